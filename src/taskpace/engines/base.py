@@ -1,0 +1,122 @@
+"""What every engine is: a protocol, the request it takes, and what it hands back.
+
+An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in the
+registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskpace.engines`` of another distribution.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from taskpace.clock import Clock
+from taskpace.records import FinishReason, Mark, Usage
+
+
+class Message(msgspec.Struct, frozen=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How tokens are drawn. Part of a system: two temperatures are two systems."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    """Mixed with the trial's id, so that repeats differ and a repeated run does not. Null: the experiment's seed."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One turn as the engine sees it."""
+
+    messages: tuple[Message, ...]
+    max_tokens: int
+    stop: tuple[str, ...]
+    sampling: Sampling
+    seed: int
+    """The seed of this very request (``sampling.seed`` mixed with the trial's id)."""
+    trial_id: str
+
+
+class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker needs to open an engine; the model reference is already a local path or a name."""
+
+    engine: str
+    model: str
+    options: dict[str, Any]
+    """The engine's own options, still unchecked: each engine converts them to its own strict struct."""
+    slots: int
+    """The most requests that will ever be in flight at once."""
+
+
+class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine says of itself once it is open; stored with the run."""
+
+    engine: str
+    version: str
+    chat_template: str
+    """Where the template comes from: ``model``, ``plain`` (the model has none), ``server``, or ``none``."""
+    details: dict[str, Any]
+    """Anything worth keeping: context size, threads, quantisation, parameter count, ..."""
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request gave. Times are absolute readings of the worker's clock."""
+
+    arrivals: tuple[Mark, ...]
+    """``Mark.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
+    text: str
+    reasoning: str
+    finish_ns: int
+    finish_reason: FinishReason | None
+    usage: Usage
+
+
+class Stamps:
+    """Collects arrivals at the read point. One append per arrival; nothing is parsed before the end.
+
+    Shared between the engine, which appends, and ``measure``, which needs what there is when a trial is cut short by
+    its time limit or an error.
+    """
+
+    __slots__ = ("chunks",)
+
+    def __init__(self) -> None:
+        self.chunks: list[tuple[int, Any]] = []
+        """``(absolute ns, whatever arrived)``, in order."""
+
+
+class Engine(Protocol):
+    """A runtime that runs a model. Created and used in one worker process."""
+
+    clock: Clock
+    """The clock that stamps arrivals; virtual for the simulated engine when asked."""
+
+    async def open(self) -> EngineInfo:
+        """Load the model. Raises ``TaskpaceError`` for what the user can put right, ``EngineError`` otherwise."""
+        ...
+
+    def prepare(self, request: Request) -> Any:
+        """Render and serialise, so that nothing but sending is left to do. Runs before the clock starts."""
+        ...
+
+    async def generate(self, payload: Any, stamps: Stamps) -> None:
+        """Send the payload; append ``(clock.now_ns(), chunk)`` to ``stamps.chunks`` at the read point, nothing else.
+
+        Returns when the answer is complete. On cancellation (a time limit) it stops the generation, waits until the
+        engine is free again, then lets ``CancelledError`` through. Raises ``EngineError`` for a request that failed.
+        """
+        ...
+
+    def read(self, stamps: Stamps) -> Generation:
+        """Turn stamped chunks, complete or cut short, into marks, text and usage. Runs after the clock has stopped.
+
+        ``finish_ns`` of a generation that was cut short is the stamp of its last chunk.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give back what ``open`` took."""
+        ...

@@ -1,0 +1,110 @@
+"""What is observed of a trial, frozen, and the version of the format it is kept in.
+
+Everything here is raw. Numbers derived from it (TTFT, TPOT, time per correct answer, ...) are computed on read by
+``taskpace.analysis`` and never stored. Times end in ``_ns`` and are integer nanoseconds of one monotonic clock; a time
+"since dispatch" counts from the scheduled dispatch of its turn. Unknown is ``None``, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+FORMAT_VERSION = 1
+"""Version of everything a run file holds; a file with a higher one is refused, not guessed at."""
+
+Outcome = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error", "completed"]
+"""How a trial ended. ``completed`` is for tasks that have no right answer."""
+
+OUTCOMES: tuple[Outcome, ...] = (
+    "correct",
+    "wrong",
+    "unparsed",
+    "truncated",
+    "timeout",
+    "error",
+    "completed",
+)
+
+Phase = Literal["warm-up", "measured"]
+FinishReason = Literal["stop", "length"]
+TokenSource = Literal["engine", "usage", "tokenizer"]
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """One arrival: when it was read, and how much text there was once it had been read."""
+
+    ns: int
+    """Nanoseconds since the turn's dispatch."""
+    visible_bytes: int
+    """UTF-8 bytes of visible text so far, this arrival included."""
+    reasoning_bytes: int
+    """UTF-8 bytes of reasoning so far, this arrival included."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Token counts as reported. ``output_tokens`` includes reasoning and the end-of-sequence token."""
+
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    token_source: TokenSource | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a trial did not run to its end."""
+
+    kind: str
+    """A word for grouping: ``timeout``, ``context-overflow``, ``out-of-memory``, ``worker-died``, ``engine``, ..."""
+    message: str
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """One request and what came back. Most trials have one; a dialogue has several."""
+
+    dispatch_ns: int
+    """Scheduled dispatch, on the worker's monotonic clock. Comparable within one worker process only."""
+    send_delay_ns: int
+    """How much later than the scheduled dispatch the request really left."""
+    marks: tuple[Mark, ...]
+    text: str
+    reasoning: str
+    end_ns: int
+    """Since dispatch: the last byte of the answer was read; for a failure, the moment it was known."""
+    finish_ns: int | None
+    """Since dispatch: the end was read. The end-of-sequence token shows no text, so its arrival is this one."""
+    finish_reason: FinishReason | None
+    usage: Usage
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt at one trial."""
+
+    trial_id: str
+    attempt: int
+    """Counts from 1. Nothing is retried silently: every attempt is kept."""
+    phase: Phase
+    started_at: str
+    """Wall-clock time (ISO 8601, UTC), a label; no duration is ever taken from it."""
+    turns: tuple[Turn, ...]
+    failure: Failure | None
+    loop_lag_ns: int | None
+    """The greatest lag of the client's event loop seen during the trial; null when it was too short to be sampled."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the task makes of a record."""
+
+    outcome: Outcome
+    answer: str | None
+    """The answer that was read from the text; null when none could be."""
+    score: float | None
+    """Between 0 and 1 where the scorer gives a degree, else null."""
+    detail: str | None
+    """Why, in a few words, where the outcome alone does not say."""
+    committed_ns: int | None
+    """Since dispatch, over all turns: the earliest mark after which the answer no longer changes."""
+    scorer: str
+    """Name and version of what judged it: ``letter/1``."""
