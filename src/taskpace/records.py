@@ -7,6 +7,7 @@ Everything here is raw. Numbers derived from it (TTFT, TPOT, time per correct an
 
 from __future__ import annotations
 
+import struct
 from typing import Literal
 
 import msgspec
@@ -41,6 +42,19 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     """UTF-8 bytes of visible text so far, this arrival included."""
     reasoning_bytes: int
     """UTF-8 bytes of reasoning so far, this arrival included."""
+
+
+_MARK = struct.Struct("<qII")
+
+
+def pack_marks(marks: tuple[Mark, ...]) -> bytes:
+    """Marks as they are kept: 16 bytes each, little-endian (i64 ns, u32 visible bytes, u32 reasoning bytes)."""
+    return b"".join(_MARK.pack(mark.ns, mark.visible_bytes, mark.reasoning_bytes) for mark in marks)
+
+
+def unpack_marks(blob: bytes) -> tuple[Mark, ...]:
+    """The reverse of ``pack_marks``."""
+    return tuple(Mark(*fields) for fields in _MARK.iter_unpack(blob))
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     """The seed of this very request (``sampling.seed`` mixed with the trial's id)."""
     trial_id: str
+    script: tuple[str, str] | None = None
+    """A right and a wrong answer, for engines that script their output (``simulated``); null for every real one."""
 
 
 class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +71,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """``Mark.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
     text: str
     reasoning: str
-    finish_ns: int
+    finish_ns: int | None
+    """The stamp of the chunk that carried the finish reason; null for a generation that was cut short."""
     finish_reason: FinishReason | None
     usage: Usage
 
@@ -111,10 +114,7 @@ class Engine(Protocol):
         ...
 
     def read(self, stamps: Stamps) -> Generation:
-        """Turn stamped chunks, complete or cut short, into marks, text and usage. Runs after the clock has stopped.
-
-        ``finish_ns`` of a generation that was cut short is the stamp of its last chunk.
-        """
+        """Turn stamped chunks, complete or cut short, into marks, text and usage. Runs after the clock has stopped."""
         ...
 
     async def close(self) -> None:

@@ -1,1 +1,1 @@
-
+"""Renders finished views: no statistics here, only how they look."""

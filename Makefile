@@ -1,0 +1,44 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# PIP_CONSTRAINT rather than -c: it also binds what builds the package.
+export PIP_CONSTRAINT := constraints.txt
+
+.PHONY: install demo test check format bench clean
+
+$(VENV)/.core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -e '.[llamacpp]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	$(PIP) install --quiet -e '.[llamacpp,hub,dev]'
+	touch $@
+
+install: $(VENV)/.dev  ## Everything to work on taskpace, in .venv
+
+demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishes first?
+	$(BIN)/taskpace run examples/demo.toml -o runs/demo.db
+
+test: check  ## All checks, then all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev  ## Format, lint, types, who may import whom
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.md quotes
+	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/fidelity.py
+	$(BIN)/python bench/overhead_llamacpp.py
+	$(BIN)/python bench/progress_cost.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,5 @@
+"""``python -m taskpace``."""
+
+from taskpace.cli import main
+
+main()

@@ -1,0 +1,159 @@
+"""Records as a polars frame: one row for every measured attempt, raw columns and those derived from one row alone.
+
+Formulas are those of the project's definitions; where a number is unknown it is null, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import polars as pl
+
+from taskpace.records import unpack_marks
+
+_RECORDS = """
+SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
+       record.worker, record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
+       verdict.outcome, verdict.answer, verdict.score, verdict.detail, verdict.committed_ns,
+       cell.position AS cell_position, trial.position AS trial_position
+FROM record
+JOIN trial ON trial.id = record.trial_id
+JOIN cell ON cell.id = trial.cell_id
+LEFT JOIN verdict USING (trial_id, attempt)
+WHERE record.phase = 'measured'
+ORDER BY cell.position, trial.position, record.attempt
+"""
+
+_TURNS = """
+SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.end_ns, turn.finish_ns, turn.finish_reason,
+       turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens, turn.cached_tokens, turn.token_source, turn.marks,
+       length(CAST(turn.text AS BLOB)) AS output_bytes, length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
+FROM turn JOIN trial ON trial.id = turn.trial_id
+"""
+
+_RECORD_TYPES: dict[str, Any] = {
+    "system": pl.String,
+    "task": pl.String,
+    "scenario": pl.String,
+    "trial_id": pl.String,
+    "item_id": pl.String,
+    "repeat": pl.Int64,
+    "attempt": pl.Int64,
+    "worker": pl.Int64,
+    "started_at": pl.String,
+    "loop_lag_ns": pl.Int64,
+    "failure_kind": pl.String,
+    "failure_message": pl.String,
+    "outcome": pl.String,
+    "answer": pl.String,
+    "score": pl.Float64,
+    "detail": pl.String,
+    "committed_ns": pl.Int64,
+    "cell_position": pl.Int64,
+    "trial_position": pl.Int64,
+}
+
+_TURN_TYPES: dict[str, Any] = {
+    "trial_id": pl.String,
+    "attempt": pl.Int64,
+    "turn": pl.Int64,
+    "dispatch_ns": pl.Int64,
+    "end_ns": pl.Int64,
+    "finish_ns": pl.Int64,
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int64,
+    "output_tokens": pl.Int64,
+    "reasoning_tokens": pl.Int64,
+    "cached_tokens": pl.Int64,
+    "token_source": pl.String,
+    "marks": pl.Binary,
+    "output_bytes": pl.Int64,
+    "reasoning_bytes": pl.Int64,
+}
+
+
+class Source(Protocol):
+    """Anything that answers queries on a run file."""
+
+    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]: ...
+
+
+def load_frame(source: Source) -> pl.DataFrame:
+    """One row for every measured attempt; warm-ups count nowhere.
+
+    Times are in seconds and end in ``_s``. Derived columns:
+
+    - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until the
+      failure was known; null when nothing was dispatched or the worker died.
+    - ``ttft_s``: dispatch to the first generated token of any kind, of the first turn.
+    - ``first_answer_s``: the same to the first visible token.
+    - ``committed_s``: when the answer stopped changing, over all turns.
+    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), of the first turn that has two tokens; ``tokens_per_s`` is its
+      inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts among the
+      output tokens and shows no text.
+    - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
+    """
+    records = _frame(source, _RECORDS, _RECORD_TYPES)
+    turns = _derive_turns(_frame(source, _TURNS, _TURN_TYPES))
+    frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
+    return frame.with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
+        "committed_ns", "loop_lag_ns"
+    )
+
+
+def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per trial: its last attempt."""
+    return frame.unique("trial_id", keep="last", maintain_order=True)
+
+
+def _frame(source: Source, sql: str, types: dict[str, Any]) -> pl.DataFrame:
+    columns, rows = source.query(sql)
+    return pl.DataFrame(rows, schema={column: types[column] for column in columns}, orient="row")
+
+
+def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
+    marks = pl.col("marks").bin
+    first_ns = marks.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    last_mark_ns = marks.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    has_marks = marks.size() > 0
+    return turns.with_columns(
+        # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
+        first_ns=pl.when(has_marks).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
+        last_ns=pl.coalesce("finish_ns", pl.when(has_marks).then(last_mark_ns)),
+        first_visible_ns=pl.when(pl.col("output_bytes") > 0)
+        .then(
+            pl.when(pl.col("reasoning_bytes") == 0)
+            .then(first_ns)
+            .otherwise(pl.col("marks").map_elements(_first_visible_ns, return_dtype=pl.Int64))
+        ),
+    )
+
+
+def _first_visible_ns(blob: bytes) -> int | None:
+    return next((mark.ns for mark in unpack_marks(blob) if mark.visible_bytes), None)
+
+
+def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
+    span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
+    tpot_s = pl.when((pl.col("output_tokens") >= 2) & (span_s > 0)).then(span_s / (pl.col("output_tokens") - 1))
+    per_turn = turns.with_columns(span_s=span_s, tpot_s=tpot_s)
+    summed = ("prompt_tokens", "output_tokens", "reasoning_tokens", "cached_tokens")
+    return per_turn.group_by("trial_id", "attempt", maintain_order=True).agg(
+        pl.len().alias("turns"),
+        pl.col("dispatch_ns").min(),
+        (pl.col("dispatch_ns") + pl.col("end_ns")).max().alias("end_clock_ns"),
+        (pl.col("end_ns").sum() / 1e9).alias("task_time_s"),
+        (pl.col("first_ns").first() / 1e9).alias("ttft_s"),
+        (pl.col("first_visible_ns").first() / 1e9).alias("first_answer_s"),
+        pl.col("tpot_s").drop_nulls().first(),
+        (1 / pl.col("tpot_s").drop_nulls().first()).alias("tokens_per_s"),
+        # One unknown turn makes the sum unknown.
+        *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
+        pl.col("output_bytes").sum(),
+        pl.col("reasoning_bytes").sum(),
+        pl.when(pl.col("span_s").sum() > 0)
+        .then((pl.col("output_bytes") + pl.col("reasoning_bytes")).sum() / pl.col("span_s").sum())
+        .alias("bytes_per_s"),
+        pl.col("finish_reason").last(),
+        pl.col("token_source").first(),
+    )

@@ -1,0 +1,61 @@
+"""One trial, whole: what was asked, what came back and when."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+import polars as pl
+
+from taskpace.analysis.frame import Source, last_attempts, load_frame
+from taskpace.records import Record, Verdict
+
+
+class TrialSource(Source, Protocol):
+    def attempts(self, trial_id: str) -> list[tuple[Record, Verdict | None]]: ...
+
+
+class TrialView(msgspec.Struct, frozen=True, kw_only=True):
+    """A trial for a reader."""
+
+    trial_id: str
+    system: str
+    system_prompt: str | None
+    task: str
+    scenario: str
+    repeat: int
+    prompts: tuple[str, ...]
+    attempts: tuple[tuple[Record, Verdict | None], ...]
+    """Empty when it has not been carried out."""
+
+
+def view_trial(source: TrialSource, trial_id: str) -> TrialView:
+    """Everything about a trial that is in the plan, carried out or not."""
+    rows = source.query(
+        "SELECT cell.system, system.spec, cell.task, cell.scenario, trial.repeat, item.prompts"
+        " FROM trial JOIN cell ON cell.id = trial.cell_id JOIN system ON system.name = cell.system"
+        " JOIN item ON item.task = cell.task AND item.id = trial.item_id WHERE trial.id = ?",
+        trial_id,
+    )[1]
+    system, spec, task, scenario, repeat, prompts = rows[0]
+    return TrialView(
+        trial_id=trial_id,
+        system=system,
+        system_prompt=msgspec.json.decode(spec)["system_prompt"],
+        task=task,
+        scenario=scenario,
+        repeat=repeat,
+        prompts=tuple(msgspec.json.decode(prompts)),
+        attempts=tuple(source.attempts(trial_id)),
+    )
+
+
+def list_trials(
+    source: Source, *, system: str | None = None, task: str | None = None, outcome: str | None = None
+) -> pl.DataFrame:
+    """The recorded trials (last attempts), narrowed down: trial_id, system, task, scenario, outcome, task_time_s, answer."""
+    frame = last_attempts(load_frame(source))
+    for column, value in (("system", system), ("task", task), ("outcome", outcome)):
+        if value is not None:
+            frame = frame.filter(pl.col(column) == value)
+    return frame.select("trial_id", "system", "task", "scenario", "outcome", "task_time_s", "answer")

@@ -1,0 +1,95 @@
+"""The Python interface: ``taskpace.run`` carries an experiment out, ``taskpace.open`` reads what a run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from taskpace import __version__
+from taskpace.events import Event
+from taskpace.experiment import Experiment, load_experiment
+from taskpace.plan import Plan
+from taskpace.prepare import prepare
+from taskpace.records import Record, Verdict
+from taskpace.store import Store
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from taskpace.analysis.summary import Summary
+
+
+class Run:
+    """A run file, opened for reading. A context manager; reading works while the run is still going on."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._store = Store.open(Path(path))
+
+    @property
+    def path(self) -> Path:
+        return self._store.path
+
+    @property
+    def store(self) -> Store:
+        """The file itself, for what has no method here."""
+        return self._store
+
+    def frame(self) -> pl.DataFrame:
+        """One row for every measured attempt, with the raw columns and the derived ones of ``taskpace.analysis.frame``."""
+        from taskpace.analysis.frame import load_frame
+
+        return load_frame(self._store)
+
+    def summary(self) -> Summary:
+        """The table per task that ``taskpace summary`` prints, as data."""
+        from taskpace.analysis.summary import summarise
+
+        return summarise(self._store)
+
+    def trial(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
+        """Every attempt at one trial, raw, with its verdict."""
+        return self._store.attempts(trial_id)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def run(
+    experiment: Experiment | Plan | str | Path,
+    output: str | Path,
+    *,
+    base: str | Path = ".",
+    on_event: Callable[[Event], None] = lambda _event: None,
+) -> Run:
+    """Carry out an experiment, or the rest of it, and open the result.
+
+    Args:
+        experiment: an experiment file's path, an ``Experiment`` or a ``Plan``.
+        output: the run file; an unfinished run of the same plan is continued.
+        base: folder that relative paths in an ``Experiment`` start from; a file's own folder counts for a file.
+        on_event: called with every event of ``taskpace.events``.
+
+    Raises:
+        TaskpaceError: what the user can put right, in one line.
+    """
+    from taskpace.runner import carry_out
+
+    if isinstance(experiment, str | Path):
+        base = Path(experiment).parent
+        experiment = load_experiment(Path(experiment))
+    plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
+    with Store.create_or_continue(Path(output), plan, __version__) as store:
+        carry_out(plan, store, on_event=on_event)
+    return Run(output)
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run file for reading. Raises ``StoreError`` when it is not one."""
+    return Run(path)

@@ -1,0 +1,83 @@
+"""The command line: parse, call, exit code. Each command is a module of its own, imported when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from taskpace import __version__
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("taskpace.cli.run:run", "Carry out an experiment, or continue an unfinished one."),
+    "plan": ("taskpace.cli.plan:plan", "Show what an experiment would do; run nothing."),
+    "summary": ("taskpace.cli.summary:summary", "Show the table per task of a run."),
+    "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
+    "list": ("taskpace.cli.listing:listing", "List engines, tasks or models."),
+    "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),
+    "doctor": ("taskpace.cli.doctor:doctor", "Say what this machine has and what is missing."),
+}
+"""Name, where it is, and its help: help for all must not import all (``taskpace --help`` starts fast)."""
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="taskpace")
+def cli() -> None:
+    """Measure how long a language model takes to finish a real task, correctly.
+
+    Start with `taskpace run --model smollm2-135m --model gemma3-270m`, or write an experiment file and
+    `taskpace run FILE`.
+    """
+
+
+def main() -> NoReturn:
+    """Run the command line. Exit codes: 0 done, 1 done in part, 2 something to put right, 130 interrupted."""
+    from taskpace.errors import TaskpaceError
+
+    try:
+        code = cli.main(prog_name="taskpace", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message())
+        sys.exit(0)
+    except click.ClickException as bad:
+        context = bad.ctx.command_path if isinstance(bad, click.UsageError) and bad.ctx else "taskpace"
+        _complain(f"{bad.format_message()} (see `{context} --help`)")
+        sys.exit(2)
+    except TaskpaceError as bad:
+        _complain(str(bad))
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Keep the interpreter from complaining when it flushes at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str) -> None:
+    from taskpace.report.safe import one_line
+
+    click.echo(f"taskpace: {one_line(message, 2000)}", err=True)

@@ -1,0 +1,50 @@
+"""``taskpace doctor``."""
+
+from __future__ import annotations
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+def doctor(as_json: bool) -> None:
+    """Say what this machine has, what is installed, what is missing and how to get it."""
+    from taskpace import host, models
+
+    machine, clock, extras = host.describe(), host.clock_resolution(), host.extras()
+    if as_json:
+        facts = {"host": machine, "clock": clock, "extras": extras, "model_cache": str(models.cache_folder())}
+        click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
+        return
+    console = Console(highlight=False)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in {**_flat(msgspec.to_builtins(machine)), **_flat(msgspec.to_builtins(clock))}.items():
+        table.add_row(name.replace("_", " "), Text(value))
+    table.add_row("model cache", Text(str(models.cache_folder())))
+    console.print(table)
+    console.print()
+    parts = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("extra", "installed", "what it enables"):
+        parts.add_column(heading, overflow="fold")
+    for extra in extras:
+        parts.add_row(extra.name, Text("yes" if extra.installed else f"no: {extra.install}"), Text(extra.enables))
+    console.print(parts)
+
+
+def _flat(facts: dict[str, object]) -> dict[str, str]:
+    """Nested facts as ``name: text``; what is unknown says so."""
+    rows: dict[str, str] = {}
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            rows[name] = ", ".join(f"{key} {part}" for key, part in value.items() if part is not None) or "unknown"
+        elif isinstance(value, list | tuple):
+            rows[name] = ", ".join(str(part) for part in value) or "none"
+        else:
+            rows[name] = "unknown" if value is None else str(value)
+    return rows

@@ -1,0 +1,76 @@
+"""The options that say which experiment: a file, or the quick form by flags. Shared by ``run`` and ``plan``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from taskpace.errors import ExperimentError
+from taskpace.experiment import Experiment, load_experiment, quick_experiment
+
+_FLAGS = (
+    click.argument("file", required=False, type=click.Path(path_type=Path)),
+    click.option("-m", "--model", "models", multiple=True, metavar="REF", help="Model of a system; repeat for more."),
+    click.option("-t", "--task", "tasks", multiple=True, metavar="NAME", help="Task name or file; repeat for more."),
+    click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL, CSV, Parquet or text) as the task."),
+    click.option("--data", metavar="PATH", help="Other data for the tasks: a file or hf://datasets/..."),
+    click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; repeat for more."),
+    click.option("-n", "--items", type=int, help="Items per task (20)."),
+    click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="single or concurrency=N."),
+    click.option("--engine", metavar="NAME", help="Engine of all systems (llamacpp)."),
+    click.option("--system-prompt", metavar="TEXT", help="System prompt of all systems."),
+    click.option("--temperature", type=float, help="Sampling temperature (0)."),
+    click.option("--top-p", type=float, help="Nucleus sampling (1)."),
+    click.option("--seed", type=int, help="Seed of item choice, order and sampling (0)."),
+    click.option("--repeats", type=int, help="Times that each item is asked (1)."),
+    click.option("--warmup", type=int, help="Warm-up requests per cell, not counted (1)."),
+    click.option("--max-tokens", type=int, help="Output token limit, in place of the tasks' own."),
+    click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
+)
+
+
+def experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the experiment file argument and the quick form's flags."""
+    for flag in reversed(_FLAGS):
+        command = flag(command)
+    return command
+
+
+def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) -> tuple[Experiment, Path]:
+    """The experiment that the options name, and the folder that its relative paths start from.
+
+    Raises:
+        ExperimentError: neither a file nor models, both, or what is in them will not do.
+    """
+    given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if file is not None:
+        if models or given:
+            flag = "--model" if models else "--" + _flag_name(next(iter(given)))
+            raise ExperimentError(f"{flag} is for the quick form: put it into {file}, or leave the file out")
+        return load_experiment(file), file.parent
+    if not models:
+        raise ExperimentError(
+            "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
+        )
+    if "where" in given:
+        given["where"] = dict(_pair(text) for text in given["where"])
+    return quick_experiment(models=models, **given), Path()
+
+
+def _flag_name(name: str) -> str:
+    return {"tasks": "task", "scenarios": "scenario"}.get(name, name).replace("_", "-")
+
+
+def _pair(text: str) -> tuple[str, str | int | float | bool]:
+    column, found, value = text.partition("=")
+    if not found or not column:
+        raise ExperimentError(f'--where "{text}": write COLUMN=VALUE')
+    for read in (int, float):
+        try:
+            return column, read(value)
+        except ValueError:
+            continue
+    return column, value

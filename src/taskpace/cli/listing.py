@@ -1,0 +1,53 @@
+"""``taskpace list``."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+@click.command("list")
+@click.argument("what", type=click.Choice(["engines", "tasks", "models"]))
+def listing(what: str) -> None:
+    """List the engines, tasks or models there are."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    headings, rows = {"engines": _engines, "tasks": _tasks, "models": _models}[what]()
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(table)
+
+
+Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def _engines() -> Rows:
+    from importlib.util import find_spec
+
+    from taskpace.engines import available
+
+    rows = []
+    for engine in available().values():
+        ready = engine.library is None or find_spec(engine.library) is not None
+        rows.append((engine.name, "yes" if ready else f"pip install 'taskpace[{engine.extra}]'", engine.summary))
+    return ("engine", "ready", "what it is"), rows
+
+
+def _tasks() -> Rows:
+    from taskpace.tasks import shipped_tasks
+
+    rows = [(task.name, str(task.version), task.scorer or "none", task.description) for task in shipped_tasks()]
+    return ("task", "version", "scorer", "what it asks"), rows
+
+
+def _models() -> Rows:
+    from taskpace.models import catalogue, is_cached
+
+    rows = [
+        (entry.name, f"{entry.size_bytes / 1e6:.0f} MB", entry.licence, "yes" if is_cached(entry.name) else "no", entry.description)
+        for entry in catalogue()
+    ]
+    return ("model", "size", "licence", "here", "what it is"), rows

@@ -1,0 +1,39 @@
+"""``taskpace show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from taskpace.errors import StoreError
+from taskpace.report.safe import one_line
+
+
+@click.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.argument("trial", required=False)
+@click.option("--system", help="Only this system's trials (in the list).")
+@click.option("--task", help="Only this task's trials (in the list).")
+@click.option("--outcome", help="Only trials with this outcome (in the list).")
+def show(run_file: Path, trial: str | None, system: str | None, task: str | None, outcome: str | None) -> None:
+    """Show one trial of RUN_FILE: prompt, answer, timeline.
+
+    TRIAL is an id or its first digits. Without it, the trials are listed.
+    """
+    from taskpace.analysis.trial import list_trials, view_trial
+    from taskpace.report.trial import print_trial, print_trials
+    from taskpace.store import Store
+
+    console = Console(highlight=False)
+    with Store.open(run_file) as store:
+        if trial is None:
+            print_trials(list_trials(store, system=system, task=task, outcome=outcome), console)
+            return
+        found = store.find_trials(trial)
+        if not found:
+            raise StoreError(f"{run_file}: no trial starts with {one_line(trial, 40)}: `taskpace show {run_file}` lists them")
+        if len(found) > 1:
+            raise StoreError(f"{run_file}: {len(found)} or more trials start with {trial}: give more digits")
+        print_trial(view_trial(store, found[0]), console)

@@ -1,0 +1,263 @@
+"""The experiment: which systems, tasks and scenarios, read strictly from a TOML file or built from flags."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskpace.engines.base import Sampling
+from taskpace.errors import ExperimentError
+from taskpace.strict import convert, did_you_mean, read_toml
+
+DEFAULT_ITEMS = 20
+DEFAULT_TIMEOUT_S = 120.0
+DEFAULT_TASKS = ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """What is under test: model + engine + precision + engine options + sampling + system prompt."""
+
+    name: str
+    engine: str
+    model: str
+    system_prompt: str | None
+    sampling: Sampling
+    options: dict[str, Any]
+
+
+class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task, and what this experiment changes about it."""
+
+    use: str | None = None
+    """A shipped task's name or a path to a task file."""
+    prompts: str | None = None
+    """Instead of ``use``: a file of prompts, one trial each."""
+    data: str | None = None
+    """Other data for the same task: a path or ``hf://datasets/...``."""
+    where: dict[str, str | int | float | bool] | None = None
+    """Only rows whose columns have these values."""
+    items: int | None = None
+    max_tokens: int | None = None
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests are issued. ``concurrency`` 1 is ``single``: one at a time."""
+
+    concurrency: int = 1
+
+    @property
+    def name(self) -> str:
+        return "single" if self.concurrency == 1 else f"concurrency={self.concurrency}"
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment with its sweeps unfolded and its scenarios read; everything checked that needs no other file."""
+
+    name: str
+    items: int
+    seed: int
+    repeats: int
+    warmup: int
+    timeout_s: float
+    max_tokens: int | None
+    tasks: tuple[TaskUse, ...]
+    scenarios: tuple[Scenario, ...]
+    systems: tuple[System, ...]
+
+
+class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    model: str = ""
+    engine: str = "llamacpp"
+    system_prompt: str | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    options: dict[str, Any] = {}
+    sweep: dict[str, list[Any]] = {}
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    system: list[_SystemTable]
+    name: str | None = None
+    items: int = DEFAULT_ITEMS
+    seed: int = 0
+    repeats: int = 1
+    warmup: int = 1
+    timeout: float = DEFAULT_TIMEOUT_S
+    max_tokens: int | None = None
+    tasks: tuple[str | TaskUse, ...] = DEFAULT_TASKS
+    scenarios: tuple[str, ...] = ("single",)
+
+
+_SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed")
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read an experiment file.
+
+    Raises:
+        ExperimentError: unknown key, wrong type, a value out of range, two systems of one name, ...; the message names
+            the file and the key and says what to do.
+    """
+    file = read_toml(path, _File, ExperimentError)
+    return _checked(file, str(path), default_name=path.stem)
+
+
+def quick_experiment(
+    *,
+    models: tuple[str, ...],
+    engine: str = "llamacpp",
+    tasks: tuple[str, ...] = (),
+    prompts: str | None = None,
+    data: str | None = None,
+    where: dict[str, str | int | float | bool] | None = None,
+    scenarios: tuple[str, ...] = ("single",),
+    system_prompt: str | None = None,
+    **settings: Any,
+) -> Experiment:
+    """The quick form: one system for each model, the same settings for all.
+
+    ``settings`` are the remaining keys of an experiment file and of its ``[[system]]`` tables (``items``, ``seed``,
+    ``repeats``, ``temperature``, ...). Raises ``ExperimentError`` as ``load_experiment`` does.
+    """
+    per_system = {key: settings.pop(key) for key in ("temperature", "top_p", "options") if key in settings}
+    uses: list[str | TaskUse] = [TaskUse(prompts=prompts)] if prompts else []
+    names = tasks or (() if prompts else DEFAULT_TASKS)
+    uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
+    table = {
+        "system": [
+            {"name": _short_name(model), "model": model, "engine": engine, "system_prompt": system_prompt, **per_system}
+            for model in models
+        ],
+        "tasks": [msgspec.to_builtins(use) for use in uses],
+        "scenarios": list(scenarios),
+        **settings,
+    }
+    return _checked(convert(table, _File, ExperimentError, place="flags"), "flags", default_name="quick")
+
+
+def _short_name(model: str) -> str:
+    """What a table can show of a model reference: the file's stem, or the catalogue name itself."""
+    stem = re.split(r"[/\\]", model)[-1]
+    return stem.removesuffix(".gguf") or model
+
+
+def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
+    def refuse(problem: str) -> ExperimentError:
+        return ExperimentError(f"{place}: {problem}")
+
+    for key, least in (("items", 1), ("repeats", 1), ("warmup", 0)):
+        if getattr(file, key) < least:
+            raise refuse(f'key "{key}": {getattr(file, key)} is too small: give {least} or more')
+    if not (math.isfinite(file.timeout) and file.timeout > 0):
+        raise refuse(f'key "timeout": {file.timeout} is no time limit: give seconds above 0')
+    if file.max_tokens is not None and file.max_tokens < 1:
+        raise refuse(f'key "max_tokens": {file.max_tokens} is too small: give 1 or more')
+    for key in ("system", "tasks", "scenarios"):
+        if not getattr(file, key):
+            raise refuse(f'key "{key}": the list is empty: name at least one')
+
+    systems = tuple(system for table in file.system for system in _unfold(table, refuse))
+    _refuse_twins([system.name for system in systems], "system", refuse)
+    scenarios = tuple(read_scenario(text, place) for text in file.scenarios)
+    _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
+    return Experiment(
+        name=file.name or default_name,
+        items=file.items,
+        seed=file.seed,
+        repeats=file.repeats,
+        warmup=file.warmup,
+        timeout_s=file.timeout,
+        max_tokens=file.max_tokens,
+        tasks=tuple(_task_use(task, refuse) for task in file.tasks),
+        scenarios=scenarios,
+        systems=systems,
+    )
+
+
+def _refuse_twins(names: list[str], what: str, refuse: Any) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise refuse(f'two {what}s are called "{twins[0]}": give each a name of its own')
+
+
+def _task_use(task: str | TaskUse, refuse: Any) -> TaskUse:
+    use = TaskUse(use=task) if isinstance(task, str) else task
+    if (use.use is None) == (use.prompts is None):
+        raise refuse('key "tasks": a task table needs either "use" (a task) or "prompts" (a file), not both')
+    for key in ("items", "max_tokens"):
+        value = getattr(use, key)
+        if value is not None and value < 1:
+            raise refuse(f'task {use.use or use.prompts}, key "{key}": {value} is too small: give 1 or more')
+    return use
+
+
+def _unfold(table: _SystemTable, refuse: Any) -> list[System]:
+    """The systems that one ``[[system]]`` table stands for: the product of its sweeps, or itself."""
+    base = {key: getattr(table, key) for key in _SWEEPABLE}
+    for key, values in table.sweep.items():
+        if not values:
+            raise refuse(f'system "{table.name}", sweep "{key}": the list is empty: give at least one value')
+    systems = []
+    for values in itertools.product(*table.sweep.values()):
+        point = dict(zip(table.sweep, values, strict=True))
+        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={_brief(value)}" for key, value in point.items())])
+        settings = base | {key: value for key, value in point.items() if key in base}
+        options = table.options | {
+            key.removeprefix("options."): value for key, value in point.items() if key not in base
+        }
+        systems.append(_system(label, settings, options, refuse))
+    return systems
+
+
+def _brief(value: Any) -> str:
+    text = _short_name(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 24 else text[:23] + "…"
+
+
+def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Any) -> System:
+    def wrong(key: str, hint: str) -> ExperimentError:
+        return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
+
+    if not name.strip():
+        raise refuse('a system\'s "name" is empty: give it one')
+    for key, least, most in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
+        value = settings[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise wrong(key, f"give a number from {least:g} to {most:g}")
+    for key in ("model", "engine"):
+        if not isinstance(settings[key], str):
+            raise wrong(key, "give text")
+    if not isinstance(settings["system_prompt"], str | None):
+        raise wrong("system_prompt", "give text")
+    if isinstance(settings["seed"], bool) or not isinstance(settings["seed"], int | None):
+        raise wrong("seed", "give a whole number")
+    return System(
+        name=name,
+        engine=settings["engine"],
+        model=settings["model"],
+        system_prompt=settings["system_prompt"],
+        sampling=Sampling(
+            temperature=float(settings["temperature"]), top_p=float(settings["top_p"]), seed=settings["seed"]
+        ),
+        options=options,
+    )
+
+
+def read_scenario(text: str, place: str) -> Scenario:
+    """``single`` or ``concurrency=N``. Raises ``ExperimentError`` for anything else, with the forms there are."""
+    word, _, number = (part.strip() for part in text.partition("="))
+    if word == "single" and not number:
+        return Scenario()
+    if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= 4096:
+        return Scenario(concurrency=int(number))
+    hint = did_you_mean(word, ("single", "concurrency")) if word != "concurrency" else ""
+    raise ExperimentError(
+        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single" or "concurrency=N", N from 1 to 4096'
+    )

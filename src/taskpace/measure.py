@@ -1,0 +1,248 @@
+"""What lies inside the timed region, and nothing else: one trial, the client's own lag, the harness's own cost.
+
+The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer has
+been read. Parsing, scoring and storing happen before or after, never between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from taskpace.clock import Clock, RealClock
+from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps
+from taskpace.engines.threads import SlotThreads
+from taskpace.errors import EngineError
+from taskpace.messages import Calibration, Job
+from taskpace.records import Failure, Mark, Record, Turn, Usage
+
+_LAG_INTERVAL_S = 0.02
+_CALIBRATION_TRIALS = 200
+_CLOCK_READINGS = 2000
+
+
+async def measure(engine: Engine, job: Job, timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]) -> Record:
+    """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
+
+    Args:
+        engine: open and with a slot free.
+        job: the trial.
+        timeout_s: limit on the sum of the turns' times, in seconds.
+        lag: a running monitor of the event loop.
+        dispatched: called once, right before the first clock start.
+    """
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    messages = [Message("system", job.system_prompt)] if job.system_prompt else []
+    turns: list[Turn] = []
+    failure: Failure | None = None
+    left_ns = round(timeout_s * 1e9)
+    lag.begin(job.trial_id)
+    dispatched(job)
+    for prompt in job.prompts:
+        messages.append(Message("user", prompt))
+        turn, failure = await _take_turn(engine, _request(job, messages), left_ns)
+        if turn is not None:
+            turns.append(turn)
+            left_ns -= turn.end_ns
+        if failure is not None or turn is None or turn.finish_reason == "length":
+            break
+        messages.append(Message("assistant", turn.text))
+    return Record(
+        trial_id=job.trial_id,
+        attempt=job.attempt,
+        phase=job.phase,
+        started_at=started_at,
+        turns=tuple(turns),
+        failure=failure,
+        loop_lag_ns=lag.end(job.trial_id),
+    )
+
+
+def _request(job: Job, messages: list[Message]) -> Request:
+    return Request(
+        messages=tuple(messages),
+        max_tokens=job.max_tokens,
+        stop=job.stop,
+        sampling=job.sampling,
+        seed=job.seed,
+        trial_id=job.trial_id,
+        script=job.script,
+    )
+
+
+async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[Turn | None, Failure | None]:
+    stamps = Stamps()
+    failure: Failure | None = None
+    try:
+        payload = engine.prepare(request)
+    except EngineError as bad:
+        return None, Failure(kind=bad.kind, message=str(bad))
+
+    dispatch_ns = engine.clock.now_ns()
+    try:
+        async with asyncio.timeout(limit_ns / 1e9):
+            await engine.generate(payload, stamps)
+    except TimeoutError:
+        failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
+    except EngineError as bad:
+        failure = Failure(kind=bad.kind, message=str(bad))
+    known_ns = engine.clock.now_ns() - dispatch_ns
+
+    if failure is not None and failure.kind == "timeout":
+        # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
+        known_ns = limit_ns
+        stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
+    return _turn(engine.read(stamps), dispatch_ns, failure, known_ns), failure
+
+
+def _turn(generation: Generation, dispatch_ns: int, failure: Failure | None, known_ns: int) -> Turn:
+    marks = tuple(
+        Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals
+    )
+    finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
+    return Turn(
+        dispatch_ns=dispatch_ns,
+        send_delay_ns=0,  # in a closed loop the dispatch is the moment the slot is free and the payload ready
+        marks=marks,
+        text=generation.text,
+        reasoning=generation.reasoning,
+        end_ns=known_ns if failure else _last_byte_ns(marks, finish_ns, known_ns),
+        finish_ns=finish_ns,
+        finish_reason=generation.finish_reason,
+        usage=generation.usage,
+    )
+
+
+def _last_byte_ns(marks: tuple[Mark, ...], finish_ns: int | None, known_ns: int) -> int:
+    """When the last byte of the final answer was read; an answer without a byte ends when its end was read."""
+    if marks and marks[-1].visible_bytes > 0:
+        return next(mark.ns for mark in marks if mark.visible_bytes == marks[-1].visible_bytes)
+    return known_ns if finish_ns is None else finish_ns
+
+
+class LagMonitor:
+    """Samples how late the event loop wakes up. A late loop dispatches late, and a client that is late is no judge.
+
+    In virtual time there is no lag and nothing is sampled.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._samples: list[int] = []
+        self._open: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> LagMonitor:
+        if isinstance(self._clock, RealClock):
+            self._task = asyncio.get_running_loop().create_task(self._sample())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _sample(self) -> None:
+        interval_ns = round(_LAG_INTERVAL_S * 1e9)
+        while True:
+            due = self._clock.now_ns() + interval_ns
+            await asyncio.sleep(_LAG_INTERVAL_S)
+            self._samples.append(max(0, self._clock.now_ns() - due))
+
+    def begin(self, trial_id: str) -> None:
+        """Start watching for a trial."""
+        self._open[trial_id] = len(self._samples)
+
+    def end(self, trial_id: str) -> int | None:
+        """The greatest lag since ``begin``, in nanoseconds; null when there was no sample."""
+        return max(self._samples[self._open.pop(trial_id) :], default=None)
+
+    @property
+    def samples(self) -> list[int]:
+        return self._samples
+
+
+class _InstantEngine:
+    """Answers at once, from a thread, as an engine in process does: what is left is the harness."""
+
+    def __init__(self, clock: RealClock, threads: SlotThreads) -> None:
+        self.clock: Clock = clock
+        self._threads = threads
+
+    async def open(self) -> EngineInfo:
+        raise NotImplementedError
+
+    def prepare(self, request: Request) -> Any:
+        return request
+
+    async def generate(self, payload: Any, stamps: Stamps) -> None:
+        del payload
+        now_ns = self.clock.now_ns
+        await self._threads.run(lambda _cancelled: stamps.chunks.append((now_ns(), "x")))
+
+    def read(self, stamps: Stamps) -> Generation:
+        stamp = stamps.chunks[-1][0]
+        return Generation(
+            arrivals=(Mark(stamp, 1, 0),), text="x", reasoning="", finish_ns=stamp, finish_reason="stop", usage=Usage()
+        )
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+async def calibrate() -> Calibration:
+    """Measure the harness with its own means: trials through ``measure`` on an engine that answers at once."""
+    clock = RealClock()
+    readings = [clock.now_ns() for _ in range(_CLOCK_READINGS)]
+    steps = [b - a for a, b in zip(readings, readings[1:], strict=False) if b > a]
+    threads = SlotThreads(1)
+    engine = _InstantEngine(clock, threads)
+    times: list[int] = []
+    try:
+        async with LagMonitor(clock) as lag:
+            for number in range(_CALIBRATION_TRIALS):
+                job = Job(
+                    trial_id=f"calibration-{number}",
+                    attempt=1,
+                    phase="warm-up",
+                    system_prompt=None,
+                    prompts=("x",),
+                    max_tokens=1,
+                    stop=(),
+                    sampling=Sampling(),
+                    seed=0,
+                )
+                record = await measure(engine, job, 10.0, lag, lambda _job: None)
+                times.append(record.turns[0].end_ns)
+    finally:
+        threads.close()
+    times.sort()
+    return Calibration(
+        clock_read_ns=(readings[-1] - readings[0]) / (_CLOCK_READINGS - 1),
+        clock_step_ns=min(steps, default=0),
+        harness_median_ns=round(statistics.median(times)),
+        harness_p99_ns=times[int(0.99 * len(times))],
+        trials=len(times),
+    )
+
+
+def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | None]:
+    """Median, 99th percentile (nearest rank) and maximum, in nanoseconds; null without samples."""
+    if not samples:
+        return None, None, None
+    ranked = sorted(samples)
+    return round(statistics.median(ranked)), ranked[-(-99 * len(ranked) // 100) - 1], ranked[-1]
+
+
+def process_cpu_ns() -> int:
+    """CPU time of this process so far, all threads, user and system."""
+    return time.process_time_ns()
+
+
+__all__ = ["LagMonitor", "calibrate", "measure", "process_cpu_ns", "summarise_lag"]

@@ -1,0 +1,147 @@
+"""What a run and its worker say to each other: frozen, tagged, and the same over a pipe or to another machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from taskpace.engines.base import EngineInfo, EngineSpec, Sampling
+from taskpace.records import Failure, Phase, Record
+
+
+class _Said(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Tagged by its class name, so that a frame says what it is."""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """One trial (or warm-up) as the worker needs it: no task, no scorer, no right answer."""
+
+    trial_id: str
+    attempt: int
+    phase: Phase
+    system_prompt: str | None
+    prompts: tuple[str, ...]
+    max_tokens: int
+    stop: tuple[str, ...]
+    sampling: Sampling
+    seed: int
+    script: tuple[str, str] | None = None
+    """A right and a wrong answer, for an engine that scripts its output; no real engine is ever sent one."""
+
+
+class Open(_Said):
+    """To the worker: load the engine, measure the harness's own cost."""
+
+    spec: EngineSpec
+
+
+class RunCell(_Said):
+    """To the worker: carry out these jobs, the warm-ups first."""
+
+    cell_id: str
+    concurrency: int
+    timeout_s: float
+    jobs: tuple[Job, ...]
+
+
+class Stored(_Said):
+    """To the worker: the record you sent last is on disk. One-at-a-time cells wait for it between two trials."""
+
+
+class Stop(_Said):
+    """To the worker: dispatch nothing more, finish what is in flight."""
+
+
+class Close(_Said):
+    """To the worker: give everything back and end."""
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What measuring costs by itself, in this process on this machine. Nanoseconds."""
+
+    clock_read_ns: float
+    """Median cost of one clock reading."""
+    clock_step_ns: int
+    """Smallest step between two different readings."""
+    harness_median_ns: int
+    """Task time of an engine that answers at once: what the harness adds to a trial."""
+    harness_p99_ns: int
+    trials: int
+
+
+class Opened(_Said):
+    """From the worker: the engine is ready."""
+
+    info: EngineInfo
+    load_ns: int
+    calibration: Calibration
+
+
+class OpenFailed(_Said):
+    """From the worker: the engine could not be opened. ``remedy`` says the message is for the user as it stands."""
+
+    failure: Failure
+    remedy: bool
+
+
+class Dispatched(_Said):
+    """From the worker, before the clock starts: these are in flight if you do not hear of me again."""
+
+    trial_id: str
+    attempt: int
+
+
+class Finished(_Said):
+    """From the worker: one trial, whole."""
+
+    record: Record
+
+
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """How the client itself fared while it carried out (part of) a cell."""
+
+    loop_lag_median_ns: int | None
+    loop_lag_p99_ns: int | None
+    loop_lag_max_ns: int | None
+    lag_samples: int
+    client_cpu_ns: int
+    """CPU time of the whole worker process; for an engine in process that includes the model's own."""
+    wall_ns: int
+    peak_rss_bytes: int | None
+
+
+class CellEnded(_Said):
+    """From the worker: nothing of this cell is in flight any more. ``stopped``: because it was asked to."""
+
+    cell_id: str
+    stopped: bool
+    stretch: Stretch
+
+
+class Closed(_Said):
+    """From the worker: the engine is closed; the process ends now."""
+
+
+ToWorker = Open | RunCell | Stored | Stop | Close
+FromWorker = Opened | OpenFailed | Dispatched | Finished | CellEnded | Closed
+
+_encoder = msgspec.msgpack.Encoder()
+_to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToWorker)
+_from_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def encode(message: ToWorker | FromWorker) -> bytes:
+    """A frame: four bytes of length, little-endian, then MessagePack."""
+    body = _encoder.encode(message)
+    return len(body).to_bytes(4, "little") + body
+
+
+def decode_to_worker(body: bytes) -> ToWorker:
+    message: ToWorker = _to_worker.decode(body)
+    return message
+
+
+def decode_from_worker(body: bytes) -> FromWorker:
+    message: FromWorker = _from_worker.decode(body)
+    return message

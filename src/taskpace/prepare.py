@@ -1,0 +1,77 @@
+"""From an experiment to a plan: finds the models, loads the tasks, renders the prompts. Everything that can be wrong with
+what the user wrote is found here, before a worker starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from taskpace import engines, models
+from taskpace.errors import ExperimentError, TaskpaceError
+from taskpace.experiment import Experiment, System, TaskUse
+from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
+from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data
+
+Progress = Callable[[str, int, int | None], None]
+"""``(what, bytes done, bytes in all or null)``."""
+
+
+def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progress: Progress | None = None) -> Plan:
+    """Resolve everything an experiment names and expand it.
+
+    Args:
+        experiment: as read.
+        base: folder that relative paths in it start from.
+        fetch: whether models may be downloaded.
+        on_progress: called while a model is downloaded or checked.
+
+    Raises:
+        TaskpaceError: a model, task, data file or engine option that cannot be used.
+    """
+    for system in experiment.systems:
+        _check_engine(system)
+    tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
+    names = [task.task.name for task in tasks]
+    for name in names:
+        if names.count(name) > 1:
+            raise ExperimentError(f'key "tasks": two tasks are called "{name}": give one a task file of its own name')
+    systems = tuple(_plan_system(system, base, fetch, on_progress) for system in experiment.systems)
+    return make_plan(experiment, systems, tasks)
+
+
+def _check_engine(system: System) -> None:
+    try:
+        entry = engines.entry(system.engine)
+        engines.check_options(system.engine, system.options)
+    except TaskpaceError as bad:
+        raise ExperimentError(f'system "{system.name}": {bad}') from None
+    if entry.needs_model_file and not system.model:
+        raise ExperimentError(f'system "{system.name}": the key "model" is missing: name a file or a catalogue model')
+    engines.require_library(entry)
+
+
+def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress | None) -> PlannedSystem:
+    if not engines.entry(system.engine).needs_model_file:
+        return PlannedSystem(system=system, path=system.model, sha256=None, size_bytes=None)
+    try:
+        found = models.resolve(system.model, base, fetch=fetch, on_progress=on_progress)
+    except TaskpaceError as bad:
+        raise type(bad)(f'system "{system.name}": {bad}') from None
+    return PlannedSystem(system=system, path=found.path, sha256=found.sha256, size_bytes=found.size_bytes)
+
+
+def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
+    task = prompts_task(base / use.prompts) if use.prompts else load_task(use.use or "", base)
+    if use.data is not None or use.where is not None:
+        task = with_data(task, use.data, use.where)
+    max_tokens = use.max_tokens or experiment.max_tokens
+    if max_tokens:
+        task = msgspec.structs.replace(task, max_tokens=max_tokens)
+    return PlannedTask(task=task, items=_items(task, use.items or experiment.items, experiment.seed, base))
+
+
+def _items(task: Task, count: int, seed: int, base: Path) -> tuple[PlannedItem, ...]:
+    items = load_items(task, base, count, seed)
+    return tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items)

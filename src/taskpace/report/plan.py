@@ -1,0 +1,42 @@
+"""A plan for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from taskpace.analysis.estimate import CellEstimate
+from taskpace.plan import Plan
+from taskpace.report.progress import in_words
+from taskpace.report.safe import printable
+
+
+def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> None:
+    """Print the cells, the number of trials and the estimate."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("system", "task", "scenario"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("trials", "takes"):
+        table.add_column(heading, justify="right")
+    for cell in cells:
+        takes = ("about " if cell.measured else "at most ") + in_words(cell.seconds)
+        names = [Text(printable(name)) for name in (cell.system, cell.task, cell.scenario)]
+        table.add_row(*names, str(cell.trials), takes)
+    console.print(table)
+    experiment = plan.experiment
+    total = sum(cell.seconds for cell in cells)
+    bound = "about" if all(cell.measured for cell in cells) else "at most"
+    console.print()
+    console.print(
+        Text(
+            printable(
+                f"{experiment.name}: {len(plan.systems)} systems x {len(plan.tasks)} tasks x "
+                f"{len(experiment.scenarios)} scenarios = {len(plan.cells)} cells, {plan.trial_count} trials, "
+                f"{bound} {in_words(total)} (loading and prompts not counted). Nothing was run."
+            )
+        ),
+        soft_wrap=True,
+    )

@@ -1,0 +1,302 @@
+"""The main path: a plan, a worker for each system, records into the store, events to whoever watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from taskpace import __version__, engines, host
+from taskpace.engines.base import EngineSpec
+from taskpace.events import (
+    CellStarted,
+    Event,
+    RunEnded,
+    RunStarted,
+    SystemGivenUp,
+    TrialFinished,
+    WorkerDied,
+    WorkerReady,
+    WorkerStarting,
+)
+from taskpace.messages import CellEnded, Close, Closed, Dispatched, Finished, Job, Open, Opened, OpenFailed, RunCell, Stop, Stored
+from taskpace.plan import Cell, Plan, PlannedSystem, Trial, content_id, remaining, request_seed
+from taskpace.processes import WorkerDiedError, WorkerHandle, WorkerProcess
+from taskpace.records import Failure, Record, Verdict
+from taskpace.store import Store, now
+from taskpace.tasks import script, score
+
+_DEATHS_IN_A_ROW = 3
+"""A worker that dies this often without finishing a trial in between is not started again."""
+_POLL_S = 0.2
+_SILENCE_GRACE_S = 60.0
+"""Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
+_OPEN_LIMIT_S = 1800.0
+_CLOSE_LIMIT_S = 30.0
+
+
+class StopRequest(Protocol):
+    """Whether somebody has asked the run to stop."""
+
+    @property
+    def requested(self) -> bool: ...
+
+
+class Never:
+    """Nobody will ask."""
+
+    requested = False
+
+
+def carry_out(
+    plan: Plan,
+    store: Store,
+    *,
+    on_event: Callable[[Event], None] = lambda _event: None,
+    stop: StopRequest | None = None,
+    launch: Callable[[], WorkerHandle] = WorkerProcess,
+) -> RunEnded:
+    """Carry out every trial of ``plan`` that ``store`` has no record of.
+
+    Systems run one after another, each in a worker of its own; a worker that dies costs its trials in flight, which
+    are recorded as errors, and is started again for the rest.
+    """
+    stop = stop or Never()
+    recorded = store.recorded()
+    on_event(_started(plan, store, recorded))
+    sitting = store.begin_sitting(host.describe(), __version__)
+    given_up: list[str] = []
+    for system in plan.systems:
+        if stop.requested:
+            break
+        turn = _SystemTurn(plan, system, store, sitting, on_event, stop, launch)
+        if not turn.carry_out():
+            given_up.append(system.system.name)
+    done = sum(1 for cell in plan.cells for trial in plan.trials(cell) if trial.id in store.recorded())
+    ended = RunEnded(
+        path=str(store.path), planned=plan.trial_count, done=done, interrupted=stop.requested, given_up=tuple(given_up)
+    )
+    on_event(ended)
+    return ended
+
+
+def _started(plan: Plan, store: Store, recorded: dict[str, int]) -> RunStarted:
+    cells = []
+    for cell in plan.cells:
+        trials = list(plan.trials(cell))
+        done = sum(trial.id in recorded for trial in trials)
+        cells.append((cell.system.system.name, cell.task.task.name, cell.scenario.name, len(trials), done))
+    return RunStarted(
+        path=str(store.path),
+        planned=sum(cell[3] for cell in cells),
+        done=sum(cell[4] for cell in cells),
+        cells=tuple(cells),
+    )
+
+
+class _OpenError(Exception):
+    """The engine could not be opened; trying again would end the same way."""
+
+
+class _SystemTurn:
+    """One system's part of a run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        system: PlannedSystem,
+        store: Store,
+        sitting: int,
+        on_event: Callable[[Event], None],
+        stop: StopRequest,
+        launch: Callable[[], WorkerHandle],
+    ) -> None:
+        self._plan = plan
+        self._system = system
+        self._name = system.system.name
+        self._cells = [cell for cell in plan.cells if cell.system is system]
+        self._store = store
+        self._sitting = sitting
+        self._on_event = on_event
+        self._stop = stop
+        self._launch = launch
+        self._worker_number: int | None = None
+        self._in_flight: dict[str, tuple[Cell, Job]] = {}
+        self._finished_since_death = 0
+
+    def carry_out(self) -> bool:
+        """Returns whether the system was seen through (or stopped on request), not given up."""
+        deaths = 0
+        while (left := self._left()) and not self._stop.requested:
+            self._finished_since_death = 0
+            worker = self._launch()
+            try:
+                self._serve(worker, left)
+            except _OpenError as bad:
+                return self._give_up(str(bad))
+            except WorkerDiedError as death:
+                self._bury(str(death))
+                deaths = 1 if self._finished_since_death else deaths + 1
+                if deaths == _DEATHS_IN_A_ROW:
+                    return self._give_up(f"its worker died {deaths} times in a row; the last time {death}")
+            finally:
+                worker.end()
+        return True
+
+    def _left(self) -> list[tuple[Cell, tuple[Trial, ...]]]:
+        recorded = self._store.recorded()
+        cells = [(cell, remaining(self._plan, cell, recorded)) for cell in self._cells]
+        return [(cell, trials) for cell, trials in cells if trials]
+
+    def _serve(self, worker: WorkerHandle, left: list[tuple[Cell, tuple[Trial, ...]]]) -> None:
+        """Open the engine, run the cells, close."""
+        self._worker_number = None
+        self._open(worker)
+        for cell, trials in left:
+            if self._stop.requested:
+                break
+            self._run_cell(worker, cell, trials)
+        worker.send(Close())
+        while not isinstance(self._receive(worker, _CLOSE_LIMIT_S, "closing"), Closed):
+            pass
+
+    def _open(self, worker: WorkerHandle) -> None:
+        system = self._system.system
+        self._on_event(WorkerStarting(system=self._name, model=system.model))
+        slots = max(cell.scenario.concurrency for cell in self._cells)
+        worker.send(
+            Open(spec=EngineSpec(engine=system.engine, model=self._system.path, options=system.options, slots=slots))
+        )
+        match self._receive(worker, _OPEN_LIMIT_S, "loading the model"):
+            case Opened() as opened:
+                self._worker_number = self._store.add_worker(
+                    self._sitting, self._name, opened.load_ns, opened.info, opened.calibration
+                )
+                self._on_event(WorkerReady(system=self._name, load_s=opened.load_ns / 1e9, info=opened.info))
+            case OpenFailed() as failed:
+                self._store.add_worker_death(self._sitting, None, self._name, failed.failure.message)
+                raise _OpenError(failed.failure.message)
+            case other:
+                raise AssertionError(other)
+
+    def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
+        planned = {trial.id: trial for trial in trials}
+        jobs = {job.trial_id: job for job in (*self._warm_ups(cell), *(self._job(cell, trial) for trial in trials))}
+        self._on_event(
+            CellStarted(system=self._name, task=cell.task.task.name, scenario=cell.scenario.name, left=len(trials))
+        )
+        timeout_s = self._plan.experiment.timeout_s
+        worker.send(
+            RunCell(
+                cell_id=cell.id, concurrency=cell.scenario.concurrency, timeout_s=timeout_s, jobs=tuple(jobs.values())
+            )
+        )
+        while True:
+            match self._receive(worker, timeout_s + _SILENCE_GRACE_S, "a trial"):
+                case Dispatched(trial_id=trial_id):
+                    self._in_flight[trial_id] = (cell, jobs[trial_id])
+                case Finished(record=record):
+                    self._keep(record, cell, planned.get(record.trial_id))
+                    worker.send(Stored())
+                    del self._in_flight[record.trial_id]
+                    self._finished_since_death += 1
+                case CellEnded() as ended:
+                    if self._worker_number is not None:
+                        self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
+                    return
+                case other:
+                    raise AssertionError(other)
+
+    def _keep(self, record: Record, cell: Cell, trial: Trial | None) -> None:
+        """Score a record and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
+        if trial is None:
+            self._store.add(record, None, cell.id, self._worker_number)
+            return
+        verdict = score(cell.task.task, trial.item.item, record)
+        self._store.add(record, verdict, cell.id, self._worker_number)
+        self._on_event(self._finished(record, verdict, cell))
+
+    def _finished(self, record: Record, verdict: Verdict, cell: Cell) -> TrialFinished:
+        usages = [turn.usage.output_tokens for turn in record.turns]
+        return TrialFinished(
+            trial_id=record.trial_id,
+            system=self._name,
+            task=cell.task.task.name,
+            scenario=cell.scenario.name,
+            outcome=verdict.outcome,
+            task_time_s=sum(turn.end_ns for turn in record.turns) / 1e9 if record.turns else None,
+            output_tokens=None if None in usages or not usages else sum(count or 0 for count in usages),
+            detail=record.failure.message if record.failure else None,
+        )
+
+    def _receive(self, worker: WorkerHandle, limit_s: float, doing: str) -> object:
+        """The next message; passes a stop request on; ends a worker that says nothing for too long."""
+        told = False
+        waited_s = 0.0
+        while waited_s < limit_s:
+            if self._stop.requested and not told:
+                worker.send(Stop())
+                told = True
+            message = worker.receive(_POLL_S)
+            if message is not None:
+                return message
+            waited_s += _POLL_S
+        worker.end()
+        raise WorkerDiedError(f"the worker said nothing for {limit_s:g} s while {doing} and was ended")
+
+    def _bury(self, reason: str) -> None:
+        """Record what a dead worker had in flight as errors."""
+        lost = list(self._in_flight.values())
+        self._in_flight.clear()
+        self._store.add_worker_death(self._sitting, self._worker_number, self._name, reason)
+        for cell, job in lost:
+            record = Record(
+                trial_id=job.trial_id,
+                attempt=job.attempt,
+                phase=job.phase,
+                started_at=now(),
+                turns=(),
+                failure=Failure(kind="worker-died", message=reason),
+                loop_lag_ns=None,
+            )
+            trial = next((t for t in self._plan.trials(cell) if t.id == job.trial_id), None)
+            self._keep(record, cell, trial)
+        self._on_event(WorkerDied(system=self._name, reason=reason, lost=len(lost)))
+
+    def _give_up(self, reason: str) -> bool:
+        left = sum(len(trials) for _, trials in self._left())
+        self._on_event(SystemGivenUp(system=self._name, reason=reason, left=left))
+        return left == 0
+
+    def _job(self, cell: Cell, trial: Trial) -> Job:
+        system = self._system.system
+        task = cell.task.task
+        experiment = self._plan.experiment
+        scripted = engines.entry(system.engine).scripted
+        return Job(
+            trial_id=trial.id,
+            attempt=1,
+            phase="measured",
+            system_prompt=system.system_prompt,
+            prompts=trial.item.prompts,
+            max_tokens=task.max_tokens,
+            stop=task.stop,
+            sampling=system.sampling,
+            seed=request_seed(trial.id, experiment.seed if system.sampling.seed is None else system.sampling.seed),
+            script=script(task, trial.item.item) if scripted else None,
+        )
+
+    def _warm_ups(self, cell: Cell) -> list[Job]:
+        """The cell's first trials once more, under ids of their own; each sitting warms up anew."""
+        recorded = self._store.recorded()
+        jobs = []
+        for number, trial in zip(range(self._plan.experiment.warmup), self._plan.trials(cell), strict=False):
+            warm_up_id = content_id("warm-up", cell.id, number)
+            job = self._job(cell, trial)
+            jobs.append(
+                msgspec.structs.replace(
+                    job, trial_id=warm_up_id, attempt=recorded.get(warm_up_id, 0) + 1, phase="warm-up"
+                )
+            )
+        return jobs

@@ -1,0 +1,212 @@
+"""One process for one system: opens the engine, carries out cells, sends back records.
+
+``Worker`` is free of what ties it to this machine: it takes messages and gives messages. ``main`` is the local form, a
+process that reads frames from standard input and writes frames to standard output. It ends when its standard input
+does, so a parent that is killed leaves nobody behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import BinaryIO
+
+from taskpace.clock import Clock, RealClock
+from taskpace.engines import create
+from taskpace.engines.base import Engine
+from taskpace.errors import EngineError, TaskpaceError
+from taskpace.host import peak_rss_bytes
+from taskpace.measure import LagMonitor, calibrate, measure, process_cpu_ns, summarise_lag
+from taskpace.messages import (
+    CellEnded,
+    Close,
+    Closed,
+    Dispatched,
+    Finished,
+    FromWorker,
+    Job,
+    Open,
+    Opened,
+    OpenFailed,
+    RunCell,
+    Stop,
+    Stored,
+    Stretch,
+    ToWorker,
+    decode_to_worker,
+    encode,
+)
+from taskpace.records import Failure
+from taskpace.scenarios import closed_loop
+
+
+class Worker:
+    """Carries out one system's cells.
+
+    Args:
+        send: hands a message to the run; called from the event loop, must not block.
+        wait_stored: blocks until the last record sent is on disk, or the run asks to stop.
+        stopping: whether the run has asked to stop.
+    """
+
+    def __init__(
+        self, send: Callable[[FromWorker], None], wait_stored: Callable[[], None], stopping: Callable[[], bool]
+    ) -> None:
+        self._send = send
+        self._wait_stored = wait_stored
+        self._stopping = stopping
+        self._engine: Engine | None = None
+        self._runner: asyncio.Runner | None = None
+
+    def open(self, message: Open) -> bool:
+        """Calibrate, then load the engine. Returns whether it is ready."""
+        with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:
+            calibration = runner.run(calibrate())
+        wall: Clock = RealClock()
+        begun = wall.now_ns()
+        try:
+            engine = create(message.spec)
+            self._runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
+            info = self._runner.run(engine.open())
+        except TaskpaceError as bad:
+            self._send(OpenFailed(failure=Failure(kind="open", message=str(bad)), remedy=True))
+            return False
+        except (EngineError, MemoryError, OSError, RuntimeError) as bad:
+            kind = bad.kind if isinstance(bad, EngineError) else "open"
+            self._send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}"), remedy=False))
+            return False
+        self._engine = engine
+        # What is loaded by now stays: keep the garbage collector from walking it during a trial.
+        gc.collect()
+        gc.freeze()
+        self._send(Opened(info=info, load_ns=wall.now_ns() - begun, calibration=calibration))
+        return True
+
+    def run_cell(self, message: RunCell) -> None:
+        """Carry out one cell, or what is left of it."""
+        assert self._engine is not None, "open comes first"  # noqa: S101 - a broken protocol, not a user's error
+        assert self._runner is not None  # noqa: S101
+        self._runner.run(self._run_cell(message, self._engine))
+
+    def close(self) -> None:
+        """Give the engine back."""
+        if self._engine is not None and self._runner is not None:
+            self._runner.run(self._engine.close())
+            self._runner.close()
+        self._send(Closed())
+
+    async def _run_cell(self, message: RunCell, engine: Engine) -> None:
+        one_at_a_time = message.concurrency == 1
+        real = RealClock()
+        cpu_ns, wall_ns = process_cpu_ns(), real.now_ns()
+
+        async with LagMonitor(engine.clock) as lag:
+
+            async def carry_out(job: Job) -> None:
+                record = await measure(engine, job, message.timeout_s, lag, self._announce)
+                self._send(Finished(record=record))
+                if one_at_a_time:
+                    # Nothing is in flight: let scoring and the disk be done before the next clock starts.
+                    await asyncio.to_thread(self._wait_stored)
+
+            warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
+            measured = [job for job in message.jobs if job.phase == "measured"]
+            complete = await closed_loop(warm_ups, message.concurrency, carry_out, self._stopping)
+            complete &= await closed_loop(measured, message.concurrency, carry_out, self._stopping)
+        median, p99, greatest = summarise_lag(lag.samples)
+        stretch = Stretch(
+            loop_lag_median_ns=median,
+            loop_lag_p99_ns=p99,
+            loop_lag_max_ns=greatest,
+            lag_samples=len(lag.samples),
+            client_cpu_ns=process_cpu_ns() - cpu_ns,
+            wall_ns=real.now_ns() - wall_ns,
+            peak_rss_bytes=peak_rss_bytes(),
+        )
+        self._send(CellEnded(cell_id=message.cell_id, stopped=not complete, stretch=stretch))
+
+    def _announce(self, job: Job) -> None:
+        self._send(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
+
+
+class _Pipes:
+    """Frames over two pipes, each with a thread of its own, so that neither side ever waits in a timed region."""
+
+    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+        self._source = source
+        self._sink = sink
+        self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
+        self.stored = threading.Semaphore(0)
+        self.stopping = threading.Event()
+        threading.Thread(target=self._read, name="taskpace-inbox", daemon=True).start()
+        self._writer = threading.Thread(target=self._write, name="taskpace-outbox")
+        self._writer.start()
+
+    def send(self, message: FromWorker) -> None:
+        self._outbox.put(message)
+
+    def wait_stored(self) -> None:
+        self.stored.acquire()
+
+    def finish(self) -> None:
+        """Flush what was sent."""
+        self._outbox.put(None)
+        self._writer.join()
+
+    def _read(self) -> None:
+        while True:
+            header = self._source.read(4)
+            body = self._source.read(int.from_bytes(header, "little")) if len(header) == 4 else b""
+            if not body:
+                # The run is gone. Nobody will hear of what is in flight; do not let a model run on for nobody.
+                os._exit(3)
+            match decode_to_worker(body):
+                case Stored():
+                    self.stored.release()
+                case Stop():
+                    self.stopping.set()
+                case message:
+                    self.inbox.put(message)
+
+    def _write(self) -> None:
+        while (message := self._outbox.get()) is not None:
+            try:
+                self._sink.write(encode(message))
+                self._sink.flush()
+            except BrokenPipeError:
+                os._exit(3)
+
+
+def main() -> None:
+    """Serve one system over standard input and output until told to close."""
+    # Ctrl-C in a terminal reaches the whole process group; the run decides what it means and says so with Stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Frames keep the real standard output to themselves; whatever a library prints goes to the log.
+    sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    pipes = _Pipes(sys.stdin.buffer, sink)
+    worker = Worker(pipes.send, pipes.wait_stored, pipes.stopping.is_set)
+    while True:
+        match pipes.inbox.get():
+            case Open() as message:
+                if not worker.open(message):
+                    break
+            case RunCell() as message:
+                worker.run_cell(message)
+            case Close():
+                worker.close()
+                break
+            case _:  # Stored and Stop never reach the inbox
+                raise AssertionError
+    pipes.finish()
+
+
+if __name__ == "__main__":
+    main()
