@@ -29,15 +29,21 @@ def test_a_minimal_file_gets_the_documented_defaults(tmp_path):
 
 
 def test_a_sweep_makes_a_system_of_every_value(tmp_path):
-    """temperature = [0, 0.7, 1.5] makes three systems, named by their value."""
+    """Temperature = [0, 0.7, 1.5] makes three systems, named by their value."""
     experiment = load(tmp_path, MINIMAL + "sweep = { temperature = [0, 0.7, 1.5] }\n")
-    assert [system.name for system in experiment.systems] == ["a temperature=0", "a temperature=0.7", "a temperature=1.5"]
+    assert [system.name for system in experiment.systems] == [
+        "a temperature=0",
+        "a temperature=0.7",
+        "a temperature=1.5",
+    ]
     assert [system.sampling.temperature for system in experiment.systems] == [0, 0.7, 1.5]
 
 
 def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_path):
     """A sweep of a key that is no system key sweeps the engine option of that name, with or without the prefix."""
-    text = MINIMAL + 'options = { context = 512 }\n[system.sweep]\nseed = [1, 2]\nthreads = [1, 2]\n"options.gpu" = [0]\n'
+    text = (
+        MINIMAL + 'options = { context = 512 }\n[system.sweep]\nseed = [1, 2]\nthreads = [1, 2]\n"options.gpu" = [0]\n'
+    )
     systems = load(tmp_path, text).systems
     assert [(s.sampling.seed, s.options) for s in systems] == [
         (seed, {"context": 512, "threads": threads, "gpu": 0}) for seed in (1, 2) for threads in (1, 2)
@@ -49,7 +55,7 @@ def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_p
     ("text", "says"),
     [
         (MINIMAL + 'modle = "x"\n', ['system 1: unknown key "modle"', 'did you mean "model"']),
-        ('item = 3\n' + MINIMAL, ['unknown key "item"', 'did you mean "items"']),
+        ("item = 3\n" + MINIMAL, ['unknown key "item"', 'did you mean "items"']),
         ('items = "many"\n' + MINIMAL, ['key "items"', "expected int, got str"]),
         ("items = -1\n" + MINIMAL, ['key "items"', "-1", "give 1 or more"]),
         ("repeats = 0\n" + MINIMAL, ['key "repeats"']),
@@ -109,7 +115,9 @@ def test_scenarios_are_read_with_and_without_spaces():
 
 def test_the_quick_form_makes_one_system_per_model():
     """Flags give the same experiment as a file would: names from the models, one set of settings."""
-    experiment = quick_experiment(models=("smollm2-135m", "models/Big.gguf"), tasks=("mmlu-letter",), items=3, temperature=0.5)
+    experiment = quick_experiment(
+        models=("smollm2-135m", "models/Big.gguf"), tasks=("mmlu-letter",), items=3, temperature=0.5
+    )
     assert [system.name for system in experiment.systems] == ["smollm2-135m", "Big"]
     assert {system.sampling.temperature for system in experiment.systems} == {0.5}
     assert experiment.items == 3

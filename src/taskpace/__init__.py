@@ -31,7 +31,16 @@ _WHERE = {
     "run": ("taskpace.api", "run"),
 }
 
-__all__ = ["Experiment", "Run", "TaskpaceError", "__version__", "load_experiment", "open", "quick_experiment", "run"]
+__all__ = [
+    "Experiment",
+    "Run",
+    "TaskpaceError",
+    "__version__",
+    "load_experiment",
+    "open",
+    "quick_experiment",
+    "run",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -36,7 +36,7 @@ class Run:
         return self._store
 
     def frame(self) -> pl.DataFrame:
-        """One row for every measured attempt, with the raw columns and the derived ones of ``taskpace.analysis.frame``."""
+        """One row for every measured attempt: raw columns and those derived in ``taskpace.analysis.frame``."""
         from taskpace.analysis.frame import load_frame
 
         return load_frame(self._store)

@@ -50,7 +50,7 @@ class VirtualClock:
         return _VirtualLoop(self)
 
 
-class _SkippingSelector(selectors.DefaultSelector):  # type: ignore[valid-type,misc]  # a platform alias in typeshed
+class _SkippingSelector(selectors.DefaultSelector):
     """Never waits: a wait of n seconds moves the virtual clock n seconds on."""
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -60,7 +60,7 @@ class _SkippingSelector(selectors.DefaultSelector):  # type: ignore[valid-type,m
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready: list[tuple[selectors.SelectorKey, int]] = super().select(0)
         if not ready and timeout is None:
-            # Nothing is scheduled, so only real input (a thread's wake-up) can continue: wait for it, time stands still.
+            # Nothing is scheduled, so only a thread's wake-up can continue: wait for it while time stands still.
             ready = super().select(None)
         elif not ready and timeout is not None and timeout > 0:
             self._clock.advance_to(self._clock.now_ns() + round(timeout * 1e9))

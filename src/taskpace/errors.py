@@ -42,9 +42,7 @@ class MissingExtraError(TaskpaceError):
     """An optional library is missing; the message names the extra that installs it."""
 
     def __init__(self, needed_by: str, library: str, extra: str) -> None:
-        super().__init__(
-            f"{needed_by} needs {library}, which is not installed: run `pip install 'taskpace[{extra}]'`"
-        )
+        super().__init__(f"{needed_by} needs {library}, which is not installed: run `pip install 'taskpace[{extra}]'`")
 
 
 class StoreError(TaskpaceError):

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on. The terminal shows them, ``--progress json`` prints them, a library user reads them."""
+"""What a run tells while it goes on: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="eve
     """Tagged with its class name under ``event``."""
 
 
-class RunStarted(_Event):
+class RunStarted(_Event, frozen=True, kw_only=True):
     path: str
     planned: int
     done: int
@@ -21,18 +21,18 @@ class RunStarted(_Event):
     """Per cell: system, task, scenario, trials planned, trials recorded already."""
 
 
-class WorkerStarting(_Event):
+class WorkerStarting(_Event, frozen=True, kw_only=True):
     system: str
     model: str
 
 
-class WorkerReady(_Event):
+class WorkerReady(_Event, frozen=True, kw_only=True):
     system: str
     load_s: float
     info: EngineInfo
 
 
-class CellStarted(_Event):
+class CellStarted(_Event, frozen=True, kw_only=True):
     system: str
     task: str
     scenario: str
@@ -40,7 +40,7 @@ class CellStarted(_Event):
     """Trials of this cell still to do."""
 
 
-class TrialFinished(_Event):
+class TrialFinished(_Event, frozen=True, kw_only=True):
     trial_id: str
     system: str
     task: str
@@ -53,22 +53,22 @@ class TrialFinished(_Event):
     """Why, for an error or a timeout."""
 
 
-class WorkerDied(_Event):
+class WorkerDied(_Event, frozen=True, kw_only=True):
     system: str
     reason: str
     lost: int
     """Trials in flight, now recorded as errors."""
 
 
-class SystemGivenUp(_Event):
-    """This system's remaining trials were not carried out; the other systems go on."""
+class SystemGivenUp(_Event, frozen=True, kw_only=True):
+    """A system whose remaining trials were not carried out; the other systems go on."""
 
     system: str
     reason: str
     left: int
 
 
-class RunEnded(_Event):
+class RunEnded(_Event, frozen=True, kw_only=True):
     path: str
     planned: int
     done: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,9 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scenarios: tuple[str, ...] = ("single",)
 
 
+Refuse = Callable[[str], ExperimentError]
+"""Makes the error, with the place in front."""
+
 _SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed")
 
 
@@ -132,7 +136,13 @@ def quick_experiment(
     uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
     table = {
         "system": [
-            {"name": _short_name(model), "model": model, "engine": engine, "system_prompt": system_prompt, **per_system}
+            {
+                "name": _short_name(model),
+                "model": model,
+                "engine": engine,
+                "system_prompt": system_prompt,
+                **per_system,
+            }
             for model in models
         ],
         "tasks": [msgspec.to_builtins(use) for use in uses],
@@ -181,13 +191,13 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     )
 
 
-def _refuse_twins(names: list[str], what: str, refuse: Any) -> None:
+def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise refuse(f'two {what}s are called "{twins[0]}": give each a name of its own')
 
 
-def _task_use(task: str | TaskUse, refuse: Any) -> TaskUse:
+def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:
     use = TaskUse(use=task) if isinstance(task, str) else task
     if (use.use is None) == (use.prompts is None):
         raise refuse('key "tasks": a task table needs either "use" (a task) or "prompts" (a file), not both')
@@ -198,16 +208,18 @@ def _task_use(task: str | TaskUse, refuse: Any) -> TaskUse:
     return use
 
 
-def _unfold(table: _SystemTable, refuse: Any) -> list[System]:
+def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
     """The systems that one ``[[system]]`` table stands for: the product of its sweeps, or itself."""
     base = {key: getattr(table, key) for key in _SWEEPABLE}
     for key, values in table.sweep.items():
         if not values:
             raise refuse(f'system "{table.name}", sweep "{key}": the list is empty: give at least one value')
     systems = []
-    for values in itertools.product(*table.sweep.values()):
-        point = dict(zip(table.sweep, values, strict=True))
-        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={_brief(value)}" for key, value in point.items())])
+    for chosen in itertools.product(*table.sweep.values()):
+        point = dict(zip(table.sweep, chosen, strict=True))
+        label = " ".join(
+            [table.name, *(f"{key.removeprefix('options.')}={_brief(value)}" for key, value in point.items())]
+        )
         settings = base | {key: value for key, value in point.items() if key in base}
         options = table.options | {
             key.removeprefix("options."): value for key, value in point.items() if key not in base
@@ -221,7 +233,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 24 else text[:23] + "…"
 
 
-def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Any) -> System:
+def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
     def wrong(key: str, hint: str) -> ExperimentError:
         return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
 

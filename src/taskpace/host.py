@@ -82,26 +82,13 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Extra(msgspec.Struct, frozen=True, kw_only=True):
-    """An optional part of taskpace. ``versions`` holds each library it needs, None where that is missing."""
+    """An optional part of taskpace: the libraries it needs, and whether all of them are installed."""
 
     name: str
     enables: str
-    versions: dict[str, str | None]
-
-    @property
-    def libraries(self) -> tuple[str, ...]:
-        """The distributions that it needs."""
-        return tuple(self.versions)
-
-    @property
-    def installed(self) -> bool:
-        """Whether all of them are there."""
-        return None not in self.versions.values()
-
-    @property
-    def install(self) -> str:
-        """The command that installs it."""
-        return f"pip install 'taskpace[{self.name}]'"
+    libraries: tuple[str, ...]
+    installed: bool
+    install: str
 
 
 # name -> (what it enables, distributions); a test holds this against pyproject.toml.
@@ -140,7 +127,13 @@ def peak_rss_bytes(pid: int | None = None) -> int | None:
 def extras() -> tuple[Extra, ...]:
     """Every optional part of taskpace, with what is installed of it."""
     return tuple(
-        Extra(name=name, enables=enables, versions={library: _version(library) for library in libraries})
+        Extra(
+            name=name,
+            enables=enables,
+            libraries=libraries,
+            installed=all(_version(library) for library in libraries),
+            install=f"pip install 'taskpace[{name}]'",
+        )
         for name, (enables, libraries) in _EXTRAS.items()
     )
 
@@ -159,7 +152,7 @@ def _or_none(probe: Callable[P, T | None]) -> Callable[P, T | None]:
 
 
 def _describe(root: Path) -> Host:
-    import platform  # noqa: PLC0415
+    import platform
 
     return Host(
         platform=_or_none(platform.platform)(),
@@ -180,14 +173,14 @@ def _describe(root: Path) -> Host:
 
 @_or_none
 def _python() -> str:
-    import platform  # noqa: PLC0415
+    import platform
 
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
 @_or_none
 def _version(distribution: str) -> str | None:
-    from importlib.metadata import version  # noqa: PLC0415  # slow to import
+    from importlib.metadata import version  # slow to import
 
     return version(distribution)
 
@@ -203,16 +196,14 @@ def _values(cpuinfo: str, key: str) -> list[str]:
 
 @_or_none
 def _cpu(root: Path) -> str | None:
-    import platform  # noqa: PLC0415
+    import platform
 
     if _SYSTEM == "darwin":
         return _output("sysctl", "-n", "machdep.cpu.brand_string")
     if _SYSTEM == "win32":
         return platform.processor() or None
     text = _cpuinfo(root)
-    names = (
-        _values(text, "model name") or _values(text, "Model") or [platform.processor() or platform.machine()]
-    )
+    names = _values(text, "model name") or _values(text, "Model") or [platform.processor() or platform.machine()]
     return names[0] or None
 
 
@@ -265,9 +256,7 @@ def _machine_memory(root: Path) -> int | None:
 
 @_or_none
 def _gpus() -> tuple[Gpu, ...]:
-    output = _output(
-        "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"
-    )
+    output = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
     return tuple(_gpu(line) for line in (output or "").splitlines() if line.count(",") >= 2)
 
 
@@ -284,8 +273,8 @@ def _gpu(line: str) -> Gpu:
 @_or_none
 def _output(program: str, *arguments: str) -> str | None:
     """What a program prints, if it is on PATH, succeeds, and is done in time."""
-    import shutil  # noqa: PLC0415
-    import subprocess  # noqa: PLC0415
+    import shutil
+    import subprocess
 
     found = shutil.which(program)
     if found is None:
@@ -397,7 +386,7 @@ def _peak_of(root: Path, pid: int) -> int | None:
 
 @_or_none
 def _own_peak() -> int | None:
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     resource = import_module("resource")  # not on every system
     peak = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -1,7 +1,7 @@
 """What lies inside the timed region, and nothing else: one trial, the client's own lag, the harness's own cost.
 
-The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer has
-been read. Parsing, scoring and storing happen before or after, never between.
+The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer
+has been read. Parsing, scoring and storing happen before or after, never between.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import statistics
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
-
-import msgspec
+from itertools import pairwise
+from typing import Any, Self
 
 from taskpace.clock import Clock, RealClock
 from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps
@@ -27,7 +26,9 @@ _CALIBRATION_TRIALS = 200
 _CLOCK_READINGS = 2000
 
 
-async def measure(engine: Engine, job: Job, timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]) -> Record:
+async def measure(
+    engine: Engine, job: Job, timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]
+) -> Record:
     """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
 
     Args:
@@ -102,9 +103,7 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
 
 
 def _turn(generation: Generation, dispatch_ns: int, failure: Failure | None, known_ns: int) -> Turn:
-    marks = tuple(
-        Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals
-    )
+    marks = tuple(Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals)
     finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
     return Turn(
         dispatch_ns=dispatch_ns,
@@ -138,7 +137,7 @@ class LagMonitor:
         self._open: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> LagMonitor:
+    async def __aenter__(self) -> Self:
         if isinstance(self._clock, RealClock):
             self._task = asyncio.get_running_loop().create_task(self._sample())
         return self
@@ -189,7 +188,12 @@ class _InstantEngine:
     def read(self, stamps: Stamps) -> Generation:
         stamp = stamps.chunks[-1][0]
         return Generation(
-            arrivals=(Mark(stamp, 1, 0),), text="x", reasoning="", finish_ns=stamp, finish_reason="stop", usage=Usage()
+            arrivals=(Mark(stamp, 1, 0),),
+            text="x",
+            reasoning="",
+            finish_ns=stamp,
+            finish_reason="stop",
+            usage=Usage(),
         )
 
     async def close(self) -> None:
@@ -200,7 +204,7 @@ async def calibrate() -> Calibration:
     """Measure the harness with its own means: trials through ``measure`` on an engine that answers at once."""
     clock = RealClock()
     readings = [clock.now_ns() for _ in range(_CLOCK_READINGS)]
-    steps = [b - a for a, b in zip(readings, readings[1:], strict=False) if b > a]
+    steps = [b - a for a, b in pairwise(readings) if b > a]
     threads = SlotThreads(1)
     engine = _InstantEngine(clock, threads)
     times: list[int] = []

@@ -30,13 +30,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A right and a wrong answer, for an engine that scripts its output; no real engine is ever sent one."""
 
 
-class Open(_Said):
+class Open(_Said, frozen=True, kw_only=True):
     """To the worker: load the engine, measure the harness's own cost."""
 
     spec: EngineSpec
 
 
-class RunCell(_Said):
+class RunCell(_Said, frozen=True, kw_only=True):
     """To the worker: carry out these jobs, the warm-ups first."""
 
     cell_id: str
@@ -45,15 +45,15 @@ class RunCell(_Said):
     jobs: tuple[Job, ...]
 
 
-class Stored(_Said):
+class Stored(_Said, frozen=True, kw_only=True):
     """To the worker: the record you sent last is on disk. One-at-a-time cells wait for it between two trials."""
 
 
-class Stop(_Said):
+class Stop(_Said, frozen=True, kw_only=True):
     """To the worker: dispatch nothing more, finish what is in flight."""
 
 
-class Close(_Said):
+class Close(_Said, frozen=True, kw_only=True):
     """To the worker: give everything back and end."""
 
 
@@ -70,7 +70,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     trials: int
 
 
-class Opened(_Said):
+class Opened(_Said, frozen=True, kw_only=True):
     """From the worker: the engine is ready."""
 
     info: EngineInfo
@@ -78,21 +78,21 @@ class Opened(_Said):
     calibration: Calibration
 
 
-class OpenFailed(_Said):
+class OpenFailed(_Said, frozen=True, kw_only=True):
     """From the worker: the engine could not be opened. ``remedy`` says the message is for the user as it stands."""
 
     failure: Failure
     remedy: bool
 
 
-class Dispatched(_Said):
+class Dispatched(_Said, frozen=True, kw_only=True):
     """From the worker, before the clock starts: these are in flight if you do not hear of me again."""
 
     trial_id: str
     attempt: int
 
 
-class Finished(_Said):
+class Finished(_Said, frozen=True, kw_only=True):
     """From the worker: one trial, whole."""
 
     record: Record
@@ -109,9 +109,14 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """CPU time of the whole worker process; for an engine in process that includes the model's own."""
     wall_ns: int
     peak_rss_bytes: int | None
+    steal_ticks: int | None
+    """Processor time that the hypervisor gave to others meanwhile, of ``cpu_ticks`` in all."""
+    cpu_ticks: int | None
+    throttled_ns: int | None
+    """Time that the control group's quota held this process's group back meanwhile."""
 
 
-class CellEnded(_Said):
+class CellEnded(_Said, frozen=True, kw_only=True):
     """From the worker: nothing of this cell is in flight any more. ``stopped``: because it was asked to."""
 
     cell_id: str
@@ -119,7 +124,7 @@ class CellEnded(_Said):
     stretch: Stretch
 
 
-class Closed(_Said):
+class Closed(_Said, frozen=True, kw_only=True):
     """From the worker: the engine is closed; the process ends now."""
 
 

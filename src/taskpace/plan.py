@@ -89,13 +89,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return sum(len(cell.task.items) for cell in self.cells) * self.experiment.repeats
 
 
-def make_plan(
-    experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks: tuple[PlannedTask, ...]
-) -> Plan:
+def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks: tuple[PlannedTask, ...]) -> Plan:
     """Expand an experiment whose models and items have been found."""
     cells = tuple(
         Cell(
-            id=content_id("cell", _identity(system), _task_identity(task.task), scenario.name, experiment.timeout_s, experiment.seed),
+            id=content_id(
+                "cell",
+                _identity(system),
+                _task_identity(task.task),
+                scenario.name,
+                experiment.timeout_s,
+                experiment.seed,
+            ),
             system=system,
             task=task,
             scenario=scenario,

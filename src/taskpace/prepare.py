@@ -1,5 +1,7 @@
-"""From an experiment to a plan: finds the models, loads the tasks, renders the prompts. Everything that can be wrong with
-what the user wrote is found here, before a worker starts."""
+"""From an experiment to a plan: finds the models, loads the tasks, renders the prompts.
+
+Whatever can be wrong with what the user wrote is found here, before a worker starts.
+"""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class WorkerProcess:
 
     def __init__(self) -> None:
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             # -P: a file in the user's folder must not shadow a module of the worker's.
             [sys.executable, "-P", "-m", "taskpace.worker"],
             stdin=subprocess.PIPE,

@@ -20,12 +20,25 @@ from taskpace.events import (
     WorkerReady,
     WorkerStarting,
 )
-from taskpace.messages import CellEnded, Close, Closed, Dispatched, Finished, Job, Open, Opened, OpenFailed, RunCell, Stop, Stored
+from taskpace.messages import (
+    CellEnded,
+    Close,
+    Closed,
+    Dispatched,
+    Finished,
+    Job,
+    Open,
+    Opened,
+    OpenFailed,
+    RunCell,
+    Stop,
+    Stored,
+)
 from taskpace.plan import Cell, Plan, PlannedSystem, Trial, content_id, remaining, request_seed
 from taskpace.processes import WorkerDiedError, WorkerHandle, WorkerProcess
 from taskpace.records import Failure, Record, Verdict
 from taskpace.store import Store, now
-from taskpace.tasks import script, score
+from taskpace.tasks import score, script
 
 _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a trial in between is not started again."""
@@ -70,12 +83,16 @@ def carry_out(
     for system in plan.systems:
         if stop.requested:
             break
-        turn = _SystemTurn(plan, system, store, sitting, on_event, stop, launch)
+        turn = _SystemTurn(plan, system, store, sitting=sitting, on_event=on_event, stop=stop, launch=launch)
         if not turn.carry_out():
             given_up.append(system.system.name)
     done = sum(1 for cell in plan.cells for trial in plan.trials(cell) if trial.id in store.recorded())
     ended = RunEnded(
-        path=str(store.path), planned=plan.trial_count, done=done, interrupted=stop.requested, given_up=tuple(given_up)
+        path=str(store.path),
+        planned=plan.trial_count,
+        done=done,
+        interrupted=stop.requested,
+        given_up=tuple(given_up),
     )
     on_event(ended)
     return ended
@@ -107,6 +124,7 @@ class _SystemTurn:
         plan: Plan,
         system: PlannedSystem,
         store: Store,
+        *,
         sitting: int,
         on_event: Callable[[Event], None],
         stop: StopRequest,
@@ -189,7 +207,10 @@ class _SystemTurn:
         timeout_s = self._plan.experiment.timeout_s
         worker.send(
             RunCell(
-                cell_id=cell.id, concurrency=cell.scenario.concurrency, timeout_s=timeout_s, jobs=tuple(jobs.values())
+                cell_id=cell.id,
+                concurrency=cell.scenario.concurrency,
+                timeout_s=timeout_s,
+                jobs=tuple(jobs.values()),
             )
         )
         while True:

@@ -16,9 +16,9 @@ from typing import Any, Self
 import filelock
 import msgspec
 
+from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.messages import Calibration, Stretch
-from taskpace.engines.base import EngineInfo
 from taskpace.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Record, Turn, Usage, Verdict, pack_marks, unpack_marks
 
@@ -98,7 +98,9 @@ class Store:
 
     def begin_sitting(self, host: Any, taskpace_version: str) -> int:
         """Note that a `taskpace run` starts on this file; returns its number."""
-        return self._insert("sitting", number=None, started_at=now(), taskpace_version=taskpace_version, host=_json(host))
+        return self._insert(
+            "sitting", number=None, started_at=now(), taskpace_version=taskpace_version, host=_json(host)
+        )
 
     def add_worker(self, sitting: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
         """Note a worker whose engine is ready; returns its number."""
@@ -153,7 +155,12 @@ class Store:
                     **msgspec.structs.asdict(turn.usage),
                 )
             if verdict is not None:
-                self._insert("verdict", trial_id=record.trial_id, attempt=record.attempt, **msgspec.structs.asdict(verdict))
+                self._insert(
+                    "verdict",
+                    trial_id=record.trial_id,
+                    attempt=record.attempt,
+                    **msgspec.structs.asdict(verdict),
+                )
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -174,11 +181,12 @@ class Store:
 
     def attempts(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
         """Every attempt at a trial, in order, with its verdict."""
-        columns = "attempt, phase, started_at, loop_lag_ns, failure_kind, failure_message"
-        return [
-            (self._record(trial_id, *row), self._verdict(trial_id, row[0]))
-            for row in self._rows(f"SELECT {columns} FROM record WHERE trial_id = ? ORDER BY attempt", trial_id)  # noqa: S608
-        ]
+        rows = self._dicts(
+            "SELECT attempt, phase, started_at, loop_lag_ns, failure_kind, failure_message"
+            " FROM record WHERE trial_id = ? ORDER BY attempt",
+            trial_id,
+        )
+        return [(self._record(trial_id, row), self._verdict(trial_id, row["attempt"])) for row in rows]
 
     def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of a query of ours, for ``taskpace.analysis``."""
@@ -188,37 +196,26 @@ class Store:
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
-    def _record(
-        self,
-        trial_id: str,
-        attempt: int,
-        phase: Any,
-        started_at: str,
-        loop_lag_ns: int | None,
-        failure_kind: str | None,
-        failure_message: str | None,
-    ) -> Record:
-        columns, rows = self.query("SELECT * FROM turn WHERE trial_id = ? AND attempt = ? ORDER BY turn", trial_id, attempt)
-        turns = tuple(_turn(dict(zip(columns, row, strict=True))) for row in rows)
-        failure = None if failure_kind is None else Failure(kind=failure_kind, message=failure_message or "")
+    def _record(self, trial_id: str, kept: dict[str, Any]) -> Record:
+        kind, message = kept.pop("failure_kind"), kept.pop("failure_message")
+        turns = self._dicts(
+            "SELECT * FROM turn WHERE trial_id = ? AND attempt = ? ORDER BY turn", trial_id, kept["attempt"]
+        )
         return Record(
             trial_id=trial_id,
-            attempt=attempt,
-            phase=phase,
-            started_at=started_at,
-            turns=turns,
-            failure=failure,
-            loop_lag_ns=loop_lag_ns,
+            turns=tuple(_turn(turn) for turn in turns),
+            failure=None if kind is None else Failure(kind=kind, message=message),
+            **kept,
         )
 
     def _verdict(self, trial_id: str, attempt: int) -> Verdict | None:
-        columns, rows = self.query(
-            "SELECT outcome, answer, score, detail, committed_ns, scorer FROM verdict WHERE trial_id = ? AND attempt = ?"
-            " ORDER BY scorer DESC LIMIT 1",
-            trial_id,
-            attempt,
-        )
-        return Verdict(**dict(zip(columns, rows[0], strict=True))) if rows else None
+        columns = ", ".join(Verdict.__struct_fields__)
+        query = f"SELECT {columns} FROM verdict WHERE trial_id = ? AND attempt = ? ORDER BY scorer DESC LIMIT 1"  # noqa: S608 - our own names
+        return next((Verdict(**row) for row in self._dicts(query, trial_id, attempt)), None)
+
+    def _dicts(self, sql: str, *values: Any) -> list[dict[str, Any]]:
+        columns, rows = self.query(sql, *values)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         return self.query(sql, *values)[1]
@@ -229,9 +226,8 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _explained(self.path):
-            with _transaction(self._db):
-                yield
+        with _explained(self.path), _transaction(self._db):
+            yield
 
 
 def now() -> str:

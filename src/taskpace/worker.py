@@ -21,7 +21,7 @@ from taskpace.clock import Clock, RealClock
 from taskpace.engines import create
 from taskpace.engines.base import Engine
 from taskpace.errors import EngineError, TaskpaceError
-from taskpace.host import peak_rss_bytes
+from taskpace.host import peak_rss_bytes, steal_and_load
 from taskpace.measure import LagMonitor, calibrate, measure, process_cpu_ns, summarise_lag
 from taskpace.messages import (
     CellEnded,
@@ -56,7 +56,10 @@ class Worker:
     """
 
     def __init__(
-        self, send: Callable[[FromWorker], None], wait_stored: Callable[[], None], stopping: Callable[[], bool]
+        self,
+        send: Callable[[FromWorker], None],
+        wait_stored: Callable[[], None],
+        stopping: Callable[[], bool],
     ) -> None:
         self._send = send
         self._wait_stored = wait_stored
@@ -104,7 +107,7 @@ class Worker:
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
         one_at_a_time = message.concurrency == 1
         real = RealClock()
-        cpu_ns, wall_ns = process_cpu_ns(), real.now_ns()
+        cpu_ns, wall_ns, load = process_cpu_ns(), real.now_ns(), steal_and_load()
 
         async with LagMonitor(engine.clock) as lag:
 
@@ -119,6 +122,7 @@ class Worker:
             measured = [job for job in message.jobs if job.phase == "measured"]
             complete = await closed_loop(warm_ups, message.concurrency, carry_out, self._stopping)
             complete &= await closed_loop(measured, message.concurrency, carry_out, self._stopping)
+        after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(
             loop_lag_median_ns=median,
@@ -128,11 +132,18 @@ class Worker:
             client_cpu_ns=process_cpu_ns() - cpu_ns,
             wall_ns=real.now_ns() - wall_ns,
             peak_rss_bytes=peak_rss_bytes(),
+            steal_ticks=_grown(load.steal_ticks, after.steal_ticks),
+            cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks),
+            throttled_ns=_grown(load.throttled_ns, after.throttled_ns),
         )
         self._send(CellEnded(cell_id=message.cell_id, stopped=not complete, stretch=stretch))
 
     def _announce(self, job: Job) -> None:
         self._send(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 class _Pipes:

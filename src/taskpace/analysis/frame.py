@@ -83,13 +83,13 @@ def load_frame(source: Source) -> pl.DataFrame:
 
     Times are in seconds and end in ``_s``. Derived columns:
 
-    - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until the
-      failure was known; null when nothing was dispatched or the worker died.
+    - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until
+      the failure was known; null when nothing was dispatched or the worker died.
     - ``ttft_s``: dispatch to the first generated token of any kind, of the first turn.
     - ``first_answer_s``: the same to the first visible token.
     - ``committed_s``: when the answer stopped changing, over all turns.
-    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), of the first turn that has two tokens; ``tokens_per_s`` is its
-      inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts among the
+    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), of the first turn that has two tokens; ``tokens_per_s`` is
+      its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts among the
       output tokens and shows no text.
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
     """
@@ -120,8 +120,7 @@ def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
         # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
         first_ns=pl.when(has_marks).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
         last_ns=pl.coalesce("finish_ns", pl.when(has_marks).then(last_mark_ns)),
-        first_visible_ns=pl.when(pl.col("output_bytes") > 0)
-        .then(
+        first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
             pl.when(pl.col("reasoning_bytes") == 0)
             .then(first_ns)
             .otherwise(pl.col("marks").map_elements(_first_visible_ns, return_dtype=pl.Int64))

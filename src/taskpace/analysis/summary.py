@@ -9,7 +9,7 @@ from taskpace.analysis.frame import Source, last_attempts, load_frame
 from taskpace.records import OUTCOMES, Outcome
 
 P90_FLOOR = 64
-"""Below 64 samples no p90 is given: the least that MLPerf Inference's early-stopping rule takes for a 90th percentile."""
+"""Fewer samples give no p90: the least that MLPerf Inference's early-stopping rule takes for a 90th percentile."""
 
 
 class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,13 +58,11 @@ def summarise(source: Source) -> Summary:
     """The summary of a run file, finished or not."""
     name = source.query("SELECT name FROM run")[1][0][0]
     cells = source.query(
-        "SELECT system, task, scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id) FROM cell ORDER BY position"
+        "SELECT system, task, scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id) FROM cell"
+        " ORDER BY position"
     )[1]
     trials = last_attempts(load_frame(source))
-    found = {
-        key: part
-        for key, part in trials.group_by("system", "task", "scenario", maintain_order=True)
-    }
+    found = dict(trials.group_by("system", "task", "scenario", maintain_order=True))
     empty = trials.clear()
     tables: dict[tuple[str, str], list[SystemRow]] = {}
     for system, task, scenario, planned in cells:
@@ -129,8 +127,8 @@ def _table(task: str, scenario: str, rows: list[SystemRow]) -> TaskTable:
 def _ranks(values: list[float | None], *, smallest_first: bool) -> list[int | None]:
     """1 for the best; equal values share the better rank; unknown has none."""
     known = [value for value in values if value is not None]
-    better = (lambda a, b: a < b) if smallest_first else (lambda a, b: a > b)
-    return [None if value is None else 1 + sum(better(other, value) for other in known) for value in values]
+    sign = 1 if smallest_first else -1
+    return [None if value is None else 1 + sum(sign * other < sign * value for other in known) for value in values]
 
 
 def _median(values: pl.Series) -> float | None:

@@ -53,7 +53,7 @@ def view_trial(source: TrialSource, trial_id: str) -> TrialView:
 def list_trials(
     source: Source, *, system: str | None = None, task: str | None = None, outcome: str | None = None
 ) -> pl.DataFrame:
-    """The recorded trials (last attempts), narrowed down: trial_id, system, task, scenario, outcome, task_time_s, answer."""
+    """The recorded trials (last attempts), narrowed down, with what a list of them shows."""
     frame = last_attempts(load_frame(source))
     for column, value in (("system", system), ("task", task), ("outcome", outcome)):
         if value is not None:

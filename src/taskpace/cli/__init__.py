@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -72,7 +73,7 @@ def main() -> NoReturn:
         sys.exit(130)
     except BrokenPipeError:
         # The reader (`| head`) has seen enough. Keep the interpreter from complaining when it flushes at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -45,6 +45,12 @@ def _flat(facts: dict[str, object]) -> dict[str, str]:
             rows[name] = ", ".join(f"{key} {part}" for key, part in value.items() if part is not None) or "unknown"
         elif isinstance(value, list | tuple):
             rows[name] = ", ".join(str(part) for part in value) or "none"
+        elif name.endswith("_bytes") and isinstance(value, int):
+            rows[name.removesuffix("_bytes")] = f"{value / 1e9:.1f} GB"
+        elif isinstance(value, float):
+            rows[name] = f"{value:g}"
+        elif isinstance(value, bool):
+            rows[name] = "yes" if value else "no"
         else:
             rows[name] = "unknown" if value is None else str(value)
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from rich.console import Console
 from rich.table import Table
@@ -21,7 +23,7 @@ def listing(what: str) -> None:
     Console(highlight=False).print(table)
 
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def _engines() -> Rows:
@@ -47,7 +49,13 @@ def _models() -> Rows:
     from taskpace.models import catalogue, is_cached
 
     rows = [
-        (entry.name, f"{entry.size_bytes / 1e6:.0f} MB", entry.licence, "yes" if is_cached(entry.name) else "no", entry.description)
+        (
+            entry.name,
+            f"{entry.size_bytes / 1e6:.0f} MB",
+            entry.licence,
+            "yes" if is_cached(entry.name) else "no",
+            entry.description,
+        )
         for entry in catalogue()
     ]
     return ("model", "size", "licence", "here", "what it is"), rows

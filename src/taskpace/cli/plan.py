@@ -14,9 +14,17 @@ from taskpace.cli.experiments import experiment_options, read_experiment
 @click.command(context_settings={"show_default": True})
 @experiment_options
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="A run file of this plan: estimate from what it holds."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="A run file of this plan: estimate from what it holds.",
 )
-@click.option("--assume", type=click.FloatRange(min=0, min_open=True), default=50.0, help="Tokens per second to assume where nothing was measured.")
+@click.option(
+    "--assume",
+    type=click.FloatRange(min=0, min_open=True),
+    default=50.0,
+    help="Tokens per second to assume where nothing was measured.",
+)
 def plan(output: Path | None, assume: float, **options: Any) -> None:
     """Show the cells, the number of trials and an estimate; run nothing.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -19,7 +19,10 @@ from taskpace.report.progress import Mode, follow
 @click.command(context_settings={"show_default": True})
 @experiment_options
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Run file; an unfinished run of the same plan is continued.",
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Run file; an unfinished run of the same plan is continued.",
     show_default="runs/NAME.db",
 )
 @click.option(
@@ -41,15 +44,22 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
     mode = _mode(progress, console)
-    plan = prepare(experiment, base, fetch=not no_fetch, on_progress=None if mode == "json" else show_downloads(console))
+    plan = prepare(
+        experiment, base, fetch=not no_fetch, on_progress=None if mode == "json" else show_downloads(console)
+    )
     path = output or Path("runs") / f"{experiment.name}.db"
-    with Store.create_or_continue(path, plan, __version__) as store, Interrupts(console) as stop:
-        with follow(mode, console) as listener:
-            ended = carry_out(plan, store, on_event=listener, stop=stop)
+    with (
+        Store.create_or_continue(path, plan, __version__) as store,
+        Interrupts(console) as stop,
+        follow(mode, console) as listener,
+    ):
+        ended = carry_out(plan, store, on_event=listener, stop=stop)
     if mode not in ("json", "quiet"):
         _print_table(path)
     if ended.done < ended.planned:
-        console.print(f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True)
+        console.print(
+            f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
+        )
     if ended.interrupted:
         return 130
     return 1 if ended.given_up else 0
@@ -79,7 +89,7 @@ class Interrupts:
         self._console = console
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Interrupts:
+    def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._handle)
         return self

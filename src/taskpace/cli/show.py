@@ -33,7 +33,9 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
             return
         found = store.find_trials(trial)
         if not found:
-            raise StoreError(f"{run_file}: no trial starts with {one_line(trial, 40)}: `taskpace show {run_file}` lists them")
+            raise StoreError(
+                f"{run_file}: no trial starts with {one_line(trial, 40)}: `taskpace show {run_file}` lists them"
+            )
         if len(found) > 1:
             raise StoreError(f"{run_file}: {len(found)} or more trials start with {trial}: give more digits")
         print_trial(view_trial(store, found[0]), console)

@@ -58,7 +58,10 @@ def available() -> dict[str, EngineEntry]:
     """Every engine by name: this package's, then other distributions' (which cannot replace ours)."""
     others = {
         point.name: EngineEntry(
-            name=point.name, summary=f"from {point.value.partition(':')[0]}", target=point.value, needs_model_file=False
+            name=point.name,
+            summary=f"from {point.value.partition(':')[0]}",
+            target=point.value,
+            needs_model_file=False,
         )
         for point in entry_points(group="taskpace.engines")
     }

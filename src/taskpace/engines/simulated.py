@@ -18,6 +18,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -121,7 +122,11 @@ def _read_options(options: dict[str, Any]) -> Options:
             raise ExperimentError(f'{place}: key "{field.name}": {problem}')
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
             raise ExperimentError(f'{place}: key "{field.name}": {value} will not do: give a number of 0 or more')
-    shares = [("correct", read.correct), ("answer_at", read.answer_at), *(("faults.rate", f.rate) for f in read.faults)]
+    shares = [
+        ("correct", read.correct),
+        ("answer_at", read.answer_at),
+        *(("faults.rate", f.rate) for f in read.faults),
+    ]
     for name, share in shares:
         if not 0 <= share <= 1:
             raise ExperimentError(f'{place}: key "{name}": {share} will not do: give a share from 0 to 1')
@@ -192,9 +197,7 @@ class SimulatedEngine:
             usage=Usage(
                 prompt_tokens=max(
                     1,
-                    round(
-                        options.prompt_tokens_per_byte * sum(len(m.content.encode()) for m in request.messages)
-                    ),
+                    round(options.prompt_tokens_per_byte * sum(len(m.content.encode()) for m in request.messages)),
                 ),
                 output_tokens=len(kept),
                 reasoning_tokens=sum(chunk.reasoning for chunk in kept),
@@ -315,7 +318,7 @@ def _cut(text: str, tokens_per_byte: float) -> list[str]:
         return []
     count = min(len(text), max(1, round(len(text.encode()) * tokens_per_byte)))
     edges = [round(number * len(text) / count) for number in range(count + 1)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def _draw(quantity: float | Distribution, rng: random.Random) -> float:

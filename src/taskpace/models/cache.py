@@ -35,7 +35,7 @@ def cache_folder() -> Path:
     """Where fetched models are kept: ``TASKPACE_CACHE`` if set, else the user's cache folder. Not created."""
     if chosen := os.environ.get("TASKPACE_CACHE"):
         return Path(os.path.abspath(os.path.expanduser(chosen)))  # noqa: PTH100, PTH111  # never raise
-    from platformdirs import user_cache_dir  # noqa: PLC0415
+    from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("taskpace", appauthor=False))
 
@@ -56,7 +56,7 @@ def digest_of(path: Path, label: str, on_progress: Progress) -> tuple[str, int]:
 
 def hash_file(path: Path, label: str, on_progress: Progress) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
     view, done = memoryview(buffer), 0
@@ -71,7 +71,7 @@ def hash_file(path: Path, label: str, on_progress: Progress) -> str:
 
 def remember_digest(path: Path, sha256: str, seen: os.stat_result) -> None:
     """Keep a digest for next time, if it can be and the file is still what was ``seen`` before hashing."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415
+    from filelock import FileLock, Timeout
 
     folder = cache_folder()
     # Best effort by design: whatever goes wrong here costs only a second hashing.
@@ -101,7 +101,7 @@ def _read_digests() -> dict[str, _Digest]:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file so that a reader sees the old one or the new one, never half of one."""
-    import tempfile  # noqa: PLC0415  # slow to import
+    import tempfile  # slow to import
 
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".")
     temporary = Path(name)
@@ -139,9 +139,9 @@ def workspace(final: Path, label: str, on_progress: Progress) -> Iterator[Path]:
     Its name depends only on ``final``: what a killed process left there is removed by the next one. It is on
     the same file system as ``final``, so that a file can be moved into place in one step.
     """
-    import shutil  # noqa: PLC0415
+    import shutil
 
-    from filelock import FileLock, Timeout  # noqa: PLC0415
+    from filelock import FileLock, Timeout
 
     final.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{final}.lock")
@@ -167,7 +167,7 @@ def workspace(final: Path, label: str, on_progress: Progress) -> Iterator[Path]:
 
 def require_space(label: str, needed_bytes: int) -> None:
     """Raise ModelError if the cache's file system has not ``needed_bytes`` free."""
-    import shutil  # noqa: PLC0415
+    import shutil
 
     folder = cache_folder()
     free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free
@@ -188,8 +188,7 @@ def explained(label: str) -> Iterator[None]:
             raise disk_full(label, "while it was being written") from error
         reason = error.strerror or type(error).__name__
         raise ModelError(
-            f"{label}: the cache folder {folder!r} cannot be written ({reason}):"
-            " set TASKPACE_CACHE to one that can"
+            f"{label}: the cache folder {folder!r} cannot be written ({reason}): set TASKPACE_CACHE to one that can"
         ) from error
 
 

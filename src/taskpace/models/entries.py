@@ -31,9 +31,7 @@ class CatalogueEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     def wheels(self) -> tuple[WheelReference, ...]:
         """The parts, parsed."""
-        return tuple(
-            wheel for part in self.parts if isinstance(wheel := parse_reference(part), WheelReference)
-        )
+        return tuple(wheel for part in self.parts if isinstance(wheel := parse_reference(part), WheelReference))
 
 
 class _Catalogue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +45,7 @@ def catalogue() -> tuple[CatalogueEntry, ...]:
 
 @functools.cache
 def _load() -> tuple[CatalogueEntry, ...]:
-    from importlib.resources import files  # noqa: PLC0415  # slow to import, and most commands fetch nothing
+    from importlib.resources import files  # slow to import, and most commands fetch nothing
 
     text = files("taskpace.models").joinpath("catalogue.toml").read_bytes()
     return msgspec.toml.decode(text, type=_Catalogue).model

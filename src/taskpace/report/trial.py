@@ -21,7 +21,15 @@ def print_trials(trials: pl.DataFrame, console: Console) -> None:
     for heading in ("trial", "system", "task", "scenario", "outcome", "time", "answer"):
         table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading != "system")
     for trial_id, system, task, scenario, outcome, time_s, answer in trials.iter_rows():
-        words = [trial_id[:10], printable(system), task, scenario, outcome, seconds(time_s), one_line(answer or "", 24)]
+        words = [
+            trial_id[:10],
+            printable(system),
+            task,
+            scenario,
+            outcome,
+            seconds(time_s),
+            one_line(answer or "", 24),
+        ]
         table.add_row(*(Text(word) for word in words))
     console.print(table)
 

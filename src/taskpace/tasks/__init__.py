@@ -1,1 +1,33 @@
+"""Tasks: task files, their data, prompts, extraction and scoring. Knows neither engines nor clocks.
 
+A task is a TOML file: where the items come from, what is asked, how the answer is read and who judges it. The shipped
+ones lie in ``library/``; adding one is one file there. Polars and jinja2 are imported by the functions that need them.
+"""
+
+from taskpace.tasks.items import Item, load_items
+from taskpace.tasks.prompts import render
+from taskpace.tasks.scoring import score, script
+from taskpace.tasks.task import (
+    DataSource,
+    Task,
+    TurnTemplate,
+    load_task,
+    prompts_task,
+    shipped_tasks,
+    with_data,
+)
+
+__all__ = [
+    "DataSource",
+    "Item",
+    "Task",
+    "TurnTemplate",
+    "load_items",
+    "load_task",
+    "prompts_task",
+    "render",
+    "score",
+    "script",
+    "shipped_tasks",
+    "with_data",
+]

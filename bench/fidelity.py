@@ -1,0 +1,58 @@
+"""Fidelity: a simulated engine in real time takes known times; do they come back within 1 ms or 1 %?
+
+The whole path is under test: experiment, worker process, threads, store, frame.
+
+Run: python bench/fidelity.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import polars as pl
+from pairs import machine_line
+
+import taskpace
+
+ITEMS = 20
+SETTINGS = [
+    # wait s, token time s, tokens, concurrency
+    (0.02, 0.002, 50, 1),
+    (0.10, 0.010, 30, 1),
+    (0.50, 0.020, 40, 1),
+    (0.005, 0.001, 200, 1),
+    (0.10, 0.010, 30, 8),
+]
+
+
+def main() -> None:
+    print(f"fidelity: {machine_line()}; {ITEMS} trials each; errors in ms: median, greatest; target: 1 ms or 1 %")
+    print("  wait, token time, tokens, in flight   task time        TTFT             TPOT             within target")
+    for wait_s, token_s, tokens, concurrency in SETTINGS:
+        frame = measure(wait_s, token_s, tokens, concurrency)
+        truth = {"task_time_s": wait_s + (tokens - 1) * token_s, "ttft_s": wait_s, "tpot_s": token_s}
+        cells, within = [], []
+        for column, true_s in truth.items():
+            errors_s = (frame[column] - true_s).abs()
+            within.append(float((errors_s <= max(0.001, 0.01 * true_s)).mean()))
+            cells.append(f"{errors_s.median() * 1e3:.3f}, {errors_s.max() * 1e3:.3f}")
+        setting = f"{wait_s * 1e3:g} ms, {token_s * 1e3:g} ms, {tokens}, {concurrency}"
+        print(f"  {setting:<36}  " + "".join(f"{cell:<17}" for cell in cells) + f"{100 * min(within):.0f} %")
+
+
+def measure(wait_s: float, token_s: float, tokens: int, concurrency: int) -> pl.DataFrame:
+    experiment = taskpace.quick_experiment(
+        models=("simulated",),
+        engine="simulated",
+        tasks=("mmlu-explain",),
+        items=ITEMS,
+        scenarios=(f"concurrency={concurrency}",),
+        options={"wait": wait_s, "token_time": token_s, "length": 4 * tokens, "tokens_per_byte": 0.25},
+    )
+    with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder) / "run.db") as run:
+        return run.frame()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Overhead: the same prompts through taskpace and through a bare xllamacpp loop, alternating in one run.
+
+Targets: ratio of wall times at most 1.01 (median); memory of the parent process at most 150 MB.
+
+Run: python bench/overhead_llamacpp.py
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from pairs import machine_line, spread
+
+import taskpace
+from taskpace import __version__
+from taskpace.events import CellStarted, TrialFinished
+from taskpace.models import resolve
+from taskpace.prepare import prepare
+from taskpace.runner import carry_out
+from taskpace.store import Store
+
+ROUNDS = 9
+ITEMS = 12
+TASKS = ("mmlu-letter", "mmlu-explain")
+MODEL = "smollm2-135m"
+MAX_TOKENS = 96
+THREADS = 2
+
+BARE = """
+import json, sys, time
+import xllamacpp
+model, context, threads, requests = json.load(sys.stdin)
+params = xllamacpp.CommonParams()
+params.model.path, params.n_ctx, params.n_parallel, params.verbosity = model, context, 1, 0
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
+params.cache_ram_mib, params.cache_prompt = 0, False
+server = xllamacpp.Server(params)
+begun = time.perf_counter()
+for request in requests:
+    chunks = []
+    server.handle_chat_completions(request, chunks.append)
+print(time.perf_counter() - begun)
+"""
+
+
+def main() -> None:
+    experiment = taskpace.quick_experiment(
+        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options={"threads": THREADS, "context": 2048}
+    )
+    plan = prepare(experiment, Path())
+    requests = [request(job) for cell in plan.cells for job in plan.trials(cell)]
+    through_taskpace(plan)
+    pairs = [(through_taskpace(plan), bare(requests)) for _ in range(ROUNDS)]
+    print(f"overhead_llamacpp: {machine_line()}; {len(requests)} prompts, {ROUNDS} alternating rounds")
+    print(f"  taskpace        {spread([ours for ours, _ in pairs])} s")
+    print(f"  bare xllamacpp  {spread([theirs for _, theirs in pairs])} s")
+    print(f"  ratio           {spread([ours / theirs for ours, theirs in pairs])}  (target: median at most 1.01)")
+    print(f"  parent process  {parent_memory_mb():.0f} MB at most  (target: 150)")
+
+
+def request(trial) -> dict[str, object]:
+    """What the engine sends, as far as it decides how much work the model has."""
+    return {
+        "messages": [{"role": "user", "content": trial.item.prompts[0]}],
+        "max_tokens": MAX_TOKENS,
+        "stop": stops[trial.cell_id],
+        "temperature": 0,
+        "top_k": 0,
+        "min_p": 0.0,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_prompt": False,
+    }
+
+
+stops: dict[str, list[str]] = {}
+
+
+def through_taskpace(plan) -> float:
+    """Wall seconds of all cells: measuring, scoring and storing, without loading."""
+    for cell in plan.cells:
+        stops[cell.id] = list(cell.task.task.stop)
+    walls: dict[str, list[float]] = {}
+
+    def watch(event) -> None:
+        if isinstance(event, CellStarted):
+            walls[event.task] = [time.perf_counter()]
+        elif isinstance(event, TrialFinished):
+            walls[event.task].append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as folder:
+        with Store.create_or_continue(Path(folder) / "run.db", plan, __version__) as store:
+            carry_out(plan, store, on_event=watch)
+    return sum(times[-1] - times[0] for times in walls.values())
+
+
+def bare(requests: list[dict[str, object]]) -> float:
+    model = resolve(MODEL, Path()).path
+    done = subprocess.run(
+        [sys.executable, "-c", BARE],
+        input=json.dumps([model, 2048, THREADS, requests]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return float(done.stdout)
+
+
+def parent_memory_mb() -> float:
+    """Peak resident memory of the process that a user starts, over a whole run with its table."""
+    with tempfile.TemporaryDirectory() as folder:
+        program = (
+            "import resource, sys\n"
+            "from taskpace.cli import main\n"
+            "try:\n    main()\n"
+            "finally:\n    print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, "run", "-m", MODEL, "-t", TASKS[0], "-n", "20", "-o", f"{folder}/run.db"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    return int(done.stderr.rsplit("peak ", 1)[1]) / 1024
+
+
+if __name__ == "__main__":
+    main()

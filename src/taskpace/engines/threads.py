@@ -1,0 +1,45 @@
+"""A thread for each slot, for engines whose call blocks until the answer is complete.
+
+One hop to the thread and one back per trial: stamps are taken in the thread, so neither hop is in what it measures
+beyond the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class SlotThreads:
+    """``slots`` threads, started at once so that none is started inside a timed region."""
+
+    def __init__(self, slots: int) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="taskpace-slot")
+        # A pool starts a thread only when no idle one is left: hold all until each has started.
+        together = threading.Barrier(slots)
+        for started in [self._pool.submit(together.wait) for _ in range(slots)]:
+            started.result()
+
+    async def run(self, call: Callable[[Callable[[], bool]], T]) -> T:
+        """Run ``call(cancelled)`` in a slot's thread and await its end.
+
+        When the awaiting task is cancelled, ``cancelled()`` turns true in the thread; the cancellation goes on only
+        when the thread has come to its end, so that the slot is free again.
+        """
+        flag = threading.Event()
+        future = asyncio.get_running_loop().run_in_executor(self._pool, call, flag.is_set)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            flag.set()
+            await asyncio.wait([future])
+            raise
+
+    def close(self) -> None:
+        """Wait for the threads and end them."""
+        self._pool.shutdown()

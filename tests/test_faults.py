@@ -1,0 +1,244 @@
+"""Processes are really killed here: what was acknowledged survives, what was lost is recorded, the run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import taskpace
+from taskpace.events import RunEnded, SystemGivenUp, WorkerDied
+from taskpace.prepare import prepare
+from taskpace.runner import carry_out
+from taskpace.store import Store
+
+KILLS = 40
+EXPERIMENT = """
+items = 30
+tasks = ["mmlu-letter"]
+scenarios = ["single", "concurrency=4"]
+[[system]]
+name = "quick"
+engine = "simulated"
+options = { wait = 0.002, token_time = 0.0005, length = 60 }
+[[system]]
+name = "slow"
+engine = "simulated"
+options = { wait = 0.004, token_time = 0.0005, length = 90 }
+"""
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """`taskpace run` in a process group of its own, events on its standard output."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db", "--progress", "json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def acknowledged(lines: str) -> set[str]:
+    """The trials that a killed run had reported finished; a last line cut short does not count."""
+    found = set()
+    for line in lines.splitlines():
+        try:
+            event = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if event["event"] == "TrialFinished":
+            found.add(event["trial_id"])
+    return found
+
+
+def test_forty_kills_lose_nothing_that_was_acknowledged(tmp_path):
+    """SIGKILL of the whole group at 40 random moments: every planned trial once, no acknowledged record lost."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT)
+    whole = start(tmp_path)
+    begun = time.monotonic()
+    whole.communicate(timeout=120)
+    assert whole.returncode == 0
+    length_s = time.monotonic() - begun
+    seed = random.randrange(2**32)
+    print(f"kill moments drawn with seed {seed}")  # shown when the test fails
+    moments = random.Random(seed)
+    kills = 0
+    while kills < KILLS:
+        for leftover in tmp_path.glob("x.db*"):
+            leftover.unlink()
+        seen: set[str] = set()
+        while True:
+            process = start(tmp_path)
+            try:
+                process.wait(timeout=moments.uniform(0.05, length_s))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+            out, err = process.communicate(timeout=60)
+            seen |= acknowledged(out)
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, err
+        check_whole(tmp_path / "x.db", seen)
+    assert kills >= KILLS
+
+
+def check_whole(path: Path, seen: set[str]) -> None:
+    """Every planned trial has exactly one record, whole, and none that was acknowledged is missing."""
+    with taskpace.open(path) as run:
+        frame = run.frame()
+        planned = run.store.planned_count()
+        (integrity,) = run.store.query("PRAGMA integrity_check")[1]
+    assert integrity == ("ok",)
+    assert frame.height == frame["trial_id"].n_unique() == planned == 120
+    assert seen <= set(frame["trial_id"])
+    assert frame["outcome"].null_count() == 0
+    assert frame["task_time_s"].null_count() == 0
+
+
+def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
+    """SIGKILL of the worker: its trial in flight becomes an error, the rest and the other system go on."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.05"))
+    process = start(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "TrialFinished":
+            break
+    workers = children_of(process.pid)
+    assert len(workers) == 1
+    os.kill(workers[0], signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    events = [json.loads(line) for line in out.splitlines()]
+    died = [event for event in events if event["event"] == "WorkerDied"]
+    assert len(died) == 1
+    assert "SIGKILL" in died[0]["reason"]
+    assert died[0]["lost"] <= 1
+    with taskpace.open(tmp_path / "x.db") as run:
+        frame = run.frame()
+        deaths = run.store.query("SELECT system, reason FROM worker_death")[1]
+    assert frame.height == 120
+    lost = frame.filter(frame["outcome"] == "error")
+    assert lost.height == died[0]["lost"]
+    assert set(lost["failure_kind"]) <= {"worker-died"}
+    assert [death[0] for death in deaths] == ["quick"]
+
+
+def children_of(pid: int) -> list[int]:
+    """The direct children of a process."""
+    listing = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listing.read_text().split()]
+
+
+@pytest.mark.parametrize("kind", ["crash", "error", "out-of-memory", "stall"])
+def test_a_fault_in_one_system_leaves_the_other_whole(tmp_path, kind):
+    """Scripted crashes, errors, exhausted memory and stalls are recorded as what they are; every trial is recorded."""
+    (tmp_path / "x.toml").write_text(
+        f"""
+items = 12
+tasks = ["mmlu-letter"]
+timeout = 5
+[[system]]
+name = "faulty"
+engine = "simulated"
+options = {{ time = "virtual", faults = [{{ kind = "{kind}", rate = 0.2, after_tokens = 2 }}] }}
+[[system]]
+name = "sound"
+engine = "simulated"
+options = {{ time = "virtual" }}
+"""
+    )
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as run:
+        frame = run.frame()
+    assert frame.height == 24
+    faulty, sound = (frame.filter(frame["system"] == name) for name in ("faulty", "sound"))
+    struck = faulty.filter(faulty["failure_kind"].is_not_null())
+    kinds = {"crash": "worker-died", "error": "engine", "out-of-memory": "out-of-memory", "stall": "timeout"}
+    assert set(struck["failure_kind"]) == {kinds[kind]}
+    assert set(struck["outcome"]) == {"timeout" if kind == "stall" else "error"}
+    assert 0 < struck.height < 12
+    assert sound["failure_kind"].null_count() == 12
+
+
+def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_path, simulated):
+    """After three deaths in a row without a finished trial the system is given up, with what is left unrecorded."""
+    faults = {"faults": [{"kind": "crash"}]}
+    plan = prepare(simulated(faults, items=9), Path())
+    events = []
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        ended = carry_out(plan, store, on_event=events.append)
+    assert ended == RunEnded(
+        path=str(tmp_path / "x.db"), planned=9, done=ended.done, interrupted=False, given_up=("sim",)
+    )
+    assert sum(isinstance(event, WorkerDied) for event in events) == 3
+    (given_up,) = (event for event in events if isinstance(event, SystemGivenUp))
+    assert given_up.left == 9 - ended.done > 0
+
+
+def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
+    """Ctrl-C: what is in flight is finished and kept, exit code 130, and the run is continued to its end."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.1"))
+    process = start(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "TrialFinished":
+            break
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and worker alike
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command continues" in err
+    with taskpace.open(tmp_path / "x.db") as run:
+        done = run.frame()
+    assert 0 < done.height < 120
+    assert done["failure_kind"].null_count() == done.height
+    again = start(tmp_path)
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+    check_whole(tmp_path / "x.db", set(done["trial_id"]))
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path):
+    """Ctrl-C twice does not wait for a trial that would take a minute, and leaves no worker behind."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))
+    process = start(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "CellStarted":
+            break
+    workers = children_of(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert not any(Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers if alive(worker))
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_a_worker_does_not_outlive_its_run(tmp_path):
+    """SIGKILL of the parent alone: the worker notices and ends by itself."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))
+    process = start(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "CellStarted":
+            break
+    (worker,) = children_of(process.pid)
+    process.kill()
+    process.communicate(timeout=30)
+    deadline = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)

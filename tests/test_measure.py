@@ -1,0 +1,219 @@
+"""Measuring: what is inside the timed region, and what the harness says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from taskpace.clock import Clock, RealClock, VirtualClock
+from taskpace.engines.base import EngineInfo, Generation, Message, Request, Sampling, Stamps
+from taskpace.errors import ContextOverflowError
+from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
+from taskpace.messages import Job
+from taskpace.records import Mark, Record, Usage
+from taskpace.scenarios import closed_loop
+
+SECOND = 1_000_000_000
+
+
+class ScriptedEngine:
+    """Takes a second to prepare and a second to read, both outside the timed region; answers in a virtual second."""
+
+    def __init__(self) -> None:
+        self.virtual = VirtualClock()
+        self.clock: Clock = self.virtual
+        self.requests: list[Request] = []
+        self.finish_reason = "stop"
+
+    async def open(self) -> EngineInfo:
+        raise NotImplementedError
+
+    def prepare(self, request: Request) -> Any:
+        self.virtual.advance_to(self.virtual.now_ns() + SECOND)
+        self.requests.append(request)
+        if request.max_tokens == 13:
+            raise ContextOverflowError("the prompt has 99 tokens, the context 9")
+        return request
+
+    async def generate(self, payload: Any, stamps: Stamps) -> None:
+        del payload
+        await asyncio.sleep(1)
+        stamps.chunks.append((self.clock.now_ns(), "answer "))
+        await asyncio.sleep(1)
+        stamps.chunks.append((self.clock.now_ns(), "here"))
+        await asyncio.sleep(1)
+        stamps.chunks.append((self.clock.now_ns(), ""))
+
+    def read(self, stamps: Stamps) -> Generation:
+        self.virtual.advance_to(self.virtual.now_ns() + SECOND)
+        size, marks = 0, []
+        for ns, text in stamps.chunks:
+            size += len(text)
+            marks.append(Mark(ns, size, 0))
+        return Generation(
+            arrivals=tuple(marks),
+            text="".join(text for _, text in stamps.chunks),
+            reasoning="",
+            finish_ns=stamps.chunks[-1][0],
+            finish_reason=self.finish_reason,
+            usage=Usage(),
+        )
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+def job(**changes: Any) -> Job:
+    fields = {
+        "trial_id": "t",
+        "attempt": 1,
+        "phase": "measured",
+        "system_prompt": None,
+        "prompts": ("one",),
+        "max_tokens": 9,
+        "stop": (),
+        "sampling": Sampling(),
+        "seed": 0,
+    }
+    return Job(**fields | changes)
+
+
+def carry_out(engine: ScriptedEngine, each: Job, timeout_s: float = 60) -> tuple[Record, list[int]]:
+    dispatched: list[int] = []
+
+    async def main() -> Record:
+        async with LagMonitor(engine.clock) as lag:
+            return await measure(engine, each, timeout_s, lag, lambda _job: dispatched.append(engine.clock.now_ns()))
+
+    with asyncio.Runner(loop_factory=engine.clock.new_event_loop) as runner:
+        return runner.run(main()), dispatched
+
+
+def test_preparing_and_reading_are_not_timed():
+    """The clock starts when the payload is ready and stops at the last byte, before anything is read or parsed."""
+    engine = ScriptedEngine()
+    record, dispatched = carry_out(engine, job())
+    (turn,) = record.turns
+    assert dispatched == [0]
+    assert turn.dispatch_ns == SECOND
+    assert [mark.ns for mark in turn.marks] == [SECOND, 2 * SECOND, 3 * SECOND]
+
+
+def test_the_clock_stops_at_the_last_byte_not_at_the_end_of_the_stream():
+    """A last chunk without text moves the finish, not the task time."""
+    record, _ = carry_out(ScriptedEngine(), job())
+    assert record.turns[0].end_ns == 2 * SECOND
+    assert record.turns[0].finish_ns == 3 * SECOND
+
+
+def test_turns_are_one_conversation():
+    """Each turn is sent with all that was said before, the system prompt first."""
+    engine = ScriptedEngine()
+    record, _ = carry_out(engine, job(prompts=("one", "two"), system_prompt="be kind"))
+    assert len(record.turns) == 2
+    assert engine.requests[1].messages == (
+        Message("system", "be kind"),
+        Message("user", "one"),
+        Message("assistant", "answer here"),
+        Message("user", "two"),
+    )
+
+
+def test_the_time_limit_holds_for_the_sum_of_the_turns():
+    """A second turn gets what the first has left of the limit."""
+    record, _ = carry_out(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=3.5)
+    assert [turn.end_ns for turn in record.turns] == [2 * SECOND, round(1.5 * SECOND)]
+    assert record.failure is not None
+    assert record.failure.kind == "timeout"
+    assert [mark.ns for mark in record.turns[1].marks] == [SECOND]
+
+
+def test_a_truncated_turn_ends_the_dialogue():
+    """After a turn that hit its token limit there is no next one."""
+    engine = ScriptedEngine()
+    engine.finish_reason = "length"
+    record, _ = carry_out(engine, job(prompts=("one", "two")))
+    assert len(record.turns) == 1
+    assert record.failure is None
+
+
+def test_a_prompt_that_cannot_be_prepared_is_a_recorded_error():
+    """What fails before dispatch is recorded with its kind and without a turn."""
+    record, _ = carry_out(ScriptedEngine(), job(max_tokens=13))
+    assert record.turns == ()
+    assert record.failure is not None
+    assert record.failure.kind == "context-overflow"
+
+
+def test_calibration_measures_the_harness_itself():
+    """The harness's own cost per trial is measured in the process that measures, and is far below a millisecond's order."""
+    with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:
+        calibration = runner.run(calibrate())
+    assert calibration.trials == 200
+    assert 0 < calibration.harness_median_ns <= calibration.harness_p99_ns
+    assert calibration.clock_read_ns > 0
+    assert calibration.clock_step_ns >= 1
+
+
+def test_a_blocked_loop_shows_as_lag():
+    """What blocks the event loop during a trial is seen as its lag."""
+    clock = RealClock()
+
+    async def main() -> tuple[int | None, list[int]]:
+        async with LagMonitor(clock) as lag:
+            await asyncio.sleep(0.05)
+            lag.begin("t")
+            until = clock.now_ns() + 100_000_000
+            while clock.now_ns() < until:
+                pass
+            await asyncio.sleep(0.05)
+            return lag.end("t"), lag.samples
+
+    with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
+        worst, samples = runner.run(main())
+    assert worst is not None
+    assert worst >= 70_000_000
+    assert summarise_lag(samples)[2] == max(samples)
+
+
+def test_no_sample_is_no_lag_not_zero():
+    """Unknown lag is null."""
+    assert summarise_lag([]) == (None, None, None)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 5])
+def test_a_closed_loop_keeps_its_slots_full(concurrency):
+    """Never more in flight than asked for, never fewer while there is work, and everything is done once."""
+    in_flight, seen, most = 0, [], 0
+
+    async def carry(number: int) -> None:
+        nonlocal in_flight, most
+        in_flight += 1
+        most = max(most, in_flight)
+        await asyncio.sleep(1 + number % 3)
+        seen.append(number)
+        in_flight -= 1
+
+    clock = VirtualClock()
+    with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
+        assert runner.run(closed_loop(range(20), concurrency, carry, lambda: False))
+    assert sorted(seen) == list(range(20))
+    assert most == concurrency
+    assert clock.now_ns() / SECOND <= 39 / concurrency + 3
+
+
+def test_a_stopping_loop_finishes_what_is_in_flight():
+    """After a stop request nothing starts, what runs ends, and the loop says that it did not do everything."""
+    seen: list[int] = []
+
+    async def carry(number: int) -> None:
+        await asyncio.sleep(1)
+        seen.append(number)
+
+    clock = VirtualClock()
+    with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
+        complete = runner.run(closed_loop(range(20), 2, carry, lambda: len(seen) >= 4))
+    assert not complete
+    assert len(seen) in (4, 5)

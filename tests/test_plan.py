@@ -1,0 +1,127 @@
+"""The plan: pure, the same everywhere, and different for whatever makes a difference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+from taskpace.experiment import Experiment
+from taskpace.plan import content_id, make_plan, remaining, request_seed
+from taskpace.prepare import prepare
+from taskpace.strict import canonical_json
+
+
+@pytest.fixture
+def experiment(simulated: Callable[..., Experiment]) -> Experiment:
+    return simulated(
+        models=("a", "b"), tasks=("mmlu-letter", "mmlu-explain"), items=4, repeats=3, scenarios=("single", "concurrency=2")
+    )
+
+
+def ids(plan):
+    return [trial.id for cell in plan.cells for trial in plan.trials(cell)]
+
+
+def test_a_plan_is_the_product_of_systems_tasks_and_scenarios(experiment):
+    """Cells are systems x tasks x scenarios, trials are cells x items x repeats, all with ids of their own."""
+    plan = prepare(experiment, Path())
+    assert len(plan.cells) == 2 * 2 * 2
+    assert plan.trial_count == 8 * 4 * 3 == len(ids(plan)) == len(set(ids(plan)))
+
+
+def test_the_same_experiment_gives_the_same_plan(experiment):
+    """Nothing but the experiment's content decides the ids."""
+    assert ids(prepare(experiment, Path())) == ids(prepare(experiment, Path("elsewhere")))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"temperature": 0.5}, {"system_prompt": "be brief"}, {"timeout": 9.0}, {"max_tokens": 7}, {"seed": 5}],
+)
+def test_what_changes_a_trial_changes_its_id(simulated, change):
+    """Sampling, system prompt, limits and seed are part of a trial's identity."""
+    assert not set(ids(prepare(simulated(), Path()))) & set(ids(prepare(simulated(**change), Path())))
+
+
+def test_more_items_keep_the_trials_there_were(simulated):
+    """The first n items of a larger choice are the smaller choice, so their trials have the same ids."""
+    few, many = (ids(prepare(simulated(items=n), Path())) for n in (5, 12))
+    assert many[: len(few)] == few
+
+
+def test_systems_get_the_same_items_in_the_same_order(experiment):
+    """Trials of two systems on one task are paired by item."""
+    plan = prepare(experiment, Path())
+    orders = {
+        (cell.task.task.name): [trial.item.item.id for trial in plan.trials(cell)] for cell in plan.cells
+    }
+    for cell in plan.cells:
+        assert [trial.item.item.id for trial in plan.trials(cell)] == orders[cell.task.task.name]
+
+
+def test_where_a_model_lies_does_not_matter_its_checksum_does(simulated):
+    """A plan made on another machine has the same ids as long as the model file is the same."""
+    plan = prepare(simulated(), Path())
+    here, there, other = (
+        make_plan(
+            plan.experiment,
+            tuple(msgspec.structs.replace(system, path=path, sha256=sha) for system in plan.systems),
+            plan.tasks,
+        )
+        for path, sha in (("/a/m.gguf", "1" * 64), ("/b/n.gguf", "1" * 64), ("/a/m.gguf", "2" * 64))
+    )
+    assert ids(here) == ids(there)
+    assert not set(ids(here)) & set(ids(other))
+
+
+@given(done=st.sets(st.integers(0, 14)))
+def test_what_remains_is_what_has_no_record(done):
+    """For any set of recorded trials the rest remains, in the plan's order, and nothing else."""
+    plan = _plan()
+    cell = plan.cells[0]
+    trials = list(plan.trials(cell))
+    recorded = {trials[number].id for number in done}
+    left = remaining(plan, cell, recorded)
+    assert [trial.id for trial in left] == [trial.id for trial in trials if trial.id not in recorded]
+
+
+def _plan():
+    import taskpace
+
+    return prepare(
+        taskpace.quick_experiment(models=("s",), engine="simulated", tasks=("mmlu-letter",), items=5, repeats=3), Path()
+    )
+
+
+def test_request_seeds_differ_by_trial_and_repeat_and_come_back():
+    """A trial's sampling seed is its own, fits in 31 bits, and is the same in every run."""
+    plan = _plan()
+    seeds = [request_seed(trial_id, 1) for trial_id in ids(plan)]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**31 for seed in seeds)
+    assert seeds == [request_seed(trial_id, 1) for trial_id in ids(plan)]
+    assert seeds != [request_seed(trial_id, 2) for trial_id in ids(plan)]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(JSON)
+def test_ids_do_not_depend_on_the_order_of_keys(value):
+    """Canonical JSON is one byte string whatever order the keys were written in."""
+
+    def turned(part):
+        if isinstance(part, dict):
+            return {key: turned(part[key]) for key in reversed(list(part))}
+        return [turned(each) for each in part] if isinstance(part, list) else part
+
+    assert canonical_json(value) == canonical_json(turned(value))
+    assert content_id(value) == content_id(turned(value))
+    assert len(content_id(value)) == 24
