@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 import polars as pl
-from pairs import machine_line
 
 import taskpace
+from pairs import machine_line
 
 ITEMS = 20
 SETTINGS = [

@@ -14,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pairs import machine_line, spread
-
 import taskpace
+from pairs import machine_line, spread
 from taskpace import __version__
 from taskpace.events import CellStarted, TrialFinished
 from taskpace.models import resolve
@@ -49,8 +48,9 @@ print(time.perf_counter() - begun)
 
 
 def main() -> None:
+    options = {"threads": THREADS, "context": 2048}
     experiment = taskpace.quick_experiment(
-        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options={"threads": THREADS, "context": 2048}
+        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options=options
     )
     plan = prepare(experiment, Path())
     requests = [request(job) for cell in plan.cells for job in plan.trials(cell)]
@@ -93,9 +93,11 @@ def through_taskpace(plan) -> float:
         elif isinstance(event, TrialFinished):
             walls[event.task].append(time.perf_counter())
 
-    with tempfile.TemporaryDirectory() as folder:
-        with Store.create_or_continue(Path(folder) / "run.db", plan, __version__) as store:
-            carry_out(plan, store, on_event=watch)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Store.create_or_continue(Path(folder) / "run.db", plan, __version__) as store,
+    ):
+        carry_out(plan, store, on_event=watch)
     return sum(times[-1] - times[0] for times in walls.values())
 
 

@@ -13,12 +13,11 @@ import tempfile
 import threading
 from pathlib import Path
 
+import taskpace
 from pairs import machine_line, spread
 
-import taskpace
-
 ROUNDS = 9
-COMMAND = [sys.executable, "-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]
+COMMAND = [sys.executable, *["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]]
 
 
 def mean_task_time(progress: str) -> float:

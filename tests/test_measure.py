@@ -148,7 +148,7 @@ def test_a_prompt_that_cannot_be_prepared_is_a_recorded_error():
 
 
 def test_calibration_measures_the_harness_itself():
-    """The harness's own cost per trial is measured in the process that measures, and is far below a millisecond's order."""
+    """The harness's own cost per trial is measured in the process that measures."""
     with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:
         calibration = runner.run(calibrate())
     assert calibration.trials == 200

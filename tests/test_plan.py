@@ -18,7 +18,11 @@ from taskpace.strict import canonical_json
 @pytest.fixture
 def experiment(simulated: Callable[..., Experiment]) -> Experiment:
     return simulated(
-        models=("a", "b"), tasks=("mmlu-letter", "mmlu-explain"), items=4, repeats=3, scenarios=("single", "concurrency=2")
+        models=("a", "b"),
+        tasks=("mmlu-letter", "mmlu-explain"),
+        items=4,
+        repeats=3,
+        scenarios=("single", "concurrency=2"),
     )
 
 
@@ -56,9 +60,7 @@ def test_more_items_keep_the_trials_there_were(simulated):
 def test_systems_get_the_same_items_in_the_same_order(experiment):
     """Trials of two systems on one task are paired by item."""
     plan = prepare(experiment, Path())
-    orders = {
-        (cell.task.task.name): [trial.item.item.id for trial in plan.trials(cell)] for cell in plan.cells
-    }
+    orders = {(cell.task.task.name): [trial.item.item.id for trial in plan.trials(cell)] for cell in plan.cells}
     for cell in plan.cells:
         assert [trial.item.item.id for trial in plan.trials(cell)] == orders[cell.task.task.name]
 

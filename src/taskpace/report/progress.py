@@ -163,7 +163,7 @@ class Status:
                 pass
 
     def line(self) -> str:
-        """``37/180  smollm2 · mmlu-explain · single  median 3.2 s  about 4 min left``."""
+        """``37/180, smollm2 · mmlu-explain · single, median 3.2 s, about 4 min left``."""
         parts = [f"{self._done}/{self._planned}"]
         if self._here is None:
             parts.append(self._doing)
@@ -174,7 +174,7 @@ class Status:
         left_s = self.left_s()
         if left_s is not None:
             parts.append(f"about {in_words(left_s)} left")
-        return "  ".join(part for part in parts if part)
+        return ", ".join(part for part in parts if part)
 
     def left_s(self) -> float | None:
         """Seconds left: each cell's trials at its own pace, at its task's where it has none, else at the mean pace."""

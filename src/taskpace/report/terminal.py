@@ -11,7 +11,6 @@ from taskpace.analysis.summary import Summary, SystemRow, TaskTable
 from taskpace.report.safe import column_width, one_line
 from taskpace.report.sentences import disagreement
 
-_HEADINGS = ("task time", "p90", "tokens", "tokens/s", "accuracy", "s/correct", "time", "tokens/s")
 _RANK_COLUMNS = 2
 _LEAST_NAME_WIDTH = 8
 _UNKNOWN = "–"
@@ -38,8 +37,9 @@ def print_summary(summary: Summary, console: Console) -> None:
 
 def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     """The lines of one table; a system's outcome counts stand below its numbers."""
-    cells = [_cells(row) for row in table.rows]
-    widths = [max(len(heading), *(len(line[n]) for line in cells)) for n, heading in enumerate(_HEADINGS)]
+    columns = _columns(table)
+    headings = [heading.removeprefix("rank ") for heading in columns]
+    widths = [max(map(len, (heading, *cells))) for heading, cells in zip(headings, columns.values(), strict=True)]
     taken = sum(widths) + 2 * len(widths)
     longest = max(column_width(row.system) for row in table.rows)
     name_width = max(_LEAST_NAME_WIDTH, min(longest, width - taken))
@@ -48,28 +48,37 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     yield Text(one_line(title, width), style="bold")
     ranks = sum(widths[-_RANK_COLUMNS:]) + 2 * (_RANK_COLUMNS - 1)
     yield Text(" " * (name_width + taken - ranks) + "rank by".center(ranks).rstrip(), style="dim")
-    yield Text(" " * name_width + "".join(f"  {h:>{w}}" for h, w in zip(_HEADINGS, widths, strict=True)), style="dim")
-    for row, line in zip(table.rows, cells, strict=True):
+    yield Text(" " * name_width + "".join(f"  {h:>{w}}" for h, w in zip(headings, widths, strict=True)), style="dim")
+    for number, row in enumerate(table.rows):
         name = one_line(row.system, name_width)
         text = Text(name + " " * (name_width - column_width(name)), style="bold")
-        for number, (cell, cell_width) in enumerate(zip(line, widths, strict=True)):
-            first = number == 0 and row.rank_task_time == 1
-            text.append(f"  {cell:>{cell_width}}", style="bold green" if first else "not bold")
+        for place, (cells, cell_width) in enumerate(zip(columns.values(), widths, strict=True)):
+            first = place == 0 and row.rank_task_time == 1
+            text.append(f"  {cells[number]:>{cell_width}}", style="bold green" if first else "not bold")
         yield text
-        yield Text(f"  {outcomes_in_words(row)}", style="dim")
+        yield Text("  " + one_line(outcomes_in_words(row), width - 2), style="dim")
 
 
-def _cells(row: SystemRow) -> tuple[str, ...]:
-    return (
-        seconds(row.task_time_median_s),
-        seconds(row.task_time_p90_s),
-        _UNKNOWN if row.output_tokens_median is None else f"{row.output_tokens_median:.4g}",
-        _UNKNOWN if row.tokens_per_s_median is None else f"{row.tokens_per_s_median:.3g}",
-        _UNKNOWN if row.accuracy is None else f"{100 * row.accuracy:.0f} %",
-        seconds(row.time_per_correct_s),
-        _rank(row.rank_task_time),
-        _rank(row.rank_tokens_per_s),
-    )
+def _columns(table: TaskTable) -> dict[str, list[str]]:
+    """Heading -> its cells, one for each row; a 90th percentile that no row has takes no room."""
+    rows = table.rows
+    columns = {
+        "task time": [seconds(row.task_time_median_s) for row in rows],
+        "p90": [seconds(row.task_time_p90_s) for row in rows],
+        "tokens": [_digits(row.output_tokens_median, 4) for row in rows],
+        "tok/s": [_digits(row.tokens_per_s_median, 3) for row in rows],
+        "accuracy": [_UNKNOWN if row.accuracy is None else f"{100 * row.accuracy:.0f} %" for row in rows],
+        "s/correct": [seconds(row.time_per_correct_s) for row in rows],
+        "rank time": [_digits(row.rank_task_time, 3) for row in rows],
+        "rank tok/s": [_digits(row.rank_tokens_per_s, 3) for row in rows],
+    }
+    if all(row.task_time_p90_s is None for row in rows):
+        del columns["p90"]
+    return columns
+
+
+def _digits(value: float | None, digits: int) -> str:
+    return _UNKNOWN if value is None else f"{value:.{digits}g}"
 
 
 def outcomes_in_words(row: SystemRow) -> str:
@@ -84,8 +93,8 @@ def legend(summary: Summary) -> str:
     """What the columns mean, once."""
     p90 = all(row.task_time_p90_s is None for table in summary.tables for row in table.rows)
     return (
-        "task time: median seconds from dispatch to the last byte of the answer; tokens: median written; "
-        "s/correct: seconds of all trials / number correct" + ("; p90 needs 64 trials" if p90 else "")
+        "task time: median seconds from dispatch to the last byte of the answer; tokens, tok/s: median written, median "
+        "decode speed; s/correct: seconds of all trials / number correct" + ("; p90 needs 64 trials" if p90 else "")
     )
 
 
@@ -94,7 +103,3 @@ def seconds(value: float | None) -> str:
     if value is None:
         return _UNKNOWN
     return f"{value:.0f} s" if value >= 100 else f"{value:#.3g} s"
-
-
-def _rank(value: int | None) -> str:
-    return _UNKNOWN if value is None else str(value)

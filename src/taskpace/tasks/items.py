@@ -52,7 +52,7 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     known = column_names(rows)
     for column in columns.values():
         if column not in known:
-            raise TaskError(f"{source}: {no_column(column, known)} (task \"{task.name}\" needs it)")
+            raise TaskError(f'{source}: {no_column(column, known)} (task "{task.name}" needs it)')
     if count is not None and count > len(rows):
         filtered = ' left by "where"' if task.data.where else ""
         raise TaskError(

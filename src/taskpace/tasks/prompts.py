@@ -69,7 +69,7 @@ def _render_turn(template: str, fields: dict[str, Any], place: str) -> str:
     from jinja2.exceptions import SecurityError
 
     try:
-        text = _compiled(template).render(fields).strip()
+        text: str = _compiled(template).render(fields).strip()
     except UndefinedError as bad:
         known = ", ".join(sorted(fields))
         raise TaskError(f"{place}: {_one_line(bad)}: the item's fields are {known}") from None

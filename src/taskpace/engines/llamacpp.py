@@ -1,0 +1,312 @@
+"""Engine ``llamacpp``: GGUF models in this process, by llama.cpp's own server (xllamacpp), with continuous batching.
+
+What one should know of it:
+
+- Sampling is temperature, then top-p, then a draw, and nothing else, as other engines understand the two; temperature 0
+  is greedy. llama.cpp's own defaults (top-k 40, min-p 0.05, and what a model file may carry) are switched off.
+- A model without a chat template gets plain text (see ``render_plain``), never a template that it was not trained on.
+- With a concurrency above 1, what shares a batch with a request can change its rounding, and so, rarely, its text.
+- A stopped generation ends after the token, and a stopped prompt after the batch, that is being computed
+  (``batch_size`` tokens at most); only then is the slot free again, and ``generate`` waits for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from taskpace.clock import Clock, RealClock
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps
+from taskpace.engines.llamacpp_load import (
+    choose_context,
+    import_xllamacpp,
+    load,
+    make_params,
+    read_metadata,
+    read_options,
+    usable_physical_cores,
+)
+from taskpace.engines.threads import SlotThreads
+from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError
+from taskpace.records import FinishReason, Mark, Usage
+
+# This very seed means "a random one" to llama.cpp.
+_RANDOM_SEED = 0xFFFF_FFFF
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Check without llama.cpp being installed. Raises ``ExperimentError`` naming the key."""
+    read_options(options)
+
+
+def render_plain(messages: Sequence[Message]) -> str:
+    """Turns as plain text, for a model that knows no roles.
+
+    The system's and the user's texts are paragraphs of their own; what the model wrote follows the user's text on the
+    next line, and the text ends there, where the model is to go on::
+
+        system
+
+        first question
+        first answer
+
+        second question
+        <the model goes on here>
+
+    White space at the end of a message is dropped.
+    """
+    parts = []
+    for message in messages:
+        parts.append(message.content.rstrip())
+        parts.append("\n" if message.role == "user" else "\n\n")
+    return "".join(parts)
+
+
+class Payload(msgspec.Struct, frozen=True):
+    """A request, ready to be handed to llama.cpp."""
+
+    chat: bool
+    body: dict[str, Any]
+    max_tokens: int
+
+
+class LlamaCppEngine:
+    """One model, loaded once, with as many slots as there are requests in flight.
+
+    Raises ``ExperimentError`` for an option that cannot be used.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.clock: Clock = RealClock()
+        self._spec = spec
+        self._options = read_options(spec.options)
+        self._server: Any = None
+        self._threads: SlotThreads | None = None
+        self._plain = False
+        # The server also listens on a port of this machine and cannot be told not to. Nobody else shall use it.
+        self._key = secrets.token_hex(16)
+
+    async def open(self) -> EngineInfo:
+        """Load the model.
+
+        Raises:
+            MissingExtraError: xllamacpp is not installed.
+            ExperimentError: more context than the model was trained with.
+            ModelError: llama.cpp cannot load the file.
+        """
+        xllamacpp = import_xllamacpp()
+        path = Path(self._spec.model)
+        metadata = read_metadata(path)
+        self._plain = self._options.chat_template == "plain" or "tokenizer.chat_template" not in metadata
+        context = choose_context(self._options.context, metadata, path)
+        threads = self._options.threads or usable_physical_cores()
+        self._threads = SlotThreads(self._spec.slots)
+        params = make_params(
+            xllamacpp,
+            self._options,
+            model=self._spec.model,
+            slots=self._spec.slots,
+            context=context,
+            threads=threads,
+            key=self._key,
+        )
+        try:
+            self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
+            properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]
+        except BaseException:
+            await self.close()
+            raise
+        return EngineInfo(
+            engine="llamacpp",
+            version=xllamacpp.__version__,
+            chat_template="plain" if self._plain else "model",
+            details={
+                "model_file": path.name,
+                "name": metadata.get("general.name"),
+                "architecture": metadata.get("general.architecture"),
+                "quantisation": properties.get("model_ftype"),
+                "parameters": model.get("n_params"),
+                "size_bytes": model.get("size"),
+                "training_context_tokens": model.get("n_ctx_train"),
+                "context_tokens": properties["default_generation_settings"]["n_ctx"],
+                "slots": self._spec.slots,
+                "threads": threads,
+                "devices": [device["description"] for device in xllamacpp.get_device_info()],
+                "system": " ".join(xllamacpp.get_system_info().split()),
+                "options": msgspec.to_builtins(self._options),
+            },
+        )
+
+    def prepare(self, request: Request) -> Payload:
+        """The whole request as llama.cpp takes it."""
+        body: dict[str, Any] = {
+            "max_tokens": request.max_tokens,
+            "stop": list(request.stop),
+            "temperature": request.sampling.temperature,
+            "top_p": request.sampling.top_p,
+            "seed": request.seed % _RANDOM_SEED,
+            # Only these two, in the order of the other engines (llama.cpp's own order is top-p first).
+            "samplers": ["temperature", "top_p"],
+            "dynatemp_range": 0.0,
+            "mirostat": 0,
+            "cache_prompt": self._options.prompt_cache,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            # A call back for every batch of the prompt: else nothing could stop the reading of a long one.
+            "return_progress": True,
+        }
+        if self._plain:
+            body["prompt"] = render_plain(request.messages)
+        else:
+            body["messages"] = [{"role": message.role, "content": message.content} for message in request.messages]
+            if self._options.chat_template_kwargs:
+                body["chat_template_kwargs"] = dict(self._options.chat_template_kwargs)
+        return Payload(chat=not self._plain, body=body, max_tokens=request.max_tokens)
+
+    async def generate(self, payload: Payload, stamps: Stamps) -> None:
+        """Generate in a thread of this request's own.
+
+        Raises:
+            ContextOverflowError: the prompt does not fit the context, or the answer ran into its end.
+            EngineMemoryError: llama.cpp could not get the memory.
+            EngineError: anything else that llama.cpp refuses, in its own words.
+        """
+        assert self._threads is not None, "open comes first"  # noqa: S101 - a broken protocol, not a user's error
+        await self._threads.run(lambda cancelled: self._generate(payload, stamps, cancelled))
+
+    def _generate(self, payload: Payload, stamps: Stamps, cancelled: Callable[[], bool]) -> None:
+        if cancelled():
+            return
+        now_ns, append = self.clock.now_ns, stamps.chunks.append
+
+        def stamp(chunk: dict[str, Any]) -> bool:
+            append((now_ns(), chunk))
+            return cancelled()
+
+        # The server stays out of this frame's variables: an exception's traceback would keep it alive after ``close``.
+        try:
+            if payload.chat:
+                self._server.handle_chat_completions(payload.body, stamp)
+            else:
+                self._server.handle_completions(payload.body, stamp)
+        except (RuntimeError, ValueError) as bad:
+            raise _failure(str(bad)) from bad
+        if cancelled():
+            # The call has returned, but llama.cpp stops only when it has computed what it is at. The next request would
+            # wait for that and be blamed: a look at the counters goes through the same queue, behind it.
+            self._server.handle_metrics()
+            return
+        _check_end(stamps, payload.max_tokens)
+
+    def read(self, stamps: Stamps) -> Generation:
+        """Marks where text arrived, the texts, and llama.cpp's own counts; a stream cut short has no counts."""
+        text: list[str] = []
+        thoughts: list[str] = []
+        marks: list[Mark] = []
+        visible_bytes = reasoning_bytes = 0
+        finish_ns: int | None = None
+        finish_reason: FinishReason | None = None
+        counts: dict[str, Any] | None = None
+        for ns, chunk in stamps.chunks:
+            for choice in chunk.get("choices", ()):
+                visible, reasoning = _texts(choice)
+                if visible or reasoning:
+                    text.append(visible)
+                    thoughts.append(reasoning)
+                    visible_bytes += len(visible.encode())
+                    reasoning_bytes += len(reasoning.encode())
+                    marks.append(Mark(ns, visible_bytes, reasoning_bytes))
+                if choice.get("finish_reason"):
+                    finish_ns = ns
+                    finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
+            counts = chunk.get("usage") or counts
+        return Generation(
+            arrivals=tuple(marks),
+            text="".join(text),
+            reasoning="".join(thoughts),
+            finish_ns=finish_ns,
+            finish_reason=finish_reason,
+            usage=_usage(counts, reasoned=reasoning_bytes > 0),
+        )
+
+    async def close(self) -> None:
+        """End the server and the threads. May be called twice."""
+        if self._threads is not None:
+            self._threads.close()
+        self._threads = None
+        self._server = None  # its destructor ends llama.cpp's own threads and gives the memory back
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        """What the server says over HTTP; for what it tells nowhere else, and never while something is timed."""
+        address = self._server.listening_address.partition("://")[2]
+        with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as connection:
+            connection.request(
+                method,
+                path,
+                body=None if body is None else msgspec.json.encode(body),
+                headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
+            )
+            response = connection.getresponse()
+            answer = response.read()
+        if response.status != http.HTTPStatus.OK:
+            raise EngineError(f"llama.cpp answers {path} with status {response.status}")
+        return msgspec.json.decode(answer)
+
+
+def _texts(choice: dict[str, Any]) -> tuple[str, str]:
+    """New visible text and new reasoning, in a chunk of either kind of stream."""
+    delta = choice.get("delta", {})
+    return choice.get("text") or delta.get("content") or "", delta.get("reasoning_content") or ""
+
+
+def _usage(counts: dict[str, Any] | None, *, reasoned: bool) -> Usage:
+    if counts is None:
+        return Usage()
+    details = counts.get("prompt_tokens_details") or {}
+    return Usage(
+        prompt_tokens=counts.get("prompt_tokens"),
+        output_tokens=counts.get("completion_tokens"),
+        # llama.cpp counts them together with the rest: known only where there are none.
+        reasoning_tokens=None if reasoned else 0,
+        cached_tokens=details.get("cached_tokens"),
+        token_source="engine",  # noqa: S106 - a source, not a secret
+    )
+
+
+def _check_end(stamps: Stamps, max_tokens: int) -> None:
+    """Raise for a stream that ended otherwise than with an answer.
+
+    A full context ends an answer with the reason "length", as the limit does. It is told from it by the count.
+    """
+    finish: str | None = None
+    for _, chunk in stamps.chunks[-3:]:
+        if "error" in chunk:
+            raise _failure(_message(chunk["error"]))
+        finish = next((choice["finish_reason"] for choice in chunk.get("choices", ())), None) or finish
+        written = (chunk.get("usage") or {}).get("completion_tokens")
+        if finish == "length" and written is not None and written < max_tokens:
+            raise ContextOverflowError(
+                f"the context was full after {written} of at most {max_tokens} tokens of the answer"
+            )
+    if finish is None:
+        raise EngineError("llama.cpp ended the stream without saying why")
+
+
+def _message(error: object) -> str:
+    return str(cast("dict[str, Any]", error).get("message", error)) if isinstance(error, dict) else str(error)
+
+
+def _failure(message: str) -> EngineError:
+    message = " ".join(message.split())
+    if re.search(r"context size|n_ctx", message, re.IGNORECASE):
+        return ContextOverflowError(message)
+    if re.search(r"out of memory|bad_alloc|failed to (re)?allocate", message, re.IGNORECASE):
+        return EngineMemoryError(message)
+    return EngineError(message)

@@ -1,0 +1,76 @@
+"""From a record to a verdict. Pure: the same record gives the same verdict, now or years later."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskpace.records import Outcome, Record, Verdict
+from taskpace.tasks.committed import committed_ns
+from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.items import Item
+from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.task import Task
+
+_NO_SCORER = "none/1"
+
+
+def score(task: Task, item: Item, record: Record) -> Verdict:
+    """What the task makes of a record.
+
+    What ended the trial comes first: a failure is ``timeout`` or ``error``; a last turn that hit the token limit is
+    ``truncated``, whatever it says, with the answer it gave kept. Then the scorer judges the last turn's visible text;
+    without one the trial is ``completed``. Reasoning is never read.
+    """
+    if record.failure is not None:
+        outcome: Outcome = "timeout" if record.failure.kind == "timeout" else "error"
+        return _verdict(task, outcome, detail=record.failure.kind)
+    if not record.turns:
+        return _verdict(task, "error", detail="no turn was recorded")
+    last = record.turns[-1]
+    answer, committed = _read(task, item, record)
+    if last.finish_reason == "length":
+        return _verdict(task, "truncated", answer=answer, committed=committed)
+    if task.scorer is None:
+        return _verdict(task, "completed", answer=answer, committed=committed)
+    scorer = SCORERS[task.scorer]
+    judged = scorer.judge(last.text, answer, item.fields, msgspec.convert(task.options, scorer.options))
+    return _verdict(task, judged.outcome, answer=answer, degree=judged.score, detail=judged.detail, committed=committed)
+
+
+def script(task: Task, item: Item) -> tuple[str, str]:
+    """A right and a wrong text for an item, for engines that play a script; the same twice where nothing is judged."""
+    if task.scorer is None:
+        return "Done.", "Done."
+    return SCORERS[task.scorer].script(item.fields)
+
+
+def _read(task: Task, item: Item, record: Record) -> tuple[str | None, int | None]:
+    """The answer, and when it was committed to."""
+    if task.extraction is None:
+        return None, None
+    extraction = EXTRACTIONS[task.extraction]
+    text = record.turns[-1].text
+    answer = extraction.read(text, item.fields)
+    if answer is None:
+        return None, None
+    spans = None if extraction.spans is None else extraction.spans(text, item.fields)
+    return answer, committed_ns(record.turns, lambda part: extraction.read(part, item.fields), spans)
+
+
+def _verdict(
+    task: Task,
+    outcome: Outcome,
+    *,
+    answer: str | None = None,
+    degree: float | None = None,
+    detail: str | None = None,
+    committed: int | None = None,
+) -> Verdict:
+    return Verdict(
+        outcome=outcome,
+        answer=answer,
+        score=degree,
+        detail=detail,
+        committed_ns=committed,
+        scorer=_NO_SCORER if task.scorer is None else f"{task.scorer}/{SCORERS[task.scorer].version}",
+    )

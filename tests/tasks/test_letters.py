@@ -1,0 +1,235 @@
+"""Reading letters: what counts as an answer, and what never does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from taskpace.tasks.letters import read_letter
+
+CHOICES = ("London", "Paris", "Rome", "Berlin")
+
+CASES = [
+    ("B", "B"),
+    ("b", "B"),
+    ("(B)", "B"),
+    ("B)", "B"),
+    ("B.", "B"),
+    ("B:", "B"),
+    ("**B**", "B"),
+    ("**B)** Paris", "B"),
+    ("The answer is (B)", "B"),
+    ("The answer is B", "B"),
+    ("The answer is B.", "B"),
+    ("the answer is b.", "B"),
+    ("Answer: B", "B"),
+    ("answer:b", "B"),
+    ("ANSWER - B", "B"),
+    ("Final answer: **B**", "B"),
+    ("The correct answer is option B.", "B"),
+    ("The correct option is (b)", "B"),
+    ("The best choice is B because it is the capital.", "B"),
+    ("I would choose B.", "B"),
+    ("I'd go with (C).", "C"),
+    ("B is correct.", "B"),
+    ("Option B is the correct answer.", "B"),
+    ("Option B", "B"),
+    ("It's (B) Paris", "B"),
+    ("\\boxed{B}", "B"),
+    ("$\\boxed{\\text{B}}$", "B"),
+    ("The answer is $B$.", "B"),
+    ("Ｂ", "B"),
+    ("答案 （Ｂ）", "B"),
+    ("Answer：Ｂ", "B"),
+    ("Paris", "B"),
+    ("paris.", "B"),
+    ("Answer: Paris", "B"),
+    ("The answer is Paris.", "B"),
+    ("The correct answer is: B) Paris", "B"),
+    ("B\\n\\nParis is the capital", "B"),
+    ("Paris is the capital of France.\\n\\nB", "B"),
+    ("The answer is B... wait, the answer is C.", "C"),
+    ("The answer is B. Actually, the correct answer is D.", "D"),
+    ("Both A and C", None),
+    ("A and C", None),
+    ("A dog is an animal", None),
+    ("A", "A"),
+    ("A.", "A"),
+    ("A) London", "A"),
+    ("I think it is not B", None),
+    ("The answer is not B.", None),
+    ("The answer isn't B", None),
+    ("I don't think the answer is B", None),
+    ("The answer is A or B", None),
+    ("The answer is A/B", None),
+    ("The answer is either B or C", None),
+    ("The answers are A and C.", None),
+    ("The answer is E", None),
+    ("E", None),
+    ("A) London\\nB) Paris\\nC) Rome\\nD) Berlin", None),
+    ("A) London B) Paris C) Rome D) Berlin", None),
+    ("A\\nB\\nC\\nD", None),
+    ("B. C.", None),
+    ("If the answer is B, then no.", None),
+    ("Is it B?", None),
+    ("The answer is a dog", None),
+    ("The answer is A dog", None),
+    ("Vitamin C is the answer", None),
+    ("Answer with A, B, C or D", None),
+    ("C++ is a language", None),
+    ("The answer is C++", None),
+    ("B-cells are made in marrow", None),
+    ("I am not sure.", None),
+    ("", None),
+    ("Option A is wrong. Option B fits.", "B"),
+    ("Options A, B, and D are wrong.", None),
+    ("B) Paris\\n\\nExplanation: A) London is in the UK", "B"),
+    ("B) Paris is the capital. Therefore the answer is C", "C"),
+    ("A is correct and C is correct.", None),
+    ("The answer is B and C is wrong.", "B"),
+    ("The answer is B, A is wrong.", "B"),
+    ("### Answer: B", "B"),
+    ("> B", "B"),
+    ("- B", "B"),
+    ("1. B", "B"),
+    ('"B"', "B"),
+    ("'B'", "B"),
+    ("[B]", "B"),
+    ("The letter is B", "B"),
+    ("I choose A.", "A"),
+    ("My answer is A", "A"),
+    ("The answer is a", None),
+    ("Answer: a", "A"),
+    ("Answer: A because of x", "A"),
+    ("Choose the correct answer.", None),
+    ("None of the above", None),
+    ("London and Paris", None),
+    ("Some say the answer is B.", None),
+    ("\\(B\\)", "B"),
+    ("_B_", "B"),
+    ("`B`", "B"),
+    ("B - Paris", "B"),
+    ("B — Paris", "B"),
+    ("B, because it is.", "B"),
+    ("The answer is B Paris", "B"),
+    ("The answer: (A) London", "A"),
+    ("So the answer must be D!", "D"),
+    ("Therefore, (C) is correct.", "C"),
+    ("It is B.", "B"),
+    ("It is a B.", None),
+    ("That's C", "C"),
+    ("A. London\\nThe answer is A. London", "A"),
+    ("The U.S.A. is big", None),
+    ("D.C. is a city", None),
+    ("Plan B is to go.", None),
+    ("The answer is B?", None),
+    ("Which is it, A or B?", None),
+    ("Correct answer: B\\nExplanation: C is not the capital, and D is not either", "B"),
+    ("The answer is B.\\n\\nThe answer is B.", "B"),
+    ("Answer:\\nB", "B"),
+    ("Answer:\\n\\n(B) Paris", "B"),
+]
+
+
+ALPHABET_SOUP = st.text(alphabet="ABCDabcde ()[].,:*\n\\{}$'is answer ort not")
+LIKELY = st.lists(
+    st.sampled_from(
+        [
+            "The answer is ",
+            "Answer: ",
+            "A",
+            "B",
+            "c",
+            ") ",
+            "(",
+            "not ",
+            " or ",
+            " and ",
+            "Paris",
+            ". ",
+            "\n",
+            "option ",
+            "\\boxed{",
+            "}",
+            "**",
+            " is correct",
+            "?",
+            "if ",
+            "wait, ",
+            "Ｂ",
+            "é",
+            "because ",
+            "I choose ",
+            "it is ",
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@pytest.mark.parametrize(("text", "letter"), CASES)
+def test_letter_table(text: str, letter: str | None) -> None:
+    """Each text is read as its answer, or not at all where it gives none."""
+    assert read_letter(text, CHOICES) == letter
+
+
+@given(st.one_of(st.text(), ALPHABET_SOUP, LIKELY), st.integers(2, 26))
+def test_reading_never_raises_and_gives_only_letters_of_choices(text: str, count: int) -> None:
+    """Any text for any number of choices gives null or the letter of a choice."""
+    letter = read_letter(text, [f"choice {number}" for number in range(count)])
+    assert letter is None or letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[:count]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "A ",
+        "A\n",
+        "answer is ",
+        "The answer is B ",
+        "(",
+        "((A",
+        "\\text{",
+        "$\\boxed{",
+        "_",
+        "x_",
+        " ",
+        "\n",
+        "not ",
+        "A) ",
+        "answer:",
+        "é",
+        "A or ",
+        "is ",
+        "*B*",
+    ],
+)
+def test_a_megabyte_of_hostile_text_is_read(piece: str) -> None:
+    """No text makes the reading go over it again and again: a megabyte of any piece comes to an end."""
+    assert read_letter(piece * (1_000_000 // len(piece)), CHOICES) in (None, "A", "B", "C", "D")
+
+
+def test_letters_beyond_the_choices_are_no_answers() -> None:
+    """With two choices, C names none of them."""
+    assert read_letter("The answer is C.", ("yes", "no")) is None
+
+
+def test_two_equal_choices_are_not_told_apart_by_their_text() -> None:
+    """A choice's text stated alone is no answer when two choices have it."""
+    assert read_letter("Paris", ("Paris", "Rome", "paris", "Berlin")) is None
+
+
+def test_a_letter_with_its_own_choice_after_it_is_read() -> None:
+    """An answer of A with the choice in full is no article, even without punctuation between them."""
+    assert read_letter("The answer is A London", CHOICES) == "A"
+
+
+def test_the_letter_counts_when_the_text_after_it_is_of_another_choice() -> None:
+    """The letter is what was asked for, so a label wins over the text behind it."""
+    assert read_letter("B) Rome", CHOICES) == "B"
+
+
+def test_a_long_choice_stated_alone_is_read() -> None:
+    """The text of one choice, with other case, spacing and mark-up, is that choice."""
+    choices = ("It lowers the activation energy", "It supplies heat")
+    assert read_letter("**it lowers  the activation energy.**", choices) == "A"

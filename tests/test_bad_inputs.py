@@ -1,0 +1,222 @@
+"""Bad input: what each prints. The table in docs/bad-inputs.md is made here and held against what really happens.
+
+Rewrite it with `python tests/test_bad_inputs.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
+SYSTEM = '[[system]]\nname = "a"\nengine = "simulated"\noptions = { time = "virtual" }\n'
+QUICK = "run -m sim --engine simulated"
+ROW = '{"prompt": "Say yes."}\n'
+
+
+class Case(NamedTuple):
+    """One way to get it wrong."""
+
+    what: str
+    command: str
+    prepare: Callable[[Path], None] = lambda _folder: None
+    wrap: tuple[str, ...] = ()
+    """A program that runs the command under some restriction."""
+    code: int = 2
+
+
+def file(name: str, content: str | bytes) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+
+    return write
+
+
+def both(*steps: Callable[[Path], None]) -> Callable[[Path], None]:
+    def prepare(folder: Path) -> None:
+        for step in steps:
+            step(folder)
+
+    return prepare
+
+
+def database(name: str, *statements: str) -> Callable[[Path], None]:
+    def make(folder: Path) -> None:
+        connection = sqlite3.connect(folder / name)
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+        connection.close()
+
+    return make
+
+
+def finished(folder: Path) -> None:
+    """A run of one trial in x.db."""
+    file("one.jsonl", ROW)(folder)
+    command = [sys.executable, "-m", "taskpace", *shlex.split(f"{QUICK} --prompts one.jsonl -n 1 -o x.db")]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def newer(folder: Path) -> None:
+    finished(folder)
+    database("x.db", "PRAGMA user_version = 99")(folder)
+
+
+def truncated_model(folder: Path) -> None:
+    """A real model's file, cut off."""
+    from taskpace.models import resolve
+
+    with Path(resolve("smollm2-135m", folder).path).open("rb") as whole:
+        (folder / "cut.gguf").write_bytes(whole.read(4_000_000))
+
+
+def task_file(**changes: str) -> Callable[[Path], None]:
+    keys = {
+        "name": '"mine"',
+        "version": "1",
+        "description": '"d"',
+        "max_tokens": "9",
+        "data": '{ source = "rows.jsonl" }',
+        "turns": '[{ prompt = "{{ prompt }}" }]',
+    }
+    text = "".join(f"{key} = {value}\n" for key, value in (keys | changes).items())
+    return both(file("mine.toml", text), file("rows.jsonl", ROW))
+
+
+def hidden(folder: Path) -> None:
+    """Makes xllamacpp look as if it were not installed, for programs started in this folder."""
+    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['xllamacpp'] = None\n")
+
+
+SMALL_FILES = ("sh", "-c", 'ulimit -f 48; exec "$@"', "sh")
+"""No file may grow beyond a few dozen kilobytes: what a full disk does."""
+
+CASES = [
+    Case("an experiment file that is not there", "run none.toml"),
+    Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
+    Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
+    Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),
+    Case("not TOML", "run x.toml", file("x.toml", "items = = 3\n")),
+    Case("broken UTF-8", "run x.toml", file("x.toml", b'name = "caf\xe9"\n' + SYSTEM.encode())),
+    Case("a negative count", "run x.toml", file("x.toml", "items = -5\n" + SYSTEM)),
+    Case("a negative count as a flag", f"{QUICK} --repeats -1"),
+    Case("an unknown scenario", f"{QUICK} -s concurency=4"),
+    Case("two systems of one name", "run x.toml", file("x.toml", SYSTEM + SYSTEM)),
+    Case("nothing to run", "run"),
+    Case("a file and flags at once", "run x.toml --items 3", file("x.toml", SYSTEM)),
+    Case("an unknown command", "rnu x.toml"),
+    Case("a flag without sense", f"{QUICK} --where subject"),
+    Case("an unknown engine", "run -m x --engine lamacpp"),
+    Case("an unknown engine option", "run x.toml", file("x.toml", SYSTEM.replace("time =", "tyme ="))),
+    Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden),
+    Case("a model file that is not there", "run -m none.gguf -t mmlu-letter"),
+    Case("a truncated model file", "run -m cut.gguf -t mmlu-letter", truncated_model),
+    Case("a file that is no model", "run -m x.gguf -t mmlu-letter", file("x.gguf", "hello " * 100)),
+    Case("an unknown model name", "run -m smollm2-135n -t mmlu-letter"),
+    Case("a malformed model reference", "models pull pypi:somewhere"),
+    Case("an unknown task", f"{QUICK} -t mmlu-leter"),
+    Case("an unknown key in a task file", f"{QUICK} -t mine.toml", task_file(promt='"x"')),
+    Case("a template that does not parse", f"{QUICK} -t mine.toml", task_file(turns='[{ prompt = "{{ prompt" }]')),
+    Case(
+        "a template that uses what there is not",
+        f"{QUICK} -t mine.toml",
+        task_file(turns='[{ prompt = "{{ text }}" }]'),
+    ),
+    Case("an unknown scorer", f"{QUICK} -t mine.toml", task_file(scorer='"leter"')),
+    Case("data that are not there", f"{QUICK} -t mmlu-letter --data none.parquet"),
+    Case("a missing column", f"{QUICK} -t mmlu-letter --data x.jsonl", file("x.jsonl", '{"query": "?"}\n')),
+    Case("empty data", f"{QUICK} --prompts x.jsonl", file("x.jsonl", "")),
+    Case("a line that is not JSON", f"{QUICK} --prompts x.jsonl", file("x.jsonl", ROW + "{oops\n")),
+    Case(
+        "data that are not UTF-8", f"{QUICK} --prompts x.jsonl", file("x.jsonl", ROW.encode() + b'{"prompt": "\xff"}\n')
+    ),
+    Case("a damaged Parquet file", f"{QUICK} -t mmlu-letter --data x.parquet", file("x.parquet", "PAR1 nothing more")),
+    Case("data of an unknown kind", f"{QUICK} -t mmlu-letter --data x.xlsx", file("x.xlsx", "?")),
+    Case("a filter that leaves nothing", f"{QUICK} -t mmlu-letter --where subject=alchemy"),
+    Case("more items than there are", f"{QUICK} --prompts x.jsonl -n 3", file("x.jsonl", ROW)),
+    Case("an output that is a folder", f"{QUICK} -t mmlu-letter -o .", lambda _folder: None),
+    Case("an output below a file", f"{QUICK} -t mmlu-letter -o x.txt/run.db", file("x.txt", "")),
+    Case(
+        "another program's SQLite file",
+        f"{QUICK} -t mmlu-letter -o b.db",
+        database("b.db", "CREATE TABLE bookmark (url)"),
+    ),
+    Case("a newer format version", "summary x.db", newer),
+    Case(
+        "a file that is no run file", "summary x.txt", file("x.txt", "not a database, but long enough to look at " * 9)
+    ),
+    Case("a run file that is not there", "summary none.db"),
+    Case("another plan's run file", f"{QUICK} --prompts one.jsonl -n 1 --seed 5 -o x.db", finished),
+    Case("a full disk", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
+    Case("an unknown trial", "show x.db ffffffff", finished),
+]
+
+
+def outcome(case: Case, folder: Path) -> tuple[int, str]:
+    """Exit code and what was printed on standard error, with the folder's own name taken out."""
+    case.prepare(folder)
+    done = subprocess.run(
+        [*case.wrap, sys.executable, "-m", "taskpace", *shlex.split(case.command)],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "80", "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    said = done.stderr.replace(str(folder.resolve()) + "/", "").replace(str(folder) + "/", "")
+    return done.returncode, said
+
+
+def page_row(case: Case, said: str) -> str:
+    last = said.strip().splitlines()[-1].replace("|", "\\|")
+    return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what.replace(" ", "-"))
+def test_bad_input_is_one_line_with_a_remedy(case, tmp_path):
+    """Exit code 2, one line that is the one in the docs, no traceback."""
+    code, said = outcome(case, tmp_path)
+    assert "Traceback" not in said
+    assert code == case.code, said
+    complaints = [line for line in said.splitlines() if line.startswith("taskpace: ")]
+    assert len(complaints) == 1, said
+    assert page_row(case, said) in PAGE.read_text("utf-8").splitlines()
+
+
+def test_the_page_has_no_other_rows():
+    """Every row of the table in the docs is one of the cases."""
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
+    assert len(rows) == len(CASES) + 2 >= 22
+
+
+def main() -> None:
+    """Rewrite the page from what is really printed."""
+    rows = []
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(page_row(case, outcome(case, Path(folder))[1]))
+    PAGE.write_text(
+        "# Bad input\n\n"
+        "What is wrong is said in one line that names the file, the key or the flag, and what to do. The exit code is 2,\n"
+        "and what a run had recorded is kept. Every row is a test (`tests/test_bad_inputs.py`).\n\n"
+        "A prompt that does not fit the context is no bad input but a result: it is recorded as an `error` of the kind\n"
+        "`context-overflow`, and the run goes on.\n\n"
+        "| what | command | what it prints |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n",
+        "utf-8",
+    )
+
+
+if __name__ == "__main__":
+    main()

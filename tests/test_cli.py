@@ -1,0 +1,159 @@
+"""The command line: every command, its exit code and what it prints, in terminals of 80 and of 120 columns."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+EXPERIMENT = """
+items = 4
+tasks = ["mmlu-letter", "mmlu-explain"]
+[[system]]
+name = "terse"
+engine = "simulated"
+options = { time = "virtual", token_time = 0.05, length = 40 }
+[[system]]
+name = "verbose"
+engine = "simulated"
+options = { time = "virtual", token_time = 0.02, length = 600, correct = 0.6 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "x.toml").write_text(EXPERIMENT)
+    return tmp_path
+
+
+def test_help_lists_every_command(cli):
+    """``--help`` names all commands, each with help of its own that works."""
+    text = cli("--help").stdout
+    names = re.findall(r"^  (\w+)  ", text[text.index("Commands:") :], re.MULTILINE)
+    assert names == ["run", "plan", "summary", "show", "list", "models", "doctor"]
+    for name in names:
+        done = cli(name, "--help")
+        assert done.returncode == 0
+        assert f"taskpace {name}" in done.stdout
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
+    """After a run: a table per task within the terminal's width, a sentence each, and where everything is."""
+    done = cli("run", "x.toml", "-o", "x.db", columns=columns)
+    assert done.returncode == 0, done.stderr
+    assert "mmlu-letter · single · 4 trials each" in done.stdout
+    assert "verbose has the most tokens per second" in done.stdout
+    assert "yet terse finishes first" in done.stdout
+    for line in done.stdout.splitlines():
+        assert len(line) <= columns or "finishes first" in line or line.startswith("Everything is in")
+    assert (folder / "x.db").exists()
+    assert "16/16" not in done.stderr or "terse" in done.stderr
+
+
+def test_run_writes_json_lines_for_a_log(cli, folder):
+    """``--progress json``: standard output is one event a line, from start to end, and nothing else."""
+    done = cli("run", "x.toml", "-o", "x.db", "--progress", "json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0]["event"] == "RunStarted"
+    assert events[-1] == {
+        "event": "RunEnded", "path": "x.db", "planned": 16, "done": 16, "interrupted": False, "given_up": [],
+    }  # fmt: skip
+    assert sum(event["event"] == "TrialFinished" for event in events) == 16
+
+
+def test_a_quiet_run_prints_nothing(cli, folder):
+    """``--progress quiet``: no news is good news."""
+    done = cli("run", "x.toml", "-o", "x.db", "--progress", "quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_running_again_does_nothing_twice(cli, folder):
+    """A finished run is not run again: the same table, no new trial."""
+    first = cli("run", "x.toml", "-o", "x.db")
+    again = cli("run", "x.toml", "-o", "x.db", "--progress", "json")
+    events = [json.loads(line) for line in again.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["RunStarted", "RunEnded"]
+    assert events[0]["done"] == 16
+    assert cli("summary", "x.db").stdout in first.stdout
+
+
+def test_the_output_has_a_default_place(cli, folder):
+    """Without -o the run file is runs/NAME.db."""
+    assert cli("run", "x.toml", "--progress", "quiet").returncode == 0
+    assert (folder / "runs" / "x.db").exists()
+
+
+def test_plan_shows_cells_and_runs_nothing(cli, folder):
+    """``plan`` prints the cells, the number of trials and a ceiling, and leaves no file behind."""
+    done = cli("plan", "x.toml")
+    assert done.returncode == 0, done.stderr
+    assert "2 systems x 2 tasks x 1 scenarios = 4 cells, 16 trials" in done.stdout
+    assert "at most" in done.stdout
+    assert [path.name for path in folder.iterdir()] == ["x.toml"]
+    cli("run", "x.toml", "-o", "x.db")
+    assert "about" in cli("plan", "x.toml", "-o", "x.db").stdout
+
+
+def test_show_lists_trials_and_opens_one(cli, folder):
+    """``show`` lists trials, narrows them down, and shows prompt, answer, timeline and outcome of one."""
+    cli("run", "x.toml", "-o", "x.db")
+    listing = cli("show", "x.db", "--system", "verbose", "--task", "mmlu-letter").stdout.splitlines()
+    assert len(listing) == 1 + 4
+    trial = listing[1].split()[0]
+    shown = cli("show", "x.db", trial).stdout
+    for words in ("prompt", "answer", "timeline", "first token 0.100 s", "outcome:"):
+        assert words in shown
+    assert cli("show", "x.db", "--outcome", "timeout").stdout.count("\n") == 1
+
+
+def test_lists_of_engines_tasks_and_models(cli):
+    """``list`` knows the engines, the paper's tasks and the packaged models."""
+    assert "llamacpp" in cli("list", "engines").stdout
+    tasks = cli("list", "tasks").stdout
+    for name in ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain"):
+        assert name in tasks
+    models = cli("list", "models").stdout
+    assert "smollm2-135m" in models
+    assert "gemma3-270m" in models
+
+
+def test_doctor_knows_the_machine(cli):
+    """``doctor`` reports the machine, the clock and the extras, for people and for programs."""
+    text = cli("doctor").stdout
+    for words in ("python", "usable cores", "read cost ns", "llamacpp"):
+        assert words in text
+    facts = json.loads(cli("doctor", "--json").stdout)
+    assert facts["host"]["taskpace"] is not None
+    assert facts["clock"]["read_cost_ns"] > 0
+
+
+def test_own_prompts_need_no_task(cli, tmp_path):
+    """``--prompts`` runs a file of prompts; without right answers every trial is completed."""
+    (tmp_path / "mine.jsonl").write_text('{"prompt": "Write a haiku."}\n{"prompt": "Name a river."}\n')
+    done = cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "mine.jsonl", "-n", "2", "-o", "x.db")
+    assert done.returncode == 0, done.stderr
+    assert "mine · single · 2 trials each" in done.stdout
+    assert "2 completed" in done.stdout
+
+
+def test_a_system_that_is_given_up_is_exit_code_1(cli, tmp_path):
+    """A system that cannot be seen through is said, the rest is kept, and the exit code is 1."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("length = 40", 'length = 40, faults = [{ kind = "crash" }]'))
+    done = cli("run", "x.toml", "-o", "x.db")
+    assert done.returncode == 1
+    assert "terse: given up" in done.stderr
+    assert "the same command continues" in done.stderr
+    assert "4 correct" in done.stdout or "correct" in done.stdout
+
+
+def test_hostile_model_output_does_nothing_in_the_terminal(cli, tmp_path):
+    """A prompt with escape sequences, echoed in ``show``, reaches the terminal as visible escapes."""
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"prompt": "say \x1b[31mred\x1b[0m \u202e"}) + "\n")
+    cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "mine.jsonl", "-n", "1", "-o", "x.db")
+    trial = cli("show", "x.db").stdout.splitlines()[1].split()[0]
+    shown = cli("show", "x.db", trial).stdout
+    assert "\x1b" not in shown
+    assert "say \\x1b[31mred\\x1b[0m \\u202e" in shown

@@ -1,0 +1,196 @@
+"""From records to the table, on simulated runs whose truth is known exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, strategies as st
+
+import taskpace
+from taskpace.analysis.estimate import estimate
+from taskpace.analysis.summary import _ranks, summarise_cell
+from taskpace.errors import StoreError
+from taskpace.prepare import prepare
+
+KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
+
+
+@pytest.fixture
+def run(simulated: Callable, tmp_path: Path) -> Callable:
+    def carry_out(options=KNOWN, **settings):
+        # A limit that no scripted answer reaches: truncation has tests of its own.
+        return taskpace.run(simulated(options, **{"max_tokens": 1000} | settings), tmp_path / "x.db")
+
+    return carry_out
+
+
+def test_known_times_come_back_exactly(run):
+    """A wait of 0.5 s, then 50 tokens 20 ms apart: every derived time is exactly what was scripted."""
+    with run(items=3) as done:
+        frame = done.frame()
+    assert frame.height == 3
+    for column, truth in (
+        ("task_time_s", 0.5 + 49 * 0.02),
+        ("ttft_s", 0.5),
+        ("first_answer_s", 0.5),
+        ("tpot_s", 0.02),
+        ("tokens_per_s", 50.0),
+        ("output_tokens", 50),
+        ("output_bytes", 100),
+        ("bytes_per_s", 100 / (49 * 0.02)),
+    ):
+        assert frame[column].to_list() == pytest.approx([truth] * 3, rel=1e-12), column
+
+
+def test_reasoning_moves_the_first_answer_not_the_first_token(run):
+    """Ten tokens of reasoning come first: TTFT stays, the first answer token waits for them."""
+    with run(KNOWN | {"reasoning": 20}, items=2) as done:
+        frame = done.frame()
+    assert frame["ttft_s"].to_list() == [0.5, 0.5]
+    assert frame["first_answer_s"].to_list() == pytest.approx([0.7, 0.7])
+    assert frame["reasoning_bytes"].to_list() == [20, 20]
+    assert frame["reasoning_tokens"].to_list() == [10, 10]
+
+
+def test_an_answer_is_committed_where_it_stands(run):
+    """An answer at the end is committed at the end, one at the start long before the last byte."""
+    with run(KNOWN | {"answer_at": 1.0}, items=2, models=("late",)) as done:
+        late = done.frame()
+    assert late["committed_s"].to_list() == late["task_time_s"].to_list()
+
+
+def test_an_early_answer_is_committed_early(run):
+    """An answer at the start of a long text is committed long before the last byte."""
+    with run(items=2) as done:
+        early = done.frame()
+    assert (early["committed_s"] < 0.6 * early["task_time_s"]).all()
+
+
+def test_the_makespan_is_first_dispatch_to_last_end(run):
+    """One at a time the makespan is the sum of the task times; four at a time a quarter of it; warm-ups not counted."""
+    with run(items=8, scenarios=("single", "concurrency=4"), warmup=2) as done:
+        single, four = (table.rows[0].makespan_s for table in done.summary().tables)
+        assert done.frame().height == 16
+        assert done.store.query("SELECT count(*) FROM record WHERE phase = 'warm-up'")[1] == [(4,)]
+    assert single == pytest.approx(8 * 1.48)
+    assert four == pytest.approx(2 * 1.48)
+
+
+def test_time_per_correct_answer_counts_wrong_answers_too(run):
+    """The sum of all times over the number correct; accuracy over all recorded."""
+    with run(KNOWN | {"correct": 0.5}, items=40) as done:
+        (row,) = done.summary().tables[0].rows
+    correct = row.outcomes["correct"]
+    assert 10 <= correct <= 30
+    assert row.outcomes["wrong"] == 40 - correct
+    assert row.accuracy == correct / 40
+    assert row.time_per_correct_s == pytest.approx(40 * 1.48 / correct)
+
+
+def test_a_terse_slow_system_beats_a_fast_verbose_one(tmp_path):
+    """The paper's finding, planted: fewer tokens per second and yet first, and both ranks say so."""
+    (tmp_path / "x.toml").write_text(
+        """
+items = 6
+max_tokens = 200
+tasks = ["mmlu-letter"]
+[[system]]
+name = "terse"
+engine = "simulated"
+options = { time = "virtual", wait = 0.1, token_time = 0.05, length = 40 }
+[[system]]
+name = "verbose"
+engine = "simulated"
+options = { time = "virtual", wait = 0.1, token_time = 0.02, length = 400 }
+"""
+    )
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
+        terse, verbose = done.summary().tables[0].rows
+    assert (terse.rank_task_time, terse.rank_tokens_per_s) == (1, 2)
+    assert (verbose.rank_task_time, verbose.rank_tokens_per_s) == (2, 1)
+    assert terse.task_time_median_s == pytest.approx(0.1 + 9 * 0.05)
+    assert verbose.task_time_median_s == pytest.approx(0.1 + 99 * 0.02)
+
+
+@pytest.mark.parametrize(("items", "known"), [(63, False), (64, True)])
+def test_no_p90_below_64_trials(run, items, known):
+    """63 trials give no 90th percentile, 64 do."""
+    with run(items=items) as done:
+        (row,) = done.summary().tables[0].rows
+    assert (row.task_time_p90_s is not None) is known
+
+
+def test_outcomes_always_add_up(run):
+    """Issued = recorded: with faults of every kind the outcome counts sum to the trials planned."""
+    faults = [
+        {"kind": "error", "rate": 0.1},
+        {"kind": "stall", "rate": 0.1},
+        {"kind": "out-of-memory", "rate": 0.1},
+    ]
+    with run(KNOWN | {"faults": faults, "correct": 0.5}, items=60, timeout=3.0) as done:
+        (row,) = done.summary().tables[0].rows
+        frame = done.frame()
+    assert sum(row.outcomes.values()) == row.n == row.planned == 60
+    assert {"correct", "wrong", "error", "timeout"} <= set(row.outcomes)
+    assert frame.filter(pl.col("outcome") == "timeout")["task_time_s"].to_list() == pytest.approx(
+        [3.0] * row.outcomes["timeout"]
+    )
+
+
+def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
+    """A plan of which nothing has been run yet is a table of unknowns, not an error."""
+    from taskpace.store import Store
+
+    plan = prepare(simulated(), Path())
+    Store.create_or_continue(tmp_path / "empty.db", plan, "0").close()
+    with taskpace.open(tmp_path / "empty.db") as empty:
+        (row,) = empty.summary().tables[0].rows
+        assert empty.frame().height == 0
+    assert row.n == 0
+    assert row.task_time_median_s is None
+    assert row.rank_task_time is None
+
+
+def test_an_empty_cell_has_no_numbers():
+    """Unknown is null, never 0."""
+    frame_columns = {"outcome": pl.String, "worker": pl.Int64, "dispatch_ns": pl.Int64, "end_clock_ns": pl.Int64}
+    numbers = ("task_time_s", "ttft_s", "committed_s", "output_tokens", "output_bytes", "tokens_per_s")
+    empty = pl.DataFrame(schema=frame_columns | dict.fromkeys(numbers, pl.Float64))
+    row = summarise_cell("s", 5, empty)
+    assert row.n == 0
+    assert [getattr(row, name) for name in row.__struct_fields__ if name.endswith(("_s", "median"))] == [None] * 8
+    assert row.accuracy is None
+
+
+@given(st.lists(st.none() | st.integers(0, 5).map(float), max_size=8), st.booleans())
+def test_ranks_are_those_of_a_race(values, smallest_first):
+    """The best has rank 1, equals share a rank, and a rank is one more than the number of better ones."""
+    ranks = _ranks(values, smallest_first=smallest_first)
+    for value, rank in zip(values, ranks, strict=True):
+        if value is None:
+            assert rank is None
+        else:
+            better = [v for v in values if v is not None and (v < value if smallest_first else v > value)]
+            assert rank == 1 + len(better)
+
+
+def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):
+    """Before a run: every answer as long as allowed; from a run file: the cell's own mean."""
+    plan = prepare(simulated(KNOWN, items=4, scenarios=("concurrency=2",), max_tokens=1000), Path())
+    (before,) = estimate(plan, None, tokens_per_s=10)
+    limit = plan.tasks[0].task.max_tokens
+    assert (before.trials, before.measured) == (4, False)
+    assert before.seconds == pytest.approx(4 * limit / 10 / 2)
+    with run(items=4, scenarios=("concurrency=2",)) as done:
+        (after,) = estimate(plan, done.store, tokens_per_s=10)
+    assert after.measured
+    assert after.seconds == pytest.approx(4 * 1.48 / 2)
+
+
+def test_a_run_is_opened_only_when_it_is_one(tmp_path):
+    """Opening what is not there is a StoreError, from Python too."""
+    with pytest.raises(StoreError, match="no such run file"):
+        taskpace.open(tmp_path / "none.db")
