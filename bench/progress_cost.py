@@ -17,7 +17,7 @@ import taskpace
 from pairs import machine_line, spread
 
 ROUNDS = 9
-COMMAND = [sys.executable, *["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]]
+RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]
 
 
 def mean_task_time(progress: str) -> float:
@@ -27,7 +27,7 @@ def mean_task_time(progress: str) -> float:
     drain.start()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
-        command = [*COMMAND, "--progress", progress, "-o", str(path)]
+        command = [sys.executable, *RUN, "--progress", progress, "-o", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         drain.join()

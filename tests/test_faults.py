@@ -144,13 +144,13 @@ def test_a_fault_in_one_system_leaves_the_other_whole(tmp_path, kind):
     """Scripted crashes, errors, exhausted memory and stalls are recorded as what they are; every trial is recorded."""
     (tmp_path / "x.toml").write_text(
         f"""
-items = 12
+items = 30
 tasks = ["mmlu-letter"]
 timeout = 5
 [[system]]
 name = "faulty"
 engine = "simulated"
-options = {{ time = "virtual", faults = [{{ kind = "{kind}", rate = 0.2, after_tokens = 2 }}] }}
+options = {{ time = "virtual", faults = [{{ kind = "{kind}", rate = 0.3, after_tokens = 2 }}] }}
 [[system]]
 name = "sound"
 engine = "simulated"
@@ -159,14 +159,14 @@ options = {{ time = "virtual" }}
     )
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as run:
         frame = run.frame()
-    assert frame.height == 24
+    assert frame.height == 60
     faulty, sound = (frame.filter(frame["system"] == name) for name in ("faulty", "sound"))
     struck = faulty.filter(faulty["failure_kind"].is_not_null())
     kinds = {"crash": "worker-died", "error": "engine", "out-of-memory": "out-of-memory", "stall": "timeout"}
     assert set(struck["failure_kind"]) == {kinds[kind]}
     assert set(struck["outcome"]) == {"timeout" if kind == "stall" else "error"}
-    assert 0 < struck.height < 12
-    assert sound["failure_kind"].null_count() == 12
+    assert 0 < struck.height < 30
+    assert sound["failure_kind"].null_count() == 30
 
 
 def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_path, simulated):

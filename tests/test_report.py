@@ -131,6 +131,6 @@ def test_the_status_line_counts_and_estimates(monkeypatch):
                 task_time_s=time_s,
                 output_tokens=1,
                 detail=None,
-            )  # fmt: skip
+            )
         )
     assert status.line() == "3/6, s · t · single, median 2 s, about 6 s left"

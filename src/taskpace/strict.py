@@ -115,6 +115,6 @@ def canonical_json(value: Any) -> bytes:
 def _sorted(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_sorted(part) for part in value]
     return value

@@ -80,7 +80,7 @@ def test_an_answer_given_at_once_is_committed_at_its_mark() -> None:
     text = "The answer is (B). " + "It is a large city. " * 50
     last = turn(text, list(range(1, len(text) + 1)))
     committed = committed_ns([last], read, letter_spans(text, CHOICES))
-    assert committed == text.index("(B)") + 3
+    assert committed == text.index("B)") + 1
 
 
 def test_an_answer_that_comes_back_is_committed_when_it_comes_back() -> None:

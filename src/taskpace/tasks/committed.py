@@ -1,7 +1,7 @@
 """Time to committed answer: when a reader could have stopped reading. Pure.
 
-Defined as the earliest mark after which the answer extracted from the text so far no longer changes. An answer may come,
-go and come back, so this is no binary search: it walks back from the end while the answer stays what it is in the end.
+Defined as the earliest mark after which the answer extracted from the text so far no longer changes. An answer may
+come, go and come back, so this is no binary search: it walks back from the end while the answer stays what it is there.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[
     Args:
         turns: of one record, in order; the answer is in the last.
         extract: reads the answer from a text, or null.
-        spans: closed ranges of lengths of the last turn's text, in characters: beginnings of it whose lengths lie in the
-            same gap between ranges have the same answer. Null: it may change anywhere.
+        spans: closed ranges of lengths of the last turn's text, in characters: beginnings of it whose lengths lie in
+            the same gap between ranges have the same answer. Null: it may change anywhere.
     """
     if not turns:
         return None

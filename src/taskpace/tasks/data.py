@@ -54,9 +54,8 @@ def keep_where(rows: list[Row], where: Mapping[str, str | float | bool], source:
             raise TaskError(f'{source}: key "where": {no_column(column, known)}')
         kept = [row for row in rows if _fits(row.get(column), wanted)]
         if not kept:
-            raise TaskError(
-                f'{source}: key "where": no row is left with {column} = {wanted!r}: there is {_some_values(rows, column)}'
-            )
+            there = _some_values(rows, column)
+            raise TaskError(f'{source}: key "where": no row is left with {column} = {wanted!r}: there is {there}')
         rows = kept
     return rows
 

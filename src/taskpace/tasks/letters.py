@@ -67,7 +67,10 @@ _WORD_STARTS = {
     for count in _PATTERNS
 }
 
-_OPTION = r"(?:the\s{1,3})?(?:(?:correct|right|best|final)\s{1,3})?(?:option|answer|choice|letter|statement)?\s{0,3}[:#]?\s{0,4}"
+_OPTION = (
+    r"(?:the\s{1,3})?(?:(?:correct|right|best|final)\s{1,3})?"
+    r"(?:option|answer|choice|letter|statement)?\s{0,3}[:#]?\s{0,4}"
+)
 _OPENING = r"[(\[\"'{<“‘«]{0,2}\s{0,2}"
 _COPULA = (
     r"(?:is|are|was|be|would\ be|should\ be|must\ be|will\ be|has\ to\ be|seems\ to\ be|appears\ to\ be)"
@@ -81,7 +84,8 @@ _STATED_BEFORE = re.compile(
         (?:\s{{1,3}}(?:here|therefore|thus))?,?
         (?: \s{{0,3}}(?::|=|->|=>|→|⇒|\#|[-–—](?=\s))\s{{0,6}}
           | \s{{1,3}}{_COPULA}\s{{0,3}}[:,]?\s{{1,6}} )
-      | \b(?:choose|chose|pick|picked|select|selected|go\ with|going\ with|opt\ for|vote\ for|settle\ on)\s{{0,3}}:?\s{{1,4}}
+      | \b(?:choose|chose|pick|picked|select|selected|go\ with|going\ with|opt\ for|vote\ for|settle\ on)
+        \s{{0,3}}:?\s{{1,4}}
       | \b(?:it|this|that)(?:['’]s|\s{_COPULA})\s{{1,4}}
       | \\(?:boxed|fbox)\s{{0,2}}\{{\s{{0,12}}
     )
@@ -91,7 +95,7 @@ _STATED_BEFORE = re.compile(
 )
 _CUE = re.compile(
     r"answer|option|choice|solution|letter|conclusion|response|choose|chose|pick|select|with|for|on|it|this|that|boxed",
-    re.I,
+    re.IGNORECASE,
 )
 _WEAK_BEFORE = re.compile(
     rf"\b(?:it|this|that)(?:['’]s|\s{_COPULA})\s{{1,4}}{_OPENING}\Z".replace(r"\ ", " "), re.IGNORECASE
@@ -120,7 +124,8 @@ _VERB_AFTER = re.compile(rf"\s{{1,3}}{_VERB}\b", re.IGNORECASE)
 _CORRECT_AFTER = re.compile(
     rf"{_CLOSE}[.:]?\s{{1,3}}(?:is|was|would\ be|must\ be|seems|looks|seems\ to\ be)\s{{1,3}}"
     r"(?:(?:the|most|indeed|therefore|clearly|likely|probably|definitely|a)\s{1,3}){0,3}"
-    r"(?:(?:single|only|one)\s)?(?:correct|right|best|answer|accurate|appropriate)\b(?!\s{1,3}(?:if|only|when|in\ that)\b)",
+    r"(?:(?:single|only|one)\s)?(?:correct|right|best|answer|accurate|appropriate)\b"
+    r"(?!\s{1,3}(?:if|only|when|in\ that)\b)",
     re.IGNORECASE,
 )
 _DENIED_AFTER = re.compile(
@@ -237,9 +242,7 @@ def _findings(normal: str, choices: Sequence[str]) -> list[_Finding] | None:
     cues = _cues(normal)
     if len(cues) > _MAX_TOKENS:
         return None
-    for cue in cues:
-        if (finding := _read_choice_after(normal, cue, folded)) is not None:
-            findings.append(finding)
+    findings += [finding for cue in cues if (finding := _read_choice_after(normal, cue, folded)) is not None]
     findings += _read_labels(normal, labels)
     return sorted(findings)
 
@@ -312,7 +315,7 @@ def _starts_with_choice(after: str, letter: str, folded: Sequence[str]) -> bool:
 
 
 def _read_choice_after(normal: str, cue: re.Match[str], folded: Sequence[str]) -> _Finding | None:
-    """ "Answer: Paris": the rest of the line, or of the sentence, is the text of exactly one choice."""
+    """The rest of the line, or of the sentence, is the text of exactly one choice, as in "Answer: Paris"."""
     longest = max(map(len, folded), default=0)
     rest = normal[cue.end() : cue.end() + longest + _AFTER // 2].lstrip(" \t").split("\n")[0]
     if _UNSAID_BEFORE.search(normal[max(0, cue.start() - _BEFORE) : cue.start()]):

@@ -47,7 +47,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 _WORD = re.compile(r"[^\W_]+(?:[.,]\d+)*(?:['’][^\W_]+)?")
 _LEAD_IN = re.compile(
     r"\A[\s*_#>\"“]*(?:(?:sure|certainly|of course)[!,.:]?\s+)?"
-    r"(?:here(?:['’]s| is| are)[^\n:]{0,60}:|(?:the\s)?(?:paraphrased?|rephrased?|reworded)[^\n:?]{0,30}:|question:)[\s*_\"“]*",
+    r"(?:here(?:['’]s| is| are)[^\n:]{0,60}:|(?:the\s)?(?:paraphrased?|rephrased?|reworded)[^\n:?]{0,30}:|question:)"
+    r"[\s*_\"“]*",
     re.IGNORECASE,
 )
 _CHOICE_LABEL = re.compile(r"(?:^|\s)[(\[]?([A-Ha-h])[).\]:](?=\s)", re.MULTILINE)
@@ -57,21 +58,21 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _ANSWERS = re.compile(r"(?:the\s)?(?:(?:correct|right)\s)?(?:answer|response)\b(?![^.]*\?\s*\Z)", re.IGNORECASE)
-_NUMBER_WORDS = {
-    word: str(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-}
-_STOP_WORDS = frozenset(
-    "a an the this that these those it its he she they them their his her you your we our i me my of in on at to for from by "
-    "with without into onto over under about between among through during before after as than then so if or and but nor "
-    "not no is are was were be been being am do does did done have has had having can could may might must shall should "
-    "will would what which who whom whose when where why how there here also only just very most more less least such same "
-    "other another any some all each both either neither following statement statements true false answer question option "
-    "options choice choices correct best called known name term likely one s t re ve d ll m".split()
-)
+_COUNTED = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty
+"""
+_NUMBER_WORDS = {word: str(value) for value, word in enumerate(_COUNTED.split())}
+_SAYS_LITTLE = """
+a an the this that these those it its he she they them their his her you your we our i me my of in on at to
+for from by with without into onto over under about between among through during before after as than then so
+if or and but nor not no is are was were be been being am do does did done have has had having can could may
+might must shall should will would what which who whom whose when where why how there here also only just very
+most more less least such same other another any some all each both either neither following statement
+statements true false answer question option options choice choices correct best called known name term likely
+one s t re ve d ll m
+"""
+_STOP_WORDS = frozenset(_SAYS_LITTLE.split())
 _SUFFIXES = (
     "ations",
     "ation",

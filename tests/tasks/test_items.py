@@ -1,0 +1,239 @@
+"""Items: reading data, what is refused and how, ids, and which items are chosen."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+
+from taskpace.errors import TaskError
+from taskpace.tasks import DataSource, Item, Task, TurnTemplate, load_items, load_task, with_data
+
+ROW = {"question": "Where?", "subject": "s", "choices": ["here", "there", "up", "down"], "answer": "B"}
+
+
+def letter_items(path: Path, where: dict[str, Any] | None = None, count: int | None = None) -> tuple[Item, ...]:
+    return load_items(with_data(load_task("mmlu-letter", Path()), str(path), where), path.parent, count, 0)
+
+
+def jsonl(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    return path
+
+
+def words_task(path: Path, **data: Any) -> Task:
+    return Task(
+        name="words",
+        version=1,
+        description="words",
+        data=DataSource(source=str(path), **data),
+        turns=(TurnTemplate(prompt="{{ word }}{% if hint is defined %} {{ hint }}{% endif %}"),),
+        max_tokens=8,
+    )
+
+
+def test_parquet_csv_and_jsonl_give_the_same_items(tmp_path: Path) -> None:
+    """An item is what it says, not the file it was in: ids agree across formats and ways to write an answer."""
+    frame = pl.DataFrame([ROW | {"answer": 1}, ROW | {"question": "Who?", "answer": 0}])
+    frame.write_parquet(tmp_path / "rows.parquet")
+    frame.with_columns(pl.col("choices").map_elements(lambda c: json.dumps(list(c)), return_dtype=pl.String)).write_csv(
+        tmp_path / "rows.CSV"
+    )
+    jsonl(tmp_path, [ROW, ROW | {"question": "Who?", "answer": "a"}])
+    found = [letter_items(tmp_path / name) for name in ("rows.parquet", "rows.CSV", "rows.jsonl")]
+    assert found[0] == found[1] == found[2]
+    assert [item.fields["answer"] for item in found[0] if item.fields["question"] == "Where?"] == ["B"]
+
+
+def test_ids_are_24_hex_digits_and_tell_repeated_rows_apart(tmp_path: Path) -> None:
+    """Two rows that say the same are two items."""
+    ids = [item.id for item in letter_items(jsonl(tmp_path, [ROW, ROW, ROW | {"question": "Who?"}]))]
+    assert len(set(ids)) == 3
+    assert all(len(item_id) == 24 and set(item_id) <= set("0123456789abcdef") for item_id in ids)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    words=st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=12), shuffle=st.randoms(), seed=st.integers()
+)
+def test_items_do_not_hang_on_the_order_of_rows(
+    tmp_path: Path, words: list[str], shuffle: random.Random, seed: int
+) -> None:
+    """Shuffled rows give the same items with the same ids in the same order, repeated rows included."""
+    words = [word for word in words if not any("\ud800" <= character <= "\udfff" for character in word)] or ["w"]
+    before = load_items(words_task(jsonl(tmp_path, [{"word": word} for word in words])), tmp_path, None, seed)
+    shuffle.shuffle(words)
+    assert load_items(words_task(jsonl(tmp_path, [{"word": word} for word in words])), tmp_path, None, seed) == before
+
+
+@settings(deadline=None)
+@given(st.integers(0, 142), st.integers(0, 142), st.integers(0, 1000))
+def test_a_smaller_choice_is_the_beginning_of_a_larger_one(first: int, second: int, seed: int) -> None:
+    """With one seed, 20 items are the first 20 of 60."""
+    task = load_task("mmlu-letter", Path())
+    few, many = sorted((first, second))
+    assert load_items(task, Path(), many, seed)[:few] == load_items(task, Path(), few, seed)
+
+
+def test_another_seed_gives_another_order() -> None:
+    """The seed decides which items are chosen."""
+    task = load_task("mmlu-letter", Path())
+    assert load_items(task, Path(), 20, 0) != load_items(task, Path(), 20, 1)
+
+
+def test_columns_are_renamed_and_the_rest_is_left_out(tmp_path: Path) -> None:
+    """Fields have the template's names; without a mapping, only what is used becomes a field."""
+    path = jsonl(tmp_path, [{"w": "yes", "word": "no", "extra": 1}])
+    assert load_items(words_task(path, columns={"word": "w"}), tmp_path, None, 0)[0].fields == {"word": "yes"}
+    assert load_items(words_task(path), tmp_path, None, 0)[0].fields == {"word": "no"}
+
+
+def test_an_optional_field_is_taken_where_there_is_one(tmp_path: Path) -> None:
+    """What a template asks about with "is defined" may be missing."""
+    path = jsonl(tmp_path, [{"word": "no", "hint": "y"}])
+    assert load_items(words_task(path), tmp_path, None, 0)[0].fields == {"word": "no", "hint": "y"}
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "left"),
+    [(3, 3, 1), (3, "3", 1), (True, True, 1), (True, "true", 1), (1, True, 0), ("x", "x", 1)],
+)
+def test_a_filter_keeps_rows_of_that_value(tmp_path: Path, value: object, wanted: Any, left: int) -> None:
+    """A text fits a number written like it, for it may come from a command line; 1 is not true."""
+    task = words_task(jsonl(tmp_path, [{"word": "w", "k": value}]), where={"k": wanted})
+    if left:
+        assert len(load_items(task, tmp_path, None, 0)) == left
+    else:
+        with pytest.raises(TaskError, match="there is 1"):
+            load_items(task, tmp_path, None, 0)
+
+
+def without(key: str) -> dict[str, Any]:
+    return {name: value for name, value in ROW.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("rows", "parts"),
+    [
+        ([], ["no rows"]),
+        ([without("choices")], ['no column "choices"', "columns are question, subject, answer"]),
+        ([ROW, without("choices")], ["row 2", '"choices"', "no value"]),
+        ([ROW | {"question": None}], ["row 1", '"question"', "no value"]),
+        ([ROW | {"choices": "here, there"}], ["row 1", '"choices"', "not a list"]),
+        ([ROW | {"choices": "[here"}], ['"choices"', "no list"]),
+        ([ROW | {"choices": ["one"]}], ['"choices"', "1 choices"]),
+        ([ROW | {"choices": ["one", None]}], ['"choices"', "no text"]),
+        ([ROW | {"choices": ["one", " "]}], ['"choices"', "empty choice"]),
+        ([ROW | {"choices": {"a": "one"}}], ['"choices"', "a table"]),
+        ([ROW | {"answer": 4}], ['"answer"', "out of range", "A to D"]),
+        ([ROW | {"answer": -1}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": "E"}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": "AB"}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": ""}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": True}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": 1.0}], ['"answer"', "out of range"]),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused_in_one_line(
+    tmp_path: Path, rows: list[dict[str, Any]], parts: list[str]
+) -> None:
+    """The message names the file, the row where there is one, the column and the remedy."""
+    path = jsonl(tmp_path, rows)
+    with pytest.raises(TaskError) as caught:
+        letter_items(path)
+    for part in [str(path), *parts]:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("a.jsonl", b'{"question": "x"}\n{"question": \xff}\n', ["line 2", "UTF-8"]),
+        ("a.csv", b"question\nx\ny\xff\n", ["line 3", "UTF-8"]),
+        ("a.jsonl", b'{"question": "x"}\n\n{"question"\n', ["line 3", "not JSON"]),
+        ("a.jsonl", b"[1]\n", ["line 1", "not an object"]),
+        ("a.jsonl", b'{"question": ' + b"[" * 100_000, ["line 1", "not JSON"]),
+        ("a.parquet", b"PAR1 nothing of the kind", ["cannot be read", "parquet"]),
+        ("a.csv", b"", ["no rows"]),
+        ("a.csv", b"question,answer\n", ["no rows"]),
+        ("a.csv", b'question\n"x\n', ["a.csv"]),
+        ("a.csv", b"question,answer\nx,1,2,3\n", ["cannot be read"]),
+        ("a.xlsx", b"x", [".xlsx", ".parquet"]),
+        ("noending", b"x", [".parquet"]),
+    ],
+)
+def test_broken_files_are_refused_in_one_line(tmp_path: Path, name: str, content: bytes, parts: list[str]) -> None:
+    """The message names the file and, where the file has lines, the line."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TaskError) as caught:
+        letter_items(tmp_path / name)
+    for part in [name, *parts]:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    """A path to nothing and a path to a folder are named for what they are."""
+    with pytest.raises(TaskError, match=r"gone\.csv: there is no such data file"):
+        letter_items(tmp_path / "gone.csv")
+    with pytest.raises(TaskError, match="not a file"):
+        letter_items(tmp_path)
+
+
+def test_an_unknown_starter_set_is_refused() -> None:
+    """There is one starter set, and the message names it."""
+    with pytest.raises(TaskError, match="starter:questions"):
+        load_items(with_data(load_task("mmlu-letter", Path()), "starter:riddles", None), Path(), None, 0)
+
+
+def test_more_items_than_there_are_name_the_key_and_the_number(tmp_path: Path) -> None:
+    """The message says how many there are."""
+    with pytest.raises(TaskError, match=r'"items": 5 are asked for.*has 2'):
+        letter_items(jsonl(tmp_path, [ROW, ROW]), count=5)
+    with pytest.raises(TaskError, match=r'has 1 left by "where"'):
+        letter_items(jsonl(tmp_path, [ROW, ROW | {"subject": "t"}]), where={"subject": "t"}, count=5)
+
+
+def test_a_filter_that_leaves_nothing_lists_values(tmp_path: Path) -> None:
+    """The message shows what the column holds; an unknown column shows the columns."""
+    path = jsonl(tmp_path, [ROW])
+    with pytest.raises(TaskError, match=r"subject = 'z': there is 's'"):
+        letter_items(path, where={"subject": "z"})
+    with pytest.raises(TaskError, match=r'"where": there is no column "topic": the columns are question'):
+        letter_items(path, where={"topic": "z"})
+
+
+def test_a_remote_source_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hf:// address goes through polars; what fails there names the address and the remedy."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no such host\nand more")
+
+    monkeypatch.setattr(pl, "read_parquet", fail)
+    task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/nobody/none/test.parquet", None)
+    with pytest.raises(TaskError, match=r"hf://datasets/nobody/none/test.parquet: cannot be read: no such host: check"):
+        load_items(task, Path(), None, 0)
+
+
+def test_a_remote_source_is_read_with_polars(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame that polars gives for an hf:// address becomes items."""
+    monkeypatch.setattr(pl, "read_parquet", lambda *_, **__: pl.DataFrame([ROW]))
+    task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/a/b/c.parquet", None)
+    assert load_items(task, Path(), 1, 0)[0].fields == ROW
+
+
+def test_dates_become_text_and_binary_is_refused(tmp_path: Path) -> None:
+    """A prompt can show a date; bytes have no meaning in one."""
+    path = tmp_path / "d.parquet"
+    pl.DataFrame({"word": ["2020-02-03"]}).with_columns(pl.col("word").str.to_date()).write_parquet(path)
+    assert load_items(words_task(path), tmp_path, None, 0)[0].fields == {"word": "2020-02-03"}
+    pl.DataFrame({"word": [b"\xff"]}).write_parquet(path)
+    with pytest.raises(TaskError, match="binary"):
+        load_items(words_task(path), tmp_path, None, 0)
