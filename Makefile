@@ -1,19 +1,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check
-# PIP_CONSTRAINT rather than -c: it also binds what builds the package.
-export PIP_CONSTRAINT := constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: install demo test check format bench clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -e '.[llamacpp]'
+	$(INSTALL) -e '.[llamacpp]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(PIP) install --quiet -e '.[llamacpp,hub,dev]'
+	$(INSTALL) -e '.[llamacpp,hub,dev]'
 	touch $@
 
 install: $(VENV)/.dev  ## Everything to work on taskpace, in .venv

@@ -99,8 +99,8 @@ def hidden(folder: Path) -> None:
     (folder / "sitecustomize.py").write_text("import sys\nsys.modules['xllamacpp'] = None\n")
 
 
-SMALL_FILES = ("sh", "-c", 'ulimit -f 48; exec "$@"', "sh")
-"""No file may grow beyond a few dozen kilobytes: what a full disk does."""
+SMALL_FILES = ("sh", "-c", 'ulimit -f 480; exec "$@"', "sh")
+"""No file may grow beyond a quarter of a megabyte: what a disk that fills up does."""
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),

@@ -17,6 +17,16 @@ T = TypeVar("T")
 
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""What msgspec calls a type, in the words of somebody who writes TOML."""
 _AT_PATH = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
 
 
@@ -67,7 +77,7 @@ def _explain(message: str, kind: Any) -> str:
     found = _AT_PATH.match(message)
     if found is None:  # pragma: no cover - the pattern matches any text
         return message
-    problem = found["problem"].replace("`", "")
+    problem = re.sub(r"`(\w+)`", lambda word: _KINDS.get(word[1], word[1]), found["problem"])
     return f"{_where(found['path'])}{problem[:1].lower()}{problem[1:]}"
 
 

@@ -47,10 +47,12 @@ def read(text: str) -> str | None:
 
 
 PIECES = [
-    "The answer is ", "Answer: ", "A", "B", "c", "b", ") ", "(", "not ", " or ", " and ", "Paris", ". ", "\n", "option ",
-    "\\boxed{", "\\text{", "}", "**", "_", " is correct", " is wrong", "?", "if ", "wait, ", "Ｂ", "é", " because ",
+    "The answer is ", "Answer: ", "A", "B", "c", "b", ") ", "(", "not ", " or ", " and ", "Paris", ". ", "\n",
+    "option ", "\\boxed{",
+    "\\text{", "}", "**", "_", " is correct", " is wrong", "?", "if ", "wait, ", "Ｂ", "é", " because ",
     "I choose ", "it is ", "Apple", "a", " a dog", "Berlin", "Both ", "B-cell", "C++", "  ", "\t", ".....", "\n\n\n",
     "and then it goes on, ", "Explanation", ", ", "answer", "B.", "/", "'", '"', "$", "->",
+    ">", "<", "Some say ", "wrong", "cannot ",
 ]  # fmt: skip
 
 

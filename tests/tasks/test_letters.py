@@ -10,6 +10,25 @@ from taskpace.tasks.letters import read_letter
 CHOICES = ("London", "Paris", "Rome", "Berlin")
 
 CASES = [
+    ("The correct answer is **(C) Rome**.\n\n**Explanation:**\nOption A is wrong.", "C"),
+    ("London is in the UK. Option B is the capital of France, so B is the right choice.", "B"),
+    ("**Answer: C) Rome**\n\n* A) London is the capital of the UK.\n* B) Paris is wrong", "C"),
+    ("A) London is not the capital of France. B) Paris is.", None),
+    ("B, C and D are wrong.", None),
+    ("I'd eliminate A and D. Between B and C, I choose C.", "C"),
+    ("Neither A nor B", None),
+    ("The answer is not A, it is B.", "B"),
+    ("A is incorrect, B is incorrect, C is incorrect, D is correct.", "D"),
+    ("None of the options A, B, C, D is correct.", None),
+    ("The answer is D, not C.", "D"),
+    ("<answer>B</answer>", "B"),
+    ('{"answer": "B"}', "B"),
+    ("I pick b", "B"),
+    ("Is the answer B? Yes.", None),
+    ("I was going to say B, but the answer is C.", "C"),
+    ("The answer is (A) and (B).", None),
+    ("the set x_B is empty", None),
+    ("C) Krita yuga\n\nThe correct answer is D) Krita yuga.", "D"),
     ("B", "B"),
     ("b", "B"),
     ("(B)", "B"),
@@ -233,3 +252,14 @@ def test_a_long_choice_stated_alone_is_read() -> None:
     """The text of one choice, with other case, spacing and mark-up, is that choice."""
     choices = ("It lowers the activation energy", "It supplies heat")
     assert read_letter("**it lowers  the activation energy.**", choices) == "A"
+
+
+@pytest.mark.parametrize("text", ["B) False, False", "The answer is B) False, False", "**Answer: B. False, False**"])
+def test_a_choice_called_false_is_not_a_denial(text: str) -> None:
+    """The text "B) False" gives the choice that is called "False"."""
+    assert read_letter(text, ("True, True", "False, False", "True, False", "False, True")) == "B"
+
+
+def test_a_choice_that_speaks_of_letters_is_read_whole() -> None:
+    """A choice's text stated alone is that choice, whatever letters are in it."""
+    assert read_letter("a. and b. above", ("one", "two", "three", "a. and b. above")) == "D"

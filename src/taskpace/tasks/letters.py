@@ -7,9 +7,9 @@ longer text changes the reading only near its end. In order of strength:
 1. explicit statements: "The answer is (B)", "Answer: B", "\boxed{B}", "I choose B", "B is correct", "Answer: Paris"
    where Paris is a choice. The last one counts, as a text may change its mind; one that names several letters makes
    the text unreadable, and so do two in one sentence that disagree.
-2. labels: the text begins with "B", "B)", "**B.** Paris", "(B)", or a line holds nothing else. They must agree, and
+2. the whole text is the text of one choice.
+3. labels: the text begins with "B", "B)", "**B.** Paris", "(B)", or a line holds nothing else. They must agree, and
    must not be the beginning of a list of the choices.
-3. the whole text is the text of one choice.
 4. mentions: "option B", "(B)". There must be one letter only.
 
 Negated, conditional and questioning sentences ("it is not B", "if the answer is B", "is it B?") state nothing. "A" in
@@ -19,6 +19,7 @@ front of a word is an article.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -28,7 +29,7 @@ from taskpace.tasks.plain import EDGE, fold, normalise
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BEFORE = 90
 _AFTER = 60
-_MAX_TOKENS = 4000
+_MAX_TOKENS = 1000
 """A text with more letters standing alone than this answers nothing; bounds the work on hostile text."""
 
 _AMBIGUOUS = "?"
@@ -54,11 +55,10 @@ _NO_PART_OF_WORD = r"(?<![\w\-.&/+=^_\\#@~].)(?<!\w['’].)"
 
 def _token_pattern(count: int) -> re.Pattern[str]:
     upper, lower = _ALPHABET[:count], _ALPHABET[:count].lower()
-    # Upper case wherever it stands alone; lower case only where punctuation or the end of a line shows it is no word.
-    left = _NO_PART_OF_WORD
     right = r"(?![\w+#=^~@])(?!['’][A-Za-z])(?!\-[A-Za-z0-9])(?!\.[A-Za-z0-9])"
-    shown = r"(?=[)\]}\"'”’>»]|[.,;:!?](?:\s|$)|[ \t]{0,4}(?:\n|$))"
-    return re.compile(rf"[{upper}]{left}{right}|[{lower}]{left}{right}{shown}", re.DOTALL)
+    # Upper case wherever it stands alone; lower case only where punctuation or the end of a line shows it is no word.
+    shown = rf"(?:(?<=[{upper}])|(?=[)\]}}\"'”’>»<]|[.,;:!?](?:\s|$)|[ \t]{{0,4}}(?:\n|$)))"
+    return re.compile(rf"[{upper}{lower}]{right}{_NO_PART_OF_WORD}{shown}", re.DOTALL)
 
 
 _PATTERNS = {count: _token_pattern(count) for count in range(1, len(_ALPHABET) + 1)}
@@ -82,7 +82,7 @@ _STATED_BEFORE = re.compile(
         (?:\s{{1,3}}(?:option|choice|letter))?
         (?:\s{{1,3}}(?:to|for|of)\s(?:this|the|your)\s(?:question|problem|above))?
         (?:\s{{1,3}}(?:here|therefore|thus))?,?
-        (?: \s{{0,3}}(?::|=|->|=>|→|⇒|\#|[-–—](?=\s))\s{{0,6}}
+        (?: ["'”]?\s{{0,3}}(?::|=|>|->|=>|→|⇒|\#|[-–—](?=\s))\s{{0,6}}
           | \s{{1,3}}{_COPULA}\s{{0,3}}[:,]?\s{{1,6}} )
       | \b(?:choose|chose|pick|picked|select|selected|go\ with|going\ with|opt\ for|vote\ for|settle\ on)
         \s{{0,3}}:?\s{{1,4}}
@@ -106,6 +106,7 @@ _SENTENCE_BEFORE = re.compile(
     rf"(?:\A|[\n.!?:;,]|\b(?:so|thus|hence|therefore|that|and|but|think|believe|option|answer|choice))\s{{0,4}}{_OPENING}\Z",
     re.IGNORECASE,
 )
+_LISTED_BEFORE = re.compile(r"(?<!\w)[A-Z][)\]]?(?:,|,?\s{1,3}(?:and|or|nor))\s{0,3}\Z")
 # What takes a statement back, in the same clause: "I do not think the answer is B", "if the answer is B".
 _UNSAID_BEFORE = re.compile(
     r"(?:n['’]t|\b(?:not|never|doubt|unlikely|if|whether|suppose|supposing|assume|assuming|unless|why|"
@@ -128,9 +129,12 @@ _CORRECT_AFTER = re.compile(
     r"(?!\s{1,3}(?:if|only|when|in\ that)\b)",
     re.IGNORECASE,
 )
+# "B, not C" is a choice; "B is not right" and "B: wrong" are none.
 _DENIED_AFTER = re.compile(
-    rf"{_CLOSE}[.:,]?\s{{0,3}}(?:\([^()\n]{{0,30}}\)\s)?(?:(?:is|are|was|would\ be|can|does|do|seems?)\s{{0,3}})?"
-    r"(?:n['’]t|not\b|cannot|never|in(?:correct|accurate)|wrong|false|no\b|(?:is|was|can|would|does)n['’]t)",
+    rf"{_CLOSE}(?:[.:,]?\s{{0,3}}(?:\([^()\n]{{0,30}}\)\s)?(?:(?:is|are|was|seems?|looks)\s{{1,3}})?"
+    r"(?:in(?:correct|accurate)|wrong|false)\b"
+    r"|\s{0,3}(?:(?:is|are|was|can|does|do|would\ be|seems|looks)\s{1,3}(?:not|never|no)\b"
+    r"|cannot\b|(?:is|was|can|would|does)n['’]t\b))",
     re.IGNORECASE,
 )
 _QUESTION_AFTER = re.compile(rf"{_CLOSE}\s?\?")
@@ -166,11 +170,12 @@ def read_letter(text: str, choices: Sequence[str]) -> str | None:
     stated = [finding for finding in found if finding.kind == "stated"]
     if stated:
         return _last_statement(normal, stated)
+    # Before labels: a choice may read "A. and B. above". A choice that is one letter, though, is read as a label.
+    if len(normal.strip(EDGE)) > 1 and (whole := _matching_choice(normal, choices)) is not None:
+        return whole
     labels = [finding for finding in found if finding.kind == "label"]
     if labels:
         return _agreed(labels)
-    if (whole := _matching_choice(normal, choices)) is not None:
-        return whole
     return _agreed([finding for finding in found if finding.kind == "mention"])
 
 
@@ -183,8 +188,13 @@ def letter_spans(text: str, choices: Sequence[str]) -> list[tuple[int, int]]:
     lead = len(normal) - len(normal.lstrip(EDGE))
     reach = _longest(choices) + _AFTER
     spans = [(0, lead + reach)]
-    spans += [(found.start(), found.end() + _AFTER) for found in _PATTERNS[len(choices)].finditer(normal)]
     spans += [(found.start(), found.end() + reach) for found in _cues(normal)]
+    for found in _PATTERNS[len(choices)].finditer(normal):
+        at = found.start()
+        before = normal[max(0, at - _BEFORE) : at]
+        labels = normal[at + 1 : at + 2] == ")" or _line_leads(before)
+        if labels or _speaks_of_an_answer(before) or _SENTENCE_BEFORE.search(before):
+            spans.append((at, at + 1 + _AFTER))
     # Where the text so far ends within a word, its first letter stands alone for a moment.
     for found in _WORD_STARTS[len(choices)].finditer(normal):
         at = found.start()
@@ -253,22 +263,24 @@ def _read_token(character: str, before: str, after: str, folded: tuple[str, ...]
     """What one token says by itself: a statement, a mention or nothing."""
     letter = character.upper()
     bracketed = before[-1:] in tuple(_OPENERS) and after[:1] in tuple(_CLOSERS)
-    if _QUESTION_AFTER.match(after) or _DENIED_AFTER.match(after):
+    named = _starts_with_choice(after, letter, folded)
+    # "B) False" names the choice "False" and denies nothing.
+    if _QUESTION_AFTER.match(after) or (_DENIED_AFTER.match(after) and not named):
         return None
-    article = not bracketed and _word_follows(after) and not _starts_with_choice(after, letter, folded)
+    article = not bracketed and _word_follows(after) and not named
     meaning: Literal["stated", "mention"] | None = None
     start = len(before)
     if not article and _CUE.search(before) and (stated := _STATED_BEFORE.search(before)):
         start = stated.start()
-        # "The answer is a" may be the beginning of "a dog", and "it is A" of "it is A-shaped".
+        # "The answer is a" may be the beginning of "a dog".
         ended = after[:1] in tuple(".,;:!)]\"'”’\n") if after else True
-        shown = bracketed or bool(after and ended) or ":" in stated[0] or "{" in stated[0]
+        shown = bracketed or (ended and (after != "" or character not in "ai")) or ":" in stated[0] or "{" in stated[0]
         if _WEAK_BEFORE.search(before):
             meaning = "stated" if ended and (character.isupper() or bracketed) else None
         elif character.isupper() or shown:
             meaning = "stated"
     elif character.isupper() and _CORRECT_AFTER.match(after) and _SENTENCE_BEFORE.search(before):
-        meaning = "stated"
+        meaning = None if _LISTED_BEFORE.search(before) else "stated"
     elif (character.isupper() and (option := _MENTION_BEFORE.search(before))) or (bracketed and before[-1:] == "("):
         meaning = "mention"
         start = option.start() if character.isupper() and option else len(before) - 1
@@ -331,12 +343,21 @@ def _read_choice_after(normal: str, cue: re.Match[str], folded: Sequence[str]) -
 
 def _read_labels(normal: str, labels: list[tuple[int, str, bool]]) -> list[_Finding]:
     """The labels that answer: at the beginning of the text or alone on a line; unclear when they begin a list."""
-    findings = []
-    for index, (at, letter, answers) in enumerate(labels):
+    findings: list[_Finding] = []
+    reasons: list[int] | None = None
+    later, other = (len(normal), ""), (len(normal), "")
+    # From the end, so that the next label with another letter is always at hand.
+    for at, letter, answers in reversed(labels):
+        if later[1] != letter:
+            other = later
+        later = (at, letter)
         if not answers:
             continue
-        following = next(((other, name) for other, name, _ in labels[index + 1 :] if name != letter), None)
-        listed = following is not None and not _REASON.search(normal[at : following[0]])
+        listed = other[1] != ""
+        if listed:
+            reasons = [found.start() for found in _REASON.finditer(normal)] if reasons is None else reasons
+            reason = bisect_left(reasons, at)
+            listed = reason == len(reasons) or reasons[reason] >= other[0]
         after = normal[at + 1 : at + 1 + _AFTER]
         several = _several(after, len(_ALPHABET)) or _NEXT_LABEL.match(after) is not None
         findings.append(_Finding(at, at + 1, "label", _AMBIGUOUS if listed or several else letter))
