@@ -16,12 +16,12 @@ from pathlib import Path
 
 import taskpace
 from pairs import machine_line, spread
-from taskpace import __version__
 from taskpace.events import CellStarted, TrialFinished
 from taskpace.models import resolve
 from taskpace.prepare import prepare
 from taskpace.runner import carry_out
 from taskpace.store import Store
+from taskpace.version import __version__
 
 ROUNDS = 9
 ITEMS = 12

@@ -133,7 +133,7 @@ def test_doctor_knows_the_machine(cli):
 def test_own_prompts_need_no_task(cli, tmp_path):
     """``--prompts`` runs a file of prompts; without right answers every trial is completed."""
     (tmp_path / "mine.jsonl").write_text('{"prompt": "Write a haiku."}\n{"prompt": "Name a river."}\n')
-    done = cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "mine.jsonl", "-n", "2", "-o", "x.db")
+    done = cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "mine.jsonl", "-o", "x.db")
     assert done.returncode == 0, done.stderr
     assert "mine · single · 2 trials each" in done.stdout
     assert "2 completed" in done.stdout

@@ -24,7 +24,7 @@ def test_a_minimal_file_gets_the_documented_defaults(tmp_path):
     assert experiment.name == "experiment"
     assert [use.use for use in experiment.tasks] == list(DEFAULT_TASKS)
     assert experiment.scenarios == (Scenario(),)
-    assert (experiment.items, experiment.repeats, experiment.seed, experiment.timeout_s) == (20, 1, 0, 120.0)
+    assert (experiment.items, experiment.repeats, experiment.seed, experiment.timeout_s) == (None, 1, 0, 120.0)
     assert experiment.systems[0].sampling.temperature == 0
 
 

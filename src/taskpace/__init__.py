@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from taskpace.version import __version__
 
 if TYPE_CHECKING:
     from taskpace.api import Run, open_run as open, run  # noqa: A004 - taskpace.open reads well and is always qualified

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from taskpace import __version__
 from taskpace.events import Event
 from taskpace.experiment import Experiment, load_experiment
 from taskpace.plan import Plan
 from taskpace.prepare import prepare
 from taskpace.records import Record, Verdict
 from taskpace.store import Store
+from taskpace.version import __version__
 
 if TYPE_CHECKING:
     import polars as pl

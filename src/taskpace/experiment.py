@@ -60,7 +60,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """An experiment with its sweeps unfolded and its scenarios read; everything checked that needs no other file."""
 
     name: str
-    items: int
+    items: int | None
+    """How many items of each task; null: 20, and all of a file of prompts."""
     seed: int
     repeats: int
     warmup: int
@@ -86,7 +87,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     system: list[_SystemTable]
     name: str | None = None
-    items: int = DEFAULT_ITEMS
+    items: int | None = None
     seed: int = 0
     repeats: int = 1
     warmup: int = 1
@@ -163,8 +164,9 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         return ExperimentError(f"{place}: {problem}")
 
     for key, least in (("items", 1), ("repeats", 1), ("warmup", 0)):
-        if getattr(file, key) < least:
-            raise refuse(f'key "{key}": {getattr(file, key)} is too small: give {least} or more')
+        value = getattr(file, key)
+        if value is not None and value < least:
+            raise refuse(f'key "{key}": {value} is too small: give {least} or more')
     if not (math.isfinite(file.timeout) and file.timeout > 0):
         raise refuse(f'key "timeout": {file.timeout} is no time limit: give seconds above 0')
     if file.max_tokens is not None and file.max_tokens < 1:

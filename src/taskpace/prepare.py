@@ -12,7 +12,7 @@ import msgspec
 
 from taskpace import engines, models
 from taskpace.errors import ExperimentError, TaskpaceError
-from taskpace.experiment import Experiment, System, TaskUse
+from taskpace.experiment import DEFAULT_ITEMS, Experiment, System, TaskUse
 from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data
 
@@ -71,9 +71,10 @@ def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     max_tokens = use.max_tokens or experiment.max_tokens
     if max_tokens:
         task = msgspec.structs.replace(task, max_tokens=max_tokens)
-    return PlannedTask(task=task, items=_items(task, use.items or experiment.items, experiment.seed, base))
+    count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
+    return PlannedTask(task=task, items=_items(task, count, experiment.seed, base))
 
 
-def _items(task: Task, count: int, seed: int, base: Path) -> tuple[PlannedItem, ...]:
+def _items(task: Task, count: int | None, seed: int, base: Path) -> tuple[PlannedItem, ...]:
     items = load_items(task, base, count, seed)
     return tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from taskpace import __version__, engines, host
+from taskpace import engines, host
 from taskpace.engines.base import EngineSpec
 from taskpace.events import (
     CellStarted,
@@ -39,6 +39,7 @@ from taskpace.processes import WorkerDiedError, WorkerHandle, WorkerProcess
 from taskpace.records import Failure, Record, Verdict
 from taskpace.store import Store, now
 from taskpace.tasks import score, script
+from taskpace.version import __version__
 
 _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a trial in between is not started again."""

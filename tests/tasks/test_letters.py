@@ -263,3 +263,15 @@ def test_a_choice_called_false_is_not_a_denial(text: str) -> None:
 def test_a_choice_that_speaks_of_letters_is_read_whole() -> None:
     """A choice's text stated alone is that choice, whatever letters are in it."""
     assert read_letter("a. and b. above", ("one", "two", "three", "a. and b. above")) == "D"
+
+
+def test_a_choice_that_begins_with_a_verb_is_labelled() -> None:
+    """A label in front of its own choice answers, even where the choice begins as a remark on it would."""
+    choices = ("Is warm", "Is cold", "Has ice", "Has rain")
+    assert read_letter("C) Has ice", choices) == "C"
+    assert read_letter("C) is wrong", choices) is None
+
+
+def test_a_number_stated_alone_is_its_choice() -> None:
+    """A choice of one digit is a choice's text like any other."""
+    assert read_letter("5", ("3", "4", "5", "6")) == "C"

@@ -80,7 +80,7 @@ def test_a_task_file_is_read_and_its_data_lies_beside_it(tmp_path: Path) -> None
     ("text", "parts"),
     [
         (GOOD.replace("max_tokens", "max_token"), ["max_token", 'did you mean "max_tokens"']),
-        (GOOD.replace("version = 1", 'version = "one"'), ["version", "int"]),
+        (GOOD.replace("version = 1", 'version = "one"'), ["version", "number"]),
         (GOOD.replace("version = 1", "version = 0"), ["version", "1 or more"]),
         (GOOD.replace("max_tokens = 16", "max_tokens = 0"), ["max_tokens", "1 or more"]),
         (GOOD.replace('name = "mine"', 'name = " "'), ["name", "empty"]),

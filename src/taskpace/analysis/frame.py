@@ -89,8 +89,8 @@ def load_frame(source: Source) -> pl.DataFrame:
     - ``first_answer_s``: the same to the first visible token.
     - ``committed_s``: when the answer stopped changing, over all turns.
     - ``tpot_s``: (t_last - t_first) / (output tokens - 1), of the first turn that has two tokens; ``tokens_per_s`` is
-      its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts among the
-      output tokens and shows no text.
+      its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts
+      among the output tokens and shows no text.
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
     """
     records = _frame(source, _RECORDS, _RECORD_TYPES)

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from taskpace import __version__
+from taskpace.version import __version__
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("taskpace.cli.run:run", "Carry out an experiment, or continue an unfinished one."),

@@ -18,7 +18,7 @@ _FLAGS = (
     click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL, CSV, Parquet or text) as the task."),
     click.option("--data", metavar="PATH", help="Other data for the tasks: a file or hf://datasets/..."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; repeat for more."),
-    click.option("-n", "--items", type=int, help="Items per task (20)."),
+    click.option("-n", "--items", type=int, help="Items per task (20; of --prompts all)."),
     click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="single or concurrency=N."),
     click.option("--engine", metavar="NAME", help="Engine of all systems (llamacpp)."),
     click.option("--system-prompt", metavar="TEXT", help="System prompt of all systems."),

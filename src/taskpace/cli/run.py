@@ -10,10 +10,10 @@ from typing import Any, Self
 import click
 from rich.console import Console
 
-from taskpace import __version__
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.report.downloads import show_downloads
 from taskpace.report.progress import Mode, follow
+from taskpace.version import __version__
 
 
 @click.command(context_settings={"show_default": True})

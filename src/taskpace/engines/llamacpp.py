@@ -98,7 +98,7 @@ class LlamaCppEngine:
 
         Raises:
             MissingExtraError: xllamacpp is not installed.
-            ExperimentError: more context than the model was trained with.
+            ExperimentError: more context than the model was trained with, or more slots than llama.cpp has.
             ModelError: llama.cpp cannot load the file.
         """
         xllamacpp = import_xllamacpp()
@@ -107,7 +107,6 @@ class LlamaCppEngine:
         self._plain = self._options.chat_template == "plain" or "tokenizer.chat_template" not in metadata
         context = choose_context(self._options.context, metadata, path)
         threads = self._options.threads or usable_physical_cores()
-        self._threads = SlotThreads(self._spec.slots)
         params = make_params(
             xllamacpp,
             self._options,
@@ -117,6 +116,7 @@ class LlamaCppEngine:
             threads=threads,
             key=self._key,
         )
+        self._threads = SlotThreads(self._spec.slots)
         try:
             self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
             properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]

@@ -14,11 +14,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from taskpace.errors import ExperimentError, MissingExtraError, ModelError
+from taskpace.errors import EngineError, ExperimentError, MissingExtraError, ModelError
 from taskpace.strict import convert
 
 _DEFAULT_CONTEXT = 4096
 _MICRO_BATCH = 512
+# llama.cpp is built with this limit.
+_MOST_SLOTS = 256
 # llama.cpp counts errors as level 1; above it come warnings, then a running commentary on every request.
 _ERRORS_ONLY = 1
 _PLACE = "options of engine llamacpp"
@@ -75,16 +77,18 @@ def usable_physical_cores() -> int:
 
 
 def import_xllamacpp() -> Any:
+    """The library. Raises ``MissingExtraError`` without it, ``EngineError`` when it is there and does not load."""
     try:
         import xllamacpp
-    except ModuleNotFoundError as bad:
-        if bad.name != "xllamacpp":
-            raise
-        raise MissingExtraError("engine llamacpp", "xllamacpp", "llamacpp") from None
+    except ImportError as bad:
+        if isinstance(bad, ModuleNotFoundError) and bad.name == "xllamacpp":
+            raise MissingExtraError("engine llamacpp", "xllamacpp", "llamacpp") from None
+        raise EngineError(f"xllamacpp is installed but cannot be imported: {bad}") from bad
     return xllamacpp
 
 
 def choose_context(wanted: int | None, metadata: Mapping[str, Value], path: Path) -> int:
+    """Tokens for each slot. Raises ``ExperimentError`` for more than the model was trained with."""
     trained = metadata.get(f"{metadata.get('general.architecture')}.context_length")
     if not isinstance(trained, int):
         return wanted or _DEFAULT_CONTEXT
@@ -99,6 +103,8 @@ def make_params(
     xllamacpp: Any, options: Options, *, model: str, slots: int, context: int, threads: int, key: str
 ) -> Any:
     """llama.cpp's settings. ``context`` is in tokens for each slot; ``key`` is what its HTTP side will ask for."""
+    if slots > _MOST_SLOTS:
+        raise ExperimentError(f"engine llamacpp has {_MOST_SLOTS} slots at most: lower the concurrency from {slots}")
     params = xllamacpp.CommonParams()
     params.model.path = model
     params.verbosity = _ERRORS_ONLY
@@ -137,6 +143,7 @@ def make_params(
 
 
 def load(xllamacpp: Any, params: Any, path: Path) -> Any:
+    """A server with the model loaded. Raises ``ModelError``, with llama.cpp's reason where standard error is a file."""
     log_size = _log_size()
     try:
         return xllamacpp.Server(params)

@@ -29,6 +29,7 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
 from taskpace.records import Mark, Usage
 from taskpace.strict import convert
+from taskpace.version import __version__
 
 _FILLER = "and then it goes on, "
 # Sleeping is accurate to a fraction of a millisecond at best; the last stretch before a deadline is spun.
@@ -164,8 +165,6 @@ class SimulatedEngine:
         self.clock: Clock = self._virtual or RealClock()
 
     async def open(self) -> EngineInfo:
-        from taskpace import __version__
-
         await asyncio.sleep(self._options.load_time)
         if self._virtual is None:
             self._threads = SlotThreads(self._slots)

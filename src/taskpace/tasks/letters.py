@@ -171,7 +171,8 @@ def read_letter(text: str, choices: Sequence[str]) -> str | None:
     if stated:
         return _last_statement(normal, stated)
     # Before labels: a choice may read "A. and B. above". A choice that is one letter, though, is read as a label.
-    if len(normal.strip(EDGE)) > 1 and (whole := _matching_choice(normal, choices)) is not None:
+    alone = normal.strip(EDGE)
+    if (len(alone) > 1 or alone.isdigit()) and (whole := _matching_choice(normal, choices)) is not None:
         return whole
     labels = [finding for finding in found if finding.kind == "label"]
     if labels:
@@ -246,7 +247,7 @@ def _findings(normal: str, choices: Sequence[str]) -> list[_Finding] | None:
         meaning = _read_token(normal[at], before, after, folded)
         if meaning is not None:
             findings.append(_Finding(at, at + 1, *meaning))
-        label = _read_label(normal[at], before, after, at == begin)
+        label = _read_label(normal[at], before, after, at == begin, folded)
         if label is not None:
             labels.append((at, letter, label == "answers"))
     cues = _cues(normal)
@@ -291,11 +292,14 @@ def _read_token(character: str, before: str, after: str, folded: tuple[str, ...]
 
 
 @lru_cache(maxsize=1 << 14)
-def _read_label(character: str, before: str, after: str, begins: bool) -> Literal["answers", "listed"] | None:
+def _read_label(
+    character: str, before: str, after: str, begins: bool, folded: tuple[str, ...]
+) -> Literal["answers", "listed"] | None:
     """Whether a token stands as a label: one that may be the answer, or one that only shows a list."""
     if begins or _line_leads(before):
         if _LABEL_END.match(after) or (character.isupper() and _BECAUSE_AFTER.match(after)):
-            if _VERB_AFTER.match(after, 1):
+            # "A) is wrong because" is no label, but "A) Is warm" is where that is the choice.
+            if _VERB_AFTER.match(after, 1) and not _starts_with_choice(after, character.upper(), folded):
                 return None
             return "answers" if begins or _LONE_END.match(after) else "listed"
         return None
