@@ -82,8 +82,8 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
     failure: Failure | None = None
     try:
         payload = engine.prepare(request)
-    except EngineError as bad:
-        return None, Failure(kind=bad.kind, message=str(bad))
+    except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        return None, _failure(bad)
 
     dispatch_ns = engine.clock.now_ns()
     try:
@@ -91,8 +91,8 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
             await engine.generate(payload, stamps)
     except TimeoutError:
         failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
-    except EngineError as bad:
-        failure = Failure(kind=bad.kind, message=str(bad))
+    except Exception as bad:  # noqa: BLE001 - as above
+        failure = _failure(bad)
     known_ns = engine.clock.now_ns() - dispatch_ns
 
     if failure is not None and failure.kind == "timeout":
@@ -100,6 +100,12 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
         known_ns = limit_ns
         stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
     return _turn(engine.read(stamps), dispatch_ns, failure, known_ns), failure
+
+
+def _failure(bad: Exception) -> Failure:
+    if isinstance(bad, EngineError):
+        return Failure(kind=bad.kind, message=str(bad))
+    return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 
 def _turn(generation: Generation, dispatch_ns: int, failure: Failure | None, known_ns: int) -> Turn:

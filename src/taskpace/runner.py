@@ -142,6 +142,8 @@ class _SystemTurn:
         self._launch = launch
         self._worker_number: int | None = None
         self._in_flight: dict[str, tuple[Cell, Job]] = {}
+        self._deadly: set[str] = set()
+        """Warm-ups that a worker died of; they are not tried again."""
         self._finished_since_death = 0
 
     def carry_out(self) -> bool:
@@ -284,6 +286,8 @@ class _SystemTurn:
             )
             trial = next((t for t in self._plan.trials(cell) if t.id == job.trial_id), None)
             self._keep(record, cell, trial)
+            if trial is None:
+                self._deadly.add(job.trial_id)
         self._on_event(WorkerDied(system=self._name, reason=reason, lost=len(lost)))
 
     def _give_up(self, reason: str) -> bool:
@@ -312,13 +316,13 @@ class _SystemTurn:
     def _warm_ups(self, cell: Cell) -> list[Job]:
         """The cell's first trials once more, under ids of their own; each sitting warms up anew."""
         recorded = self._store.recorded()
-        jobs = []
-        for number, trial in zip(range(self._plan.experiment.warmup), self._plan.trials(cell), strict=False):
-            warm_up_id = content_id("warm-up", cell.id, number)
-            job = self._job(cell, trial)
-            jobs.append(
-                msgspec.structs.replace(
-                    job, trial_id=warm_up_id, attempt=recorded.get(warm_up_id, 0) + 1, phase="warm-up"
-                )
-            )
+        jobs: list[Job] = []
+        for trial in self._plan.trials(cell):
+            warm_up_id = content_id("warm-up", trial.id)
+            if len(jobs) == self._plan.experiment.warmup:
+                break
+            if warm_up_id not in self._deadly:
+                attempt = recorded.get(warm_up_id, 0) + 1
+                job = self._job(cell, trial)
+                jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, attempt=attempt, phase="warm-up"))
         return jobs

@@ -77,8 +77,14 @@ def _explain(message: str, kind: Any) -> str:
     found = _AT_PATH.match(message)
     if found is None:  # pragma: no cover - the pattern matches any text
         return message
-    problem = re.sub(r"`(\w+)`", lambda word: _KINDS.get(word[1], word[1]), found["problem"])
+    problem = re.sub(r"`([^`]+)`", _in_words, found["problem"])
     return f"{_where(found['path'])}{problem[:1].lower()}{problem[1:]}"
+
+
+def _in_words(kinds: re.Match[str]) -> str:
+    """`` `int | null` `` as ``a whole number``."""
+    names = [name for name in kinds[1].split(" | ") if name != "null"] or ["null"]
+    return " or ".join(_KINDS.get(name, name) for name in names)
 
 
 def _where(path: str | None) -> str:

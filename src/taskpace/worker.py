@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -51,6 +52,7 @@ class Worker:
 
     Args:
         send: hands a message to the run; called from the event loop, must not block.
+        send_now: the same, but the message has left this process when it returns.
         wait_stored: blocks until the last record sent is on disk, or the run asks to stop.
         stopping: whether the run has asked to stop.
     """
@@ -58,10 +60,12 @@ class Worker:
     def __init__(
         self,
         send: Callable[[FromWorker], None],
+        send_now: Callable[[FromWorker], None],
         wait_stored: Callable[[], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._send = send
+        self._send_now = send_now
         self._wait_stored = wait_stored
         self._stopping = stopping
         self._engine: Engine | None = None
@@ -139,7 +143,8 @@ class Worker:
         self._send(CellEnded(cell_id=message.cell_id, stopped=not complete, stretch=stretch))
 
     def _announce(self, job: Job) -> None:
-        self._send(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
+        # If this trial kills the process, the run must already know that it was in flight.
+        self._send_now(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
 
 
 def _grown(before: int | None, after: int | None) -> int | None:
@@ -152,6 +157,7 @@ class _Pipes:
     def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
         self._source = source
         self._sink = sink
+        self._writing = threading.Lock()
         self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
         self.stored = threading.Semaphore(0)
@@ -162,6 +168,14 @@ class _Pipes:
 
     def send(self, message: FromWorker) -> None:
         self._outbox.put(message)
+
+    def send_now(self, message: FromWorker) -> None:
+        with self._writing:
+            try:
+                self._sink.write(encode(message))
+                self._sink.flush()
+            except BrokenPipeError:
+                os._exit(3)
 
     def wait_stored(self) -> None:
         self.stored.acquire()
@@ -188,11 +202,7 @@ class _Pipes:
 
     def _write(self) -> None:
         while (message := self._outbox.get()) is not None:
-            try:
-                self._sink.write(encode(message))
-                self._sink.flush()
-            except BrokenPipeError:
-                os._exit(3)
+            self.send_now(message)
 
 
 def main() -> None:
@@ -203,20 +213,30 @@ def main() -> None:
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     pipes = _Pipes(sys.stdin.buffer, sink)
-    worker = Worker(pipes.send, pipes.wait_stored, pipes.stopping.is_set)
+    try:
+        _serve(Worker(pipes.send, pipes.send_now, pipes.wait_stored, pipes.stopping.is_set), pipes)
+    except BaseException:  # noqa: BLE001 - the run reads it as this worker's last words
+        traceback.print_exc()
+        pipes.finish()
+        sys.stderr.flush()
+        # An engine's threads may still be at work; nobody is left to wait for them.
+        os._exit(1)
+    pipes.finish()
+
+
+def _serve(worker: Worker, pipes: _Pipes) -> None:
     while True:
         match pipes.inbox.get():
             case Open() as message:
                 if not worker.open(message):
-                    break
+                    return
             case RunCell() as message:
                 worker.run_cell(message)
             case Close():
                 worker.close()
-                break
+                return
             case _:  # Stored and Stop never reach the inbox
                 raise AssertionError
-    pipes.finish()
 
 
 if __name__ == "__main__":

@@ -199,9 +199,9 @@ class LlamaCppEngine:
         except (RuntimeError, ValueError) as bad:
             raise _failure(str(bad)) from bad
         if cancelled():
-            # The call has returned, but llama.cpp stops only when it has computed what it is at. The next request would
-            # wait for that and be blamed: a look at the counters goes through the same queue, behind it.
-            self._server.handle_metrics()
+            # The call has returned, but llama.cpp stops only when it has computed what it is at, and the next request
+            # would wait for that and be blamed. So wait here: an empty request queues behind the order to stop.
+            self._server.handle_completions({"prompt": "", "max_tokens": 1})
             return
         _check_end(stamps, payload.max_tokens)
 

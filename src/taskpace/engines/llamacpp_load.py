@@ -138,7 +138,6 @@ def make_params(
         params.slot_prompt_similarity = 0.0
     params.api_keys = [key]
     params.ui = False
-    params.endpoint_metrics = True
     return params
 
 
