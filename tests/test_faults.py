@@ -206,6 +206,19 @@ def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
     check_whole(tmp_path / "x.db", set(done["trial_id"]))
 
 
+def test_an_interrupt_while_a_model_loads_does_not_wait_for_it(tmp_path):
+    """Ctrl-C during a load of a minute ends the run at once: nothing is in flight."""
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "load_time = 60"))
+    process = start(tmp_path)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == "WorkerStarting":
+            break
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
 def test_a_second_interrupt_stops_at_once(tmp_path):
     """Ctrl-C twice does not wait for a trial that would take a minute, and leaves no worker behind."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))

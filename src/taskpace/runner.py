@@ -117,6 +117,10 @@ class _OpenError(Exception):
     """The engine could not be opened; trying again would end the same way."""
 
 
+class _StoppedError(Exception):
+    """A stop was asked for while nothing was in flight."""
+
+
 class _SystemTurn:
     """One system's part of a run."""
 
@@ -156,6 +160,8 @@ class _SystemTurn:
                 self._serve(worker, left)
             except _OpenError as bad:
                 return self._give_up(str(bad))
+            except _StoppedError:
+                return True
             except WorkerDiedError as death:
                 self._bury(str(death))
                 deaths = 1 if self._finished_since_death else deaths + 1
@@ -189,7 +195,7 @@ class _SystemTurn:
         worker.send(
             Open(spec=EngineSpec(engine=system.engine, model=self._system.path, options=system.options, slots=slots))
         )
-        match self._receive(worker, _OPEN_LIMIT_S, "loading the model"):
+        match self._receive(worker, _OPEN_LIMIT_S, "loading the model", stop_at_once=True):
             case Opened() as opened:
                 self._worker_number = self._store.add_worker(
                     self._sitting, self._name, opened.load_ns, opened.info, opened.calibration
@@ -254,11 +260,13 @@ class _SystemTurn:
             detail=record.failure.message if record.failure else None,
         )
 
-    def _receive(self, worker: WorkerHandle, limit_s: float, doing: str) -> object:
+    def _receive(self, worker: WorkerHandle, limit_s: float, doing: str, *, stop_at_once: bool = False) -> object:
         """The next message; passes a stop request on; ends a worker that says nothing for too long."""
         told = False
         waited_s = 0.0
         while waited_s < limit_s:
+            if self._stop.requested and stop_at_once:
+                raise _StoppedError
             if self._stop.requested and not told:
                 worker.send(Stop())
                 told = True
