@@ -47,6 +47,15 @@ def start(folder: Path) -> subprocess.Popen[str]:
     )
 
 
+def wait_for(event: str, process: subprocess.Popen[str]) -> None:
+    """Read a run's events until one of this kind comes."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line)["event"] == event:
+            return
+    raise AssertionError(f"the run ended without {event}")
+
+
 def acknowledged(lines: str) -> set[str]:
     """The trials that a killed run had reported finished; a last line cut short does not count."""
     found = set()
@@ -109,10 +118,7 @@ def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
     """SIGKILL of the worker: its trial in flight becomes an error, the rest and the other system go on."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.05"))
     process = start(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "TrialFinished":
-            break
+    wait_for("TrialFinished", process)
     workers = children_of(process.pid)
     assert len(workers) == 1
     os.kill(workers[0], signal.SIGKILL)
@@ -188,10 +194,7 @@ def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
     """Ctrl-C: what is in flight is finished and kept, exit code 130, and the run is continued to its end."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.1"))
     process = start(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "TrialFinished":
-            break
+    wait_for("TrialFinished", process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and worker alike
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -210,10 +213,7 @@ def test_an_interrupt_while_a_model_loads_does_not_wait_for_it(tmp_path):
     """Ctrl-C during a load of a minute ends the run at once: nothing is in flight."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "load_time = 60"))
     process = start(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "WorkerStarting":
-            break
+    wait_for("WorkerStarting", process)
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 130
@@ -223,10 +223,7 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     """Ctrl-C twice does not wait for a trial that would take a minute, and leaves no worker behind."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))
     process = start(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "CellStarted":
-            break
+    wait_for("CellStarted", process)
     workers = children_of(process.pid)
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.5)
@@ -244,10 +241,7 @@ def test_a_worker_does_not_outlive_its_run(tmp_path):
     """SIGKILL of the parent alone: the worker notices and ends by itself."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))
     process = start(tmp_path)
-    assert process.stdout is not None
-    for line in process.stdout:
-        if json.loads(line)["event"] == "CellStarted":
-            break
+    wait_for("CellStarted", process)
     (worker,) = children_of(process.pid)
     process.kill()
     process.communicate(timeout=30)

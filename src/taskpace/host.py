@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 LIBRARIES = (
     *("msgspec", "polars", "numpy", "scipy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
-    *("xllamacpp", "gguf", "huggingface_hub", "transformers", "torch", "tokenizers", "accelerate"),
+    *("xllamacpp", "huggingface_hub", "transformers", "torch", "tokenizers", "accelerate"),
     *("bitsandbytes", "torchao", "vllm", "aiohttp", "httptools", "uvloop", "nvidia-ml-py", "ray"),
 )
 _PROBE_LIMIT_S = 5.0
@@ -93,7 +93,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
 
 # name -> (what it enables, distributions); a test holds this against pyproject.toml.
 _EXTRAS = {
-    "llamacpp": ("run GGUF models in this process, the default engine", ("xllamacpp", "gguf")),
+    "llamacpp": ("run GGUF models in this process, the default engine", ("xllamacpp",)),
     "hub": ("fetch models from the Hugging Face hub (hf:owner/repo/file)", ("huggingface_hub",)),
 }
 
