@@ -34,7 +34,10 @@ TokenSource = Literal["engine", "usage", "tokenizer"]
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
-    """One arrival: when it was read, and how much text there was once it had been read."""
+    """One arrival: when it was read, and how much text there was once it had been read.
+
+    A first mark without text stands for a first token whose text the engine kept back.
+    """
 
     ns: int
     """Nanoseconds since the turn's dispatch."""

@@ -122,14 +122,14 @@ def test_options_that_are_wrong_are_named(options: dict[str, Any], says: str) ->
 
 
 def test_plain_rendering_of_one_turn() -> None:
-    """The system prompt is a paragraph of its own, and the answer is to begin on a line of its own."""
-    assert render_plain([Message("system", "Be brief.\n"), Message("user", "Why? ")]) == "Be brief.\n\nWhy?\n"
+    """The system prompt is a paragraph of its own; the text ends where the model is to go on."""
+    assert render_plain([Message("system", "Be brief.\n"), Message("user", "Why? ")]) == "Be brief.\n\nWhy?"
 
 
 def test_plain_rendering_of_several_turns() -> None:
-    """An answer stands on the line after its question, and a blank line parts the turns."""
+    """An answer stands right after its question, and a blank line parts the turns."""
     turns = [Message("user", "One?"), Message("assistant", "1"), Message("user", "Two?")]
-    assert render_plain(turns) == "One?\n1\n\nTwo?\n"
+    assert render_plain(turns) == "One?1\n\nTwo?"
 
 
 def test_request_says_all_that_shapes_the_text() -> None:
@@ -177,6 +177,18 @@ def test_read_plain_text() -> None:
     assert generation.usage == Usage(
         prompt_tokens=2, output_tokens=2, reasoning_tokens=0, cached_tokens=0, token_source="engine"
     )
+
+
+def test_read_text_that_was_kept_back() -> None:
+    """Where a possible stop text held the first tokens back, the first token has a mark of its own, without text."""
+    timings = {"predicted_n": 4, "predicted_ms": 0.0003}  # 300 ns from the first token to the last
+    end = piece("", "stop", usage=counted(2, 4), timings=timings)
+    kept_back = engine().read(stamped(piece("", prompt_progress={}), piece(""), piece(""), piece("ab"), end))
+    assert kept_back.arrivals == (Mark(200, 0, 0), Mark(400, 2, 0))
+    silent = engine().read(stamped(piece(""), piece(""), piece(""), piece(""), end))
+    assert silent.arrivals == (Mark(200, 0, 0),)
+    prompt = engine().read(stamped(piece("", prompt_progress={}), piece("a"), piece("b"), piece("c"), end))
+    assert prompt.arrivals == (Mark(200, 1, 0), Mark(300, 2, 0), Mark(400, 3, 0))
 
 
 @pytest.mark.parametrize("chunks", [(), (piece("a"), piece("b"))])
@@ -422,7 +434,8 @@ def test_no_character_is_split(chat: LlamaCppEngine) -> None:
     generation = run(generate(chat, request("Smile!", 11), grammar=faces))
     assert generation.usage.output_tokens == 11
     assert 0 < len(generation.text) < 11
-    assert [mark.visible_bytes for mark in generation.arrivals] == [4 * n for n in range(1, len(generation.text) + 1)]
+    shown = [mark.visible_bytes for mark in generation.arrivals if mark.visible_bytes]
+        assert shown == [4 * n for n in range(1, len(generation.text) + 1)]
 
 
 def test_nothing_is_cached_unless_asked(

@@ -121,7 +121,7 @@ def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
         first_ns=pl.when(has_marks).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
         last_ns=pl.coalesce("finish_ns", pl.when(has_marks).then(last_mark_ns)),
         first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
-            pl.when(pl.col("reasoning_bytes") == 0)
+            pl.when(marks.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
             .then(first_ns)
             .otherwise(pl.col("marks").map_elements(_first_visible_ns, return_dtype=pl.Int64))
         ),

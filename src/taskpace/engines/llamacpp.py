@@ -49,23 +49,16 @@ def check_options(options: dict[str, Any]) -> None:
 def render_plain(messages: Sequence[Message]) -> str:
     """Turns as plain text, for a model that knows no roles.
 
-    The system's and the user's texts are paragraphs of their own; what the model wrote follows the user's text on the
-    next line, and the text ends there, where the model is to go on::
-
-        system
-
-        first question
-        first answer
-
-        second question
-        <the model goes on here>
-
-    White space at the end of a message is dropped.
+    One turn without a system prompt is the prompt as it stands: the model goes on where the text ends, as in any plain
+    completion. A system prompt is a paragraph before it; an earlier answer stands right after its question, as it was
+    generated, and ends its paragraph. White space at the end of what the system and the user say is dropped.
     """
     parts = []
     for message in messages:
-        parts.append(message.content.rstrip())
-        parts.append("\n" if message.role == "user" else "\n\n")
+        if message.role == "user":
+            parts.append(message.content.rstrip())
+        else:
+            parts.append(message.content.rstrip() + "\n\n")
     return "".join(parts)
 
 
@@ -214,6 +207,7 @@ class LlamaCppEngine:
         finish_ns: int | None = None
         finish_reason: FinishReason | None = None
         counts: dict[str, Any] | None = None
+        timings: dict[str, Any] | None = None
         for ns, chunk in stamps.chunks:
             for choice in chunk.get("choices", ()):
                 visible, reasoning = _texts(choice)
@@ -227,6 +221,9 @@ class LlamaCppEngine:
                     finish_ns = ns
                     finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
             counts = chunk.get("usage") or counts
+            timings = chunk.get("timings") or timings
+        if timings is not None and finish_ns is not None:
+            marks[:0] = _held_back(timings, marks, finish_ns)
         return Generation(
             arrivals=tuple(marks),
             text="".join(text),
@@ -258,6 +255,21 @@ class LlamaCppEngine:
         if response.status != http.HTTPStatus.OK:
             raise EngineError(f"llama.cpp answers {path} with status {response.status}")
         return msgspec.json.decode(answer)
+
+
+def _held_back(timings: dict[str, Any], marks: Sequence[Mark], finish_ns: int) -> list[Mark]:
+    """A mark without text for a first token whose text came later, or never.
+
+    llama.cpp keeps text back as long as it may be the beginning of a stop text. Tokens are being generated all the
+    while: from the first arrival alone, a few tokens would seem to have come in no time. When the first one was
+    generated follows from llama.cpp's own figure for the time from the first token to the last.
+    """
+    tokens, decode_ns = int(timings.get("predicted_n", 0)), float(timings.get("predicted_ms", 0.0)) * 1e6
+    if tokens < 2:
+        return []
+    first_ns = finish_ns - round(decode_ns)
+    half_a_token_ns = decode_ns / (tokens - 1) / 2
+    return [Mark(first_ns, 0, 0)] if not marks or marks[0].ns - first_ns > half_a_token_ns else []
 
 
 def _texts(choice: dict[str, Any]) -> tuple[str, str]:
