@@ -19,7 +19,7 @@ from taskpace.clock import RealClock
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options, render_plain
-from taskpace.engines.llamacpp_load import choose_context, read_metadata, usable_physical_cores
+from taskpace.engines.llamacpp_load import choose_context, usable_physical_cores
 from taskpace.errors import (
     ContextOverflowError,
     EngineError,
@@ -28,6 +28,7 @@ from taskpace.errors import (
     MissingExtraError,
     ModelError,
 )
+from taskpace.models.gguf_header import read_metadata
 from taskpace.records import Mark, Usage
 
 T = TypeVar("T")
@@ -435,7 +436,7 @@ def test_no_character_is_split(chat: LlamaCppEngine) -> None:
     assert generation.usage.output_tokens == 11
     assert 0 < len(generation.text) < 11
     shown = [mark.visible_bytes for mark in generation.arrivals if mark.visible_bytes]
-        assert shown == [4 * n for n in range(1, len(generation.text) + 1)]
+    assert shown == [4 * n for n in range(1, len(generation.text) + 1)]
 
 
 def test_nothing_is_cached_unless_asked(

@@ -29,12 +29,12 @@ from taskpace.engines.llamacpp_load import (
     import_xllamacpp,
     load,
     make_params,
-    read_metadata,
     read_options,
     usable_physical_cores,
 )
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError
+from taskpace.models.gguf_header import read_metadata
 from taskpace.records import FinishReason, Mark, Usage
 
 # This very seed means "a random one" to llama.cpp.

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import re
 import stat
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +13,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from taskpace.errors import EngineError, ExperimentError, MissingExtraError, ModelError
+from taskpace.models.gguf_header import Value
 from taskpace.strict import convert
 
 _DEFAULT_CONTEXT = 4096
@@ -177,68 +176,3 @@ def _first_error(log_size: int | None) -> str | None:
         return None
     found = (re.match(r"[\d.]+ E (?:\w+: )?(?P<reason>.+)", line.strip()) for line in lines)
     return next((match["reason"].strip().rstrip(".") for match in found if match), None)
-
-
-# A GGUF header is a list of keys with typed values. The ``gguf`` package reads it too, but makes an object of every
-# vocabulary entry: 9 s and 700 MB for a vocabulary of 262,144 tokens. Stepping over arrays takes 30 ms.
-_STRING, _ARRAY = 8, 9
-_SCALARS = dict(zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True))
-_MOST_HEADER_BYTES = 256 << 20
-
-Value = int | float | bool | str
-
-
-def read_metadata(path: Path) -> dict[str, Value]:
-    """What a GGUF file says of its model: every key with a single value. Empty when the file cannot be read so.
-
-    That is no error here: llama.cpp is about to read the same file, and says better what is wrong with it.
-    """
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Header(data).metadata() if data[:4] == b"GGUF" else {}
-    except (OSError, ValueError, KeyError, OverflowError, struct.error):
-        return {}
-
-
-class _Header:
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-        self._end = min(len(data), _MOST_HEADER_BYTES)
-        self._at = 4
-
-    def metadata(self) -> dict[str, Value]:
-        self._number("I")  # version
-        self._number("Q")  # how many tensors
-        found: dict[str, Value] = {}
-        for _ in range(int(self._number("Q"))):
-            key, kind = self._text(), int(self._number("I"))
-            if kind == _ARRAY:
-                self._skip_array()
-            else:
-                found[key] = self._text() if kind == _STRING else self._number(_SCALARS[kind])
-        return found
-
-    def _number(self, form: str) -> int | float | bool:
-        value: int | float | bool = struct.unpack_from("<" + form, self._data, self._at)[0]
-        self._move(struct.calcsize("<" + form))
-        return value
-
-    def _text(self) -> str:
-        size = int(self._number("Q"))
-        self._move(size)
-        return self._data[self._at - size : self._at].decode("utf-8", "replace")
-
-    def _skip_array(self) -> None:
-        kind, count = int(self._number("I")), int(self._number("Q"))
-        if kind == _STRING:
-            length_at, at = struct.Struct("<Q").unpack_from, self._at
-            for _ in range(count):
-                at += 8 + length_at(self._data, at)[0]
-            self._move(at - self._at)
-        else:
-            self._move(count * struct.calcsize("<" + _SCALARS[kind]))
-
-    def _move(self, size: int) -> None:
-        self._at += size
-        if self._at > self._end:
-            raise ValueError

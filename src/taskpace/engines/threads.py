@@ -22,8 +22,14 @@ class SlotThreads:
         self._pool = ThreadPoolExecutor(max_workers=slots, thread_name_prefix="taskpace-slot")
         # A pool starts a thread only when no idle one is left: hold all until each has started.
         together = threading.Barrier(slots)
-        for started in [self._pool.submit(together.wait) for _ in range(slots)]:
-            started.result()
+        try:
+            for started in [self._pool.submit(together.wait) for _ in range(slots)]:
+                started.result()
+        except RuntimeError:
+            # The system gives no more threads: let those go that wait for the missing one.
+            together.abort()
+            self._pool.shutdown()
+            raise
 
     async def run(self, call: Callable[[Callable[[], bool]], T]) -> T:
         """Run ``call(cancelled)`` in a slot's thread and await its end.

@@ -1,4 +1,6 @@
-"""Is this a whole GGUF file? Read from its header alone, in milliseconds, and without the ``gguf`` package.
+"""Is this a whole GGUF file, and what does it say of its model? Read from its header alone, in milliseconds.
+
+The ``gguf`` package makes an object of every vocabulary entry: 9 s and 700 MB for a vocabulary of 262,144 tokens.
 
 The file is foreign: every count and length in it is checked against what is there before it is believed.
 """
@@ -22,7 +24,12 @@ _MOST_DIMENSIONS = 4
 _ALIGNMENT = 32
 
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
-_SCALAR_BYTES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_SCALARS = {
+    kind: struct.Struct("<" + form)
+    for kind, form in zip((0, 1, 2, 3, 4, 5, 6, 7, 10, 11, 12), "BbHhIif?Qqd", strict=True)
+}
+
+Value = int | float | bool | str
 
 # ggml's tensor types: number -> (elements in a block, bytes of a block).
 _BLOCKS = {
@@ -60,19 +67,35 @@ def check_gguf(path: Path, size_bytes: int) -> None:
         )
 
 
+def read_metadata(path: Path) -> dict[str, Value]:
+    """What a GGUF file says of its model: every key with a single value. Empty when the file cannot be read so.
+
+    That is no error here: who loads the model says better what is wrong with it.
+    """
+    try:
+        with path.open("rb") as file:
+            return _read_header(file, path.stat().st_size).metadata
+    except (OSError, _RanOutError, _NotValidError):
+        return {}
+
+
 def _quoted(path: Path) -> str:
     return repr(one_line(str(path)))
 
 
 def _promised_bytes(file: BinaryIO, size_bytes: int) -> int:
     """How many bytes the file must have for its last tensor to be whole."""
+    return _read_header(file, size_bytes).promised_bytes
+
+
+def _read_header(file: BinaryIO, size_bytes: int) -> _Header:
     limit = _FIRST_READ_BYTES
     data = file.read(limit)
     if not data.startswith(b"GGUF"):
         raise _NotValidError("it does not begin with the letters GGUF")
     while True:
         try:
-            return _Header(data).promised_bytes()
+            return _Header(data)
         except _RanOutError:
             if len(data) >= size_bytes or len(data) < limit:
                 raise
@@ -83,13 +106,17 @@ def _promised_bytes(file: BinaryIO, size_bytes: int) -> int:
 
 
 class _Header:
+    """A header, read on creation. Raises ``_RanOutError`` and ``_NotValidError``."""
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 4
         self._strings_left = _MOST_STRINGS
         self._alignment = _ALIGNMENT
+        self.metadata: dict[str, Value] = {}
+        self.promised_bytes = self._read()
 
-    def promised_bytes(self) -> int:
+    def _read(self) -> int:
         version = self._uint32()
         if version & 0xFFFF == 0:
             raise _NotValidError("it is big-endian, or its version is 0")
@@ -99,29 +126,40 @@ class _Header:
         # A key takes at least 13 bytes and a tensor 24: a count beyond that can only be followed off the end.
         self._need(13 * keys + 24 * tensors)
         for _ in range(keys):
-            self._skip_key()
+            self._read_key()
         ends = [self._tensor_end() for _ in range(tensors)]
         start = -(-self._at // self._alignment) * self._alignment
         return max((start + end for end in ends), default=self._at)
 
-    def _skip_key(self) -> None:
-        name = self._string()
+    def _read_key(self) -> None:
+        name = self._string().decode("utf-8", "replace")
         kind = self._uint32()
-        if name == b"general.alignment" and kind == _UINT32:
-            self._alignment = self._uint32()
-            if self._alignment == 0 or self._alignment & (self._alignment - 1):
-                raise _NotValidError(f"its alignment is {self._alignment}, not a power of two")
-        elif kind == _ARRAY:
+        if kind == _ARRAY:
             self._skip_values(self._uint32(), self._uint64())
-        else:
-            self._skip_values(kind, 1)
+            return
+        value = self._value(kind)
+        self.metadata[name] = value
+        if name == "general.alignment" and kind == _UINT32 and isinstance(value, int):
+            self._alignment = value
+            if value == 0 or value & (value - 1):
+                raise _NotValidError(f"its alignment is {value}, not a power of two")
+
+    def _value(self, kind: int) -> Value:
+        if kind == _STRING:
+            return self._string().decode("utf-8", "replace")
+        if kind not in _SCALARS:
+            raise _NotValidError(f"a value in its header is of the unknown type {kind}")
+        self._need(_SCALARS[kind].size)
+        value: Value = _SCALARS[kind].unpack_from(self._data, self._at)[0]
+        self._at += _SCALARS[kind].size
+        return value
 
     def _skip_values(self, kind: int, count: int) -> None:
         if kind == _STRING:
             self._skip_strings(count)
-        elif kind in _SCALAR_BYTES:
-            self._need(count * _SCALAR_BYTES[kind])
-            self._at += count * _SCALAR_BYTES[kind]
+        elif kind in _SCALARS:
+            self._need(count * _SCALARS[kind].size)
+            self._at += count * _SCALARS[kind].size
         else:
             raise _NotValidError(f"a value in its header is of the unknown type {kind}")
 
