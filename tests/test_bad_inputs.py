@@ -102,6 +102,13 @@ def hidden(folder: Path) -> None:
 SMALL_FILES = ("sh", "-c", 'ulimit -f 480; exec "$@"', "sh")
 """No file may grow beyond a quarter of a megabyte: what a disk that fills up does."""
 
+SMALL_DISK = (
+    *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
+    'mkdir small && mount -t tmpfs -o size=400k none small && exec "$@"',
+    "sh",
+)
+"""``small`` is a disk of 400 kB, in a mount namespace of the command's own."""
+
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
     Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
@@ -158,7 +165,8 @@ CASES = [
     ),
     Case("a run file that is not there", "summary none.db"),
     Case("another plan's run file", f"{QUICK} --prompts one.jsonl -n 1 --seed 5 -o x.db", finished),
-    Case("a full disk", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
+    Case("a full disk", f"{QUICK} -t mmlu-letter -n 100 -o small/x.db", wrap=SMALL_DISK),
+    Case("a limit on file sizes", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
     Case("an unknown trial", "show x.db ffffffff", finished),
 ]
 

@@ -50,7 +50,8 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     for line in done.stdout.splitlines():
         assert len(line) <= columns or "finishes first" in line or line.startswith("Everything is in")
     assert (folder / "x.db").exists()
-    assert "16/16" not in done.stderr or "terse" in done.stderr
+    assert "0/16" in done.stderr
+    assert "terse · mmlu-letter · single" in done.stderr
 
 
 def test_run_writes_json_lines_for_a_log(cli, folder):
@@ -91,7 +92,7 @@ def test_plan_shows_cells_and_runs_nothing(cli, folder):
     done = cli("plan", "x.toml")
     assert done.returncode == 0, done.stderr
     assert "2 systems x 2 tasks x 1 scenarios = 4 cells, 16 trials" in done.stdout
-    assert "at most" in done.stdout
+    assert "up to" in done.stdout
     assert [path.name for path in folder.iterdir()] == ["x.toml"]
     cli("run", "x.toml", "-o", "x.db")
     assert "about" in cli("plan", "x.toml", "-o", "x.db").stdout

@@ -63,13 +63,22 @@ def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_p
         ("timeout = 0\n" + MINIMAL, ['key "timeout"', "seconds above 0"]),
         ("timeout = inf\n" + MINIMAL, ['key "timeout"']),
         ("max_tokens = 0\n" + MINIMAL, ['key "max_tokens"']),
+        ('name = "../x"\n' + MINIMAL, ['key "name"', "slashes"]),
+        ('name = "a\\u0000b"\n' + MINIMAL, ['key "name"']),
+        ("timeout = 1e300\n" + MINIMAL, ['key "timeout"']),
+        ("timeout = nan\n" + MINIMAL, ['key "timeout"']),
+        ("max_tokens = 10000000000000000000000\n" + MINIMAL, ['key "max_tokens"', "too large"]),
+        (MINIMAL + "seed = 100000000000000000000000000000\n", ['seed" of the system "a"', "too large"]),
+        (MINIMAL + "options = { a = [100000000000000000000000] }\n", ['key "options"', "too large"]),
+        (MINIMAL + 'sweep = { threads = [1], "options.threads" = [2] }\n', ['sweep "threads"', "keep one"]),
+        ('tasks = [{ prompts = "p.jsonl", data = "x.csv" }]\n' + MINIMAL, ['key "data"']),
         ("tasks = []\n" + MINIMAL, ['key "tasks"', "empty"]),
         ("scenarios = []\n" + MINIMAL, ['key "scenarios"', "empty"]),
         ('scenarios = ["singel"]\n' + MINIMAL, ['"singel" is no scenario', 'did you mean "single"']),
         ('scenarios = ["concurrency=0"]\n' + MINIMAL, ["concurrency=0", "N from 1"]),
         ('scenarios = ["single", "concurrency=1"]\n' + MINIMAL, ["two scenarios"]),
         ("tasks = [{ items = 3 }]\n" + MINIMAL, ['either "use"']),
-        ('tasks = [{ use = "x", items = 0 }]\n' + MINIMAL, ["task x", 'key "items"']),
+        ('tasks = [{ use = "x", items = 0 }]\n' + MINIMAL, ['key "items" of the task "x"']),
         (MINIMAL + MINIMAL, ['two systems are called "a"']),
         (MINIMAL + "temperature = -1\n", ['system "a", key "temperature"', "-1"]),
         (MINIMAL + "top_p = 2\n", ['key "top_p"', "0 to 1"]),
@@ -104,6 +113,23 @@ def test_a_missing_file_is_refused(tmp_path):
     """A path without a file says so."""
     with pytest.raises(ExperimentError, match="No such file"):
         load_experiment(tmp_path / "none.toml")
+
+
+def test_long_swept_texts_make_systems_of_different_names(tmp_path):
+    """Two system prompts that begin alike are two systems with names that differ."""
+    text = (
+        MINIMAL
+        + 'sweep = { system_prompt = ["You are a helpful assistant. Be brief.", "You are a helpful assistant."] }\n'
+    )
+    names = [system.name for system in load(tmp_path, text).systems]
+    assert len(set(names)) == 2
+    assert all(name.startswith("a system_prompt=You are a helpful") for name in names)
+
+
+def test_models_of_one_name_keep_their_folders():
+    """Two files that are called alike are told apart by their whole reference."""
+    systems = quick_experiment(models=("a/m.gguf", "b/m.gguf", "c/n.gguf")).systems
+    assert [system.name for system in systems] == ["a/m.gguf", "b/m.gguf", "n"]
 
 
 def test_scenarios_are_read_with_and_without_spaces():

@@ -147,6 +147,41 @@ def test_a_prompt_that_cannot_be_prepared_is_a_recorded_error():
     assert record.failure.kind == "context-overflow"
 
 
+class FailingEngine(ScriptedEngine):
+    """Fails in ways of its own."""
+
+    def __init__(self, in_generate: Exception | None = None, in_read: Exception | None = None) -> None:
+        super().__init__()
+        self.in_generate = in_generate
+        self.in_read = in_read
+
+    async def generate(self, payload: Any, stamps: Stamps) -> None:
+        await super().generate(payload, stamps)
+        if self.in_generate:
+            raise self.in_generate
+
+    def read(self, stamps: Stamps) -> Generation:
+        if self.in_read:
+            raise self.in_read
+        return super().read(stamps)
+
+
+def test_an_engines_own_timeout_is_not_the_trials():
+    """A TimeoutError out of an engine is its error, at the moment it came, not a trial that used up its limit."""
+    record, _ = carry_out(FailingEngine(in_generate=TimeoutError("socket")), job(), timeout_s=120)
+    assert record.failure is not None
+    assert (record.failure.kind, record.failure.message) == ("engine", "TimeoutError: socket")
+    assert record.turns[0].end_ns == 3 * SECOND
+
+
+def test_whatever_an_engine_raises_is_one_trials_error():
+    """An exception of an engine, while generating or reading, is recorded; it does not end the cell."""
+    for engine in (FailingEngine(in_generate=KeyError("x")), FailingEngine(in_read=KeyError("x"))):
+        record, _ = carry_out(engine, job())
+        assert record.failure is not None
+        assert record.failure.message == "KeyError: 'x'"
+
+
 def test_calibration_measures_the_harness_itself():
     """The harness's own cost per trial is measured in the process that measures."""
     with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:

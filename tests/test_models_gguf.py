@@ -3,14 +3,13 @@ from __future__ import annotations
 import contextlib
 import struct
 
+import gguf
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from taskpace.errors import ModelError
 from taskpace.models.gguf_header import _BLOCKS, check_gguf
-
-gguf = pytest.importorskip("gguf")
-np = pytest.importorskip("numpy")
 
 
 @pytest.fixture(scope="module")

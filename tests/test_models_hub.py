@@ -89,7 +89,6 @@ def hub():
 @pytest.fixture
 def resolve_there(tmp_path, monkeypatch):
     """Resolves in a process of its own, because the library reads its environment when it is imported."""
-    pytest.importorskip("huggingface_hub")
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

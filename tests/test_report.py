@@ -6,6 +6,7 @@ import io
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
@@ -13,14 +14,14 @@ from rich.console import Console
 from taskpace.analysis.summary import Summary, SystemRow, TaskTable
 from taskpace.events import CellStarted, RunStarted, TrialFinished
 from taskpace.report.progress import Status, in_words
-from taskpace.report.safe import one_line, printable
 from taskpace.report.sentences import disagreement
 from taskpace.report.terminal import print_summary, seconds
+from taskpace.safe_text import column_width, one_line, printable
 
 
 def row(system: str, **changes: Any) -> SystemRow:
     fields: dict[str, Any] = dict.fromkeys(SystemRow.__struct_fields__)
-    fields |= {"system": system, "planned": 20, "n": 20, "outcomes": {"correct": 5, "wrong": 15}}
+    fields |= {"system": system, "planned": 20, "n": 20, "outcomes": {"correct": 5, "wrong": 15}, "invalid": ()}
     return SystemRow(**fields | changes)
 
 
@@ -60,8 +61,6 @@ def test_an_inversion_is_said_in_a_sentence():
 
 def test_agreement_is_said_too():
     """Where both rankings agree the sentence says so, and who is first per correct answer when that differs."""
-    import msgspec
-
     fast = msgspec.structs.replace(TERSE, rank_tokens_per_s=1, rank_time_per_correct=2)
     slow = msgspec.structs.replace(VERBOSE, rank_tokens_per_s=2, rank_time_per_correct=1)
     assert disagreement((fast, slow)) == (
@@ -70,9 +69,44 @@ def test_agreement_is_said_too():
     )
 
 
+def test_a_cause_is_named_only_where_it_explains_the_difference():
+    """A longer wait is not blamed on verbosity, and where neither explains most of it nothing is claimed."""
+    quick = msgspec.structs.replace(TERSE, ttft_median_s=0.1, output_tokens_median=100.0, task_time_median_s=1.0)
+    slow = msgspec.structs.replace(VERBOSE, ttft_median_s=30.0, output_tokens_median=120.0, task_time_median_s=31.0)
+    assert "waits longer for its first token (30 s against 0.1 s)" in disagreement((quick, slow))
+    unclear = msgspec.structs.replace(slow, ttft_median_s=0.1)
+    assert disagreement((quick, unclear)).endswith("1 s against 31 s.")
+
+
+def test_an_invalid_row_says_why_and_is_not_in_the_sentence():
+    """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
+    bad = msgspec.structs.replace(
+        VERBOSE, invalid=("9 of 20 truncated: raise max_tokens",), rank_task_time=None, rank_tokens_per_s=None
+    )
+    table = TaskTable(task="t", scenario="single", rows=(TERSE, bad))
+    text = rendered(Summary(name="x", planned=40, done=40, tables=(table,)), 80)
+    assert "INVALID, not ranked: 9 of 20 truncated: raise max_tokens" in text
+    assert "There are not two valid systems to rank." in text
+
+
+def test_hostile_names_are_shown_not_obeyed():
+    """Names of systems and runs come from files of strangers: escapes in them reach no terminal."""
+    evil = "a\x1b]0;pwned\x07\x1b[31m\u202e"
+    rows = (msgspec.structs.replace(TERSE, system=evil), VERBOSE)
+    table = TaskTable(task=evil, scenario="s", rows=rows)
+    text = rendered(Summary(name=evil, planned=41, done=40, tables=(table,)), 80)
+    assert not re.search("[\x1b\x07\u202e]", text)
+
+
+def test_wide_characters_keep_the_columns_straight():
+    """Names in East Asian characters are cut and padded by terminal columns, not by characters."""
+    assert column_width(one_line("模型" * 20, 11)) <= 11
+    assert one_line("模型", 10) == "模型"
+
+
 def test_one_system_is_no_ranking():
     """With fewer than two systems nothing is claimed."""
-    assert disagreement((TERSE,)) == "There are not two systems to rank yet."
+    assert disagreement((TERSE,)) == "There are not two valid systems to rank."
 
 
 HOSTILE = "".join(map(chr, (0x1B, 0x07, 0x08, 0x0D, 0x00, 0x7F, 0x9B, 0x202E, 0x2066, 0x200B, 0xFEFF, 0xD800)))
@@ -92,7 +126,7 @@ def test_printable_text_has_no_control_character(text):
     shown = printable(text)
     shown.encode("utf-8")
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-    assert len(one_line(text, 30)) <= 30
+    assert column_width(one_line(text, 30)) <= 30
     assert "\n" not in one_line(text, 30)
 
 

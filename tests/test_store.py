@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
@@ -128,13 +129,34 @@ def test_reading_works_while_a_run_is_writing(tmp_path, plan):
 
 
 def test_the_file_says_what_it_is(tmp_path, plan):
-    """Application id and format version stand in the header, durability is on."""
+    """Application id and format version stand in the header; durability is on while a run writes."""
+    for _ in range(2):
+        with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+            assert store.query("PRAGMA application_id")[1] == [(APPLICATION_ID,)]
+            assert store.query("PRAGMA user_version")[1] == [(1,)]
+            assert store.query("PRAGMA journal_mode")[1] == [("wal",)]
+            assert store.query("PRAGMA synchronous")[1] == [(2,)]
+
+
+def test_a_file_at_rest_is_one_file(tmp_path, plan):
+    """After a run nothing but the run file (and its lock) lies there, so it can be copied and read from anywhere."""
     Store.create_or_continue(tmp_path / "x.db", plan, "0").close()
-    database = sqlite3.connect(tmp_path / "x.db")
-    assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-    assert database.execute("PRAGMA user_version").fetchone() == (1,)
-    assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    database.close()
+    assert {path.name for path in tmp_path.iterdir()} <= {"x.db", "x.db.lock"}
+    Store.open(tmp_path / "x.db").close()
+
+
+def test_a_full_disk_says_so_and_keeps_what_there_is(tmp_path, plan):
+    """When SQLite finds no more room, the message says that, and the records before are whole."""
+    cell = plan.cells[0]
+    first, second, _ = plan.trials(cell)
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        store.add(a_record(first.id), A_VERDICT, cell.id, None)
+        (pages,) = store.query("PRAGMA page_count")[1][0]
+        store.query(f"PRAGMA max_page_count = {pages}")
+        large = msgspec.structs.replace(a_record(second.id).turns[0], text="x" * 100_000)
+        with pytest.raises(StoreError, match="disk is full; all records up to here are kept"):
+            store.add(msgspec.structs.replace(a_record(second.id), turns=(large,)), A_VERDICT, cell.id, None)
+        assert store.recorded() == {first.id: 1}
 
 
 def test_a_strangers_database_is_left_as_it_was(tmp_path, plan):

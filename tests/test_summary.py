@@ -140,6 +140,50 @@ def test_outcomes_always_add_up(run):
     )
 
 
+def test_what_fails_is_not_ranked(tmp_path):
+    """A system with errors, or with too much truncated, keeps its numbers and loses its rank; the others are ranked."""
+    (tmp_path / "x.toml").write_text(
+        """
+items = 10
+tasks = ["mmlu-letter"]
+[[system]]
+name = "failing"
+engine = "simulated"
+options = { time = "virtual", wait = 0.01, faults = [{ kind = "error", rate = 0.5 }] }
+[[system]]
+name = "cut"
+engine = "simulated"
+options = { time = "virtual", wait = 0.01, length = 4000 }
+[[system]]
+name = "sound"
+engine = "simulated"
+options = { time = "virtual", wait = 5 }
+"""
+    )
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
+        failing, cut, sound = done.summary().tables[0].rows
+    assert "error" in failing.invalid[0]
+    assert "10 of 10 truncated: raise max_tokens" in cut.invalid
+    assert failing.task_time_median_s is not None
+    assert (failing.rank_task_time, cut.rank_task_time, sound.rank_task_time) == (None, None, 1)
+
+
+def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
+    """Even when every trial is truncated, a task without a scorer has unknown accuracy, not 0."""
+    (tmp_path / "p.jsonl").write_text('{"prompt": "Go on."}\n')
+    experiment = taskpace.quick_experiment(
+        models=("s",),
+        engine="simulated",
+        prompts=str(tmp_path / "p.jsonl"),
+        max_tokens=3,
+        options={"time": "virtual"},
+    )
+    with taskpace.run(experiment, tmp_path / "x.db") as done:
+        (row,) = done.summary().tables[0].rows
+    assert row.outcomes == {"truncated": 1}
+    assert row.accuracy is None
+
+
 def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
     """A plan of which nothing has been run yet is a table of unknowns, not an error."""
     from taskpace.store import Store
@@ -159,7 +203,7 @@ def test_an_empty_cell_has_no_numbers():
     frame_columns = {"outcome": pl.String, "worker": pl.Int64, "dispatch_ns": pl.Int64, "end_clock_ns": pl.Int64}
     numbers = ("task_time_s", "ttft_s", "committed_s", "output_tokens", "output_bytes", "tokens_per_s")
     empty = pl.DataFrame(schema=frame_columns | dict.fromkeys(numbers, pl.Float64))
-    row = summarise_cell("s", 5, empty)
+    row = summarise_cell("s", 5, empty, graded=True)
     assert row.n == 0
     assert {getattr(row, name) for name in row.__struct_fields__ if name.endswith(("_s", "median"))} == {None}
     assert row.accuracy is None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +97,11 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scenarios: tuple[str, ...] = ("single",)
 
 
+_MOST = 2**53
+"""Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
+_MOST_SECONDS = 1e7
+_LABEL_LENGTH = 24
+
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
@@ -132,13 +137,16 @@ def quick_experiment(
     ``repeats``, ``temperature``, ...). Raises ``ExperimentError`` as ``load_experiment`` does.
     """
     per_system = {key: settings.pop(key) for key in ("temperature", "top_p", "options") if key in settings}
-    uses: list[str | TaskUse] = [TaskUse(prompts=prompts)] if prompts else []
     names = tasks or (() if prompts else DEFAULT_TASKS)
+    uses: list[str | TaskUse] = []
+    if prompts:
+        uses.append(TaskUse(prompts=prompts, data=None if tasks else data, where=where))
     uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
+    shorts = [_short_name(model) for model in models]
     table = {
         "system": [
             {
-                "name": _short_name(model),
+                "name": _short_name(model) if shorts.count(_short_name(model)) == 1 else model,
                 "model": model,
                 "engine": engine,
                 "system_prompt": system_prompt,
@@ -163,14 +171,15 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     def refuse(problem: str) -> ExperimentError:
         return ExperimentError(f"{place}: {problem}")
 
-    for key, least in (("items", 1), ("repeats", 1), ("warmup", 0)):
-        value = getattr(file, key)
-        if value is not None and value < least:
-            raise refuse(f'key "{key}": {value} is too small: give {least} or more')
-    if not (math.isfinite(file.timeout) and file.timeout > 0):
-        raise refuse(f'key "timeout": {file.timeout} is no time limit: give seconds above 0')
-    if file.max_tokens is not None and file.max_tokens < 1:
-        raise refuse(f'key "max_tokens": {file.max_tokens} is too small: give 1 or more')
+    for key, least in (("items", 1), ("repeats", 1), ("warmup", 0), ("max_tokens", 1), ("seed", -_MOST)):
+        _check_count(key, getattr(file, key), least, refuse)
+    if not 0 < file.timeout <= _MOST_SECONDS:  # a NaN is refused here too
+        raise refuse(f'key "timeout": {file.timeout} is no time limit: give seconds above 0, {_MOST_SECONDS:g} at most')
+    name = file.name or default_name
+    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
+        raise refuse(
+            f'key "name": {name!r} will not do, it names the run file too: leave out slashes and control characters'
+        )
     for key in ("system", "tasks", "scenarios"):
         if not getattr(file, key):
             raise refuse(f'key "{key}": the list is empty: name at least one')
@@ -180,7 +189,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     scenarios = tuple(read_scenario(text, place) for text in file.scenarios)
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     return Experiment(
-        name=file.name or default_name,
+        name=name,
         items=file.items,
         seed=file.seed,
         repeats=file.repeats,
@@ -193,6 +202,15 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     )
 
 
+def _check_options(options: Any, name: str, refuse: Refuse) -> None:
+    """Whole numbers beyond 63 bits can be neither stored nor sent."""
+    if isinstance(options, dict | list):
+        for value in options.values() if isinstance(options, dict) else options:
+            _check_options(value, name, refuse)
+    elif isinstance(options, int) and abs(options) > _MOST:
+        raise refuse(f'system "{name}", key "options": {options} is too large: give {_MOST} or less')
+
+
 def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
@@ -203,11 +221,18 @@ def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:
     use = TaskUse(use=task) if isinstance(task, str) else task
     if (use.use is None) == (use.prompts is None):
         raise refuse('key "tasks": a task table needs either "use" (a task) or "prompts" (a file), not both')
+    if use.prompts is not None and use.data is not None:
+        raise refuse('key "data": a file of prompts has its data in itself: leave one of the two out')
     for key in ("items", "max_tokens"):
-        value = getattr(use, key)
-        if value is not None and value < 1:
-            raise refuse(f'task {use.use or use.prompts}, key "{key}": {value} is too small: give 1 or more')
+        _check_count(f'{key}" of the task "{use.use or use.prompts}', getattr(use, key), 1, refuse)
     return use
+
+
+def _check_count(key: str, value: int | None, least: int, refuse: Refuse) -> None:
+    if value is not None and value < least:
+        raise refuse(f'key "{key}": {value} is too small: give {least} or more')
+    if value is not None and value > _MOST:
+        raise refuse(f'key "{key}": {value} is too large: give {_MOST} or less')
 
 
 def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
@@ -216,12 +241,12 @@ def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
     for key, values in table.sweep.items():
         if not values:
             raise refuse(f'system "{table.name}", sweep "{key}": the list is empty: give at least one value')
+        if f"options.{key}" in table.sweep:
+            raise refuse(f'system "{table.name}", sweep "{key}": it stands there as "options.{key}" too: keep one')
     systems = []
     for chosen in itertools.product(*table.sweep.values()):
         point = dict(zip(table.sweep, chosen, strict=True))
-        label = " ".join(
-            [table.name, *(f"{key.removeprefix('options.')}={_brief(value)}" for key, value in point.items())]
-        )
+        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={_brief(key, point[key])}" for key in point)])
         settings = base | {key: value for key, value in point.items() if key in base}
         options = table.options | {
             key.removeprefix("options."): value for key, value in point.items() if key not in base
@@ -230,9 +255,13 @@ def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
     return systems
 
 
-def _brief(value: Any) -> str:
-    text = _short_name(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 24 else text[:23] + "…"
+def _brief(key: str, value: Any) -> str:
+    """A swept value in a system's name: short, and yet another for another value."""
+    text = " ".join(str(value).split())
+    if len(text) <= _LABEL_LENGTH:
+        return text
+    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
+    return f"{_short_name(text)[:_LABEL_LENGTH]}~{mark}" if key == "model" else f"{text[:_LABEL_LENGTH]}~{mark}"
 
 
 def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
@@ -252,6 +281,8 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
         raise wrong("system_prompt", "give text")
     if isinstance(settings["seed"], bool) or not isinstance(settings["seed"], int | None):
         raise wrong("seed", "give a whole number")
+    _check_count(f'seed" of the system "{name}', settings["seed"], -_MOST, refuse)
+    _check_options(options, name, refuse)
     return System(
         name=name,
         engine=settings["engine"],

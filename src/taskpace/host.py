@@ -103,6 +103,11 @@ def describe() -> Host:
     return _describe(Path("/"))
 
 
+def usable_cores() -> float | None:
+    """Cores that affinity and the control group's quota leave to this process; may be a fraction."""
+    return _usable_cores(Path("/"))
+
+
 def clock_resolution() -> ClockResolution:
     """What the clock that all durations are measured with can tell apart, measured here and now."""
     declared = _declared_resolution_ns()

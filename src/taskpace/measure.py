@@ -87,19 +87,24 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
 
     dispatch_ns = engine.clock.now_ns()
     try:
-        async with asyncio.timeout(limit_ns / 1e9):
+        async with asyncio.timeout(limit_ns / 1e9) as limit:
             await engine.generate(payload, stamps)
-    except TimeoutError:
-        failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
     except Exception as bad:  # noqa: BLE001 - as above
+        # An engine may have time limits of its own; only ours is this trial's.
         failure = _failure(bad)
+        if isinstance(bad, TimeoutError) and limit.expired():
+            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
     known_ns = engine.clock.now_ns() - dispatch_ns
 
     if failure is not None and failure.kind == "timeout":
         # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
         known_ns = limit_ns
         stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
-    return _turn(engine.read(stamps), dispatch_ns, failure, known_ns), failure
+    try:
+        generation = engine.read(stamps)
+    except Exception as bad:  # noqa: BLE001 - as above
+        return None, failure or _failure(bad)
+    return _turn(generation, dispatch_ns, failure, known_ns), failure
 
 
 def _failure(bad: Exception) -> Failure:

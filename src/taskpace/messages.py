@@ -46,7 +46,7 @@ class RunCell(_Said, frozen=True, kw_only=True):
 
 
 class Stored(_Said, frozen=True, kw_only=True):
-    """To the worker: the record you sent last is on disk. One-at-a-time cells wait for it between two trials."""
+    """To the worker: one more record is on disk. One-at-a-time cells wait between two trials until all are."""
 
 
 class Stop(_Said, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """What measuring costs by itself, in this process on this machine. Nanoseconds."""
 
     clock_read_ns: float
-    """Median cost of one clock reading."""
+    """Mean cost of one clock reading."""
     clock_step_ns: int
     """Smallest step between two different readings."""
     harness_median_ns: int
@@ -79,17 +79,15 @@ class Opened(_Said, frozen=True, kw_only=True):
 
 
 class OpenFailed(_Said, frozen=True, kw_only=True):
-    """From the worker: the engine could not be opened. ``remedy`` says the message is for the user as it stands."""
+    """From the worker: the engine could not be opened."""
 
     failure: Failure
-    remedy: bool
 
 
 class Dispatched(_Said, frozen=True, kw_only=True):
     """From the worker, before the clock starts: these are in flight if you do not hear of me again."""
 
     trial_id: str
-    attempt: int
 
 
 class Finished(_Said, frozen=True, kw_only=True):
@@ -117,10 +115,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellEnded(_Said, frozen=True, kw_only=True):
-    """From the worker: nothing of this cell is in flight any more. ``stopped``: because it was asked to."""
+    """From the worker: nothing of this cell is in flight any more."""
 
-    cell_id: str
-    stopped: bool
     stretch: Stretch
 
 

@@ -87,7 +87,8 @@ def carry_out(
         turn = _SystemTurn(plan, system, store, sitting=sitting, on_event=on_event, stop=stop, launch=launch)
         if not turn.carry_out():
             given_up.append(system.system.name)
-    done = sum(1 for cell in plan.cells for trial in plan.trials(cell) if trial.id in store.recorded())
+    recorded = store.recorded()
+    done = sum(trial.id in recorded for cell in plan.cells for trial in plan.trials(cell))
     ended = RunEnded(
         path=str(store.path),
         planned=plan.trial_count,

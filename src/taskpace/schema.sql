@@ -125,18 +125,18 @@ CREATE TABLE turn (
     FOREIGN KEY (trial_id, attempt) REFERENCES record (trial_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
--- What the task made of a record. `scorer` names its version, so that a later scorer can add its own row.
+-- What the task made of a record.
 CREATE TABLE verdict (
     trial_id     TEXT NOT NULL,
     attempt      INTEGER NOT NULL,
-    scorer       TEXT NOT NULL,
+    scorer       TEXT NOT NULL,          -- name and version
     outcome      TEXT NOT NULL CHECK (outcome IN
                  ('correct', 'wrong', 'unparsed', 'truncated', 'timeout', 'error', 'completed')),
     answer       TEXT,
     score        REAL,
     detail       TEXT,
     committed_ns INTEGER,                -- since dispatch, over all turns
-    PRIMARY KEY (trial_id, attempt, scorer),
+    PRIMARY KEY (trial_id, attempt),
     FOREIGN KEY (trial_id, attempt) REFERENCES record (trial_id, attempt)
 ) STRICT, WITHOUT ROWID;
 

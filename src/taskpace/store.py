@@ -5,6 +5,7 @@ A record is acknowledged once its transaction is on disk (WAL, synchronous FULL)
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,10 @@ class Store:
 
     def close(self) -> None:
         """Release the file. Everything acknowledged is already on disk."""
+        if self._lock is not None:
+            # A file at rest is one file, readable where nothing can be written; a reader now at it keeps the log.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA journal_mode = DELETE")
         self._db.close()
         if self._lock is not None:
             self._lock.release()
@@ -210,7 +215,7 @@ class Store:
 
     def _verdict(self, trial_id: str, attempt: int) -> Verdict | None:
         columns = ", ".join(Verdict.__struct_fields__)
-        query = f"SELECT {columns} FROM verdict WHERE trial_id = ? AND attempt = ? ORDER BY scorer DESC LIMIT 1"  # noqa: S608 - our own names
+        query = f"SELECT {columns} FROM verdict WHERE trial_id = ? AND attempt = ?"  # noqa: S608 - our own names
         return next((Verdict(**row) for row in self._dicts(query, trial_id, attempt)), None)
 
     def _dicts(self, sql: str, *values: Any) -> list[dict[str, Any]]:
@@ -268,6 +273,7 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
             _write_plan(db, plan, taskpace_version)
         return
     _check_ours(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     plan_id, kept = db.execute("SELECT plan_id, experiment FROM run").fetchone()
     if plan_id != plan.id:
@@ -388,7 +394,7 @@ def _explained(path: Path) -> Iterator[None]:
         if "full" in text:
             raise StoreError(f"{path}: the disk is full; all records up to here are kept: {_CONTINUE}") from None
         if "unable to open" in text or "readonly" in text:
-            raise StoreError(f"{path}: cannot be written ({text}): choose another -o, or its permissions") from None
+            raise StoreError(f"{path}: cannot be written ({text}): put it where it can, or choose another -o") from None
         raise StoreError(f"{path}: {text}: {_CONTINUE}") from None
 
 

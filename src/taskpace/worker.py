@@ -53,7 +53,7 @@ class Worker:
     Args:
         send: hands a message to the run; called from the event loop, must not block.
         send_now: the same, but the message has left this process when it returns.
-        wait_stored: blocks until the last record sent is on disk, or the run asks to stop.
+        wait_stored: blocks until so many records of this worker are on disk.
         stopping: whether the run has asked to stop.
     """
 
@@ -61,13 +61,14 @@ class Worker:
         self,
         send: Callable[[FromWorker], None],
         send_now: Callable[[FromWorker], None],
-        wait_stored: Callable[[], None],
+        wait_stored: Callable[[int], None],
         stopping: Callable[[], bool],
     ) -> None:
         self._send = send
         self._send_now = send_now
         self._wait_stored = wait_stored
         self._stopping = stopping
+        self._records_sent = 0
         self._engine: Engine | None = None
         self._runner: asyncio.Runner | None = None
 
@@ -82,11 +83,11 @@ class Worker:
             self._runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = self._runner.run(engine.open())
         except TaskpaceError as bad:
-            self._send(OpenFailed(failure=Failure(kind="open", message=str(bad)), remedy=True))
+            self._send(OpenFailed(failure=Failure(kind="open", message=str(bad))))
             return False
         except (EngineError, MemoryError, OSError, RuntimeError) as bad:
             kind = bad.kind if isinstance(bad, EngineError) else "open"
-            self._send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}"), remedy=False))
+            self._send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}")))
             return False
         self._engine = engine
         # What is loaded by now stays: keep the garbage collector from walking it during a trial.
@@ -118,14 +119,15 @@ class Worker:
             async def carry_out(job: Job) -> None:
                 record = await measure(engine, job, message.timeout_s, lag, self._announce)
                 self._send(Finished(record=record))
+                self._records_sent += 1
                 if one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
-                    await asyncio.to_thread(self._wait_stored)
+                    await asyncio.to_thread(self._wait_stored, self._records_sent)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
             measured = [job for job in message.jobs if job.phase == "measured"]
-            complete = await closed_loop(warm_ups, message.concurrency, carry_out, self._stopping)
-            complete &= await closed_loop(measured, message.concurrency, carry_out, self._stopping)
+            await closed_loop(warm_ups, message.concurrency, carry_out, self._stopping)
+            await closed_loop(measured, message.concurrency, carry_out, self._stopping)
         after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(
@@ -140,11 +142,11 @@ class Worker:
             cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks),
             throttled_ns=_grown(load.throttled_ns, after.throttled_ns),
         )
-        self._send(CellEnded(cell_id=message.cell_id, stopped=not complete, stretch=stretch))
+        self._send(CellEnded(stretch=stretch))
 
     def _announce(self, job: Job) -> None:
         # If this trial kills the process, the run must already know that it was in flight.
-        self._send_now(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
+        self._send_now(Dispatched(trial_id=job.trial_id))
 
 
 def _grown(before: int | None, after: int | None) -> int | None:
@@ -160,7 +162,8 @@ class _Pipes:
         self._writing = threading.Lock()
         self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
-        self.stored = threading.Semaphore(0)
+        self._stored = 0
+        self._stored_changed = threading.Condition()
         self.stopping = threading.Event()
         threading.Thread(target=self._read, name="taskpace-inbox", daemon=True).start()
         self._writer = threading.Thread(target=self._write, name="taskpace-outbox")
@@ -177,8 +180,9 @@ class _Pipes:
             except BrokenPipeError:
                 os._exit(3)
 
-    def wait_stored(self) -> None:
-        self.stored.acquire()
+    def wait_stored(self, records: int) -> None:
+        with self._stored_changed:
+            self._stored_changed.wait_for(lambda: self._stored >= records)
 
     def finish(self) -> None:
         """Flush what was sent."""
@@ -194,7 +198,9 @@ class _Pipes:
                 os._exit(3)
             match decode_to_worker(body):
                 case Stored():
-                    self.stored.release()
+                    with self._stored_changed:
+                        self._stored += 1
+                        self._stored_changed.notify_all()
                 case Stop():
                     self.stopping.set()
                 case message:
@@ -207,8 +213,10 @@ class _Pipes:
 
 def main() -> None:
     """Serve one system over standard input and output until told to close."""
-    # Ctrl-C in a terminal reaches the whole process group; the run decides what it means and says so with Stop.
+    # Ctrl-C in a terminal, and a supervisor's SIGTERM, reach the whole process group; the run decides what they mean
+    # and says so with Stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # Frames keep the real standard output to themselves; whatever a library prints goes to the log.
     sink = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

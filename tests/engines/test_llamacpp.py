@@ -182,14 +182,22 @@ def test_read_plain_text() -> None:
 
 def test_read_text_that_was_kept_back() -> None:
     """Where a possible stop text held the first tokens back, the first token has a mark of its own, without text."""
-    timings = {"predicted_n": 4, "predicted_ms": 0.0003}  # 300 ns from the first token to the last
-    end = piece("", "stop", usage=counted(2, 4), timings=timings)
-    kept_back = engine().read(stamped(piece("", prompt_progress={}), piece(""), piece(""), piece("ab"), end))
-    assert kept_back.arrivals == (Mark(200, 0, 0), Mark(400, 2, 0))
-    silent = engine().read(stamped(piece(""), piece(""), piece(""), piece(""), end))
-    assert silent.arrivals == (Mark(200, 0, 0),)
-    prompt = engine().read(stamped(piece("", prompt_progress={}), piece("a"), piece("b"), piece("c"), end))
-    assert prompt.arrivals == (Mark(200, 1, 0), Mark(300, 2, 0), Mark(400, 3, 0))
+
+    def read(*chunks: tuple[int, dict[str, Any]]) -> tuple[Mark, ...]:
+        stamps = Stamps()
+        stamps.chunks = list(chunks)
+        return engine().read(stamps).arrivals
+
+    progress, end = piece("", prompt_progress={}), piece("", "stop", usage=counted(2, 4))
+    ms = 1_000_000
+    assert read((ms, progress), (2 * ms, piece("")), (9 * ms, piece("ab")), (9 * ms, end)) == (
+        Mark(2 * ms, 0, 0),
+        Mark(9 * ms, 2, 0),
+    )
+    assert read((ms, progress), (2 * ms, piece("")), (9 * ms, end)) == (Mark(2 * ms, 0, 0),)
+    assert read((ms, progress), (2 * ms, delta(role="assistant")), (2 * ms + 9, delta(content="a")), (9 * ms, end)) == (
+        Mark(2 * ms + 9, 1, 0),
+    )
 
 
 @pytest.mark.parametrize("chunks", [(), (piece("a"), piece("b"))])
@@ -282,14 +290,12 @@ def test_there_is_at_least_one_core() -> None:
 @pytest.fixture(scope="session")
 def chat_model() -> str:
     """A model with a chat template."""
-    pytest.importorskip("xllamacpp")
     return models.resolve("smollm2-135m", Path()).path
 
 
 @pytest.fixture(scope="session")
 def base_model() -> str:
     """A model without one."""
-    pytest.importorskip("xllamacpp")
     return models.resolve("gemma3-270m", Path()).path
 
 
@@ -499,7 +505,6 @@ def test_nobody_else_can_use_the_server(chat: LlamaCppEngine) -> None:
 
 def test_file_that_is_no_model(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A file that llama.cpp cannot load is an error of one line with its name, the reason and a remedy."""
-    pytest.importorskip("xllamacpp")
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(

@@ -12,6 +12,10 @@ P90_FLOOR = 64
 """Fewer samples give no p90: the least that MLPerf Inference's early-stopping rule takes for a 90th percentile."""
 
 
+TRUNCATION_LIMIT = 0.02
+"""A larger share of truncated trials makes a row invalid: its task times are cut short."""
+
+
 class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """One cell in the table. Times in seconds, unknown is null."""
 
@@ -34,6 +38,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Sum of the time of all trials / number correct."""
     makespan_s: float | None
     """First dispatch to last end; null when the cell was interrupted and resumed."""
+    invalid: tuple[str, ...]
+    """Why this row's numbers are shown and not ranked, and what to do; empty: they are valid."""
     rank_task_time: int | None
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
@@ -58,15 +64,16 @@ def summarise(source: Source) -> Summary:
     """The summary of a run file, finished or not."""
     name = source.query("SELECT name FROM run")[1][0][0]
     cells = source.query(
-        "SELECT system, task, scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id) FROM cell"
-        " ORDER BY position"
+        "SELECT cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
+        " json_extract(task.spec, '$.scorer') IS NOT NULL"
+        " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
     )[1]
     trials = last_attempts(load_frame(source))
     found = dict(trials.group_by("system", "task", "scenario", maintain_order=True))
     empty = trials.clear()
     tables: dict[tuple[str, str], list[SystemRow]] = {}
-    for system, task, scenario, planned in cells:
-        row = summarise_cell(system, planned, found.get((system, task, scenario), empty))
+    for system, task, scenario, planned, graded in cells:
+        row = summarise_cell(system, planned, found.get((system, task, scenario), empty), graded=bool(graded))
         tables.setdefault((task, scenario), []).append(row)
     return Summary(
         name=name,
@@ -76,15 +83,14 @@ def summarise(source: Source) -> Summary:
     )
 
 
-def summarise_cell(system: str, planned: int, trials: pl.DataFrame) -> SystemRow:
-    """One row, not yet ranked, from a cell's trials (columns of ``load_frame``)."""
+def summarise_cell(system: str, planned: int, trials: pl.DataFrame, *, graded: bool) -> SystemRow:
+    """One row, not yet ranked, from a cell's trials (columns of ``load_frame``); ``graded``: the task has a scorer."""
     outcomes: dict[Outcome, int] = {
         outcome: count for outcome in OUTCOMES if (count := int((trials["outcome"] == outcome).sum()))
     }
     ended = trials.filter(pl.col("outcome") != "error")
     times = ended["task_time_s"].drop_nulls()
     correct = outcomes.get("correct", 0)
-    graded = trials.height - outcomes.get("completed", 0)
     return SystemRow(
         system=system,
         planned=planned,
@@ -97,13 +103,25 @@ def summarise_cell(system: str, planned: int, trials: pl.DataFrame) -> SystemRow
         output_tokens_median=_median(ended["output_tokens"]),
         output_bytes_median=_median(ended["output_bytes"]),
         tokens_per_s_median=_median(ended["tokens_per_s"]),
-        accuracy=correct / trials.height if graded and not outcomes.get("completed") else None,
+        accuracy=correct / trials.height if graded and trials.height else None,
         time_per_correct_s=float(trials["task_time_s"].sum()) / correct if correct else None,
         makespan_s=_makespan_s(trials, planned),
+        invalid=_invalid(outcomes, trials.height, planned),
         rank_task_time=None,
         rank_tokens_per_s=None,
         rank_time_per_correct=None,
     )
+
+
+def _invalid(outcomes: dict[Outcome, int], n: int, planned: int) -> tuple[str, ...]:
+    reasons = []
+    if n < planned:
+        reasons.append(f"{planned - n} of {planned} not run: run the same command again")
+    if errors := outcomes.get("error"):
+        reasons.append(f"{errors} of {n} ended in an error: see `taskpace show RUN --outcome error`")
+    if (truncated := outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * n:
+        reasons.append(f"{truncated} of {n} truncated: raise max_tokens")
+    return tuple(reasons)
 
 
 def _makespan_s(trials: pl.DataFrame, planned: int) -> float | None:
@@ -114,9 +132,9 @@ def _makespan_s(trials: pl.DataFrame, planned: int) -> float | None:
 
 
 def _table(task: str, scenario: str, rows: list[SystemRow]) -> TaskTable:
-    by_time = _ranks([row.task_time_median_s for row in rows], smallest_first=True)
-    by_speed = _ranks([row.tokens_per_s_median for row in rows], smallest_first=False)
-    by_correct = _ranks([row.time_per_correct_s for row in rows], smallest_first=True)
+    by_time = _ranks([None if row.invalid else row.task_time_median_s for row in rows], smallest_first=True)
+    by_speed = _ranks([None if row.invalid else row.tokens_per_s_median for row in rows], smallest_first=False)
+    by_correct = _ranks([None if row.invalid else row.time_per_correct_s for row in rows], smallest_first=True)
     ranked = tuple(
         msgspec.structs.replace(row, rank_task_time=t, rank_tokens_per_s=s, rank_time_per_correct=c)
         for row, t, s, c in zip(rows, by_time, by_speed, by_correct, strict=True)

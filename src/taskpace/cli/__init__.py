@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import io
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -56,6 +56,10 @@ def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 done in part, 2 something to put right, 130 interrupted."""
     from taskpace.errors import TaskpaceError
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows no "·" gets a "?", not a traceback.
+            stream.reconfigure(errors="replace")
     try:
         code = cli.main(prog_name="taskpace", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as bare:
@@ -71,14 +75,10 @@ def main() -> NoReturn:
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader (`| head`) has seen enough. Keep the interpreter from complaining when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _complain(message: str) -> None:
-    from taskpace.report.safe import one_line
+    from taskpace.safe_text import one_line
 
     click.echo(f"taskpace: {one_line(message, 2000)}", err=True)

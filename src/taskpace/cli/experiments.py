@@ -56,7 +56,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
             "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
         )
     if "where" in given:
-        given["where"] = dict(_pair(text) for text in given["where"])
+        given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
     return quick_experiment(models=models, **given), Path()
 
 
@@ -64,13 +64,8 @@ def _flag_name(name: str) -> str:
     return {"tasks": "task", "scenarios": "scenario"}.get(name, name).replace("_", "-")
 
 
-def _pair(text: str) -> tuple[str, str | int | float | bool]:
+def _pair(text: str) -> tuple[str, str]:
     column, found, value = text.partition("=")
     if not found or not column:
         raise ExperimentError(f'--where "{text}": write COLUMN=VALUE')
-    for read in (int, float):
-        try:
-            return column, read(value)
-        except ValueError:
-            continue
     return column, value

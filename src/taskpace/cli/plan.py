@@ -37,8 +37,13 @@ def plan(output: Path | None, assume: float, **options: Any) -> None:
 
     experiment, base = read_experiment(**options)
     planned = prepare(experiment, base)
+    console = Console(highlight=False)
     if output is None:
-        print_plan(planned, estimate(planned, None, assume), Console(highlight=False))
+        print_plan(planned, estimate(planned, None, assume), console)
+        console.print(
+            f"\n(up to: answers as long as allowed, at {assume:g} tokens/s; loading and reading prompts come on top)",
+            soft_wrap=True,
+        )
         return
     with Store.open(output) as store:
-        print_plan(planned, estimate(planned, store, assume), Console(highlight=False))
+        print_plan(planned, estimate(planned, store, assume), console)

@@ -8,7 +8,8 @@ import click
 from rich.console import Console
 
 from taskpace.errors import StoreError
-from taskpace.report.safe import one_line
+from taskpace.records import OUTCOMES
+from taskpace.safe_text import one_line
 
 
 @click.command()
@@ -16,7 +17,7 @@ from taskpace.report.safe import one_line
 @click.argument("trial", required=False)
 @click.option("--system", help="Only this system's trials (in the list).")
 @click.option("--task", help="Only this task's trials (in the list).")
-@click.option("--outcome", help="Only trials with this outcome (in the list).")
+@click.option("--outcome", type=click.Choice(OUTCOMES), help="Only trials with this outcome (in the list).")
 def show(run_file: Path, trial: str | None, system: str | None, task: str | None, outcome: str | None) -> None:
     """Show one trial of RUN_FILE: prompt, answer, timeline.
 

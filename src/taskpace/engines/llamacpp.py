@@ -39,6 +39,8 @@ from taskpace.records import FinishReason, Mark, Usage
 
 # This very seed means "a random one" to llama.cpp.
 _RANDOM_SEED = 0xFFFF_FFFF
+# What llama.cpp hands over in two calls for one token comes within microseconds; the next token takes longer.
+_TOGETHER_NS = 500_000
 
 
 def check_options(options: dict[str, Any]) -> None:
@@ -207,8 +209,10 @@ class LlamaCppEngine:
         finish_ns: int | None = None
         finish_reason: FinishReason | None = None
         counts: dict[str, Any] | None = None
-        timings: dict[str, Any] | None = None
+        first_ns: int | None = None
         for ns, chunk in stamps.chunks:
+            if first_ns is None and "prompt_progress" not in chunk and chunk.get("choices"):
+                first_ns = ns
             for choice in chunk.get("choices", ()):
                 visible, reasoning = _texts(choice)
                 if visible or reasoning:
@@ -221,9 +225,10 @@ class LlamaCppEngine:
                     finish_ns = ns
                     finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
             counts = chunk.get("usage") or counts
-            timings = chunk.get("timings") or timings
-        if timings is not None and finish_ns is not None:
-            marks[:0] = _held_back(timings, marks, finish_ns)
+        if first_ns is not None and (not marks or marks[0].ns - first_ns > _TOGETHER_NS):
+            # llama.cpp tells of the first token at once, with text or without: it keeps text back as long as that may
+            # be the beginning of a stop text. Else a few tokens would seem to have come in no time.
+            marks.insert(0, Mark(first_ns, 0, 0))
         return Generation(
             arrivals=tuple(marks),
             text="".join(text),
@@ -255,21 +260,6 @@ class LlamaCppEngine:
         if response.status != http.HTTPStatus.OK:
             raise EngineError(f"llama.cpp answers {path} with status {response.status}")
         return msgspec.json.decode(answer)
-
-
-def _held_back(timings: dict[str, Any], marks: Sequence[Mark], finish_ns: int) -> list[Mark]:
-    """A mark without text for a first token whose text came later, or never.
-
-    llama.cpp keeps text back as long as it may be the beginning of a stop text. Tokens are being generated all the
-    while: from the first arrival alone, a few tokens would seem to have come in no time. When the first one was
-    generated follows from llama.cpp's own figure for the time from the first token to the last.
-    """
-    tokens, decode_ns = int(timings.get("predicted_n", 0)), float(timings.get("predicted_ms", 0.0)) * 1e6
-    if tokens < 2:
-        return []
-    first_ns = finish_ns - round(decode_ns)
-    half_a_token_ns = decode_ns / (tokens - 1) / 2
-    return [Mark(first_ns, 0, 0)] if not marks or marks[0].ns - first_ns > half_a_token_ns else []
 
 
 def _texts(choice: dict[str, Any]) -> tuple[str, str]:

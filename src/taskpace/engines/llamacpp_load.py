@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import stat
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from taskpace.errors import EngineError, ExperimentError, MissingExtraError, ModelError
+from taskpace.host import usable_cores
 from taskpace.models.gguf_header import Value
 from taskpace.strict import convert
 
@@ -68,11 +68,7 @@ def usable_physical_cores() -> int:
             cores.add(Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list").read_text("ascii"))
         except OSError:
             cores.add(f"cpu{cpu}")
-    quota = len(cores)
-    with contextlib.suppress(OSError, ValueError):  # no such limit
-        allowed, period = Path("/sys/fs/cgroup/cpu.max").read_text("ascii").split()
-        quota = int(allowed) // int(period)
-    return max(1, min(len(cores), quota))
+    return max(1, min(len(cores), int(usable_cores() or len(cores))))
 
 
 def import_xllamacpp() -> Any:

@@ -21,9 +21,9 @@ from taskpace.models.reference import (
     PathReference,
     Reference,
     WheelReference,
-    one_line,
     parse_reference,
 )
+from taskpace.safe_text import one_line
 
 __all__ = ["CatalogueEntry", "ModelFile", "cache_folder", "catalogue", "is_cached", "resolve"]
 

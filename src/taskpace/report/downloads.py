@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from taskpace.report.safe import printable
+from taskpace.safe_text import printable
 
 _STEP_BYTES = 16_000_000
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from taskpace.analysis.estimate import CellEstimate
 from taskpace.plan import Plan
 from taskpace.report.progress import in_words
-from taskpace.report.safe import printable
+from taskpace.safe_text import printable
 
 
 def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> None:
@@ -22,20 +22,21 @@ def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> N
     for heading in ("trials", "takes"):
         table.add_column(heading, justify="right")
     for cell in cells:
-        takes = ("about " if cell.measured else "at most ") + in_words(cell.seconds)
+        takes = ("about " if cell.measured else "up to ") + in_words(cell.seconds)
         names = [Text(printable(name)) for name in (cell.system, cell.task, cell.scenario)]
         table.add_row(*names, str(cell.trials), takes)
     console.print(table)
     experiment = plan.experiment
     total = sum(cell.seconds for cell in cells)
-    bound = "about" if all(cell.measured for cell in cells) else "at most"
+    measured = all(cell.measured for cell in cells)
+    bound = f"about {in_words(total)}, by what was measured" if measured else f"up to {in_words(total)}"
     console.print()
     console.print(
         Text(
             printable(
                 f"{experiment.name}: {len(plan.systems)} systems x {len(plan.tasks)} tasks x "
                 f"{len(experiment.scenarios)} scenarios = {len(plan.cells)} cells, {plan.trial_count} trials, "
-                f"{bound} {in_words(total)} (loading and prompts not counted). Nothing was run."
+                f"{bound}. Nothing was run."
             )
         ),
         soft_wrap=True,

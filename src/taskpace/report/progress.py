@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import sys
 import time
@@ -23,7 +24,7 @@ from taskpace.events import (
     WorkerReady,
     WorkerStarting,
 )
-from taskpace.report.safe import one_line
+from taskpace.safe_text import one_line
 
 Mode = Literal["live", "plain", "json", "quiet"]
 _REFRESHES_PER_SECOND = 2
@@ -60,8 +61,10 @@ class JsonLines:
         return None
 
     def __call__(self, event: Event) -> None:
-        self._out.write(msgspec.json.encode(event).decode() + "\n")
-        self._out.flush()
+        # Nobody reads any more (`| head`): the run goes on, its records are what counts.
+        with contextlib.suppress(BrokenPipeError):
+            self._out.write(msgspec.json.encode(event).decode() + "\n")
+            self._out.flush()
 
 
 class Quiet:

@@ -9,7 +9,7 @@ def disagreement(rows: tuple[SystemRow, ...]) -> str:
     """One sentence on what the ranking by tokens per second and the ranking by task time disagree about."""
     both = [row for row in rows if row.rank_task_time and row.rank_tokens_per_s]
     if len(both) < 2:
-        return "There are not two systems to rank yet."
+        return "There are not two valid systems to rank."
     first = min(both, key=lambda row: (row.rank_task_time, row.rank_tokens_per_s))
     fastest = min(both, key=lambda row: (row.rank_tokens_per_s, row.rank_task_time))
     inversions = [
@@ -38,17 +38,26 @@ def disagreement(rows: tuple[SystemRow, ...]) -> str:
 
 
 def _because(quick: SystemRow, slow: SystemRow) -> str:
-    if not quick.output_tokens_median or not slow.output_tokens_median:
+    """The cause, where one explains most of the difference in task time: more tokens, or a longer wait."""
+    gap_s = (slow.task_time_median_s or 0.0) - (quick.task_time_median_s or 0.0)
+    if gap_s <= 0:
         return ""
-    ratio = slow.output_tokens_median / quick.output_tokens_median
-    return f", for {slow.system} writes {ratio:.1f} times as many tokens" if ratio >= 1.1 else ""
+    if slow.output_tokens_median and quick.output_tokens_median and slow.tokens_per_s_median:
+        more = slow.output_tokens_median - quick.output_tokens_median
+        if more / slow.tokens_per_s_median > gap_s / 2:
+            ratio = slow.output_tokens_median / quick.output_tokens_median
+            return f", for {slow.system} writes {ratio:.1f} times as many tokens"
+    if slow.ttft_median_s and quick.ttft_median_s and slow.ttft_median_s - quick.ttft_median_s > gap_s / 2:
+        waits = f"{_seconds(slow.ttft_median_s)} against {_seconds(quick.ttft_median_s)}"
+        return f", for {slow.system} waits longer for its first token ({waits})"
+    return ""
 
 
 def _correct_remark(rows: tuple[SystemRow, ...], first: SystemRow) -> str:
     best = next((row for row in rows if row.rank_time_per_correct == 1), None)
     if best is None:
-        graded = any(row.accuracy is not None for row in rows)
-        return " No system has a correct answer." if graded else ""
+        nobody = [row.accuracy for row in rows if row.accuracy is not None and not row.invalid]
+        return " No ranked system has a correct answer." if nobody else ""
     if best.system == first.system:
         return ""
     own = f" ({_seconds(first.time_per_correct_s)})" if first.time_per_correct_s else " (it has none)"
@@ -59,8 +68,8 @@ def _correct_remark(rows: tuple[SystemRow, ...], first: SystemRow) -> str:
 
 
 def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g} s"
+    return "unknown" if value is None else f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
 
 
 def _of(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.3g}"
+    return "unknown" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.analysis.summary import Summary, SystemRow, TaskTable
-from taskpace.report.safe import column_width, one_line
 from taskpace.report.sentences import disagreement
+from taskpace.safe_text import column_width, one_line, printable
 
 _RANK_COLUMNS = 2
 _LEAST_NAME_WIDTH = 8
@@ -19,18 +19,14 @@ _UNKNOWN = "–"
 def print_summary(summary: Summary, console: Console) -> None:
     """Print every task's table and sentence."""
     if summary.done < summary.planned:
-        console.print(
-            Text(
-                f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run",
-                style="yellow",
-            )
-        )
+        unfinished = f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run"
+        console.print(Text(printable(unfinished), style="yellow"))
     for table in summary.tables:
         console.print()
         for line in table_lines(table, console.width):
             console.print(line, soft_wrap=True)
         console.print()
-        console.print(Text(disagreement(table.rows)))
+        console.print(Text(printable(disagreement(table.rows))))
     console.print()
     console.print(Text(legend(summary), style="dim"))
 
@@ -44,7 +40,9 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     longest = max(column_width(row.system) for row in table.rows)
     name_width = max(_LEAST_NAME_WIDTH, min(longest, width - taken))
 
-    title = f"{table.task} · {table.scenario} · {max(row.n for row in table.rows)} trials each"
+    counts = sorted({row.n for row in table.rows})
+    each = f"{counts[0]} trials each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials each"
+    title = f"{table.task} · {table.scenario} · {each}"
     yield Text(one_line(title, width), style="bold")
     ranks = sum(widths[-_RANK_COLUMNS:]) + 2 * (_RANK_COLUMNS - 1)
     yield Text(" " * (name_width + taken - ranks) + "rank by".center(ranks).rstrip(), style="dim")
@@ -57,6 +55,8 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
             text.append(f"  {cells[number]:>{cell_width}}", style="bold green" if first else "not bold")
         yield text
         yield Text("  " + one_line(outcomes_in_words(row), width - 2), style="dim")
+        for reason in row.invalid:
+            yield Text("  " + one_line(f"INVALID, not ranked: {reason}", width - 2), style="yellow")
 
 
 def _columns(table: TaskTable) -> dict[str, list[str]]:
@@ -78,7 +78,9 @@ def _columns(table: TaskTable) -> dict[str, list[str]]:
 
 
 def _digits(value: float | None, digits: int) -> str:
-    return _UNKNOWN if value is None else f"{value:.{digits}g}"
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.0f}" if value >= 100 else f"{value:.{digits}g}"
 
 
 def outcomes_in_words(row: SystemRow) -> str:

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from taskpace.analysis.trial import TrialView
 from taskpace.records import Record, Turn, Verdict
-from taskpace.report.safe import one_line, printable
 from taskpace.report.terminal import seconds
+from taskpace.safe_text import one_line, printable
 
 _BAR = "▁▂▃▄▅▆▇█"
 
@@ -24,7 +24,7 @@ def print_trials(trials: pl.DataFrame, console: Console) -> None:
         words = [
             trial_id[:10],
             printable(system),
-            task,
+            printable(task),
             scenario,
             outcome,
             seconds(time_s),

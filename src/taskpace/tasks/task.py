@@ -48,7 +48,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: DataSource
     turns: tuple[TurnTemplate, ...]
     max_tokens: int
-    """Limit of each turn's output. A trial that hits it in its last turn is ``truncated``, whatever it says."""
+    """Limit of each turn's output. A trial that hits it is ``truncated``, whatever it says, and ends there."""
     stop: tuple[str, ...] = ()
     """Texts at which the generation ends."""
     extraction: str | None = None

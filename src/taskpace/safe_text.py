@@ -1,4 +1,4 @@
-"""Model output is hostile: what it may do in a terminal is nothing."""
+"""Foreign text is hostile, model output above all: what it may do in a terminal is nothing."""
 
 from __future__ import annotations
 
@@ -21,10 +21,25 @@ def printable(text: str) -> str:
     return _DANGEROUS.sub(_escape, text)
 
 
-def one_line(text: str, width: int) -> str:
-    """``printable`` on one line of at most ``width`` characters, cut with an ellipsis."""
+def one_line(text: str, width: int = 300) -> str:
+    """``printable`` on one line of at most ``width`` terminal columns, cut with an ellipsis."""
     flat = " ".join(printable(text).split())
-    return flat if len(flat) <= width else flat[: max(0, width - 1)] + "…"
+    taken = 0
+    for place, char in enumerate(flat):
+        taken += column_width(char)
+        # Combining characters take no column; without a bound of their own a heap of them would pass.
+        if taken > width or place >= 4 * width:
+            return _cut(flat, width - 1) + "…"
+    return flat
+
+
+def _cut(text: str, width: int) -> str:
+    taken = 0
+    for place, char in enumerate(text):
+        taken += column_width(char)
+        if taken > width or place >= 4 * width:
+            return text[:place]
+    return text
 
 
 def _escape(found: re.Match[str]) -> str:
