@@ -53,7 +53,7 @@ def main() -> None:
         models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options=options
     )
     plan = prepare(experiment, Path())
-    requests = [request(job) for cell in plan.cells for job in plan.trials(cell)]
+    requests = [request(cell.task.task, trial) for cell in plan.cells for trial in plan.trials(cell)]
     through_taskpace(plan)
     pairs = [(through_taskpace(plan), bare(requests)) for _ in range(ROUNDS)]
     print(f"overhead_llamacpp: {machine_line()}; {len(requests)} prompts, {ROUNDS} alternating rounds")
@@ -63,12 +63,12 @@ def main() -> None:
     print(f"  parent process  {parent_memory_mb():.0f} MB at most  (target: 150)")
 
 
-def request(trial) -> dict[str, object]:
+def request(task, trial) -> dict[str, object]:
     """What the engine sends, as far as it decides how much work the model has."""
     return {
         "messages": [{"role": "user", "content": trial.item.prompts[0]}],
         "max_tokens": MAX_TOKENS,
-        "stop": stops[trial.cell_id],
+        "stop": list(task.stop),
         "temperature": 0,
         "top_k": 0,
         "min_p": 0.0,
@@ -78,13 +78,8 @@ def request(trial) -> dict[str, object]:
     }
 
 
-stops: dict[str, list[str]] = {}
-
-
 def through_taskpace(plan) -> float:
     """Wall seconds of all cells: measuring, scoring and storing, without loading."""
-    for cell in plan.cells:
-        stops[cell.id] = list(cell.task.task.stop)
     walls: dict[str, list[float]] = {}
 
     def watch(event) -> None:
