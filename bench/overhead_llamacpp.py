@@ -16,28 +16,29 @@ from pathlib import Path
 
 import taskpace
 from pairs import machine_line, spread
+from taskpace.engines.base import EngineSpec, Message, Request
+from taskpace.engines.llamacpp import LlamaCppEngine
 from taskpace.events import CellStarted, TrialFinished
 from taskpace.models import resolve
+from taskpace.plan import request_seed
 from taskpace.prepare import prepare
 from taskpace.runner import carry_out
 from taskpace.store import Store
 from taskpace.version import __version__
 
-ROUNDS = 9
+ROUNDS = 15
 ITEMS = 12
 TASKS = ("mmlu-letter", "mmlu-explain")
 MODEL = "smollm2-135m"
 MAX_TOKENS = 96
-THREADS = 2
+OPTIONS = {"threads": 2, "context": 2048}
 
 BARE = """
 import json, sys, time
 import xllamacpp
+from taskpace.engines.llamacpp_load import Options, make_params
 model, context, threads, requests = json.load(sys.stdin)
-params = xllamacpp.CommonParams()
-params.model.path, params.n_ctx, params.n_parallel, params.verbosity = model, context, 1, 0
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
-params.cache_ram_mib, params.cache_prompt = 0, False
+params = make_params(xllamacpp, Options(), model=model, slots=1, context=context, threads=threads, key="key")
 server = xllamacpp.Server(params)
 begun = time.perf_counter()
 for request in requests:
@@ -45,15 +46,15 @@ for request in requests:
     server.handle_chat_completions(request, chunks.append)
 print(time.perf_counter() - begun)
 """
+"""Nothing but the library's call in a loop, with the same settings and the same requests."""
 
 
 def main() -> None:
-    options = {"threads": THREADS, "context": 2048}
     experiment = taskpace.quick_experiment(
-        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options=options
+        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options=OPTIONS
     )
     plan = prepare(experiment, Path())
-    requests = [request(cell.task.task, trial) for cell in plan.cells for trial in plan.trials(cell)]
+    requests = bodies(plan)
     through_taskpace(plan)
     pairs = [(through_taskpace(plan), bare(requests)) for _ in range(ROUNDS)]
     print(f"overhead_llamacpp: {machine_line()}; {len(requests)} prompts, {ROUNDS} alternating rounds")
@@ -63,19 +64,24 @@ def main() -> None:
     print(f"  parent process  {parent_memory_mb():.0f} MB at most  (target: 150)")
 
 
-def request(task, trial) -> dict[str, object]:
-    """What the engine sends, as far as it decides how much work the model has."""
-    return {
-        "messages": [{"role": "user", "content": trial.item.prompts[0]}],
-        "max_tokens": MAX_TOKENS,
-        "stop": list(task.stop),
-        "temperature": 0,
-        "top_k": 0,
-        "min_p": 0.0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "cache_prompt": False,
-    }
+def bodies(plan) -> list[dict[str, object]]:
+    """What the engine sends for every trial of the plan."""
+    spec = EngineSpec(engine="llamacpp", model="", options=OPTIONS, slots=1)
+    engine = LlamaCppEngine(spec)
+    return [
+        engine.prepare(
+            Request(
+                messages=(Message("user", trial.item.prompts[0]),),
+                max_tokens=cell.task.task.max_tokens,
+                stop=cell.task.task.stop,
+                sampling=cell.system.system.sampling,
+                seed=request_seed(trial.id, plan.experiment.seed),
+                trial_id=trial.id,
+            )
+        ).body
+        for cell in plan.cells
+        for trial in plan.trials(cell)
+    ]
 
 
 def through_taskpace(plan) -> float:
@@ -100,7 +106,7 @@ def bare(requests: list[dict[str, object]]) -> float:
     model = resolve(MODEL, Path()).path
     done = subprocess.run(
         [sys.executable, "-c", BARE],
-        input=json.dumps([model, 2048, THREADS, requests]),
+        input=json.dumps([model, OPTIONS["context"], OPTIONS["threads"], requests]),
         capture_output=True,
         text=True,
         check=True,
