@@ -16,7 +16,7 @@ from pathlib import Path
 import taskpace
 from pairs import machine_line, spread
 
-ROUNDS = 13
+ROUNDS = 11
 RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]
 
 

@@ -27,7 +27,10 @@ from taskpace.events import (
 from taskpace.safe_text import one_line
 
 Mode = Literal["live", "plain", "json", "quiet"]
-_REFRESHES_PER_SECOND = 2
+# Drawing takes processor time from the model. One at a time, events come between two trials, when no clock runs: that is
+# when the line is drawn; a timer only keeps it alive through long trials.
+_REDRAW_EVERY_S = 10.0
+_DRAW_AT_MOST_EVERY_S = 0.25
 _PLAIN_EVERY_S = 30.0
 
 
@@ -115,7 +118,10 @@ class Lines:
         self._status.take(event)
         if (trouble := trouble_in_words(event)) is not None:
             self._console.print(Text(trouble, style="red"), soft_wrap=True)
-        if self._live is None and self._due(event):
+        if self._live is not None and time.monotonic() - self._printed_at >= _DRAW_AT_MOST_EVERY_S:
+            self._live.refresh()
+            self._printed_at = time.monotonic()
+        elif self._live is None and self._due(event):
             self._console.print(self._line(), soft_wrap=True)
             self._printed_at = time.monotonic()
 
