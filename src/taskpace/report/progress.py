@@ -27,8 +27,8 @@ from taskpace.events import (
 from taskpace.safe_text import one_line
 
 Mode = Literal["live", "plain", "json", "quiet"]
-# Drawing takes processor time from the model. One at a time, events come between two trials, when no clock runs: that is
-# when the line is drawn; a timer only keeps it alive through long trials.
+# Drawing takes processor time from the model. One at a time, events come between two trials, when no clock runs: that
+# is when the line is drawn; a timer only keeps it alive through long trials.
 _REDRAW_EVERY_S = 10.0
 _DRAW_AT_MOST_EVERY_S = 0.25
 _PLAIN_EVERY_S = 30.0
@@ -96,7 +96,7 @@ class Lines:
         self._live = (
             Live(
                 console=console,
-                refresh_per_second=_REFRESHES_PER_SECOND,
+                refresh_per_second=1 / _REDRAW_EVERY_S,
                 transient=True,
                 get_renderable=self._line,
             )
