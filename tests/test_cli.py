@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -52,6 +57,27 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     assert (folder / "x.db").exists()
     assert "0/16" in done.stderr
     assert "terse · mmlu-letter · single" in done.stderr
+
+
+def test_a_terminal_gets_a_live_line(folder):
+    """On a terminal a status line counts up while the run goes on, and is gone when the table comes."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db"],
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "80", "TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the other end is closed: the command has ended
+        while part := os.read(ours, 65536):
+            shown += part
+    os.close(ours)
+    assert process.wait(timeout=60) == 0
+    assert re.search(rb"\d+/16, (terse|verbose)", shown)
+    assert shown.rindex(b"\x1b[2K") > shown.rindex(b"/16")
 
 
 def test_run_writes_json_lines_for_a_log(cli, folder):
