@@ -168,6 +168,7 @@ CASES = [
     Case("a full disk", f"{QUICK} -t mmlu-letter -n 100 -o small/x.db", wrap=SMALL_DISK),
     Case("a limit on file sizes", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
     Case("an unknown trial", "show x.db ffffffff", finished),
+    Case("an unknown system in a list", "show x.db --system simm", finished),
 ]
 
 

@@ -117,7 +117,7 @@ def test_plan_shows_cells_and_runs_nothing(cli, folder):
     """``plan`` prints the cells, the number of trials and a ceiling, and leaves no file behind."""
     done = cli("plan", "x.toml")
     assert done.returncode == 0, done.stderr
-    assert "2 systems x 2 tasks x 1 scenarios = 4 cells, 16 trials" in done.stdout
+    assert "2 systems x 2 tasks x 1 scenario = 4 cells, 16 trials" in done.stdout
     assert "up to" in done.stdout
     assert [path.name for path in folder.iterdir()] == ["x.toml"]
     cli("run", "x.toml", "-o", "x.db")

@@ -8,7 +8,9 @@ import msgspec
 import polars as pl
 
 from taskpace.analysis.frame import Source, last_attempts, load_frame
+from taskpace.errors import StoreError
 from taskpace.records import Record, Verdict
+from taskpace.strict import did_you_mean
 
 
 class TrialSource(Source, Protocol):
@@ -53,9 +55,18 @@ def view_trial(source: TrialSource, trial_id: str) -> TrialView:
 def list_trials(
     source: Source, *, system: str | None = None, task: str | None = None, outcome: str | None = None
 ) -> pl.DataFrame:
-    """The recorded trials (last attempts), narrowed down, with what a list of them shows."""
+    """The recorded trials (last attempts), narrowed down, with what a list of them shows.
+
+    Raises:
+        StoreError: the run has no system or task of that name.
+    """
     frame = last_attempts(load_frame(source))
     for column, value in (("system", system), ("task", task), ("outcome", outcome)):
-        if value is not None:
-            frame = frame.filter(pl.col(column) == value)
+        if value is None:
+            continue
+        if column != "outcome":
+            names = [row[0] for row in source.query(f"SELECT name FROM {column} ORDER BY position")[1]]  # noqa: S608 - one of two words
+            if value not in names:
+                raise StoreError(f'--{column} "{value}": the run has none of that name{did_you_mean(value, names)}')
+        frame = frame.filter(pl.col(column) == value)
     return frame.select("trial_id", "system", "task", "scenario", "outcome", "task_time_s", "answer")

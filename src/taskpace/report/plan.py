@@ -34,10 +34,15 @@ def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> N
     console.print(
         Text(
             printable(
-                f"{experiment.name}: {len(plan.systems)} systems x {len(plan.tasks)} tasks x "
-                f"{len(experiment.scenarios)} scenarios = {len(plan.cells)} cells, {plan.trial_count} trials, "
+                f"{experiment.name}: {_count(len(plan.systems), 'system')} x {_count(len(plan.tasks), 'task')} x "
+                f"{_count(len(experiment.scenarios), 'scenario')} = {_count(len(plan.cells), 'cell')}, "
+                f"{_count(plan.trial_count, 'trial')}, "
                 f"{bound}. Nothing was run."
             )
         ),
         soft_wrap=True,
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
