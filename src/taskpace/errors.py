@@ -8,7 +8,6 @@
     +-- ModelError                a model reference that cannot be resolved, fetched or verified
     +-- MissingExtraError         an optional library that is not installed; names the extra that installs it
     +-- StoreError                the run file: another program's, a newer format, another plan, not writable
-    +-- RunError                  a run that could not go on: no worker could be started
 
     EngineError                   one request that failed; becomes a recorded ``error``, never a traceback
     +-- ContextOverflowError      the prompt does not fit the context
@@ -47,10 +46,6 @@ class MissingExtraError(TaskpaceError):
 
 class StoreError(TaskpaceError):
     """The run file cannot be used, or must not be."""
-
-
-class RunError(TaskpaceError):
-    """The run could not go on."""
 
 
 class EngineError(Exception):

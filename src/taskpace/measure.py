@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import statistics
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -253,11 +252,3 @@ def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | Non
         return None, None, None
     ranked = sorted(samples)
     return round(statistics.median(ranked)), ranked[-(-99 * len(ranked) // 100) - 1], ranked[-1]
-
-
-def process_cpu_ns() -> int:
-    """CPU time of this process so far, all threads, user and system."""
-    return time.process_time_ns()
-
-
-__all__ = ["LagMonitor", "calibrate", "measure", "process_cpu_ns", "summarise_lag"]

@@ -39,7 +39,6 @@ class Open(_Said, frozen=True, kw_only=True):
 class RunCell(_Said, frozen=True, kw_only=True):
     """To the worker: carry out these jobs, the warm-ups first."""
 
-    cell_id: str
     concurrency: int
     timeout_s: float
     jobs: tuple[Job, ...]

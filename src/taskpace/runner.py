@@ -146,7 +146,8 @@ class _SystemTurn:
         self._stop = stop
         self._launch = launch
         self._worker_number: int | None = None
-        self._in_flight: dict[str, tuple[Cell, Job]] = {}
+        self._scripted = engines.entry(system.system.engine).scripted
+        self._in_flight: dict[str, tuple[Cell, Job, Trial | None]] = {}
         self._deadly: set[str] = set()
         """Warm-ups that a worker died of; they are not tried again."""
         self._finished_since_death = 0
@@ -217,7 +218,6 @@ class _SystemTurn:
         timeout_s = self._plan.experiment.timeout_s
         worker.send(
             RunCell(
-                cell_id=cell.id,
                 concurrency=cell.scenario.concurrency,
                 timeout_s=timeout_s,
                 jobs=tuple(jobs.values()),
@@ -226,7 +226,7 @@ class _SystemTurn:
         while True:
             match self._receive(worker, timeout_s + _SILENCE_GRACE_S, "a trial"):
                 case Dispatched(trial_id=trial_id):
-                    self._in_flight[trial_id] = (cell, jobs[trial_id])
+                    self._in_flight[trial_id] = (cell, jobs[trial_id], planned.get(trial_id))
                 case Finished(record=record):
                     self._keep(record, cell, planned.get(record.trial_id))
                     worker.send(Stored())
@@ -283,7 +283,7 @@ class _SystemTurn:
         lost = list(self._in_flight.values())
         self._in_flight.clear()
         self._store.add_worker_death(self._sitting, self._worker_number, self._name, reason)
-        for cell, job in lost:
+        for cell, job, trial in lost:
             record = Record(
                 trial_id=job.trial_id,
                 attempt=job.attempt,
@@ -293,7 +293,6 @@ class _SystemTurn:
                 failure=Failure(kind="worker-died", message=reason),
                 loop_lag_ns=None,
             )
-            trial = next((t for t in self._plan.trials(cell) if t.id == job.trial_id), None)
             self._keep(record, cell, trial)
             if trial is None:
                 self._deadly.add(job.trial_id)
@@ -308,7 +307,6 @@ class _SystemTurn:
         system = self._system.system
         task = cell.task.task
         experiment = self._plan.experiment
-        scripted = engines.entry(system.engine).scripted
         return Job(
             trial_id=trial.id,
             attempt=1,
@@ -319,7 +317,7 @@ class _SystemTurn:
             stop=task.stop,
             sampling=system.sampling,
             seed=request_seed(trial.id, experiment.seed if system.sampling.seed is None else system.sampling.seed),
-            script=script(task, trial.item.item) if scripted else None,
+            script=script(task, trial.item.item) if self._scripted else None,
         )
 
     def _warm_ups(self, cell: Cell) -> list[Job]:

@@ -24,19 +24,14 @@ def printable(text: str) -> str:
 def one_line(text: str, width: int = 300) -> str:
     """``printable`` on one line of at most ``width`` terminal columns, cut with an ellipsis."""
     flat = " ".join(printable(text).split())
-    taken = 0
-    for place, char in enumerate(flat):
-        taken += column_width(char)
-        # Combining characters take no column; without a bound of their own a heap of them would pass.
-        if taken > width or place >= 4 * width:
-            return _cut(flat, width - 1) + "…"
-    return flat
+    return flat if _cut(flat, width) == flat else _cut(flat, width - 1) + "…"
 
 
 def _cut(text: str, width: int) -> str:
     taken = 0
     for place, char in enumerate(text):
         taken += column_width(char)
+        # Combining characters take no column; without a bound of their own a heap of them would pass.
         if taken > width or place >= 4 * width:
             return text[:place]
     return text

@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from typing import BinaryIO
@@ -23,7 +24,7 @@ from taskpace.engines import create
 from taskpace.engines.base import Engine
 from taskpace.errors import EngineError, TaskpaceError
 from taskpace.host import peak_rss_bytes, steal_and_load
-from taskpace.measure import LagMonitor, calibrate, measure, process_cpu_ns, summarise_lag
+from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
 from taskpace.messages import (
     CellEnded,
     Close,
@@ -114,7 +115,7 @@ class Worker:
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
         one_at_a_time = message.concurrency == 1
         real = RealClock()
-        cpu_ns, wall_ns, load = process_cpu_ns(), real.now_ns(), steal_and_load()
+        cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
 
         async with LagMonitor(engine.clock) as lag:
 
@@ -137,7 +138,7 @@ class Worker:
             loop_lag_p99_ns=p99,
             loop_lag_max_ns=greatest,
             lag_samples=len(lag.samples),
-            client_cpu_ns=process_cpu_ns() - cpu_ns,
+            client_cpu_ns=time.process_time_ns() - cpu_ns,
             wall_ns=real.now_ns() - wall_ns,
             peak_rss_bytes=peak_rss_bytes(),
             steal_ticks=_grown(load.steal_ticks, after.steal_ticks),

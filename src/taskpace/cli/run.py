@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.summary import print_run
 from taskpace.report.downloads import show_downloads
 from taskpace.report.progress import Mode, follow
 from taskpace.version import __version__
@@ -55,7 +56,8 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
     ):
         ended = carry_out(plan, store, on_event=listener, stop=stop)
     if mode not in ("json", "quiet"):
-        _print_table(path)
+        print_run(path)
+        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
     if ended.done < ended.planned:
         console.print(
             f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
@@ -69,16 +71,6 @@ def _mode(progress: str, console: Console) -> Mode:
     if progress == "auto":
         return "live" if console.is_terminal else "plain"
     return progress  # type: ignore[return-value]  # click.Choice allows no other
-
-
-def _print_table(path: Path) -> None:
-    from taskpace.analysis.summary import summarise
-    from taskpace.report.terminal import print_summary
-    from taskpace.store import Store
-
-    with Store.open(path) as store:
-        print_summary(summarise(store), Console(highlight=False))
-    click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
 
 
 class Interrupts:

@@ -12,6 +12,11 @@ from rich.console import Console
 @click.argument("run_file", type=click.Path(path_type=Path))
 def summary(run_file: Path) -> None:
     """Show the table per task of RUN_FILE, finished or not."""
+    print_run(run_file)
+
+
+def print_run(run_file: Path) -> None:
+    """The tables of a run file, on standard output."""
     from taskpace.analysis.summary import summarise
     from taskpace.report.terminal import print_summary
     from taskpace.store import Store
