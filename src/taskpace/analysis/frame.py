@@ -15,18 +15,21 @@ _RECORDS = """
 SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
        record.worker, record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
        verdict.outcome, verdict.answer, verdict.score, verdict.detail, verdict.committed_ns,
-       cell.position AS cell_position, trial.position AS trial_position
+       cell.position AS cell_position, trial.position AS trial_position,
+       (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
 FROM record
 JOIN trial ON trial.id = record.trial_id
 JOIN cell ON cell.id = trial.cell_id
+JOIN item ON item.task = cell.task AND item.id = trial.item_id
 LEFT JOIN verdict USING (trial_id, attempt)
 WHERE record.phase = 'measured'
 ORDER BY cell.position, trial.position, record.attempt
 """
 
 _TURNS = """
-SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.end_ns, turn.finish_ns, turn.finish_reason,
-       turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens, turn.cached_tokens, turn.token_source, turn.marks,
+SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.send_delay_ns, turn.end_ns, turn.finish_ns,
+       turn.finish_reason, turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens, turn.cached_tokens,
+       turn.token_source, turn.marks,
        length(CAST(turn.text AS BLOB)) AS output_bytes, length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
 FROM turn JOIN trial ON trial.id = turn.trial_id
 """
@@ -51,6 +54,7 @@ _RECORD_TYPES: dict[str, Any] = {
     "committed_ns": pl.Int64,
     "cell_position": pl.Int64,
     "trial_position": pl.Int64,
+    "prompt_bytes": pl.Int64,
 }
 
 _TURN_TYPES: dict[str, Any] = {
@@ -58,6 +62,7 @@ _TURN_TYPES: dict[str, Any] = {
     "attempt": pl.Int64,
     "turn": pl.Int64,
     "dispatch_ns": pl.Int64,
+    "send_delay_ns": pl.Int64,
     "end_ns": pl.Int64,
     "finish_ns": pl.Int64,
     "finish_reason": pl.String,
@@ -86,12 +91,15 @@ def load_frame(source: Source) -> pl.DataFrame:
     - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until
       the failure was known; null when nothing was dispatched or the worker died.
     - ``ttft_s``: dispatch to the first generated token of any kind, of the first turn.
+    - ``wait_s``: the same summed over turns; a turn without any token is all waiting.
     - ``first_answer_s``: the same to the first visible token.
     - ``committed_s``: when the answer stopped changing, over all turns.
-    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), of the first turn that has two tokens; ``tokens_per_s`` is
-      its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts
+    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), summed over the turns that have two tokens; ``tokens_per_s``
+      is its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts
       among the output tokens and shows no text.
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
+    - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
+    - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
     """
     records = _frame(source, _RECORDS, _RECORD_TYPES)
     turns = _derive_turns(_frame(source, _TURNS, _TURN_TYPES))
@@ -134,8 +142,14 @@ def _first_visible_ns(blob: bytes) -> int | None:
 
 def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
     span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
-    tpot_s = pl.when((pl.col("output_tokens") >= 2) & (span_s > 0)).then(span_s / (pl.col("output_tokens") - 1))
-    per_turn = turns.with_columns(span_s=span_s, tpot_s=tpot_s)
+    paced = (pl.col("output_tokens") >= 2) & (span_s > 0)
+    per_turn = turns.with_columns(
+        span_s=span_s,
+        wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),
+        paced_s=pl.when(paced).then(span_s),
+        steps=pl.when(paced).then(pl.col("output_tokens") - 1),
+    )
+    tpot_s = pl.when(pl.col("steps").sum() > 0).then(pl.col("paced_s").sum() / pl.col("steps").sum())
     summed = ("prompt_tokens", "output_tokens", "reasoning_tokens", "cached_tokens")
     return per_turn.group_by("trial_id", "attempt", maintain_order=True).agg(
         pl.len().alias("turns"),
@@ -144,8 +158,10 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         (pl.col("end_ns").sum() / 1e9).alias("task_time_s"),
         (pl.col("first_ns").first() / 1e9).alias("ttft_s"),
         (pl.col("first_visible_ns").first() / 1e9).alias("first_answer_s"),
-        pl.col("tpot_s").drop_nulls().first(),
-        (1 / pl.col("tpot_s").drop_nulls().first()).alias("tokens_per_s"),
+        (pl.col("wait_ns").sum() / 1e9).alias("wait_s"),
+        (pl.col("send_delay_ns").max() / 1e9).alias("send_delay_s"),
+        tpot_s.alias("tpot_s"),
+        (1 / tpot_s).alias("tokens_per_s"),
         # One unknown turn makes the sum unknown.
         *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
         pl.col("output_bytes").sum(),

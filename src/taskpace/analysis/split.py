@@ -1,0 +1,76 @@
+"""Why does B take longer than A? The exact split of the difference in task time.
+
+Every trial's task time is t = w + b k s: seconds of waiting before the first token, bytes written after it, tokens per
+byte, seconds per token. s is TPOT, the decode speed that everybody quotes; k is all tokens over all bytes; b follows.
+The additive logarithmic mean Divisia index (LMDI-I) splits the difference of two products without a remainder: factor
+x contributes L(y_B, y_A) ln(x_B / x_A), where y = b k s is the writing time and L(u, v) = (u - v) / ln(u / v) the
+logarithmic mean. Source: Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", Energy Policy
+33; zeros: Ang & Liu (2007), "Handling zero values in the logarithmic mean Divisia index decomposition approach",
+Energy Policy 35.
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from taskpace.analysis.bootstrap import Floats
+
+PARTS = ("wait", "verbosity", "tokenizer", "decode")
+
+
+class Side(msgspec.Struct, frozen=True):
+    """One system's trials, arrays of one length, paired by place with the other side's."""
+
+    time_s: Floats
+    wait_s: Floats
+    """Before the first token, summed over turns; all of the time when there was none."""
+    written_bytes: Floats
+    """Reasoning included."""
+    tokens: Floats
+    """Reasoning included; NaN when unknown."""
+    tpot_s: Floats
+    """NaN when unknown, as with fewer than two tokens."""
+
+
+def split(base: Side, other: Side) -> Floats:
+    """Seconds by which ``other`` takes longer, per trial and cause: (trials, 4) in the order of ``PARTS``.
+
+    Each row sums to the difference in task time, to rounding. Two cases have no pace to compare:
+
+    - A side has no writing time: it wrote nothing, or one token, after which nothing had to be waited for. All of the
+      other side's writing time is then verbosity (the limit of the formula as the bytes go to nothing).
+    - A side's tokens are unknown in some trial with writing time. Then seconds per byte are all that is known: the
+      decode part has tokenizer and decode speed in one, and the tokenizer part is NaN in every row.
+    """
+    parts = np.zeros((len(base.time_s), len(PARTS)))
+    parts[:, 0] = other.wait_s - base.wait_s
+    before, after = base.time_s - base.wait_s, other.time_s - other.wait_s
+    both = (before > 0) & (after > 0) & (base.written_bytes > 0) & (other.written_bytes > 0)
+    parts[~both, 1] = (after - before)[~both]
+
+    sides = [msgspec.structs.astuple(side) for side in (base, other)]
+    first, second = (Side(*(column[both] for column in side)) for side in sides)
+    weight = log_mean(after[both], before[both])
+    writing = weight * np.log(after[both] / before[both])
+    per_byte = np.log((second.tokens / second.written_bytes) / (first.tokens / first.written_bytes))
+    pace = np.log(second.tpot_s / first.tpot_s)
+    if np.isfinite(per_byte).all() and np.isfinite(pace).all():
+        parts[both, 2] = weight * per_byte
+        parts[both, 3] = weight * pace
+        parts[both, 1] = writing - parts[both, 2] - parts[both, 3]
+    else:
+        parts[:, 2] = np.nan
+        parts[both, 1] = weight * np.log(second.written_bytes / first.written_bytes)
+        parts[both, 3] = writing - parts[both, 1]
+    return parts
+
+
+def log_mean(u: Floats, v: Floats) -> Floats:
+    """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal."""
+    step = (u - v) / v
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = (u - v) / np.log1p(step)
+    # Near equality the quotient is one of two small numbers; its series loses nothing.
+    series = v * (1 + step / 2 - step**2 / 12 + step**3 / 24)
+    return np.where(np.abs(step) < 1e-4, series, quotient)
