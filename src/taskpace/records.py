@@ -30,7 +30,9 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 Phase = Literal["warm-up", "measured"]
 FinishReason = Literal["stop", "length"]
-TokenSource = Literal["engine", "usage", "tokenizer"]
+TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]
+"""Who counted: the engine, the server's usage report, the model's own tokenizer, or another model's (an estimate, and
+marked as such wherever it is shown)."""
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.bootstrap import Floats
 
-_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "output_tokens", "tpot_s")
+_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s")
 
 
 class Arrays(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,6 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """Visible and reasoning."""
     visible_bytes: Floats
     reasoning_bytes: Floats
-    output_tokens: Floats
     tpot_s: Floats
     correct: Floats
     """1 or 0 for every record; NaN only where there is none."""
@@ -70,15 +69,13 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
         written_bytes=ended["output_bytes"] + ended["reasoning_bytes"],
         visible_bytes=ended["output_bytes"],
         reasoning_bytes=ended["reasoning_bytes"],
-        output_tokens=ended["output_tokens"],
         tpot_s=ended["tpot_s"],
         correct=spread_out(trials["outcome"].eq_missing("correct").cast(pl.Float64).to_numpy()),
     )
 
 
 def _codes(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
-    codes: NDArray[np.intp] = names.cast(pl.Enum(known)).to_physical().to_numpy().astype(np.intp)
-    return codes
+    return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
 
 
 def item_means(values: Floats) -> Floats:
@@ -86,4 +83,5 @@ def item_means(values: Floats) -> Floats:
     known = ~np.isnan(values)
     counts = known.sum(axis=-1)
     sums = np.where(known, values, 0.0).sum(axis=-1)
-    return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means

@@ -140,8 +140,9 @@ def bca_from(value: Floats, drawn: Floats, left_out: Floats) -> Intervals:
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = np.sort(np.where(np.isnan(drawn), np.inf, drawn), axis=0)
         count = len(drawn)
-        spread = np.nanmean(np.where(np.isfinite(left_out), left_out, np.nan), axis=0) - left_out
-        spread = np.where(np.isfinite(spread), spread, 0.0)
+        finite = np.isfinite(left_out)
+        middle = np.where(finite, left_out, 0.0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+        spread = np.where(finite, middle - left_out, 0.0)
         squares = (spread**2).sum(axis=0)
         acceleration = np.where(squares > 0, (spread**3).sum(axis=0) / (6 * squares**1.5), 0.0)
         bias = special.ndtri(_share_below(drawn, value))

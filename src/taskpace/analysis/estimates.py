@@ -10,6 +10,7 @@ import math
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from taskpace.analysis.bootstrap import Floats, Intervals, Resamples, bca, percentile
 from taskpace.analysis.significance import share_interval
@@ -40,16 +41,25 @@ def numbers(intervals: Intervals) -> list[Number]:
     return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
 
 
-def quantiles(values: Floats, shares: tuple[float, ...], resamples: Resamples | None) -> list[Number]:
-    """Quantiles over all trials (linear interpolation), percentile intervals over items."""
+def quantiles(
+    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], resamples: Resamples | None
+) -> list[Number]:
+    """Quantiles over trials (linear interpolation), percentile intervals over items.
+
+    Args:
+        values: (trials,), NaN where unknown.
+        item_of: (trials,), the item of each.
+        shares: which, from 0 to 1.
+        resamples: of the items.
+    """
     known = ~np.isnan(values)
-    flat = values[known]
-    if not len(flat):
+    values = values[known]
+    if not len(values):
         return [UNKNOWN] * len(shares)
-    found = np.quantile(flat, shares)
+    found = np.quantile(values, shares)
     if resamples is None:
         return [number(value) for value in found]
-    drawn = resamples.quantiles(flat, np.nonzero(known)[0], shares)
+    drawn = resamples.quantiles(values, item_of[known], shares)
     return [number(value, *percentile(column)) for value, column in zip(found, drawn.T, strict=True)]
 
 

@@ -188,7 +188,7 @@ def _per_correct(arrays: Arrays, places: list[tuple[int, int]], resamples: Resam
     both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in places]
 
     def totals(values: Floats, mask: Flags) -> Floats:
-        return np.where(mask, np.nan_to_num(values), 0.0).sum(axis=-1)
+        return np.asarray(np.where(mask, np.nan_to_num(values), 0.0).sum(axis=-1))
 
     columns = [
         totals(values[place], mask)
@@ -277,7 +277,6 @@ def _side(arrays: Arrays, place: int, known: Flags) -> Side:
         time_s=time_s,
         wait_s=np.fmin(arrays.wait_s[place][known], time_s),
         written_bytes=arrays.written_bytes[place][known],
-        tokens=arrays.output_tokens[place][known],
         tpot_s=arrays.tpot_s[place][known],
     )
 

@@ -1,157 +1,171 @@
-"""The table per task: who finishes first, who only looks fast. Plain medians and counts."""
+"""The summary of a run: for each task, who finishes first, who only looks fast, why, and how sure that is."""
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import msgspec
+import numpy as np
 import polars as pl
 
+from taskpace.analysis.arrays import Arrays, item_means, to_arrays
+from taskpace.analysis.bootstrap import RESAMPLES, Floats, Resamples, percentile
+from taskpace.analysis.diagnosis import row_findings, table_findings
+from taskpace.analysis.estimates import number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
-from taskpace.records import OUTCOMES, Outcome
+from taskpace.analysis.pairs import Pair, adjust, compare_pairs
+from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
+from taskpace.messages import Stretch
 
-P90_FLOOR = 64
-"""Fewer samples give no p90: the least that MLPerf Inference's early-stopping rule takes for a 90th percentile."""
-
-
-TRUNCATION_LIMIT = 0.02
-"""A larger share of truncated trials makes a row invalid: its task times are cut short."""
-
-
-class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell in the table. Times in seconds, unknown is null."""
-
-    system: str
-    planned: int
-    n: int
-    """Trials recorded."""
-    outcomes: dict[Outcome, int]
-    task_time_median_s: float | None
-    """Over the trials that ended, timeouts at their limit; errors have no task time."""
-    task_time_p90_s: float | None
-    ttft_median_s: float | None
-    committed_median_s: float | None
-    output_tokens_median: float | None
-    output_bytes_median: float | None
-    tokens_per_s_median: float | None
-    accuracy: float | None
-    """Correct / recorded; null for a task without a right answer."""
-    time_per_correct_s: float | None
-    """Sum of the time of all trials / number correct."""
-    makespan_s: float | None
-    """First dispatch to last end; null when the cell was interrupted and resumed."""
-    invalid: tuple[str, ...]
-    """Why this row's numbers are shown and not ranked, and what to do; empty: they are valid."""
-    rank_task_time: int | None
-    rank_tokens_per_s: int | None
-    rank_time_per_correct: int | None
+_LEAST_TO_AGREE = 3
+"""Two systems agree or do not: their inversion probability says it better."""
 
 
-class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
-    """The systems on one task in one scenario, in the experiment's order."""
-
-    task: str
-    scenario: str
-    rows: tuple[SystemRow, ...]
-
-
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    name: str
-    planned: int
-    done: int
-    tables: tuple[TaskTable, ...]
+def summarise(source: Source, *, resamples: int = RESAMPLES) -> Summary:
+    """The summary of a run file, finished or not. ``resamples``: of the bootstrap; 0 for none, which is quick."""
+    name, limit_s = source.query("SELECT name, json_extract(experiment, '$.timeout_s') FROM run")[1][0]
+    return summarise_trials(
+        last_attempts(load_frame(source)), load_cells(source), name=name, limit_s=limit_s, resamples=resamples
+    )
 
 
-def summarise(source: Source) -> Summary:
-    """The summary of a run file, finished or not."""
-    name = source.query("SELECT name FROM run")[1][0][0]
+def load_cells(source: Source) -> list[CellPlan]:
+    """The cells of a run, in the experiment's order."""
+    stretches: dict[str, list[Stretch]] = {}
+    for cell_id, client in source.query("SELECT cell_id, client FROM stretch")[1]:
+        stretches.setdefault(cell_id, []).append(msgspec.json.decode(client, type=Stretch))
     cells = source.query(
-        "SELECT cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
+        "SELECT cell.id, cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
         " json_extract(task.spec, '$.scorer') IS NOT NULL"
         " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
     )[1]
-    trials = last_attempts(load_frame(source))
-    found = dict(trials.group_by("system", "task", "scenario", maintain_order=True))
-    empty = trials.clear()
-    tables: dict[tuple[str, str], list[SystemRow]] = {}
-    for system, task, scenario, planned, graded in cells:
-        row = summarise_cell(system, planned, found.get((system, task, scenario), empty), graded=bool(graded))
-        tables.setdefault((task, scenario), []).append(row)
+    return [
+        CellPlan(
+            system=system,
+            task=task,
+            scenario=scenario,
+            planned=planned,
+            graded=bool(graded),
+            stretches=tuple(stretches.get(cell_id, ())),
+        )
+        for cell_id, system, task, scenario, planned, graded in cells
+    ]
+
+
+def summarise_trials(
+    trials: pl.DataFrame, cells: list[CellPlan], *, name: str, limit_s: float, resamples: int = RESAMPLES
+) -> Summary:
+    """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
+    tables: dict[tuple[str, str], list[CellPlan]] = {}
+    for cell in cells:
+        tables.setdefault((cell.task, cell.scenario), []).append(cell)
+    parts = dict(trials.group_by("task", "scenario", maintain_order=True))
     return Summary(
+        schema_version=SCHEMA_VERSION,
         name=name,
-        planned=sum(cell[3] for cell in cells),
+        planned=sum(cell.planned for cell in cells),
         done=trials.height,
-        tables=tuple(_table(task, scenario, rows) for (task, scenario), rows in tables.items()),
+        resamples=resamples,
+        tables=tuple(
+            make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, resamples=resamples)
+            for key, table in tables.items()
+        ),
     )
 
 
-def summarise_cell(system: str, planned: int, trials: pl.DataFrame, *, graded: bool) -> SystemRow:
-    """One row, not yet ranked, from a cell's trials (columns of ``load_frame``); ``graded``: the task has a scorer."""
-    outcomes: dict[Outcome, int] = {
-        outcome: count for outcome in OUTCOMES if (count := int((trials["outcome"] == outcome).sum()))
-    }
-    ended = trials.filter(pl.col("outcome") != "error")
-    times = ended["task_time_s"].drop_nulls()
-    correct = outcomes.get("correct", 0)
-    return SystemRow(
-        system=system,
-        planned=planned,
-        n=trials.height,
-        outcomes=outcomes,
-        task_time_median_s=_median(times),
-        task_time_p90_s=_number(times.quantile(0.9, "linear")) if len(times) >= P90_FLOOR else None,
-        ttft_median_s=_median(ended["ttft_s"]),
-        committed_median_s=_median(ended["committed_s"]),
-        output_tokens_median=_median(ended["output_tokens"]),
-        output_bytes_median=_median(ended["output_bytes"]),
-        tokens_per_s_median=_median(ended["tokens_per_s"]),
-        accuracy=correct / trials.height if graded and trials.height else None,
-        time_per_correct_s=float(trials["task_time_s"].sum()) / correct if correct else None,
-        makespan_s=_makespan_s(trials, planned),
-        invalid=_invalid(outcomes, trials.height, planned),
-        rank_task_time=None,
-        rank_tokens_per_s=None,
-        rank_time_per_correct=None,
+def make_table(cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, resamples: int) -> TaskTable:
+    """One task in one scenario: rows, every two systems compared, ranks, findings."""
+    arrays = to_arrays(trials, tuple(cell.system for cell in cells))
+    drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
+    rows = make_rows(cells, trials, arrays, drawn, limit_s)
+    valid = {row.system for row in rows if row.valid}
+    pairs = adjust(
+        found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded),
+        [{pair.a, pair.b} <= valid for pair in found],
+    )
+    ranked = _rank(rows, pairs)
+    return TaskTable(
+        task=cells[0].task,
+        scenario=cells[0].scenario,
+        par2_limit_s=limit_s,
+        rows=tuple(
+            msgspec.structs.replace(row, findings=row_findings(row, arrays, arrays.place(row.system))) for row in ranked
+        ),
+        pairs=tuple(pairs),
+        agreement=_agreement(arrays, [row.system for row in rows if row.valid], drawn),
+        findings=table_findings(ranked, pairs),
     )
 
 
-def _invalid(outcomes: dict[Outcome, int], n: int, planned: int) -> tuple[str, ...]:
-    reasons = []
-    if n < planned:
-        reasons.append(f"{planned - n} of {planned} not run: run the same command again")
-    if errors := outcomes.get("error"):
-        reasons.append(f"{errors} of {n} ended in an error: see `taskpace show RUN --outcome error`")
-    if (truncated := outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * n:
-        reasons.append(f"{truncated} of {n} truncated: raise max_tokens")
-    return tuple(reasons)
+def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
+    """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
+    means = _log_means(arrays.task_time_s)
+    order = sorted(range(len(means)), key=lambda place: (np.isnan(means[place]), means[place], place))
+    return list(combinations([arrays.systems[place] for place in order], 2))
 
 
-def _makespan_s(trials: pl.DataFrame, planned: int) -> float | None:
-    """Only a cell that one worker carried out whole has one: clocks do not compare across workers."""
-    if trials.height < planned or trials["worker"].n_unique() != 1 or trials["dispatch_ns"].null_count():
+def _log_means(values: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
+
+
+def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
+    """Shared ranks of the valid rows that have the number in question."""
+    valid = [row for row in rows if row.valid]
+    with_tokens = [row for row in valid if not any(reason.voids == "token counts" for reason in row.reasons)]
+    times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time", 1)
+    speeds = _ranks(
+        [row.system for row in with_tokens if row.tokens_per_s_median.value is not None], pairs, "tokens_per_s", -1
+    )
+    per_correct = _ranks(
+        [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct", 1
+    )
+    return [
+        msgspec.structs.replace(
+            row,
+            rank_task_time=times.get(row.system),
+            rank_tokens_per_s=speeds.get(row.system),
+            rank_time_per_correct=per_correct.get(row.system),
+        )
+        for row in rows
+    ]
+
+
+def _ranks(members: list[str], pairs: list[Pair], measure: str, sign: int) -> dict[str, int]:
+    """``sign``: 1 where the smaller is the better, -1 where the greater is."""
+    beats = []
+    for pair in pairs:
+        comparison = getattr(pair, measure)
+        if {pair.a, pair.b} <= set(members) and comparison.significant:
+            a_is_better = sign * (comparison.change.value - 1) > 0
+            beats.append((pair.a, pair.b) if a_is_better else (pair.b, pair.a))
+    return shared_ranks(members, beats)
+
+
+def _agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
+    """Of the rankings by geometric means of tokens per second and of task time, with percentile intervals."""
+    places = [arrays.place(system) for system in valid]
+    if not places:
         return None
-    return (int(trials["end_clock_ns"].max()) - int(trials["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = [item_means(np.log(values[places])) for values in (arrays.task_time_s, arrays.tpot_s)]
+    both = [place for place in range(len(places)) if all(np.isfinite(log[place]).any() for log in logs)]
+    if len(both) < _LEAST_TO_AGREE:
+        return None
+    # Quickness and speed: both grow the better a system is.
+    items = np.concatenate([-log[both] for log in logs]).T
+    known = np.isfinite(items)
+    columns = np.concatenate([np.where(known, items, 0.0), known], axis=1)
 
+    def coefficients(totals: Floats) -> tuple[Floats, Floats]:
+        k = len(both)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            means = totals[..., : 2 * k] / totals[..., 2 * k :]
+        return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-def _table(task: str, scenario: str, rows: list[SystemRow]) -> TaskTable:
-    by_time = _ranks([None if row.invalid else row.task_time_median_s for row in rows], smallest_first=True)
-    by_speed = _ranks([None if row.invalid else row.tokens_per_s_median for row in rows], smallest_first=False)
-    by_correct = _ranks([None if row.invalid else row.time_per_correct_s for row in rows], smallest_first=True)
-    ranked = tuple(
-        msgspec.structs.replace(row, rank_task_time=t, rank_tokens_per_s=s, rank_time_per_correct=c)
-        for row, t, s, c in zip(rows, by_time, by_speed, by_correct, strict=True)
-    )
-    return TaskTable(task=task, scenario=scenario, rows=ranked)
-
-
-def _ranks(values: list[float | None], *, smallest_first: bool) -> list[int | None]:
-    """1 for the best; equal values share the better rank; unknown has none."""
-    known = [value for value in values if value is not None]
-    sign = 1 if smallest_first else -1
-    return [None if value is None else 1 + sum(sign * other < sign * value for other in known) for value in values]
-
-
-def _median(values: pl.Series) -> float | None:
-    return _number(values.median())
-
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
+    values = coefficients(columns.sum(axis=0))
+    ends = [percentile(draws) for draws in coefficients(drawn.totals(columns))] if drawn else [(np.nan, np.nan)] * 2
+    tau, rho = (number(float(value), *end) for value, end in zip(values, ends, strict=True))
+    return Agreement(systems=len(both), kendall_tau_b=tau, spearman_rho=rho)

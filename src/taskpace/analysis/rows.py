@@ -1,0 +1,176 @@
+"""The rows of a table: every number about one system on one task, not yet ranked."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from taskpace.analysis.arrays import Arrays
+from taskpace.analysis.bootstrap import Floats, Resamples
+from taskpace.analysis.estimates import (
+    UNKNOWN,
+    Number,
+    accuracy,
+    number,
+    par2_values,
+    quantiles,
+    ratios,
+    samples_for,
+    solve_curve,
+)
+from taskpace.analysis.validity import reasons_against
+from taskpace.analysis.views import SolvePoint, SystemRow
+from taskpace.messages import Stretch
+from taskpace.records import OUTCOMES, Outcome
+
+_MEDIANS = {
+    "ttft_median_s": "ttft_s",
+    "first_answer_median_s": "first_answer_s",
+    "committed_median_s": "committed_s",
+    "tpot_median_s": "tpot_s",
+    "tokens_per_s_median": "tokens_per_s",
+    "bytes_per_s_median": "bytes_per_s",
+    "output_tokens_median": "output_tokens",
+    "output_bytes_median": "output_bytes",
+    "reasoning_bytes_median": "reasoning_bytes",
+}
+_PERCENTILES = {"task_time_p90_s": 0.90, "task_time_p95_s": 0.95, "task_time_p99_s": 0.99}
+_DEADLINES = 24
+
+
+class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell as planned, and how the client fared in it."""
+
+    system: str
+    task: str
+    scenario: str
+    planned: int
+    graded: bool
+    """The task has right answers."""
+    stretches: tuple[Stretch, ...] = ()
+
+
+def make_rows(
+    cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, resamples: Resamples | None, limit_s: float
+) -> list[SystemRow]:
+    """One row for each cell of a table.
+
+    Args:
+        cells: of one task in one scenario.
+        trials: their last attempts (columns of ``load_frame``), in dispatch order within a cell.
+        arrays: the same trials, with the cells' systems.
+        resamples: of ``arrays.items``.
+        limit_s: L of PAR-2.
+    """
+    parts = dict(trials.group_by("system", maintain_order=True))
+    of_item = {item: place for place, item in enumerate(arrays.items)}
+    means, per_correct, par2 = _totals(arrays, resamples, limit_s)
+    deadlines = _deadlines(arrays)
+    rows = []
+    for place, cell in enumerate(cells):
+        part = parts.get((cell.system,), trials.clear())
+        ended = part.filter(pl.col("outcome") != "error")
+        item_of = np.array([of_item[item] for item in ended["item_id"]], dtype=np.intp)
+        reasons = reasons_against(part, cell.planned, cell.stretches)
+        makespan_s = _makespan_s(part, cell.planned)
+        correct = arrays.correct[place]
+        graded = cell.graded and part.height > 0
+        rows.append(
+            SystemRow(
+                system=cell.system,
+                valid=part.height > 0 and not any(reason.voids == "result" for reason in reasons),
+                reasons=reasons,
+                planned=cell.planned,
+                n=part.height,
+                items=part["item_id"].n_unique(),
+                outcomes=_outcomes(part),
+                **_task_times(ended, item_of, resamples),
+                task_time_mean_s=means[place],
+                **{name: _median(ended[column], item_of, resamples) for name, column in _MEDIANS.items()},
+                bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
+                bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
+                accuracy=accuracy(correct) if graded else UNKNOWN,
+                time_per_correct_s=per_correct[place] if graded else UNKNOWN,
+                par2_s=par2[place] if graded else UNKNOWN,
+                solve_curve=_curve(arrays.task_time_s[place], correct, deadlines) if graded else (),
+                makespan_s=makespan_s,
+                tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
+                rank_task_time=None,
+                rank_tokens_per_s=None,
+                rank_time_per_correct=None,
+                findings=(),
+            )
+        )
+    return rows
+
+
+def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
+    counts = dict(part["outcome"].value_counts().iter_rows())
+    return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
+
+
+def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp], resamples: Resamples | None) -> dict[str, Number]:
+    """The median, and the percentiles for which there are enough samples."""
+    times = ended["task_time_s"].to_numpy()
+    n = int(np.isfinite(times).sum())
+    able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
+    median, *high = quantiles(times, item_of, (0.5, *able.values()), resamples)
+    return (
+        {"task_time_median_s": median}
+        | dict.fromkeys(_PERCENTILES, UNKNOWN)
+        | dict(zip(able, high, strict=True))
+    )  # fmt: skip
+
+
+def _median(values: pl.Series, item_of: NDArray[np.intp], resamples: Resamples | None) -> Number:
+    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), resamples)[0]
+
+
+def _totals(
+    arrays: Arrays, resamples: Resamples | None, limit_s: float
+) -> tuple[list[Number], list[Number], list[Number]]:
+    """Per system: mean task time, time per correct answer, PAR-2."""
+    par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
+    sums = [
+        (arrays.task_time_s, ~np.isnan(arrays.task_time_s)),
+        (arrays.spent_s, np.nan_to_num(arrays.correct)),
+        (par2, ~np.isnan(par2)),
+    ]
+    above = np.concatenate([np.nansum(values, axis=-1) for values, _ in sums]).T
+    below = np.concatenate([counts.sum(axis=-1) for _, counts in sums]).T.astype(np.float64)
+    found = ratios(above, below, resamples)
+    k = len(arrays.systems)
+    return found[:k], found[k : 2 * k], found[2 * k :]
+
+
+def _deadlines(arrays: Arrays) -> Floats:
+    """A common grid, even on a logarithmic scale, from the quickest trial of the table to the slowest."""
+    times = arrays.task_time_s[arrays.task_time_s > 0]
+    if not len(times):
+        return np.empty(0)
+    return np.geomspace(times.min(), times.max(), _DEADLINES)
+
+
+def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoint, ...]:
+    shares = solve_curve(time_s, correct, deadlines)
+    return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
+
+
+def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Number:
+    """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
+    known = ended.filter(pl.col(tokens).is_not_null())
+    total = known[tokens].sum()
+    return number(sum(known[size].sum() for size in sizes) / total if total else math.nan)
+
+
+def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:
+    """Only a cell that one worker carried out whole has one: clocks do not compare across workers."""
+    if not part.height or part.height < planned:
+        return None
+    if part["worker"].n_unique() != 1 or part["dispatch_ns"].null_count():
+        return None
+    return (int(part["end_clock_ns"].max()) - int(part["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]

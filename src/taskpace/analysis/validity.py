@@ -1,0 +1,154 @@
+"""VALID or INVALID: what makes a number one that should not be ranked, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.significance import welch
+from taskpace.analysis.views import Reason
+from taskpace.messages import Stretch
+
+LEAST_ITEMS = 10
+"""Fewer are not ranked: the rank of one lucky item."""
+TRUNCATION_LIMIT = 0.02
+CACHED_LIMIT = 0.01
+"""Of the prompt tokens."""
+LAG_LIMIT = 0.05
+"""Of the task time, in one of ten trials."""
+DRIFT_LIMIT = 0.10
+DRIFT_P = 0.01
+STEAL_LIMIT = 0.02
+THROTTLE_LIMIT = 0.01
+FOREIGN = "foreign"
+
+
+def reasons_against(trials: pl.DataFrame, planned: int, stretches: tuple[Stretch, ...]) -> tuple[Reason, ...]:
+    """Everything that speaks against a cell's numbers, the gravest first.
+
+    Args:
+        trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
+        planned: how many there should be.
+        stretches: how the client fared while it carried them out.
+    """
+    return (
+        *_incomplete(trials, planned),
+        *_cut_short(trials),
+        *_client(trials, stretches),
+        *_drift(trials),
+        *_cached(trials),
+        *_token_counts(trials),
+        *_resumed(trials),
+    )
+
+
+def _against_result(code: str, text: str, remedy: str) -> Reason:
+    return Reason(code=code, text=text, remedy=remedy, voids="result")
+
+
+def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
+    if trials.height < planned:
+        yield _against_result(
+            "not-run", f"{planned - trials.height} of {planned} not run", "run the same command again"
+        )
+    items = trials["item_id"].n_unique()
+    if 0 < items < LEAST_ITEMS:
+        what = "one item" if items == 1 else f"only {items} items"
+        yield _against_result("too-few", what, f"ask {LEAST_ITEMS} or more")
+
+
+def _cut_short(trials: pl.DataFrame) -> Iterator[Reason]:
+    n = trials.height
+    if errors := int((trials["outcome"] == "error").sum()):
+        yield _against_result("errors", f"{errors} of {n} ended in an error", "see `taskpace show RUN --outcome error`")
+    if (truncated := int((trials["outcome"] == "truncated").sum())) > TRUNCATION_LIMIT * n:
+        yield _against_result("truncated", f"{truncated} of {n} truncated", "raise max_tokens")
+
+
+def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
+    for column, code, what in (
+        ("loop_lag_s", "client-lag", "taskpace itself was late"),
+        ("send_delay_s", "send-delay", "requests left late"),
+    ):
+        share = (trials[column] / trials["task_time_s"]).drop_nulls().drop_nans()
+        tenth = share.quantile(0.9, "linear")
+        if tenth is not None and tenth > LAG_LIMIT:
+            yield _against_result(
+                code,
+                f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
+                "leave the client more processor time, or lower the load",
+            )
+    stolen = sum(stretch.steal_ticks or 0 for stretch in stretches)
+    ticks = sum(stretch.cpu_ticks or 0 for stretch in stretches)
+    if ticks and stolen > STEAL_LIMIT * ticks:
+        yield _against_result(
+            "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", "use a machine of your own"
+        )
+    throttled = sum(stretch.throttled_ns or 0 for stretch in stretches)
+    wall = sum(stretch.wall_ns for stretch in stretches)
+    if wall and throttled > THROTTLE_LIMIT * wall:
+        yield _against_result(
+            "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", "raise the quota"
+        )
+
+
+def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
+    """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
+
+    TPOT, because it depends on the item least; task time where answers have no second token.
+    """
+    paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
+    values = paced.to_numpy()
+    third = len(values) // 3
+    first, last = (_logs(part) for part in (values[:third], values[len(values) - third :]))
+    if min(len(first), len(last)) < 3:
+        return
+    difference, p = welch(last, first)
+    change = math.expm1(difference)
+    if abs(change) > DRIFT_LIMIT and p < DRIFT_P:
+        way = "slower" if change > 0 else "faster"
+        yield _against_result(
+            "drift",
+            f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
+            "keep other work off it and run again",
+        )
+
+
+def _logs(values: Floats) -> Floats:
+    known = values[np.isfinite(values) & (values > 0)]
+    return np.log(known)
+
+
+def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
+    known = trials.filter(pl.col("cached_tokens").is_not_null() & pl.col("prompt_tokens").is_not_null())
+    prompt, cached = int(known["prompt_tokens"].sum()), int(known["cached_tokens"].sum())
+    if cached > CACHED_LIMIT * prompt:
+        yield _against_result(
+            "cached-prompts",
+            f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
+            "turn prompt caching off",
+        )
+
+
+def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
+    if (trials["token_source"] == FOREIGN).any():
+        yield Reason(
+            code="foreign-tokens",
+            text="tokens were counted by another model's tokenizer",
+            remedy="have the server report usage",
+            voids="token counts",
+        )
+
+
+def _resumed(trials: pl.DataFrame) -> Iterator[Reason]:
+    if trials["worker"].drop_nulls().n_unique() > 1:
+        yield Reason(
+            code="resumed",
+            text="interrupted and resumed, so there is no makespan",
+            remedy="run it in one go for a makespan",
+            voids="makespan",
+        )

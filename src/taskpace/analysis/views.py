@@ -1,0 +1,135 @@
+"""What a summary is, as data: the JSON of ``taskpace summary --format json``, and all that a report needs to know.
+
+Every struct here is part of a published schema (docs/summary-schema.json); ``SCHEMA_VERSION`` is raised when a field
+goes or changes its meaning. Times are in seconds, unknown is null, and a ``Number`` carries its 95 % interval.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.pairs import Pair
+from taskpace.records import Outcome
+
+SCHEMA_VERSION = 1
+
+
+class Reason(msgspec.Struct, frozen=True, kw_only=True):
+    """Why numbers are shown and not ranked."""
+
+    code: str
+    """A word for programs: ``truncated``, ``errors``, ``not-run``, ``too-few``, ``client-lag``, ``send-delay``,
+    ``drift``, ``steal``, ``throttled``, ``cached-prompts``, ``foreign-tokens``, ``resumed``."""
+    text: str
+    remedy: str
+    voids: Literal["result", "token counts", "makespan"]
+    """What is invalid: everything, what is counted in tokens, or the makespan alone."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A failure signature that was recognised, or a caveat that a reader should know."""
+
+    code: str
+    """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
+    ``committed-early``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
+    text: str
+    evidence: dict[str, float]
+    remedy: str
+
+
+class SolvePoint(msgspec.Struct, frozen=True):
+    """A point of the solve curve."""
+
+    deadline_s: float
+    share: Number
+    """Of items, answered correctly within the deadline."""
+
+
+class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell. Medians are over the trials that ended, timeouts at their limit; errors have no task time."""
+
+    system: str
+    valid: bool
+    reasons: tuple[Reason, ...]
+    planned: int
+    n: int
+    """Trials recorded."""
+    items: int
+    """Different items among them: the sample size of every interval."""
+    outcomes: dict[Outcome, int]
+    task_time_median_s: Number
+    task_time_mean_s: Number
+    task_time_p90_s: Number
+    """From 64 trials on; p95 from 130, p99 from 662 (``estimates.samples_for``)."""
+    task_time_p95_s: Number
+    task_time_p99_s: Number
+    ttft_median_s: Number
+    first_answer_median_s: Number
+    committed_median_s: Number
+    tpot_median_s: Number
+    tokens_per_s_median: Number
+    """Decode speed."""
+    bytes_per_s_median: Number
+    output_tokens_median: Number
+    output_bytes_median: Number
+    reasoning_bytes_median: Number
+    bytes_per_output_token: Number
+    """Bytes written / output tokens, of all trials: the tokenizer's efficiency on what the system writes."""
+    bytes_per_prompt_token: Number
+    """Bytes of the user's messages / prompt tokens (with chat template and system prompt, as the model gets them)."""
+    accuracy: Number
+    """Correct / recorded; unknown for a task without a right answer."""
+    time_per_correct_s: Number
+    """Seconds of all trials / number correct."""
+    par2_s: Number
+    """Mean of the task time if correct, else twice the table's limit."""
+    solve_curve: tuple[SolvePoint, ...]
+    makespan_s: float | None
+    """First dispatch to last end; null when the cell was interrupted and resumed."""
+    tasks_per_hour: float | None
+    """Recorded trials / makespan."""
+    rank_task_time: int | None
+    """1 + how many valid systems are significantly quicker; null for an invalid row. Likewise the other two."""
+    rank_tokens_per_s: int | None
+    rank_time_per_correct: int | None
+    findings: tuple[Finding, ...]
+
+
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the ranking by tokens per second and the ranking by task time agree: 1 the same, -1 reversed."""
+
+    systems: int
+    kendall_tau_b: Number
+    spearman_rho: Number
+
+
+class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The systems on one task in one scenario."""
+
+    task: str
+    scenario: str
+    par2_limit_s: float
+    """L in PAR-2: the experiment's time limit."""
+    rows: tuple[SystemRow, ...]
+    """In the experiment's order."""
+    pairs: tuple[Pair, ...]
+    """Every two systems, the quicker one as ``a``. Adjusted p-values are over the pairs of valid systems."""
+    agreement: Agreement | None
+    """Over the valid systems, if there are three or more."""
+    findings: tuple[Finding, ...]
+    """What concerns several systems."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A run in numbers."""
+
+    schema_version: int
+    name: str
+    planned: int
+    done: int
+    resamples: int
+    """Of the bootstrap; 0: none, so intervals only where there is a formula."""
+    tables: tuple[TaskTable, ...]
