@@ -17,7 +17,7 @@ from taskpace.version import __version__
 if TYPE_CHECKING:
     import polars as pl
 
-    from taskpace.analysis.summary import Summary
+    from taskpace.analysis.views import Summary
 
 
 class Run:
@@ -41,11 +41,12 @@ class Run:
 
         return load_frame(self._store)
 
-    def summary(self) -> Summary:
-        """The table per task that ``taskpace summary`` prints, as data."""
+    def summary(self, *, resamples: int | None = None) -> Summary:
+        """What ``taskpace summary`` prints, as data; ``resamples`` of the bootstrap, 0 for none."""
+        from taskpace.analysis.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
 
-        return summarise(self._store)
+        return summarise(self._store, resamples=RESAMPLES if resamples is None else resamples)
 
     def trial(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
         """Every attempt at one trial, raw, with its verdict."""

@@ -9,6 +9,7 @@ import numpy as np
 from taskpace.analysis.arrays import Arrays
 from taskpace.analysis.bootstrap import Floats
 from taskpace.analysis.pairs import Pair
+from taskpace.analysis.validity import TRUNCATION_LIMIT
 from taskpace.analysis.views import Finding, SystemRow
 
 FEW_ITEMS = 30
@@ -65,7 +66,7 @@ def _few(row: SystemRow) -> Iterator[Finding]:
 
 
 def _cut(row: SystemRow) -> Iterator[Finding]:
-    if truncated := row.outcomes.get("truncated", 0):
+    if (truncated := row.outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * row.n:
         yield Finding(
             code="truncated",
             text=f"{truncated} of {row.n} answers hit the token limit, so their task time is the limit's",

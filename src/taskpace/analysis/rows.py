@@ -163,8 +163,8 @@ def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoi
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Number:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
     known = ended.filter(pl.col(tokens).is_not_null())
-    total = known[tokens].sum()
-    return number(sum(known[size].sum() for size in sizes) / total if total else math.nan)
+    total = int(known[tokens].sum())
+    return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
 
 
 def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:

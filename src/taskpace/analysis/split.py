@@ -5,9 +5,9 @@ byte, seconds per token. s is TPOT, the decode speed that everybody quotes. With
 tokens had come when the last byte was read (an end-of-sequence token or a hidden stop text comes later and counts
 nowhere here), so k = (1 + y / s) / (all bytes), and b = y / (k s) follows.
 The additive logarithmic mean Divisia index (LMDI-I) splits the difference of two products without a remainder: factor
-x contributes L(y_B, y_A) ln(x_B / x_A), where L(u, v) = (u - v) / ln(u / v) is the logarithmic mean. Source: Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", Energy Policy
-33; zeros: Ang & Liu (2007), "Handling zero values in the logarithmic mean Divisia index decomposition approach",
-Energy Policy 35.
+x contributes L(y_B, y_A) ln(x_B / x_A), where L(u, v) = (u - v) / ln(u / v) is the logarithmic mean. Sources:
+Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", Energy Policy 33; for zeros Ang & Liu
+(2007), "Handling zero values in the logarithmic mean Divisia index decomposition approach", Energy Policy 35.
 """
 
 from __future__ import annotations

@@ -1,75 +1,213 @@
-"""What a table says, in a sentence."""
+"""What a table says, in sentences: who finishes first, who only looks fast, why, and how sure that is."""
 
 from __future__ import annotations
 
-from taskpace.analysis.summary import SystemRow
+import math
+
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.pairs import Comparison, Pair, Split
+from taskpace.analysis.views import Finding, SystemRow, TaskTable
+
+_UNKNOWN = "unknown"
+_MOST_NOTES = 2
 
 
-def disagreement(rows: tuple[SystemRow, ...]) -> str:
-    """One sentence on what the ranking by tokens per second and the ranking by task time disagree about."""
-    both = [row for row in rows if row.rank_task_time and row.rank_tokens_per_s]
-    if len(both) < 2:
-        return "There are not two valid systems to rank."
-    first = min(both, key=lambda row: (row.rank_task_time, row.rank_tokens_per_s))
-    fastest = min(both, key=lambda row: (row.rank_tokens_per_s, row.rank_task_time))
-    inversions = [
-        (a, b)
-        for a in both
-        for b in both
-        if a.rank_tokens_per_s < b.rank_tokens_per_s and a.rank_task_time > b.rank_task_time  # type: ignore[operator]
-    ]
-    if first is not fastest and inversions:
-        sentence = (
-            f"{fastest.system} has the most tokens per second ({_of(fastest.tokens_per_s_median)}), "
-            f"yet {first.system} finishes first: {_seconds(first.task_time_median_s)} "
-            f"against {_seconds(fastest.task_time_median_s)}"
-            f"{_because(first, fastest)}."
-        )
-    elif inversions:
-        a, b = inversions[0]
-        sentence = (
-            f"{first.system} is first in both rankings; but {a.system} has more tokens per second than {b.system} "
-            f"and finishes after it: {_seconds(a.task_time_median_s)} against {_seconds(b.task_time_median_s)}"
-            f"{_because(b, a)}."
-        )
-    else:
-        sentence = f"Both rankings agree: {first.system} is first by task time and by tokens per second."
-    return sentence + _correct_remark(rows, first)
+def sentences(table: TaskTable) -> list[str]:
+    """The paragraphs below a table, the answer first."""
+    ranked = [row for row in table.rows if row.rank_task_time]
+    if len(ranked) < 2:
+        return ["There are not two valid systems to rank."]
+    rows = {row.system: row for row in ranked}
+    pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
+    headline = _headline(rows, pairs)
+    said = [_verdict(rows, headline) + _per_correct(ranked)]
+    explained = headline or _slowest(rows, pairs)
+    if explained is not None and explained.split is not None and explained.task_time.significant:
+        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes))
+    said.extend(_undecided(pairs))
+    if agreement := _agreement(table):
+        said.append(agreement)
+    return said
 
 
-def _because(quick: SystemRow, slow: SystemRow) -> str:
-    """The cause, where one explains most of the difference in task time: more tokens, or a longer wait."""
-    gap_s = (slow.task_time_median_s or 0.0) - (quick.task_time_median_s or 0.0)
-    if gap_s <= 0:
-        return ""
-    if slow.output_tokens_median and quick.output_tokens_median and slow.tokens_per_s_median:
-        more = slow.output_tokens_median - quick.output_tokens_median
-        if more / slow.tokens_per_s_median > gap_s / 2:
-            ratio = slow.output_tokens_median / quick.output_tokens_median
-            return f", for {slow.system} writes {ratio:.1f} times as many tokens"
-    if slow.ttft_median_s and quick.ttft_median_s and slow.ttft_median_s - quick.ttft_median_s > gap_s / 2:
-        waits = f"{_seconds(slow.ttft_median_s)} against {_seconds(quick.ttft_median_s)}"
-        return f", for {slow.system} waits longer for its first token ({waits})"
-    return ""
-
-
-def _correct_remark(rows: tuple[SystemRow, ...], first: SystemRow) -> str:
-    best = next((row for row in rows if row.rank_time_per_correct == 1), None)
-    if best is None:
-        nobody = [row.accuracy for row in rows if row.accuracy is not None and not row.invalid]
-        return " No ranked system has a correct answer." if nobody else ""
-    if best.system == first.system:
-        return ""
-    own = f" ({_seconds(first.time_per_correct_s)})" if first.time_per_correct_s else " (it has none)"
-    return (
-        f" Per correct answer {best.system} takes the least time: {_seconds(best.time_per_correct_s)}, "
-        f"less than {first.system}{own}."
+def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
+    """The inversion to tell of: one that involves the first in both rankings if there is such a one."""
+    inverted = [pair for pair in pairs if is_inverted(pair)]
+    if not inverted:
+        return None
+    return min(
+        inverted,
+        key=lambda pair: (
+            rows[pair.a].rank_task_time,
+            rows[pair.b].rank_tokens_per_s or math.inf,
+            -(pair.task_time.change.value or 0),
+        ),
     )
 
 
-def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
+def is_inverted(pair: Pair) -> bool:
+    """The slower one has more tokens per second, and both differences are significant."""
+    speed = pair.tokens_per_s.change.value
+    return pair.task_time.significant and pair.tokens_per_s.significant and speed is not None and speed > 1
 
 
-def _of(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
+    """The first against the one that takes longest in comparison with it."""
+    from_first = [pair for pair in pairs if rows[pair.a].rank_task_time == 1 and pair.task_time.change.value]
+    return max(from_first, key=lambda pair: pair.task_time.change.value or 0.0, default=None)
+
+
+def _verdict(rows: dict[str, SystemRow], headline: Pair | None) -> str:
+    firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
+    fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
+    if headline is not None:
+        a, b = rows[headline.a], rows[headline.b]
+        times = f"{seconds(a.task_time_median_s.value)} against {seconds(b.task_time_median_s.value)}"
+        sure = "" if headline.inversion_probability is None else f" ({percent_sure(headline.inversion_probability)})"
+        if headline.a in firsts and headline.b in fastest:
+            most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
+            first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
+            speed = figure(b.tokens_per_s_median.value)
+            return f"{headline.b} {most} ({speed}), yet {headline.a} {first}: {times}{sure}."
+        return (
+            f"{_finish_first(firsts)}. But {headline.b} has more tokens per second than {headline.a} and finishes "
+            f"after it: {times}{sure}."
+        )
+    if firsts == fastest and len(firsts) == 1:
+        return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
+    return f"{_finish_first(firsts)}; no pair of systems is known to be ranked otherwise by tokens per second."
+
+
+def _finish_first(firsts: list[str]) -> str:
+    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'share the first place by task time'}"
+
+
+def _per_correct(ranked: list[SystemRow]) -> str:
+    graded = [row for row in ranked if row.accuracy.value is not None]
+    if not graded:
+        return ""
+    best = [row for row in graded if row.rank_time_per_correct == 1]
+    if not best:
+        return " No ranked system has a correct answer."
+    firsts = [row for row in ranked if row.rank_task_time == 1]
+    if any(row in best for row in firsts):
+        return ""
+    own = firsts[0].time_per_correct_s.value
+    against = seconds(own) if own is not None else "none at all"
+    return (
+        f" Per correct answer {_and([row.system for row in best])} {'takes' if len(best) == 1 else 'take'} the least "
+        f"time: {seconds(best[0].time_per_correct_s.value)}; {firsts[0].system} has {against}."
+    )
+
+
+def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
+    """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up."""
+    whole = split.difference_s.value or 0.0
+    ratio = output_bytes.change.value
+    writes = "the length of its text" if ratio is None else f"because it writes {figure(ratio)} times as much"
+    decode = "because each token comes {}" if split.tokenizer_s.value is not None else "because each byte comes {}"
+    causes = [
+        (split.wait_s, "waiting for the first token"),
+        (split.verbosity_s, writes),
+        (split.tokenizer_s, "its tokenizer"),
+        (split.decode_s, decode.format("slower" if (split.decode_s.value or 0) > 0 else "faster")),
+    ]
+    places = _decimals(max(abs(part.value or 0.0) for part in (split.difference_s, *(part for part, _ in causes))))
+    told = [
+        f"{part.value:+.{places}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
+        for part, cause in sorted(causes, key=lambda known: -abs(known[0].value or 0.0))
+        if part.value is not None and f"{abs(part.value):.{places}f}" != f"{0:.{places}f}"
+    ]
+    longer = "longer" if whole >= 0 else "less"
+    return f"On average {b} takes {abs(whole):.{places}f} s {longer} than {a}: {', '.join(told)}."
+
+
+def _is_clear(part: Number) -> bool:
+    """Whether the interval leaves 0 out."""
+    return part.low is None or part.high is None or part.low > 0 or part.high < 0 or part.low == part.high
+
+
+def _decimals(greatest: float) -> int:
+    """So many that the greatest number has two digits or more."""
+    return 0 if greatest >= 100 else max(0, 1 - math.floor(math.log10(greatest))) if greatest > 0 else 0
+
+
+def _undecided(pairs: list[Pair]) -> list[str]:
+    """The power note of the pairs that the items at hand cannot tell apart."""
+    open_pairs = [pair for pair in pairs if not pair.task_time.significant and pair.items_for_5_percent]
+    notes = [not_told_apart((pair.a, pair.b), pair) for pair in open_pairs[:_MOST_NOTES]]
+    more = len(open_pairs) - len(notes)
+    return [*notes, f"{more} more pairs cannot be told apart."] if more > 0 else notes
+
+
+def not_told_apart(names: tuple[str, str], pair: Pair) -> str:
+    """The power note of one pair; nothing where it cannot be computed."""
+    if not pair.items_for_5_percent:
+        return ""
+    return (
+        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot tell their task times apart; to resolve a 5 % "
+        f"difference here you need about n = {_rounded(pair.items_for_5_percent)}."
+    )
+
+
+def _rounded(n: int) -> int:
+    """To two digits, upwards: the figure is no more exact than that."""
+    unit: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // unit) * unit
+
+
+def _agreement(table: TaskTable) -> str:
+    if table.agreement is None or table.agreement.kendall_tau_b.value is None:
+        return ""
+    tau = table.agreement.kendall_tau_b
+    return (
+        f"Agreement of the two rankings over {table.agreement.systems} systems: Kendall's tau-b "
+        f"{tau.value:.2f}{interval(tau, '.2f')}; 1 is the same order, -1 the reverse."
+    )
+
+
+def finding_lines(table: TaskTable) -> list[str]:
+    """Findings, those of one kind together, each with its remedy."""
+    grouped: dict[str, list[tuple[str, Finding]]] = {}
+    for row in table.rows:
+        told = {reason.code for reason in row.reasons}
+        for finding in row.findings:
+            if finding.code in told:
+                continue
+            grouped.setdefault(finding.code, []).append((f"{row.system}: ", finding))
+    for finding in table.findings:
+        grouped.setdefault(finding.code, []).append(("", finding))
+    return [
+        "; ".join(name + finding.text for name, finding in found) + f". To do: {found[-1][1].remedy}."
+        for found in grouped.values()
+    ]
+
+
+def percent_sure(probability: float) -> str:
+    """``in 97 % of resamples``; never 0 or 100."""
+    share = 100 * probability
+    return f"in {'> 99' if share > 99 else f'{share:.0f}'} % of resamples"
+
+
+def interval(number: Number, form: str) -> str:
+    """`` (1.2 to 3.4)``, or nothing where it is unknown."""
+    if number.low is None and number.high is None:
+        return ""
+    low, high = (_UNKNOWN if end is None else f"{end:{form}}" for end in (number.low, number.high))
+    return f" ({low} to {high})"
+
+
+def seconds(value: float | None) -> str:
+    """Three significant digits."""
+    return _UNKNOWN if value is None else f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
+
+
+def figure(value: float | None) -> str:
+    """A number without a unit, in about two or three digits."""
+    if value is None:
+        return _UNKNOWN
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

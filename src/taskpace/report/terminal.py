@@ -1,23 +1,26 @@
-"""A summary as a table for a terminal of 80 columns and more."""
+"""A summary as tables for a terminal of 80 columns and more; a wider one shows more columns."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
+import msgspec
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
-from taskpace.analysis.summary import Summary, SystemRow, TaskTable
-from taskpace.report.sentences import disagreement
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.views import Reason, Summary, SystemRow, TaskTable
+from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, one_line, printable
 
-_RANK_COLUMNS = 2
-_LEAST_NAME_WIDTH = 8
-_UNKNOWN = "–"
+_LEAST_NAME_WIDTH = 12
+UNKNOWN = "–"
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print every task's table and sentence."""
+    """Print every task's table, what it says, and what to look into."""
     if summary.done < summary.planned:
         unfinished = f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run"
         console.print(Text(printable(unfinished), style="yellow"))
@@ -26,60 +29,115 @@ def print_summary(summary: Summary, console: Console) -> None:
         for line in table_lines(table, console.width):
             console.print(line, soft_wrap=True)
         console.print()
-        console.print(Text(printable(disagreement(table.rows))))
+        for paragraph in sentences(table):
+            console.print(Text(printable(paragraph)))
+        for finding in finding_lines(table):
+            console.print(Padding(Text(printable("- " + finding), style="dim"), (0, 0, 0, 2), expand=False))
     console.print()
     console.print(Text(legend(summary), style="dim"))
 
 
+class _Column(msgspec.Struct, frozen=True):
+    heading: str
+    cells: list[str]
+    need: int
+    """0: always shown; the greater, the sooner it is left out for lack of room."""
+    is_rank: bool = False
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.heading, *self.cells)))
+
+
 def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     """The lines of one table; a system's outcome counts stand below its numbers."""
-    columns = _columns(table)
-    headings = [heading.removeprefix("rank ") for heading in columns]
-    widths = [max(map(len, (heading, *cells))) for heading, cells in zip(headings, columns.values(), strict=True)]
-    taken = sum(widths) + 2 * len(widths)
-    longest = max(column_width(row.system) for row in table.rows)
+    longest = max(_LEAST_NAME_WIDTH, *(column_width(row.system) for row in table.rows))
+    columns = _that_fit(_columns(table.rows), width - longest)
+    taken = sum(column.width + 2 for column in columns)
     name_width = max(_LEAST_NAME_WIDTH, min(longest, width - taken))
 
     counts = sorted({row.n for row in table.rows})
     each = f"{counts[0]} trials each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials each"
-    title = f"{table.task} · {table.scenario} · {each}"
-    yield Text(one_line(title, width), style="bold")
-    ranks = sum(widths[-_RANK_COLUMNS:]) + 2 * (_RANK_COLUMNS - 1)
+    yield Text(one_line(f"{table.task} · {table.scenario} · {each}", width), style="bold")
+    ranks = sum(column.width + 2 for column in columns if column.is_rank) - 2
     yield Text(" " * (name_width + taken - ranks) + "rank by".center(ranks).rstrip(), style="dim")
-    yield Text(" " * name_width + "".join(f"  {h:>{w}}" for h, w in zip(headings, widths, strict=True)), style="dim")
+    yield Text(" " * name_width + "".join(f"  {c.heading:>{c.width}}" for c in columns), style="dim")
     for number, row in enumerate(table.rows):
         name = one_line(row.system, name_width)
         text = Text(name + " " * (name_width - column_width(name)), style="bold")
-        for place, (cells, cell_width) in enumerate(zip(columns.values(), widths, strict=True)):
+        for place, column in enumerate(columns):
             first = place == 0 and row.rank_task_time == 1
-            text.append(f"  {cells[number]:>{cell_width}}", style="bold green" if first else "not bold")
+            text.append(f"  {column.cells[number]:>{column.width}}", style="bold green" if first else "not bold")
         yield text
         yield Text("  " + one_line(outcomes_in_words(row), width - 2), style="dim")
-        for reason in row.invalid:
-            yield Text("  " + one_line(f"INVALID, not ranked: {reason}", width - 2), style="yellow")
+        for reason in row.reasons:
+            for line in wrap(printable(reason_line(reason)), width - 2):
+                yield Text("  " + line, style="yellow")
 
 
-def _columns(table: TaskTable) -> dict[str, list[str]]:
-    """Heading -> its cells, one for each row; a 90th percentile that no row has takes no room."""
-    rows = table.rows
-    columns = {
-        "task time": [seconds(row.task_time_median_s) for row in rows],
-        "p90": [seconds(row.task_time_p90_s) for row in rows],
-        "tokens": [_digits(row.output_tokens_median, 4) for row in rows],
-        "tok/s": [_digits(row.tokens_per_s_median, 3) for row in rows],
-        "accuracy": [_UNKNOWN if row.accuracy is None else f"{100 * row.accuracy:.0f} %" for row in rows],
-        "s/correct": [seconds(row.time_per_correct_s) for row in rows],
-        "rank time": [_digits(row.rank_task_time, 3) for row in rows],
-        "rank tok/s": [_digits(row.rank_tokens_per_s, 3) for row in rows],
-    }
-    if all(row.task_time_p90_s is None for row in rows):
-        del columns["p90"]
+def reason_line(reason: Reason) -> str:
+    """What is invalid, why, and what to do."""
+    what = {"result": "INVALID, not ranked", "makespan": "no makespan"}.get(reason.voids, "INVALID token counts")
+    return f"{what}: {reason.text}: {reason.remedy}"
+
+
+def _columns(rows: tuple[SystemRow, ...]) -> list[_Column]:
+    columns = [
+        _Column("task time", [seconds_with_error(row.task_time_median_s) for row in rows], 0),
+        _Column("p90", [seconds(row.task_time_p90_s.value) for row in rows], 2),
+        _Column("TTFT", [seconds(row.ttft_median_s.value) for row in rows], 3),
+        _Column("committed", [seconds(row.committed_median_s.value) for row in rows], 4),
+        _Column("tokens", [digits(row.output_tokens_median.value, 4) for row in rows], 0),
+        _Column("tok/s", [digits(row.tokens_per_s_median.value, 3) for row in rows], 0),
+        _Column("accuracy", [share_with_error(row.accuracy) for row in rows], 0),
+        _Column("s/correct", [seconds(row.time_per_correct_s.value) for row in rows], 0),
+        _Column("time", _shared([row.rank_task_time for row in rows]), 0, is_rank=True),
+        _Column("tok/s", _shared([row.rank_tokens_per_s for row in rows]), 0, is_rank=True),
+        _Column("s/corr.", _shared([row.rank_time_per_correct for row in rows]), 1, is_rank=True),
+    ]
+    return [column for column in columns if column.need == 0 or set(column.cells) != {UNKNOWN}]
+
+
+def _that_fit(columns: list[_Column], width: int) -> list[_Column]:
+    """Leaves out what is needed least until the rest fits, or only what is always shown is left."""
+    while sum(column.width + 2 for column in columns) > width:
+        least = max(columns, key=lambda column: column.need)
+        if least.need == 0:
+            break
+        columns = [column for column in columns if column is not least]
     return columns
 
 
-def _digits(value: float | None, digits: int) -> str:
+def _shared(ranks: list[int | None]) -> list[str]:
+    """``2=`` where others have the same rank."""
+    return [UNKNOWN if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}" for rank in ranks]
+
+
+def _error(number: Number) -> float | None:
+    """The greater half of the interval."""
+    if number.value is None or number.low is None or number.high is None:
+        return None
+    return max(number.high - number.value, number.value - number.low)
+
+
+def seconds_with_error(number: Number) -> str:
+    error = _error(number)
+    if error is None or not number.value:
+        return seconds(number.value)
+    percent = 100 * error / number.value
+    return f"{seconds(number.value)} ±{'>100' if percent > 100 else f'{percent:.0f}'} %"
+
+
+def share_with_error(number: Number) -> str:
+    if number.value is None:
+        return UNKNOWN
+    error = _error(number)
+    return f"{100 * number.value:.0f}{'' if error is None else f' ±{100 * error:.0f}'} %"
+
+
+def digits(value: float | None, digits: int) -> str:
     if value is None:
-        return _UNKNOWN
+        return UNKNOWN
     return f"{value:.0f}" if value >= 100 else f"{value:.{digits}g}"
 
 
@@ -93,15 +151,18 @@ def outcomes_in_words(row: SystemRow) -> str:
 
 def legend(summary: Summary) -> str:
     """What the columns mean, once."""
-    p90 = all(row.task_time_p90_s is None for table in summary.tables for row in table.rows)
-    return (
-        "task time: median seconds from dispatch to the last byte of the answer; tokens, tok/s: median written, median "
-        "decode speed; s/correct: seconds of all trials / number correct" + ("; p90 needs 64 trials" if p90 else "")
+    meaning = (
+        "task time: median from dispatch to the last byte of the answer, with its 95 % interval; tokens, tok/s: median "
+        "written, median decode speed; s/correct: seconds of all trials / number correct. "
     )
+    ranks = "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be told apart (~). "
+    if not summary.resamples:
+        return meaning + ranks + "No bootstrap: medians without intervals, s/correct not ranked apart."
+    return meaning + ranks + "More: `--format json`."
 
 
 def seconds(value: float | None) -> str:
     """Seconds with three significant digits, ``–`` for unknown."""
     if value is None:
-        return _UNKNOWN
+        return UNKNOWN
     return f"{value:.0f} s" if value >= 100 else f"{value:#.3g} s"

@@ -1,0 +1,248 @@
+"""A baseline against something new: two systems of one run, or the same systems of two runs, item by item."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+import polars as pl
+
+from taskpace.analysis.arrays import to_arrays
+from taskpace.analysis.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.frame import Source, last_attempts, load_frame
+from taskpace.analysis.pairs import Comparison, Pair, adjust, compare_pairs
+from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.summary import load_cells
+from taskpace.analysis.views import SystemRow
+from taskpace.errors import StoreError, TaskpaceError
+from taskpace.strict import did_you_mean
+
+Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
+_MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")
+_CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
+
+
+class ComparedCell(msgspec.Struct, frozen=True, kw_only=True):
+    """One task in one scenario, new against base."""
+
+    task: str
+    scenario: str
+    base_system: str
+    new_system: str
+    base: SystemRow
+    new: SystemRow
+    pair: Pair
+    """``a`` is the base, ``b`` the new one; adjusted p-values are over all cells that are valid on both sides."""
+
+    @property
+    def valid(self) -> bool:
+        return self.base.valid and self.new.valid
+
+
+class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
+    schema_version: int
+    base: str
+    """Label of the baseline."""
+    new: str
+    resamples: int
+    cells: tuple[ComparedCell, ...]
+    notes: tuple[str, ...]
+    """What else differs between the two: machine, task, items that only one of them has."""
+
+
+class Side(msgspec.Struct, frozen=True):
+    """What is compared: systems of a run, with a label for it."""
+
+    source: Source
+    label: str
+    system: str | None = None
+    """Only this one; null: all, matched by name with the other side's."""
+
+
+def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRuns:
+    """Compare every task and scenario that both have.
+
+    Raises:
+        StoreError: no such system, or nothing in common to compare.
+    """
+    names = _matched(base, new)
+    cells = [cell for one, other in names for cell in _compare_system(base, one, new, other, resamples)]
+    if not cells:
+        raise StoreError(f"{base.label} and {new.label} have no items of the same task in the same scenario in common")
+    adjusted = adjust([cell.pair for cell in cells], [cell.valid for cell in cells])
+    return ComparedRuns(
+        schema_version=1,
+        base=base.label,
+        new=new.label,
+        resamples=resamples,
+        cells=tuple(
+            msgspec.structs.replace(cell, pair=pair) for cell, pair in zip(cells, adjusted, strict=True)
+        ),
+        notes=tuple(_notes(base, new, cells)),
+    )  # fmt: skip
+
+
+def _systems(side: Side) -> list[str]:
+    names = [row[0] for row in side.source.query("SELECT name FROM system ORDER BY position")[1]]
+    if side.system is None:
+        return names
+    if side.system not in names:
+        raise StoreError(
+            f'{side.label}: no system "{side.system}" in the run{did_you_mean(side.system, names)}: '
+            f"it has {', '.join(names)}"
+        )
+    return [side.system]
+
+
+def _matched(base: Side, new: Side) -> list[tuple[str, str]]:
+    before, after = _systems(base), _systems(new)
+    if len(before) == len(after) == 1:
+        return [(before[0], after[0])]
+    common = [name for name in before if name in after]
+    if not common:
+        raise StoreError(
+            f"{base.label} has the systems {', '.join(before)} and {new.label} has {', '.join(after)}: "
+            "name one of each, as FILE:SYSTEM"
+        )
+    return [(name, name) for name in common]
+
+
+def _compare_system(base: Side, one: str, new: Side, other: str, resamples: int) -> list[ComparedCell]:
+    loaded = {}
+    for role, side, system in (("base", base, one), ("new", new, other)):
+        trials = last_attempts(load_frame(side.source)).filter(pl.col("system") == system)
+        cells = {(cell.task, cell.scenario): cell for cell in load_cells(side.source) if cell.system == system}
+        loaded[role] = (trials.with_columns(system=pl.lit(role)), cells)
+    (before, base_cells), (after, new_cells) = loaded["base"], loaded["new"]
+    found = []
+    for key in base_cells:
+        if key not in new_cells:
+            continue
+        both = pl.concat([before, after]).filter((pl.col("task") == key[0]) & (pl.col("scenario") == key[1]))
+        plans = [
+            msgspec.structs.replace(cells[key], system=role)
+            for role, cells in (("base", base_cells), ("new", new_cells))
+        ]
+        if cell := _compare_cell(plans, both, resamples):
+            found.append(msgspec.structs.replace(cell, base_system=one, new_system=other))
+    return found
+
+
+def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -> ComparedCell | None:
+    items = [set(trials.filter(pl.col("system") == role)["item_id"]) for role in ("base", "new")]
+    if not items[0] & items[1]:
+        return None
+    arrays = to_arrays(trials, ("base", "new"))
+    drawn = Resamples(len(arrays.items), resamples) if resamples else None
+    rows = make_rows(plans, trials, arrays, drawn, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
+    (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded)
+    return ComparedCell(
+        task=plans[0].task,
+        scenario=plans[0].scenario,
+        base_system="base",
+        new_system="new",
+        base=rows[0],
+        new=rows[1],
+        pair=pair,
+    )
+
+
+def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
+    notes = []
+    machines = [
+        {row[0] for row in side.source.query("SELECT json_extract(host, '$.cpu') FROM sitting")[1]}
+        for side in (base, new)
+    ]
+    if machines[0] != machines[1]:
+        before, after = (" and ".join(sorted(map(str, names))) or "unknown" for names in machines)
+        notes.append(f"measured on different processors: {before} before, {after} after")
+    tasks = sorted({cell.task for cell in cells})
+    for task in tasks:
+        specs = [
+            side.source.query("SELECT json_remove(spec, '$.data', '$.description') FROM task WHERE name = ?", task)[1]
+            for side in (base, new)
+        ]
+        if specs[0] != specs[1]:
+            notes.append(f"the task {task} is not the same in both: its prompt, limits or scorer changed")
+    notes.extend(
+        f"{cell.task}: {cell.base.items} and {cell.new.items} items, of which {cell.pair.task_time.items} are compared"
+        for cell in cells
+        if not cell.base.items == cell.new.items == cell.pair.task_time.items
+    )
+    return notes
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """When a comparison fails: ``task_time > 5%``, ``accuracy < -3%``."""
+
+    measure: Measure
+    above: bool
+    limit: float
+    """A relative change, 0.05 for 5 %; for accuracy a difference of shares (percentage points)."""
+    text: str
+
+    def is_met(self, comparison: Comparison) -> bool:
+        """The change is significant and larger than the limit."""
+        change = relative_change(self.measure, comparison.change)
+        if change is None or not comparison.significant:
+            return False
+        return change > self.limit if self.above else change < self.limit
+
+
+def relative_change(measure: Measure, change: Number) -> float | None:
+    """0.05 for 5 % more; for accuracy the difference of shares."""
+    if change.value is None:
+        return None
+    return change.value if measure == "accuracy" else change.value - 1
+
+
+def parse_condition(text: str) -> Condition:
+    """Read ``MEASURE > N%`` or ``MEASURE < -N%``.
+
+    Raises:
+        TaskpaceError: it is no such thing.
+    """
+    match = _CONDITION.fullmatch(text)
+    if match is None:
+        raise TaskpaceError(f'--fail-if "{text}": write a measure, > or <, and per cent: "task_time > 5%"')
+    name, sign, percent = match.groups()
+    measure = next((known for known in _MEASURES if known == name), None)
+    if measure is None:
+        raise TaskpaceError(
+            f'--fail-if "{text}": there is no measure "{name}"{did_you_mean(name, _MEASURES)}: {", ".join(_MEASURES)}'
+        )
+    limit = float(percent) / 100
+    if (sign == ">") != (limit >= 0) and limit != 0:
+        raise TaskpaceError(
+            f'--fail-if "{text}": a limit for more has no minus, one for less has: "{name} {sign} '
+            f'{"-" if sign == "<" else ""}{abs(float(percent)):g}%"'
+        )
+    return Condition(measure=measure, above=sign == ">", limit=limit, text=text.strip())
+
+
+def failures(compared: ComparedRuns, conditions: list[Condition]) -> list[tuple[ComparedCell, Condition]]:
+    """The cells in which a condition is met.
+
+    Raises:
+        TaskpaceError: a condition cannot be judged, because a cell is INVALID or the measure unknown. Silence would
+            pass for success.
+    """
+    for cell in compared.cells:
+        for role, row in (("base", cell.base), ("new", cell.new)):
+            if not row.valid and conditions:
+                against = next((reason for reason in row.reasons if reason.voids == "result"), None)
+                problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
+                raise TaskpaceError(f"--fail-if cannot be judged: {cell.task}, {role}, is INVALID: {problem}")
+        for condition in conditions:
+            if getattr(cell.pair, condition.measure).p_holm is None:
+                raise TaskpaceError(
+                    f'--fail-if "{condition.text}" cannot be judged: {cell.task} has no {condition.measure} to compare'
+                )
+    return [
+        (cell, condition)
+        for cell in compared.cells
+        for condition in conditions
+        if condition.is_met(getattr(cell.pair, condition.measure))
+    ]

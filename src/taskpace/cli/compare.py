@@ -1,0 +1,72 @@
+"""``taskpace compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from taskpace.errors import StoreError
+from taskpace.safe_text import printable
+
+
+@click.command()
+@click.argument("what", nargs=-1, metavar="BASE NEW | RUN SYSTEM_A SYSTEM_B")
+@click.option(
+    "--fail-if",
+    "fail_if",
+    multiple=True,
+    metavar="CONDITION",
+    help='Exit with 1 when a change is significant and larger: "task_time > 5%", "accuracy < -3%". May be repeated.',
+)
+@click.option("--format", "form", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True)
+@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resamples: int | None) -> int:
+    """Compare two systems of one run, or two runs, on the items they have in common.
+
+    BASE and NEW are run files, or FILE:SYSTEM for one system of it. Systems of two runs are matched by name.
+
+    Exit codes: 0, or 1 when a --fail-if condition is met, or 2 when it cannot be judged.
+    """
+    import msgspec
+
+    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.compare import Side, compare as compare_sides, failures, parse_condition
+    from taskpace.report.compare import print_comparison
+    from taskpace.store import Store
+
+    conditions = [parse_condition(text) for text in fail_if]
+    (base_file, base_system), (new_file, new_system) = _sides(what)
+    with Store.open(base_file) as before, Store.open(new_file) as after:
+        labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
+        compared = compare_sides(
+            Side(before, labels[0], base_system),
+            Side(after, labels[1], new_system),
+            resamples=RESAMPLES if resamples is None else resamples,
+        )
+    if form == "json":
+        click.echo(msgspec.json.format(msgspec.json.encode(compared), indent=2))
+    else:
+        print_comparison(compared, Console(highlight=False))
+    failed = failures(compared, conditions)
+    for cell, condition in failed:
+        click.echo(printable(f"FAILED: {cell.task} · {cell.scenario}: {condition.text}"), err=True)
+    return 1 if failed else 0
+
+
+def _sides(what: tuple[str, ...]) -> tuple[tuple[Path, str | None], tuple[Path, str | None]]:
+    if len(what) == 3:
+        return (Path(what[0]), what[1]), (Path(what[0]), what[2])
+    if len(what) == 2:
+        return _side(what[0]), _side(what[1])
+    raise click.UsageError("give two run files (or FILE:SYSTEM twice), or one run file and two of its systems")
+
+
+def _side(text: str) -> tuple[Path, str | None]:
+    file, colon, system = text.rpartition(":")
+    if not colon or Path(text).exists():
+        return Path(text), None
+    if not system:
+        raise StoreError(f"{text}: name a system after the colon, or leave the colon out")
+    return Path(file), system
