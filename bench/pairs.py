@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import platform
-import statistics
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+
+import numpy as np
 
 from taskpace import host
 
@@ -22,7 +23,7 @@ def machine_line() -> str:
 
 def spread(values: Sequence[float], digits: int = 3) -> str:
     """``median (least to greatest)``."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def run_quietly(command: Sequence[str]) -> None:

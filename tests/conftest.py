@@ -9,10 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import settings
 
 import taskpace
+from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.summary import summarise_trials
+from taskpace.analysis.views import Summary
 from taskpace.experiment import Experiment
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
@@ -50,3 +55,72 @@ def cli(tmp_path: Path) -> Cli:
         )
 
     return run
+
+
+@pytest.fixture
+def trials_of() -> Callable[..., pl.DataFrame]:
+    """Builds the trials of one cell as ``load_frame`` gives them, from arrays or single values by column name."""
+
+    def build(system: str = "s", n: int = 40, *, task: str = "t", **columns: Any) -> pl.DataFrame:
+        def column(name: str, default: Any) -> pl.Series:
+            values = columns.pop(name, default)
+            return pl.Series(name, values if isinstance(values, (list, np.ndarray)) else [values] * n)
+
+        time_s = column("task_time_s", 1.0)
+        n = len(time_s)
+        wait_s = column("wait_s", time_s.to_numpy() * 0.1)
+        tpot_s = column("tpot_s", 0.01)
+        ends = (time_s.fill_null(0.0) * 1e9).cast(pl.Int64).cum_sum()
+        frame = pl.DataFrame(
+            [
+                time_s,
+                wait_s,
+                tpot_s,
+                column("item_id", [f"i{number:05}" for number in range(n)]),
+                column("repeat", 1),
+                column("outcome", "correct"),
+                column("output_tokens", 100),
+                column("output_bytes", 400),
+                column("reasoning_bytes", 0),
+                column("prompt_tokens", 50),
+                column("prompt_bytes", 200),
+                column("cached_tokens", 0),
+                column("committed_s", time_s.to_numpy()),
+                column("loop_lag_s", 0.0),
+                column("send_delay_s", 0.0),
+                column("token_source", "engine"),
+                column("worker", 1),
+            ]
+        ).with_columns(
+            system=pl.lit(system),
+            task=pl.lit(task),
+            scenario=pl.lit("single"),
+            trial_id=pl.lit(f"{system}/{task}/") + pl.col("item_id") + pl.lit("/") + pl.col("repeat").cast(pl.String),
+            attempt=pl.lit(1),
+            ttft_s=pl.col("wait_s"),
+            first_answer_s=pl.col("wait_s"),
+            tokens_per_s=1 / pl.col("tpot_s"),
+            bytes_per_s=pl.col("output_bytes") / (pl.col("task_time_s") - pl.col("wait_s")),
+            end_clock_ns=ends,
+            dispatch_ns=ends.shift(1, fill_value=0),
+        )
+        if columns:
+            raise TypeError(f"no such columns: {', '.join(columns)}")
+        return frame
+
+    return build
+
+
+@pytest.fixture
+def summary_of() -> Callable[..., Summary]:
+    """Summarises cells that ``trials_of`` built, in the order of their first trials."""
+
+    def build(*cells: pl.DataFrame, graded: bool = True, resamples: int = 1000, **changes: Any) -> Summary:
+        trials = pl.concat(cells)
+        plans = [
+            CellPlan(system=system, task=task, scenario="single", planned=n, graded=graded, **changes)
+            for system, task, n in trials.group_by("system", "task", maintain_order=True).len().iter_rows()
+        ]
+        return summarise_trials(trials, plans, name="planted", limit_s=60.0, resamples=resamples)
+
+    return build

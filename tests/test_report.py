@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import io
 import re
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from taskpace.analysis.summary import Summary, SystemRow, TaskTable
+from taskpace.analysis.views import Summary
 from taskpace.events import CellStarted, RunStarted, TrialFinished
 from taskpace.report.progress import Status, in_words
-from taskpace.report.sentences import disagreement
+from taskpace.report.sentences import finding_lines, sentences
 from taskpace.report.terminal import print_summary, seconds
 from taskpace.safe_text import column_width, one_line, printable
 
+N = 40
+# A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
+SCATTER = np.exp(np.linspace(-0.3, 0.3, N))
+NOISE = np.exp(0.02 * np.sin(np.arange(N) * 2.4))
+HALF_RIGHT = ["correct", "wrong"] * (N // 2)
 
-def row(system: str, **changes: Any) -> SystemRow:
-    fields: dict[str, Any] = dict.fromkeys(SystemRow.__struct_fields__)
-    fields |= {"system": system, "planned": 20, "n": 20, "outcomes": {"correct": 5, "wrong": 15}, "invalid": ()}
-    return SystemRow(**fields | changes)
 
+@pytest.fixture
+def two(trials_of: Callable, summary_of: Callable) -> Callable[..., Summary]:
+    """``terse`` is slow per token and brief; ``verbose`` is twice as fast and writes five times as much."""
 
-TERSE = row("terse", task_time_median_s=1.0, tokens_per_s_median=40.0, output_tokens_median=20.0, accuracy=0.25,
-            time_per_correct_s=4.0, rank_task_time=1, rank_tokens_per_s=2, rank_time_per_correct=1)  # fmt: skip
-VERBOSE = row("verbose", task_time_median_s=3.0, tokens_per_s_median=80.0, output_tokens_median=200.0, accuracy=0.5,
-              time_per_correct_s=6.0, rank_task_time=2, rank_tokens_per_s=1, rank_time_per_correct=2)  # fmt: skip
+    def build(terse: dict | None = None, verbose: dict | None = None) -> Summary:
+        brief = {
+            "task_time_s": 1.0 * SCATTER * NOISE,
+            "wait_s": 0.2 * SCATTER,
+            "tpot_s": 0.02 * NOISE,
+            "output_bytes": 160 * SCATTER,
+            "output_tokens": 40,
+            "outcome": HALF_RIGHT,
+        }
+        long = brief | {
+            "task_time_s": 2.2 * SCATTER,
+            "tpot_s": 0.01 * NOISE,
+            "output_bytes": 800 * SCATTER,
+            "output_tokens": 200,
+        }
+        return summary_of(trials_of("terse", **brief | (terse or {})), trials_of("verbose", **long | (verbose or {})))
+
+    return build
 
 
 def rendered(summary: Summary, width: int) -> str:
@@ -38,63 +56,85 @@ def rendered(summary: Summary, width: int) -> str:
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_table_fits_the_terminal(width):
+def test_the_table_fits_the_terminal(trials_of, summary_of, width):
     """No line of the table is wider than the terminal, and every number is there."""
     long = "a system whose name is much too long for any table"
-    rows = (TERSE, VERBOSE, row(long, task_time_median_s=123.4, outcomes={"error": 3}, n=3))
-    text = rendered(
-        Summary(name="x", planned=60, done=43, tables=(TaskTable(task="t", scenario="single", rows=rows),)), width
-    )
-    table = text[: text.index("verbose has the most")]
+    failing = trials_of(long, task_time_s=123.4 * SCATTER, outcome=["error"] * 3 + ["wrong"] * (N - 3))
+    summary = summary_of(trials_of("sound", task_time_s=SCATTER, tpot_s=0.0125, outcome=HALF_RIGHT), failing)
+    text = rendered(summary, width)
+    table = text[: text.index("There are not two valid systems")]
     assert max(map(len, table.splitlines())) <= width
-    for word in ("terse", "1.00 s", "25 %", "80", "123 s", "3 error, 17 not run", "5 correct, 15 wrong"):
-        assert word in text
+    for word in ("sound", "1.00 s ±", "50 ±15 %", "80", "3 error", "20 correct, 20 wrong", "123 s"):
+        assert word in text, word
 
 
-def test_an_inversion_is_said_in_a_sentence():
-    """The sentence names who only looks fast, who finishes first, and why."""
-    assert disagreement((TERSE, VERBOSE)) == (
-        "verbose has the most tokens per second (80), yet terse finishes first: 1 s against 3 s, "
-        "for verbose writes 10.0 times as many tokens."
+def test_an_inversion_is_said_in_a_sentence(two):
+    """The sentences name who only looks fast, who finishes first, how sure that is, and why, part by part."""
+    verdict, why, *rest = sentences(two().tables[0])
+    assert verdict == (
+        "verbose has the most tokens per second (100), yet terse finishes first: 1 s against 2.2 s "
+        "(in > 99 % of resamples)."
     )
+    assert re.fullmatch(
+        r"On average verbose takes 1\.2 s longer than terse: \+2\.\d s because it writes 5 times as much, "
+        r"-0\.\d s because each token comes faster\.",
+        why,
+    )
+    # What is shown adds up to what is shown.
+    assert sum(float(number) for number in re.findall(r"([+-]\d\.\d) s", why)) == pytest.approx(1.2)
+    assert rest == []
 
 
-def test_agreement_is_said_too():
+def test_agreement_is_said_too(two):
     """Where both rankings agree the sentence says so, and who is first per correct answer when that differs."""
-    fast = msgspec.structs.replace(TERSE, rank_tokens_per_s=1, rank_time_per_correct=2)
-    slow = msgspec.structs.replace(VERBOSE, rank_tokens_per_s=2, rank_time_per_correct=1)
-    assert disagreement((fast, slow)) == (
+    never_right = {"tpot_s": 0.005 * NOISE, "outcome": ["correct", *["wrong"] * 9] * 4}
+    (verdict, *_) = sentences(two(terse=never_right).tables[0])
+    assert verdict == (
         "Both rankings agree: terse is first by task time and by tokens per second. "
-        "Per correct answer verbose takes the least time: 6 s, less than terse (4 s)."
+        "Per correct answer verbose takes the least time: 4.47 s; terse has 10.2 s."
     )
 
 
-def test_a_cause_is_named_only_where_it_explains_the_difference():
-    """A longer wait is not blamed on verbosity, and where neither explains most of it nothing is claimed."""
-    quick = msgspec.structs.replace(TERSE, ttft_median_s=0.1, output_tokens_median=100.0, task_time_median_s=1.0)
-    slow = msgspec.structs.replace(VERBOSE, ttft_median_s=30.0, output_tokens_median=120.0, task_time_median_s=31.0)
-    assert "waits longer for its first token (30 s against 0.1 s)" in disagreement((quick, slow))
-    unclear = msgspec.structs.replace(slow, ttft_median_s=0.1)
-    assert disagreement((quick, unclear)).endswith("1 s against 31 s.")
+def test_a_cause_is_named_by_what_it_adds(two):
+    """A longer wait is not blamed on verbosity: the greatest part is named first."""
+    waiting = {"task_time_s": 31 * SCATTER, "wait_s": 30 * SCATTER}
+    _, why, *_ = sentences(two(verbose=waiting).tables[0])
+    assert "than terse: +30 s waiting for the first token" in why
 
 
-def test_an_invalid_row_says_why_and_is_not_in_the_sentence():
+def test_what_cannot_be_told_apart_shares_a_rank_and_says_how_many_it_takes(trials_of, summary_of):
+    """Two systems of the same pace are ``1=`` both, and the power note names an n that a reader can use."""
+    jitter = np.random.default_rng(3).normal(0, 0.3, (2, N))
+    summary = summary_of(*(trials_of(name, task_time_s=np.exp(logs)) for name, logs in zip("ab", jitter, strict=True)))
+    text = " ".join(rendered(summary, 80).split())
+    assert text.count(" 1= ") >= 2
+    assert "share the first place by task time" in text
+    n = int(re.search(r"a ~ b|b ~ a", text) and re.search(r"you need about n = (\d+)", text)[1])
+    # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items tell of it.
+    assert 250 < n < 1100
+
+
+def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):
     """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
-    bad = msgspec.structs.replace(
-        VERBOSE, invalid=("9 of 20 truncated: raise max_tokens",), rank_task_time=None, rank_tokens_per_s=None
-    )
-    table = TaskTable(task="t", scenario="single", rows=(TERSE, bad))
-    text = rendered(Summary(name="x", planned=40, done=40, tables=(table,)), 80)
-    assert "INVALID, not ranked: 9 of 20 truncated: raise max_tokens" in text
-    assert "There are not two valid systems to rank." in text
+    summary = two(verbose={"outcome": ["truncated"] * 9 + ["wrong"] * (N - 9)})
+    assert "INVALID, not ranked: 9 of 40 truncated: raise max_tokens" in rendered(summary, 80)
+    assert sentences(summary.tables[0]) == ["There are not two valid systems to rank."]
 
 
-def test_hostile_names_are_shown_not_obeyed():
-    """Names of systems and runs come from files of strangers: escapes in them reach no terminal."""
+def test_one_finding_is_told_once_for_all_it_concerns(two):
+    """A finding that two systems share is one line, with one remedy at its end."""
+    lines = finding_lines(two({"committed_s": 0.3 * SCATTER}, {"committed_s": 0.3 * SCATTER}).tables[0])
+    (early,) = (line for line in lines if "trailing text" in line)
+    assert early.count("To do:") == 1
+    assert "terse: the answer stands after 30 %" in early
+    assert "verbose: the answer stands after 14 %" in early
+
+
+def test_hostile_names_are_shown_not_obeyed(trials_of, summary_of):
+    """Names of systems and tasks come from files of strangers: escapes in them reach no terminal."""
     evil = "a\x1b]0;pwned\x07\x1b[31m\u202e"
-    rows = (msgspec.structs.replace(TERSE, system=evil), VERBOSE)
-    table = TaskTable(task=evil, scenario="s", rows=rows)
-    text = rendered(Summary(name=evil, planned=41, done=40, tables=(table,)), 80)
+    text = rendered(summary_of(*(trials_of(name, task=evil) for name in (evil, "b"))), 80)
+    assert "pwned" in text
     assert not re.search("[\x1b\x07\u202e]", text)
 
 
@@ -104,9 +144,16 @@ def test_wide_characters_keep_the_columns_straight():
     assert one_line("模型", 10) == "模型"
 
 
-def test_one_system_is_no_ranking():
+def test_one_system_is_no_ranking(trials_of, summary_of):
     """With fewer than two systems nothing is claimed."""
-    assert disagreement((TERSE,)) == "There are not two valid systems to rank."
+    assert sentences(summary_of(trials_of()).tables[0]) == ["There are not two valid systems to rank."]
+
+
+def test_without_resamples_the_table_says_what_is_missing(trials_of, summary_of):
+    """No bootstrap: no interval of a median, no probability, and the legend says so."""
+    summary = summary_of(trials_of("a"), trials_of("b", task_time_s=2 * SCATTER), resamples=0)
+    assert summary.tables[0].rows[0].task_time_median_s.low is None
+    assert "No bootstrap" in " ".join(rendered(summary, 80).split())
 
 
 HOSTILE = "".join(map(chr, (0x1B, 0x07, 0x08, 0x0D, 0x00, 0x7F, 0x9B, 0x202E, 0x2066, 0x200B, 0xFEFF, 0xD800)))

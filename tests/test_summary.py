@@ -7,11 +7,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given, strategies as st
 
 import taskpace
 from taskpace.analysis.estimate import estimate
-from taskpace.analysis.summary import _ranks, summarise_cell
+from taskpace.analysis.estimates import UNKNOWN, Number
+from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.summary import summarise_trials
 from taskpace.errors import StoreError
 from taskpace.prepare import prepare
 
@@ -86,15 +87,15 @@ def test_time_per_correct_answer_counts_wrong_answers_too(run):
     correct = row.outcomes["correct"]
     assert 10 <= correct <= 30
     assert row.outcomes["wrong"] == 40 - correct
-    assert row.accuracy == correct / 40
-    assert row.time_per_correct_s == pytest.approx(40 * 1.48 / correct)
+    assert row.accuracy.value == correct / 40
+    assert row.time_per_correct_s.value == pytest.approx(40 * 1.48 / correct)
 
 
 def test_a_terse_slow_system_beats_a_fast_verbose_one(tmp_path):
     """The paper's finding, planted: fewer tokens per second and yet first, and both ranks say so."""
     (tmp_path / "x.toml").write_text(
         """
-items = 6
+items = 10
 max_tokens = 200
 tasks = ["mmlu-letter"]
 [[system]]
@@ -111,8 +112,8 @@ options = { time = "virtual", wait = 0.1, token_time = 0.02, length = 400 }
         terse, verbose = done.summary().tables[0].rows
     assert (terse.rank_task_time, terse.rank_tokens_per_s) == (1, 2)
     assert (verbose.rank_task_time, verbose.rank_tokens_per_s) == (2, 1)
-    assert terse.task_time_median_s == pytest.approx(0.1 + 9 * 0.05)
-    assert verbose.task_time_median_s == pytest.approx(0.1 + 99 * 0.02)
+    assert terse.task_time_median_s.value == pytest.approx(0.1 + 9 * 0.05)
+    assert verbose.task_time_median_s.value == pytest.approx(0.1 + 99 * 0.02)
 
 
 @pytest.mark.parametrize(("items", "known"), [(63, False), (64, True)])
@@ -120,7 +121,7 @@ def test_no_p90_below_64_trials(run, items, known):
     """63 trials give no 90th percentile, 64 do."""
     with run(items=items) as done:
         (row,) = done.summary().tables[0].rows
-    assert (row.task_time_p90_s is not None) is known
+    assert (row.task_time_p90_s.value is not None) is known
 
 
 def test_outcomes_always_add_up(run):
@@ -162,9 +163,12 @@ options = { time = "virtual", wait = 5 }
     )
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
         failing, cut, sound = done.summary().tables[0].rows
-    assert "error" in failing.invalid[0]
-    assert "10 of 10 truncated: raise max_tokens" in cut.invalid
-    assert failing.task_time_median_s is not None
+    assert [(reason.code, reason.voids) for reason in failing.reasons] == [("errors", "result")]
+    (reason,) = cut.reasons
+    assert (reason.text, reason.remedy) == ("10 of 10 truncated", "raise max_tokens")
+    assert failing.task_time_median_s.value is not None
+    assert not failing.valid
+    assert not cut.valid
     assert (failing.rank_task_time, cut.rank_task_time, sound.rank_task_time) == (None, None, 1)
 
 
@@ -181,7 +185,7 @@ def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
     with taskpace.run(experiment, tmp_path / "x.db") as done:
         (row,) = done.summary().tables[0].rows
     assert row.outcomes == {"truncated": 1}
-    assert row.accuracy is None
+    assert row.accuracy.value is None
 
 
 def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
@@ -194,31 +198,24 @@ def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
         (row,) = empty.summary().tables[0].rows
         assert empty.frame().height == 0
     assert row.n == 0
-    assert row.task_time_median_s is None
+    assert row.task_time_median_s.value is None
     assert row.rank_task_time is None
 
 
-def test_an_empty_cell_has_no_numbers():
-    """Unknown is null, never 0."""
-    frame_columns = {"outcome": pl.String, "worker": pl.Int64, "dispatch_ns": pl.Int64, "end_clock_ns": pl.Int64}
-    numbers = ("task_time_s", "ttft_s", "committed_s", "output_tokens", "output_bytes", "tokens_per_s")
-    empty = pl.DataFrame(schema=frame_columns | dict.fromkeys(numbers, pl.Float64))
-    row = summarise_cell("s", 5, empty, graded=True)
-    assert row.n == 0
-    assert {getattr(row, name) for name in row.__struct_fields__ if name.endswith(("_s", "median"))} == {None}
-    assert row.accuracy is None
-
-
-@given(st.lists(st.none() | st.integers(0, 5).map(float), max_size=8), st.booleans())
-def test_ranks_are_those_of_a_race(values, smallest_first):
-    """The best has rank 1, equals share a rank, and a rank is one more than the number of better ones."""
-    ranks = _ranks(values, smallest_first=smallest_first)
-    for value, rank in zip(values, ranks, strict=True):
-        if value is None:
-            assert rank is None
-        else:
-            better = [v for v in values if v is not None and (v < value if smallest_first else v > value)]
-            assert rank == 1 + len(better)
+def test_an_empty_cell_has_no_numbers(run):
+    """Unknown is null, never 0, and one empty cell takes nothing from the other."""
+    with run(items=10) as done:
+        trials = done.frame()
+    cells = [
+        CellPlan(system=system, task="mmlu-letter", scenario="single", planned=10, graded=True)
+        for system in ("sim", "absent")
+    ]
+    (table,) = summarise_trials(trials, cells, name="x", limit_s=60, resamples=100).tables
+    known, absent = table.rows
+    assert known.rank_task_time == 1
+    assert (absent.n, absent.valid, absent.rank_task_time, absent.makespan_s) == (0, False, None, None)
+    numbers = {name: getattr(absent, name) for name in absent.__struct_fields__}
+    assert {number for number in numbers.values() if isinstance(number, Number)} == {UNKNOWN}
 
 
 def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):

@@ -94,7 +94,7 @@ def make_table(cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, r
             msgspec.structs.replace(row, findings=row_findings(row, arrays, arrays.place(row.system))) for row in ranked
         ),
         pairs=tuple(pairs),
-        agreement=_agreement(arrays, [row.system for row in rows if row.valid], drawn),
+        agreement=agreement(arrays, [row.system for row in rows if row.valid], drawn),
         findings=table_findings(ranked, pairs),
     )
 
@@ -144,7 +144,7 @@ def _ranks(members: list[str], pairs: list[Pair], measure: str, sign: int) -> di
     return shared_ranks(members, beats)
 
 
-def _agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
+def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
     """Of the rankings by geometric means of tokens per second and of task time, with percentile intervals."""
     places = [arrays.place(system) for system in valid]
     if not places:

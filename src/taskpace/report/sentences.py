@@ -112,11 +112,13 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
         (split.tokenizer_s, "its tokenizer"),
         (split.decode_s, decode.format("slower" if (split.decode_s.value or 0) > 0 else "faster")),
     ]
-    places = _decimals(max(abs(part.value or 0.0) for part in (split.difference_s, *(part for part, _ in causes))))
+    known = [(part, part.value, cause) for part, cause in causes if part.value is not None]
+    places = _decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
+    shown = _rounded_to_sum([value for _, value, _ in known], whole, places)
     told = [
-        f"{part.value:+.{places}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
-        for part, cause in sorted(causes, key=lambda known: -abs(known[0].value or 0.0))
-        if part.value is not None and f"{abs(part.value):.{places}f}" != f"{0:.{places}f}"
+        f"{figure:+.{places}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
+        for figure, (part, _, cause) in sorted(zip(shown, known, strict=True), key=lambda pair: -abs(pair[0]))
+        if figure
     ]
     longer = "longer" if whole >= 0 else "less"
     return f"On average {b} takes {abs(whole):.{places}f} s {longer} than {a}: {', '.join(told)}."
@@ -125,6 +127,17 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
 def _is_clear(part: Number) -> bool:
     """Whether the interval leaves 0 out."""
     return part.low is None or part.high is None or part.low > 0 or part.high < 0 or part.low == part.high
+
+
+def _rounded_to_sum(parts: list[float], whole: float, places: int) -> list[float]:
+    """Parts of ``whole`` rounded so that what is shown adds up: what rounding lost goes to the part that lost most."""
+    scale = 10**places
+    units = [round(part * scale) for part in parts]
+    while (missing := round(whole * scale) - sum(units)) and abs(missing) <= len(parts):
+        step = 1 if missing > 0 else -1
+        most = max(range(len(parts)), key=lambda place: step * (parts[place] * scale - units[place]))
+        units[most] += step
+    return [unit / scale for unit in units]
 
 
 def _decimals(greatest: float) -> int:

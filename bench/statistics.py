@@ -1,0 +1,426 @@
+"""Do the 95 % intervals hold the truth 95 % of the time? Simulated experiments whose truth is known, through the
+product's own estimators; the results stand in docs/statistics.md.
+
+    python bench/statistics.py                     # everything, 2,000 experiments a cell: about half an hour on 2 cores
+    python bench/statistics.py --experiments 200 --only holm
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # the processes share the cores
+
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import combinations, product
+from multiprocessing import Pool
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from pairs import machine_line
+
+import taskpace
+from taskpace.analysis.arrays import Arrays, to_arrays
+from taskpace.analysis.bootstrap import QUANTILE_RESAMPLES, RESAMPLES, Floats, Resamples
+from taskpace.analysis.estimates import Number, accuracy, par2_values, quantiles, ratios, samples_for, solve_curve
+from taskpace.analysis.frame import last_attempts
+from taskpace.analysis.pairs import adjust, compare_pairs
+from taskpace.analysis.split import PARTS, Side, split
+from taskpace.analysis.summary import agreement
+
+BATCH = 25
+SIZES = (30, 100, 660)
+LIMIT_S = 20.0
+TRUTH_ITEMS = 2_000_000
+
+
+class World(msgspec.Struct, frozen=True):
+    """How times vary. Of the variance of a logarithm, half belongs to the item and is shared by all systems."""
+
+    name: str
+    kind: str
+    shape: float
+    """Sigma of a lognormal, tail index of a Pareto."""
+
+    def log_times(self, rng: np.random.Generator, systems: int, items: int, repeats: int) -> Floats:
+        """(systems, items, repeats), with the item's difficulty removed from no one: see ``difficulty``."""
+        if self.kind == "pareto":
+            # The item's factor has the heavy tail; systems and repeats differ by a lognormal one.
+            item = rng.exponential(1 / self.shape, (1, items, 1))
+            own = rng.normal(0, 0.2, (systems, items, 1))
+            return item + own + rng.normal(0, 0.2, (systems, items, repeats))
+        item = rng.normal(0, self.shape * np.sqrt(0.5), (1, items, 1))
+        own = rng.normal(0, self.shape * np.sqrt(0.3), (systems, items, 1))
+        return item + own + rng.normal(0, self.shape * np.sqrt(0.2), (systems, items, repeats))
+
+
+WORLDS = (
+    World("lognormal, sigma 0.5", "lognormal", 0.5),
+    World("lognormal, sigma 1", "lognormal", 1.0),
+    World("Pareto, tail index 1.5", "pareto", 1.5),
+)
+
+
+class Trials(msgspec.Struct, frozen=True):
+    """Everything recorded of one experiment or many: arrays (systems, items, repeats)."""
+
+    time_s: Floats
+    wait_s: Floats
+    tpot_s: Floats
+    written: Floats
+    correct: Floats
+
+
+def draw(
+    world: World, rng: np.random.Generator, slower: Floats, hurry: Floats, items: int, repeats: int
+) -> Trials:
+    """One experiment of len(slower) systems on the same items.
+
+    Args:
+        slower: (systems,), logarithm of each system's task time beside the first one's.
+        hurry: (systems,), logarithm of its TPOT.
+    """
+    k = len(slower)
+    logs = world.log_times(rng, k, items, repeats)
+    time_s = np.exp(slower[:, None, None] + logs)
+    wait_s = time_s * rng.uniform(0.05, 0.15, time_s.shape)
+    tpot_s = 0.02 * np.exp(hurry[:, None, None] + rng.normal(0, 0.1, time_s.shape))
+    per_byte = 0.25 * np.exp(0.1 * np.arange(k)[:, None, None] + rng.normal(0, 0.05, time_s.shape))
+    written = (1 + (time_s - wait_s) / tpot_s) / per_byte
+    # What takes long is hard: the chance of a right answer falls with the item's length.
+    chance = 1 / (1 + np.exp(-(1.0 - logs.mean(axis=(0, 2), keepdims=True) + rng.normal(0, 0.5, (1, items, 1)))))
+    correct = (rng.random(time_s.shape) < chance).astype(np.float64)
+    return Trials(time_s=time_s, wait_s=wait_s, tpot_s=tpot_s, written=written, correct=correct)
+
+
+def as_arrays(experiments: list[Trials]) -> Arrays:
+    """Many experiments side by side: system j of experiment i is number i * systems + j. Their items are not the same,
+    which nobody asks as long as only systems of one experiment are compared.
+    """
+    time_s, wait_s, tpot_s, written, correct = (
+        np.concatenate([getattr(trials, name) for trials in experiments]) for name in Trials.__struct_fields__
+    )
+    return Arrays(
+        systems=tuple(str(number) for number in range(len(time_s))),
+        items=tuple(str(number) for number in range(time_s.shape[1])),
+        task_time_s=time_s,
+        spent_s=time_s,
+        wait_s=wait_s,
+        written_bytes=written,
+        visible_bytes=written,
+        reasoning_bytes=np.zeros_like(written),
+        tpot_s=tpot_s,
+        correct=correct,
+    )
+
+
+# ---- coverage ------------------------------------------------------------------------------------------------------
+
+SLOWER = np.array([0.0, 0.25])
+HURRY = np.array([0.0, -0.1])
+FIVE_SLOWER = np.array([0.0, 0.05, 0.2, 0.3, 0.6])
+FIVE_HURRY = np.array([0.1, -0.2, 0.0, -0.25, 0.15])
+
+
+def truth(world: World, repeats: int) -> dict[str, float]:
+    """The true value of every estimate, by formula where there is one and else from very many items."""
+    rng = np.random.default_rng(7)
+    trials = draw(world, rng, SLOWER, HURRY, TRUTH_ITEMS // repeats, repeats)
+    time_a, correct_a = trials.time_s[0], trials.correct[0]
+    seconds, right = trials.time_s.sum(axis=(1, 2)), trials.correct.sum(axis=(1, 2))
+    parts = split(*(_side(trials, place) for place in (0, 1)))
+    found = {
+        "accuracy": correct_a.mean(),
+        "mean task time": time_a.mean(),
+        "time per correct answer": seconds[0] / right[0],
+        "PAR-2": np.where(correct_a > 0, time_a, 2 * LIMIT_S).mean(),
+        "solve curve at the median": ((correct_a > 0) & (time_a <= np.median(time_a))).mean(),
+        "ratio of task times": np.exp(SLOWER[1]),
+        "ratio of tokens per second": np.exp(-HURRY[1]),
+        "verbosity ratio": np.exp(np.log(trials.written[1] / trials.written[0]).mean()),
+        "difference in accuracy": 0.0,
+        "ratio of time per correct answer": seconds[1] / seconds[0] * right[0] / right[1],
+        "split: whole": (trials.time_s[1] - time_a).mean(),
+    }
+    found |= {f"{p} task time": np.quantile(time_a, share) for p, share in _SHARES.items()}
+    found |= {f"split: {part}": parts[:, place].mean() for place, part in enumerate(PARTS)}
+    found |= dict(zip(("Kendall's tau-b", "Spearman's rho"), _true_agreement(), strict=True))
+    return {name: float(value) for name, value in found.items()}
+
+
+_SHARES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
+
+
+def _true_agreement() -> tuple[float, float]:
+    from scipy import stats
+
+    return stats.kendalltau(-FIVE_SLOWER, -FIVE_HURRY).statistic, stats.spearmanr(-FIVE_SLOWER, -FIVE_HURRY).statistic
+
+
+def _side(trials: Trials, system: int) -> Side:
+    return Side(
+        *(values[system].ravel() for values in (trials.time_s, trials.wait_s, trials.written, trials.tpot_s))
+    )
+
+
+def intervals(arrays: Arrays, resamples: Resamples) -> Iterator[tuple[str, Number]]:
+    """Every interval of experiments of two systems each, by name."""
+    firsts = list(range(0, len(arrays.systems), 2))
+    time_s, correct = arrays.task_time_s[firsts], arrays.correct[firsts]
+    n, repeats = time_s.shape[1:]
+    item_of = np.repeat(np.arange(n), repeats)
+    able = {name: share for name, share in _SHARES.items() if name == "median" or n * repeats >= samples_for(share)}
+    for times in time_s:
+        for name, found in zip(able, quantiles(times.ravel(), item_of, tuple(able.values()), resamples), strict=True):
+            yield f"{name} task time", found
+    counts = np.full((len(firsts), n), repeats, dtype=np.float64)
+    for name, above, below in (
+        ("mean task time", time_s.sum(axis=2), counts),
+        ("time per correct answer", time_s.sum(axis=2), correct.sum(axis=2)),
+        ("PAR-2", par2_values(time_s, correct, LIMIT_S).sum(axis=2), counts),
+    ):
+        yield from ((name, found) for found in ratios(above.T, below.T, resamples))
+    for times, right in zip(time_s, correct, strict=True):
+        yield "accuracy", accuracy(right)
+        yield "solve curve at the median", solve_curve(times, right, np.array([_median_of[0]]))[0]
+    pairs = [(arrays.systems[place], arrays.systems[place + 1]) for place in firsts]
+    for pair in compare_pairs(arrays, pairs, resamples, graded=True):
+        assert pair.split is not None
+        yield "ratio of task times", pair.task_time.change
+        yield "ratio of tokens per second", pair.tokens_per_s.change
+        yield "verbosity ratio", pair.output_bytes.change
+        yield "difference in accuracy", pair.accuracy.change
+        yield "ratio of time per correct answer", pair.time_per_correct.change
+        yield "split: whole", pair.split.difference_s
+        for part in PARTS:
+            yield f"split: {part}", getattr(pair.split, f"{part}_s")
+
+
+_median_of = [1.0]
+"""The true median of the first system, by which the solve curve is asked; set per cell."""
+
+
+class Tally(msgspec.Struct):
+    covered: int = 0
+    experiments: int = 0
+
+    def add(self, found: Number, true: float) -> None:
+        # An end that is not known (a time per correct answer without a correct one) excludes nothing on its side.
+        low, high = -np.inf if found.low is None else found.low, np.inf if found.high is None else found.high
+        self.experiments += 1
+        self.covered += found.value is not None and low <= true <= high
+
+
+def coverage(job: tuple[World, int, int, int, int]) -> dict[str, Tally]:
+    """One cell: of many experiments, in how many does each interval hold the truth?"""
+    world, n, repeats, experiments, seed = job
+    true = truth(world, repeats)
+    _median_of[0] = true["median task time"]
+    rng = np.random.default_rng((seed, n, repeats))
+    resamples = Resamples(n)
+    tallies: dict[str, Tally] = {}
+    for _ in range(experiments // BATCH):
+        arrays = as_arrays([draw(world, rng, SLOWER, HURRY, n, repeats) for _ in range(BATCH)])
+        for name, found in intervals(arrays, resamples):
+            tallies.setdefault(name, Tally()).add(found, true[name])
+        for _ in range(BATCH):
+            five = as_arrays([draw(world, rng, FIVE_SLOWER, FIVE_HURRY, n, repeats)])
+            agreed = agreement(five, list(five.systems), resamples)
+            assert agreed is not None
+            for name, found in (("Kendall's tau-b", agreed.kendall_tau_b), ("Spearman's rho", agreed.spearman_rho)):
+                tallies.setdefault(name, Tally()).add(found, true[name])
+    return tallies
+
+
+def print_coverage(experiments: int, pool: Pool) -> None:
+    designs = [(n, repeats) for repeats in (1, 3) for n in SIZES]
+    jobs = [
+        (world, n, repeats, experiments, number)
+        for number, world in enumerate(WORLDS)
+        for n, repeats in sorted(designs, reverse=True)
+    ]
+    done = dict(zip([job[:3] for job in jobs], pool.map(coverage, jobs, chunksize=1), strict=True))
+    for world in WORLDS:
+        print(f"\n{world.name}\n")
+        print("| estimate | " + " | ".join(f"n = {n}" + (f" x {r}" if r > 1 else "") for n, r in designs) + " |")
+        print("| --- |" + " ---: |" * len(designs))
+        for name in truth(world, 1):
+            cells = [done[world, n, r].get(name) for n, r in designs]
+            shares = ["" if cell is None else f"{100 * cell.covered / cell.experiments:.1f}" for cell in cells]
+            print(f"| {name} | " + " | ".join(shares) + " |", flush=True)
+
+
+# ---- false positives -----------------------------------------------------------------------------------------------
+
+_TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_correct")
+
+
+def false_positives(job: tuple[World, int, int, int, int]) -> dict[str, float]:
+    """Five equal systems: in what share of the experiments is any of the ten pairs told apart?"""
+    world, n, repeats, experiments, seed = job
+    rng = np.random.default_rng((seed, n, repeats, 5))
+    equal = np.zeros(5)
+    resamples = Resamples(n)
+    wrong = dict.fromkeys(_TESTED, 0)
+    for _ in range(experiments // BATCH):
+        arrays = as_arrays([_equal(draw(world, rng, equal, equal, n, repeats)) for _ in range(BATCH)])
+        for start in range(0, 5 * BATCH, 5):
+            pairs = list(combinations(arrays.systems[start : start + 5], 2))
+            found = adjust(compare_pairs(arrays, pairs, resamples, graded=True), [True] * len(pairs))
+            for measure in _TESTED:
+                wrong[measure] += any(getattr(pair, measure).significant for pair in found)
+    return {measure: count / (experiments // BATCH * BATCH) for measure, count in wrong.items()}
+
+
+def _equal(trials: Trials) -> Trials:
+    """The same tokenizer for all, too."""
+    step = np.exp(-0.1 * np.arange(len(trials.written)))[:, None, None]
+    return msgspec.structs.replace(trials, written=trials.written / step)
+
+
+def print_false_positives(experiments: int, pool: Pool) -> None:
+    jobs = [(world, n, r, experiments, number) for number, world in enumerate(WORLDS) for n in SIZES for r in (1, 3)]
+    print("\n| world | design | " + " | ".join(name.replace("_", " ") for name in _TESTED) + " |")
+    print("| --- | --- |" + " ---: |" * len(_TESTED))
+    for (world, n, r, *_), shares in zip(jobs, pool.imap(false_positives, jobs), strict=True):
+        cells = " | ".join(f"{100 * shares[measure]:.1f} %" for measure in _TESTED)
+        print(f"| {world.name} | n = {n}{f' x {r}' if r > 1 else ''} | {cells} |", flush=True)
+
+
+# ---- probability of inversion --------------------------------------------------------------------------------------
+
+
+def inversions(job: tuple[World, int, int, int]) -> list[tuple[float, bool]]:
+    """(probability called, whether it is so) of pairs whose true differences are drawn evenly around none."""
+    world, n, experiments, seed = job
+    rng = np.random.default_rng((seed, n, 6))
+    resamples = Resamples(n)
+    called = []
+    for _ in range(experiments // BATCH):
+        true = rng.uniform(-1, 1, (BATCH, 2)) * np.array([5 * world.shape, 0.7]) / np.sqrt(n)
+        batch = [draw(world, rng, np.array([0, t]), np.array([0, s]), n, 1) for t, s in true]
+        arrays = as_arrays(batch)
+        pairs = [(arrays.systems[place], arrays.systems[place + 1]) for place in range(0, 2 * BATCH, 2)]
+        for pair, (slower, hurry) in zip(compare_pairs(arrays, pairs, resamples, graded=False), true, strict=True):
+            assert pair.inversion_probability is not None
+            called.append((pair.inversion_probability, bool(slower > 0) == bool(hurry < 0)))
+    return called
+
+
+def print_inversions(experiments: int, pool: Pool) -> None:
+    print("\n| world | n | " + " | ".join(f"{10 * d} to {10 * d + 10} %" for d in range(10)) + " |")
+    print("| --- | ---: |" + " ---: |" * 10)
+    jobs = [(world, n, experiments, number) for number, world in enumerate(WORLDS) for n in SIZES]
+    for (world, n, *_), called in zip(jobs, pool.imap(inversions, jobs), strict=True):
+        probability, so = np.array([p for p, _ in called]), np.array([is_so for _, is_so in called])
+        decile = np.minimum((10 * probability).astype(int), 9)
+        cells = [f"{100 * so[decile == d].mean():.0f} % of {(decile == d).sum()}" for d in range(10)]
+        print(f"| {world.name} | {n} | " + " | ".join(cells) + " |", flush=True)
+
+
+# ---- the split -----------------------------------------------------------------------------------------------------
+
+
+def print_split() -> None:
+    """One planted cause at a time, then all of them at once; and what is left over."""
+    rng = np.random.default_rng(8)
+    n = 660
+    plants: dict[str, tuple[float, float, float, float]] = {
+        "wait + 0.5 s": (0.5, 1, 1, 1),
+        "2.6 times the bytes": (0, 2.6, 1, 1),
+        "1.3 times the tokens for a byte": (0, 1, 1.3, 1),
+        "each token 1.5 times as long": (0, 1, 1, 1.5),
+        "all of these at once": (0.5, 2.6, 1.3, 1.5),
+        "terse and slow per token": (0, 0.25, 1, 2),
+    }
+    print("\n| planted | longer by | wait | verbosity | tokenizer | decode | greatest residual, relative |")
+    print("| --- |" + " ---: |" * 6)
+    written, per_byte, tpot = (rng.lognormal(mean, 0.5, n) for mean in (5, -1.4, -4))
+    wait = rng.lognormal(-2, 0.5, n)
+    for name, (waits, longer, cut, slow) in plants.items():
+        base, other = (
+            Side(time_s=w + (b * k - 1) * s, wait_s=w, written_bytes=b, tpot_s=s)
+            for w, b, k, s in (
+                (wait, written, per_byte, tpot),
+                (wait + waits, longer * written, cut * per_byte, slow * tpot),
+            )
+        )
+        parts = split(base, other)
+        whole = other.time_s - base.time_s
+        residual = np.abs(parts.sum(axis=1) - whole) / np.maximum(np.abs(whole), 1e-300)
+        means = " | ".join(f"{value:+.3f} s" for value in parts.mean(axis=0))
+        print(f"| {name} | {whole.mean():+.3f} s | {means} | {residual.max():.0e} |")
+
+
+# ---- the same through the engine -----------------------------------------------------------------------------------
+
+
+def print_engine(experiments: int) -> None:
+    """One cell through everything: experiment, simulated engine in virtual time, worker, run file, frame, estimators."""
+    n = 30
+    total = n * experiments
+    print(f"\n{experiments} experiments of {n} items, lognormal (sigma 0.5), as one run of {2 * total} trials:\n")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "items.jsonl").write_text("".join(f'{{"prompt": "number {i}"}}\n' for i in range(total)))
+        Path(folder, "x.toml").write_text(_ENGINE_EXPERIMENT)
+        with taskpace.run(Path(folder, "x.toml"), Path(folder, "x.db")) as done:
+            trials = last_attempts(done.frame())
+    arrays = to_arrays(trials, ("a", "b"))
+    resamples = Resamples(n)
+    time_ratio, medians = Tally(), Tally()
+    for start in range(0, total, n):
+        cut = slice(start, start + n)
+        cubes = {field: getattr(arrays, field)[:, cut] for field in Arrays.__struct_fields__[2:]}
+        one = Arrays(systems=arrays.systems, items=arrays.items[cut], **cubes)
+        (pair,) = compare_pairs(one, [("a", "b")], None, graded=False)
+        time_ratio.add(pair.task_time.change, 1.3)
+        (median,) = quantiles(one.task_time_s[0].ravel(), np.arange(n), (0.5,), resamples)
+        medians.add(median, 2.0)
+    for name, tally in (("ratio of task times", time_ratio), ("median task time", medians)):
+        print(f"- {name}: {100 * tally.covered / tally.experiments:.1f} % of {tally.experiments}")
+
+
+_ENGINE_EXPERIMENT = """
+tasks = [{ prompts = "items.jsonl", max_tokens = 4 }]
+warmup = 0
+[[system]]
+name = "a"
+engine = "simulated"
+options = { time = "virtual", seed = 1, length = 4, token_time = 0, wait = { kind = "lognormal", median = 2, sigma = 0.5 } }
+[[system]]
+name = "b"
+engine = "simulated"
+options = { time = "virtual", seed = 2, length = 4, token_time = 0, wait = { kind = "lognormal", median = 2.6, sigma = 0.5 } }
+"""  # noqa: E501
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--experiments", type=int, default=2000)
+    arguments.add_argument("--only", choices=["coverage", "holm", "inversion", "split", "engine"])
+    arguments.add_argument("--processes", type=int, default=os.cpu_count())
+    chosen = arguments.parse_args()
+    print(
+        f"statistics: {machine_line()}; {chosen.experiments} experiments a cell, {RESAMPLES} resamples "
+        f"({QUANTILE_RESAMPLES} for quantiles)"
+    )
+    with Pool(chosen.processes) as pool:
+        parts: dict[str, Callable[[], None]] = {
+            "split": print_split,
+            "engine": lambda: print_engine(chosen.experiments),
+            "holm": lambda: print_false_positives(chosen.experiments, pool),
+            "inversion": lambda: print_inversions(chosen.experiments, pool),
+            "coverage": lambda: print_coverage(chosen.experiments, pool),
+        }
+        for name, part in parts.items():
+            if chosen.only in (None, name):
+                print(f"\n## {name}")
+                part()
+
+
+if __name__ == "__main__":
+    main()
