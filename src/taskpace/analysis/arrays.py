@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.intervals import Floats
 
 _NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s")
 

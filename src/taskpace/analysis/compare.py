@@ -136,7 +136,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
         return None
     arrays = to_arrays(trials, ("base", "new"))
     drawn = Resamples(len(arrays.items), resamples) if resamples else None
-    rows = make_rows(plans, trials, arrays, drawn, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
+    rows = make_rows(plans, trials, arrays, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded)
     return ComparedCell(
         task=plans[0].task,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.intervals import Floats
 from taskpace.analysis.pairs import Pair
 from taskpace.analysis.validity import TRUNCATION_LIMIT
 from taskpace.analysis.views import Finding, SystemRow

@@ -1,7 +1,6 @@
 """One system on one task: every number with its 95 % interval.
 
-Arrays are (items, repeats); what was not recorded is NaN. Items are the sampling unit: all repeats of an item are
-drawn together. Without resamples there are values and no intervals but those that have a formula.
+Arrays are (items, repeats); what was not recorded is NaN.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.bootstrap import Floats, Intervals, Resamples, bca, percentile
-from taskpace.analysis.significance import share_interval
+from taskpace.analysis.intervals import Floats, Intervals, of_quantiles, of_ratios, share_interval
 
 _CONFIDENCE = 0.99
 
@@ -41,40 +39,27 @@ def numbers(intervals: Intervals) -> list[Number]:
     return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
 
 
-def quantiles(
-    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], resamples: Resamples | None
-) -> list[Number]:
-    """Quantiles over trials (linear interpolation), percentile intervals over items.
+def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Number]:
+    """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
 
     Args:
         values: (trials,), NaN where unknown.
         item_of: (trials,), the item of each.
         shares: which, from 0 to 1.
-        resamples: of the items.
     """
     known = ~np.isnan(values)
-    values = values[known]
-    if not len(values):
+    if not known.any():
         return [UNKNOWN] * len(shares)
-    found = np.quantile(values, shares)
-    if resamples is None:
-        return [number(value) for value in found]
-    drawn = resamples.quantiles(values, item_of[known], shares)
-    return [number(value, *percentile(column)) for value, column in zip(found, drawn.T, strict=True)]
+    return numbers(of_quantiles(values[known], item_of[known], shares))
 
 
-def ratios(numerators: Floats, denominators: Floats, resamples: Resamples | None) -> list[Number]:
-    """Ratios of totals, BCa intervals: (items, k) over (items, k).
+def ratios(numerators: Floats, denominators: Floats) -> list[Number]:
+    """Ratios of totals with ``of_ratios``' intervals: (items, k) over (items, k).
 
     Means (values over counts), PAR-2, time per correct answer (seconds of all trials over number correct: wrong
-    answers' time counts). A ratio over nothing is unknown; an upper end is null where resamples divide by nothing.
+    answers' time counts). A ratio over nothing is unknown.
     """
-    k = numerators.shape[1]
-    if resamples is None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return [number(value) for value in numerators.sum(axis=0) / denominators.sum(axis=0)]
-    columns = np.concatenate([numerators, denominators], axis=1)
-    return numbers(bca(columns, lambda totals: totals[..., :k] / totals[..., k:], resamples))
+    return numbers(of_ratios(numerators, denominators))
 
 
 def accuracy(correct: Floats) -> Number:

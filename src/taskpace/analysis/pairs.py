@@ -8,8 +8,17 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.arrays import Arrays, item_means
-from taskpace.analysis.bootstrap import Flags, Floats, Resamples, bca
+from taskpace.analysis.bootstrap import Resamples
 from taskpace.analysis.estimates import UNKNOWN, Number, number, numbers
+from taskpace.analysis.intervals import (
+    Flags,
+    Floats,
+    log_influence,
+    of_influence,
+    of_means,
+    share_difference,
+    t_interval,
+)
 from taskpace.analysis.ranking import inversion_probability
 from taskpace.analysis.significance import (
     ALPHA,
@@ -17,8 +26,6 @@ from taskpace.analysis.significance import (
     holm,
     items_needed,
     mcnemar,
-    share_difference,
-    t_interval,
     wilcoxon,
 )
 from taskpace.analysis.split import PARTS, Side, split
@@ -74,9 +81,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Comparison
     """Difference of the shares of correct trials; McNemar's exact test, its clustered form with repeats."""
     time_per_correct: Comparison
-    """Ratio; BCa over items."""
+    """Ratio."""
     split: Split | None
-    """Null without resamples or without common items."""
+    """Null without common items."""
     inversion_probability: float | None
     """That the one with more tokens per second takes longer: share of resamples. Null without resamples."""
 
@@ -89,7 +96,7 @@ def compare_pairs(
     Args:
         arrays: of one task in one scenario.
         pairs: names of systems.
-        resamples: of ``arrays.items``; null leaves out what only resampling can tell.
+        resamples: of ``arrays.items``; null leaves out the probability of inversion.
         graded: the task has right answers.
     """
     places = [(arrays.place(a), arrays.place(b)) for a, b in pairs]
@@ -97,8 +104,8 @@ def compare_pairs(
     log_speed = -_log_ratios(arrays.tpot_s, places)
     visible = _log_ratios(arrays.visible_bytes, places)
     reasoning = _log_ratios(arrays.reasoning_bytes, places)
-    per_correct = _per_correct(arrays, places, resamples) if graded else [_NOT_COMPARED] * len(pairs)
-    splits = _splits(arrays, places, resamples)
+    per_correct = _per_correct(arrays, places) if graded else [_NOT_COMPARED] * len(pairs)
+    splits = _splits(arrays, places)
     inversions = _inversions(log_time, log_speed, resamples)
     found = []
     for number_, (a, b) in enumerate(pairs):
@@ -183,67 +190,41 @@ def _accuracy(arrays: Arrays, a: int, b: int) -> Comparison:
     return Comparison(change=number(*share_difference(differences)), p=p, p_holm=None, items=len(differences))
 
 
-def _per_correct(arrays: Arrays, places: list[tuple[int, int]], resamples: Resamples | None) -> list[Comparison]:
-    """Ratio of (seconds / correct), by BCa on its logarithm, over the items that both were asked."""
+def _per_correct(arrays: Arrays, places: list[tuple[int, int]]) -> list[Comparison]:
+    """Ratio of (seconds / correct), on its logarithm, over the items that both were asked."""
+    if not places:
+        return []
     both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in places]
 
-    def totals(values: Floats, mask: Flags) -> Floats:
-        return np.asarray(np.where(mask, np.nan_to_num(values), 0.0).sum(axis=-1))
-
-    columns = [
-        totals(values[place], mask)
-        for (a, b), mask in zip(places, both, strict=True)
-        for place in (b, a)
-        for values in (arrays.spent_s, arrays.correct)
-    ]
-    if not columns:
-        return []
-    stacked = np.stack(columns, axis=1)
-
-    def log_ratio(sums: Floats) -> Floats:
-        seconds_b, correct_b, seconds_a, correct_a = (sums[..., part::4] for part in range(4))
-        result: Floats = np.log(seconds_b) - np.log(correct_b) - np.log(seconds_a) + np.log(correct_a)
-        return result
-
-    counts = [int(mask.any(axis=-1).sum()) for mask in both]
-    if resamples is None:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = log_ratio(stacked.sum(axis=0))
-        return [
-            Comparison(
-                change=number(math.exp(value)) if math.isfinite(value) else UNKNOWN, p=None, p_holm=None, items=n
-            )
-            for value, n in zip(values, counts, strict=True)
+    def columns(values: Floats, side: int) -> Floats:
+        totals = [
+            np.where(mask, np.nan_to_num(values[pair[side]]), 0.0).sum(axis=-1)
+            for pair, mask in zip(places, both, strict=True)
         ]
-    found = bca(stacked, log_ratio, resamples)
+        return np.stack(totals, axis=1)
+
+    logs, influence = np.zeros(len(places)), np.zeros((len(arrays.items), len(places)))
+    for side, sign in ((1, 1), (0, -1)):
+        seconds, correct = columns(arrays.spent_s, side), columns(arrays.correct, side)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs += sign * (np.log(seconds.sum(axis=0)) - np.log(correct.sum(axis=0)))
+        influence += sign * log_influence(seconds, correct)
+    found = of_influence(logs, influence)
+    counts = [int(mask.any(axis=-1).sum()) for mask in both]
     with np.errstate(over="ignore"):
         ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
     return [
-        Comparison(change=number(value, low, high), p=_p(float(p)), p_holm=None, items=n)
+        Comparison(change=number(value, low, high) if value else UNKNOWN, p=_p(float(p)), p_holm=None, items=n)
         for value, low, high, p, n in ends
     ]
 
 
-def _splits(arrays: Arrays, places: list[tuple[int, int]], resamples: Resamples | None) -> list[Split | None]:
-    """Item means of the parts, averaged over items, BCa over items."""
-    if resamples is None or not places:
-        return [None] * len(places)
-    columns = [_item_parts(arrays, a, b) for a, b in places]
-    width = len(PARTS) + 1  # the parts and the whole
-    known = [~np.isnan(parts).any(axis=1) for parts, _ in columns]
-    stacked = np.concatenate(
-        [np.column_stack([np.nan_to_num(parts), rows]) for (parts, _), rows in zip(columns, known, strict=True)], axis=1
-    )
-
-    def means(sums: Floats) -> Floats:
-        by_pair = sums.reshape(*sums.shape[:-1], len(places), width + 1)
-        flat: Floats = (by_pair[..., :width] / by_pair[..., width:]).reshape(*sums.shape[:-1], len(places) * width)
-        return flat
-
-    found = numbers(bca(stacked, means, resamples))
+def _splits(arrays: Arrays, places: list[tuple[int, int]]) -> list[Split | None]:
+    """Item means of the parts, averaged over items."""
     splits: list[Split | None] = []
-    for place, (rows, (_, counted)) in enumerate(zip(known, columns, strict=True)):
-        wait, verbosity, tokenizer, decode, whole = found[place * width : (place + 1) * width]
+    for a, b in places:
+        parts, counted = _item_parts(arrays, a, b)
+        wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts))
         splits.append(
             Split(
                 difference_s=whole,
@@ -252,7 +233,7 @@ def _splits(arrays: Arrays, places: list[tuple[int, int]], resamples: Resamples 
                 tokenizer_s=tokenizer if counted else UNKNOWN,
                 decode_s=decode,
             )
-            if rows.any()
+            if whole.value is not None
             else None
         )
     return splits

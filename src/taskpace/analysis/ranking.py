@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.intervals import Floats
 from taskpace.analysis.significance import average_ranks
 
 

@@ -10,7 +10,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.bootstrap import Floats, Resamples
 from taskpace.analysis.estimates import (
     UNKNOWN,
     Number,
@@ -22,6 +21,7 @@ from taskpace.analysis.estimates import (
     samples_for,
     solve_curve,
 )
+from taskpace.analysis.intervals import Floats
 from taskpace.analysis.validity import reasons_against
 from taskpace.analysis.views import SolvePoint, SystemRow
 from taskpace.messages import Stretch
@@ -54,21 +54,18 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     stretches: tuple[Stretch, ...] = ()
 
 
-def make_rows(
-    cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, resamples: Resamples | None, limit_s: float
-) -> list[SystemRow]:
+def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit_s: float) -> list[SystemRow]:
     """One row for each cell of a table.
 
     Args:
         cells: of one task in one scenario.
         trials: their last attempts (columns of ``load_frame``), in dispatch order within a cell.
         arrays: the same trials, with the cells' systems.
-        resamples: of ``arrays.items``.
         limit_s: L of PAR-2.
     """
     parts = dict(trials.group_by("system", maintain_order=True))
     of_item = {item: place for place, item in enumerate(arrays.items)}
-    means, per_correct, par2 = _totals(arrays, resamples, limit_s)
+    means, per_correct, par2 = _totals(arrays, limit_s)
     deadlines = _deadlines(arrays)
     rows = []
     for place, cell in enumerate(cells):
@@ -88,9 +85,9 @@ def make_rows(
                 n=part.height,
                 items=part["item_id"].n_unique(),
                 outcomes=_outcomes(part),
-                **_task_times(ended, item_of, resamples),
+                **_task_times(ended, item_of),
                 task_time_mean_s=means[place],
-                **{name: _median(ended[column], item_of, resamples) for name, column in _MEDIANS.items()},
+                **{name: _median(ended[column], item_of) for name, column in _MEDIANS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 accuracy=accuracy(correct) if graded else UNKNOWN,
@@ -113,12 +110,12 @@ def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
 
 
-def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp], resamples: Resamples | None) -> dict[str, Number]:
+def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Number]:
     """The median, and the percentiles for which there are enough samples."""
     times = ended["task_time_s"].to_numpy()
     n = int(np.isfinite(times).sum())
     able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-    median, *high = quantiles(times, item_of, (0.5, *able.values()), resamples)
+    median, *high = quantiles(times, item_of, (0.5, *able.values()))
     return (
         {"task_time_median_s": median}
         | dict.fromkeys(_PERCENTILES, UNKNOWN)
@@ -126,13 +123,11 @@ def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp], resamples: Resam
     )  # fmt: skip
 
 
-def _median(values: pl.Series, item_of: NDArray[np.intp], resamples: Resamples | None) -> Number:
-    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), resamples)[0]
+def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Number:
+    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,))[0]
 
 
-def _totals(
-    arrays: Arrays, resamples: Resamples | None, limit_s: float
-) -> tuple[list[Number], list[Number], list[Number]]:
+def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Number], list[Number], list[Number]]:
     """Per system: mean task time, time per correct answer, PAR-2."""
     par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
     sums = [
@@ -142,7 +137,7 @@ def _totals(
     ]
     above = np.concatenate([np.nansum(values, axis=-1) for values, _ in sums]).T
     below = np.concatenate([counts.sum(axis=-1) for _, counts in sums]).T.astype(np.float64)
-    found = ratios(above, below, resamples)
+    found = ratios(above, below)
     k = len(arrays.systems)
     return found[:k], found[k : 2 * k], found[2 * k :]
 

@@ -10,31 +10,12 @@ import math
 import numpy as np
 from scipy import special
 
-from taskpace.analysis.bootstrap import LEVEL, Floats
+from taskpace.analysis.intervals import LEVEL, Floats
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
 _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
-
-
-def t_interval(differences: Floats) -> tuple[float, float, float, float]:
-    """Mean, 95 % interval and two-sided p-value of "the mean is 0" by Student's t.
-
-    ``differences``: (items,), one an item, at least two. On logarithms of paired task times this is the paired t-test;
-    exp(mean) is the ratio of geometric means. Without any spread the mean is known exactly: p is 1 at 0, else 0.
-    With fewer than two items the ends and p are NaN. Source: Student (1908), "The probable error of a mean".
-    """
-    n = len(differences)
-    mean = float(differences.mean()) if n else math.nan
-    if n < 2:
-        return mean, math.nan, math.nan, math.nan
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return mean, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0
-    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * error
-    p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
-    return mean, mean - half, mean + half, p
 
 
 def welch(a: Floats, b: Floats) -> tuple[float, float]:
@@ -99,50 +80,6 @@ def clustered_mcnemar(differences: Floats) -> float:
     if squares == 0:
         return 1.0
     return 2 * float(special.ndtr(-abs(float(differences.sum())) / math.sqrt(squares)))
-
-
-def share_difference(differences: Floats) -> tuple[float, float, float]:
-    """Difference of two paired shares with its 95 % interval; ``differences``: one an item, from -1 to 1.
-
-    Wald's interval after one imaginary item has been added for either system: it stays sensible where the systems
-    disagree on few items. Source: Bonett & Price (2012), "Adjusted Wald confidence interval for a difference of
-    binomial proportions based on paired data"; with repeats the item's mean takes the place of -1, 0 or 1.
-    """
-    n = len(differences)
-    if n == 0:
-        return math.nan, math.nan, math.nan
-    moved = np.concatenate([differences, (1.0, -1.0)])
-    half = float(special.ndtri((1 + LEVEL) / 2)) * float(moved.std()) / math.sqrt(n + 2)
-    middle = float(moved.mean())
-    return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)
-
-
-def share_interval(correct: Floats, trials: Floats) -> tuple[float, float, float]:
-    """A share with its 95 % interval: Wilson's, on the number of trials that clustering leaves.
-
-    Args:
-        correct: (items,), correct trials of each item.
-        trials: (items,), trials of each item, not 0.
-
-    The variance of the share over items, against that of as many independent trials, is the design effect; n is
-    divided by it. Sources: Wilson (1927), "Probable inference, the law of succession, and statistical inference";
-    Korn & Graubard (1998), "Confidence intervals for proportions with small expected number of positive counts".
-    """
-    n, items = float(trials.sum()), len(trials)
-    if n == 0:
-        return math.nan, math.nan, math.nan
-    share = float(correct.sum()) / n
-    if items > 1 and n > items and 0 < share < 1:
-        residuals = correct - share * trials
-        variance = items / (items - 1) * float((residuals**2).sum()) / n**2
-        # Clustering can leave no more than the trials there are, and no less than one for each item.
-        n = min(n, max(share * (1 - share) / variance, float(items))) if variance > 0 else n
-    elif n > items:
-        n = float(items)
-    z2 = float(special.ndtri((1 + LEVEL) / 2)) ** 2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    return share, max(0.0, middle - half), min(1.0, middle + half)
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.intervals import Floats
 
 PARTS = ("wait", "verbosity", "tokenizer", "decode")
 

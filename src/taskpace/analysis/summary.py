@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.arrays import Arrays, item_means, to_arrays
-from taskpace.analysis.bootstrap import RESAMPLES, Floats, Resamples, percentile
+from taskpace.analysis.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.diagnosis import row_findings, table_findings
 from taskpace.analysis.estimates import number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
+from taskpace.analysis.intervals import Floats
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
@@ -79,7 +80,7 @@ def make_table(cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, r
     """One task in one scenario: rows, every two systems compared, ranks, findings."""
     arrays = to_arrays(trials, tuple(cell.system for cell in cells))
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
-    rows = make_rows(cells, trials, arrays, drawn, limit_s)
+    rows = make_rows(cells, trials, arrays, limit_s)
     valid = {row.system for row in rows if row.valid}
     pairs = adjust(
         found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded),

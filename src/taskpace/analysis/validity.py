@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from taskpace.analysis.bootstrap import Floats
+from taskpace.analysis.intervals import Floats
 from taskpace.analysis.significance import welch
 from taskpace.analysis.views import Reason
 from taskpace.messages import Stretch

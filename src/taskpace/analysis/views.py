@@ -131,5 +131,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     planned: int
     done: int
     resamples: int
-    """Of the bootstrap; 0: none, so intervals only where there is a formula."""
+    """Of the bootstrap; 0: none, so no probability of inversion and no interval of an agreement."""
     tables: tuple[TaskTable, ...]

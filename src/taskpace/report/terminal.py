@@ -157,7 +157,7 @@ def legend(summary: Summary) -> str:
     )
     ranks = "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be told apart (~). "
     if not summary.resamples:
-        return meaning + ranks + "No bootstrap: medians without intervals, s/correct not ranked apart."
+        return meaning + ranks + "No resamples: no probability that two rankings differ."
     return meaning + ranks + "More: `--format json`."
 
 
