@@ -67,7 +67,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
             return pl.Series(name, values if isinstance(values, (list, np.ndarray)) else [values] * n)
 
         time_s = column("task_time_s", 1.0)
-        n = len(time_s)
+        n = len(time_s)  # of an array as long as it is
         wait_s = column("wait_s", time_s.to_numpy() * 0.1)
         tpot_s = column("tpot_s", 0.01)
         ends = (time_s.fill_null(0.0) * 1e9).cast(pl.Int64).cum_sum()

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.intervals import Floats
+from taskpace.analysis.arrays import Arrays, item_means
+from taskpace.analysis.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.pairs import Pair
 from taskpace.analysis.validity import TRUNCATION_LIMIT
 from taskpace.analysis.views import Finding, SystemRow
@@ -19,6 +19,11 @@ MUCH_SPREAD = 2.0
 LEAST_FOR_TAIL = 64
 HEAVY_TAIL = 2.0
 """Tail index below which the variance, and with it the usual error of a mean, is infinite."""
+FEW_DECIDE = 8.0
+"""Degrees of freedom of a mean's error below which a few items decide it (docs/statistics.md says how often)."""
+LEAST_TO_DECIDE = 12
+LONG = 4.0
+"""Times the median: the longest task below it moves no mean by much."""
 MOSTLY_WAITING = 0.5
 MUCH_TRAILING = 0.3
 TOKENIZERS_DIFFER = 0.1
@@ -114,16 +119,22 @@ def tail_index(values: Floats) -> float:
 
 
 def _tail(times: Floats) -> Iterator[Finding]:
+    """Where a mean is not to be trusted, and with it time per correct answer and the seconds of a split."""
     known = times[times > 0]
-    if len(known) < LEAST_FOR_TAIL:
+    items = item_means(times)
+    items = items[~np.isnan(items)]
+    if len(items) < LEAST_TO_DECIDE:
         return
-    index = tail_index(known)
-    if index < HEAVY_TAIL:
-        greatest = float(known.max() / np.median(known))
+    freedom = float(degrees_of_freedom(items - items.mean(), len(items)))
+    index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
+    greatest = float(known.max() / np.median(known))
+    if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
         yield Finding(
             code="heavy-tail",
-            text=f"a few tasks take very long (the longest {greatest:.0f} times the median): do not trust the mean",
-            evidence={"tail_index": index, "max_over_median": greatest},
+            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean: its "
+            "interval misses the truth more often than 1 time in 20",
+            evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
+            | ({"tail_index": index} if index < float("inf") else {}),
             remedy="quote medians and percentiles; look at the slowest trials with `taskpace show`",
         )
 

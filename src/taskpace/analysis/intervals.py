@@ -54,11 +54,8 @@ def t_interval(differences: Floats) -> tuple[float, float, float, float]:
 def of_influence(value: Floats, influence: Floats) -> Intervals:
     """Intervals of smooth functions of totals over items, from what each item contributes to the error.
 
-    The standard error is the infinitesimal jackknife's, sqrt(n / (n - 1) sum d^2). It has itself an error, which grows
-    with the tail of d: Student's t takes as degrees of freedom those whose chi-square has the variance that the d
-    show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n), at most n - 1. With normal d that is n; where one item decides,
-    2. Sources: Jaeckel (1972), "The infinitesimal jackknife"; Satterthwaite (1946), "An approximate distribution of
-    estimates of variance components".
+    Student's t with the standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2), and with
+    ``degrees_of_freedom``. Source: Jaeckel (1972), "The infinitesimal jackknife".
 
     Args:
         value: (k,).
@@ -68,12 +65,9 @@ def of_influence(value: Floats, influence: Floats) -> Intervals:
     asked = ~np.isnan(influence)
     n = asked.sum(axis=0)
     d = np.where(asked, influence, 0.0)
-    squares, fourths = (d**2).sum(axis=0), (d**4).sum(axis=0)
+    freedom = degrees_of_freedom(d, n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(n / (n - 1) * squares)
-        freedom = np.minimum(2 * squares**2 / (fourths - squares**2 / n), n - 1.0)
-        # The variance of equal numbers is 0, or by rounding less.
-        freedom = np.where(freedom > 0, freedom, n - 1.0)
+        error = np.sqrt(n / (n - 1) * (d**2).sum(axis=0))
         half = special.stdtrit(freedom, (1 + LEVEL) / 2) * error
         p = 2 * special.stdtr(freedom, -np.abs(value) / error)
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
@@ -81,6 +75,20 @@ def of_influence(value: Floats, influence: Floats) -> Intervals:
     p = np.where(exact, np.where(np.abs(value) < 1e-12, 1.0, 0.0), p)
     known = np.isfinite(value) & (n >= 2)
     return Intervals(value, *(np.where(known, numbers, np.nan) for numbers in (value - half, value + half, p)))
+
+
+def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
+    """How well d, (items, k) and summing to 0 over ``n`` items, tell their own spread: (k,), at most n - 1.
+
+    A sum of squares has an error that grows with the tail of d. These are the degrees of freedom whose chi-square has
+    the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
+    decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
+    """
+    squares = (d**2).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        freedom = np.minimum(2 * squares**2 / ((d**4).sum(axis=0) - squares**2 / n), n - 1.0)
+    # The variance of equal numbers is 0, or by rounding less.
+    return np.where(freedom > 0, freedom, n - 1.0)
 
 
 def of_ratios(numerators: Floats, denominators: Floats) -> Intervals:

@@ -7,7 +7,6 @@ from textwrap import wrap
 
 import msgspec
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from taskpace.analysis.estimates import Number
@@ -32,7 +31,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         for paragraph in sentences(table):
             console.print(Text(printable(paragraph)))
         for finding in finding_lines(table):
-            console.print(Padding(Text(printable("- " + finding), style="dim"), (0, 0, 0, 2), expand=False))
+            for number, line in enumerate(wrap(printable(finding), console.width - 4)):
+                console.print(Text(("    " if number else "  - ") + line, style="dim"), soft_wrap=True)
     console.print()
     console.print(Text(legend(summary), style="dim"))
 

@@ -1,0 +1,117 @@
+"""What makes a result INVALID, each at its threshold, with its reason and its remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from taskpace.analysis.validity import reasons_against
+from taskpace.analysis.views import Reason
+from taskpace.messages import Stretch
+
+
+def stretch(**changes: int) -> Stretch:
+    sound = dict.fromkeys(Stretch.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000}
+    return Stretch(**sound | changes)
+
+
+def against(trials, *, planned: int | None = None, stretches=()) -> dict[str, Reason]:
+    return {
+        reason.code: reason
+        for reason in reasons_against(trials, trials.height if planned is None else planned, stretches)
+    }
+
+
+def test_nothing_speaks_against_a_clean_cell(trials_of):
+    """Forty sound trials are VALID."""
+    assert against(trials_of(), stretches=(stretch(),)) == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "sound", "bad"),
+    [
+        ("truncated", {"outcome": ["truncated"] * 2 + ["wrong"] * 98}, {"outcome": ["truncated"] * 3 + ["wrong"] * 97}),
+        ("errors", {}, {"outcome": ["error"] + ["correct"] * 99}),
+        ("client-lag", {"loop_lag_s": [0.04] * 100}, {"loop_lag_s": [0.0] * 85 + [0.06] * 15}),
+        ("send-delay", {"send_delay_s": [0.0] * 95 + [9.0] * 5}, {"send_delay_s": 0.06}),
+        ("drift", {"tpot_s": list(np.linspace(0.01, 0.0105, 100))}, {"tpot_s": list(np.linspace(0.01, 0.013, 100))}),
+        ("cached-prompts", {"prompt_tokens": 400, "cached_tokens": 4}, {"prompt_tokens": 400, "cached_tokens": 5}),
+        ("foreign-tokens", {"token_source": "usage"}, {"token_source": ["foreign"] + ["usage"] * 99}),
+        ("resumed", {"worker": 3}, {"worker": [1] * 50 + [2] * 50}),
+    ],
+)  # fmt: skip
+def test_each_reason_has_its_threshold(trials_of, code, sound, bad):
+    """Just within the limit nothing is said; beyond it the reason, and it alone, with something to do about it."""
+    assert code not in against(trials_of(n=100, task_time_s=[1.0] * 100, **sound))
+    found = against(trials_of(n=100, task_time_s=[1.0] * 100, **bad))
+    assert set(found) == {code}
+    assert found[code].remedy
+
+
+def test_what_was_not_run_is_missing(trials_of):
+    """A cell with fewer trials than planned is INVALID until it has been completed."""
+    assert against(trials_of(), planned=41)["not-run"].text == "1 of 41 not run"
+
+
+@pytest.mark.parametrize(("items", "few"), [(9, True), (10, False)])
+def test_too_few_items_are_not_ranked(trials_of, items, few):
+    """Ten different items at least; repeats of one item do not count as more."""
+    repeated = trials_of(
+        n=3 * items,
+        item_id=[f"i{number % items}" for number in range(3 * items)],
+        repeat=[1 + number // items for number in range(3 * items)],
+        task_time_s=[1.0] * (3 * items),
+    )
+    assert ("too-few" in against(repeated)) is few
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [("steal", {"steal_ticks": 21}), ("throttled", {"throttled_ns": 1.1e8})],
+)
+def test_a_machine_that_was_not_ours_alone_is_told(trials_of, code, changes):
+    """Stolen processor time above 2 %, a CPU quota that bit for more than 1 % of the time: INVALID."""
+    changes = {name: int(value) for name, value in changes.items()}
+    assert set(against(trials_of(), stretches=(stretch(**changes),))) == {code}
+    less = {name: value * 4 // 5 for name, value in changes.items()}
+    assert against(trials_of(), stretches=(stretch(**less),)) == {}
+
+
+def test_drift_is_the_machine_s_not_the_items_order(trials_of):
+    """Items that grow longer from first to last are no drift as long as each token takes the same."""
+    growing = np.linspace(1, 5, 60)
+    assert against(trials_of(task_time_s=growing, tpot_s=[0.01] * 60)) == {}
+    # Where no answer has a second token, task time must stand in.
+    assert set(against(trials_of(task_time_s=growing, tpot_s=[None] * 60))) == {"drift"}
+
+
+def test_noise_without_a_trend_is_no_drift(trials_of):
+    """Of many cells of pure noise, hardly any is called a drift: the test asks for p below 0.01 and 10 %."""
+    rng = np.random.default_rng(4)
+    noise = (list(0.01 * np.exp(rng.normal(0, 0.4, 60))) for _ in range(200))
+    called = sum("drift" in against(trials_of(n=60, tpot_s=paces)) for paces in noise)
+    assert called <= 8
+
+
+def test_voided_token_counts_keep_the_rank_by_time(trials_of, summary_of):
+    """Tokens counted by a foreign tokenizer: ranked by task time, not by tokens per second."""
+    foreign = trials_of("a", token_source="foreign")
+    first, second = summary_of(foreign, trials_of("b", task_time_s=[2.0] * 40)).tables[0].rows
+    assert first.valid
+    assert (first.rank_task_time, first.rank_tokens_per_s) == (1, None)
+    assert (second.rank_task_time, second.rank_tokens_per_s) == (2, 1)
+
+
+def test_an_invalid_system_takes_no_rank_and_no_share_of_the_family(trials_of, summary_of):
+    """What is INVALID is compared and shown, but its pairs carry no adjusted p-value."""
+    rng = np.random.default_rng(5)
+    cells = [trials_of(name, task_time_s=list(rng.lognormal(0, 0.3, 40))) for name in "ab"]
+    cut = trials_of("c", task_time_s=list(rng.lognormal(1, 0.3, 40)), outcome=["truncated"] * 40)
+    table = summary_of(*cells, cut).tables[0]
+    (sound,) = (pair for pair in table.pairs if "c" not in (pair.a, pair.b))
+    assert sound.task_time.p_holm == sound.task_time.p
+    for pair in table.pairs:
+        if pair is not sound:
+            assert pair.task_time.p is not None
+            assert pair.task_time.p_holm is None
+            assert not pair.task_time.significant
