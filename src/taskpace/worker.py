@@ -114,6 +114,7 @@ class Worker:
 
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
         one_at_a_time = message.concurrency == 1
+        in_real_time = isinstance(engine.clock, RealClock)
         real = RealClock()
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
 
@@ -141,9 +142,10 @@ class Worker:
             client_cpu_ns=time.process_time_ns() - cpu_ns,
             wall_ns=real.now_ns() - wall_ns,
             peak_rss_bytes=peak_rss_bytes(),
-            steal_ticks=_grown(load.steal_ticks, after.steal_ticks),
-            cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks),
-            throttled_ns=_grown(load.throttled_ns, after.throttled_ns),
+            # What the machine did meanwhile says nothing about a time that it did not pass in.
+            steal_ticks=_grown(load.steal_ticks, after.steal_ticks) if in_real_time else None,
+            cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks) if in_real_time else None,
+            throttled_ns=_grown(load.throttled_ns, after.throttled_ns) if in_real_time else None,
         )
         self._send(CellEnded(stretch=stretch))
 

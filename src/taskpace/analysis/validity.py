@@ -22,7 +22,9 @@ LAG_LIMIT = 0.05
 """Of the task time, in one of ten trials."""
 DRIFT_LIMIT = 0.10
 DRIFT_P = 0.01
-STEAL_LIMIT = 0.02
+STEAL_LIMIT = 0.05
+LEAST_STOLEN_TICKS = 10
+"""A tick is 10 ms or so: in a short cell one of them is no share worth naming."""
 THROTTLE_LIMIT = 0.01
 FOREIGN = "foreign"
 
@@ -84,7 +86,7 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
             )
     stolen = sum(stretch.steal_ticks or 0 for stretch in stretches)
     ticks = sum(stretch.cpu_ticks or 0 for stretch in stretches)
-    if ticks and stolen > STEAL_LIMIT * ticks:
+    if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
         yield _against_result(
             "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", "use a machine of your own"
         )
