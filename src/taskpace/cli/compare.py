@@ -33,7 +33,7 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
 
     from taskpace.analysis.bootstrap import RESAMPLES
     from taskpace.analysis.compare import Side, compare as compare_sides, failures, parse_condition
-    from taskpace.report.compare import print_comparison
+    from taskpace.report.compare import failure_line, print_comparison
     from taskpace.store import Store
 
     conditions = [parse_condition(text) for text in fail_if]
@@ -51,7 +51,7 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
         print_comparison(compared, Console(highlight=False))
     failed = failures(compared, conditions)
     for cell, condition in failed:
-        click.echo(printable(f"FAILED: {cell.task} · {cell.scenario}: {condition.text}"), err=True)
+        click.echo(printable(failure_line(cell, condition)), err=True)
     return 1 if failed else 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.analysis.compare import ComparedCell, ComparedRuns
+from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.pairs import Comparison
 from taskpace.report.sentences import not_told_apart, why
@@ -38,6 +38,14 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
         f"comparison{'s' if len(compared.cells) > 1 else ''})."
     )
     console.print(Text(legend, style="dim"))
+
+
+def failure_line(cell: ComparedCell, condition: Condition) -> str:
+    """``FAILED: task_time > 5%: mmlu-letter · single · smollm2: +9.8 % (+5.5 to +14)``."""
+    change, _ = change_in_words(
+        getattr(cell.pair, condition.measure), points=condition.measure == "accuracy", with_p=False
+    )
+    return f"FAILED: {condition.text}: {cell.task} · {cell.scenario} · {cell.new_system}: {change}"
 
 
 def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) -> None:

@@ -31,8 +31,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         for paragraph in sentences(table):
             console.print(Text(printable(paragraph)))
         for finding in finding_lines(table):
-            for number, line in enumerate(wrap(printable(finding), console.width - 4)):
-                console.print(Text(("    " if number else "  - ") + line, style="dim"), soft_wrap=True)
+            for number, part in enumerate(wrap(printable(finding), console.width - 4)):
+                console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)
     console.print()
     console.print(Text(legend(summary), style="dim"))
 

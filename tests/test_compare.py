@@ -1,0 +1,203 @@
+"""``taskpace compare``: a guard that fails a build for a real change, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import taskpace
+from taskpace.analysis.compare import Side, compare, failures, parse_condition, relative_change
+from taskpace.analysis.estimates import Number
+from taskpace.errors import StoreError, TaskpaceError
+
+NOISE = {"kind": "lognormal", "sigma": 0.15}
+
+
+@pytest.fixture
+def make_run(simulated: Callable, tmp_path: Path) -> Callable[..., Path]:
+    """Writes a run of 100 items whose task time scatters by 15 % around ``median`` seconds."""
+
+    def build(name: str, median: float = 1.0, seed: int = 0, items: int = 100, **changes) -> Path:
+        options = {"wait": NOISE | {"median": median}, "token_time": 0, "length": 20, "seed": seed}
+        models = changes.pop("models", ("sim",))
+        experiment = simulated(options | changes, items=items, models=models, tasks=("mmlu-letter",), data=DATA)
+        taskpace.run(experiment, tmp_path / name).close()
+        return tmp_path / name
+
+    return build
+
+
+DATA = "questions.jsonl"
+
+
+@pytest.fixture(autouse=True)
+def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred questions where the starter set has fewer."""
+    monkeypatch.chdir(tmp_path)
+    rows = (
+        {"question": f"{n} + 1?", "subject": "sums", "choices": [str(n + k) for k in (1, 2, 3, 4)], "answer": 0}
+        for n in range(400)
+    )
+    (tmp_path / DATA).write_text("\n".join(map(json.dumps, rows)))
+
+
+def test_noise_passes_the_guard(make_run, cli):
+    """Two runs of the same system: the change is shown as ``~``, the exit code is 0."""
+    make_run("base.db")
+    make_run("new.db", seed=1)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 0%", "--fail-if", "accuracy < 0%")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^task time .* ~ ", done.stdout, re.MULTILINE)
+    assert "you need about n =" in " ".join(done.stdout.split())
+
+
+def test_a_real_change_fails_the_build(make_run, cli):
+    """A tenth more task time, with limit 5 %: exit code 1, and the line that failed."""
+    make_run("base.db")
+    make_run("new.db", median=1.10, seed=1)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
+    assert done.returncode == 1
+    failed = re.fullmatch(
+        r"FAILED: task_time > 5%: mmlu-letter · single · sim: (\+[\d.]+ % \(\+.* to \+.*\))\n", done.stderr
+    )
+    assert failed, done.stderr
+    assert failed[1] in done.stdout
+
+
+def test_a_change_within_the_limit_passes(make_run, cli):
+    """Significant, and not larger than allowed: exit code 0."""
+    make_run("base.db")
+    make_run("new.db", median=1.10, seed=1)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 20%")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_large_change_that_few_items_show_passes(make_run, cli):
+    """Ten items of great scatter: a median 10 % worse says nothing yet, and nothing fails."""
+    wild = {"wait": {"kind": "lognormal", "sigma": 1.0, "median": 1.0}}
+    make_run("base.db", items=10, **wild)
+    make_run("new.db", items=10, seed=1, **wild)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 1%")
+    assert done.returncode == 0
+
+
+def test_a_small_change_is_found_when_there_are_items_enough(make_run, cli):
+    """3 % more is found on 400 items of 15 % scatter."""
+    make_run("base.db", items=400, seed=5)
+    make_run("new.db", median=1.04, items=400, seed=6)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 0%")
+    assert done.returncode == 1
+
+
+def test_lost_accuracy_fails_the_build(make_run, cli):
+    """Quicker and wrong more often is no improvement: accuracy is guarded in points."""
+    make_run("base.db", correct=0.9)
+    make_run("new.db", median=0.5, correct=0.6, seed=1)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "accuracy < -5%", "--fail-if", "task_time > 5%")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("FAILED: accuracy < -5%: mmlu-letter · single · sim: -")
+    assert "points" in line
+
+
+def test_what_is_invalid_is_not_judged(make_run, cli):
+    """A run with errors cannot pass a guard, nor fail it: exit code 2, and what to do."""
+    make_run("base.db")
+    make_run("new.db", faults=[{"kind": "error", "rate": 0.2}])
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
+    assert done.returncode == 2
+    assert "taskpace: --fail-if cannot be judged: mmlu-letter, new, is INVALID" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "INVALID" in done.stdout
+    assert cli("compare", "base.db", "new.db").returncode == 0
+
+
+def test_two_systems_of_one_run_are_compared(make_run, cli):
+    """RUN A B and FILE:SYSTEM twice are the same comparison; base and new are as given."""
+    make_run("x.db", models=("a", "b"))
+    first = cli("compare", "x.db", "b", "a", "--format", "json")
+    second = cli("compare", "x.db:b", "x.db:a", "--format", "json")
+    assert first.returncode == second.returncode == 0
+    (cell,) = json.loads(first.stdout)["cells"]
+    assert (cell["base_system"], cell["new_system"]) == ("b", "a")
+    assert json.loads(second.stdout)["cells"] == [cell]
+
+
+def test_systems_of_two_runs_are_matched_by_name(make_run):
+    """Each system with its namesake; one that only one side has is left out; the family is all that is compared."""
+    make_run("base.db", models=("a", "b", "gone"))
+    make_run("new.db", models=("b", "a", "added"), seed=1)
+    with taskpace.open("base.db") as base, taskpace.open("new.db") as new:
+        compared = compare(Side(base.store, "base"), Side(new.store, "new"), resamples=0)
+    assert [(cell.base_system, cell.new_system) for cell in compared.cells] == [("a", "a"), ("b", "b")]
+    p = [cell.pair.task_time.p for cell in compared.cells]
+    assert max(cell.pair.task_time.p_holm for cell in compared.cells) == pytest.approx(min(1, max(2 * min(p), *p)))
+
+
+def test_only_common_items_are_compared_and_that_is_said(make_run):
+    """A baseline on 60 of the items: 60 are compared, and a note says so."""
+    make_run("base.db", items=60)
+    make_run("new.db", items=100)
+    with taskpace.open("base.db") as base, taskpace.open("new.db") as new:
+        compared = compare(Side(base.store, "base"), Side(new.store, "new"))
+    common = compared.cells[0].pair.task_time.items
+    assert 0 < common <= 60
+    assert f"mmlu-letter: 60 and 100 items, of which {common} are compared" in compared.notes
+
+
+def test_nothing_in_common_is_an_error(make_run):
+    """Different systems on both sides, or no such system: the error names what there is."""
+    base, new = make_run("base.db", models=("a", "b")), make_run("new.db", models=("c", "d"))
+    with taskpace.open(base) as one, taskpace.open(new) as other:
+        with pytest.raises(StoreError, match="base has the systems a, b and new has c, d: name one of each"):
+            compare(Side(one.store, "base"), Side(other.store, "new"))
+        with pytest.raises(StoreError, match='no system "e"'):
+            compare(Side(one.store, "base", "e"), Side(other.store, "new", "c"))
+
+
+@pytest.mark.parametrize("text", ["task_time > 5%", " task_time>5 % ", "accuracy < -2.5%", "time_per_correct > +0%"])
+def test_conditions_that_can_be_read(text):
+    """A measure, a sign and per cent, with or without spaces."""
+    assert parse_condition(text).text == text.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task_time", "write a measure"),
+        ("task_time > 5", "write a measure"),
+        ("task_time >= 5%", "write a measure"),
+        ("tasktime > 5%", "did you mean"),
+        ("p99 > 5%", "there is no measure"),
+        ("task_time > -5%", "has no minus"),
+        ("accuracy < 5%", 'accuracy < -5%"'),
+    ],
+)
+def test_conditions_that_cannot_be_read(text, message):
+    """Each with what is wrong and how to write it."""
+    with pytest.raises(TaskpaceError, match=re.escape(message)):
+        parse_condition(text)
+
+
+def test_a_relative_change_is_points_for_accuracy():
+    """A ratio of 1.05 is 5 % more; a difference of shares is itself."""
+    assert relative_change("task_time", Number(1.05)) == pytest.approx(0.05)
+    assert relative_change("accuracy", Number(-0.1)) == -0.1
+    assert relative_change("task_time", Number()) is None
+
+
+def test_a_measure_that_is_unknown_cannot_be_guarded(make_run, tmp_path):
+    """Accuracy of a task without right answers: silence would pass for success."""
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps({"prompt": str(n)}) for n in range(12)))
+    for name in ("base.db", "new.db"):
+        options = {"time": "virtual", "wait": NOISE | {"median": 1.0}}
+        experiment = taskpace.quick_experiment(models=("s",), engine="simulated", prompts="p.jsonl", options=options)
+        taskpace.run(experiment, name).close()
+    with taskpace.open("base.db") as base, taskpace.open("new.db") as new:
+        compared = compare(Side(base.store, "base"), Side(new.store, "new"))
+    with pytest.raises(TaskpaceError, match=r'"accuracy < -1%" cannot be judged: p.*has no accuracy'):
+        failures(compared, [parse_condition("accuracy < -1%")])
