@@ -37,6 +37,9 @@ bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.
 	$(BIN)/python bench/fidelity.py
 	$(BIN)/python bench/overhead_llamacpp.py
 	$(BIN)/python bench/progress_cost.py
+	$(BIN)/python bench/analysis.py
+	$(BIN)/python bench/statistics.py
+	$(BIN)/python bench/bootstrap_intervals.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

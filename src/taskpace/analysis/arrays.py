@@ -46,8 +46,8 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
     items = tuple(sorted(trials["item_id"].unique()))
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
     where = (
-        _codes(trials["system"], systems),
-        _codes(trials["item_id"], items),
+        places_of(trials["system"], systems),
+        places_of(trials["item_id"], items),
         trials["repeat"].to_numpy() - 1,
     )
     failed = trials["outcome"].eq_missing("error").to_numpy()
@@ -74,12 +74,15 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
     )
 
 
-def _codes(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
+def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
+    """The place of each name among the known ones."""
     return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
 
 
 def item_means(values: Floats) -> Floats:
     """Mean over the last axis (repeats), leaving NaN out; NaN where nothing is left."""
+    if values.shape[-1] == 1:
+        return values[..., 0]
     known = ~np.isnan(values)
     counts = known.sum(axis=-1)
     sums = np.where(known, values, 0.0).sum(axis=-1)

@@ -6,6 +6,7 @@ Arrays are (items, repeats); what was not recorded is NaN.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import msgspec
 import numpy as np
@@ -90,6 +91,7 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Nu
     ]
 
 
+@lru_cache
 def samples_for(share: float) -> int:
     """The fewest samples that may claim a percentile: 64 for p90, 130 for p95, 662 for p99.
 

@@ -84,9 +84,10 @@ def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
-    squares = (d**2).sum(axis=0)
+    d2 = d * d
+    squares = d2.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.minimum(2 * squares**2 / ((d**4).sum(axis=0) - squares**2 / n), n - 1.0)
+        freedom = np.minimum(2 * squares**2 / ((d2 * d2).sum(axis=0) - squares**2 / n), n - 1.0)
     # The variance of equal numbers is 0, or by rounding less.
     return np.where(freedom > 0, freedom, n - 1.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.arrays import Arrays
+from taskpace.analysis.arrays import Arrays, places_of
 from taskpace.analysis.estimates import (
     UNKNOWN,
     Number,
@@ -64,14 +64,13 @@ def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit
         limit_s: L of PAR-2.
     """
     parts = dict(trials.group_by("system", maintain_order=True))
-    of_item = {item: place for place, item in enumerate(arrays.items)}
     means, per_correct, par2 = _totals(arrays, limit_s)
     deadlines = _deadlines(arrays)
     rows = []
     for place, cell in enumerate(cells):
         part = parts.get((cell.system,), trials.clear())
         ended = part.filter(pl.col("outcome") != "error")
-        item_of = np.array([of_item[item] for item in ended["item_id"]], dtype=np.intp)
+        item_of = places_of(ended["item_id"], arrays.items)
         reasons = reasons_against(part, cell.planned, cell.stretches)
         makespan_s = _makespan_s(part, cell.planned)
         correct = arrays.correct[place]

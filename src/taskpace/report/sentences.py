@@ -104,7 +104,12 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
     """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up."""
     whole = split.difference_s.value or 0.0
     ratio = output_bytes.change.value
-    writes = "the length of its text" if ratio is None else f"because it writes {figure(ratio)} times as much"
+    if not ratio:
+        writes = "the length of its text"
+    elif ratio >= 1:
+        writes = f"because it writes {figure(ratio)} times as much"
+    else:
+        writes = f"because it writes {figure(1 / ratio)} times less"
     decode = "because each token comes {}" if split.tokenizer_s.value is not None else "because each byte comes {}"
     causes = [
         (split.wait_s, "waiting for the first token"),

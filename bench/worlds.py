@@ -1,0 +1,96 @@
+"""Simulated experiments whose truth is known: how times vary, how answers go with them, and how systems differ."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from taskpace.analysis.arrays import Arrays
+from taskpace.analysis.intervals import Floats
+from taskpace.analysis.split import Side
+
+SLOWER = np.array([0.0, 0.25])
+"""Logarithm of the task time of two systems, and below of their TPOT."""
+HURRY = np.array([0.0, -0.1])
+FIVE_SLOWER = np.array([0.0, 0.05, 0.2, 0.3, 0.6])
+FIVE_HURRY = np.array([0.1, -0.2, 0.0, -0.25, 0.15])
+TRUTH_ITEMS = 2_000_000
+
+
+class World(msgspec.Struct, frozen=True):
+    """How times vary. Of the variance of a logarithm, half belongs to the item and is shared by all systems."""
+
+    name: str
+    kind: str
+    shape: float
+    """Sigma of a lognormal, tail index of a Pareto."""
+
+    def log_times(self, rng: np.random.Generator, systems: int, items: int, repeats: int) -> Floats:
+        """(systems, items, repeats)."""
+        if self.kind == "pareto":
+            # The item's factor has the heavy tail; systems and repeats differ by a lognormal one.
+            item = rng.exponential(1 / self.shape, (1, items, 1))
+            own = rng.normal(0, 0.2, (systems, items, 1))
+            return item + own + rng.normal(0, 0.2, (systems, items, repeats))
+        item = rng.normal(0, self.shape * np.sqrt(0.5), (1, items, 1))
+        own = rng.normal(0, self.shape * np.sqrt(0.3), (systems, items, 1))
+        return item + own + rng.normal(0, self.shape * np.sqrt(0.2), (systems, items, repeats))
+
+
+WORLDS = (
+    World("lognormal, sigma 0.5", "lognormal", 0.5),
+    World("lognormal, sigma 1", "lognormal", 1.0),
+    World("Pareto, tail index 1.5", "pareto", 1.5),
+)
+
+
+class Trials(msgspec.Struct, frozen=True):
+    """Everything recorded of one experiment or many: arrays (systems, items, repeats)."""
+
+    time_s: Floats
+    wait_s: Floats
+    tpot_s: Floats
+    written: Floats
+    correct: Floats
+
+
+def draw(world: World, rng: np.random.Generator, slower: Floats, hurry: Floats, *, items: int, repeats: int) -> Trials:
+    """One experiment, all systems on the same items; ``slower`` and ``hurry``, (systems,), are the logarithms of each
+    system's task time and TPOT beside the first one's.
+    """
+    k = len(slower)
+    logs = world.log_times(rng, k, items, repeats)
+    time_s = np.exp(slower[:, None, None] + logs)
+    wait_s = time_s * rng.uniform(0.05, 0.15, time_s.shape)
+    tpot_s = 0.02 * np.exp(hurry[:, None, None] + rng.normal(0, 0.1, time_s.shape))
+    per_byte = 0.25 * np.exp(0.1 * np.arange(k)[:, None, None] + rng.normal(0, 0.05, time_s.shape))
+    written = (1 + (time_s - wait_s) / tpot_s) / per_byte
+    # What takes long is hard: the chance of a right answer falls with the item's length.
+    chance = 1 / (1 + np.exp(-(1.0 - logs.mean(axis=(0, 2), keepdims=True) + rng.normal(0, 0.5, (1, items, 1)))))
+    correct = (rng.random(time_s.shape) < chance).astype(np.float64)
+    return Trials(time_s=time_s, wait_s=wait_s, tpot_s=tpot_s, written=written, correct=correct)
+
+
+def as_arrays(experiments: list[Trials]) -> Arrays:
+    """Many experiments side by side: system j of experiment i is number i * systems + j. Their items are not the same,
+    which nobody asks as long as only systems of one experiment are compared.
+    """
+    time_s, wait_s, tpot_s, written, correct = (
+        np.concatenate([getattr(trials, name) for trials in experiments]) for name in Trials.__struct_fields__
+    )
+    return Arrays(
+        systems=tuple(str(number) for number in range(len(time_s))),
+        items=tuple(str(number) for number in range(time_s.shape[1])),
+        task_time_s=time_s,
+        spent_s=time_s,
+        wait_s=wait_s,
+        written_bytes=written,
+        visible_bytes=written,
+        reasoning_bytes=np.zeros_like(written),
+        tpot_s=tpot_s,
+        correct=correct,
+    )
+
+
+def side_of(trials: Trials, system: int) -> Side:
+    return Side(*(values[system].ravel() for values in (trials.time_s, trials.wait_s, trials.written, trials.tpot_s)))

@@ -1,0 +1,105 @@
+"""One system's numbers against plain loops over its trials."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from taskpace.analysis.estimates import (
+    UNKNOWN,
+    Number,
+    accuracy,
+    number,
+    par2_values,
+    quantiles,
+    ratios,
+    samples_for,
+    solve_curve,
+)
+
+shapes = st.tuples(st.integers(1, 12), st.integers(1, 3))
+
+
+@st.composite
+def trials(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """(items, repeats): times and correct; where nothing was recorded both are NaN, an error has no time."""
+    shape = draw(shapes)
+    times = draw(hnp.arrays(np.float64, shape, elements=st.floats(0.01, 100)))
+    state = draw(hnp.arrays(np.int8, shape, elements=st.integers(0, 3)))
+    correct = np.where(state == 0, np.nan, (state == 1).astype(float))
+    return np.where((state == 0) | (state == 3), np.nan, times), correct
+
+
+def recorded(times, correct):
+    return [(t, c) for t, c in zip(times.ravel(), correct.ravel(), strict=True) if not math.isnan(c)]
+
+
+@given(trials(), st.floats(1, 200))
+def test_par2_is_the_mean_of_time_or_twice_the_limit(data, limit):
+    """T if correct, else 2 L, over all that is recorded."""
+    values = par2_values(*data, limit)
+    scores = [t if c else 2 * limit for t, c in recorded(*data)]
+    assert sorted(values[~np.isnan(values)]) == pytest.approx(sorted(scores))
+
+
+@given(trials(), st.floats(0.01, 100))
+def test_the_solve_curve_counts_what_is_right_in_time(data, deadline):
+    """#(correct and t <= tau) / #recorded, errors and wrong answers in the denominator."""
+    (found,) = solve_curve(*data, np.array([deadline]))
+    known = recorded(*data)
+    if known:
+        assert found.value == pytest.approx(sum(bool(c) and t <= deadline for t, c in known) / len(known))
+    else:
+        assert found == UNKNOWN
+
+
+@given(trials())
+def test_accuracy_counts_every_record(data):
+    """Correct over recorded; errors count against it."""
+    _, correct = data
+    known = [c for c in correct.ravel() if not math.isnan(c)]
+    found = accuracy(correct)
+    if known:
+        assert found.value == pytest.approx(sum(known) / len(known))
+        assert found.low <= found.value + 1e-12
+        assert found.value <= found.high + 1e-12
+    else:
+        assert found == UNKNOWN
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.booleans()), min_size=1, max_size=30))
+def test_time_per_correct_answer_is_all_seconds_over_the_number_correct(rows):
+    """Wrong answers' time counts; nothing correct is unknown, not infinite."""
+    times, right = np.array([[t, float(c)] for t, c in rows]).T
+    (found,) = ratios(times[:, None], right[:, None])
+    if right.sum():
+        assert found.value == pytest.approx(sum(t for t, _ in rows) / sum(c for _, c in rows))
+    else:
+        assert found == UNKNOWN
+
+
+@given(st.lists(st.floats(0, 1000) | st.just(math.nan), max_size=40))
+def test_medians_leave_out_what_is_unknown(values):
+    """The plain median of what is known; nothing known is null."""
+    (found,) = quantiles(np.array(values, dtype=float), np.arange(len(values)), (0.5,))
+    known = [value for value in values if not math.isnan(value)]
+    assert found.value == (pytest.approx(statistics.median(known)) if known else None)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.90, 64), (0.95, 130), (0.99, 662)])
+def test_percentile_floors_are_mlperfs(share, n):
+    """64, 130, 662: the least n with P(Binomial(n, 1 - p) <= 1) <= 1 %, by scipy's binomial."""
+    assert samples_for(share) == n
+    assert stats.binom.cdf(1, n, 1 - share) <= 0.01 < stats.binom.cdf(1, n - 1, 1 - share)
+
+
+def test_what_is_not_finite_becomes_null():
+    """A value that is no number has no interval either; an end that is none is null by itself."""
+    assert number(math.inf, 1, 2) == UNKNOWN
+    assert number(1.5, 1, math.inf) == Number(1.5, 1.0, None)

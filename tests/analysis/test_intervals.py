@@ -1,0 +1,172 @@
+"""Intervals against scipy, against plain loops, and at the edges where formulas break."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from taskpace.analysis.intervals import (
+    degrees_of_freedom,
+    effective_trials,
+    of_influence,
+    of_means,
+    of_quantiles,
+    of_ratios,
+    share_difference,
+    share_interval,
+    t_interval,
+)
+
+samples = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(-100, 100, width=32))
+positive = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(0.0625, 1000, width=32))
+
+
+@given(samples)
+def test_the_t_interval_is_scipys(values):
+    """Mean, ends and p as scipy's one-sample t-test gives them."""
+    if values.std(ddof=1) < 1e-6:
+        return
+    mean, low, high, p = t_interval(values)
+    theirs = stats.ttest_1samp(values, 0)
+    ends = theirs.confidence_interval(0.95)
+    assert (mean, low, high) == pytest.approx((values.mean(), ends.low, ends.high), rel=1e-9, abs=1e-9)
+    assert p == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)
+
+
+@pytest.mark.parametrize(("values", "p"), [([0.0, 0.0, 0.0], 1.0), ([2.0, 2.0], 0.0)])
+def test_without_spread_a_mean_is_known_exactly(values, p):
+    """No interval and no doubt: p is 1 at 0, else 0."""
+    assert t_interval(np.array(values)) == (values[0], values[0], values[0], p)
+    found = of_means(np.array(values)[:, None])
+    assert (found.low[0], found.high[0], found.p[0]) == (values[0], values[0], p)
+
+
+def test_one_item_says_nothing_of_the_spread():
+    """The value is known, its interval is not; of nothing, nothing is."""
+    mean, *rest = t_interval(np.array([3.0]))
+    assert mean == 3
+    assert all(math.isnan(number) for number in rest)
+    for found in (of_means(np.array([[3.0]])), of_ratios(np.array([[3.0]]), np.array([[1.0]]))):
+        assert found.value[0] == pytest.approx(3)
+        assert np.isnan([found.low[0], found.high[0], found.p[0]]).all()
+    assert np.isnan(of_quantiles(np.array([3.0]), np.array([0]), (0.5,)).low).all()
+    assert all(math.isnan(number) for number in share_interval(np.empty(0), np.empty(0)))
+    assert all(math.isnan(number) for number in share_difference(np.empty(0)))
+
+
+@given(samples)
+def test_the_error_of_a_mean_is_the_usual_one(values):
+    """Infinitesimal jackknife of a mean: s / sqrt(n), with no more degrees of freedom than Student's."""
+    if values.std(ddof=1) < 1e-6:
+        return
+    n = len(values)
+    found = of_means(values[:, None])
+    d = values - values.mean()
+    freedom = min(2 * sum(d**2) ** 2 / (sum(d**4) - sum(d**2) ** 2 / n), n - 1) if n > 2 else 1
+    half = stats.t.ppf(0.975, freedom) * values.std(ddof=1) / math.sqrt(n)
+    assert found.high[0] - found.value[0] == pytest.approx(half, rel=1e-6)
+    _, low, high, _ = t_interval(values)
+    assert high - low <= (found.high[0] - found.low[0]) * (1 + 1e-9)
+
+
+@given(positive, st.randoms(use_true_random=False))
+def test_the_error_of_a_ratio_is_the_jackknifes(numerators, random):
+    """On the logarithm of a ratio of sums: close to leaving out one item at a time, where no item decides."""
+    n = len(numerators)
+    counts = np.array([random.randint(1, 3) for _ in range(n)], dtype=float)
+    shares = np.concatenate([numerators / numerators.sum(), counts / counts.sum()])
+    if n < 10 or shares.max() > 0.3:
+        return
+    left_out = np.log((numerators.sum() - numerators) / (counts.sum() - counts))
+    jackknife = math.sqrt((n - 1) / n * sum((left_out - left_out.mean()) ** 2))
+    found = of_ratios(numerators[:, None], counts[:, None])
+    assert found.value[0] == pytest.approx(numerators.sum() / counts.sum())
+    d = numerators / numerators.sum() - counts / counts.sum()
+    freedom = degrees_of_freedom(d[:, None], n)[0]
+    error = math.log(found.high[0] / found.value[0]) / stats.t.ppf(0.975, freedom)
+    assert error == pytest.approx(jackknife, rel=0.5, abs=1e-9)
+    assert found.value[0] ** 2 == pytest.approx(found.low[0] * found.high[0], rel=1e-9)
+
+
+def test_degrees_of_freedom_say_how_many_items_decide():
+    """About n for normal contributions; 2 where one item is all; n - 1 at most."""
+    rng = np.random.default_rng(0)
+    normal = rng.normal(0, 1, (2000, 1))
+    assert degrees_of_freedom(normal - normal.mean(), 2000)[0] == pytest.approx(2000, rel=0.15)
+    one = np.zeros((500, 1))
+    one[0] = 1
+    assert degrees_of_freedom(one - one.mean(), 500)[0] == pytest.approx(2, rel=0.02)
+    even = np.array([[1.0], [-1.0], [1.0], [-1.0]])
+    assert degrees_of_freedom(even, 4)[0] == 3
+
+
+def test_items_that_do_not_belong_change_nothing():
+    """A NaN contribution is no observation: the interval is that of the others."""
+    values = np.array([1.0, 2.0, 4.0, 8.0])
+    d = (values - values.mean()) / 4
+    mean = np.array([values.mean()])
+    alone = of_influence(mean, d[:, None])
+    padded = of_influence(mean, np.concatenate([d, [np.nan] * 5])[:, None])
+    assert (alone.low, alone.high, alone.p) == (padded.low, padded.high, padded.p)
+
+
+def test_a_ratio_over_nothing_is_unknown():
+    """No correct answer: no time per correct answer, no warning, no infinity."""
+    found = of_ratios(np.array([[1.0], [2.0]]), np.zeros((2, 1)))
+    assert np.isnan([found.value[0], found.low[0], found.high[0], found.p[0]]).all()
+
+
+@given(hnp.arrays(np.float64, st.integers(2, 60), elements=st.floats(0, 100)), st.sampled_from([0.5, 0.9, 0.95]))
+def test_a_quantile_lies_within_its_interval_of_order_statistics(values, share):
+    """The value is numpy's; the ends are where p -+ z sqrt(p (1 - p) / n) points among the sorted values."""
+    found = of_quantiles(values, np.arange(len(values)), (share,))
+    n = len(values)
+    assert found.value[0] == np.quantile(values, share)
+    half = stats.norm.ppf(0.975) * math.sqrt(share * (1 - share) / n)
+    ranked = sorted(values)
+    for end, place in ((found.low[0], share - half), (found.high[0], share + half)):
+        position = min(max(place * n - 0.5, 0), n - 1)
+        below, above = ranked[math.floor(position)], ranked[math.ceil(position)]
+        assert below - 1e-9 <= end <= above + 1e-9
+
+
+def test_repeats_of_an_item_are_no_new_items():
+    """An item asked three times with the same result is worth one trial; with independent results, three."""
+    rng = np.random.default_rng(1)
+    items = rng.lognormal(0, 1, 200)
+    same = of_quantiles(np.repeat(items, 3), np.repeat(np.arange(200), 3), (0.5,))
+    once = of_quantiles(items, np.arange(200), (0.5,))
+    assert same.high[0] - same.low[0] == pytest.approx(once.high[0] - once.low[0], rel=0.1)
+    hits = rng.binomial(3, 0.4, 3000).astype(float)
+    assert effective_trials(hits, np.full(3000, 3.0)) == pytest.approx(9000, rel=0.1)
+    assert effective_trials(3 * (rng.random(3000) < 0.4), np.full(3000, 3.0)) == pytest.approx(3000, rel=0.01)
+
+
+@given(st.integers(1, 200), st.data())
+def test_the_share_interval_is_wilsons(n, data):
+    """Without repeats: scipy's Wilson interval."""
+    hits = data.draw(st.integers(0, n))
+    flags = np.array([1.0] * hits + [0.0] * (n - hits))
+    share, low, high = share_interval(flags, np.ones(n))
+    theirs = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
+    assert (share, low, high) == pytest.approx((hits / n, theirs.low, theirs.high), abs=1e-9)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60))
+def test_the_difference_of_shares_is_bonett_and_prices(gained, lost, even):
+    """Their formula, written out: (b + 1 - c - 1) / (n + 2) with Wald's error of the moved shares."""
+    n = gained + lost + even
+    if n == 0:
+        return
+    differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * even)
+    value, low, high = share_difference(differences)
+    p12, p21 = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+    half = stats.norm.ppf(0.975) * math.sqrt((p12 + p21 - (p12 - p21) ** 2) / (n + 2))
+    assert value == pytest.approx((gained - lost) / n)
+    assert low == pytest.approx(max(-1, p12 - p21 - half), abs=1e-9)
+    assert high == pytest.approx(min(1, p12 - p21 + half), abs=1e-9)

@@ -1,0 +1,153 @@
+"""Two systems compared: against plain loops over items, and the same whichever comes first."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from taskpace.analysis.arrays import Arrays
+from taskpace.analysis.bootstrap import Resamples
+from taskpace.analysis.pairs import MEASURES, Pair, adjust, compare_pairs
+from taskpace.analysis.significance import holm
+
+
+def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: float = 0.1) -> Arrays:
+    """Random trials, some not recorded."""
+    rng = np.random.default_rng(seed)
+    shape = (systems, items, repeats)
+    gone = rng.random(shape) < missing
+
+    def some(values):
+        return np.where(gone, np.nan, values)
+
+    time_s = rng.lognormal(0, 0.5, shape)
+    visible = rng.integers(20, 400, shape).astype(float)
+    return Arrays(
+        systems=tuple("abcdefgh"[:systems]),
+        items=tuple(map(str, range(items))),
+        task_time_s=some(time_s),
+        spent_s=some(time_s),
+        wait_s=some(time_s * 0.2),
+        written_bytes=some(visible),
+        visible_bytes=some(visible),
+        reasoning_bytes=some(np.zeros(shape)),
+        tpot_s=some(rng.lognormal(-4, 0.2, shape)),
+        correct=some((rng.random(shape) < 0.6).astype(float)),
+    )
+
+
+def compare(arrays: Arrays, a: str = "a", b: str = "b", resamples: int = 0) -> Pair:
+    drawn = Resamples(len(arrays.items), resamples) if resamples else None
+    (pair,) = compare_pairs(arrays, [(a, b)], drawn, graded=True)
+    return pair
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_every_ratio_is_that_of_a_plain_loop(repeats):
+    """Geometric means over items of the means over repeats that both have."""
+    arrays = arrays_of(2, 40, repeats)
+    logs, differences, seconds, right = [], [], [0.0, 0.0], [0.0, 0.0]
+    for i in range(40):
+        both = [r for r in range(repeats) if not np.isnan(arrays.correct[:, i, r]).any()]
+        if not both:
+            continue
+        a, b = (arrays.task_time_s[s, i, both] for s in (0, 1))
+        logs.append(np.mean(np.log(b) - np.log(a)))
+        differences.append(np.mean(arrays.correct[1, i, both] - arrays.correct[0, i, both]))
+        for s in (0, 1):
+            seconds[s] += arrays.task_time_s[s, i, both].sum()
+            right[s] += arrays.correct[s, i, both].sum()
+    pair = compare(arrays)
+    theirs = stats.ttest_1samp(logs, 0)
+    assert pair.task_time.change.value == pytest.approx(math.exp(np.mean(logs)))
+    assert pair.task_time.p == pytest.approx(theirs.pvalue)
+    assert math.log(pair.task_time.change.high) == pytest.approx(theirs.confidence_interval(0.95).high)
+    assert pair.wilcoxon_p == pytest.approx(stats.wilcoxon(logs, method="approx", correction=False).pvalue, rel=1e-6)
+    assert pair.accuracy.change.value == pytest.approx(np.mean(differences))
+    ratio = seconds[1] / right[1] / (seconds[0] / right[0])
+    assert pair.time_per_correct.change.value == pytest.approx(ratio)
+    assert pair.task_time.items == pair.accuracy.items == len(logs)
+
+
+def test_the_split_is_a_mean_over_items():
+    """Its whole is the mean difference in seconds; the parts add up to it."""
+    arrays = arrays_of(2, 30, 1)
+    split = compare(arrays).split
+    differences = (arrays.task_time_s[1] - arrays.task_time_s[0]).ravel()
+    assert split.difference_s.value == pytest.approx(np.nanmean(differences))
+    parts = (split.wait_s, split.verbosity_s, split.tokenizer_s, split.decode_s)
+    assert sum(part.value for part in parts) == pytest.approx(split.difference_s.value, rel=1e-9)
+
+
+def test_the_other_way_round_says_the_same():
+    """B against A: ratios inverted, differences negated, intervals mirrored, p-values the same."""
+    arrays = arrays_of(2, 30, 2)
+    there, back = compare(arrays, resamples=500), compare(arrays, "b", "a", resamples=500)
+    for measure in MEASURES:
+        one, other = getattr(there, measure), getattr(back, measure)
+        if one.change.value is None:
+            assert other.change.value is None
+            continue
+        mirror = (lambda x: -x) if measure == "accuracy" else (lambda x: 1 / x)
+        assert one.change.value == pytest.approx(mirror(other.change.value))
+        assert (one.change.low, one.change.high) == pytest.approx((mirror(other.change.high), mirror(other.change.low)))
+        assert one.p == pytest.approx(other.p)
+    assert there.split.difference_s.value == pytest.approx(-back.split.difference_s.value)
+    assert there.inversion_probability == pytest.approx(back.inversion_probability)
+
+
+def test_the_probability_of_inversion_is_a_loop_over_resamples():
+    """Draw items, compare both geometric means, count."""
+    arrays = arrays_of(2, 25, 1, missing=0)
+    time = np.log(arrays.task_time_s[1] / arrays.task_time_s[0]).ravel()
+    speed = -np.log(arrays.tpot_s[1] / arrays.tpot_s[0]).ravel()
+    counts = Resamples(25, 400).totals(np.eye(25))
+    inverted = sum((row @ time) * (row @ speed) > 0 for row in counts)
+    assert compare(arrays, resamples=400).inversion_probability == pytest.approx(inverted / 400)
+
+
+def test_one_item_or_none_claims_nothing():
+    """No spread to judge by: values, and no significance; nothing in common: nulls."""
+    lonely = compare(arrays_of(2, 1, 1, missing=0), resamples=50)
+    assert lonely.task_time.change.value is not None
+    assert lonely.task_time.p is None
+    assert not lonely.task_time.significant
+    nothing = compare(arrays_of(2, 4, 1, missing=1), resamples=50)
+    assert nothing.task_time.change.value is None
+    assert nothing.split is None
+    assert nothing.inversion_probability is None
+    assert nothing.items_for_5_percent is None
+    assert compare_pairs(arrays_of(2, 4, 1), [], None, graded=True) == []
+
+
+def test_only_the_family_is_adjusted():
+    """Holm over the marked pairs, measure by measure; the others keep a p-value and are never significant."""
+    arrays = arrays_of(4, 30, 1)
+    pairs = compare_pairs(arrays, [("a", "b"), ("a", "c"), ("a", "d")], None, graded=True)
+    adjusted = adjust(pairs, [True, False, True])
+    for measure in ("task_time", "accuracy", "output_bytes"):
+        before = [getattr(pair, measure).p for pair in pairs]
+        after = [getattr(pair, measure).p_holm for pair in adjusted]
+        expected = holm([before[0], before[2]])
+        assert [after[0], after[2]] == pytest.approx(expected)
+        assert after[1] is None
+        assert not getattr(adjusted[1], measure).significant
+
+
+def test_equal_systems_are_equal_exactly():
+    """A system against its own copy: ratio 1, no difference, p 1, nothing to split."""
+    arrays = arrays_of(1, 20, 2)
+    twice = Arrays(
+        systems=("a", "b"),
+        items=arrays.items,
+        **{name: np.repeat(getattr(arrays, name), 2, axis=0) for name in Arrays.__struct_fields__[2:]},
+    )
+    pair = compare(twice, resamples=100)
+    assert (pair.task_time.change.value, pair.task_time.p) == (1, 1)
+    assert pair.accuracy.change.value == 0
+    assert pair.time_per_correct.p == 1
+    assert pair.split.difference_s.value == 0
+    assert pair.inversion_probability == 0.5

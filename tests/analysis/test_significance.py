@@ -1,0 +1,110 @@
+"""Tests of difference against scipy, and what several of them may claim against their definitions."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy import stats
+
+from taskpace.analysis.significance import (
+    average_ranks,
+    clustered_mcnemar,
+    holm,
+    items_needed,
+    mcnemar,
+    welch,
+    wilcoxon,
+)
+
+p_values = st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=12)
+
+
+@pytest.mark.parametrize("n", [3, 10, 25])
+def test_wilcoxon_is_exact_for_few(n):
+    """Up to 25 differences without ties: scipy's exact p-value."""
+    for seed in range(20):
+        differences = np.random.default_rng(seed).normal(0.3, 1, n)
+        assert wilcoxon(differences) == pytest.approx(stats.wilcoxon(differences, method="exact").pvalue, rel=1e-9)
+
+
+@given(st.lists(st.integers(-6, 6), min_size=1, max_size=80))
+def test_wilcoxon_is_the_normal_approximation_with_ties(values):
+    """Ties and zeros: scipy's approximation, zeros dropped, no continuity correction."""
+    differences = np.array(values, dtype=float)
+    nonzero = differences[differences != 0]
+    if not len(nonzero):
+        assert wilcoxon(differences) == 1
+    elif len(set(np.abs(nonzero))) < len(nonzero):
+        theirs = stats.wilcoxon(nonzero, method="approx", correction=False).pvalue
+        assert wilcoxon(differences) == pytest.approx(theirs, rel=1e-9)
+
+
+@given(*[hnp.arrays(np.float64, st.integers(2, 30), elements=st.floats(-50, 50, width=16))] * 2)
+def test_welch_is_scipys(a, b):
+    """Difference and p-value of scipy's t-test for unequal variances."""
+    if min(a.std(), b.std()) < 1e-2:
+        return  # scipy itself warns of it
+    difference, p = welch(a, b)
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+    assert difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
+    assert p == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_mcnemar_is_the_binomial_test(first, second):
+    """Exact: scipy's two-sided binomial test of the discordant items."""
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_clustered_mcnemar_without_clusters_is_mcnemars_chi_square(first, second):
+    """One trial an item: (b - c)^2 / (b + c), as McNemar had it."""
+    differences = np.array([1.0] * first + [-1.0] * second + [0.0] * 5)
+    expected = stats.chi2.sf((first - second) ** 2 / (first + second), 1) if first + second else 1.0
+    assert clustered_mcnemar(differences) == pytest.approx(expected, rel=1e-9)
+
+
+@given(p_values)
+def test_holm_is_the_step_down_procedure(values):
+    """An adjusted p-value is the largest of (m - j + 1) p over the smaller ones; unknown ones do not count."""
+    known = sorted(p for p in values if not math.isnan(p))
+    for p, adjusted in zip(values, holm(values), strict=True):
+        if math.isnan(p):
+            assert math.isnan(adjusted)
+        else:
+            smaller = [(len(known) - j) * q for j, q in enumerate(known) if q <= p]
+            assert adjusted == pytest.approx(min(1, max(smaller)))
+
+
+@given(st.lists(st.floats(0, 0.2), min_size=1, max_size=5))
+def test_holm_is_closed_testing_with_bonferroni(values):
+    """A hypothesis falls at 5 % exactly if every set of hypotheses that holds it falls to Bonferroni's test."""
+    m = len(values)
+    for place, adjusted in enumerate(holm(values)):
+        sets = (s for r in range(1, m + 1) for s in itertools.combinations(range(m), r) if place in s)
+        worst = max(len(s) * min(values[k] for k in s) for s in sets)
+        assert adjusted == pytest.approx(min(1, worst))
+
+
+@pytest.mark.parametrize("deviation", [0.1, 0.3, 1.0])
+def test_the_items_needed_have_the_power_they_promise(deviation):
+    """Of the t-test with so many items, by the noncentral t distribution: 80 %, within two points."""
+    n = items_needed(deviation, 0.05)
+    shift = math.log(1.05) / deviation * math.sqrt(n)
+    critical = stats.t.ppf(0.975, n - 1)
+    power = stats.nct.sf(critical, n - 1, shift) + stats.nct.cdf(-critical, n - 1, shift)
+    assert power == pytest.approx(0.8, abs=0.02)
+    assert items_needed(math.nan, 0.05) is None
+    assert items_needed(0.0, 0.05) == 2
+
+
+@given(hnp.arrays(np.float64, st.tuples(st.integers(1, 4), st.integers(1, 8)), elements=st.integers(0, 5).map(float)))
+def test_average_ranks_are_scipys(values):
+    """Ties share the mean of their ranks, along the last axis."""
+    assert average_ranks(values).tolist() == stats.rankdata(values, axis=-1).tolist()
