@@ -98,9 +98,8 @@ def main() -> None:
     arguments.add_argument("--experiments", type=int, default=1000)
     chosen = arguments.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    print(
-        f"bootstrap_intervals: {machine_line()}; {chosen.experiments} experiments a cell; bootstrap / taskpace, per cent\n"
-    )
+    print(f"bootstrap_intervals: {machine_line()}; {chosen.experiments} experiments a cell")
+    print("bootstrap / taskpace, per cent\n")
     print("| world | design | " + " | ".join(NAMES) + " |\n| --- | --- |" + " ---: |" * len(NAMES))
     jobs = [(world, n, repeats, chosen.experiments) for world in WORLDS for n, repeats in DESIGNS]
     with get_context("spawn").Pool(os.cpu_count()) as pool:

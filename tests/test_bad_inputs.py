@@ -68,6 +68,18 @@ def finished(folder: Path) -> None:
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
+def recorded(name: str, *flags: str, rows: str = ROW) -> Callable[[Path], None]:
+    """A run of simulated systems on a file of prompts, every one of them asked."""
+
+    def make(folder: Path) -> None:
+        file("rows.jsonl", rows)(folder)
+        models = () if "-m" in flags else ("-m", "sim")
+        command = [sys.executable, "-m", "taskpace", "run", *models, "--engine", "simulated", "--prompts", "rows.jsonl"]
+        subprocess.run([*command, *flags, "-o", name], cwd=folder, check=True, capture_output=True)
+
+    return make
+
+
 def newer(folder: Path) -> None:
     finished(folder)
     database("x.db", "PRAGMA user_version = 99")(folder)
@@ -108,6 +120,15 @@ SMALL_DISK = (
     "sh",
 )
 """``small`` is a disk of 400 kB, in a mount namespace of the command's own."""
+
+READ_ONLY = (
+    *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
+    'mkdir fixed && mount -t tmpfs -o ro none fixed && exec "$@"',
+    "sh",
+)
+"""``fixed`` is a disk that cannot be written."""
+
+TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
@@ -169,6 +190,42 @@ CASES = [
     Case("a limit on file sizes", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
     Case("an unknown trial", "show x.db ffffffff", finished),
     Case("an unknown system in a list", "show x.db --system simm", finished),
+    Case("an unknown format", "summary x.db --format html5", finished),
+    Case("a negative number of resamples", "summary x.db --resamples -1", finished),
+    Case("resamples that are no number", "compare x.db x.db --resamples many", finished),
+    Case("nothing to compare with", "compare x.db", finished),
+    Case("a run to compare with that is not there", "compare x.db none.db", finished),
+    Case("an unknown system to compare", "compare x.db sim simm", finished),
+    Case("a colon without a system", "compare x.db: x.db", finished),
+    Case("a system named twice over", "compare x.db:sim sim sim", finished),
+    Case(
+        "two runs without a system in common",
+        "compare x.db y.db",
+        both(recorded("x.db", "-m", "a", "-m", "b"), recorded("y.db", "-m", "c", "-m", "d")),
+    ),
+    Case(
+        "two runs without an item in common",
+        "compare x.db y.db",
+        both(recorded("x.db"), recorded("y.db", rows=TWELVE)),
+    ),
+    Case("a condition that is none", 'compare x.db x.db --fail-if "task_time 5"', finished),
+    Case("a condition on an unknown measure", 'compare x.db x.db --fail-if "tasktime > 5%"', finished),
+    Case("a condition with the wrong sign", 'compare x.db x.db --fail-if "task_time > -5%"', finished),
+    Case("a condition on what is INVALID", 'compare x.db x.db --fail-if "task_time > 5%"', finished),
+    Case(
+        "a condition on what is not known",
+        'compare x.db x.db --fail-if "accuracy < -3%"',
+        recorded("x.db", rows=TWELVE),
+    ),
+    Case("an export without a kind", "export x.db", finished),
+    Case("an unknown kind of export", "export x.db --to xlsx", finished),
+    Case("an export of what is no run", "export one.jsonl --to csv", finished),
+    Case("an export that exists", "export x.db --to csv", both(finished, file("x.csv", "mine"))),
+    Case("an export onto a run", "export x.db --to csv -o x.db --force", finished),
+    Case("an export that is a folder", "export x.db --to csv -o .", finished),
+    Case("an export into a folder that is not there", "export x.db --to csv -o none/x.csv", finished),
+    Case("an export where nothing can be written", "export x.db --to csv -o fixed/x.csv", finished, READ_ONLY),
+    Case("binary data on standard output", "export x.db --to parquet -o -", finished),
 ]
 
 

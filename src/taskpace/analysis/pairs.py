@@ -161,7 +161,7 @@ def _log_ratios(values: Floats, places: list[tuple[int, int]]) -> Floats:
         return np.empty((values.shape[1], 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log(values), np.nan)
-    return np.stack([item_means(logs[b] - logs[a]) for a, b in places], axis=1)
+    return np.stack([item_means(logs[b] - logs[a]) for a, b in places]).T
 
 
 def _known(values: Floats) -> Floats:
@@ -201,9 +201,9 @@ def _per_correct(arrays: Arrays, places: list[tuple[int, int]]) -> list[Comparis
             np.where(mask, np.nan_to_num(values[pair[side]]), 0.0).sum(axis=-1)
             for pair, mask in zip(places, both, strict=True)
         ]
-        return np.stack(totals, axis=1)
+        return np.stack(totals).T  # sums run down the items: keep each column in one piece
 
-    logs, influence = np.zeros(len(places)), np.zeros((len(arrays.items), len(places)))
+    logs, influence = np.zeros(len(places)), np.zeros((len(places), len(arrays.items))).T
     for side, sign in ((1, 1), (0, -1)):
         seconds, correct = columns(arrays.spent_s, side), columns(arrays.correct, side)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -246,10 +246,10 @@ def _item_parts(arrays: Arrays, a: int, b: int) -> tuple[Floats, bool]:
     known = ~np.isnan(arrays.task_time_s[a] - arrays.task_time_s[b])
     found = split(*(_side(arrays, place, known) for place in (a, b)))
     counted = not np.isnan(found).any()
-    parts = np.full((*known.shape, len(PARTS)), np.nan)
-    parts[known] = np.nan_to_num(found)
-    means = item_means(np.moveaxis(parts, 1, -1))
-    return np.column_stack([means, means.sum(axis=1)]), counted
+    parts = np.full((len(PARTS), *known.shape), np.nan)
+    parts[:, known] = found.T if counted else np.nan_to_num(found).T
+    means = item_means(parts)
+    return np.concatenate([means, means.sum(axis=0, keepdims=True)]).T, counted
 
 
 def _side(arrays: Arrays, place: int, known: Flags) -> Side:

@@ -46,7 +46,7 @@ def split(base: Side, other: Side) -> Floats:
       decode part has tokenizer and decode speed in one, and the tokenizer part is NaN in every row.
     - A side wrote fewer than ``LEAST_TEXT_BYTES``: the tokenizer part is 0, and verbosity is counted in tokens.
     """
-    parts = np.zeros((len(base.time_s), len(PARTS)))
+    parts = np.zeros((len(PARTS), len(base.time_s))).T
     parts[:, 0] = other.wait_s - base.wait_s
     before, after = base.time_s - base.wait_s, other.time_s - other.wait_s
     both = (before > 0) & (after > 0) & (base.written_bytes > 0) & (other.written_bytes > 0)

@@ -16,6 +16,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("taskpace.cli.plan:plan", "Show what an experiment would do; run nothing."),
     "summary": ("taskpace.cli.summary:summary", "Show the table per task of a run."),
     "compare": ("taskpace.cli.compare:compare", "Compare two systems or two runs; guard task time in CI."),
+    "export": ("taskpace.cli.export:export", "Write a run as a table: Parquet, CSV or JSON lines."),
     "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
     "list": ("taskpace.cli.listing:listing", "List engines, tasks or models."),
     "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),

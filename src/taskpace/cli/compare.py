@@ -29,11 +29,10 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
 
     Exit codes: 0, or 1 when a --fail-if condition is met, or 2 when it cannot be judged.
     """
-    import msgspec
-
     from taskpace.analysis.bootstrap import RESAMPLES
     from taskpace.analysis.compare import Side, compare as compare_sides, failures, parse_condition
     from taskpace.report.compare import failure_line, print_comparison
+    from taskpace.report.json_text import json_text
     from taskpace.store import Store
 
     conditions = [parse_condition(text) for text in fail_if]
@@ -46,7 +45,7 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
             resamples=RESAMPLES if resamples is None else resamples,
         )
     if form == "json":
-        click.echo(msgspec.json.format(msgspec.json.encode(compared), indent=2))
+        click.echo(json_text(compared).encode(), nl=False)
     else:
         print_comparison(compared, Console(highlight=False))
     failed = failures(compared, conditions)

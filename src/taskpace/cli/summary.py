@@ -3,23 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
+
+if TYPE_CHECKING:
+    from taskpace.analysis.views import Summary
 
 
 @click.command()
 @click.argument("run_file", type=click.Path(path_type=Path))
-def summary(run_file: Path) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "json", "markdown", "csv"]),
+    default="terminal",
+    show_default=True,
+    help="json: everything (docs/summary-json.md); markdown: for a page or a pull request; csv: one row for each cell.",
+)
+@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+def summary(run_file: Path, form: str, resamples: int | None) -> None:
     """Show the table per task of RUN_FILE, finished or not."""
-    print_run(run_file)
+    if form == "terminal":
+        print_run(run_file, resamples)
+        return
+    # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
+    click.echo(_rendered(_summarised(run_file, resamples), form).encode(), nl=False)
 
 
-def print_run(run_file: Path) -> None:
-    """The tables of a run file, on standard output."""
-    from taskpace.analysis.summary import summarise
+def print_run(run_file: Path, resamples: int | None = None) -> None:
+    """The tables of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
+    from rich.console import Console
+
     from taskpace.report.terminal import print_summary
+
+    print_summary(_summarised(run_file, resamples), Console(highlight=False))
+
+
+def _summarised(run_file: Path, resamples: int | None) -> Summary:
+    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.summary import summarise
     from taskpace.store import Store
 
     with Store.open(run_file) as store:
-        print_summary(summarise(store), Console(highlight=False))
+        return summarise(store, resamples=RESAMPLES if resamples is None else resamples)
+
+
+def _rendered(view: Summary, form: str) -> str:
+    if form == "json":
+        from taskpace.report.json_text import json_text
+
+        return json_text(view)
+    if form == "markdown":
+        from taskpace.report.markdown import summary_markdown
+
+        return summary_markdown(view)
+    from taskpace.report.csv_table import summary_csv
+
+    return summary_csv(view)

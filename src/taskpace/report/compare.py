@@ -8,8 +8,7 @@ from rich.text import Text
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.pairs import Comparison
-from taskpace.report.sentences import not_told_apart, why
-from taskpace.report.terminal import (
+from taskpace.report.figures import (
     UNKNOWN,
     digits,
     outcomes_in_words,
@@ -17,6 +16,7 @@ from taskpace.report.terminal import (
     seconds_with_error,
     share_with_error,
 )
+from taskpace.report.sentences import not_told_apart, why
 from taskpace.safe_text import column_width, one_line, printable
 
 _MANY_TIMES = 4.0

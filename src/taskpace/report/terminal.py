@@ -9,13 +9,22 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import Reason, Summary, SystemRow, TaskTable
+from taskpace.analysis.views import Summary, SystemRow, TaskTable
+from taskpace.report.figures import (
+    UNKNOWN,
+    digits,
+    outcomes_in_words,
+    reason_line,
+    seconds,
+    seconds_with_error,
+    share_with_error,
+    shared_ranks,
+    table_title,
+)
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, one_line, printable
 
 _LEAST_NAME_WIDTH = 12
-UNKNOWN = "–"
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -56,9 +65,7 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     taken = sum(column.width + 2 for column in columns)
     name_width = max(_LEAST_NAME_WIDTH, min(longest, width - taken))
 
-    counts = sorted({row.n for row in table.rows})
-    each = f"{counts[0]} trials each" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} trials each"
-    yield Text(one_line(f"{table.task} · {table.scenario} · {each}", width), style="bold")
+    yield Text(one_line(table_title(table), width), style="bold")
     ranks = sum(column.width + 2 for column in columns if column.is_rank) - 2
     yield Text(" " * (name_width + taken - ranks) + "rank by".center(ranks).rstrip(), style="dim")
     yield Text(" " * name_width + "".join(f"  {c.heading:>{c.width}}" for c in columns), style="dim")
@@ -75,12 +82,6 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
                 yield Text("  " + line, style="yellow")
 
 
-def reason_line(reason: Reason) -> str:
-    """What is invalid, why, and what to do."""
-    what = {"result": "INVALID, not ranked", "makespan": "no makespan"}.get(reason.voids, "INVALID token counts")
-    return f"{what}: {reason.text}: {reason.remedy}"
-
-
 def _columns(rows: tuple[SystemRow, ...]) -> list[_Column]:
     columns = [
         _Column("task time", [seconds_with_error(row.task_time_median_s) for row in rows], 0),
@@ -91,9 +92,9 @@ def _columns(rows: tuple[SystemRow, ...]) -> list[_Column]:
         _Column("tok/s", [digits(row.tokens_per_s_median.value, 3) for row in rows], 0),
         _Column("accuracy", [share_with_error(row.accuracy) for row in rows], 0),
         _Column("s/correct", [seconds(row.time_per_correct_s.value) for row in rows], 0),
-        _Column("time", _shared([row.rank_task_time for row in rows]), 0, is_rank=True),
-        _Column("tok/s", _shared([row.rank_tokens_per_s for row in rows]), 0, is_rank=True),
-        _Column("s/corr.", _shared([row.rank_time_per_correct for row in rows]), 1, is_rank=True),
+        _Column("time", shared_ranks([row.rank_task_time for row in rows]), 0, is_rank=True),
+        _Column("tok/s", shared_ranks([row.rank_tokens_per_s for row in rows]), 0, is_rank=True),
+        _Column("s/corr.", shared_ranks([row.rank_time_per_correct for row in rows]), 1, is_rank=True),
     ]
     return [column for column in columns if column.need == 0 or set(column.cells) != {UNKNOWN}]
 
@@ -108,47 +109,6 @@ def _that_fit(columns: list[_Column], width: int) -> list[_Column]:
     return columns
 
 
-def _shared(ranks: list[int | None]) -> list[str]:
-    """``2=`` where others have the same rank."""
-    return [UNKNOWN if rank is None else f"{rank}{'=' if ranks.count(rank) > 1 else ''}" for rank in ranks]
-
-
-def _error(number: Number) -> float | None:
-    """The greater half of the interval."""
-    if number.value is None or number.low is None or number.high is None:
-        return None
-    return max(number.high - number.value, number.value - number.low)
-
-
-def seconds_with_error(number: Number) -> str:
-    error = _error(number)
-    if error is None or not number.value:
-        return seconds(number.value)
-    percent = 100 * error / number.value
-    return f"{seconds(number.value)} ±{'>100' if percent > 100 else f'{percent:.0f}'} %"
-
-
-def share_with_error(number: Number) -> str:
-    if number.value is None:
-        return UNKNOWN
-    error = _error(number)
-    return f"{100 * number.value:.0f}{'' if error is None else f' ±{100 * error:.0f}'} %"
-
-
-def digits(value: float | None, digits: int) -> str:
-    if value is None:
-        return UNKNOWN
-    return f"{value:.0f}" if value >= 100 else f"{value:.{digits}g}"
-
-
-def outcomes_in_words(row: SystemRow) -> str:
-    """``5 correct, 14 wrong, 1 unparsed``; how many are missing when the cell is not whole."""
-    words = [f"{count} {outcome}" for outcome, count in row.outcomes.items()]
-    if row.n < row.planned:
-        words.append(f"{row.planned - row.n} not run")
-    return ", ".join(words) or "nothing yet"
-
-
 def legend(summary: Summary) -> str:
     """What the columns mean, once."""
     meaning = (
@@ -159,10 +119,3 @@ def legend(summary: Summary) -> str:
     if not summary.resamples:
         return meaning + ranks + "No resamples: no probability that two rankings differ."
     return meaning + ranks + "More: `--format json`."
-
-
-def seconds(value: float | None) -> str:
-    """Seconds with three significant digits, ``–`` for unknown."""
-    if value is None:
-        return UNKNOWN
-    return f"{value:.0f} s" if value >= 100 else f"{value:#.3g} s"

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from taskpace.analysis.trial import TrialView
 from taskpace.records import Record, Turn, Verdict
-from taskpace.report.terminal import seconds
+from taskpace.report.figures import seconds
 from taskpace.safe_text import one_line, printable
 
 _BAR = "▁▂▃▄▅▆▇█"
