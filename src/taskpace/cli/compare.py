@@ -56,6 +56,9 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
 
 def _sides(what: tuple[str, ...]) -> tuple[tuple[Path, str | None], tuple[Path, str | None]]:
     if len(what) == 3:
+        file, system = _side(what[0])
+        if system is not None and file.exists():
+            raise StoreError(f"{what[0]}: two systems are named after it already: leave out the colon and {system}")
         return (Path(what[0]), what[1]), (Path(what[0]), what[2])
     if len(what) == 2:
         return _side(what[0]), _side(what[1])
