@@ -2,8 +2,8 @@
 
     python bench/bootstrap_intervals.py [--experiments 1000]
 
-The same simulated experiments as in bench/statistics.py. BCa is Efron's (1987), over items, with 10,000 resamples; the
-bootstrap of quantiles is the percentile interval of 2,000.
+The same simulated experiments as in bench/statistics.py, the lognormal ones. BCa is Efron's (1987), over items, with
+10,000 resamples; the bootstrap of quantiles is the percentile interval of 2,000.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def main() -> None:
     print(f"bootstrap_intervals: {machine_line()}; {chosen.experiments} experiments a cell")
     print("bootstrap / taskpace, per cent\n")
     print("| world | design | " + " | ".join(NAMES) + " |\n| --- | --- |" + " ---: |" * len(NAMES))
-    jobs = [(world, n, repeats, chosen.experiments) for world in WORLDS for n, repeats in DESIGNS]
+    jobs = [(world, n, repeats, chosen.experiments) for world in WORLDS[:2] for n, repeats in DESIGNS]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
         for (world, n, repeats, _), (theirs, ours) in zip(jobs, pool.imap(cell, jobs), strict=True):
             cells = " | ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(theirs, ours, strict=True))

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -131,6 +131,19 @@ def tables(document: str) -> list[list[list[str]]]:
 
 
 @given(st.lists(st.sampled_from(MARKUP) | st.text(max_size=3), max_size=8).map("".join))
+@example("> quoted")
+@example("# head #")
+@example(r"\*so\* \`c\` \<b>")
+@example("&amp; &#42;")
+@example("<b>x</b>")
+@example("a|b")
+@example("1. first")
+@example("2) second")
+@example("- point")
+@example("+ point")
+@example("_so_ __so__")
+@example("*so* **so** ~~so~~ `so`")
+@example("[a](b) ![a](b) <http://a.b> &amp; \\")
 def test_any_text_is_shown_as_it_is(text):
     """Wherever it stands, escaped text renders to the very characters: no markup, HTML, link, new block or cell."""
     plain = " ".join(printable(text).split())

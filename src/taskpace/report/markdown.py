@@ -32,7 +32,7 @@ _OWN_CODE = re.compile(r"(?<!`)(`(?:taskpace|--)[A-Za-z -]*[A-Za-z]`)(?!`)")
 """Commands and flags in our own remedies, which stay code."""
 _SPECIAL = re.compile(
     r"[\\`*\[\]<|~&$#]"
-    r"|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])"  # within a word it means nothing
+    r"|_(?![0-9A-Za-z])"  # before a letter it can end no emphasis, so none begins
     r"|:(?=//)|(?<=www)\.",  # GitHub makes links of bare addresses
     re.IGNORECASE,
 )
