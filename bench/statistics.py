@@ -23,6 +23,7 @@ import taskpace
 from pairs import machine_line
 from taskpace.analysis.arrays import Arrays, to_arrays
 from taskpace.analysis.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.diagnosis import heavy_tail
 from taskpace.analysis.estimates import Number, accuracy, par2_values, quantiles, ratios, samples_for, solve_curve
 from taskpace.analysis.frame import last_attempts
 from taskpace.analysis.pairs import adjust, compare_pairs
@@ -243,6 +244,21 @@ def print_inversions(experiments: int, pool: Pool) -> None:
         print(f"| {world.name} | {n} | " + " | ".join(cells) + " |", flush=True)
 
 
+# ---- the warning of heavy tails ------------------------------------------------------------------------------------
+
+
+def print_warnings(experiments: int) -> None:
+    """In what share of the experiments does the summary warn that a few tasks decide every mean?"""
+    print("\n| world | " + " | ".join(f"n = {n}" for n in SIZES) + " |\n| --- |" + " ---: |" * len(SIZES))
+    for world in WORLDS:
+        rng = np.random.default_rng(9)
+        shares = []
+        for n in SIZES:
+            many = (draw(world, rng, SLOWER, HURRY, items=n, repeats=1).time_s[0] for _ in range(experiments))
+            shares.append(sum(any(heavy_tail(times)) for times in many) / experiments)
+        print(f"| {world.name} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
+
+
 # ---- the split -----------------------------------------------------------------------------------------------------
 
 
@@ -321,7 +337,7 @@ options = { time = "virtual", seed = 2, length = 4, token_time = 0, wait = { kin
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--experiments", type=int, default=2000)
-    arguments.add_argument("--only", choices=["coverage", "holm", "inversion", "split", "engine"])
+    arguments.add_argument("--only", choices=["coverage", "holm", "inversion", "split", "engine", "warnings"])
     arguments.add_argument("--world", default="", help="of the coverage: how its name begins, such as Pareto")
     arguments.add_argument("--processes", type=int, default=os.cpu_count())
     chosen = arguments.parse_args()
@@ -331,6 +347,7 @@ def main() -> None:
     with get_context("spawn").Pool(chosen.processes) as pool:
         parts: dict[str, Callable[[], None]] = {
             "split": print_split,
+            "warnings": lambda: print_warnings(chosen.experiments),
             "engine": lambda: print_engine(chosen.experiments),
             "holm": lambda: print_false_positives(chosen.experiments, pool),
             "inversion": lambda: print_inversions(chosen.experiments, pool),

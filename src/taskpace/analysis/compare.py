@@ -24,6 +24,10 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
+COMPARISON_VERSION = 1
+"""Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
+
+
 class ComparedCell(msgspec.Struct, frozen=True, kw_only=True):
     """One task in one scenario, new against base."""
 
@@ -70,10 +74,13 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
     names = _matched(base, new)
     cells = [cell for one, other in names for cell in _compare_system(base, one, new, other, resamples)]
     if not cells:
-        raise StoreError(f"{base.label} and {new.label} have no items of the same task in the same scenario in common")
+        raise StoreError(
+            f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
+            "run both with the same tasks, data and seed"
+        )
     adjusted = adjust([cell.pair for cell in cells], [cell.valid for cell in cells])
     return ComparedRuns(
-        schema_version=1,
+        schema_version=COMPARISON_VERSION,
         base=base.label,
         new=new.label,
         resamples=resamples,

@@ -39,7 +39,7 @@ def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, .
         *_few(row),
         *_cut(row),
         *_spread(times, arrays.written_bytes[place]),
-        *_tail(times),
+        *heavy_tail(times),
         *_waiting(times, arrays.wait_s[place]),
         *_trailing(row),
     )
@@ -56,7 +56,7 @@ def _few(row: SystemRow) -> Iterator[Finding]:
     if row.items < FEW_ITEMS:
         yield Finding(
             code="few-items",
-            text=f"{row.items} items: intervals this small miss the truth more often than 1 time in 20",
+            text=f"{row.items} items: with so few an interval may be too narrow",
             evidence={"items": row.items},
             remedy=f"ask {FEW_ITEMS} or more",
         )
@@ -118,8 +118,11 @@ def tail_index(values: Floats) -> float:
     return 1 / excess if excess > 0 else float("inf")
 
 
-def _tail(times: Floats) -> Iterator[Finding]:
-    """Where a mean is not to be trusted, and with it time per correct answer and the seconds of a split."""
+def heavy_tail(times: Floats) -> Iterator[Finding]:
+    """Where a mean is not to be trusted, and with it time per correct answer and the seconds of a split.
+
+    ``times``: (items, repeats), NaN where unknown. docs/statistics.md says how often it sees a tail that is there.
+    """
     known = times[times > 0]
     items = item_means(times)
     items = items[~np.isnan(items)]
@@ -131,8 +134,8 @@ def _tail(times: Floats) -> Iterator[Finding]:
     if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
         yield Finding(
             code="heavy-tail",
-            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean: its "
-            "interval misses the truth more often than 1 time in 20",
+            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean, "
+            "whose interval is then too narrow",
             evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
             | ({"tail_index": index} if index < float("inf") else {}),
             remedy="quote medians and percentiles; look at the slowest trials with `taskpace show`",

@@ -62,6 +62,11 @@ def main() -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows no "·" gets a "?", not a traceback.
             stream.reconfigure(errors="replace")
+    for number, argument in enumerate(sys.argv[1:], start=1):
+        # What is written down (names, paths) is JSON and SQLite, both UTF-8.
+        if not _is_text(argument):
+            _complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names")
+            sys.exit(2)
     try:
         code = cli.main(prog_name="taskpace", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as bare:
@@ -78,6 +83,14 @@ def main() -> NoReturn:
         _complain("interrupted")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _complain(message: str) -> None:

@@ -185,20 +185,27 @@ def _agreement(table: TaskTable) -> str:
 
 
 def finding_lines(table: TaskTable) -> list[str]:
-    """Findings, those of one kind together, each with its remedy."""
-    grouped: dict[str, list[tuple[str, Finding]]] = {}
+    """Findings, one line for each kind with its remedy: told of the first system, the others named."""
+    by_code: dict[str, list[tuple[str, Finding]]] = {}
     for row in table.rows:
         told = {reason.code for reason in row.reasons}
         for finding in row.findings:
-            if finding.code in told:
-                continue
-            grouped.setdefault(finding.code, []).append((f"{row.system}: ", finding))
+            if finding.code not in told:
+                by_code.setdefault(finding.code, []).append((row.system, finding))
+    lines = [f"{_told_once(found)}. To do: {found[0][1].remedy}." for found in by_code.values()]
+    shared: dict[str, list[Finding]] = {}
     for finding in table.findings:
-        grouped.setdefault(finding.code, []).append(("", finding))
-    return [
-        "; ".join(name + finding.text for name, finding in found) + f". To do: {found[-1][1].remedy}."
-        for found in grouped.values()
+        shared.setdefault(finding.code, []).append(finding)
+    return lines + [
+        "; ".join(finding.text for finding in found) + f". To do: {found[0].remedy}." for found in shared.values()
     ]
+
+
+def _told_once(found: list[tuple[str, Finding]]) -> str:
+    first = found[0][1].text
+    same = [name for name, finding in found if finding.text == first]
+    others = [name for name, finding in found if finding.text != first]
+    return f"{_and(same)}: {first}" + (f"; likewise {_and(others)}" if others else "")
 
 
 def percent_sure(probability: float) -> str:
