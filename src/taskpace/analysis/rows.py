@@ -22,6 +22,7 @@ from taskpace.analysis.estimates import (
     solve_curve,
 )
 from taskpace.analysis.intervals import Floats
+from taskpace.analysis.phases import phases, written_bytes
 from taskpace.analysis.validity import reasons_against
 from taskpace.analysis.views import SolvePoint, SystemRow
 from taskpace.messages import Stretch
@@ -86,6 +87,8 @@ def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit
                 outcomes=_outcomes(part),
                 **_task_times(ended, item_of),
                 task_time_mean_s=means[place],
+                phases=phases(ended),
+                written_bytes=written_bytes(ended),
                 **{name: _median(ended[column], item_of) for name, column in _MEDIANS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),

@@ -17,6 +17,7 @@ from taskpace.analysis.intervals import Floats
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.sweeps import Sweep, find_sweeps
 from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
 from taskpace.messages import Stretch
 
@@ -28,7 +29,12 @@ def summarise(source: Source, *, resamples: int = RESAMPLES) -> Summary:
     """The summary of a run file, finished or not. ``resamples``: of the bootstrap; 0 for none, which is quick."""
     name, limit_s = source.query("SELECT name, json_extract(experiment, '$.timeout_s') FROM run")[1][0]
     return summarise_trials(
-        last_attempts(load_frame(source)), load_cells(source), name=name, limit_s=limit_s, resamples=resamples
+        last_attempts(load_frame(source)),
+        load_cells(source),
+        name=name,
+        limit_s=limit_s,
+        resamples=resamples,
+        sweeps=find_sweeps(source),
     )
 
 
@@ -56,7 +62,13 @@ def load_cells(source: Source) -> list[CellPlan]:
 
 
 def summarise_trials(
-    trials: pl.DataFrame, cells: list[CellPlan], *, name: str, limit_s: float, resamples: int = RESAMPLES
+    trials: pl.DataFrame,
+    cells: list[CellPlan],
+    *,
+    name: str,
+    limit_s: float,
+    resamples: int = RESAMPLES,
+    sweeps: tuple[Sweep, ...] = (),
 ) -> Summary:
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
@@ -73,6 +85,7 @@ def summarise_trials(
             make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, resamples=resamples)
             for key, table in tables.items()
         ),
+        sweeps=sweeps,
     )
 
 

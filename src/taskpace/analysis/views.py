@@ -12,6 +12,8 @@ import msgspec
 
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.pairs import Pair
+from taskpace.analysis.phases import Phases, Spread
+from taskpace.analysis.sweeps import Sweep
 from taskpace.records import Outcome
 
 SCHEMA_VERSION = 1
@@ -62,6 +64,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[Outcome, int]
     task_time_median_s: Number
     task_time_mean_s: Number
+    phases: Phases | None
+    """Where that mean goes; null without task times."""
     task_time_p90_s: Number
     """From 64 trials on; p95 from 130, p99 from 662 (``estimates.samples_for``)."""
     task_time_p95_s: Number
@@ -76,6 +80,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens_median: Number
     output_bytes_median: Number
     reasoning_bytes_median: Number
+    written_bytes: Spread | None
+    """Of visible text and reasoning together; null without trials."""
     bytes_per_output_token: Number
     """Bytes written / output tokens, of all trials: the tokenizer's efficiency on what the system writes."""
     bytes_per_prompt_token: Number
@@ -133,3 +139,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     resamples: int
     """Of the bootstrap; 0: none, so no probability of inversion and no interval of an agreement."""
     tables: tuple[TaskTable, ...]
+    sweeps: tuple[Sweep, ...]
+    """Systems that differ in one setting alone, such as the temperature."""

@@ -1,0 +1,86 @@
+"""Charts of a summary: altair objects with captions and tables, as SVG, as PNG.
+
+Each is a function of the summary alone, so whatever a picture shows stands in ``taskpace summary --format json``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import altair as alt
+import vl_convert
+
+from taskpace.analysis.views import Summary, TaskTable
+from taskpace.report.charts.dials import load, sensitivity
+from taskpace.report.charts.length import tokenizers, verbosity
+from taskpace.report.charts.panel import Panel, label
+from taskpace.report.charts.ranking import accuracy, ranks, speed
+from taskpace.report.charts.theme import PAPER, configured
+from taskpace.report.charts.time import phases, solve, why_panels
+
+_OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
+    "speed": ("tokens per second against task time, inversions marked", speed),
+    "ranks": ("lines between the two rankings", ranks),
+    "solve": ("share of items answered correctly within a deadline", solve),
+    "phases": ("where the time goes: wait, reasoning, answer, trailing text", phases),
+    "why": ("why one takes longer than another, cause by cause", why_panels),
+    "verbosity": ("how much each system writes", verbosity),
+    "accuracy": ("accuracy against task time, with the Pareto front", accuracy),
+    "tokenizers": ("bytes per token on the prompts and on the outputs", tokenizers),
+}
+_OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
+    "load": ("task time and makespan against requests in flight", load),
+    "sensitivity": ("task time, length and accuracy against a setting that was swept", sensitivity),
+}
+CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **_OF_A_RUN}.items()}
+"""Every chart's name and what it shows."""
+
+
+def panels(summary: Summary, chart: str | None = None) -> Iterator[Panel]:
+    """All pictures of a run, or of one chart; a chart with nothing to show has none."""
+    systems = list(dict.fromkeys(label(row.system) for table in summary.tables for row in table.rows))
+    for table in summary.tables:
+        for name, (_, make_for_table) in _OF_A_TABLE.items():
+            if chart in (None, name):
+                yield from make_for_table(table, systems)
+    for name, (_, make_for_run) in _OF_A_RUN.items():
+        if chart in (None, name):
+            yield from make_for_run(summary, systems)
+
+
+def joined(found: list[Panel]) -> Any:
+    """Several panels as one altair chart, each with its title, three in a row at most."""
+    titled = [panel.picture.properties(title=alt.Title(_title(panel), subtitle=_subtitle(panel))) for panel in found]
+    if len(titled) == 1:
+        return titled[0]
+    return alt.concat(*titled, columns=3, spacing=30).resolve_scale(
+        color="independent", shape="independent", strokeDash="independent", x="independent", y="independent"
+    )
+
+
+def _title(panel: Panel) -> str:
+    return label(panel.title)
+
+
+def _subtitle(panel: Panel) -> str:
+    return label(" · ".join(part for part in (panel.task, panel.scenario) if part))
+
+
+def to_svg(picture: Any, *, paper: str | None = PAPER) -> str:
+    """An altair chart as SVG text; ``paper``: the background, null for none."""
+    specification = configured(picture)
+    specification["config"]["background"] = paper or "transparent"
+    svg: str = vl_convert.vegalite_to_svg(json.dumps(specification))
+    return svg
+
+
+def to_png(picture: Any, *, scale: float = 2.0) -> bytes:
+    """An altair chart as a PNG file's content; ``scale``: pixels per point."""
+    specification = configured(picture)
+    specification["config"]["background"] = PAPER
+    png: bytes = vl_convert.vegalite_to_png(json.dumps(specification), scale=scale)
+    return png
+
+

@@ -1,0 +1,119 @@
+"""How much systems write, and how many bytes a token of theirs holds."""
+
+from __future__ import annotations
+
+import altair as alt
+
+from taskpace.analysis.views import TaskTable
+from taskpace.report.charts.panel import Panel, label, marked, scale_for
+from taskpace.report.charts.theme import ROW, SERIES, WIDTH, by_place
+from taskpace.report.figures import digits
+
+_QUANTILES = ("p5", "p25", "p50", "p75", "p95")
+
+
+def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """The spread of output bytes; empty when nothing was written."""
+    shown = [row for row in table.rows if row.written_bytes is not None and row.written_bytes.p95 > 0]
+    if not shown:
+        return []
+    names = [label(row.system) for row in shown]
+    values = [
+        {"system": label(row.system)}
+        | {name: getattr(row.written_bytes, name) for name in _QUANTILES}
+        | {
+            "about": f"{label(row.system)}: median {digits(getattr(row.written_bytes, 'p50'), 3)} bytes, half of the "
+            f"answers from {digits(getattr(row.written_bytes, 'p25'), 3)} to "
+            f"{digits(getattr(row.written_bytes, 'p75'), 3)}"
+        }
+        for row in shown
+    ]
+    x = alt.X(
+        "p5:Q",
+        title="output, bytes",
+        scale=scale_for([getattr(row.written_bytes, name) for row in shown for name in _QUANTILES], zero=True),
+    )
+    y = alt.Y("system:N", sort=names, title=None)
+    colour = by_place(names, systems, "color", SERIES)
+    base = alt.Chart(alt.Data(values=values))
+    picture = alt.layer(
+        base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2="p95:Q", y=y, color=colour),
+        base.mark_bar(height=ROW - 14, opacity=0.55).encode(
+            x=alt.X("p25:Q"), x2="p75:Q", y=y, color=colour, description="about:N"
+        ),
+        base.mark_tick(thickness=3, size=ROW - 6, aria=False).encode(x=alt.X("p50:Q"), y=y, color=colour),
+    ).properties(width=WIDTH, height=ROW * len(shown))
+    return [
+        Panel(
+            chart="verbosity",
+            task=table.task,
+            scenario=table.scenario,
+            title="How much they write",
+            caption="Bytes of answer and reasoning. Tick: median; box: the middle half of the trials; line: from the "
+            "5th to the 95th percentile.",
+            picture=picture,
+            headings=("system", "5 %", "25 %", "median", "75 %", "95 %"),
+            rows=tuple(
+                (marked(row), *(digits(getattr(row.written_bytes, name), 3) for name in _QUANTILES)) for row in shown
+            ),
+        )
+    ]
+
+
+def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Bytes per token on the same prompts and on what each wrote; empty where no tokens were counted."""
+    kinds = (
+        ("bytes_per_prompt_token", "the prompts, the same for all", "circle"),
+        ("bytes_per_output_token", "its own output", "diamond"),
+    )
+    values = [
+        {
+            "system": label(row.system),
+            "text": text,
+            "bytes": getattr(row, field).value,
+            "about": f"{label(row.system)}: {getattr(row, field).value:.2f} bytes per token on {text}",
+        }
+        for row in table.rows
+        for field, text, _ in kinds
+        if getattr(row, field).value is not None
+    ]
+    if not values:
+        return []
+    names = [label(row.system) for row in table.rows]
+    colour = by_place(names, systems, "color", SERIES)
+    picture = (
+        alt.Chart(alt.Data(values=values))
+        .mark_point(size=90, filled=True, opacity=1)
+        .encode(
+            x=alt.X("bytes:Q", title="bytes per token", scale=alt.Scale(zero=True)),
+            y=alt.Y("system:N", sort=names, title=None, axis=alt.Axis(grid=True)),
+            color=colour,
+            shape=alt.Shape(
+                "text:N",
+                scale=alt.Scale(domain=[text for _, text, _ in kinds], range=[shape for *_, shape in kinds]),
+                legend=alt.Legend(symbolFillColor="transparent"),
+            ),
+            description="about:N",
+        )
+        .properties(width=WIDTH, height=ROW * len(names))
+    )
+    return [
+        Panel(
+            chart="tokenizers",
+            task=table.task,
+            scenario=table.scenario,
+            title="Tokenizers",
+            caption="The more bytes a token holds, the fewer tokens the same text takes, and the less tokens per second "
+            "say. Prompt tokens include the chat template and the system prompt.",
+            picture=picture,
+            headings=("system", "bytes per prompt token", "bytes per output token"),
+            rows=tuple(
+                (
+                    marked(row),
+                    digits(row.bytes_per_prompt_token.value, 3),
+                    digits(row.bytes_per_output_token.value, 3),
+                )
+                for row in table.rows
+            ),
+        )
+    ]

@@ -1,0 +1,69 @@
+"""A chart ready to be shown: the picture, what to see in it, and the same numbers as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import msgspec
+
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.views import SystemRow
+from taskpace.safe_text import one_line
+
+Cells = tuple[str, ...]
+
+
+class Panel(msgspec.Struct, frozen=True, kw_only=True):
+    """One picture of a chart, of one task in one scenario as a rule."""
+
+    chart: str
+    """Its name in ``taskpace.report.charts.CHARTS``."""
+    task: str
+    scenario: str
+    """Empty where it covers several."""
+    pair: tuple[str, str] | None = None
+    title: str
+    caption: str
+    """What to see."""
+    picture: Any
+    """An altair chart."""
+    headings: Cells
+    rows: tuple[Cells, ...]
+    """The numbers in the picture, for those who cannot see it."""
+
+
+def label(name: str) -> str:
+    """A system's name as a chart can bear it."""
+    return one_line(name, 60)
+
+
+def ends(prefix: str, number: Number) -> dict[str, float | None]:
+    """A number as three fields of a datum; an unknown end falls on the value."""
+    return {
+        prefix: number.value,
+        f"{prefix}_low": number.value if number.low is None else number.low,
+        f"{prefix}_high": number.value if number.high is None else number.high,
+    }
+
+
+def scale_for(values: Sequence[float], *, zero: bool = False) -> alt.Scale:
+    """Logarithmic when the values span more than a factor of eight, else linear."""
+    positive = [value for value in values if value > 0]
+    if positive and len(positive) == len(values) and max(values) > 8 * min(values):
+        return alt.Scale(type="log", padding=12, nice=False)
+    return alt.Scale(zero=zero, padding=12)
+
+
+def marked(row: SystemRow) -> str:
+    """A system's name in a table, with a word where its numbers are not to be ranked."""
+    return row.system if row.valid else f"{row.system} (INVALID)"
+
+
+INVALID_HOLLOW = " Hollow marks: INVALID, not ranked."
+
+
+def note_invalid(rows: Sequence[SystemRow]) -> str:
+    """The sentence about hollow marks, where there are any."""
+    return "" if all(row.valid for row in rows) else INVALID_HOLLOW

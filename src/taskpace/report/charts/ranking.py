@@ -1,0 +1,272 @@
+"""Tokens per second against task time: the argument in one picture, and the two rankings side by side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+from taskpace.analysis.pairs import Pair
+from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.report.charts.panel import Panel, ends, label, marked, note_invalid, scale_for
+from taskpace.report.charts.theme import ALERT, MUTED, ROW, SERIES, SHAPES, WIDTH, by_place
+from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
+from taskpace.report.sentences import is_inverted
+
+_HEIGHT = 230
+
+
+def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Decode speed against task time; pairs that tokens per second rank wrongly are joined. Empty without a point."""
+    shown = [row for row in table.rows if row.tokens_per_s_median.value and row.task_time_median_s.value]
+    if not shown:
+        return []
+    points = [_point(row, systems) for row in shown]
+    x = alt.X("speed:Q", title="tokens per second, median (right: faster)", scale=_range(points, "speed"))
+    y = alt.Y("time:Q", title="task time, median, s (down: sooner)", scale=_range(points, "time"))
+    names = [point["system"] for point in points]
+    base = alt.Chart(alt.Data(values=points))
+    colour = by_place(names, systems, "color", SERIES)
+    inverted = _inverted(table, shown)
+    layers: list[Any] = []
+    if inverted:
+        layers.append(_links(inverted, {row.system: row for row in shown}, x, y))
+    layers += [
+        base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
+            x=alt.X("speed_low:Q"), x2="speed_high:Q", y=y, color=colour
+        ),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
+            x=x, y=alt.Y("time_low:Q"), y2="time_high:Q", color=colour
+        ),
+        base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
+            x=x,
+            y=y,
+            color=colour,
+            fill=alt.Fill("fill:N", scale=None),
+            shape=by_place(names, systems, "shape", SHAPES),
+            description="about:N",
+        ),
+        *_names(points, "speed", "time", x, y),
+    ]
+    return [
+        Panel(
+            chart="speed",
+            task=table.task,
+            scenario=table.scenario,
+            title="Tokens per second against task time",
+            caption=_speed_caption(inverted) + note_invalid(shown),
+            picture=alt.layer(*layers).properties(width=WIDTH, height=_HEIGHT),
+            headings=("system", "tokens per second", "task time"),
+            rows=tuple(
+                (marked(row), digits(row.tokens_per_s_median.value, 3), seconds_with_error(row.task_time_median_s))
+                for row in shown
+            ),
+        )
+    ]
+
+
+def _point(row: SystemRow, systems: list[str]) -> dict[str, Any]:
+    colour = SERIES[systems.index(label(row.system)) % len(SERIES)]
+    return {
+        "system": label(row.system),
+        **ends("speed", row.tokens_per_s_median),
+        **ends("time", row.task_time_median_s),
+        "fill": colour if row.valid else "transparent",
+        "about": f"{label(marked(row))}: {digits(row.tokens_per_s_median.value, 3)} tokens per second, task time "
+        f"{seconds(row.task_time_median_s.value)}",
+    }
+
+
+def _range(points: list[dict[str, Any]], field: str) -> alt.Scale:
+    return scale_for([point[end] for point in points for end in (field, f"{field}_low", f"{field}_high")])
+
+
+def _inverted(table: TaskTable, shown: list[SystemRow]) -> list[Pair]:
+    names = {row.system for row in shown if row.valid}
+    return [pair for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)]
+
+
+def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> alt.Chart:
+    """From the one that only looks fast to the one that finishes before it."""
+    values = [
+        {
+            "speed": rows[pair.b].tokens_per_s_median.value,
+            "time": rows[pair.b].task_time_median_s.value,
+            "speed_to": rows[pair.a].tokens_per_s_median.value,
+            "time_to": rows[pair.a].task_time_median_s.value,
+            "about": f"inversion: {label(pair.b)} has more tokens per second, {label(pair.a)} finishes sooner",
+        }
+        for pair in pairs
+    ]
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_rule(color=ALERT, strokeDash=[5, 4], strokeWidth=1.5)
+        .encode(x=x, y=y, x2="speed_to:Q", y2="time_to:Q", description="about:N")
+    )
+
+
+def _names(points: list[dict[str, Any]], across: str, up: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    """Each name beside its point, on the side that has room; above and below by turns, so that neighbours part."""
+    values = [point[across] for point in points]
+    middle = (min(values) + max(values)) / 2
+    texts = []
+    for place, point in enumerate(sorted(points, key=lambda point: point[up])):
+        left = point[across] > middle
+        texts.append(
+            alt.Chart(alt.Data(values=[point]))
+            .mark_text(
+                align="right" if left else "left",
+                dx=-9 if left else 9,
+                dy=-10 if place % 2 else 12,
+                aria=False,
+                limit=170,
+            )
+            .encode(x=x, y=y, text="system:N")
+        )
+    return texts
+
+
+def _speed_caption(inverted: list[Pair]) -> str:
+    if not inverted:
+        return (
+            "Were tokens per second the measure, whoever stands further right would stand lower. No pair is known to "
+            "break that here. Lines: 95 % intervals."
+        )
+    pairs = "; ".join(f"{pair.b} against {pair.a}" for pair in inverted[:4])
+    more = f" and {len(inverted) - 4} more" if len(inverted) > 4 else ""
+    return (
+        "Whoever stands further right has more tokens per second, whoever stands lower finishes sooner. Dashed red "
+        f"lines join those whom tokens per second rank wrongly: {pairs}{more}. Lines: 95 % intervals."
+    )
+
+
+def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Lines between the two rankings; empty with fewer than two systems that have both."""
+    shown = [row for row in table.rows if row.rank_task_time and row.rank_tokens_per_s]
+    if len(shown) < 2:
+        return []
+    by_speed = _order(shown, "rank_tokens_per_s", lambda row: -(row.tokens_per_s_median.value or 0))
+    by_time = _order(shown, "rank_task_time", lambda row: row.task_time_median_s.value or 0)
+    crossing = {name for pair in _inverted(table, shown) for name in (pair.a, pair.b)}
+    speed_ranks = dict(zip(shown, shared_ranks([row.rank_tokens_per_s for row in shown]), strict=True))
+    time_ranks = dict(zip(shown, shared_ranks([row.rank_task_time for row in shown]), strict=True))
+    values: list[dict[str, Any]] = []
+    for row in shown:
+        common = {
+            "system": label(row.system),
+            "width": 3 if row.system in crossing else 1.5,
+            "about": f"{label(row.system)}: rank {speed_ranks[row]} by tokens per second, {time_ranks[row]} by task time",
+        }
+        values.append(common | {"x": 0, "y": by_speed.index(row), "text": f"{label(row.system)}  {speed_ranks[row]}"})
+        values.append(common | {"x": 1, "y": by_time.index(row), "text": f"{time_ranks[row]}  {label(row.system)}"})
+    names = [label(row.system) for row in shown]
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.85, 1.85]))
+    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.9, len(shown) - 0.4], reverse=True))
+    colour = by_place(names, systems, "color", SERIES)
+    base = alt.Chart(alt.Data(values=values))
+    heads = [{"x": 0, "y": -0.65, "text": "by tokens per second"}, {"x": 1, "y": -0.65, "text": "by task time"}]
+    layers = [
+        base.mark_line(aria=False).encode(x=x, y=y, color=colour, strokeWidth=alt.StrokeWidth("width:Q", scale=None)),
+        base.mark_point(size=60, filled=True, opacity=1).encode(
+            x=x, y=y, color=colour, shape=by_place(names, systems, "shape", SHAPES), description="about:N"
+        ),
+        *(
+            alt.Chart(alt.Data(values=[value for value in values if value["x"] == side]))
+            .mark_text(align="left" if side else "right", dx=9 if side else -9, aria=False, limit=95)
+            .encode(x=x, y=y, text="text:N")
+            for side in (0, 1)
+        ),
+        alt.Chart(alt.Data(values=heads)).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text="text:N"),
+    ]
+    crossed = "; thick: systems of an inverted pair" if crossing else ""
+    return [
+        Panel(
+            chart="ranks",
+            task=table.task,
+            scenario=table.scenario,
+            title="The two rankings",
+            caption=f"Lines that cross: tokens per second promise another order than people see{crossed}. "
+            "n= is a shared rank: those systems cannot be told apart.",
+            picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
+            headings=("system", "rank by tokens per second", "rank by task time"),
+            rows=tuple((row.system, speed_ranks[row], time_ranks[row]) for row in shown),
+        )
+    ]
+
+
+def _order(rows: list[SystemRow], rank: str, value: Any) -> list[SystemRow]:
+    return sorted(rows, key=lambda row: (getattr(row, rank), value(row)))
+
+
+def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Accuracy against task time with the Pareto front; empty without right answers."""
+    shown = [row for row in table.rows if row.accuracy.value is not None and row.task_time_median_s.value]
+    if not shown:
+        return []
+    points = [
+        _point(row, systems)
+        | ends("share", row.accuracy)
+        | {
+            "about": f"{label(marked(row))}: accuracy {100 * (row.accuracy.value or 0):.0f} %, task time "
+            f"{seconds(row.task_time_median_s.value)}"
+        }
+        for row in shown
+    ]
+    x = alt.X("time:Q", title="task time, median, s (left: sooner)", scale=_range(points, "time"))
+    y = alt.Y("share:Q", title="accuracy (up: better)", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    names = [point["system"] for point in points]
+    colour = by_place(names, systems, "color", SERIES)
+    base = alt.Chart(alt.Data(values=points))
+    front = pareto_front([row for row in shown if row.valid])
+    corners = [{"time": row.task_time_median_s.value, "share": row.accuracy.value} for row in front]
+    layers = [
+        alt.Chart(alt.Data(values=corners))
+        .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
+        .encode(x=x, y=y),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
+            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
+        ),
+        base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
+            x=alt.X("time_low:Q"), x2="time_high:Q", y=y, color=colour
+        ),
+        base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
+            x=x,
+            y=y,
+            color=colour,
+            fill=alt.Fill("fill:N", scale=None),
+            shape=by_place(names, systems, "shape", SHAPES),
+            description="about:N",
+        ),
+        *_names(points, "time", "share", x, y),
+    ]
+    best = ", ".join(row.system for row in front)
+    told = f"On the front, beaten by nobody in both: {best}." if front else ""
+    return [
+        Panel(
+            chart="accuracy",
+            task=table.task,
+            scenario=table.scenario,
+            title="Accuracy against task time",
+            caption=f"Up and to the left is better. {told} Lines: 95 % intervals.{note_invalid(shown)}",
+            picture=alt.layer(*layers).properties(width=WIDTH, height=_HEIGHT),
+            headings=("system", "task time", "accuracy", "on the front"),
+            rows=tuple(
+                (
+                    marked(row),
+                    seconds_with_error(row.task_time_median_s),
+                    f"{100 * (row.accuracy.value or 0):.0f} %",
+                    "yes" if row in front else "no",
+                )
+                for row in shown
+            ),
+        )
+    ]
+
+
+def pareto_front(rows: list[SystemRow]) -> list[SystemRow]:
+    """The systems that no other beats in both task time and accuracy, the quickest first."""
+    front: list[SystemRow] = []
+    for row in sorted(rows, key=lambda row: (row.task_time_median_s.value, -(row.accuracy.value or 0))):
+        if not front or (row.accuracy.value or 0) > (front[-1].accuracy.value or 0):
+            front.append(row)
+    return front

@@ -1,0 +1,83 @@
+"""How charts look: colours that tell apart under the common kinds of colour blindness, shapes and dashes besides.
+
+The eight colours were searched for the greatest least distance (CAM02-UCS) under normal vision, protanopia, deuteranopia
+and tritanopia, each with a contrast of 3 or more to its background; tests/test_charts.py holds them to it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair as alt
+
+INK = "#1f2328"
+MUTED = "#57606a"
+GRID = "#d8dee4"
+ALERT = "#b3261e"
+SERIES = ("#2e4da1", "#f16600", "#00a677", "#b568a2", "#460653", "#795000", "#7f64ff", "#690021")
+
+DARK = {
+    INK: "#e6e9ee",
+    MUTED: "#a3acb8",
+    GRID: "#343a44",
+    ALERT: "#ff8a80",
+    **dict(
+        zip(
+            SERIES,
+            ("#7692ff", "#fc7969", "#03f3be", "#b985a8", "#cbc9ff", "#ecca1c", "#5c51e4", "#bc395e"),
+            strict=True,
+        )
+    ),
+}
+"""The same on a dark background."""
+
+PAPER, DARK_PAPER = "#ffffff", "#12161c"
+
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right", "triangle-left")
+DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [4, 4], [12, 3], [2, 5], [8, 2, 2, 2, 2, 2])
+
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+"""The first is built into vl-convert and the second has its measures: text is as wide as was reckoned with."""
+
+WIDTH = 330
+"""Of a chart's plot, pixels: with its axis it fits a phone."""
+ROW = 26
+"""Height of a line of a chart that has one for each system."""
+
+
+def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
+    """The chart's Vega-Lite specification with the look of the house."""
+    text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11}
+    look = alt.Config(
+        background="transparent",
+        font=FONT,
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(
+            **text,
+            aria=False,
+            domainColor=MUTED,
+            gridColor=GRID,
+            labelLimit=150,
+            tickColor=MUTED,
+            titleFontWeight="normal",
+        ),
+        legend=alt.LegendConfig(
+            **text, aria=False, columns=2, direction="horizontal", labelLimit=140, orient="bottom", title=None
+        ),
+        title=alt.TitleConfig(anchor="start", color=INK, fontSize=13, offset=8),
+        text=alt.MarkConfig(color=INK, fontSize=11),
+        header=alt.HeaderConfig(labelColor=INK, titleColor=INK),
+    )
+    specification: dict[str, Any] = chart.to_dict()
+    specification["config"] = look.to_dict()
+    return specification
+
+
+def by_place(names: list[str], places: list[str], channel: str, choices: tuple[Any, ...]) -> Any:
+    """An encoding that gives each system the same colour, shape or dash in every chart of a run.
+
+    ``names``: in this chart; ``places``: all systems of the run.
+    """
+    kinds = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
+    chosen = [choices[places.index(name) % len(choices)] for name in names]
+    return kinds[channel]("system:N", scale=alt.Scale(domain=names, range=chosen), legend=None)

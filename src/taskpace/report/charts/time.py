@@ -1,0 +1,208 @@
+"""Solve curves, where the time goes, and why one system takes longer than another."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import altair as alt
+
+from taskpace.analysis.pairs import Pair, Split
+from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.report.charts.panel import Panel, ends, label, marked
+from taskpace.report.charts.theme import DASHES, MUTED, ROW, SERIES, WIDTH, by_place
+from taskpace.report.figures import seconds, share_with_error
+from taskpace.report.sentences import interval, why
+
+_PHASES = (
+    ("wait_s", "waiting", MUTED),
+    ("reasoning_s", "reasoning", SERIES[3]),
+    ("answer_s", "answer until committed", SERIES[0]),
+    ("trailing_s", "trailing text", SERIES[1]),
+)
+DEADLINES = "deadlines"
+"""Name of the layer with a line at each deadline of a solve curve, in order, none of them visible."""
+
+
+def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Share solved within each deadline; empty without right answers."""
+    shown = [row for row in table.rows if row.solve_curve]
+    if not shown:
+        return []
+    values = [
+        {"system": label(row.system), "deadline": point.deadline_s, **ends("share", point.share)}
+        for row in shown
+        for point in row.solve_curve
+    ]
+    names = [label(row.system) for row in shown]
+    deadlines = [point.deadline_s for point in shown[0].solve_curve]
+    x = alt.X(
+        "deadline:Q",
+        title="deadline, s",
+        scale=alt.Scale(type="log", nice=False) if deadlines[-1] > deadlines[0] else alt.Scale(zero=False),
+    )
+    y = alt.Y("share:Q", title="answered correctly in time", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    base = alt.Chart(alt.Data(values=values))
+    colour = by_place(names, systems, "color", SERIES)
+    colour.legend = alt.Legend()
+    dash = by_place(names, systems, "strokeDash", DASHES)
+    dash.legend = alt.Legend()
+    picture = alt.layer(
+        alt.Chart(alt.Data(values=[{"deadline": deadline} for deadline in deadlines]), name=DEADLINES)
+        .mark_rule(opacity=0, aria=False)
+        .encode(x=x),
+        base.mark_area(interpolate="step-after", opacity=0.13, aria=False).encode(
+            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=by_place(names, systems, "color", SERIES)
+        ),
+        base.mark_line(interpolate="step-after", strokeWidth=2, aria=False).encode(
+            x=x, y=y, color=colour, strokeDash=dash
+        ),
+    ).properties(width=WIDTH, height=210)
+    several = len(shown) > 1
+    return [
+        Panel(
+            chart="solve",
+            task=table.task,
+            scenario=table.scenario,
+            title="Solved within a deadline",
+            caption="How many of the items are answered correctly by when"
+            + ("; whoever is higher at your deadline serves you better" if several else "")
+            + ". Bands: 95 % intervals, deadline by deadline.",
+            picture=picture,
+            headings=("deadline", *(marked(row) for row in shown)),
+            rows=tuple(
+                (seconds(deadline), *(share_with_error(row.solve_curve[place].share) for row in shown))
+                for place, deadline in enumerate(deadlines)
+            ),
+        )
+    ]
+
+
+def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """Where the mean task time goes; empty without task times."""
+    shown = [row for row in table.rows if row.phases is not None]
+    if not shown:
+        return []
+    names = [label(row.system) for row in shown]
+    values = []
+    for row in shown:
+        before = 0.0
+        for order, (field, name, _) in enumerate(_PHASES):
+            length = getattr(row.phases, field)
+            if length > 0:
+                values.append(
+                    {
+                        "system": label(row.system),
+                        "phase": name,
+                        "order": order,
+                        "from": before,
+                        "to": before + length,
+                        "about": f"{label(row.system)}: {name} {seconds(length)}",
+                    }
+                )
+            before += length
+    present = [(name, colour) for _, name, colour in _PHASES if any(value["phase"] == name for value in values)]
+    picture = (
+        alt.Chart(alt.Data(values=values))
+        .mark_bar(height=ROW - 10, strokeWidth=0)
+        .encode(
+            x=alt.X("from:Q", title="mean task time, s"),
+            x2="to:Q",
+            y=alt.Y("system:N", sort=names, title=None),
+            color=alt.Color(
+                "phase:N",
+                scale=alt.Scale(domain=[name for name, _ in present], range=[colour for _, colour in present]),
+                legend=alt.Legend(),
+                sort=None,
+            ),
+            description="about:N",
+        )
+        .properties(width=WIDTH, height=ROW * len(shown))
+    )
+    return [
+        Panel(
+            chart="phases",
+            task=table.task,
+            scenario=table.scenario,
+            title="Where the time goes",
+            caption="From left to right in the order of the legend. Trailing text comes when a reader could have "
+            "stopped: the answer no longer changes.",
+            picture=picture,
+            headings=("system", *(name for _, name, _ in _PHASES), "mean task time"),
+            rows=tuple(
+                (
+                    marked(row),
+                    *(seconds(getattr(row.phases, field)) for field, _, _ in _PHASES),
+                    seconds(row.task_time_mean_s.value),
+                )
+                for row in shown
+            ),
+        )
+    ]
+
+
+def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
+    """The split of the difference as a waterfall, one picture for each pair that has one."""
+    del systems  # the bars are causes, not systems
+    rows = {row.system: row for row in table.rows}
+    return [_why(table, pair, pair.split, rows) for pair in table.pairs if pair.split is not None]
+
+
+def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow]) -> Panel:
+    writes = "its text's length"
+    causes = [
+        ("waiting", parts.wait_s),
+        (writes, parts.verbosity_s),
+        ("its tokenizer", parts.tokenizer_s),
+        ("speed per token" if parts.tokenizer_s.value is not None else "speed per byte", parts.decode_s),
+    ]
+    known = [(cause, part) for cause, part in causes if part.value is not None]
+    steps = [0.0, *itertools.accumulate(part.value or 0.0 for _, part in known)]
+    values: list[dict[str, Any]] = [
+        {"cause": cause, "from": start, "to": end, "text": f"{end - start:+.2g} s{_unsure(part)}", "end": max(start, end)}
+        for (cause, part), start, end in zip(known, steps[:-1], steps[1:], strict=True)
+    ]
+    whole = parts.difference_s.value or 0.0
+    values.append({"cause": "in all", "from": 0.0, "to": whole, "text": f"{whole:+.2g} s", "end": max(0.0, whole)})
+    for value in values:
+        value["kind"] = "in all" if value is values[-1] else "longer" if value["to"] >= value["from"] else "shorter"
+        value["about"] = f"{value['cause']}: {value['text']}"
+    order = [value["cause"] for value in values]
+    x = alt.X("from:Q", title=f"mean seconds by which {label(pair.b)} takes longer", scale=alt.Scale(padding=55))
+    y = alt.Y("cause:N", sort=order, title=None)
+    base = alt.Chart(alt.Data(values=values))
+    picture = alt.layer(
+        base.mark_bar(height=ROW - 10).encode(
+            x=x,
+            x2="to:Q",
+            y=y,
+            color=alt.Color(
+                "kind:N",
+                scale=alt.Scale(domain=["longer", "shorter", "in all"], range=[SERIES[1], SERIES[2], MUTED]),
+                legend=None,
+            ),
+            description="about:N",
+        ),
+        base.mark_text(align="left", dx=5, aria=False).encode(x=alt.X("end:Q"), y=y, text="text:N"),
+    ).properties(width=WIDTH - 20, height=ROW * len(values))
+    sure = all(rows[name].valid for name in (pair.a, pair.b))
+    return Panel(
+        chart="why",
+        task=table.task,
+        scenario=table.scenario,
+        pair=(pair.a, pair.b),
+        title=f"Why {pair.b} takes longer than {pair.a}" if whole >= 0 else f"{pair.b} against {pair.a}, on average",
+        caption=why(pair.a, pair.b, parts, pair.output_bytes)
+        + " ~: it may be none at all (5 %)."
+        + ("" if sure else " INVALID numbers are among them."),
+        picture=picture,
+        headings=("cause", "seconds", "95 % interval"),
+        rows=tuple(
+            (cause, f"{part.value:+.3g}", interval(part, ".3g").strip(" ()"))
+            for cause, part in [*known, ("in all", parts.difference_s)]
+        ),
+    )
+
+
+def _unsure(part: Any) -> str:
+    return " ~" if part.low is not None and part.high is not None and part.low <= 0 <= part.high else ""
