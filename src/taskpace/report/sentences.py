@@ -118,8 +118,8 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
         (split.decode_s, decode.format("slower" if (split.decode_s.value or 0) > 0 else "faster")),
     ]
     known = [(part, part.value, cause) for part, cause in causes if part.value is not None]
-    places = _decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
-    shown = _rounded_to_sum([value for _, value, _ in known], whole, places)
+    places = decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
+    shown = rounded_to_sum([value for _, value, _ in known], whole, places)
     told = [
         f"{figure:+.{places}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
         for figure, (part, _, cause) in sorted(zip(shown, known, strict=True), key=lambda pair: -abs(pair[0]))
@@ -134,7 +134,7 @@ def _is_clear(part: Number) -> bool:
     return part.low is None or part.high is None or part.low > 0 or part.high < 0 or part.low == part.high
 
 
-def _rounded_to_sum(parts: list[float], whole: float, places: int) -> list[float]:
+def rounded_to_sum(parts: list[float], whole: float, places: int) -> list[float]:
     """Parts of ``whole`` rounded so that what is shown adds up: what rounding lost goes to the part that lost most."""
     scale = 10**places
     units = [round(part * scale) for part in parts]
@@ -145,7 +145,7 @@ def _rounded_to_sum(parts: list[float], whole: float, places: int) -> list[float
     return [unit / scale for unit in units]
 
 
-def _decimals(greatest: float) -> int:
+def decimals(greatest: float) -> int:
     """So many that the greatest number has two digits or more."""
     return 0 if greatest >= 100 else max(0, 1 - math.floor(math.log10(greatest))) if greatest > 0 else 0
 

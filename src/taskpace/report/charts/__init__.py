@@ -82,5 +82,3 @@ def to_png(picture: Any, *, scale: float = 2.0) -> bytes:
     specification["config"]["background"] = PAPER
     png: bytes = vl_convert.vegalite_to_png(json.dumps(specification), scale=scale)
     return png
-
-

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 
 from taskpace.analysis.sweeps import Sweep
 from taskpace.analysis.views import Summary, SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, ends, label, marked, note_invalid
-from taskpace.report.charts.theme import DASHES, SERIES, SHAPES, WIDTH, by_place
+from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
+from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
 
 
@@ -37,8 +37,9 @@ def _load(tables: list[TaskTable], systems: list[str]) -> Panel:
     ]
     scenarios = [table.scenario for table in tables]
     names = list(dict.fromkeys(label(row.system) for _, row in cells))
+    against = _Dial("scenario", scenarios, "scenario", names, systems)
     pictures = [
-        _against(values, "scenario", scenarios, "scenario", field, title, names, systems)
+        against.picture(values, field, title)
         for field, title in (("time", "task time, median, s"), ("makespan", "makespan, s"))
     ]
     return Panel(
@@ -93,8 +94,9 @@ def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: l
     ]
     settings = list(dict.fromkeys(value for _, value, _ in points))
     families = list(dict.fromkeys(family for family, _, _ in points))
+    against = _Dial("value", settings, setting, families, systems)
     pictures = [
-        _against(values, "value", settings, setting, field, title, families, systems)
+        against.picture(values, field, title)
         for field, title in (("time", "task time, s"), ("length", "output, bytes"), ("share", "accuracy"))
         if any(value[field] is not None for value in values)
     ]
@@ -124,40 +126,33 @@ def _fill(row: SystemRow, systems: list[str]) -> str:
     return SERIES[systems.index(label(row.system)) % len(SERIES)] if row.valid else "transparent"
 
 
-def _against(
-    values: list[dict[str, Any]],
-    dial: str,
-    order: list[str],
-    dial_title: str,
-    field: str,
-    title: str,
-    names: list[str],
-    systems: list[str],
-) -> Any:
-    """One measure over a dial's positions, a line for each system."""
-    known = [value for value in values if value[field] is not None]
-    x = alt.X(f"{dial}:O", sort=order, title=dial_title, axis=alt.Axis(labelAngle=0))
-    axis = alt.Axis(format="%") if field == "share" else alt.Undefined
-    y = alt.Y(f"{field}:Q", title=title, axis=axis, scale=alt.Scale(zero=True))
-    base = alt.Chart(alt.Data(values=known))
-    colour = by_place(names, systems, "color", SERIES)
-    layers = [
-        base.mark_line(aria=False).encode(
-            x=x, y=y, color=colour, strokeDash=by_place(names, systems, "strokeDash", DASHES)
-        )
-    ]
-    if known and f"{field}_low" in known[0]:
+class _Dial(NamedTuple):
+    """What stands along the bottom: a field of the data, its values in order, and the systems that are joined."""
+
+    field: str
+    order: list[str]
+    title: str
+    names: list[str]
+    systems: list[str]
+
+    def picture(self, values: list[dict[str, Any]], measure: str, title: str) -> Any:
+        """One measure over the dial's positions, a line for each system."""
+        known = [value for value in values if value[measure] is not None]
+        x = alt.X(f"{self.field}:O", sort=self.order, title=self.title, axis=alt.Axis(labelAngle=0))
+        axis = alt.Axis(format="%") if measure == "share" else alt.Undefined
+        y = alt.Y(f"{measure}:Q", title=title, axis=axis, scale=alt.Scale(zero=True))
+        base = chart_of(known)
+        colour = by_place(self.names, self.systems, "color", SERIES, POINTS)
+        dash = by_place(self.names, self.systems, "strokeDash", DASHES)
+        shape = by_place(self.names, self.systems, "shape", SHAPES, POINTS)
+        layers = [base.mark_line(aria=False).encode(x=x, y=y, color=colour, strokeDash=dash)]
+        if known and f"{measure}_low" in known[0]:
+            low, high = alt.Y(f"{measure}_low:Q"), f"{measure}_high:Q"
+            layers.append(base.mark_rule(opacity=0.6, aria=False).encode(x=x, y=low, y2=high, color=colour))
+        fill = alt.Fill("fill:N", scale=None)
         layers.append(
-            base.mark_rule(opacity=0.6, aria=False).encode(
-                x=x, y=alt.Y(f"{field}_low:Q"), y2=f"{field}_high:Q", color=colour
+            base.mark_point(size=70, opacity=1).encode(
+                x=x, y=y, color=colour, shape=shape, fill=fill, description="about:N"
             )
         )
-    shape = by_place(names, systems, "shape", SHAPES)
-    legend = by_place(names, systems, "color", SERIES)
-    shape.legend = legend.legend = alt.Legend()
-    layers.append(
-        base.mark_point(size=70, opacity=1).encode(
-            x=x, y=y, color=legend, shape=shape, fill=alt.Fill("fill:N", scale=None), description="about:N"
-        )
-    )
-    return alt.layer(*layers).properties(width=WIDTH, height=130)
+        return alt.layer(*layers).properties(width=WIDTH, height=130)

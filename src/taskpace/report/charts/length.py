@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from taskpace.analysis.views import TaskTable
-from taskpace.report.charts.panel import Panel, label, marked, scale_for
+from taskpace.report.charts.panel import Panel, chart_of, label, marked, scale_for
 from taskpace.report.charts.theme import ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import digits
 
@@ -22,20 +22,20 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
         {"system": label(row.system)}
         | {name: getattr(row.written_bytes, name) for name in _QUANTILES}
         | {
-            "about": f"{label(row.system)}: median {digits(getattr(row.written_bytes, 'p50'), 3)} bytes, half of the "
-            f"answers from {digits(getattr(row.written_bytes, 'p25'), 3)} to "
-            f"{digits(getattr(row.written_bytes, 'p75'), 3)}"
+            "about": f"{label(row.system)}: median {digits(spread.p50, 3)} bytes, half of the answers from "
+            f"{digits(spread.p25, 3)} to {digits(spread.p75, 3)}"
         }
         for row in shown
+        if (spread := row.written_bytes)
     ]
     x = alt.X(
         "p5:Q",
         title="output, bytes",
-        scale=scale_for([getattr(row.written_bytes, name) for row in shown for name in _QUANTILES], zero=True),
+        scale=scale_for([getattr(row.written_bytes, name) for row in shown for name in _QUANTILES], from_zero=True),
     )
     y = alt.Y("system:N", sort=names, title=None)
     colour = by_place(names, systems, "color", SERIES)
-    base = alt.Chart(alt.Data(values=values))
+    base = chart_of(values)
     picture = alt.layer(
         base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2="p95:Q", y=y, color=colour),
         base.mark_bar(height=ROW - 14, opacity=0.55).encode(
@@ -82,7 +82,7 @@ def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
     names = [label(row.system) for row in table.rows]
     colour = by_place(names, systems, "color", SERIES)
     picture = (
-        alt.Chart(alt.Data(values=values))
+        chart_of(values)
         .mark_point(size=90, filled=True, opacity=1)
         .encode(
             x=alt.X("bytes:Q", title="bytes per token", scale=alt.Scale(zero=True)),
@@ -103,8 +103,8 @@ def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
             task=table.task,
             scenario=table.scenario,
             title="Tokenizers",
-            caption="The more bytes a token holds, the fewer tokens the same text takes, and the less tokens per second "
-            "say. Prompt tokens include the chat template and the system prompt.",
+            caption="The more bytes a token holds, the fewer tokens the same text takes, and the less tokens per "
+            "second say. Prompt tokens include the chat template and the system prompt.",
             picture=picture,
             headings=("system", "bytes per prompt token", "bytes per output token"),
             rows=tuple(

@@ -34,6 +34,11 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers in the picture, for those who cannot see it."""
 
 
+def chart_of(values: list[dict[str, Any]], **settings: Any) -> Any:
+    """An altair chart of data in it."""
+    return alt.Chart(alt.Data(values=values), **settings)  # type: ignore[no-untyped-call]
+
+
 def label(name: str) -> str:
     """A system's name as a chart can bear it."""
     return one_line(name, 60)
@@ -48,12 +53,12 @@ def ends(prefix: str, number: Number) -> dict[str, float | None]:
     }
 
 
-def scale_for(values: Sequence[float], *, zero: bool = False) -> alt.Scale:
-    """Logarithmic when the values span more than a factor of eight, else linear."""
+def scale_for(values: Sequence[float], *, from_zero: bool = False) -> alt.Scale:
+    """Logarithmic when the values span more than a factor of eight; else linear, from 0 or from about the least."""
     positive = [value for value in values if value > 0]
     if positive and len(positive) == len(values) and max(values) > 8 * min(values):
         return alt.Scale(type="log", padding=12, nice=False)
-    return alt.Scale(zero=zero, padding=12)
+    return alt.Scale(domainMin=0) if from_zero else alt.Scale(zero=False, padding=12)
 
 
 def marked(row: SystemRow) -> str:

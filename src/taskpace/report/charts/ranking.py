@@ -8,10 +8,11 @@ import altair as alt
 
 from taskpace.analysis.pairs import Pair
 from taskpace.analysis.views import SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, ends, label, marked, note_invalid, scale_for
-from taskpace.report.charts.theme import ALERT, MUTED, ROW, SERIES, SHAPES, WIDTH, by_place
+from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid, scale_for
+from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
 from taskpace.report.sentences import is_inverted
+from taskpace.safe_text import one_line
 
 _HEIGHT = 230
 
@@ -25,8 +26,8 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
     x = alt.X("speed:Q", title="tokens per second, median (right: faster)", scale=_range(points, "speed"))
     y = alt.Y("time:Q", title="task time, median, s (down: sooner)", scale=_range(points, "time"))
     names = [point["system"] for point in points]
-    base = alt.Chart(alt.Data(values=points))
-    colour = by_place(names, systems, "color", SERIES)
+    base = chart_of(points)
+    colour = by_place(names, systems, "color", SERIES, POINTS)
     inverted = _inverted(table, shown)
     layers: list[Any] = []
     if inverted:
@@ -38,15 +39,7 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
             x=x, y=alt.Y("time_low:Q"), y2="time_high:Q", color=colour
         ),
-        base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour,
-            fill=alt.Fill("fill:N", scale=None),
-            shape=by_place(names, systems, "shape", SHAPES),
-            description="about:N",
-        ),
-        *_names(points, "speed", "time", x, y),
+        _marks(base, names, systems).encode(x=x, y=y),
     ]
     return [
         Panel(
@@ -77,6 +70,16 @@ def _point(row: SystemRow, systems: list[str]) -> dict[str, Any]:
     }
 
 
+def _marks(base: Any, names: list[str], systems: list[str]) -> Any:
+    """A point for each system, told apart by colour and by shape."""
+    return base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
+        color=by_place(names, systems, "color", SERIES, POINTS),
+        shape=by_place(names, systems, "shape", SHAPES, POINTS),
+        fill=alt.Fill("fill:N", scale=None),
+        description="about:N",
+    )
+
+
 def _range(points: list[dict[str, Any]], field: str) -> alt.Scale:
     return scale_for([point[end] for point in points for end in (field, f"{field}_low", f"{field}_high")])
 
@@ -86,7 +89,7 @@ def _inverted(table: TaskTable, shown: list[SystemRow]) -> list[Pair]:
     return [pair for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)]
 
 
-def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> alt.Chart:
+def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> Any:
     """From the one that only looks fast to the one that finishes before it."""
     values = [
         {
@@ -99,31 +102,10 @@ def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) ->
         for pair in pairs
     ]
     return (
-        alt.Chart(alt.Data(values=values))
+        chart_of(values)
         .mark_rule(color=ALERT, strokeDash=[5, 4], strokeWidth=1.5)
         .encode(x=x, y=y, x2="speed_to:Q", y2="time_to:Q", description="about:N")
     )
-
-
-def _names(points: list[dict[str, Any]], across: str, up: str, x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    """Each name beside its point, on the side that has room; above and below by turns, so that neighbours part."""
-    values = [point[across] for point in points]
-    middle = (min(values) + max(values)) / 2
-    texts = []
-    for place, point in enumerate(sorted(points, key=lambda point: point[up])):
-        left = point[across] > middle
-        texts.append(
-            alt.Chart(alt.Data(values=[point]))
-            .mark_text(
-                align="right" if left else "left",
-                dx=-9 if left else 9,
-                dy=-10 if place % 2 else 12,
-                aria=False,
-                limit=170,
-            )
-            .encode(x=x, y=y, text="system:N")
-        )
-    return texts
 
 
 def _speed_caption(inverted: list[Pair]) -> str:
@@ -148,22 +130,22 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
     by_speed = _order(shown, "rank_tokens_per_s", lambda row: -(row.tokens_per_s_median.value or 0))
     by_time = _order(shown, "rank_task_time", lambda row: row.task_time_median_s.value or 0)
     crossing = {name for pair in _inverted(table, shown) for name in (pair.a, pair.b)}
-    speed_ranks = dict(zip(shown, shared_ranks([row.rank_tokens_per_s for row in shown]), strict=True))
-    time_ranks = dict(zip(shown, shared_ranks([row.rank_task_time for row in shown]), strict=True))
+    speed_ranks = shared_ranks([row.rank_tokens_per_s for row in shown])
+    time_ranks = shared_ranks([row.rank_task_time for row in shown])
     values: list[dict[str, Any]] = []
-    for row in shown:
+    for row, in_speed, in_time in zip(shown, speed_ranks, time_ranks, strict=True):
         common = {
             "system": label(row.system),
             "width": 3 if row.system in crossing else 1.5,
-            "about": f"{label(row.system)}: rank {speed_ranks[row]} by tokens per second, {time_ranks[row]} by task time",
+            "about": f"{label(row.system)}: rank {in_speed} by tokens per second, {in_time} by task time",
         }
-        values.append(common | {"x": 0, "y": by_speed.index(row), "text": f"{label(row.system)}  {speed_ranks[row]}"})
-        values.append(common | {"x": 1, "y": by_time.index(row), "text": f"{time_ranks[row]}  {label(row.system)}"})
+        values.append(common | {"x": 0, "y": by_speed.index(row), "text": f"{one_line(row.system, 18)}  {in_speed}"})
+        values.append(common | {"x": 1, "y": by_time.index(row), "text": f"{in_time}  {one_line(row.system, 18)}"})
     names = [label(row.system) for row in shown]
-    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-0.85, 1.85]))
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.05, 2.05]))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.9, len(shown) - 0.4], reverse=True))
     colour = by_place(names, systems, "color", SERIES)
-    base = alt.Chart(alt.Data(values=values))
+    base = chart_of(values)
     heads = [{"x": 0, "y": -0.65, "text": "by tokens per second"}, {"x": 1, "y": -0.65, "text": "by task time"}]
     layers = [
         base.mark_line(aria=False).encode(x=x, y=y, color=colour, strokeWidth=alt.StrokeWidth("width:Q", scale=None)),
@@ -171,12 +153,12 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             x=x, y=y, color=colour, shape=by_place(names, systems, "shape", SHAPES), description="about:N"
         ),
         *(
-            alt.Chart(alt.Data(values=[value for value in values if value["x"] == side]))
-            .mark_text(align="left" if side else "right", dx=9 if side else -9, aria=False, limit=95)
+            chart_of([value for value in values if value["x"] == side])
+            .mark_text(align="left" if side else "right", dx=9 if side else -9, aria=False)
             .encode(x=x, y=y, text="text:N")
             for side in (0, 1)
         ),
-        alt.Chart(alt.Data(values=heads)).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text="text:N"),
+        chart_of(heads).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text="text:N"),
     ]
     crossed = "; thick: systems of an inverted pair" if crossing else ""
     return [
@@ -189,7 +171,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             "n= is a shared rank: those systems cannot be told apart.",
             picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
             headings=("system", "rank by tokens per second", "rank by task time"),
-            rows=tuple((row.system, speed_ranks[row], time_ranks[row]) for row in shown),
+            rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),
         )
     ]
 
@@ -213,14 +195,14 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         for row in shown
     ]
     x = alt.X("time:Q", title="task time, median, s (left: sooner)", scale=_range(points, "time"))
-    y = alt.Y("share:Q", title="accuracy (up: better)", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("share:Q", title="accuracy (up: better)", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     names = [point["system"] for point in points]
-    colour = by_place(names, systems, "color", SERIES)
-    base = alt.Chart(alt.Data(values=points))
+    colour = by_place(names, systems, "color", SERIES, POINTS)
+    base = chart_of(points)
     front = pareto_front([row for row in shown if row.valid])
     corners = [{"time": row.task_time_median_s.value, "share": row.accuracy.value} for row in front]
     layers = [
-        alt.Chart(alt.Data(values=corners))
+        chart_of(corners)
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
         .encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
@@ -229,15 +211,7 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
             x=alt.X("time_low:Q"), x2="time_high:Q", y=y, color=colour
         ),
-        base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
-            x=x,
-            y=y,
-            color=colour,
-            fill=alt.Fill("fill:N", scale=None),
-            shape=by_place(names, systems, "shape", SHAPES),
-            description="about:N",
-        ),
-        *_names(points, "time", "share", x, y),
+        _marks(base, names, systems).encode(x=x, y=y),
     ]
     best = ", ".join(row.system for row in front)
     told = f"On the front, beaten by nobody in both: {best}." if front else ""
@@ -264,9 +238,9 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 
 def pareto_front(rows: list[SystemRow]) -> list[SystemRow]:
-    """The systems that no other beats in both task time and accuracy, the quickest first."""
+    """The systems with right answers that no other beats in both task time and accuracy, the quickest first."""
     front: list[SystemRow] = []
     for row in sorted(rows, key=lambda row: (row.task_time_median_s.value, -(row.accuracy.value or 0))):
-        if not front or (row.accuracy.value or 0) > (front[-1].accuracy.value or 0):
+        if (row.accuracy.value or 0) > ((front[-1].accuracy.value or 0) if front else 0):
             front.append(row)
     return front

@@ -1,7 +1,7 @@
 """How charts look: colours that tell apart under the common kinds of colour blindness, shapes and dashes besides.
 
-The eight colours were searched for the greatest least distance (CAM02-UCS) under normal vision, protanopia, deuteranopia
-and tritanopia, each with a contrast of 3 or more to its background; tests/test_charts.py holds them to it.
+The eight colours were searched for the greatest least distance (CAM02-UCS) under normal vision, protanopia,
+deuteranopia and tritanopia, each with a contrast of 3 or more to its background; tests/test_charts.py holds them to it.
 """
 
 from __future__ import annotations
@@ -45,9 +45,13 @@ ROW = 26
 """Height of a line of a chart that has one for each system."""
 
 
+POINTS = alt.Legend(symbolFillColor="transparent")
+LINES = alt.Legend(symbolType="stroke", symbolFillColor="transparent", symbolSize=250, symbolStrokeWidth=2)
+
+
 def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart's Vega-Lite specification with the look of the house."""
-    text = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11}
+    text: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11}
     look = alt.Config(
         background="transparent",
         font=FONT,
@@ -58,13 +62,22 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
             domainColor=MUTED,
             gridColor=GRID,
             labelLimit=150,
+            labelOverlap=True,
+            tickCount=5,
             tickColor=MUTED,
             titleFontWeight="normal",
         ),
         legend=alt.LegendConfig(
-            **text, aria=False, columns=2, direction="horizontal", labelLimit=140, orient="bottom", title=None
+            **text,
+            aria=False,
+            columns=2,
+            direction="horizontal",
+            labelLimit=140,
+            orient="bottom",
+            symbolOpacity=1,
+            title=None,
         ),
-        title=alt.TitleConfig(anchor="start", color=INK, fontSize=13, offset=8),
+        title=alt.TitleConfig(anchor="start", color=INK, fontSize=13, offset=8, subtitleColor=MUTED),
         text=alt.MarkConfig(color=INK, fontSize=11),
         header=alt.HeaderConfig(labelColor=INK, titleColor=INK),
     )
@@ -73,11 +86,14 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return specification
 
 
-def by_place(names: list[str], places: list[str], channel: str, choices: tuple[Any, ...]) -> Any:
+def by_place(
+    names: list[str], places: list[str], channel: str, choices: tuple[Any, ...], legend: alt.Legend | None = None
+) -> Any:
     """An encoding that gives each system the same colour, shape or dash in every chart of a run.
 
     ``names``: in this chart; ``places``: all systems of the run.
     """
     kinds = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
     chosen = [choices[places.index(name) % len(choices)] for name in names]
-    return kinds[channel]("system:N", scale=alt.Scale(domain=names, range=chosen), legend=None)
+    scale = alt.Scale(domain=names, range=chosen)
+    return kinds[channel]("system:N", scale=scale, legend=legend)

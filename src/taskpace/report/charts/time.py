@@ -9,10 +9,10 @@ import altair as alt
 
 from taskpace.analysis.pairs import Pair, Split
 from taskpace.analysis.views import SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, ends, label, marked
-from taskpace.report.charts.theme import DASHES, MUTED, ROW, SERIES, WIDTH, by_place
+from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked
+from taskpace.report.charts.theme import DASHES, LINES, MUTED, ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import seconds, share_with_error
-from taskpace.report.sentences import interval, why
+from taskpace.report.sentences import decimals, interval, rounded_to_sum, why
 
 _PHASES = (
     ("wait_s", "waiting", MUTED),
@@ -41,18 +41,16 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
         title="deadline, s",
         scale=alt.Scale(type="log", nice=False) if deadlines[-1] > deadlines[0] else alt.Scale(zero=False),
     )
-    y = alt.Y("share:Q", title="answered correctly in time", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1]))
-    base = alt.Chart(alt.Data(values=values))
-    colour = by_place(names, systems, "color", SERIES)
-    colour.legend = alt.Legend()
-    dash = by_place(names, systems, "strokeDash", DASHES)
-    dash.legend = alt.Legend()
+    y = alt.Y("share:Q", title="answered correctly in time", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
+    base = chart_of(values)
+    colour = by_place(names, systems, "color", SERIES, LINES)
+    dash = by_place(names, systems, "strokeDash", DASHES, LINES)
     picture = alt.layer(
-        alt.Chart(alt.Data(values=[{"deadline": deadline} for deadline in deadlines]), name=DEADLINES)
+        chart_of([{"deadline": deadline} for deadline in deadlines], name=DEADLINES)
         .mark_rule(opacity=0, aria=False)
         .encode(x=x),
         base.mark_area(interpolate="step-after", opacity=0.13, aria=False).encode(
-            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=by_place(names, systems, "color", SERIES)
+            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
         ),
         base.mark_line(interpolate="step-after", strokeWidth=2, aria=False).encode(
             x=x, y=y, color=colour, strokeDash=dash
@@ -80,6 +78,7 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
     """Where the mean task time goes; empty without task times."""
+    del systems  # the colours are the phases'
     shown = [row for row in table.rows if row.phases is not None]
     if not shown:
         return []
@@ -103,7 +102,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
             before += length
     present = [(name, colour) for _, name, colour in _PHASES if any(value["phase"] == name for value in values)]
     picture = (
-        alt.Chart(alt.Data(values=values))
+        chart_of(values)
         .mark_bar(height=ROW - 10, strokeWidth=0)
         .encode(
             x=alt.X("from:Q", title="mean task time, s"),
@@ -157,20 +156,30 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
         ("speed per token" if parts.tokenizer_s.value is not None else "speed per byte", parts.decode_s),
     ]
     known = [(cause, part) for cause, part in causes if part.value is not None]
-    steps = [0.0, *itertools.accumulate(part.value or 0.0 for _, part in known)]
-    values: list[dict[str, Any]] = [
-        {"cause": cause, "from": start, "to": end, "text": f"{end - start:+.2g} s{_unsure(part)}", "end": max(start, end)}
-        for (cause, part), start, end in zip(known, steps[:-1], steps[1:], strict=True)
-    ]
     whole = parts.difference_s.value or 0.0
-    values.append({"cause": "in all", "from": 0.0, "to": whole, "text": f"{whole:+.2g} s", "end": max(0.0, whole)})
+    steps = [0.0, *itertools.accumulate(part.value or 0.0 for _, part in known)]
+    places = decimals(max(map(abs, (*steps, whole))))
+    shown = rounded_to_sum([part.value or 0.0 for _, part in known], whole, places)
+    values: list[dict[str, Any]] = [
+        {
+            "cause": cause,
+            "from": start,
+            "to": end,
+            "text": f"{told:+.{places}f} s{_unsure(part)}",
+            "end": max(start, end),
+        }
+        for (cause, part), told, start, end in zip(known, shown, steps[:-1], steps[1:], strict=True)
+    ]
+    values.append(
+        {"cause": "in all", "from": 0.0, "to": whole, "text": f"{whole:+.{places}f} s", "end": max(0.0, whole)}
+    )
     for value in values:
         value["kind"] = "in all" if value is values[-1] else "longer" if value["to"] >= value["from"] else "shorter"
         value["about"] = f"{value['cause']}: {value['text']}"
     order = [value["cause"] for value in values]
     x = alt.X("from:Q", title=f"mean seconds by which {label(pair.b)} takes longer", scale=alt.Scale(padding=55))
     y = alt.Y("cause:N", sort=order, title=None)
-    base = alt.Chart(alt.Data(values=values))
+    base = chart_of(values)
     picture = alt.layer(
         base.mark_bar(height=ROW - 10).encode(
             x=x,
