@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import Summary, SystemRow, TaskTable
-from taskpace.report.figures import (
-    UNKNOWN,
-    digits,
-    outcomes_in_words,
-    reason_line,
-    seconds,
-    shared_ranks,
-    table_title,
-)
+from taskpace.analysis.views import Summary, TaskTable
+from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.figures import reason_line, table_title
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, printable
 
-_LEGEND = (
-    "Task time: median from dispatch to the last byte of the answer. TTFT: median to the first token; committed: "
-    "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; s/correct: seconds "
-    "of all trials / number correct. In parentheses: 95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a "
-    "rank, for they cannot be told apart (~). An INVALID row is shown and not ranked."
-)
 _WIDEST_PADDED = 60
 """Columns are padded so that the raw text reads well; one endless name must not blow every row up."""
 
@@ -85,61 +71,20 @@ def _blocks(summary: Summary) -> Iterator[str]:
             yield escape(paragraph)
         if findings := finding_lines(table):
             yield "\n".join(f"- {escape(finding)}" for finding in findings)
-    yield f"*{escape(_LEGEND)}*"
+    yield f"*{escape(LEGEND)}*"
 
 
 def _table_lines(table: TaskTable) -> Iterator[str]:
     rules, padded = [], []
-    for heading, cells in _columns(table.rows):
-        if heading not in _TEXT_COLUMNS and set(cells) == {UNKNOWN}:
-            continue
+    for heading, plain in columns(table.rows):
+        is_text = heading in TEXT_COLUMNS
+        cells = [escape(cell) if is_text else f"**{cell}**" if cell == INVALID else cell for cell in plain]
         width = min(_WIDEST_PADDED, max(map(column_width, (heading, *cells))))
-        is_text = heading in _TEXT_COLUMNS
         rules.append("-" * width if is_text else "-" * (width - 1) + ":")
         padded.append([_padded(text, width, right=not is_text) for text in (heading, *cells)])
     head, *body = zip(*padded, strict=True)
     for line in (head, rules, *body):
         yield f"| {' | '.join(line)} |"
-
-
-_TEXT_COLUMNS = ("system", "outcomes")
-
-
-def _columns(rows: tuple[SystemRow, ...]) -> list[tuple[str, list[str]]]:
-    return [
-        ("system", [escape(row.system) for row in rows]),
-        ("rank by time", _time_ranks(rows)),
-        ("rank by tok/s", shared_ranks([row.rank_tokens_per_s for row in rows])),
-        ("rank by s/correct", shared_ranks([row.rank_time_per_correct for row in rows])),
-        ("task time (s)", [_seconds(row.task_time_median_s) for row in rows]),
-        ("p90 (s)", [_seconds(row.task_time_p90_s) for row in rows]),
-        ("TTFT (s)", [_seconds(row.ttft_median_s) for row in rows]),
-        ("committed (s)", [_seconds(row.committed_median_s) for row in rows]),
-        ("tokens", [_with_interval(row.output_tokens_median, lambda value: digits(value, 3)) for row in rows]),
-        ("tok/s", [_with_interval(row.tokens_per_s_median, lambda value: digits(value, 3)) for row in rows]),
-        ("accuracy (%)", [_with_interval(row.accuracy, lambda share: f"{100 * share:.0f}") for row in rows]),
-        ("s/correct", [_seconds(row.time_per_correct_s) for row in rows]),
-        ("outcomes", [escape(outcomes_in_words(row)) for row in rows]),
-    ]
-
-
-def _time_ranks(rows: tuple[SystemRow, ...]) -> list[str]:
-    ranks = shared_ranks([row.rank_task_time for row in rows])
-    return [rank if row.valid else "**INVALID**" for rank, row in zip(ranks, rows, strict=True)]
-
-
-def _seconds(number: Number) -> str:
-    return _with_interval(number, lambda value: seconds(value).removesuffix(" s"))
-
-
-def _with_interval(number: Number, show: Callable[[float], str]) -> str:
-    """``1.20 (1.15 to 1.31)``; ``?`` for an end that is not known."""
-    if number.value is None:
-        return UNKNOWN
-    if number.low is None and number.high is None:
-        return show(number.value)
-    low, high = ("?" if end is None else show(end) for end in (number.low, number.high))
-    return f"{show(number.value)} ({low} to {high})"
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

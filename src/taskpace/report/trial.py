@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskpace.analysis.trial import TrialView
+from taskpace.analysis.trials import arrivals, committed_bytes
 from taskpace.records import Record, Turn, Verdict
 from taskpace.report.figures import seconds
 from taskpace.safe_text import one_line, printable
@@ -58,7 +59,9 @@ def _print_attempt(view: TrialView, record: Record, verdict: Verdict | None, con
         _block("prompt", prompt, console)
         if turn.reasoning:
             _block("reasoning", turn.reasoning, console)
-        _print_answer(turn, _committed_bytes(turn, verdict, before_ns), console)
+        committed = verdict.committed_ns if verdict else None
+        at_ns = None if committed is None else committed - before_ns
+        _print_answer(turn, committed_bytes(turn.marks, at_ns, turn.end_ns), console)
         _print_timeline(turn, console)
         before_ns += turn.end_ns
     if record.failure is not None:
@@ -81,27 +84,17 @@ def _block(title: str, text: str, console: Console) -> None:
     console.print(Text(printable(text)), soft_wrap=False)
 
 
-def _committed_bytes(turn: Turn, verdict: Verdict | None, before_ns: int) -> int | None:
-    """How much of the turn's text was there when the answer stopped changing; null when that is not in this turn."""
-    if verdict is None or verdict.committed_ns is None:
-        return None
-    at_ns = verdict.committed_ns - before_ns
-    if not 0 < at_ns <= turn.end_ns:
-        return None
-    return max((mark.visible_bytes for mark in turn.marks if mark.ns <= at_ns), default=None)
-
-
-def _print_answer(turn: Turn, committed_bytes: int | None, console: Console) -> None:
+def _print_answer(turn: Turn, committed: int | None, console: Console) -> None:
     console.print()
     raw = turn.text.encode()
-    if committed_bytes is None or committed_bytes >= len(raw):
+    if committed is None or committed >= len(raw):
         console.print(Text("answer", style="dim"))
         console.print(Text(printable(turn.text)))
         return
     console.print(Text("answer (the part after ┃ came once the answer was committed)", style="dim"))
-    text = Text(printable(raw[:committed_bytes].decode("utf-8", "ignore")))
+    text = Text(printable(raw[:committed].decode("utf-8", "ignore")))
     text.append("┃", style="bold green")
-    text.append(printable(raw[committed_bytes:].decode("utf-8", "ignore")), style="dim")
+    text.append(printable(raw[committed:].decode("utf-8", "ignore")), style="dim")
     console.print(text)
 
 
@@ -126,12 +119,6 @@ def _print_timeline(turn: Turn, console: Console) -> None:
 
 def _sparkline(turn: Turn, width: int) -> str:
     """Bytes that arrived in each of ``width`` equal slices from dispatch to the end; a dot where nothing did."""
-    slices = [0] * width
-    before = 0
-    for mark in turn.marks:
-        total = mark.visible_bytes + mark.reasoning_bytes
-        place = min(width - 1, mark.ns * width // max(1, turn.end_ns))
-        slices[place] += total - before
-        before = total
+    slices = arrivals(turn.marks, turn.end_ns, width)
     most = max(slices, default=0)
     return "".join("·" if size == 0 else _BAR[(size * len(_BAR) - 1) // most if most else 0] for size in slices)

@@ -1,0 +1,38 @@
+"""Everything that a report says of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from taskpace.analysis.bootstrap import RESAMPLES
+from taskpace.analysis.frame import Source
+from taskpace.analysis.provenance import Provenance, load_provenance
+from taskpace.analysis.summary import summarise
+from taskpace.analysis.trials import TrialRow, load_prompts, load_trials
+from taskpace.analysis.views import Summary
+
+
+class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: its numbers, its trials, its making."""
+
+    file: str
+    """The run file's name, for commands to show."""
+    summary: Summary
+    provenance: Provenance
+    prompts: Mapping[tuple[str, str], tuple[str, ...]]
+    """The user's messages, by task and item id."""
+    trials: Iterable[TrialRow] | None
+    """To be read once, while the source is open; null: left out on demand."""
+
+
+def load_whole(source: Source, file: str, *, resamples: int = RESAMPLES, trials: bool = True) -> WholeRun:
+    """``resamples``: of the bootstrap; ``trials``: with the texts of all trials."""
+    return WholeRun(
+        file=file,
+        summary=summarise(source, resamples=resamples),
+        provenance=load_provenance(source),
+        prompts=load_prompts(source) if trials else {},
+        trials=load_trials(source) if trials else None,
+    )

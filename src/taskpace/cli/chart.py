@@ -1,0 +1,74 @@
+"""``taskpace chart``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from taskpace.errors import TaskpaceError
+from taskpace.safe_text import printable
+
+if TYPE_CHECKING:
+    from taskpace.report.charts.panel import Panel
+
+
+@click.command()
+@click.argument("run_file", type=click.Path(path_type=Path))
+@click.argument("name", required=False)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="File to write, ending in .svg or .png.")
+@click.option("--task", help="Only this task.")
+@click.option("--scenario", help="Only this scenario.")
+@click.option("--pair", nargs=2, metavar="A B", help="Only these two systems, for a chart about pairs.")
+@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def chart(
+    run_file: Path, name: str | None, output: Path | None, resamples: int | None, force: bool, **only: Any
+) -> None:
+    """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
+    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.summary import summarise
+    from taskpace.report.charts import CHARTS, joined, panels, to_png, to_svg
+    from taskpace.report.export import check_target, write
+    from taskpace.store import Store
+    from taskpace.strict import did_you_mean
+
+    if name is not None and name not in CHARTS:
+        raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
+    path = output or run_file.with_name(f"{run_file.name.removesuffix('.db')}-{name}.svg")
+    if path.suffix not in {".svg", ".png"}:
+        raise TaskpaceError(f"-o {path}: a chart is written as .svg or .png: end the name in one of these")
+    if name is not None:
+        check_target(path, force=force)
+    with Store.open(run_file) as store:
+        summary = summarise(store, resamples=RESAMPLES if resamples is None else resamples)
+    found = list(panels(summary, name))
+    if name is None:
+        for known, about in CHARTS.items():
+            there = sum(panel.chart == known for panel in found)
+            click.echo(f"{known:<12} {about}{'' if there else ' (nothing to show in this run)'}")
+        return
+    if not found:
+        raise TaskpaceError(f'chart "{name}": {run_file} has nothing to show in it ({CHARTS[name]}): choose another')
+    picture = joined(_chosen(found, **only))
+    write(path, [to_svg(picture).encode() if path.suffix == ".svg" else to_png(picture)])
+    click.echo(printable(f"The chart is {path}"))
+
+
+def _chosen(found: list[Panel], task: str | None, scenario: str | None, pair: tuple[str, str] | None) -> list[Panel]:
+    """The panels that the flags leave. Raises ``TaskpaceError`` when a flag names nothing that there is."""
+    found = _narrowed(found, "--task", task, lambda panel: panel.task)
+    found = _narrowed(found, "--scenario", scenario, lambda panel: panel.scenario)
+    return _narrowed(found, "--pair", pair and " ".join(sorted(pair)), lambda panel: " ".join(sorted(panel.pair or ())))
+
+
+def _narrowed(found: list[Panel], flag: str, wanted: str | None, of: Callable[[Panel], str]) -> list[Panel]:
+    if wanted is None:
+        return found
+    left = [panel for panel in found if of(panel) == wanted]
+    if not left:
+        there = ", ".join(name for name in dict.fromkeys(map(of, found)) if name) or "none at all"
+        raise TaskpaceError(f'{flag} "{wanted}": the chart has none of that name; it has {there}')
+    return left

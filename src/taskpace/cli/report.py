@@ -1,0 +1,68 @@
+"""``taskpace report``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from taskpace.safe_text import printable
+
+if TYPE_CHECKING:
+    from taskpace.analysis.compare import ComparedRuns
+    from taskpace.store import Store
+
+
+@click.command()
+@click.argument("run_files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN_FILE...")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="File to write.", show_default="RUN_FILE with .html"
+)
+@click.option("--no-trials", is_flag=True, help="Leave the table of all trials out: a small file, without any texts.")
+@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--force", is_flag=True, help="Overwrite the file.")
+def report(
+    run_files: tuple[Path, ...], output: Path | None, no_trials: bool, resamples: int | None, force: bool
+) -> None:
+    """Make one HTML file of RUN_FILE: the answer, charts, every trial, and how to get it again.
+
+    The file needs nothing but itself, no network and no server. Several runs become chapters of it, and each is
+    compared with the first.
+    """
+    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.whole import load_whole
+    from taskpace.report.export import check_target, write
+    from taskpace.report.page import page_parts
+    from taskpace.store import Store
+
+    path = output or run_files[0].with_name(f"{run_files[0].name.removesuffix('.db')}.html")
+    check_target(path, force=force)
+    drawn = RESAMPLES if resamples is None else resamples
+    with ExitStack() as opened:
+        stores = [opened.enter_context(Store.open(file)) for file in run_files]
+        runs = [
+            load_whole(store, str(file), resamples=drawn, trials=not no_trials)
+            for store, file in zip(stores, run_files, strict=True)
+        ]
+        write(path, page_parts(runs, _compared(stores, run_files, drawn)))
+    size = path.stat().st_size / 1e6
+    click.echo(
+        printable(f"The report is {path} ({size:.1f} MB); it needs no network: open it in a browser, or mail it")
+    )
+
+
+def _compared(stores: list[Store], files: tuple[Path, ...], resamples: int) -> list[ComparedRuns]:
+    """Each run against the first, where they have something in common."""
+    from taskpace.analysis.compare import Side, compare
+    from taskpace.errors import StoreError
+
+    names = [file.stem for file in files]
+    labels = names if len(set(names)) == len(names) else [str(file) for file in files]
+    sides = [Side(store, label) for store, label in zip(stores, labels, strict=True)]
+    found = []
+    for side in sides[1:]:
+        with suppress(StoreError):
+            found.append(compare(sides[0], side, resamples=resamples))
+    return found

@@ -1,0 +1,109 @@
+"""One run as a chapter of the page: the answer, task by task, every trial, where it comes from."""
+
+from __future__ import annotations
+
+import msgspec
+from markupsafe import Markup
+
+from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.analysis.whole import WholeRun
+from taskpace.report.charts import panels
+from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.figures import outcomes_in_words, reason_line, table_title
+from taskpace.report.json_text import json_line
+from taskpace.report.page.bundle import Bundle, bundle
+from taskpace.report.page.figure import Figure, make_figure
+from taskpace.report.page.origin import Origin, make_origin
+from taskpace.report.sentences import finding_lines, sentences
+from taskpace.safe_text import printable
+
+_IN_FRONT = "speed"
+"""The chart that stands beside the answer."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """One task in one scenario."""
+
+    id: str
+    title: str
+    valid: bool
+    """Every system's result is."""
+    answer: str
+    more: tuple[str, ...]
+    reasons: tuple[str, ...]
+    systems: tuple[tuple[str, bool, str], ...]
+    """Name, whether it is valid, and its outcomes in words."""
+    columns: tuple[tuple[str, bool, tuple[str, ...]], ...]
+    """Heading, whether it is text, and the cells."""
+    findings: tuple[str, ...]
+    front: Figure | None
+    figures: tuple[Figure, ...]
+    pairs: tuple[Figure, ...]
+
+
+class Chapter(msgspec.Struct, frozen=True, kw_only=True):
+    """A run."""
+
+    id: str
+    name: str
+    file: str
+    unfinished: str
+    legend: str
+    sections: tuple[Section, ...]
+    across: tuple[Figure, ...]
+    summary: Markup
+    """The whole summary as JSON that no ``</script>`` can end."""
+    bundle: Bundle | None
+    origin: Origin
+
+
+def make_chapter(run: WholeRun, number: int) -> Chapter:
+    """``number``: of the run in the page, from 0."""
+    summary, name = run.summary, f"run{number}"
+    figures: dict[tuple[str, str], list[Figure]] = {}
+    for place, panel in enumerate(panels(summary)):
+        figures.setdefault((panel.task, panel.scenario), []).append(make_figure(panel, f"{name}-figure{place}"))
+    tables = {(table.task, table.scenario) for table in summary.tables}
+    unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
+    return Chapter(
+        id=name,
+        name=printable(summary.name),
+        file=printable(run.file),
+        unfinished=unfinished if summary.done < summary.planned else "",
+        legend=LEGEND,
+        sections=tuple(
+            _section(table, figures.get((table.task, table.scenario), []), f"{name}-task{place}")
+            for place, table in enumerate(summary.tables)
+        ),
+        across=tuple(figure for key, found in figures.items() if key not in tables for figure in found),
+        summary=Markup(json_line(summary).replace("<", "\\u003c")),  # noqa: S704 - JSON; nothing in it ends a script
+        bundle=None if run.trials is None else bundle(run.trials, run.prompts),
+        origin=make_origin(run.provenance, run.file),
+    )
+
+
+def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
+    answer, *more = sentences(table)
+    front = next((figure for figure in figures if figure.panel.chart == _IN_FRONT), None)
+    return Section(
+        id=name,
+        title=printable(table_title(table)),
+        valid=all(row.valid for row in table.rows),
+        answer=printable(answer),
+        more=tuple(map(printable, more)),
+        reasons=tuple(
+            printable(f"{row.system}: {reason_line(reason)}") for row in table.rows for reason in row.reasons
+        ),
+        systems=tuple(_system(row) for row in table.rows),
+        columns=tuple(
+            (heading, heading in TEXT_COLUMNS, tuple(map(printable, cells))) for heading, cells in columns(table.rows)
+        ),
+        findings=tuple(map(printable, finding_lines(table))),
+        front=front,
+        figures=tuple(figure for figure in figures if figure is not front and not figure.pair),
+        pairs=tuple(figure for figure in figures if figure.pair),
+    )
+
+
+def _system(row: SystemRow) -> tuple[str, bool, str]:
+    return printable(row.system), row.valid, outcomes_in_words(row)

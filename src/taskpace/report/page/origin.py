@@ -1,0 +1,93 @@
+"""Where a run's numbers come from, as the page shows it, and how to get them again."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import msgspec
+
+from taskpace.analysis.provenance import Provenance, SystemOrigin
+from taskpace.report.experiment import experiment_toml
+from taskpace.report.figures import UNKNOWN, seconds
+from taskpace.safe_text import printable
+
+Facts = tuple[tuple[str, str], ...]
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts as pairs of name and value."""
+
+    command: str
+    """That carries the experiment out again, once its file is saved."""
+    experiment: str
+    """TOML."""
+    experiment_file: str
+    run: Facts
+    machines: tuple[Facts, ...]
+    """One for each time that the run was worked on."""
+    systems: tuple[tuple[str, Facts], ...]
+
+
+def make_origin(provenance: Provenance, file: str) -> Origin:
+    stem = PurePath(file).name.removesuffix(".db")
+    tasks = ", ".join(f"{name} (version {version})" for name, version in provenance.tasks)
+    return Origin(
+        command=printable(f"taskpace run {_quoted(f'{stem}.toml')} -o {_quoted(f'{stem}-again.db')}"),
+        experiment=printable(experiment_toml(provenance.experiment)),
+        experiment_file=printable(f"{stem}.toml"),
+        run=_facts(
+            {
+                "made": provenance.created_at,
+                "taskpace": provenance.taskpace_version,
+                "plan": provenance.plan_id,
+                "tasks": tasks,
+            }
+        ),
+        machines=tuple(
+            _facts({"started": sitting.started_at, "taskpace": sitting.taskpace_version} | _flat(sitting.host))
+            for sitting in provenance.sittings
+        ),
+        systems=tuple((printable(system.name), _system(system)) for system in provenance.systems),
+    )
+
+
+def _quoted(name: str) -> str:
+    """As a POSIX shell takes it."""
+    plain = all(char.isalnum() or char in "._-" for char in name)
+    return name if plain and name.isascii() else "'" + name.replace("'", "'\\''") + "'"
+
+
+def _system(system: SystemOrigin) -> Facts:
+    facts: dict[str, Any] = _flat({key: value for key, value in system.spec.items() if key != "name"})
+    facts["model file, SHA-256"] = system.sha256 or UNKNOWN
+    facts["model file, bytes"] = system.size_bytes if system.size_bytes is not None else UNKNOWN
+    for number, worker in enumerate(system.workers, 1):
+        at = "" if len(system.workers) == 1 else f" (worker {number})"
+        calibration = worker["calibration"]
+        facts[f"loaded in{at}"] = seconds(worker["load_ns"] / 1e9)
+        facts[f"harness adds to a trial{at}"] = (
+            f"{calibration['harness_median_ns'] / 1e6:.3f} ms median, {calibration['harness_p99_ns'] / 1e6:.3f} ms p99"
+        )
+        facts[f"clock{at}"] = (
+            f"{calibration['clock_read_ns']:.0f} ns a reading, steps of {calibration['clock_step_ns']} ns"
+        )
+        facts |= {f"{name}{at}": value for name, value in _flat(worker["info"]).items()}
+    return _facts(facts)
+
+
+def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested facts with their path as the name; what is not known is left out."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            found[f"{prefix}{key}"] = ", ".join(map(str, value))
+        elif value is not None:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _facts(found: dict[str, Any]) -> Facts:
+    return tuple((printable(name), printable(str(value))) for name, value in found.items())
