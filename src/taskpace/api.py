@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from taskpace.errors import TaskpaceError
 from taskpace.events import Event
 from taskpace.experiment import Experiment, load_experiment
 from taskpace.plan import Plan
@@ -47,6 +48,43 @@ class Run:
         from taskpace.analysis.summary import summarise
 
         return summarise(self._store, resamples=RESAMPLES if resamples is None else resamples)
+
+    def chart(self, name: str, *, task: str | None = None, scenario: str | None = None) -> Any:
+        """One of ``taskpace chart``'s pictures as an altair chart, the tasks side by side.
+
+        Raises:
+            TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
+        """
+        from taskpace.report.charts import CHARTS, joined, panels
+        from taskpace.strict import did_you_mean
+
+        if name not in CHARTS:
+            raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
+        found = [
+            panel
+            for panel in panels(self.summary(), name)
+            if task in (None, panel.task) and scenario in (None, panel.scenario)
+        ]
+        if not found:
+            raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
+        return joined(found)
+
+    def report(self, output: str | Path, *, trials: bool = True) -> Path:
+        """Write the HTML report of ``taskpace report``, over whatever is there; ``trials``: with the texts of all."""
+        from taskpace.analysis.whole import load_whole
+        from taskpace.report.export import check_target, write
+        from taskpace.report.page import page_parts
+
+        path = Path(output)
+        check_target(path, force=True)
+        write(path, page_parts([load_whole(self._store, str(self.path), trials=trials)], []))
+        return path
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from taskpace.report.notebook import notebook_html
+
+        return notebook_html(self.summary())
 
     def trial(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
         """Every attempt at one trial, raw, with its verdict."""

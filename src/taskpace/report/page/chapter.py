@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from markupsafe import Markup
 
-from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.analysis.views import TaskTable
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
 from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
-from taskpace.report.figures import outcomes_in_words, reason_line, table_title
+from taskpace.report.figures import reason_line, table_title
 from taskpace.report.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
@@ -26,13 +26,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     title: str
-    valid: bool
-    """Every system's result is."""
+    invalid: str
+    """``1 of 3 INVALID``, or nothing."""
     answer: str
     more: tuple[str, ...]
     reasons: tuple[str, ...]
-    systems: tuple[tuple[str, bool, str], ...]
-    """Name, whether it is valid, and its outcomes in words."""
     columns: tuple[tuple[str, bool, tuple[str, ...]], ...]
     """Heading, whether it is text, and the cells."""
     findings: tuple[str, ...]
@@ -84,17 +82,17 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
 
 def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
     answer, *more = sentences(table)
+    invalid = sum(not row.valid for row in table.rows)
     front = next((figure for figure in figures if figure.panel.chart == _IN_FRONT), None)
     return Section(
         id=name,
         title=printable(table_title(table)),
-        valid=all(row.valid for row in table.rows),
+        invalid=f"{invalid} of {len(table.rows)} INVALID" if invalid else "",
         answer=printable(answer),
         more=tuple(map(printable, more)),
         reasons=tuple(
             printable(f"{row.system}: {reason_line(reason)}") for row in table.rows for reason in row.reasons
         ),
-        systems=tuple(_system(row) for row in table.rows),
         columns=tuple(
             (heading, heading in TEXT_COLUMNS, tuple(map(printable, cells))) for heading, cells in columns(table.rows)
         ),
@@ -103,7 +101,3 @@ def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
         figures=tuple(figure for figure in figures if figure is not front and not figure.pair),
         pairs=tuple(figure for figure in figures if figure.pair),
     )
-
-
-def _system(row: SystemRow) -> tuple[str, bool, str]:
-    return printable(row.system), row.valid, outcomes_in_words(row)
