@@ -14,12 +14,17 @@ $(VENV)/.dev: $(VENV)/.core
 	$(INSTALL) -e '.[llamacpp,hub,dev]'
 	touch $@
 
+$(VENV)/.browser: $(VENV)/.dev tests/browser.py
+	$(BIN)/python tests/browser.py
+	touch $@
+
 install: $(VENV)/.dev  ## Everything to work on taskpace, in .venv
 
 demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishes first?
 	$(BIN)/taskpace run examples/demo.toml -o runs/demo.db
+	$(BIN)/taskpace report runs/demo.db -o runs/demo.html --force
 
-test: check  ## All checks, then all tests
+test: check $(VENV)/.browser  ## All checks, then all tests
 	$(BIN)/python -m pytest
 
 check: $(VENV)/.dev  ## Format, lint, types, who may import whom
@@ -38,6 +43,7 @@ bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.
 	$(BIN)/python bench/overhead_llamacpp.py
 	$(BIN)/python bench/progress_cost.py
 	$(BIN)/python bench/analysis.py
+	$(BIN)/python bench/report.py
 	$(BIN)/python bench/statistics.py
 	$(BIN)/python bench/bootstrap_intervals.py
 

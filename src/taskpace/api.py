@@ -55,7 +55,7 @@ class Run:
         Raises:
             TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
         """
-        from taskpace.report.charts import CHARTS, joined, panels
+        from taskpace.report.charts import CHARTS, joined, panels, styled
         from taskpace.strict import did_you_mean
 
         if name not in CHARTS:
@@ -67,7 +67,7 @@ class Run:
         ]
         if not found:
             raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
-        return joined(found)
+        return styled(joined(found))
 
     def report(self, output: str | Path, *, trials: bool = True) -> Path:
         """Write the HTML report of ``taskpace report``, over whatever is there; ``trials``: with the texts of all."""

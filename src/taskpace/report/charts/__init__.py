@@ -68,6 +68,11 @@ def _subtitle(panel: Panel) -> str:
     return label(" · ".join(part for part in (panel.task, panel.scenario) if part))
 
 
+def styled(picture: Any) -> Any:
+    """The same altair chart with the look of the house in it, for those who show or change it themselves."""
+    return alt.Chart.from_dict(configured(picture))
+
+
 def to_svg(picture: Any, *, paper: str | None = PAPER) -> str:
     """An altair chart as SVG text; ``paper``: the background, null for none."""
     specification = configured(picture)

@@ -51,36 +51,29 @@ for (const picture of document.querySelectorAll(".picture")) {
   picture.addEventListener("pointerleave", () => { tip.hidden = true; });
 }
 
-function percent(share) {
-  return share.value === null ? "–" : `${(100 * share.value).toFixed(0)} % (${(100 * share.low).toFixed(0)} to ${(100 * share.high).toFixed(0)})`;
+for (const section of document.querySelectorAll(".task")) {
+  const figure = section.querySelector('[data-chart="solve"]');
+  if (figure) followDeadline(figure);
+  const pairs = section.querySelector(".pairs select");
+  if (pairs) choosePair(section, pairs);
 }
 
-for (const run of document.querySelectorAll(".run")) {
-  const summary = JSON.parse(run.querySelector("script.summary").textContent);
-  for (const section of run.querySelectorAll(".task")) {
-    const rows = summary.tables[Number(section.dataset.table)].rows.filter((row) => row.solve_curve.length);
-    const figure = section.querySelector('[data-chart="solve"]');
-    if (figure) followDeadline(figure, rows);
-    const pairs = section.querySelector(".pairs select");
-    if (pairs) choosePair(section, pairs);
-  }
-}
-
-function followDeadline(figure, rows) {
+// The words come from the figure's own table: one row for each deadline, one column for each system.
+function followDeadline(figure) {
   const slider = figure.querySelector(".deadline input");
   const lines = figure.querySelectorAll('[class*="deadlines"] line');
+  const systems = [...figure.querySelectorAll("thead th")].slice(1).map((cell) => cell.textContent);
+  const rows = [...figure.querySelectorAll("tbody tr")].map((row) => [...row.cells].map((cell) => cell.textContent));
+  const show = (place) => {
+    const [deadline, ...shares] = rows[place];
+    const told = systems.map((system, number) => `${system}: ${shares[number]}`);
+    figure.querySelector(".deadline output").textContent = `within ${deadline}: ${told.join("; ")}`;
+    slider.setAttribute("aria-valuetext", deadline);
+  };
   slider.addEventListener("input", () => {
-    const place = Number(slider.value);
-    lines.forEach((line, number) => { line.setAttribute("opacity", number === place ? "1" : "0"); });
-    show(place);
+    lines.forEach((line, number) => { line.setAttribute("opacity", number === Number(slider.value) ? "1" : "0"); });
+    show(Number(slider.value));
   });
-  function show(place) {
-    // A point is [deadline, share] in the summary's JSON.
-    const deadline = rows[0].solve_curve[place].deadline_s;
-    const shares = rows.map((row) => `${row.system}: ${percent(row.solve_curve[place].share)}`);
-    figure.querySelector(".deadline output").textContent = `within ${seconds(deadline)}: ${shares.join("; ")}`;
-    slider.setAttribute("aria-valuetext", seconds(deadline));
-  }
   show(Number(slider.value));
 }
 

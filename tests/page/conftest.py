@@ -1,0 +1,102 @@
+"""A run worth looking at, its report, and a browser that tells of everything a page should not do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+from playwright.sync_api import Browser, Page, sync_playwright
+from tests.browser import FLAGS, executable
+
+import taskpace
+from taskpace.api import Run
+
+PLAIN = {"time": "virtual", "correct": 0.7}
+LONG = {"kind": "lognormal", "median": 300, "sigma": 0.4}
+SYSTEMS = [
+    {"name": "fast and wordy", "token_time": {"kind": "lognormal", "median": 0.01, "sigma": 0.2}, "length": LONG},
+    {"name": "slow but brief", "token_time": {"kind": "lognormal", "median": 0.02, "sigma": 0.2}, "length": 60},
+    {"name": "thinks first", "token_time": 0.012, "length": 60, "reasoning": LONG, "answer_at": 0.5},
+    {"name": "often fails", "faults": [{"kind": "error", "rate": 0.3, "after_tokens": 3}]},
+]
+
+
+def experiment_file(
+    folder: Path, systems: list[dict[str, Any]], *, items: int = 40, tasks: str = "mmlu-explain"
+) -> Path:
+    """An experiment on the simulated engine, in virtual time."""
+    file = folder / "planted.toml"
+    tables = [
+        {
+            "name": system["name"],
+            "engine": "simulated",
+            "options": PLAIN | {key: value for key, value in system.items() if key not in ("name", "sweep")},
+            "sweep": system.get("sweep", {}),
+        }
+        for system in systems
+    ]
+    file.write_text(
+        tomli_w.dumps(
+            {
+                "items": items,
+                "tasks": ["mmlu-letter", tasks],
+                "scenarios": ["single", "concurrency=4"],
+                "system": tables,
+            }
+        ),
+        "utf-8",
+    )
+    return file
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    """Four systems, a sweep, two tasks, two scenarios: every chart has something to show."""
+    folder = tmp_path_factory.mktemp("planted")
+    swept = {"name": "swept", "token_time": 0.015, "sweep": {"temperature": [0, 0.7]}}
+    with taskpace.run(experiment_file(folder, [*SYSTEMS, swept]), folder / "planted.db") as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def report(planted: Run) -> Path:
+    """Its report."""
+    return planted.report(planted.path.with_suffix(".html"))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def opened(browser: Browser) -> Open:
+    """Opens a file, and fails at the end if the page asked the network for anything, or complained."""
+
+    @contextmanager
+    def open_page(file: Path, *, width: int = 1280, height: int = 900, **settings: Any) -> Iterator[Page]:
+        context = browser.new_context(viewport={"width": width, "height": height}, **settings)
+        page = context.new_page()
+        wrong: list[str] = []
+        page.on("request", lambda request: wrong.append(request.url) if request.url != file.as_uri() else None)
+        page.on("console", lambda message: wrong.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("dialog", lambda dialog: wrong.append(f"dialog: {dialog.message}"))
+        page.goto(file.as_uri())
+        if settings.get("java_script_enabled", True):
+            page.wait_for_selector(".listing tbody tr")
+        yield page
+        context.close()
+        assert wrong == []
+
+    return open_page

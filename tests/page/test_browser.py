@@ -1,0 +1,283 @@
+"""The report in a real browser: seen, clicked through, listened to."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import polars as pl
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.page.conftest import experiment_file
+
+import taskpace
+from taskpace.analysis.frame import last_attempts
+from taskpace.report.charts import panels
+from taskpace.report.charts.panel import marked
+from taskpace.report.figures import share_with_error
+
+
+def listed(page) -> list[str]:
+    """The first ten characters of each trial in the table."""
+    return page.locator(".listing tbody th button").all_inner_texts()
+
+
+def settled(page, count: int) -> None:
+    """Wait until the table says that so many trials are left."""
+    page.wait_for_function(
+        "wanted => document.querySelector('.count').textContent.match(/([\\d,]+)(, from.*)?$/)?.[1] === wanted",
+        arg=f"{count:,}",
+    )
+
+
+@pytest.fixture
+def trials(planted) -> pl.DataFrame:
+    """The last attempts, as the summary counts them."""
+    return last_attempts(planted.frame())
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_stands_alone_and_fits(opened, report, width, scheme):
+    """At desk and on a phone, light and dark: no request, no word on the console, nothing wider than the screen."""
+    with opened(report, width=width, color_scheme=scheme) as page:
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
+        assert dark is (scheme == "dark")
+
+
+def test_every_chart_is_drawn(opened, report, planted):
+    """Each panel of the run is a picture with marks in it, and the ten charts are all there."""
+    wanted = [panel.chart for panel in panels(planted.summary())]
+    assert len(set(wanted)) == 10
+    with opened(report) as page:
+        for chart in set(wanted):
+            figures = page.locator(f'figure[data-chart="{chart}"]')
+            assert figures.count() == wanted.count(chart)
+        for figure in page.locator("figure.chart").all():
+            shown = figure.evaluate("figure => figure.checkVisibility()")
+            assert shown or figure.evaluate("figure => figure.closest('.pair') !== null")
+            marks = figure.locator("svg .role-mark path, svg .role-mark line, svg .role-mark text").count()
+            assert marks > 0
+            assert not shown or figure.locator("svg").bounding_box()["height"] > 30
+
+
+def test_colours_follow_the_theme(opened, report):
+    """The button turns the page dark and back, and the pictures' own colours with it."""
+    ink = "getComputedStyle(document.querySelector('.picture svg text')).fill"
+    mark = "getComputedStyle(document.querySelector('.picture svg .role-mark path[stroke]')).stroke"
+    with opened(report, color_scheme="light") as page:
+        light = page.evaluate(ink), page.evaluate(mark)
+        page.locator("#theme").click()
+        dark = page.evaluate(ink), page.evaluate(mark)
+        assert page.locator("#theme").get_attribute("aria-pressed") == "true"
+        page.locator("#theme").click()
+        assert (page.evaluate(ink), page.evaluate(mark)) == light
+    assert light[0] == "rgb(31, 35, 40)"
+    assert dark[0] == "rgb(230, 233, 238)"
+    assert light[1] != dark[1]
+
+
+def test_no_trial_is_left_out(opened, report, trials):
+    """A hundred rows at a time, and page after page every recorded trial comes once."""
+    with opened(report) as page:
+        seen = listed(page)
+        assert len(seen) == 100
+        while page.locator('.pager [data-step="1"]').is_enabled():
+            page.locator('.pager [data-step="1"]').click()
+            seen += listed(page)
+        assert sorted(seen) == sorted(trials["trial_id"].str.slice(0, 10))
+        page.locator('.pager [data-step="-1"]').click()
+        assert len(listed(page)) == 100
+
+
+def test_filters_narrow_the_table_down(opened, report, trials):
+    """Task, scenario, system, outcome, time and length each leave what the frame says, and so do all at once."""
+    size = pl.col("output_bytes") + pl.col("reasoning_bytes")
+    column = {name: pl.col(name) for name in ("task", "scenario", "system", "outcome")}
+    steps = [
+        ("task", "mmlu-explain", column["task"] == "mmlu-explain"),
+        ("scenario", "concurrency=4", column["scenario"] == "concurrency=4"),
+        ("system", "fast and wordy", column["system"] == "fast and wordy"),
+        ("outcome", "correct", column["outcome"] == "correct"),
+        ("time-from", "2.5", pl.col("task_time_s").round(6) >= 2.5),
+        ("bytes-to", "350", size <= 350),
+    ]
+    with opened(report) as page:
+
+        def fill(name: str, value: str) -> None:
+            field = page.locator(f'form [name="{name}"]')
+            field.fill(value) if "-" in name else field.select_option(label=value)
+
+        def holds(wanted: pl.DataFrame) -> None:
+            assert 0 < wanted.height < trials.height
+            settled(page, wanted.height)
+            shown = listed(page)
+            assert set(shown) <= set(wanted["trial_id"].str.slice(0, 10))
+            assert len(shown) == min(100, wanted.height)
+
+        for name, value, condition in steps:
+            fill(name, value)
+            holds(trials.filter(condition))
+            page.locator("form button[type=reset]").click()
+            settled(page, trials.height)
+        left = trials
+        for name, value, condition in steps:
+            fill(name, value)
+            left = left.filter(condition)
+            holds(left)
+
+
+def test_text_is_found_wherever_it_stands(opened, report, planted, trials):
+    """A word of a prompt finds its trials, in any case; a trial's id finds it alone; nonsense finds nothing."""
+    items = planted.store.query("SELECT id, prompts FROM item WHERE task = 'mmlu-letter' ORDER BY position")[1]
+    word = re.search(r"Question: (.{20})", json.loads(items[0][1])[0])[1]
+    wanted = trials.filter(
+        pl.struct("task", "item_id").map_elements(
+            lambda key: word.lower() in json.loads(_prompts(planted, key))[0].lower(), return_dtype=pl.Boolean
+        )
+    )
+    with opened(report) as page:
+        page.locator("form [name=text]").fill(word.upper())
+        settled(page, wanted.height)
+        page.locator("form [name=text]").fill(trials["trial_id"][7])
+        settled(page, 1)
+        assert listed(page) == [trials["trial_id"][7][:10]]
+        page.locator("form [name=text]").fill("no such words anywhere")
+        settled(page, 0)
+
+
+def _prompts(planted, key) -> str:
+    return planted.store.query("SELECT prompts FROM item WHERE task = ? AND id = ?", key["task"], key["item_id"])[1][0][
+        0
+    ]
+
+
+def test_columns_sort_both_ways_and_unknown_comes_last(opened, report, trials):
+    """A click sorts by time upwards, another downwards; trials that never had a first token come last both times."""
+    with opened(report) as page:
+        page.locator('form [name="system"]').select_option(label="often fails")
+        settled(page, trials.filter(pl.col("system") == "often fails").height)
+        for direction in ("ascending", "descending"):
+            page.locator('.listing th[data-column="time"] button').click()
+            assert page.locator('.listing th[data-column="time"]').get_attribute("aria-sort") == direction
+            texts = page.locator(".listing tbody tr td:nth-child(6)").all_inner_texts()
+            times = [float(text.removesuffix(" s")) for text in texts if text != "–"]
+            assert len(times) > 50
+            assert times == sorted(times, reverse=direction == "descending")
+            assert "–" not in texts[: len(times)]
+
+
+def test_a_trial_opens_to_all_that_is_known(opened, report, planted, trials):
+    """Prompt, reasoning, answer with the committed point, timeline: as the store has them; a second click closes it."""
+    chosen = trials.filter((pl.col("system") == "thinks first") & pl.col("committed_s").is_not_null())["trial_id"][0]
+    ((record, _),) = planted.trial(chosen)
+    with opened(report) as page:
+        page.locator("form [name=text]").fill(chosen)
+        settled(page, 1)
+        page.locator(".listing tbody th button").click()
+        opened_row = page.locator("tr.opened")
+        blocks = opened_row.locator("pre")
+        assert blocks.nth(0).inner_text().startswith("Answer the following")
+        assert blocks.nth(1).text_content() == record.turns[0].reasoning
+        assert blocks.nth(2).text_content().replace("┃", "", 1) == record.turns[0].text
+        before, after = blocks.nth(2).text_content().split("┃")
+        assert before
+        assert opened_row.locator(".after").text_content() == after
+        assert opened_row.locator(".timeline rect").count() == 60
+        assert chosen in opened_row.inner_text()
+        page.locator(".listing tbody th button").click()
+        assert opened_row.count() == 0
+
+
+def test_the_deadline_slider_tells_the_solve_curve(opened, report, planted):
+    """Where the slider stands, each system's share is the summary's, and one line stands in the picture."""
+    table = planted.summary().tables[0]
+    rows = [row for row in table.rows if row.solve_curve]
+    with opened(report) as page:
+        figure = page.locator("section.task").first.locator('figure[data-chart="solve"]')
+        for place in (0, 11, 23):
+            figure.locator("input").fill(str(place))
+            told = figure.locator("output").inner_text()
+            for row in rows:
+                assert f"{marked(row)}: {share_with_error(row.solve_curve[place].share)}" in told
+            lines = figure.locator('[class*="deadlines"] line')
+            assert [number for number in range(lines.count()) if lines.nth(number).get_attribute("opacity") == "1"] == [
+                place
+            ]
+
+
+def test_the_reader_chooses_the_pair(opened, report, planted):
+    """Each choice shows that pair's waterfall and no other."""
+    pairs = planted.summary().tables[0].pairs
+    with opened(report) as page:
+        section = page.locator("section.task").first
+        select = section.locator(".pairs select")
+        assert select.locator("option").all_inner_texts() == [f"{pair.a} → {pair.b}" for pair in pairs if pair.split]
+        for pair in (pairs[-1], pairs[3], pairs[0]):
+            select.select_option(label=f"{pair.a} → {pair.b}")
+            shown = [one.inner_text() for one in section.locator(".pair figure h4").all() if one.is_visible()]
+            assert len(shown) == 1
+            assert pair.a in shown[0]
+            assert pair.b in shown[0]
+
+
+def test_a_mark_tells_its_numbers(opened, report):
+    """Under the pointer a point says which system it is and what its numbers are."""
+    with opened(report) as page:
+        point = page.locator('figure[data-chart="speed"] svg path[aria-label]').first
+        point.hover()
+        assert page.locator("#tip").is_visible()
+        assert page.locator("#tip").inner_text() == point.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation(opened, report, scheme):
+    """axe-core, all its rules, with a trial opened and all details unfolded."""
+    with opened(report, color_scheme=scheme) as page:
+        page.locator(".listing tbody th button").first.click()
+        page.wait_for_selector("tr.opened")
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+        found = Axe().run(page).response
+        assert len(found["passes"]) > 20
+        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+        assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+
+
+def test_it_is_worth_reading_without_scripts(opened, report, planted):
+    """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
+    with opened(report, java_script_enabled=False) as page:
+        assert page.locator(".verdict").count() == len(planted.summary().tables)
+        assert page.locator('figure[data-chart="speed"] svg').first.is_visible()
+        assert page.locator("table.systems").first.is_visible()
+        assert not page.locator("form").is_visible()
+        assert "taskpace show" in page.locator(".trials").inner_text()
+
+
+def test_paper_is_white_and_has_no_controls(opened, report):
+    """Printed from a dark screen, the page is light, without the table of trials, with every pair."""
+    with opened(report, color_scheme="dark") as page:
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert not page.locator("form").first.is_visible()
+        assert not page.locator(".listing").is_visible()
+        assert all(one.is_visible() for one in page.locator("section.task").first.locator(".pair").all())
+
+
+def test_several_runs_are_chapters_of_one_page(opened, planted, tmp_path, cli):
+    """Two runs: each with its own charts and trials that open, and a comparison between them."""
+    again = tmp_path / "again"
+    again.mkdir()
+    quick = [{"name": "slow but brief", "token_time": 0.01, "length": 60}]
+    with taskpace.run(experiment_file(again, quick), tmp_path / "again.db"):
+        pass
+    done = cli("report", str(planted.path), "again.db", "-o", "both.html", "--resamples", "100")
+    assert (done.returncode, done.stderr) == (0, "")
+    with opened(tmp_path / "both.html") as page:
+        assert page.locator("article.run").count() == 2
+        page.wait_for_function("() => document.querySelectorAll('.listing tbody tr').length > 110")
+        page.locator("article.run").nth(1).locator(".listing tbody th button").first.click()
+        page.wait_for_selector("article:nth-of-type(2) tr.opened")
+        rows = page.locator("#comparisons tbody tr")
+        assert rows.count() == 4
+        assert "slow but brief" in rows.first.inner_text()

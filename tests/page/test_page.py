@@ -1,0 +1,208 @@
+"""What is in the file: the numbers of the summary, the same bytes every time, nothing lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.page.conftest import SYSTEMS, experiment_file
+
+import taskpace
+from taskpace.analysis.trials import load_trials
+from taskpace.report.columns import columns
+from taskpace.report.json_text import json_text
+from taskpace.report.page.bundle import LONGEST
+
+
+class Reader(HTMLParser):
+    """Tables of a page as lists of rows of text, and its data blocks."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tables: list[list[list[str]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self.tags: set[str] = set()
+        self._cell = self._in_script = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+            self._cell = True
+        elif tag == "script":
+            self.scripts.append((dict(attributes), ""))
+            self._in_script = True
+        elif tag == "span" and self._cell:
+            self.tables[-1][-1][-1] += " ("
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._cell = False
+        elif tag == "script":
+            self._in_script = False
+        elif tag == "span" and self._cell:
+            self.tables[-1][-1][-1] += ")"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_script:
+            kind, text = self.scripts[-1]
+            self.scripts[-1] = (kind, text + data)
+        elif self._cell:
+            self.tables[-1][-1][-1] += data
+
+    def block(self, name: str) -> list[object]:
+        """What the blocks of a name hold."""
+        return [
+            json.loads(zlib.decompress(base64.b64decode(text)))
+            for kind, text in self.scripts
+            if kind.get("data-block") == name
+        ]
+
+
+@pytest.fixture(scope="module")
+def page(report: Path) -> Reader:
+    return Reader(report.read_text("utf-8"))
+
+
+def test_the_page_holds_the_very_summary(page, planted):
+    """The JSON in the page is that of ``summary --format json``, number for number."""
+    ((_, text),) = [script for script in page.scripts if script[0].get("class") == "summary"]
+    assert json.loads(text) == json.loads(json_text(planted.summary()))
+
+
+def test_its_tables_show_the_numbers_of_the_summary(page, planted):
+    """Each task's table has a row for each system, and cell for cell what the summary comes to in words."""
+    summary = planted.summary()
+    shown = [table for table in page.tables if "outcomes" in table[0]]
+    assert len(shown) == len(summary.tables)
+    for table, (heading, *rows) in zip(summary.tables, shown, strict=True):
+        wanted = columns(table.rows)
+        assert heading == [name for name, _ in wanted]
+        assert rows == [list(row) for row in zip(*(cells for _, cells in wanted), strict=True)]
+
+
+def test_the_same_run_gives_the_same_bytes(planted, report, tmp_path):
+    """Made again, the file is the same to the last byte."""
+    again = planted.report(tmp_path / "again.html")
+    assert again.read_bytes() == report.read_bytes()
+
+
+def test_every_text_is_in_the_file(page, planted):
+    """Unpacked, the blocks hold every recorded trial, its prompt and its texts, in the order of the index."""
+    (index,), (prompts,) = page.block("index"), page.block("prompts")
+    texts = [row for block in page.block("texts") for row in block]
+    trials = list(load_trials(planted.store))
+    assert index["columns"]["id"] == [trial.trial_id for trial in trials]
+    assert len(texts) == len(trials)
+    asked = {
+        (task, item): json.loads(text)
+        for task, item, text in planted.store.query("SELECT task, id, prompts FROM item")[1]
+    }
+    for trial, (item, repeat, attempt, _, failure, turns) in zip(trials, texts, strict=True):
+        assert (repeat, attempt) == (trial.repeat, trial.attempt)
+        assert prompts[item] == asked[trial.task, trial.item_id]
+        assert (failure is None) is (trial.outcome != "error")
+        assert [(turn[0], turn[1] + turn[2]) for turn in turns] == [(turn.reasoning, turn.text) for turn in trial.turns]
+
+
+def test_only_our_script_may_run(report):
+    """The policy in the page's head allows the one script by its hash, and nothing from anywhere."""
+    text = report.read_text("utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    links = set(re.findall(r"https?:[^\"'<> ]*", re.sub(r"<script type.*?</script>", "", text)))
+    assert links <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
+
+
+def test_without_trials_it_is_small_and_says_so(planted, tmp_path):
+    """Left out on demand, no text of a trial is in the file, and the page tells."""
+    file = planted.report(tmp_path / "small.html", trials=False)
+    page = Reader(file.read_text("utf-8"))
+    assert page.block("texts") == []
+    assert "left out of this file on demand" in file.read_text("utf-8")
+
+
+def test_an_unfinished_run_is_told(tmp_path):
+    """A run whose trials are not all there says how many are, in the page as in the notebook."""
+    import sqlite3
+
+    with taskpace.run(experiment_file(tmp_path, SYSTEMS[:2], items=6), tmp_path / "half.db") as run:
+        cut = run.frame()["trial_id"].to_list()[10:]
+    with sqlite3.connect(tmp_path / "half.db") as db:
+        for table in ("record", "turn"):
+            db.execute(f"DROP TRIGGER {table}_stays")
+        for table in ("verdict", "turn", "record"):
+            db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608
+    db.close()
+    with taskpace.open(tmp_path / "half.db") as run:
+        file = run.report(tmp_path / "half.html")
+        assert "10 of 48 trials; the rest has not been run." in run._repr_html_()
+    text = file.read_text("utf-8")
+    assert "10 of 48 trials; the rest has not been run." in text
+    assert "All 10 recorded trials are in this file" in text
+
+
+def test_a_run_without_a_record_is_a_page_too(tmp_path, cli):
+    """Nothing recorded yet: no picture, no trace of an error, the plan is told."""
+    from taskpace.experiment import load_experiment
+    from taskpace.prepare import prepare
+    from taskpace.store import Store
+
+    file = experiment_file(tmp_path, SYSTEMS[:2], items=3)
+    Store.create_or_continue(tmp_path / "empty.db", prepare(load_experiment(file), tmp_path), "0").close()
+    done = cli("report", "empty.db")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "0 of 24 trials" in (tmp_path / "empty.html").read_text("utf-8")
+
+
+def test_a_text_of_a_megabyte_is_cut_and_says_so():
+    """What is longer than the limit is kept up to it, with the whole length and the way to all of it."""
+    from taskpace.report.page.bundle import _text
+
+    assert _text("x" * LONGEST) == "x" * LONGEST
+    cut = _text("é" * LONGEST)
+    assert cut.startswith("é" * (LONGEST // 2) + "\n[cut here: 65536 of 131072 bytes")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("report", "none.db"), "none.db: there is no such run file"),
+        (("report", "x.db", "-o", "no/where.html"), "no/where.html: there is no folder no"),
+        (("report", "x.db", "-o", "x.db", "--force"), "x.db: this is an SQLite file"),
+        (("report",), "Missing argument 'RUN_FILE...'"),
+    ],
+)
+def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
+    """What cannot be done is said in one line with exit code 2, and nothing is written."""
+    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    done = cli(*arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"taskpace: {problem}")
+    assert done.stderr.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
+
+
+def test_a_report_is_not_overwritten_unasked(cli, planted, tmp_path):
+    """A second time takes --force."""
+    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    (tmp_path / "x.html").write_text("mine")
+    done = cli("report", "x.db", "--resamples", "0", "--no-trials")
+    assert done.returncode == 2
+    assert "--force" in done.stderr
+    assert (tmp_path / "x.html").read_text() == "mine"
+    done = cli("report", "x.db", "--resamples", "0", "--no-trials", "--force")
+    assert done.returncode == 0
+    assert done.stdout.startswith("The report is x.html (")
