@@ -16,11 +16,12 @@ import taskpace
 from taskpace.api import Run
 
 PLAIN = {"time": "virtual", "correct": 0.7}
-LONG = {"kind": "lognormal", "median": 300, "sigma": 0.4}
+LONG = {"kind": "lognormal", "median": 150, "sigma": 0.2}
+THOUGHT = {"kind": "lognormal", "median": 110, "sigma": 0.2}
 SYSTEMS = [
     {"name": "fast and wordy", "token_time": {"kind": "lognormal", "median": 0.01, "sigma": 0.2}, "length": LONG},
     {"name": "slow but brief", "token_time": {"kind": "lognormal", "median": 0.02, "sigma": 0.2}, "length": 60},
-    {"name": "thinks first", "token_time": 0.012, "length": 60, "reasoning": LONG, "answer_at": 0.5},
+    {"name": "thinks first", "token_time": 0.012, "length": 60, "reasoning": THOUGHT, "answer_at": 0.5},
     {"name": "often fails", "faults": [{"kind": "error", "rate": 0.3, "after_tokens": 3}]},
 ]
 
@@ -55,10 +56,11 @@ def experiment_file(
 
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Four systems, a sweep, two tasks, two scenarios: every chart has something to show."""
+    """Five systems, two of them by a sweep, two tasks, two scenarios: every chart has something to show."""
     folder = tmp_path_factory.mktemp("planted")
-    swept = {"name": "swept", "token_time": 0.015, "sweep": {"temperature": [0, 0.7]}}
-    with taskpace.run(experiment_file(folder, [*SYSTEMS, swept]), folder / "planted.db") as run:
+    fast, *others = SYSTEMS
+    swept = fast | {"sweep": {"temperature": [0, 0.7]}}
+    with taskpace.run(experiment_file(folder, [swept, *others]), folder / "planted.db") as run:
         yield run
 
 

@@ -6,7 +6,7 @@ Each is a function of the summary alone, so whatever a picture shows stands in `
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import altair as alt
@@ -17,7 +17,7 @@ from taskpace.report.charts.dials import load, sensitivity
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
-from taskpace.report.charts.theme import PAPER, configured
+from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
@@ -38,16 +38,19 @@ CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **
 """Every chart's name and what it shows."""
 
 
-def panels(summary: Summary, chart: str | None = None) -> Iterator[Panel]:
+def panels(summary: Summary, chart: str | None = None) -> list[Panel]:
     """All pictures of a run, or of one chart; a chart with nothing to show has none."""
     systems = list(dict.fromkeys(label(row.system) for table in summary.tables for row in table.rows))
-    for table in summary.tables:
-        for name, (_, make_for_table) in _OF_A_TABLE.items():
+    found: list[Panel] = []
+    with unchecked():
+        for table in summary.tables:
+            for name, (_, make_for_table) in _OF_A_TABLE.items():
+                if chart in (None, name):
+                    found += make_for_table(table, systems)
+        for name, (_, make_for_run) in _OF_A_RUN.items():
             if chart in (None, name):
-                yield from make_for_table(table, systems)
-    for name, (_, make_for_run) in _OF_A_RUN.items():
-        if chart in (None, name):
-            yield from make_for_run(summary, systems)
+                found += make_for_run(summary, systems)
+    return found
 
 
 def joined(found: list[Panel]) -> Any:

@@ -6,9 +6,11 @@ deuteranopia and tritanopia, each with a contrast of 3 or more to its background
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import altair as alt
+from altair.utils.schemapi import debug_mode
 
 INK = "#1f2328"
 MUTED = "#57606a"
@@ -81,9 +83,18 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
         text=alt.MarkConfig(color=INK, fontSize=11),
         header=alt.HeaderConfig(labelColor=INK, titleColor=INK),
     )
-    specification: dict[str, Any] = chart.to_dict()
-    specification["config"] = look.to_dict()
+    with unchecked():
+        specification: dict[str, Any] = chart.to_dict(validate=False)
+        specification["config"] = look.to_dict(validate=False)
     return specification
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Without altair's check of every part against Vega-Lite's schema, which costs more than all the rest.
+
+    The tests check every chart as a whole.
+    """
+    return debug_mode(False)
 
 
 def by_place(
