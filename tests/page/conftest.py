@@ -70,8 +70,9 @@ def report(planted: Run) -> Path:
     return planted.report(planted.path.with_suffix(".html"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Closed with its module: playwright's event loop would be in the way of every test that runs one of its own."""
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         yield opened
