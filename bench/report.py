@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 import vl_convert
-from pairs import machine_line, spread
 from playwright.sync_api import Browser, sync_playwright
 
 import taskpace
+from pairs import machine_line, spread
 from taskpace.experiment import quick_experiment
 
 sys.path.append(str(Path(__file__).parents[1]))
@@ -46,17 +46,21 @@ requestAnimationFrame(watch);
 def words() -> list[str]:
     """Running text to draw from: every word of the starter questions, as often as it stands there."""
     found: list[str] = []
-    with taskpace.run(quick_experiment(models=("sim",), engine="simulated", tasks=("mmlu-explain",), items=142,
-                                       options={"time": "virtual"}), Path(tempfile.mkdtemp()) / "words.db") as run:  # fmt: skip
+    asked = quick_experiment(
+        models=("sim",), engine="simulated", tasks=("mmlu-explain",), items=142, options={"time": "virtual"}
+    )
+    with tempfile.TemporaryDirectory() as folder, taskpace.run(asked, Path(folder) / "words.db") as run:
         for (prompts,) in run.store.query("SELECT prompts FROM item")[1]:
             found += re.split(r"(?<=\s)", msgspec.json.decode(prompts)[0])
     return found
 
 
 def large_run(folder: Path) -> Path:
-    """A run of the simulated engine, virtual time, whose texts are words drawn at random: they compress less well than
-    a model's."""
-    drawn, vocabulary = random.Random(1), words()
+    """A run of the simulated engine, virtual time, whose texts are words drawn at random.
+
+    They compress less well than a model's.
+    """
+    drawn, vocabulary = random.Random(1), words()  # noqa: S311 - texts, not secrets
 
     def text(size: int) -> str:
         parts: list[str] = []
@@ -109,7 +113,8 @@ def empty_pages(folder: Path, report: Path) -> dict[str, Path]:
     text = report.read_text("utf-8")
     style = re.search(r"<style>.*?</style>", text, re.DOTALL)
     script = re.search(r"<script>\n.*?</script>", text, re.DOTALL)
-    assert style and script
+    assert style
+    assert script
     vega = vl_convert.javascript_bundle().replace("</script", "<\\/script")
     # The script needs the page's own parts: what it looks for at once is there.
     ours = f'{style[0]}<button id="theme"></button><div id="tip"></div>{script[0]}'

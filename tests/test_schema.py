@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskpace.analysis import compare, estimates, pairs, views
+from taskpace.analysis import compare, estimates, pairs, phases, sweeps, views
 from taskpace.analysis.compare import ComparedRuns
 from taskpace.records import OUTCOMES
 
@@ -71,6 +71,12 @@ NO_DOCSTRING = {
     "Number.value": "The estimate; null: unknown.",
     "Number.low": "Lower end of the 95 % interval.",
     "Number.high": "Upper end of the 95 % interval.",
+    "Spread.p5": "The 5th percentile; the others likewise.",
+    "Spread.p25": "A quarter is below.",
+    "Spread.p50": "The median.",
+    "Spread.p75": "Three quarters are below.",
+    "Spread.p95": "The 95th percentile.",
+    "SweepPoint.system": "Its name.",
     "Agreement.systems": "How many are ranked.",
     "Agreement.kendall_tau_b": "Kendall's tau-b.",
     "Agreement.spearman_rho": "Spearman's rank correlation.",
@@ -100,7 +106,7 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, estimates, pairs, compare):
+    for module in (views, estimates, pairs, phases, sweeps, compare):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):
