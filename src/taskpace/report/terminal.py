@@ -27,8 +27,8 @@ from taskpace.safe_text import column_width, one_line, printable
 _LEAST_NAME_WIDTH = 12
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Print every task's table, what it says, and what to look into."""
+def print_summary(summary: Summary, console: Console, *, plots: bool = False) -> None:
+    """Print every task's table, what it says, and what to look into; ``plots``: with charts below each."""
     if summary.done < summary.planned:
         unfinished = f"{summary.name}: {summary.done} of {summary.planned} trials; the rest has not been run"
         console.print(Text(printable(unfinished), style="yellow"))
@@ -42,6 +42,11 @@ def print_summary(summary: Summary, console: Console) -> None:
         for finding in finding_lines(table):
             for number, part in enumerate(wrap(printable(finding), console.width - 4)):
                 console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)
+        if plots:
+            from taskpace.report.plots import plot_lines
+
+            for line in plot_lines(table, console.width):
+                console.print(line, soft_wrap=True)
     console.print()
     console.print(Text(legend(summary), style="dim"))
 

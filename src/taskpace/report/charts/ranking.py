@@ -11,7 +11,7 @@ from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
-from taskpace.report.sentences import is_inverted
+from taskpace.report.rankings import by_task_time, by_tokens_per_s, inverted_pairs, with_both_ranks, with_both_speeds
 from taskpace.safe_text import one_line
 
 _HEIGHT = 230
@@ -19,7 +19,7 @@ _HEIGHT = 230
 
 def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
     """Decode speed against task time; pairs that tokens per second rank wrongly are joined. Empty without a point."""
-    shown = [row for row in table.rows if row.tokens_per_s_median.value and row.task_time_median_s.value]
+    shown = with_both_speeds(table)
     if not shown:
         return []
     points = [_point(row, systems) for row in shown]
@@ -28,7 +28,7 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
     names = [point["system"] for point in points]
     base = chart_of(points)
     colour = by_place(names, systems, "color", SERIES, POINTS)
-    inverted = _inverted(table, shown)
+    inverted = inverted_pairs(table, shown)
     layers: list[Any] = []
     if inverted:
         layers.append(_links(inverted, {row.system: row for row in shown}, x, y))
@@ -84,11 +84,6 @@ def _range(points: list[dict[str, Any]], field: str) -> alt.Scale:
     return scale_for([point[end] for point in points for end in (field, f"{field}_low", f"{field}_high")])
 
 
-def _inverted(table: TaskTable, shown: list[SystemRow]) -> list[Pair]:
-    names = {row.system for row in shown if row.valid}
-    return [pair for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)]
-
-
 def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> Any:
     """From the one that only looks fast to the one that finishes before it."""
     values = [
@@ -124,12 +119,11 @@ def _speed_caption(inverted: list[Pair]) -> str:
 
 def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
     """Lines between the two rankings; empty with fewer than two systems that have both."""
-    shown = [row for row in table.rows if row.rank_task_time and row.rank_tokens_per_s]
+    shown = with_both_ranks(table)
     if len(shown) < 2:
         return []
-    by_speed = _order(shown, "rank_tokens_per_s", lambda row: -(row.tokens_per_s_median.value or 0))
-    by_time = _order(shown, "rank_task_time", lambda row: row.task_time_median_s.value or 0)
-    crossing = {name for pair in _inverted(table, shown) for name in (pair.a, pair.b)}
+    by_speed, by_time = by_tokens_per_s(shown), by_task_time(shown)
+    crossing = {name for pair in inverted_pairs(table, shown) for name in (pair.a, pair.b)}
     speed_ranks = shared_ranks([row.rank_tokens_per_s for row in shown])
     time_ranks = shared_ranks([row.rank_task_time for row in shown])
     values: list[dict[str, Any]] = []
@@ -174,10 +168,6 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),
         )
     ]
-
-
-def _order(rows: list[SystemRow], rank: str, value: Any) -> list[SystemRow]:
-    return sorted(rows, key=lambda row: (getattr(row, rank), value(row)))
 
 
 def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
