@@ -9,12 +9,14 @@ import math
 import string
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from textwrap import wrap
 
 import msgspec
 from plotille import Canvas
 from rich.text import Text
 
 from taskpace.analysis.estimates import Number
+from taskpace.analysis.pairs import Pair
 from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.report.figures import digits, seconds, shared_ranks
 from taskpace.report.rankings import by_task_time, by_tokens_per_s, inverted_pairs, with_both_ranks, with_both_speeds
@@ -98,10 +100,17 @@ def _speed(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Te
     yield from _key(shown, letters, width)
     yield from _framed(canvas, [seconds(y.value(share)) for share in _TICKS])
     yield _below(width, [digits(x.value(share), 3) for share in _TICKS], "tok/s")
-    inverted = ", ".join(f"{letters[pair.b]} (finishes after {letters[pair.a]})"
-                         for pair in inverted_pairs(table, shown))  # fmt: skip
-    if inverted:
-        yield Text(one_line(f"Only looks fast: {inverted}", width), style="red")
+    yield from _only_look_fast(inverted_pairs(table, shown), letters, width)
+
+
+def _only_look_fast(pairs: list[Pair], letters: dict[str, str], width: int) -> Iterator[Text]:
+    """Who finishes after whom in spite of more tokens per second."""
+    sooner: dict[str, list[str]] = {}
+    for pair in pairs:
+        sooner.setdefault(letters[pair.b], []).append(letters[pair.a])
+    told = "; ".join(f"{letter} finishes after {', '.join(sorted(sooner[letter]))}" for letter in sorted(sooner))
+    for line in wrap(f"Only look fast: {told}", width) if told else ():
+        yield Text(line, style="red")
 
 
 def _ranks(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Text]:
