@@ -37,7 +37,9 @@ def test_help_lists_every_command(cli):
     """``--help`` names all commands, each with help of its own that works."""
     text = cli("--help").stdout
     names = re.findall(r"^  (\w+)  ", text[text.index("Commands:") :], re.MULTILINE)
-    assert names == ["run", "plan", "summary", "compare", "export", "show", "list", "models", "doctor"]
+    assert names == [
+        *("run", "plan", "summary", "compare", "report", "chart", "export", "show", "list", "models", "doctor")
+    ]
     for name in names:
         done = cli(name, "--help")
         assert done.returncode == 0

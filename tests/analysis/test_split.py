@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -117,6 +118,14 @@ def test_very_short_texts_blame_no_tokenizer():
     parts = split(short, planted(n=1))
     assert parts[0, 2] == 0
     assert parts[0, 3] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(("u", "v"), [(1e-6, 498.0), (1e-6, 65537.0), (3e4, 2e-6), (0.4, 1.0), (0.6, 1.0)])
+def test_the_logarithmic_mean_keeps_its_digits(u, v):
+    """Far apart and near, it is what 50 digits of arithmetic give."""
+    with localcontext(prec=50):
+        exact = (Decimal(u) - Decimal(v)) / (Decimal(u) / Decimal(v)).ln()
+    assert log_mean(np.array([u]), np.array([v]))[0] == pytest.approx(float(exact), rel=1e-14)
 
 
 @given(st.floats(1e-6, 1e6), st.floats(-0.9, 10))

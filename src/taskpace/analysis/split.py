@@ -78,7 +78,8 @@ def log_mean(u: Floats, v: Floats) -> Floats:
     """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal."""
     step = (u - v) / v
     with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = (u - v) / np.log1p(step)
+        # Far from equality 1 + step has lost digits that u / v still has.
+        quotient = (u - v) / np.where(np.abs(step) < 0.5, np.log1p(step), np.log(u / v))
     # Near equality the quotient is one of two small numbers; its series loses nothing.
     series = v * (1 + step / 2 - step**2 / 12 + step**3 / 24)
     return np.where(np.abs(step) < 1e-4, series, quotient)
