@@ -208,12 +208,19 @@ def test_the_deadline_slider_tells_the_solve_curve(opened, report, planted):
 
 
 def test_the_reader_chooses_the_pair(opened, report, planted):
-    """Each choice shows that pair's waterfall and no other."""
-    pairs = planted.summary().tables[0].pairs
+    """Valid pairs come first; each choice shows that pair's waterfall and no other."""
+    table = planted.summary().tables[0]
+    valid = {row.system for row in table.rows if row.valid}
+    pairs = [pair for pair in table.pairs if pair.split]
+    pairs = [
+        *(pair for pair in pairs if {pair.a, pair.b} <= valid),
+        *(pair for pair in pairs if not {pair.a, pair.b} <= valid),
+    ]
+    assert 0 < len(valid) < len(table.rows)
     with opened(report) as page:
         section = page.locator("section.task").first
         select = section.locator(".pairs select")
-        assert select.locator("option").all_inner_texts() == [f"{pair.a} → {pair.b}" for pair in pairs if pair.split]
+        assert select.locator("option").all_inner_texts() == [f"{pair.a} → {pair.b}" for pair in pairs]
         for pair in (pairs[-1], pairs[3], pairs[0]):
             select.select_option(label=f"{pair.a} → {pair.b}")
             shown = [one.inner_text() for one in section.locator(".pair figure h4").all() if one.is_visible()]

@@ -76,9 +76,13 @@ def sensitivity(summary: Summary, systems: list[str]) -> list[Panel]:
 
 def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
     rows = {row.system: row for row in table.rows}
+    names = _family_names(sweeps)
     points = [
-        (label(sweep.points[0].system), point.value, rows[point.system]) for sweep in sweeps for point in sweep.points
+        (names[label(sweep.points[0].system)], point.value, rows[point.system])
+        for sweep in sweeps
+        for point in sweep.points
     ]
+    systems = [names.get(system, system) for system in systems]
     values = [
         {
             "system": family,
@@ -120,6 +124,16 @@ def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: l
             for _, value, row in points
         ),
     )
+
+
+def _family_names(sweeps: list[Sweep]) -> dict[str, str]:
+    """For each sweep's first system what the names of all have in common, if that tells the sweeps apart."""
+    common = {
+        label(first): " ".join(word for word in first.split() if all(word in other.split() for other in others))
+        for first, *others in ([point.system for point in sweep.points] for sweep in sweeps)
+    }
+    told_apart = all(common.values()) and len(set(common.values())) == len(common)
+    return {first: label(name) if told_apart else first for first, name in common.items()}
 
 
 def _fill(row: SystemRow, systems: list[str]) -> str:

@@ -6,7 +6,7 @@ import altair as alt
 
 from taskpace.analysis.views import TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, label, marked, scale_for
-from taskpace.report.charts.theme import ROW, SERIES, WIDTH, by_place
+from taskpace.report.charts.theme import GRIDDED_NAMES, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import digits
 
 _QUANTILES = ("p5", "p25", "p50", "p75", "p95")
@@ -33,7 +33,7 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
         title="output, bytes",
         scale=scale_for([getattr(row.written_bytes, name) for row in shown for name in _QUANTILES], from_zero=True),
     )
-    y = alt.Y("system:N", sort=names, title=None)
+    y = alt.Y("system:N", sort=names, title=None, axis=NAMES)
     colour = by_place(names, systems, "color", SERIES)
     base = chart_of(values)
     picture = alt.layer(
@@ -86,7 +86,7 @@ def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_point(size=90, filled=True, opacity=1)
         .encode(
             x=alt.X("bytes:Q", title="bytes per token", scale=alt.Scale(zero=True)),
-            y=alt.Y("system:N", sort=names, title=None, axis=alt.Axis(grid=True)),
+            y=alt.Y("system:N", sort=names, title=None, axis=GRIDDED_NAMES),
             color=colour,
             shape=alt.Shape(
                 "text:N",

@@ -9,12 +9,13 @@ import altair as alt
 from taskpace.analysis.pairs import Pair
 from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid, scale_for
-from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place
+from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place, shortened
 from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
 from taskpace.report.rankings import by_task_time, by_tokens_per_s, inverted_pairs, with_both_ranks, with_both_speeds
-from taskpace.safe_text import one_line
 
 _HEIGHT = 230
+_NAME = 20
+"""Characters of a name beside a rank."""
 
 
 def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
@@ -133,8 +134,12 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             "width": 3 if row.system in crossing else 1.5,
             "about": f"{label(row.system)}: rank {in_speed} by tokens per second, {in_time} by task time",
         }
-        values.append(common | {"x": 0, "y": by_speed.index(row), "text": f"{one_line(row.system, 18)}  {in_speed}"})
-        values.append(common | {"x": 1, "y": by_time.index(row), "text": f"{in_time}  {one_line(row.system, 18)}"})
+        values.append(
+            common | {"x": 0, "y": by_speed.index(row), "text": f"{shortened(label(row.system), _NAME)}  {in_speed}"}
+        )
+        values.append(
+            common | {"x": 1, "y": by_time.index(row), "text": f"{in_time}  {shortened(label(row.system), _NAME)}"}
+        )
     names = [label(row.system) for row in shown]
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.05, 2.05]))
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[-0.9, len(shown) - 0.4], reverse=True))

@@ -47,8 +47,23 @@ ROW = 26
 """Height of a line of a chart that has one for each system."""
 
 
-POINTS = alt.Legend(symbolFillColor="transparent")
-LINES = alt.Legend(symbolType="stroke", symbolFillColor="transparent", symbolSize=250, symbolStrokeWidth=2)
+_LONGEST = 26
+"""Characters of a system's name beside a chart. What is cut goes from the middle: a sweep's value stands at the end."""
+_SHORT = (
+    f"length(datum.label) > {_LONGEST} ? slice(datum.label, 0, {_LONGEST // 2 - 1}) + '…' + "
+    f"slice(datum.label, -{_LONGEST // 2}) : datum.label"
+)
+NAMES = alt.Axis(labelExpr=_SHORT)
+GRIDDED_NAMES = alt.Axis(labelExpr=_SHORT, grid=True)
+POINTS = alt.Legend(labelExpr=_SHORT, symbolFillColor="transparent")
+LINES = alt.Legend(
+    labelExpr=_SHORT, symbolType="stroke", symbolFillColor="transparent", symbolSize=250, symbolStrokeWidth=2
+)
+
+
+def shortened(name: str, width: int) -> str:
+    """A name of at most so many characters, what is cut taken from the middle."""
+    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-((width + 1) // 2) :]}"
 
 
 def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -63,7 +78,7 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
             aria=False,
             domainColor=MUTED,
             gridColor=GRID,
-            labelLimit=150,
+            labelLimit=170,
             labelOverlap=True,
             tickCount=5,
             tickColor=MUTED,
@@ -74,7 +89,7 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
             aria=False,
             columns=2,
             direction="horizontal",
-            labelLimit=140,
+            labelLimit=170,
             orient="bottom",
             symbolOpacity=1,
             title=None,

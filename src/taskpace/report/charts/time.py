@@ -10,7 +10,7 @@ import altair as alt
 from taskpace.analysis.pairs import Pair, Split
 from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked
-from taskpace.report.charts.theme import DASHES, LINES, MUTED, ROW, SERIES, WIDTH, by_place
+from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import seconds, share_with_error
 from taskpace.report.sentences import decimals, interval, rounded_to_sum, why
 
@@ -107,7 +107,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
         .encode(
             x=alt.X("from:Q", title="mean task time, s"),
             x2="to:Q",
-            y=alt.Y("system:N", sort=names, title=None),
+            y=alt.Y("system:N", sort=names, title=None, axis=NAMES),
             color=alt.Color(
                 "phase:N",
                 scale=alt.Scale(domain=[name for name, _ in present], range=[colour for _, colour in present]),
@@ -141,10 +141,12 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 
 def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The split of the difference as a waterfall, one picture for each pair that has one."""
+    """The split of the difference as a waterfall, one picture for each pair that has one, valid pairs first."""
     del systems  # the bars are causes, not systems
     rows = {row.system: row for row in table.rows}
-    return [_why(table, pair, pair.split, rows) for pair in table.pairs if pair.split is not None]
+    # What a reader sees first is a pair that may be ranked.
+    pairs = sorted(table.pairs, key=lambda pair: not (rows[pair.a].valid and rows[pair.b].valid))
+    return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None]
 
 
 def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow]) -> Panel:

@@ -25,7 +25,10 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """One task in one scenario."""
 
     id: str
+    name: str
+    """Task and scenario."""
     title: str
+    """The same, and how many trials."""
     invalid: str
     """``1 of 3 INVALID``, or nothing."""
     answer: str
@@ -86,6 +89,7 @@ def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
     front = next((figure for figure in figures if figure.panel.chart == _IN_FRONT), None)
     return Section(
         id=name,
+        name=printable(f"{table.task} · {table.scenario}"),
         title=printable(table_title(table)),
         invalid=f"{invalid} of {len(table.rows)} INVALID" if invalid else "",
         answer=printable(answer),

@@ -77,14 +77,14 @@ def _system(system: SystemOrigin) -> Facts:
 
 
 def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested facts with their path as the name; what is not known is left out."""
+    """Nested facts with their path as the name; what is not known or empty is left out."""
     found: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
+        elif isinstance(value, list) and value:
             found[f"{prefix}{key}"] = ", ".join(map(str, value))
-        elif value is not None:
+        elif value not in (None, "", []):
             found[f"{prefix}{key}"] = value
     return found
 
