@@ -55,11 +55,9 @@ class Run:
         Raises:
             TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
         """
-        from taskpace.report.charts import CHARTS, joined, panels, styled
-        from taskpace.strict import did_you_mean
+        from taskpace.report.charts import check_name, joined, panels, styled
 
-        if name not in CHARTS:
-            raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
+        check_name(name)
         found = [
             panel
             for panel in panels(self.summary(), name)

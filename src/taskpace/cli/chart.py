@@ -30,13 +30,12 @@ def chart(
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
     from taskpace.analysis.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
-    from taskpace.report.charts import CHARTS, joined, panels, to_png, to_svg
+    from taskpace.report.charts import CHARTS, check_name, joined, panels, to_png, to_svg
     from taskpace.report.export import check_target, write
     from taskpace.store import Store
-    from taskpace.strict import did_you_mean
 
-    if name is not None and name not in CHARTS:
-        raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
+    if name is not None:
+        check_name(name)
     path = output or run_file.with_name(f"{run_file.name.removesuffix('.db')}-{name}.svg")
     if path.suffix not in {".svg", ".png"}:
         raise TaskpaceError(f"-o {path}: a chart is written as .svg or .png: end the name in one of these")

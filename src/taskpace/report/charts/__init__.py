@@ -13,12 +13,14 @@ import altair as alt
 import vl_convert
 
 from taskpace.analysis.views import Summary, TaskTable
+from taskpace.errors import TaskpaceError
 from taskpace.report.charts.dials import load, sensitivity
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
 from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
+from taskpace.strict import did_you_mean
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),
@@ -36,6 +38,12 @@ _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = 
 }
 CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **_OF_A_RUN}.items()}
 """Every chart's name and what it shows."""
+
+
+def check_name(name: str) -> None:
+    """Raises ``TaskpaceError`` with the names there are when ``name`` is no chart."""
+    if name not in CHARTS:
+        raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
 
 
 def panels(summary: Summary, chart: str | None = None) -> list[Panel]:

@@ -1,0 +1,240 @@
+"""Charts as objects, SVG and PNG: valid, the summary's own numbers, told apart by every eye."""
+
+from __future__ import annotations
+
+import itertools
+import xml.etree.ElementTree as ET
+
+import altair as alt
+import numpy as np
+import pytest
+from colorspacious import cspace_convert
+from tests.page.conftest import SYSTEMS, experiment_file
+
+import taskpace
+from taskpace.errors import TaskpaceError
+from taskpace.report.charts import CHARTS, joined, panels, styled, to_svg
+from taskpace.report.charts.panel import label
+from taskpace.report.charts.ranking import pareto_front
+from taskpace.report.charts.theme import ALERT, DARK, DARK_PAPER, DASHES, INK, MUTED, PAPER, SERIES, SHAPES, shortened
+from taskpace.report.figures import digits, seconds, share_with_error, shared_ranks
+
+PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
+
+
+def components(colour: str) -> np.ndarray:
+    return np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2's relative luminance."""
+    parts = components(colour)
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("sight", [None, "protanomaly", "deuteranomaly", "tritanomaly"])
+@pytest.mark.parametrize("page", PAGES)
+def test_every_eye_tells_the_colours_apart(page, sight):
+    """Any two of the eight stay 15 units of CAM02-UCS apart (about 15 just noticeable steps), however the eye sees."""
+    _, shown = PAGES[page]
+    seen = []
+    for colour in SERIES:
+        light = components(shown[colour])
+        if sight is not None:
+            light = cspace_convert(light, {"name": "sRGB1+CVD", "cvd_type": sight, "severity": 100}, "sRGB1")
+        seen.append(cspace_convert(np.clip(light, 0, 1), "sRGB1", "CAM02-UCS"))
+    assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) >= 15
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_marks_and_words_stand_out(page):
+    """WCAG 2.2: marks have a contrast of 3 to the page, words of 4.5."""
+    paper, shown = PAGES[page]
+    assert min(contrast(shown[colour], paper) for colour in SERIES) >= 3
+    assert min(contrast(shown[colour], paper) for colour in (INK, MUTED, ALERT)) >= 4.5
+
+
+def test_nothing_is_told_by_colour_alone():
+    """Each colour has a shape and a dash of its own beside it."""
+    assert len(set(SHAPES)) == len(SHAPES) == len(SERIES)
+    assert len({tuple(dash) for dash in DASHES}) == len(DASHES) == len(SERIES)
+
+
+def test_every_chart_is_valid_vega_lite(planted):
+    """What is drawn without altair's own checks passes them as a whole."""
+    found = panels(planted.summary())
+    assert {panel.chart for panel in found} == set(CHARTS)
+    for panel in found:
+        styled(panel.picture).to_dict(validate=True)
+
+
+def test_every_chart_has_a_caption_and_the_numbers(planted):
+    """No picture without words, no table without a row for everything in it."""
+    for panel in panels(planted.summary()):
+        assert panel.title
+        assert panel.caption.endswith(".")
+        assert panel.rows
+        assert {len(row) for row in panel.rows} == {len(panel.headings)}
+
+
+def only(found, chart):
+    """The first task's panel of a chart."""
+    return next(panel for panel in found if panel.chart == chart)
+
+
+def test_tables_hold_the_summarys_numbers(planted):
+    """Beside each kind of chart stand the very numbers that the summary has."""
+    summary = planted.summary()
+    table, found = summary.tables[0], panels(summary)
+    rows = table.rows
+    assert [row[1] for row in only(found, "speed").rows] == [digits(row.tokens_per_s_median.value, 3) for row in rows]
+    ranked = [row for row in rows if row.rank_task_time and row.rank_tokens_per_s]
+    assert only(found, "ranks").rows == tuple(
+        zip(
+            (row.system for row in ranked),
+            shared_ranks([row.rank_tokens_per_s for row in ranked]),
+            shared_ranks([row.rank_task_time for row in ranked]),
+            strict=True,
+        )
+    )
+    solve = only(found, "solve").rows
+    assert [row[0] for row in solve] == [seconds(point.deadline_s) for point in rows[0].solve_curve]
+    assert [row[1] for row in solve] == [share_with_error(point.share) for point in rows[0].solve_curve]
+    assert [row[5] for row in only(found, "phases").rows] == [seconds(row.task_time_mean_s.value) for row in rows]
+    assert [row[3] for row in only(found, "verbosity").rows] == [digits(row.written_bytes.p50, 3) for row in rows]
+    assert [row[2] for row in only(found, "tokenizers").rows] == [
+        digits(row.bytes_per_output_token.value, 3) for row in rows
+    ]
+    load = only(found, "load").rows
+    assert load[0][3] == seconds(rows[0].makespan_s)
+    assert load[0][4] == digits(rows[0].tasks_per_hour, 3)
+    splits = {(pair.a, pair.b): pair.split for pair in table.pairs}
+    whys = [panel for panel in found if panel.chart == "why"][: len(splits)]
+    assert {panel.pair for panel in whys} == set(splits)
+    for panel in whys:
+        assert panel.rows[-1][1] == f"{splits[panel.pair].difference_s.value:+.3g}"
+
+
+def test_the_front_is_that_of_brute_force(planted):
+    """On the Pareto front is who has right answers and is beaten by nobody in both time and accuracy."""
+    for table in planted.summary().tables:
+        rows = [row for row in table.rows if row.valid]
+
+        def beaten(row, rows=rows) -> bool:
+            time, share = row.task_time_median_s.value, row.accuracy.value
+            return any(
+                other.task_time_median_s.value <= time
+                and other.accuracy.value >= share
+                and (other.task_time_median_s.value, other.accuracy.value) != (time, share)
+                for other in rows
+            )
+
+        front = {row.system for row in pareto_front(rows)}
+        assert front == {row.system for row in rows if row.accuracy.value and not beaten(row)}
+
+
+def test_a_sweeps_line_has_the_name_that_its_systems_share(planted):
+    """Two temperatures of one system are one line, called by what their names have in common."""
+    panel = only(panels(planted.summary()), "sensitivity")
+    assert ">fast and wordy<" in to_svg(panel.picture)
+    assert [row[0] for row in panel.rows] == [
+        "fast and wordy temperature=0 (INVALID)",
+        "fast and wordy temperature=0.7",
+    ]
+
+
+def test_names_are_cut_in_the_middle():
+    """What tells a sweep's systems apart stands at the end of the name, and stays."""
+    assert shortened("short", 20) == "short"
+    cut = shortened("a rather long name temperature=0.7", 20)
+    assert (len(cut), cut[:5], cut[-8:]) == (20, "a rat", "ture=0.7")
+
+
+def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
+    """One system, one scenario, no right answers to speak of: neither rankings, nor pairs, nor load, nor sweep."""
+    file = experiment_file(tmp_path, SYSTEMS[1:2], items=10)
+    file.write_text(file.read_text("utf-8").replace('    "concurrency=4",\n', ""), "utf-8")
+    with taskpace.run(file, tmp_path / "one.db") as run:
+        there = {panel.chart for panel in panels(run.summary())}
+        assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
+        with pytest.raises(TaskpaceError, match="there is nothing to show"):
+            run.chart("load")
+
+
+def test_a_chart_is_an_altair_object(planted):
+    """In Python a chart is altair's, of one task or of all, and an unknown name is told with the nearest."""
+    chart = planted.chart("speed", task="mmlu-letter", scenario="single")
+    assert isinstance(chart, alt.TopLevelMixin)
+    assert "Tokens per second against task time" in chart.to_json()
+    assert len(planted.chart("speed").to_dict()["concat"]) == 4
+    with pytest.raises(TaskpaceError, match=r'no chart "sped" \(did you mean "speed"\?\)'):
+        planted.chart("sped")
+
+
+def test_a_notebook_shows_the_answer_and_the_picture(planted):
+    """``_repr_html_`` has each task's answer, its picture and its table, and no script."""
+    html = planted._repr_html_()
+    assert html.count("<svg") == html.count("<table") == 4
+    assert "only looks fast" not in html
+    assert "slow but brief finishes first" in html
+    assert "<script" not in html
+
+
+def test_svg_and_png_are_files_of_their_kind(cli, planted, tmp_path):
+    """``taskpace chart`` writes what the name's ending says: SVG that is XML with the title in it, or PNG."""
+    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    done = cli("chart", "x.db", "speed", "-o", "speed.svg", "--resamples", "0")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "The chart is speed.svg\n", "")
+    svg = ET.fromstring((tmp_path / "speed.svg").read_text("utf-8"))  # noqa: S314 - our own
+    assert svg.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "Tokens per second against task time" in "".join(svg.itertext())
+    assert cli("chart", "x.db", "solve", "--task", "mmlu-letter", "-o", "s.png", "--resamples", "0").returncode == 0
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
+    """Every chart with what it shows; what this run has nothing for says so."""
+    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    lines = cli("chart", "x.db", "--resamples", "0").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(CHARTS)
+    assert not any("nothing to show" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("sped",), 'there is no chart "sped" (did you mean "speed"?): speed, ranks, '),
+        (("speed", "-o", "x.pdf"), "-o x.pdf: a chart is written as .svg or .png: end the name in one of these"),
+        (
+            ("speed", "--task", "mmlu"),
+            '--task "mmlu": the chart has none of that name; it has mmlu-letter, mmlu-explain',
+        ),
+        (("why", "--pair", "a", "b"), '--pair "a b": the chart has none of that name; it has '),
+        (("speed", "-o", "no/x.svg"), "no/x.svg: there is no folder no"),
+    ],
+)
+def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
+    """A wrong name, ending, task or pair: one line with what there is, exit code 2, nothing written."""
+    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    done = cli("chart", "x.db", *arguments, *(() if "-o" in arguments else ("-o", "x.svg")), "--resamples", "0")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"taskpace: {problem}")
+    assert done.stderr.count("\n") == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
+
+
+def test_hostile_names_are_text_in_a_picture(planted):
+    """A system's name with markup in it is escaped in SVG."""
+    assert label("<script>alert(1)</script>") == "<script>alert(1)</script>"
+    table = planted.summary().tables[0]
+    picture = joined(panels(planted.summary(), "ranks")[:1])
+    text = styled(picture).to_json().replace(table.rows[2].system, "<script>alert(1)</script>")
+    svg = to_svg(alt.Chart.from_json(text))
+    assert "<script" not in svg
+    assert "&lt;script" in svg
