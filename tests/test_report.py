@@ -62,7 +62,7 @@ def test_the_table_fits_the_terminal(trials_of, summary_of, width):
     failing = trials_of(long, task_time_s=123.4, outcome=["error"] * 3 + ["wrong"] * (N - 3))
     summary = summary_of(trials_of("sound", task_time_s=SCATTER, tpot_s=0.0125, outcome=HALF_RIGHT), failing)
     text = rendered(summary, width)
-    table = text[: text.index("There are not two valid systems")]
+    table = text[: text.index("No ranking")]
     assert max(map(len, table.splitlines())) <= width
     for word in ("sound", "1.00 s ±", "50 ±15 %", "80", "3 error", "20 correct, 20 wrong", "123 s"):
         assert word in text, word
@@ -118,7 +118,8 @@ def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):
     """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
     summary = two(verbose={"outcome": ["truncated"] * 9 + ["wrong"] * (N - 9)})
     assert "INVALID, not ranked: 9 of 40 truncated: raise max_tokens" in rendered(summary, 80)
-    assert sentences(summary.tables[0]) == ["There are not two valid systems to rank."]
+    own = f"terse finishes in 1 s (median), a correct answer takes {SCATTER.sum() / 20:.3g} s."  # half are right
+    assert sentences(summary.tables[0]) == [f"No ranking: no other system's result is valid. {own}"]
 
 
 def test_one_finding_is_told_once_for_all_it_concerns(two):
@@ -145,8 +146,13 @@ def test_wide_characters_keep_the_columns_straight():
 
 
 def test_one_system_is_no_ranking(trials_of, summary_of):
-    """With fewer than two systems nothing is claimed."""
-    assert sentences(summary_of(trials_of()).tables[0]) == ["There are not two valid systems to rank."]
+    """With fewer than two systems nothing is claimed but the one's own numbers; with none that is valid, nothing."""
+    assert sentences(summary_of(trials_of()).tables[0]) == [
+        "No ranking: it is the only system. s finishes in 1 s (median), a correct answer takes 1 s."
+    ]
+    assert sentences(summary_of(trials_of(outcome="error")).tables[0]) == ["No ranking: no system has a valid result."]
+    ungraded = summary_of(trials_of(outcome="completed"), graded=False)
+    assert sentences(ungraded.tables[0]) == ["No ranking: it is the only system. s finishes in 1 s (median)."]
 
 
 def test_without_resamples_the_table_says_what_is_missing(trials_of, summary_of):

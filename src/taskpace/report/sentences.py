@@ -16,7 +16,7 @@ def sentences(table: TaskTable) -> list[str]:
     """The paragraphs below a table, the answer first."""
     ranked = [row for row in table.rows if row.rank_task_time]
     if len(ranked) < 2:
-        return ["There are not two valid systems to rank."]
+        return [_no_ranking(table, ranked)]
     rows = {row.system: row for row in ranked}
     pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
     headline = _headline(rows, pairs)
@@ -28,6 +28,18 @@ def sentences(table: TaskTable) -> list[str]:
     if agreement := _agreement(table):
         said.append(agreement)
     return said
+
+
+def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
+    """What can be said where fewer than two systems can be ranked."""
+    if not ranked:
+        return "No ranking: no system has a valid result."
+    (row,) = ranked
+    time = f"{row.system} finishes in {seconds(row.task_time_median_s.value)} (median)"
+    if row.time_per_correct_s.value is not None:
+        time += f", a correct answer takes {seconds(row.time_per_correct_s.value)}"
+    alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
+    return f"No ranking: {alone}. {time}."
 
 
 def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
