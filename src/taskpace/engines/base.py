@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from taskpace.clock import Clock
+from taskpace.errors import EngineError
 from taskpace.records import FinishReason, Mark, Usage
 
 
@@ -75,6 +76,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """The stamp of the chunk that carried the finish reason; null for a generation that was cut short."""
     finish_reason: FinishReason | None
     usage: Usage
+    failure: EngineError | None = None
+    """What is wrong with an answer that came whole, such as an error in the stream; its text is kept all the same."""
 
 
 class Stamps:
@@ -103,6 +106,13 @@ class Engine(Protocol):
 
     def prepare(self, request: Request) -> Any:
         """Render and serialise, so that nothing but sending is left to do. Runs before the clock starts."""
+        ...
+
+    async def ready(self, payload: Any) -> None:
+        """Open whatever the payload needs open, such as a connection. Runs before the clock starts.
+
+        Raises ``EngineError`` for a request that cannot be sent.
+        """
         ...
 
     async def generate(self, payload: Any, stamps: Stamps) -> None:
