@@ -133,6 +133,16 @@ def test_without_trials_it_is_small_and_says_so(planted, tmp_path):
     assert "left out of this file on demand" in file.read_text("utf-8")
 
 
+def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path):
+    """The page of 13 systems carries 66 waterfalls a task, and says how many more there are and how to draw them."""
+    systems = [{"name": f"s{number}", "token_time": 0.01 + number / 1000} for number in range(13)]
+    with taskpace.run(experiment_file(tmp_path, systems, items=10), tmp_path / "many.db") as run:
+        text = run.report(tmp_path / "many.html", trials=False).read_text("utf-8")
+        assert len(run.summary(resamples=0).tables[0].pairs) == 78
+    assert text.count('data-chart="why"') == 4 * 66
+    assert text.count("66 pairs are here, the valid ones first; 12 more: <code>taskpace chart ") == 4
+
+
 def test_an_unfinished_run_is_told(tmp_path):
     """A run whose trials are not all there says how many are, in the page as in the notebook."""
     import sqlite3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 from markupsafe import Markup
 
@@ -19,6 +21,8 @@ from taskpace.safe_text import printable
 
 _IN_FRONT = "speed"
 """The chart that stands beside the answer."""
+_MOST_PAIRS = 66
+"""Waterfalls of a task that a page carries, all pairs of twelve systems: their number grows with the square."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     front: Figure | None
     figures: tuple[Figure, ...]
     pairs: tuple[Figure, ...]
+    more_pairs: int
+    """Those that the page does not carry."""
 
 
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,8 +68,13 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
     """``number``: of the run in the page, from 0."""
     summary, name = run.summary, f"run{number}"
     figures: dict[tuple[str, str], list[Figure]] = {}
+    pairs: Counter[tuple[str, str]] = Counter()
     for place, panel in enumerate(panels(summary)):
-        figures.setdefault((panel.task, panel.scenario), []).append(make_figure(panel, f"{name}-figure{place}"))
+        key = (panel.task, panel.scenario)
+        if panel.pair is not None:
+            pairs[key] += 1
+        if panel.pair is None or pairs[key] <= _MOST_PAIRS:
+            figures.setdefault(key, []).append(make_figure(panel, f"{name}-figure{place}"))
     tables = {(table.task, table.scenario) for table in summary.tables}
     unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
     return Chapter(
@@ -73,8 +84,9 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         unfinished=unfinished if summary.done < summary.planned else "",
         legend=LEGEND,
         sections=tuple(
-            _section(table, figures.get((table.task, table.scenario), []), f"{name}-task{place}")
+            _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{place}")
             for place, table in enumerate(summary.tables)
+            for key in [(table.task, table.scenario)]
         ),
         across=tuple(figure for key, found in figures.items() if key not in tables for figure in found),
         summary=Markup(json_line(summary).replace("<", "\\u003c")),  # noqa: S704 - JSON; nothing in it ends a script
@@ -83,7 +95,7 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
     )
 
 
-def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
+def _section(table: TaskTable, figures: list[Figure], more_pairs: int, name: str) -> Section:
     answer, *more = sentences(table)
     invalid = sum(not row.valid for row in table.rows)
     front = next((figure for figure in figures if figure.panel.chart == _IN_FRONT), None)
@@ -104,4 +116,5 @@ def _section(table: TaskTable, figures: list[Figure], name: str) -> Section:
         front=front,
         figures=tuple(figure for figure in figures if figure is not front and not figure.pair),
         pairs=tuple(figure for figure in figures if figure.pair),
+        more_pairs=more_pairs,
     )
