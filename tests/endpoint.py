@@ -7,7 +7,7 @@ import json
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 MODEL = "tiny"
 
@@ -40,7 +40,9 @@ def event(content: str | None = None, *, finish: str | None = None, **more: Any)
 def usage(output: int, prompt: int = 20, **more: Any) -> bytes:
     """The chunk with the counts, which comes last."""
     counts = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output, **more}
-    return b"data: " + json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": counts}).encode() + b"\n\n"
+    return (
+        b"data: " + json.dumps({"object": "chat.completion.chunk", "choices": [], "usage": counts}).encode() + b"\n\n"
+    )
 
 
 DONE = b"data: [DONE]\n\n"
@@ -122,7 +124,7 @@ class Endpoint:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}{self._base}"
 
-    def __enter__(self) -> Endpoint:
+    def __enter__(self) -> Self:
         self._thread.start()
         assert self._started.wait(10)
         return self
@@ -164,10 +166,10 @@ class Endpoint:
             self._tasks.discard(task)
 
     async def _answer(self, asked: Asked, writer: Writer) -> None:
-        path = asked.path.removeprefix(self._base)
+        path = asked.path.removeprefix(self._base) if asked.path.startswith(self._base) else ""
         if path == "/models":
             writer.write(self._listing)
-        elif asked.path.startswith(self._base) and path in ("/chat/completions", "/completions"):
+        elif path in ("/chat/completions", "/completions"):
             number = len(self.asked)
             self.asked.append(asked)
             await self.behaviour(asked, writer, number)

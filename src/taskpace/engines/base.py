@@ -14,6 +14,9 @@ from taskpace.clock import Clock
 from taskpace.errors import EngineError
 from taskpace.records import FinishReason, Mark, Usage
 
+NO_CONNECTION = "connect-"
+"""What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""
+
 
 class Message(msgspec.Struct, frozen=True):
     role: Literal["system", "user", "assistant"]

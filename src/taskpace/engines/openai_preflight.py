@@ -18,6 +18,7 @@ from taskpace.strict import did_you_mean
 _MODELS = "/models"
 _ROUNDS = 5
 _OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+_NO_TLS = "write http:// if the server speaks no TLS"
 _REMEDIES = {
     "connect-refused": "start the server, or correct the port",
     "connect-name": "correct the host's name",
@@ -98,9 +99,10 @@ async def _get(
 
 def _remedy(kind: str, target: Target) -> str:
     if kind == "connect-tls":
-        return "write http:// if the server speaks no TLS, or name its certificate authority in ca_file"
+        return f"{_NO_TLS}, or name its certificate authority in ca_file"
     if kind in _REMEDIES:
-        return _REMEDIES[kind]
+        # A server that speaks no TLS may also just wait for the rest of what it takes for a request.
+        return _REMEDIES[kind] + (f"; {_NO_TLS}" if target.tls and kind == "connect-timeout" else "")
     return "see that it is an OpenAI-compatible endpoint" + ("" if target.tls else "; if it wants TLS, write https://")
 
 
