@@ -111,6 +111,7 @@ class Endpoint:
         self.behaviour = behaviour
         self.asked: list[Asked] = []
         self.connections = 0
+        self._writers: list[Writer] = []
         self._tls, self._base = tls, base
         names = [MODEL] if models is None else models
         body = json.dumps({"object": "list", "data": [{"id": name} for name in names]}).encode()
@@ -145,6 +146,12 @@ class Endpoint:
         self.port = self._server.sockets[0].getsockname()[1]
         self._started.set()
 
+    def leave(self) -> None:
+        """Hang up on everybody and listen no more; to be called by a behaviour."""
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+
     async def _stop(self) -> None:
         self._server.close()
         for task in self._tasks:
@@ -153,6 +160,7 @@ class Endpoint:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         self.connections += 1
+        self._writers.append(writer)
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)

@@ -56,7 +56,7 @@ def carry_out(tmp_path: Path) -> Iterator[Carry]:
 
 
 def test_a_good_server_is_measured_whole(carry_out):
-    """Text, outcome, counts and the three times come out; connections are kept alive, one for each slot."""
+    """Text, outcome, counts and the three times come out; connections are kept alive."""
 
     async def paced(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
         del asked, number
@@ -65,13 +65,13 @@ def test_a_good_server_is_measured_whole(carry_out):
                      usage(3, prompt_tokens_details={"cached_tokens": 5}), DONE, pause_s=0.02)  # fmt: skip
 
     with Endpoint(paced) as server:
-        frame = carry_out(server.url, scenario="concurrency=4").frame()
-        assert len(server.asked) == 10
-        assert server.connections == 4
+        frame = carry_out(server.url, scenario="concurrency=4", items=24).frame()
+        assert len(server.asked) == 24
+        assert server.connections < 24  # kept alive: fewer than requests
     assert set(frame["outcome"]) <= {"correct", "wrong"}
     assert set(frame["answer"]) == {"A"}
-    assert frame["output_tokens"].to_list() == [3] * 10
-    assert frame["prompt_tokens"].to_list() == [20] * 10
+    assert frame["output_tokens"].to_list() == [3] * 24
+    assert frame["prompt_tokens"].to_list() == [20] * 24
     assert set(frame["token_source"]) == {"usage"}
     # The role came after 50 ms and is no token; the first token came 20 ms later, the last another 20 ms later.
     assert frame["ttft_s"].min() >= 0.069
@@ -261,8 +261,7 @@ def test_a_server_that_is_gone_ends_the_cell_early(carry_out):
         async def leave(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
             await answer(asked, writer, number)
             if number == 3:
-                server._server.close()
-                writer.close()
+                server.leave()
 
         server.behaviour = leave
         run = carry_out(server.url, items=20)

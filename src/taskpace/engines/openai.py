@@ -74,7 +74,6 @@ class OpenAIEngine:
         """
         found = await preflight(self._options, self._target, self._pool, self.clock.now_ns, self._model)
         self._model = found.model
-        await self._pool.fill(self._spec.slots)
         return EngineInfo(
             engine="openai",
             version=found.server or "unknown",

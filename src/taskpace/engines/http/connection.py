@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import select
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +59,18 @@ class Connection(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing() and self._done is None
+        """Open, with nothing in flight, and nothing come unasked."""
+        return (
+            self._transport is not None
+            and not self._transport.is_closing()
+            and self._done is None
+            and not _has_news(self._transport.get_extra_info("socket").fileno())
+        )
+
+    @property
+    def last_ns(self) -> int:
+        """When something was last sent or read."""
+        return self._ns
 
     def close(self) -> None:
         if self._transport is not None:
@@ -99,6 +111,7 @@ class Connection(asyncio.Protocol):
     # -- the transport's calls -----------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._ns = self._now_ns()
         self._transport = transport  # type: ignore[assignment]  # of a stream, as they all are
 
     def data_received(self, data: bytes) -> None:
@@ -164,6 +177,20 @@ class Connection(asyncio.Protocol):
     def _fail(self, kind: str, message: str) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_exception(EngineError(message, kind=kind))
+
+
+def _has_news(fd: int) -> bool:
+    """Whether something can be read from an idle connection: that the server has closed it, as a rule.
+
+    The event loop would tell, too, but only once it has run: between two cells it does not.
+    """
+    if fd < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([fd], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fd, select.POLLIN | select.POLLHUP)
+    return bool(poll.poll(0))
 
 
 def _why(exc: Exception | None) -> str:

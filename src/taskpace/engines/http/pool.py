@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 
 from taskpace.engines.http.connection import Connection
@@ -12,6 +13,12 @@ from taskpace.engines.http.target import Proxy, Target
 from taskpace.errors import EngineError
 
 _RETRY_S = 0.2
+# A request that crosses with the server's closing of an idle connection is lost, and opening one costs no trial
+# anything. So only such connections are used again that the server has had time to close and no reason to.
+_SETTLED_NS = 20_000_000
+"""Some servers close a connection right after a stream, without a word before (llama.cpp's does)."""
+_FRESH_NS = 1_000_000_000
+"""All close idle ones after some seconds (llama.cpp's after five)."""
 _LONGEST_HEAD = 16 * 1024
 
 
@@ -32,12 +39,7 @@ class Pool:
         self._tls = tls
         self._now_ns = now_ns
         self._connect_timeout_s = connect_timeout_s
-        self._idle: list[Connection] = []
-
-    async def fill(self, count: int) -> None:
-        """Open connections until so many are idle. Raises ``EngineError`` as ``connect`` does."""
-        while len(self._idle) < count:
-            self._idle.append(await self.connect())
+        self._idle: deque[Connection] = deque()
 
     async def take(self) -> Connection:
         """An idle connection, or a new one.
@@ -47,10 +49,11 @@ class Pool:
         Raises:
             EngineError: as ``connect``.
         """
-        while self._idle:
-            connection = self._idle.pop()
-            if connection.usable:
+        while self._idle and (idle_ns := self._now_ns() - self._idle[0].last_ns) >= _SETTLED_NS:
+            connection = self._idle.popleft()
+            if connection.usable and idle_ns < _FRESH_NS:
                 return connection
+            connection.close()
         deadline = asyncio.get_running_loop().time() + self._connect_timeout_s
         while True:
             try:
