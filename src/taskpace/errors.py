@@ -9,7 +9,8 @@
     +-- MissingExtraError         an optional library that is not installed; names the extra that installs it
     +-- StoreError                the run file: another program's, a newer format, another plan, not writable
 
-    EngineError                   one request that failed; becomes a recorded ``error``, never a traceback
+    EngineError                   one request that failed; becomes a recorded ``error``, never a traceback; its kind
+                                  groups it with others (``http-429``, ``stall``, ``connect-refused``, ...)
     +-- ContextOverflowError      the prompt does not fit the context
     +-- EngineMemoryError         the engine ran out of memory
 
@@ -17,8 +18,6 @@ A ``TaskpaceError`` message is one line: it names the file, the key or the flag,
 """
 
 from __future__ import annotations
-
-from typing import ClassVar
 
 
 class TaskpaceError(Exception):
@@ -51,16 +50,21 @@ class StoreError(TaskpaceError):
 class EngineError(Exception):
     """One request failed. It is recorded with its kind and message; the run goes on."""
 
-    kind: ClassVar[str] = "engine"
+    kind = "engine"
+
+    def __init__(self, message: str, *, kind: str | None = None) -> None:
+        super().__init__(message)
+        if kind is not None:
+            self.kind = kind
 
 
 class ContextOverflowError(EngineError):
     """The prompt, or the prompt with the answer, does not fit the context."""
 
-    kind: ClassVar[str] = "context-overflow"
+    kind = "context-overflow"
 
 
 class EngineMemoryError(EngineError):
     """The engine ran out of memory for this request and survived it."""
 
-    kind: ClassVar[str] = "out-of-memory"
+    kind = "out-of-memory"

@@ -81,6 +81,7 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
     failure: Failure | None = None
     try:
         payload = engine.prepare(request)
+        await engine.ready(payload)
     except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         return None, _failure(bad)
 
@@ -103,6 +104,8 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
         generation = engine.read(stamps)
     except Exception as bad:  # noqa: BLE001 - as above
         return None, failure or _failure(bad)
+    if failure is None and generation.failure is not None:
+        failure = _failure(generation.failure)
     return _turn(generation, dispatch_ns, failure, known_ns), failure
 
 
@@ -189,6 +192,9 @@ class _InstantEngine:
 
     def prepare(self, request: Request) -> Any:
         return request
+
+    async def ready(self, payload: Any) -> None:
+        """Nothing is needed."""
 
     async def generate(self, payload: Any, stamps: Stamps) -> None:
         del payload

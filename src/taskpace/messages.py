@@ -117,6 +117,8 @@ class CellEnded(_Said, frozen=True, kw_only=True):
     """From the worker: nothing of this cell is in flight any more."""
 
     stretch: Stretch
+    unreachable: str | None = None
+    """Why the cell was ended early: no connection could be opened any more. Null: it was not."""
 
 
 class Closed(_Said, frozen=True, kw_only=True):

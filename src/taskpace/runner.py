@@ -114,8 +114,8 @@ def _started(plan: Plan, store: Store, recorded: dict[str, int]) -> RunStarted:
     )
 
 
-class _OpenError(Exception):
-    """The engine could not be opened; trying again would end the same way."""
+class _UnusableError(Exception):
+    """The engine could not be opened, or is out of reach; trying again would end the same way."""
 
 
 class _StoppedError(Exception):
@@ -160,7 +160,7 @@ class _SystemTurn:
             worker = self._launch()
             try:
                 self._serve(worker, left)
-            except _OpenError as bad:
+            except _UnusableError as bad:
                 return self._give_up(str(bad))
             except _StoppedError:
                 return True
@@ -205,7 +205,7 @@ class _SystemTurn:
                 self._on_event(WorkerReady(system=self._name, load_s=opened.load_ns / 1e9, info=opened.info))
             case OpenFailed() as failed:
                 self._store.add_worker_death(self._sitting, None, self._name, failed.failure.message)
-                raise _OpenError(failed.failure.message)
+                raise _UnusableError(failed.failure.message)
             case other:
                 raise AssertionError(other)
 
@@ -235,6 +235,8 @@ class _SystemTurn:
                 case CellEnded() as ended:
                     if self._worker_number is not None:
                         self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
+                    if ended.unreachable is not None:
+                        raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
                     return
                 case other:
                     raise AssertionError(other)

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from taskpace.clock import Clock, RealClock
 from taskpace.engines import create
-from taskpace.engines.base import Engine
+from taskpace.engines.base import NO_CONNECTION, Engine
 from taskpace.errors import EngineError, TaskpaceError
 from taskpace.host import peak_rss_bytes, steal_and_load
 from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
@@ -44,10 +44,12 @@ from taskpace.messages import (
     decode_to_worker,
     encode,
 )
-from taskpace.records import Failure
+from taskpace.records import Failure, Record
 from taskpace.scenarios import closed_loop
 
 _SWITCH_INTERVAL_S = 0.00005
+_UNREACHABLE_IN_A_ROW = 3
+"""So many trials without a connection, and none with one in between: the server is down for good."""
 
 
 class Worker:
@@ -118,20 +120,26 @@ class Worker:
         real = RealClock()
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
 
+        reach = _Reach()
+
+        def stopping() -> bool:
+            return reach.lost or self._stopping()
+
         async with LagMonitor(engine.clock) as lag:
 
             async def carry_out(job: Job) -> None:
                 record = await measure(engine, job, message.timeout_s, lag, self._announce)
                 self._send(Finished(record=record))
                 self._records_sent += 1
+                reach.see(record)
                 if one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
                     await asyncio.to_thread(self._wait_stored, self._records_sent)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
             measured = [job for job in message.jobs if job.phase == "measured"]
-            await closed_loop(warm_ups, message.concurrency, carry_out, self._stopping)
-            await closed_loop(measured, message.concurrency, carry_out, self._stopping)
+            await closed_loop(warm_ups, message.concurrency, carry_out, stopping)
+            await closed_loop(measured, message.concurrency, carry_out, stopping)
         after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(
@@ -147,11 +155,30 @@ class Worker:
             cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks) if in_real_time else None,
             throttled_ns=_grown(load.throttled_ns, after.throttled_ns) if in_real_time else None,
         )
-        self._send(CellEnded(stretch=stretch))
+        self._send(CellEnded(stretch=stretch, unreachable=reach.why if reach.lost else None))
 
     def _announce(self, job: Job) -> None:
         # If this trial kills the process, the run must already know that it was in flight.
         self._send_now(Dispatched(trial_id=job.trial_id))
+
+
+class _Reach:
+    """Whether connections can still be opened, as the records tell."""
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self.why = ""
+
+    @property
+    def lost(self) -> bool:
+        return self._failed >= _UNREACHABLE_IN_A_ROW
+
+    def see(self, record: Record) -> None:
+        if record.failure is not None and record.failure.kind.startswith(NO_CONNECTION):
+            self._failed += 1
+            self.why = record.failure.message
+        elif not self.lost:
+            self._failed = 0
 
 
 def _grown(before: int | None, after: int | None) -> int | None:

@@ -18,8 +18,9 @@ from taskpace import models
 from taskpace.clock import RealClock
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options, render_plain
+from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options
 from taskpace.engines.llamacpp_load import choose_context, usable_physical_cores
+from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
     ContextOverflowError,
     EngineError,

@@ -44,6 +44,12 @@ REGISTRY: dict[str, EngineEntry] = {
         library="xllamacpp",
         extra="llamacpp",
     ),
+    "openai": EngineEntry(
+        name="openai",
+        summary="any OpenAI-compatible HTTP endpoint: vLLM, llama-server, SGLang, Ollama, OpenAI, ...",
+        target="taskpace.engines.openai:OpenAIEngine",
+        needs_model_file=False,
+    ),
     "simulated": EngineEntry(
         name="simulated",
         summary="scripted waits, lengths, answers and faults, in real or virtual time",

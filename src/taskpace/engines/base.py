@@ -11,7 +11,11 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 from taskpace.clock import Clock
+from taskpace.errors import EngineError
 from taskpace.records import FinishReason, Mark, Usage
+
+NO_CONNECTION = "connect-"
+"""What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -75,6 +79,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """The stamp of the chunk that carried the finish reason; null for a generation that was cut short."""
     finish_reason: FinishReason | None
     usage: Usage
+    failure: EngineError | None = None
+    """What is wrong with an answer that came whole, such as an error in the stream; its text is kept all the same."""
 
 
 class Stamps:
@@ -103,6 +109,13 @@ class Engine(Protocol):
 
     def prepare(self, request: Request) -> Any:
         """Render and serialise, so that nothing but sending is left to do. Runs before the clock starts."""
+        ...
+
+    async def ready(self, payload: Any) -> None:
+        """Open whatever the payload needs open, such as a connection. Runs before the clock starts.
+
+        Raises ``EngineError`` for a request that cannot be sent.
+        """
         ...
 
     async def generate(self, payload: Any, stamps: Stamps) -> None:

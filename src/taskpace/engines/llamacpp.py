@@ -16,14 +16,14 @@ import contextlib
 import http.client
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 
 from taskpace.clock import Clock, RealClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps
 from taskpace.engines.llamacpp_load import (
     choose_context,
     import_xllamacpp,
@@ -32,6 +32,7 @@ from taskpace.engines.llamacpp_load import (
     read_options,
     usable_physical_cores,
 )
+from taskpace.engines.plain_prompt import render_plain
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError
 from taskpace.models.gguf_header import read_metadata
@@ -46,22 +47,6 @@ _TOGETHER_NS = 500_000
 def check_options(options: dict[str, Any]) -> None:
     """Check without llama.cpp being installed. Raises ``ExperimentError`` naming the key."""
     read_options(options)
-
-
-def render_plain(messages: Sequence[Message]) -> str:
-    """Turns as plain text, for a model that knows no roles.
-
-    One turn without a system prompt is the prompt as it stands: the model goes on where the text ends, as in any plain
-    completion. A system prompt is a paragraph before it; an earlier answer stands right after its question, as it was
-    generated, and ends its paragraph. White space at the end of what the system and the user say is dropped.
-    """
-    parts = []
-    for message in messages:
-        if message.role == "user":
-            parts.append(message.content.rstrip())
-        else:
-            parts.append(message.content.rstrip() + "\n\n")
-    return "".join(parts)
 
 
 class Payload(msgspec.Struct, frozen=True):
@@ -164,6 +149,9 @@ class LlamaCppEngine:
             if self._options.chat_template_kwargs:
                 body["chat_template_kwargs"] = dict(self._options.chat_template_kwargs)
         return Payload(chat=not self._plain, body=body, max_tokens=request.max_tokens)
+
+    async def ready(self, payload: Any) -> None:
+        """Nothing is needed."""
 
     async def generate(self, payload: Payload, stamps: Stamps) -> None:
         """Generate in a thread of this request's own.

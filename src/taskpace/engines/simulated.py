@@ -211,6 +211,9 @@ class SimulatedEngine:
         rng = _rng(self._options.seed, trial_id, "fault", 0)
         return next((fault for fault in self._options.faults if rng.random() < fault.rate), None)
 
+    async def ready(self, payload: Any) -> None:
+        """Nothing is needed."""
+
     async def generate(self, payload: Script, stamps: Stamps) -> None:
         if self._threads is None:
             await self._generate_in_virtual_time(payload, stamps)

@@ -1,0 +1,103 @@
+"""What a system may ask of an OpenAI-compatible server. Used by the engine ``openai``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from taskpace.engines.http.target import Target, read_url, tls_context
+from taskpace.errors import ExperimentError
+from taskpace.strict import convert
+
+_PLACE = "options of engine openai"
+
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
+class FromVariable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that stands in an environment variable, so that no file holds it."""
+
+    env: str
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a system may set."""
+
+    url: str
+    """The base URL, as in ``http://localhost:8000/v1``; requests go to ``/chat/completions`` below it."""
+    api: Literal["chat", "completions"] = "chat"
+    """``completions``: the prompt as plain text, for a model without a chat template."""
+    api_key_env: str | None = None
+    """Name of the variable that holds the key, sent as ``Authorization: Bearer``."""
+    headers: dict[str, str | FromVariable] = {}
+    """Further headers; ``{ env = "NAME" }`` takes a value from a variable."""
+    body: dict[str, Any] = {}
+    """Further fields of the request's body; they win over taskpace's own."""
+    stream: bool = True
+    """Off: for a server that cannot stream. Nothing is known then but the whole answer's time."""
+    usage: bool = True
+    """Ask for token counts at the end of a stream (``stream_options.include_usage``)."""
+    max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls the token limit."""
+    connect_timeout_s: Seconds = 10.0
+    """Limit on opening a connection."""
+    idle_timeout_s: Seconds = 60.0
+    """Silence after which an answer counts as stalled."""
+    ca_file: str | None = None
+    """Certificate authorities (PEM) to trust besides the system's."""
+
+
+def read_options(options: dict[str, Any]) -> Options:
+    """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
+    found = convert(options, Options, ExperimentError, place=_PLACE)
+    try:
+        read_url(found.url)
+        if found.ca_file is not None:
+            tls_context(found.ca_file)
+        make_headers(found)
+    except ExperimentError as bad:
+        raise ExperimentError(f"{_PLACE}: {bad}") from None
+    return found
+
+
+def make_headers(options: Options) -> dict[str, str]:
+    """The headers that a user asked for, secrets filled in. Raises ``ExperimentError`` when a variable is not set."""
+    found = {}
+    if options.api_key_env is not None:
+        found["Authorization"] = f"Bearer {_variable('api_key_env', options.api_key_env)}"
+    for name, value in options.headers.items():
+        text = value if isinstance(value, str) else _variable("headers", value.env)
+        if not name.isascii() or not name.isprintable() or ":" in name or " " in name or not name:
+            raise ExperimentError(f'key "headers": {name!r} is no name of a header')
+        found[name] = _one_line(text, f'key "headers": the value of {name}')
+    return found
+
+
+def _variable(key: str, name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise ExperimentError(f'key "{key}": the variable {name} is not set: run `export {name}=...` first')
+    return _one_line(value, f'key "{key}": what the variable {name} holds')
+
+
+def _one_line(value: str, what: str) -> str:
+    if not value.isprintable() or not value.isascii():
+        raise ExperimentError(f"{what} is no plain text on one line")
+    return value
+
+
+def request_head(options: Options, target: Target, method: str, path: str) -> bytes:
+    """Everything of a request before its body's length."""
+    headers = {
+        "Host": target.authority,
+        "User-Agent": "taskpace",
+        "Accept": "text/event-stream, application/json",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+    } | make_headers(options)
+    if target.proxy and target.proxy.authorization and not target.tls:
+        headers["Proxy-Authorization"] = target.proxy.authorization
+    lines = [f"{method} {target.at(path)} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    return "".join(f"{line}\r\n" for line in lines).encode("latin-1")

@@ -1,0 +1,399 @@
+"""The engine ``openai`` against real sockets: good servers, bad servers, no servers."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import tomli_w
+import trustme
+from tests.endpoint import DONE, END, MODEL, Asked, Endpoint, answer, chunk, event, fixed, head, stream, usage
+
+import taskpace
+from taskpace.api import Run
+from taskpace.errors import ExperimentError
+
+QUICK = {"idle_timeout_s": 0.4, "connect_timeout_s": 0.3}
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+Carry = Callable[..., Run]
+
+
+@pytest.fixture
+def carry_out(tmp_path: Path) -> Iterator[Carry]:
+    """Runs an experiment on one endpoint and opens the result."""
+    opened: list[Run] = []
+
+    def run(url: str, *, model: str = MODEL, items: int = 10, scenario: str = "single", timeout: float = 20.0,
+            **options: Any) -> Run:  # fmt: skip
+        file = tmp_path / f"x{len(opened)}.toml"
+        system = {"name": "e", "engine": "openai", "model": model, "options": {"url": url} | QUICK | options}
+        file.write_text(
+            tomli_w.dumps({"items": items, "tasks": ["mmlu-letter"], "scenarios": [scenario], "warmup": 0,
+                           "timeout": timeout, "system": [system]}), "utf-8",
+        )  # fmt: skip
+        opened.append(taskpace.run(file, file.with_suffix(".db")))
+        return opened[-1]
+
+    yield run
+    for one in opened:
+        one.close()
+
+
+def test_a_good_server_is_measured_whole(carry_out):
+    """Text, outcome, counts and the three times come out; connections are kept alive."""
+
+    async def paced(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked, number
+        await asyncio.sleep(0.05)
+        await stream(writer, event(role="assistant", content=""), event("Answer"), event(": A"), event(finish="stop"),
+                     usage(3, prompt_tokens_details={"cached_tokens": 5}), DONE, pause_s=0.02)  # fmt: skip
+
+    with Endpoint(paced) as server:
+        frame = carry_out(server.url, scenario="concurrency=4", items=24).frame()
+        assert len(server.asked) == 24
+        assert server.connections < 24  # kept alive: fewer than requests
+    assert set(frame["outcome"]) <= {"correct", "wrong"}
+    assert set(frame["answer"]) == {"A"}
+    assert frame["output_tokens"].to_list() == [3] * 24
+    assert frame["prompt_tokens"].to_list() == [20] * 24
+    assert set(frame["token_source"]) == {"usage"}
+    # The role came after 50 ms and is no token; the first token came 20 ms later, the last another 20 ms later.
+    assert frame["ttft_s"].min() >= 0.069
+    assert frame["task_time_s"].min() >= 0.089
+    assert (frame["task_time_s"] > frame["ttft_s"]).all()
+
+
+def test_the_request_is_what_was_asked_for(carry_out, monkeypatch):
+    """Model, limits, sampling, extra fields and headers are in it; the key is, and in no file."""
+    monkeypatch.setenv("SECRET_KEY", "sk-very-secret")
+    with Endpoint() as server:
+        options = {"body": {"cache_prompt": False, "top_p": 0.5}, "max_tokens_field": "max_completion_tokens"}
+        secrets = {"api_key_env": "SECRET_KEY", "headers": {"X-Team": {"env": "SECRET_KEY"}}}
+        run = carry_out(server.url, items=1, **options, **secrets)
+    (asked,) = server.asked
+    assert asked.headers["authorization"] == "Bearer sk-very-secret"
+    assert asked.headers["x-team"] == "sk-very-secret"
+    assert asked.headers["accept-encoding"] == "identity"
+    assert asked.body["model"] == MODEL
+    assert asked.body["max_completion_tokens"] > 0
+    assert (asked.body["cache_prompt"], asked.body["top_p"], asked.body["stream"]) == (False, 0.5, True)
+    assert asked.body["stream_options"] == {"include_usage": True}
+    run.close()
+    for file in run.path.parent.iterdir():
+        assert b"very-secret" not in file.read_bytes()
+
+
+def test_plain_completions_send_the_prompt_as_it_stands(carry_out):
+    """``api = "completions"`` asks for text after the prompt, without roles."""
+
+    async def plain(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked, number
+        await stream(writer, b'data: {"choices": [{"index": 0, "text": " A", "finish_reason": "stop"}]}\n\n', DONE)
+
+    with Endpoint(plain) as server:
+        frame = carry_out(server.url, items=1, api="completions", usage=False).frame()
+    assert server.asked[0].path == "/v1/completions"
+    assert server.asked[0].body["prompt"].startswith("Answer the following")
+    assert frame["answer"].to_list() == ["A"]
+    assert frame["output_tokens"].to_list() == [None]  # not reported: never a count of chunks
+
+
+def test_an_answer_in_one_piece_has_a_time_and_no_ttft(carry_out):
+    """Not streamed: the task time is known, the first token's time and the decode speed are not."""
+    body = (b'{"choices": [{"index": 0, "message": {"content": "A"}, "finish_reason": "stop"}], '
+            b'"usage": {"prompt_tokens": 9, "completion_tokens": 2}}')  # fmt: skip
+
+    async def whole(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del number
+        assert "stream" not in asked.body
+        await asyncio.sleep(0.05)
+        writer.write(fixed("200 OK", body))
+
+    with Endpoint(whole) as server:
+        frame = carry_out(server.url, items=1, stream=False).frame()
+    assert frame["task_time_s"][0] >= 0.05
+    assert frame.select("ttft_s", "tokens_per_s", "output_tokens").rows() == [(None, None, 2)]
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with a TCP reset."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+async def cut(writer: asyncio.StreamWriter, *, hard: bool) -> None:
+    writer.write(head() + chunk(event("Answer: ")))
+    await writer.drain()
+    await asyncio.sleep(0.02)
+    reset(writer) if hard else writer.close()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+
+
+async def trickle(writer: asyncio.StreamWriter) -> None:
+    """A byte now and then, for ever."""
+    writer.write(head() + chunk(event("Answer: ")))
+    while True:
+        writer.write(chunk(b":"))
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+async def silence(writer: asyncio.StreamWriter) -> None:
+    writer.write(head() + chunk(event("Answer: ")))
+    await writer.drain()
+    await asyncio.sleep(30)
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    writer.write(head() + chunk(event("Answer: ")) + chunk(b"data: "))
+    for _ in range(20):
+        writer.write(chunk(b"x" * 1024 * 1024))
+        await writer.drain()
+    writer.write(END)
+
+
+async def put(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+
+
+BROKEN = b'data: {"error": {"message": "CUDA out of memory"}}\n\n'
+TEAPOT = fixed("500 Internal Server Error", b'{"error": {"message": "boom"}}')
+BUSY = fixed("429 Too Many Requests", b'{"error": {"message": "slow down"}}', Retry_After="7")
+FAULTS: dict[str, tuple[Callable[[asyncio.StreamWriter], Any], str, str, str]] = {
+    "http-500": (lambda writer: put(writer, TEAPOT), "http-500", "status 500: boom", ""),
+    "http-404": (lambda writer: put(writer, fixed("404 Not Found", b"<h1>no</h1>")), "http-404", "<h1>no</h1>", ""),
+    "http-429": (lambda writer: put(writer, BUSY), "http-429", "Retry-After: 7): slow down", ""),
+    "closed": (hang_up, "closed", "without an answer", ""),
+    "cut": (lambda writer: cut(writer, hard=False), "cut", "in the middle", "Answer: "),
+    "reset": (lambda writer: cut(writer, hard=True), "cut", "in the middle", "Answer: "),
+    "stall": (silence, "stall", "nothing arrived for 0.4 s", "Answer: "),
+    "drip": (trickle, "timeout", "no end within 1 s", "Answer: "),
+    "no HTTP": (lambda writer: put(writer, b"SSH-2.0-OpenSSH\r\n\r\n"), "bad-response", "no HTTP/1.1", ""),
+    "malformed event": (lambda writer: stream(writer, event("Answer: "), b"data: {\n\n"), "bad-event", "{", "Answer: "),
+    "error in stream": (lambda writer: stream(writer, event("Answer: "), BROKEN), "server-error", "CUDA out of memory",
+                        "Answer: "),
+    "empty": (stream, "empty", "no event in it", ""),
+    "no finish": (lambda writer: stream(writer, event("Answer: ")), "cut", "no finish_reason", "Answer: "),
+    "gigantic line": (endless, "too-long", "more than 16777216 bytes", "Answer: "),
+    "wrong content type": (lambda writer: put(writer, fixed("200 OK", b"<html>", "text/html")), "content-type",
+                           '"text/html"', ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(carry_out, fault):
+    """The third of six trials goes wrong: it alone is an error, with its kind, its words and the text so far."""
+    behave, kind, told, text = FAULTS[fault]
+
+    async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        if number == 2:
+            result = behave(writer)
+            if asyncio.iscoroutine(result):
+                await result
+        else:
+            await answer(asked, writer, number)
+
+    with Endpoint(behaviour) as server:
+        run = carry_out(server.url, items=6, timeout=1.0)
+        frame = run.frame()
+        assert len(server.asked) == frame.height == 6  # issued = recorded
+    bad = frame.filter(pl.col("failure_kind").is_not_null())
+    assert bad["failure_kind"].to_list() == [kind]
+    assert told in bad["failure_message"][0]
+    assert set(frame.filter(pl.col("failure_kind").is_null())["outcome"]) <= {"correct", "wrong"}
+    ((record, _),) = run.trial(bad["trial_id"][0])
+    assert "".join(turn.text for turn in record.turns) == text
+
+
+def test_wrong_and_missing_usage_is_unknown(carry_out):
+    """Counts that are none are null; the answer itself counts."""
+
+    async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked
+        wrong = b'data: {"choices": [], "usage": {"completion_tokens": "many", "prompt_tokens": -3}}\n\n'
+        await stream(writer, event("A"), event(finish="stop"), *([wrong] if number % 2 else []), DONE)
+
+    with Endpoint(behaviour) as server:
+        frame = carry_out(server.url, items=4).frame()
+    assert frame["output_tokens"].to_list() == [None] * 4
+    assert frame["failure_kind"].to_list() == [None] * 4
+
+
+def test_a_stream_that_is_left_open_after_its_end_is_over(carry_out):
+    """``[DONE]`` ends the answer though the server keeps the message open; the time is that of the last byte."""
+
+    async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked, number
+        writer.write(head() + chunk(event("A")) + chunk(event(finish="stop")) + chunk(DONE))
+        await writer.drain()
+        await asyncio.sleep(30)
+
+    with Endpoint(behaviour) as server:
+        frame = carry_out(server.url, items=2, idle_timeout_s=20.0).frame()
+    assert frame["failure_kind"].to_list() == [None, None]
+    assert frame["task_time_s"].max() < 0.4  # it waits half a second for the message's end
+
+
+def test_a_server_that_is_gone_ends_the_cell_early(carry_out):
+    """Three trials find nobody; then the rest is left for later, and the run says why."""
+    with Endpoint() as server:
+
+        async def leave(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+            await answer(asked, writer, number)
+            if number == 3:
+                server.leave()
+
+        server.behaviour = leave
+        run = carry_out(server.url, items=20)
+        frame = run.frame()
+    assert frame.height < 20
+    kinds = frame["failure_kind"].drop_nulls().to_list()
+    assert kinds[-3:] == ["connect-refused"] * 3
+    assert frame.height == 4 + len(kinds)
+    assert run.summary(resamples=0).done == frame.height
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+def test_tls_with_an_authority_of_ones_own(carry_out, authority, tmp_path):
+    """With ``ca_file`` a private authority is trusted, and the stream is measured as any other."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with Endpoint(tls=server_context(authority)) as server:
+        frame = carry_out(server.url, items=2, ca_file=str(tmp_path / "ca.pem")).frame()
+    assert frame["failure_kind"].to_list() == [None, None]
+
+
+def refusal(run: Run) -> str:
+    """Why the system was given up before any trial."""
+    assert run.frame().height == 0
+    return run.store.query("SELECT reason FROM worker_death")[1][0][0]
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def test_before_any_trial_is_spent_the_endpoint_is_tried(carry_out, authority, tmp_path):
+    """Each thing that can be wrong with an endpoint is one line that says what to change."""
+    told = {}
+    told["refused"] = refusal(carry_out(f"http://127.0.0.1:{free_port()}/v1"))
+    told["name"] = refusal(carry_out("http://no-such-host.invalid/v1"))
+    with Endpoint() as server:
+        told["model"] = refusal(carry_out(server.url, model="tinny"))
+        told["path"] = refusal(carry_out(server.url.removesuffix("/v1")))
+        told["tls on plain"] = refusal(carry_out(server.url.replace("http:", "https:")))
+    with Endpoint(tls=server_context(authority)) as server:
+        told["unknown authority"] = refusal(carry_out(server.url))
+        told["plain on tls"] = refusal(carry_out(server.url.replace("https:", "http:")))
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with Endpoint(tls=server_context(authority, "elsewhere.example")) as server:
+        told["name of certificate"] = refusal(carry_out(server.url, ca_file=str(tmp_path / "ca.pem")))
+    with Endpoint(listing=fixed("401 Unauthorized", b"{}")) as server:
+        told["key"] = refusal(carry_out(server.url))
+    with Endpoint(models=["a", "b"]) as server:
+        told["no model"] = refusal(carry_out(server.url, model=""))
+    assert "nobody listens there: start the server, or correct the port" in told["refused"]
+    assert "there is no host of that name: correct the host's name" in told["name"]
+    assert 'does not serve "tinny" (did you mean "tiny"?)' in told["model"]
+    assert told["path"].endswith("/v1") and ": write http://127.0.0.1:" in told["path"]  # noqa: PT018 - one remedy
+    assert "write http:// if the server speaks no TLS" in told["tls on plain"]
+    assert "certificate does not pass" in told["unknown authority"]
+    assert "ca_file" in told["unknown authority"]
+    assert "if it wants TLS, write https://" in told["plain on tls"]
+    assert "certificate does not pass" in told["name of certificate"]
+    assert "status 401: set api_key_env" in told["key"]
+    assert "serves a, b: name one" in told["no model"]
+    assert all("\n" not in line for line in told.values())
+
+
+def test_one_served_model_needs_no_name(carry_out):
+    """A server with one model is asked for that one; what it is called is kept."""
+    with Endpoint() as server:
+        run = carry_out(server.url, model="", items=1)
+    assert server.asked[0].body["model"] == MODEL
+    assert f'"served_model":"{MODEL}"' in run.store.query("SELECT info FROM worker")[1][0][0]
+
+
+def test_a_server_without_a_list_of_models_will_do(carry_out):
+    """Not every gateway lists its models; with a name given it is measured."""
+    with Endpoint(listing=fixed("404 Not Found", b"{}")) as server:
+        frame = carry_out(server.url, items=1).frame()
+    assert frame["failure_kind"].to_list() == [None]
+
+
+def test_a_proxy_is_used_where_the_environment_names_one(carry_out, monkeypatch):
+    """With HTTP_PROXY the proxy is asked for the whole URL; NO_PROXY goes past it."""
+    with Endpoint(base="http://far.example/v1") as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
+        frame = carry_out("http://far.example/v1", items=1).frame()
+        assert frame["failure_kind"].to_list() == [None]
+        assert proxy.asked[0].path == "http://far.example/v1/chat/completions"
+        assert proxy.asked[0].headers["host"] == "far.example"
+        assert proxy.asked[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
+        with Endpoint() as server:
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            assert carry_out(server.url, items=1).frame()["failure_kind"].to_list() == [None]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({}, 'the key "url" is missing'),
+        ({"url": "localhost:8000/v1"}, "write http://localhost:8000/v1 or https://"),
+        ({"url": "ftp://x/v1"}, '"ftp" is not spoken here'),
+        ({"url": "http://me:secret@x/v1"}, 'name that in "api_key_env"'),
+        ({"url": "http://x/v1?a=b"}, "give the base URL alone"),
+        ({"url": "http://x:99999/v1"}, "is no URL"),
+        ({"url": "http://x/v1", "api_key_env": "NO_SUCH_VARIABLE"}, "the variable NO_SUCH_VARIABLE is not set"),
+        ({"url": "http://x/v1", "ca_file": "none.pem"}, 'key "ca_file": none.pem'),
+        ({"url": "http://x/v1", "headers": {"a b": "c"}}, "no name of a header"),
+        ({"url": "http://x/v1", "headers": {"a": "b\r\nc: d"}}, "no plain text on one line"),
+        ({"url": "http://x/v1", "idle_timeout_s": 0}, 'key "idle_timeout_s"'),
+        ({"url": "http://x/v1", "streams": False}, 'unknown key "streams" (did you mean "stream"?)'),
+    ],
+)
+def test_bad_options_are_one_line(carry_out, options, problem):
+    """What is wrong with an option is told before anything is started, and no secret is repeated."""
+    given = dict(options)
+    with pytest.raises(ExperimentError) as bad:
+        carry_out(given.pop("url", None), **given) if "url" in options else _without_url()
+    assert problem in str(bad.value)
+    assert "secret" not in str(bad.value)
+    assert "\n" not in str(bad.value)
+
+
+def _without_url() -> None:
+    from taskpace.engines import check_options
+
+    check_options("openai", {})

@@ -1,0 +1,81 @@
+"""The engine ``openai`` on a real server with a real model: llama.cpp's own, over HTTP."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+import taskpace
+from taskpace import models
+
+SERVE = """
+import asyncio, sys
+from taskpace.engines import create
+from taskpace.engines.base import EngineSpec
+
+async def serve() -> None:
+    engine = create(EngineSpec(engine="llamacpp", model=sys.argv[1], options={"context": 1024}, slots=4))
+    await engine.open()
+    print(engine._server.listening_address, engine._key, flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await engine.close()
+
+asyncio.run(serve())
+"""
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """The model's file, and the base URL of llama.cpp's server in a process of its own; it ends with its input."""
+    path = Path(models.resolve("smollm2-135m", Path()).path)
+    command = [sys.executable, "-c", SERVE, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address, key = process.stdout.readline().split()
+        monkeypatch.setenv("LLAMA_KEY", key)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        yield path, f"{address}/v1"
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_over_http_it_is_the_same_model(served, tmp_path):
+    """The same prompts over HTTP and in process: the same greedy texts, the same counts, whole times, one at a time
+    and four in flight.
+    """
+    path, url = served
+    file = tmp_path / "x.toml"
+    http = {"url": url, "api_key_env": "LLAMA_KEY", "body": {"cache_prompt": False}}
+    systems = [
+        {"name": "http", "engine": "openai", "options": http},
+        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024}},
+    ]
+    scenarios = ["single", "concurrency=4"]
+    plan = {"items": 10, "tasks": ["mmlu-letter"], "scenarios": scenarios, "max_tokens": 24, "system": systems}
+    file.write_text(tomli_w.dumps(plan), "utf-8")
+    with taskpace.run(file, tmp_path / "x.db") as run:
+        frame = run.frame()
+        texts = {
+            (system, scenario, item): text
+            for system, scenario, item, text in run.store.query(
+                "SELECT cell.system, cell.scenario, trial.item_id, turn.text FROM turn"
+                " JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id"
+            )[1]
+        }
+    assert frame["failure_kind"].drop_nulls().to_list() == []
+    assert frame.height == 40
+    items = frame["item_id"].unique()
+    assert [texts["http", "single", item] for item in items] == [texts["in process", "single", item] for item in items]
+    alone = frame.filter(scenario="single").sort("item_id")
+    counts = ("prompt_tokens", "output_tokens", "cached_tokens")
+    http_counts, own_counts = (alone.filter(system=name).select(*counts).rows() for name in ("http", "in process"))
+    assert http_counts == own_counts
+    assert set(frame["token_source"]) == {"usage", "engine"}
+    assert (frame["ttft_s"] > 0).all()
+    assert (frame["task_time_s"] >= frame["ttft_s"]).all()
