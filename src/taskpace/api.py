@@ -75,7 +75,7 @@ class Run:
 
         path = Path(output)
         check_target(path, force=True)
-        write(path, page_parts([load_whole(self._store, str(self.path), trials=trials)], []))
+        write(path, page_parts([load_whole(self._store, self.path.name, trials=trials)], []))
         return path
 
     def _repr_html_(self) -> str:

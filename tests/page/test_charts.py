@@ -16,7 +16,19 @@ from taskpace.errors import TaskpaceError
 from taskpace.report.charts import CHARTS, joined, panels, styled, to_svg
 from taskpace.report.charts.panel import label
 from taskpace.report.charts.ranking import pareto_front
-from taskpace.report.charts.theme import ALERT, DARK, DARK_PAPER, DASHES, INK, MUTED, PAPER, SERIES, SHAPES, shortened
+from taskpace.report.charts.theme import (
+    ALERT,
+    DARK,
+    DARK_PAPER,
+    DASHES,
+    INK,
+    MUTED,
+    PAPER,
+    SERIES,
+    SHAPES,
+    by_place,
+    shortened,
+)
 from taskpace.report.figures import digits, seconds, share_with_error, shared_ranks
 
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
@@ -147,6 +159,24 @@ def test_a_sweeps_line_has_the_name_that_its_systems_share(planted):
         "fast and wordy temperature=0 (INVALID)",
         "fast and wordy temperature=0.7",
     ]
+
+
+def test_long_names_that_differ_at_the_end_stay_two():
+    """A chart tells systems apart by what is left of their names; the end, where a sweep's value stands, is left."""
+    one, other = (label("x" * 70 + end) for end in (" alpha", " beta"))
+    assert one != other
+    assert max(len(one), len(other)) <= 60
+
+
+def test_the_ninth_system_has_a_shape_and_a_dash_of_its_own():
+    """When the colours begin again, shape and dash do not repeat with them."""
+    names = [f"s{number}" for number in range(24)]
+    looks = [
+        by_place(names, names, channel, choices).to_dict()["scale"]["range"]
+        for channel, choices in (("color", SERIES), ("shape", SHAPES), ("strokeDash", DASHES))
+    ]
+    assert len({str(look) for look in zip(looks[0], looks[1], strict=True)}) == 24
+    assert len({str(look) for look in zip(looks[0], looks[2], strict=True)}) == 24
 
 
 def test_names_are_cut_in_the_middle():

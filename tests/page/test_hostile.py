@@ -84,6 +84,9 @@ def test_it_is_inert_in_the_page(opened, hostile, tmp_path):
     with taskpace.open(path) as run:
         file = run.report(tmp_path / "hostile.html")
         first = run.frame()["trial_id"][0]
+    # Nowhere in the file, the charts' tables included, does a character stand that moves, hides or reorders.
+    whole = file.read_bytes().decode()
+    assert printable(whole) == whole
     with opened(file) as page:
         page.locator("form [name=text]").fill(first)
         page.wait_for_function("() => document.querySelectorAll('.listing tbody tr').length === 1")

@@ -22,11 +22,11 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
     """Quantiles over trials, linear interpolation."""
 
-    p5: float
+    least: float
     p25: float
     p50: float
     p75: float
-    p95: float
+    most: float
 
 
 def phases(ended: pl.DataFrame) -> Phases | None:
@@ -47,8 +47,8 @@ def written_bytes(ended: pl.DataFrame) -> Spread | None:
     sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).drop_nulls()
     if not len(sizes):
         return None
-    low, first, middle, third, high = (
+    least, first, middle, third, most = (
         float(sizes.quantile(share, "linear"))  # type: ignore[arg-type]  # known: there are values
-        for share in (0.05, 0.25, 0.5, 0.75, 0.95)
+        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
     )
-    return Spread(p5=low, p25=first, p50=middle, p75=third, p95=high)
+    return Spread(least=least, p25=first, p50=middle, p75=third, most=most)

@@ -43,7 +43,7 @@ def report(
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open(file)) for file in run_files]
         runs = [
-            load_whole(store, str(file), resamples=drawn, trials=not no_trials)
+            load_whole(store, file.name, resamples=drawn, trials=not no_trials)
             for store, file in zip(stores, run_files, strict=True)
         ]
         write(path, page_parts(runs, _compared(stores, run_files, drawn)))

@@ -44,7 +44,8 @@ def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
 
 def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
     """The inversion to tell of: one that involves the first in both rankings if there is such a one."""
-    inverted = [pair for pair in pairs if is_inverted(pair)]
+    by_tokens = {name for name, row in rows.items() if row.rank_tokens_per_s}
+    inverted = [pair for pair in pairs if {pair.a, pair.b} <= by_tokens and is_inverted(pair)]
     if not inverted:
         return None
     return min(
@@ -116,7 +117,10 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
     """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up."""
     whole = split.difference_s.value or 0.0
     ratio = output_bytes.change.value
-    if not ratio:
+    if not ratio or (split.verbosity_s.value or 0.0) * (ratio - 1) < 0:
+        # The ratio is of visible text alone: with reasoning, what is written may differ the other way.
+        writes = "the length of what it writes, reasoning included"
+    elif figure(max(ratio, 1 / ratio)) == "1":
         writes = "the length of its text"
     elif ratio >= 1:
         writes = f"because it writes {figure(ratio)} times as much"
@@ -138,7 +142,8 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
         if figure
     ]
     longer = "longer" if whole >= 0 else "less"
-    return f"On average {b} takes {abs(whole):.{places}f} s {longer} than {a}: {', '.join(told)}."
+    parts = ", ".join(told) or "no cause stands out"
+    return f"On average {b} takes {abs(whole):.{places}f} s {longer} than {a}: {parts}."
 
 
 def _is_clear(part: Number) -> bool:

@@ -47,8 +47,8 @@ def _load(tables: list[TaskTable], systems: list[str]) -> Panel:
         task=tables[0].task,
         scenario="",
         title="Under load",
-        caption="More in flight finishes the whole lot sooner (makespan) and lets each one wait longer (task time)."
-        + note_invalid([row for _, row in cells]),
+        caption="What to look for: with more in flight the whole lot is done sooner (makespan), as long as each one "
+        "does not wait longer for it (task time)." + note_invalid([row for _, row in cells]),
         picture=alt.vconcat(*pictures, spacing=18),
         headings=("scenario", "system", "task time", "makespan", "tasks per hour"),
         rows=tuple(

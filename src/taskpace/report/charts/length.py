@@ -5,16 +5,16 @@ from __future__ import annotations
 import altair as alt
 
 from taskpace.analysis.views import TaskTable
-from taskpace.report.charts.panel import Panel, chart_of, label, marked, scale_for
+from taskpace.report.charts.panel import Panel, chart_of, label, marked, name_invalid, scale_for
 from taskpace.report.charts.theme import GRIDDED_NAMES, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import digits
 
-_QUANTILES = ("p5", "p25", "p50", "p75", "p95")
+_QUANTILES = ("least", "p25", "p50", "p75", "most")
 
 
 def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
     """The spread of output bytes; empty when nothing was written."""
-    shown = [row for row in table.rows if row.written_bytes is not None and row.written_bytes.p95 > 0]
+    shown = [row for row in table.rows if row.written_bytes is not None and row.written_bytes.most > 0]
     if not shown:
         return []
     names = [label(row.system) for row in shown]
@@ -29,7 +29,7 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
         if (spread := row.written_bytes)
     ]
     x = alt.X(
-        "p5:Q",
+        "least:Q",
         title="output, bytes",
         scale=scale_for([getattr(row.written_bytes, name) for row in shown for name in _QUANTILES], from_zero=True),
     )
@@ -37,7 +37,7 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
     colour = by_place(names, systems, "color", SERIES)
     base = chart_of(values)
     picture = alt.layer(
-        base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2="p95:Q", y=y, color=colour),
+        base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2="most:Q", y=y, color=colour),
         base.mark_bar(height=ROW - 14, opacity=0.55).encode(
             x=alt.X("p25:Q"), x2="p75:Q", y=y, color=colour, description="about:N"
         ),
@@ -50,9 +50,9 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="How much they write",
             caption="Bytes of answer and reasoning. Tick: median; box: the middle half of the trials; line: from the "
-            "5th to the 95th percentile.",
+            "least to the most." + name_invalid(shown),
             picture=picture,
-            headings=("system", "5 %", "25 %", "median", "75 %", "95 %"),
+            headings=("system", "least", "25 %", "median", "75 %", "most"),
             rows=tuple(
                 (marked(row), *(digits(getattr(row.written_bytes, name), 3) for name in _QUANTILES)) for row in shown
             ),
@@ -104,7 +104,7 @@ def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="Tokenizers",
             caption="The more bytes a token holds, the fewer tokens the same text takes, and the less tokens per "
-            "second say. Prompt tokens include the chat template and the system prompt.",
+            "second say. Prompt tokens include the chat template and the system prompt." + name_invalid(table.rows),
             picture=picture,
             headings=("system", "bytes per prompt token", "bytes per output token"),
             rows=tuple(

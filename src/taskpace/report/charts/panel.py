@@ -10,6 +10,7 @@ import msgspec
 
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.views import SystemRow
+from taskpace.report.charts.theme import shortened
 from taskpace.safe_text import one_line
 
 Cells = tuple[str, ...]
@@ -40,8 +41,8 @@ def chart_of(values: list[dict[str, Any]], **settings: Any) -> Any:
 
 
 def label(name: str) -> str:
-    """A system's name as a chart can bear it."""
-    return one_line(name, 60)
+    """A system's name as a chart can bear it; what is cut goes from the middle."""
+    return shortened(one_line(name, 10_000), 60)
 
 
 def ends(prefix: str, number: Number) -> dict[str, float | None]:
@@ -67,6 +68,12 @@ def marked(row: SystemRow) -> str:
 
 
 INVALID_HOLLOW = " Hollow marks: INVALID, not ranked."
+
+
+def name_invalid(rows: Sequence[SystemRow]) -> str:
+    """The sentence that names what is not to be ranked, for charts whose marks cannot be hollow."""
+    names = [row.system for row in rows if not row.valid]
+    return f" INVALID, not ranked: {', '.join(names)}." if names else ""
 
 
 def note_invalid(rows: Sequence[SystemRow]) -> str:

@@ -121,6 +121,8 @@ def by_place(
     ``names``: in this chart; ``places``: all systems of the run.
     """
     kinds = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
-    chosen = [choices[places.index(name) % len(choices)] for name in names]
+    # From the ninth system on a colour comes again, with another shape and dash.
+    shift = 0 if channel == "color" else 1
+    chosen = [choices[(place + shift * (place // len(choices))) % len(choices)] for place in map(places.index, names)]
     scale = alt.Scale(domain=names, range=chosen)
     return kinds[channel]("system:N", scale=scale, legend=legend)

@@ -9,7 +9,7 @@ import altair as alt
 
 from taskpace.analysis.pairs import Pair, Split
 from taskpace.analysis.views import SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked
+from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.figures import seconds, share_with_error
 from taskpace.report.sentences import decimals, interval, rounded_to_sum, why
@@ -27,7 +27,7 @@ DEADLINES = "deadlines"
 def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
     """Share solved within each deadline; empty without right answers."""
     shown = [row for row in table.rows if row.solve_curve]
-    if not shown:
+    if not shown or shown[0].solve_curve[0].deadline_s == shown[0].solve_curve[-1].deadline_s:
         return []
     values = [
         {"system": label(row.system), "deadline": point.deadline_s, **ends("share", point.share)}
@@ -39,7 +39,7 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
     x = alt.X(
         "deadline:Q",
         title="deadline, s",
-        scale=alt.Scale(type="log", nice=False) if deadlines[-1] > deadlines[0] else alt.Scale(zero=False),
+        scale=alt.Scale(type="log", nice=False),
     )
     y = alt.Y("share:Q", title="answered correctly in time", axis=alt.Axis(format="%"), scale=alt.Scale(zero=True))
     base = chart_of(values)
@@ -65,7 +65,8 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
             title="Solved within a deadline",
             caption="How many of the items are answered correctly by when"
             + ("; whoever is higher at your deadline serves you better" if several else "")
-            + ". Bands: 95 % intervals, deadline by deadline.",
+            + ". Bands: 95 % intervals, deadline by deadline."
+            + name_invalid(shown),
             picture=picture,
             headings=("deadline", *(marked(row) for row in shown)),
             rows=tuple(
@@ -125,7 +126,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="Where the time goes",
             caption="From left to right in the order of the legend. Trailing text comes when a reader could have "
-            "stopped: the answer no longer changes.",
+            "stopped: the answer no longer changes." + name_invalid(shown),
             picture=picture,
             headings=("system", *(name for _, name, _ in _PHASES), "mean task time"),
             rows=tuple(
@@ -173,7 +174,13 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
         for (cause, part), told, start, end in zip(known, shown, steps[:-1], steps[1:], strict=True)
     ]
     values.append(
-        {"cause": "in all", "from": 0.0, "to": whole, "text": f"{whole:+.{places}f} s", "end": max(0.0, whole)}
+        {
+            "cause": "in all",
+            "from": 0.0,
+            "to": whole,
+            "text": f"{whole:+.{places}f} s{_unsure(parts.difference_s)}",
+            "end": max(0.0, whole),
+        }
     )
     for value in values:
         value["kind"] = "in all" if value is values[-1] else "longer" if value["to"] >= value["from"] else "shorter"
@@ -202,7 +209,9 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
         task=table.task,
         scenario=table.scenario,
         pair=(pair.a, pair.b),
-        title=f"Why {pair.b} takes longer than {pair.a}" if whole >= 0 else f"{pair.b} against {pair.a}, on average",
+        title=f"{pair.b} against {pair.a}, on average"
+        if _unsure(parts.difference_s) or whole <= 0
+        else f"Why {pair.b} takes longer than {pair.a}",
         caption=why(pair.a, pair.b, parts, pair.output_bytes)
         + " ~: it may be none at all (5 %)."
         + ("" if sure else " INVALID numbers are among them."),

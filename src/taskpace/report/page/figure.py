@@ -36,7 +36,12 @@ def make_figure(panel: Panel, name: str) -> Figure:
     pair = "" if panel.pair is None else printable(f"{panel.pair[0]} → {panel.pair[1]}")
     return Figure(
         id=name,
-        panel=panel,
+        panel=msgspec.structs.replace(
+            panel,
+            title=printable(panel.title),
+            headings=tuple(map(printable, panel.headings)),
+            rows=tuple(tuple(map(printable, row)) for row in panel.rows),
+        ),
         title=printable(panel.title),
         caption=printable(panel.caption),
         svg=Markup(_coloured(to_svg(panel.picture, paper=None))),  # noqa: S704 - text in it was escaped by vl-convert

@@ -181,7 +181,9 @@ class Trials {
       const prompts = await this.allPrompts();
       for (const [item, , , detail, failure, turns] of await this.block(block)) {
         const said = turns.map(([reasoning, before, after]) => `${reasoning}\n${before}${after}`);
-        texts.push([this.columns.id[texts.length], ...prompts[item], ...said, detail ?? "", failure ?? ""].join("\n").toLowerCase());
+        const place = texts.length;
+        const named = [...NAMED].map((name) => this.cell(name, place));
+        texts.push([this.columns.id[place], ...named, this.columns.answer[place] ?? "", ...prompts[item], ...said, detail ?? "", failure ?? ""].join("\n").toLowerCase());
       }
     }
     this.texts = texts;
@@ -320,7 +322,13 @@ function timeline(arrived, first, end) {
 async function start(run) {
   const section = run.querySelector(".trials");
   const index = section.querySelector('[data-block="index"]');
-  if (index) section.trials = new Trials(section, run.dataset.file, await unpack(index));
+  if (!index) return;
+  try {
+    section.trials = new Trials(section, run.dataset.file, await unpack(index));
+  } catch (problem) {
+    section.querySelector("form").hidden = true;
+    section.querySelector(".count").textContent = `The table cannot be shown here (${problem}); taskpace show ${run.dataset.file} has it`;
+  }
 }
 
 // The answer first: trials are unpacked once the page has been drawn.
