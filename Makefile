@@ -40,6 +40,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.md quotes
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/fidelity.py
+	$(BIN)/python bench/http_fidelity.py
 	$(BIN)/python bench/overhead_llamacpp.py
 	$(BIN)/python bench/progress_cost.py
 	$(BIN)/python bench/analysis.py
