@@ -53,7 +53,6 @@ class OpenAIEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.clock: Clock = FastClock()
-        self._spec = spec
         self._options: Options = read_options(spec.options)
         self._model = spec.model
         self._target = read_url(self._options.url)
