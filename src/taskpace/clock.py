@@ -8,6 +8,8 @@ import time
 from importlib.util import find_spec
 from typing import Protocol
 
+_SPIN_NS = 2_000_000
+
 
 class Clock(Protocol):
     """Monotonic nanoseconds, and an event loop whose timers run on the same time."""
@@ -20,6 +22,10 @@ class Clock(Protocol):
         """An event loop whose ``time()`` is this clock."""
         ...
 
+    async def sleep_until(self, ns: int) -> None:
+        """Return at the reading ``ns``, or at once if it has passed."""
+        ...
+
 
 class RealClock:
     """``time.perf_counter_ns``: monotonic, the finest resolution that the platform has."""
@@ -29,6 +35,11 @@ class RealClock:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
+
+    async def sleep_until(self, ns: int) -> None:
+        """Event loops count in milliseconds, so the last two are spun, giving way to whatever arrives meanwhile."""
+        while (left_ns := ns - self.now_ns()) > 0:  # noqa: ASYNC110 - time is what is waited for
+            await asyncio.sleep(max(0, left_ns - _SPIN_NS) / 1e9)
 
 
 class FastClock(RealClock):
@@ -65,6 +76,11 @@ class VirtualClock:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return _VirtualLoop(self)
+
+    async def sleep_until(self, ns: int) -> None:
+        """A float of seconds cannot hold every nanosecond: the clock is set to the very one."""
+        await asyncio.sleep(max(0, ns - self._now_ns) / 1e9)
+        self.advance_to(ns)
 
 
 class _SkippingSelector(selectors.DefaultSelector):

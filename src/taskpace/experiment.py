@@ -47,13 +47,25 @@ class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """How requests are issued. ``concurrency`` 1 is ``single``: one at a time."""
+    """How requests are issued: a closed loop of so many in flight, or an open loop of so many arrivals a second."""
 
     concurrency: int = 1
+    """In flight; 1 is ``single``, one at a time. Of an open loop: 1, for its warm-up."""
+    rate: float | None = None
+    """Poisson arrivals per second, however many are in flight; null: a closed loop."""
 
     @property
     def name(self) -> str:
+        if self.rate is not None:
+            return f"rate={self.rate:.10g}"
         return "single" if self.concurrency == 1 else f"concurrency={self.concurrency}"
+
+
+class ScenarioSweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several scenarios of one kind: more and more load."""
+
+    concurrency: list[int] = []
+    rate: list[float] = []
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +81,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     tasks: tuple[TaskUse, ...]
     scenarios: tuple[Scenario, ...]
+    deadline_s: float | None = None
+    """What counts as in time, for goodput; null: no deadline."""
     systems: tuple[System, ...]
 
 
@@ -94,13 +108,19 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: float = DEFAULT_TIMEOUT_S
     max_tokens: int | None = None
     tasks: tuple[str | TaskUse, ...] = DEFAULT_TASKS
-    scenarios: tuple[str, ...] = ("single",)
+    scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
+    deadline: float | None = None
 
 
 _MOST = 2**53
 """Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
 _MOST_SECONDS = 1e7
 _LABEL_LENGTH = 24
+_SCENARIOS = ("single", "concurrency", "rate")
+_MOST_IN_FLIGHT = 4096
+_LEAST_RATE, _MOST_RATE = 1e-4, 1e5
+"""Arrivals per second: from one in three hours to more than one process can send."""
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|\.[0-9]+", re.IGNORECASE)
 
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
@@ -173,8 +193,9 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
 
     for key, least in (("items", 1), ("repeats", 1), ("warmup", 0), ("max_tokens", 1), ("seed", -_MOST)):
         _check_count(key, getattr(file, key), least, refuse)
-    if not 0 < file.timeout <= _MOST_SECONDS:  # a NaN is refused here too
-        raise refuse(f'key "timeout": {file.timeout} is no time limit: give seconds above 0, {_MOST_SECONDS:g} at most')
+    for key, seconds, what in (("timeout", file.timeout, "time limit"), ("deadline", file.deadline, "deadline")):
+        if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
+            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
     name = file.name or default_name
     if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
         raise refuse(
@@ -186,7 +207,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
 
     systems = tuple(system for table in file.system for system in _unfold(table, refuse))
     _refuse_twins([system.name for system in systems], "system", refuse)
-    scenarios = tuple(read_scenario(text, place) for text in file.scenarios)
+    scenarios = tuple(scenario for each in file.scenarios for scenario in _read_scenarios(each, place))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     return Experiment(
         name=name,
@@ -198,6 +219,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         max_tokens=file.max_tokens,
         tasks=tuple(_task_use(task, refuse) for task in file.tasks),
         scenarios=scenarios,
+        deadline_s=file.deadline,
         systems=systems,
     )
 
@@ -295,14 +317,34 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
     )
 
 
+def _read_scenarios(given: str | ScenarioSweep, place: str) -> list[Scenario]:
+    if isinstance(given, str):
+        word, equals, numbers = given.partition("=")
+        return [read_scenario(f"{word}{equals}{number}", place) for number in numbers.split(",")]
+    texts = [f"{word}={value}" for word in ("concurrency", "rate") for value in getattr(given, word)]
+    if not texts:
+        raise ExperimentError(
+            f'{place}: key "scenarios": a table there needs a list: write {{ concurrency = [1, 2, 4] }} or '
+            "{ rate = [0.5, 1, 2] }"
+        )
+    return [read_scenario(text, place) for text in texts]
+
+
 def read_scenario(text: str, place: str) -> Scenario:
-    """``single`` or ``concurrency=N``. Raises ``ExperimentError`` for anything else, with the forms there are."""
+    """One scenario by its name.
+
+    Raises:
+        ExperimentError: it is none; the message says which forms there are.
+    """
     word, _, number = (part.strip() for part in text.partition("="))
     if word == "single" and not number:
         return Scenario()
-    if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= 4096:
+    if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_IN_FLIGHT:
         return Scenario(concurrency=int(number))
-    hint = did_you_mean(word, ("single", "concurrency")) if word != "concurrency" else ""
+    if word == "rate" and _NUMBER.fullmatch(number) and _LEAST_RATE <= float(number) <= _MOST_RATE:
+        return Scenario(rate=float(number))
+    hint = did_you_mean(word, _SCENARIOS) if word not in _SCENARIOS else ""
     raise ExperimentError(
-        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single" or "concurrency=N", N from 1 to 4096'
+        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" (N from 1 to '
+        f'{_MOST_IN_FLIGHT}) or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
     )

@@ -26,16 +26,24 @@ _CLOCK_READINGS = 2000
 
 
 async def measure(
-    engine: Engine, job: Job, timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]
+    engine: Engine,
+    job: Job,
+    timeout_s: float,
+    lag: LagMonitor,
+    dispatched: Callable[[Job], None],
+    *,
+    due_ns: int | None = None,
 ) -> Record:
     """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
 
     Args:
-        engine: open and with a slot free.
+        engine: open, in a closed loop with a slot free.
         job: the trial.
         timeout_s: limit on the sum of the turns' times, in seconds.
         lag: a running monitor of the event loop.
-        dispatched: called once, right before the first clock start.
+        dispatched: called once, before the first clock start.
+        due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
+            is sent. Null: at once.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     messages = [Message("system", job.system_prompt)] if job.system_prompt else []
@@ -46,7 +54,7 @@ async def measure(
     dispatched(job)
     for prompt in job.prompts:
         messages.append(Message("user", prompt))
-        turn, failure = await _take_turn(engine, _request(job, messages), left_ns)
+        turn, failure = await _take_turn(engine, _request(job, messages), left_ns, None if turns else due_ns)
         if turn is not None:
             turns.append(turn)
             left_ns -= turn.end_ns
@@ -76,7 +84,9 @@ def _request(job: Job, messages: list[Message]) -> Request:
     )
 
 
-async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[Turn | None, Failure | None]:
+async def _take_turn(
+    engine: Engine, request: Request, limit_ns: int, due_ns: int | None
+) -> tuple[Turn | None, Failure | None]:
     stamps = Stamps()
     failure: Failure | None = None
     try:
@@ -85,9 +95,14 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
     except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         return None, _failure(bad)
 
-    dispatch_ns = engine.clock.now_ns()
+    if due_ns is not None:
+        await engine.clock.sleep_until(due_ns)
+    sent_ns = engine.clock.now_ns()
+    # In a closed loop a request is due when the slot is free and the payload ready, which is now.
+    dispatch_ns = sent_ns if due_ns is None else due_ns
+    send_delay_ns = max(0, sent_ns - dispatch_ns)
     try:
-        async with asyncio.timeout(limit_ns / 1e9) as limit:
+        async with asyncio.timeout((limit_ns - send_delay_ns) / 1e9) as limit:
             await engine.generate(payload, stamps)
     except Exception as bad:  # noqa: BLE001 - as above
         # An engine may have time limits of its own; only ours is this trial's.
@@ -106,7 +121,7 @@ async def _take_turn(engine: Engine, request: Request, limit_ns: int) -> tuple[T
         return None, failure or _failure(bad)
     if failure is None and generation.failure is not None:
         failure = _failure(generation.failure)
-    return _turn(generation, dispatch_ns, failure, known_ns), failure
+    return _turn(generation, dispatch_ns, send_delay_ns, failure, known_ns), failure
 
 
 def _failure(bad: Exception) -> Failure:
@@ -115,12 +130,12 @@ def _failure(bad: Exception) -> Failure:
     return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 
-def _turn(generation: Generation, dispatch_ns: int, failure: Failure | None, known_ns: int) -> Turn:
+def _turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, failure: Failure | None, known_ns: int) -> Turn:
     marks = tuple(Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals)
     finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
     return Turn(
         dispatch_ns=dispatch_ns,
-        send_delay_ns=0,  # in a closed loop the dispatch is the moment the slot is free and the payload ready
+        send_delay_ns=send_delay_ns,
         marks=marks,
         text=generation.text,
         reasoning=generation.reasoning,

@@ -26,6 +26,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...]
     sampling: Sampling
     seed: int
+    due_ns: int | None = None
+    """Open loop: when it is due, since the first of its cell's jobs. Null: closed loop, when a slot is free."""
     script: tuple[str, str] | None = None
     """A right and a wrong answer, for an engine that scripts its output; no real engine is ever sent one."""
 
@@ -40,6 +42,7 @@ class RunCell(_Said, frozen=True, kw_only=True):
     """To the worker: carry out these jobs, the warm-ups first."""
 
     concurrency: int
+    """In flight, in a closed loop; jobs that have a due time come by that, however many are in flight."""
     timeout_s: float
     jobs: tuple[Job, ...]
 

@@ -7,6 +7,7 @@ machine, an unfinished run can be continued, and a run file refuses trials that 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Collection, Iterator
 
 import msgspec
@@ -83,6 +84,23 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
                     item=planned,
                     repeat=repeat,
                 )
+
+    def arrivals_ns(self, cell: Cell) -> dict[str, int]:
+        """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
+
+        A Poisson process: gaps between arrivals are exponential with mean 1/rate. It depends on the experiment's seed,
+        the task and the rate, so all systems get the same arrivals, and it is absolute: no answer moves it.
+        """
+        rate = cell.scenario.rate
+        if rate is None:
+            return {}
+        seed = content_id("arrivals", self.experiment.seed, cell.task.task.name, cell.scenario.name)
+        rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
+        due_s, due_ns = 0.0, {}
+        for trial in self.trials(cell):
+            due_ns[trial.id] = round(due_s * 1e9)
+            due_s += rng.expovariate(rate)
+        return due_ns
 
     @property
     def trial_count(self) -> int:

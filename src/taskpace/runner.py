@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Protocol
 
 import msgspec
@@ -211,7 +212,7 @@ class _SystemTurn:
 
     def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
         planned = {trial.id: trial for trial in trials}
-        jobs = {job.trial_id: job for job in (*self._warm_ups(cell), *(self._job(cell, trial) for trial in trials))}
+        jobs = {job.trial_id: job for job in (*self._warm_ups(cell), *self._jobs(cell, trials))}
         self._on_event(
             CellStarted(system=self._name, task=cell.task.task.name, scenario=cell.scenario.name, left=len(trials))
         )
@@ -223,8 +224,10 @@ class _SystemTurn:
                 jobs=tuple(jobs.values()),
             )
         )
+        due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
+        silence_s = timeout_s + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
         while True:
-            match self._receive(worker, timeout_s + _SILENCE_GRACE_S, "a trial"):
+            match self._receive(worker, silence_s, "a trial"):
                 case Dispatched(trial_id=trial_id):
                     self._in_flight[trial_id] = (cell, jobs[trial_id], planned.get(trial_id))
                 case Finished(record=record):
@@ -304,6 +307,13 @@ class _SystemTurn:
         left = sum(len(trials) for _, trials in self._left())
         self._on_event(SystemGivenUp(system=self._name, reason=reason, left=left))
         return left == 0
+
+    def _jobs(self, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job]:
+        """What is left of a cell; in an open loop with the gaps between arrivals that the plan gives it."""
+        due_ns = self._plan.arrivals_ns(cell)
+        for trial in trials:
+            job = self._job(cell, trial)
+            yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
 
     def _job(self, cell: Cell, trial: Trial) -> Job:
         system = self._system.system

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
+
+from taskpace.clock import Clock
 
 Job = TypeVar("Job")
+LEAD_NS = 50_000_000
+"""How long before it is due a job of an open loop is handed out: time to render it and to open a connection."""
 
 
 async def closed_loop(
@@ -38,3 +42,31 @@ async def closed_loop(
         for _ in range(concurrency):
             group.create_task(slot())
     return not unfinished
+
+
+async def open_loop(
+    jobs: Iterable[tuple[int, Job]],
+    clock: Clock,
+    carry_out: Callable[[Job, int], Coroutine[Any, Any, None]],
+    stopping: Callable[[], bool],
+) -> bool:
+    """Hand out each job ``LEAD_NS`` before it is due, whether those before it have ended or not.
+
+    Args:
+        jobs: in order of arrival, each with when it is due, in nanoseconds since the loop's start.
+        clock: whose time that is.
+        carry_out: gets the job and the clock's reading at which it is due.
+        stopping: once true, no further job starts; those in flight are finished.
+
+    Returns:
+        Whether every job was carried out.
+    """
+    start_ns = clock.now_ns() + LEAD_NS
+    async with asyncio.TaskGroup() as group:
+        for offset_ns, job in jobs:
+            due_ns = start_ns + offset_ns
+            await clock.sleep_until(due_ns - LEAD_NS)
+            if stopping():
+                return False
+            group.create_task(carry_out(job, due_ns))
+    return True

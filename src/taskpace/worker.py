@@ -45,7 +45,7 @@ from taskpace.messages import (
     encode,
 )
 from taskpace.records import Failure, Record
-from taskpace.scenarios import closed_loop
+from taskpace.scenarios import closed_loop, open_loop
 
 _SWITCH_INTERVAL_S = 0.00005
 _UNREACHABLE_IN_A_ROW = 3
@@ -115,7 +115,8 @@ class Worker:
         self._send(Closed())
 
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
-        one_at_a_time = message.concurrency == 1
+        arrivals = [(job.due_ns, job) for job in message.jobs if job.due_ns is not None]
+        one_at_a_time = message.concurrency == 1 and not arrivals
         in_real_time = isinstance(engine.clock, RealClock)
         real = RealClock()
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
@@ -127,8 +128,8 @@ class Worker:
 
         async with LagMonitor(engine.clock) as lag:
 
-            async def carry_out(job: Job) -> None:
-                record = await measure(engine, job, message.timeout_s, lag, self._announce)
+            async def carry_out(job: Job, due_ns: int | None = None) -> None:
+                record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns)
                 self._send(Finished(record=record))
                 self._records_sent += 1
                 reach.see(record)
@@ -137,9 +138,10 @@ class Worker:
                     await asyncio.to_thread(self._wait_stored, self._records_sent)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
-            measured = [job for job in message.jobs if job.phase == "measured"]
+            measured = [job for job in message.jobs if job.phase == "measured" and job.due_ns is None]
             await closed_loop(warm_ups, message.concurrency, carry_out, stopping)
             await closed_loop(measured, message.concurrency, carry_out, stopping)
+            await open_loop(arrivals, engine.clock, carry_out, stopping)
         after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(

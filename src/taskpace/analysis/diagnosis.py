@@ -28,6 +28,9 @@ MOSTLY_WAITING = 0.5
 MUCH_TRAILING = 0.3
 TOKENIZERS_DIFFER = 0.1
 LIKELY = 0.8
+MUCH_GROWTH = 2.0
+"""Of task time from the first to the last third of the arrivals; a stable queue comes and goes."""
+SURE_GROWTH_P = 0.01
 
 
 def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, ...]:
@@ -42,6 +45,7 @@ def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, .
         *heavy_tail(times),
         *_waiting(times, arrays.wait_s[place]),
         *_trailing(row),
+        *_overloaded(row),
     )
 
 
@@ -165,6 +169,20 @@ def _trailing(row: SystemRow) -> Iterator[Finding]:
             text=f"the answer stands after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
             evidence={"trailing_share": trailing},
             remedy="stop it there: a stop text, or a prompt that asks for the answer alone",
+        )
+
+
+def _overloaded(row: SystemRow) -> Iterator[Finding]:
+    backlog = row.backlog
+    if backlog is None or backlog.growth is None or backlog.growth_p is None:
+        return
+    if backlog.growth > MUCH_GROWTH and backlog.growth_p < SURE_GROWTH_P:
+        yield Finding(
+            code="overloaded",
+            text=f"tasks arrive faster than they are finished: the last third took {backlog.growth:.1f} times as long "
+            f"as the first, and {backlog.unfinished_at_last_arrival} of {row.n} were unfinished at the last arrival",
+            evidence={"growth": backlog.growth, "p": backlog.growth_p, "in_flight_max": backlog.in_flight_max},
+            remedy="its task time grows with the length of the run: quote its tasks per hour, or lower the rate",
         )
 
 

@@ -27,7 +27,8 @@ def estimate(plan: Plan, source: Source | None, tokens_per_s: float) -> tuple[Ce
     """Seconds per cell.
 
     Where ``source`` holds trials of a cell: trials x their mean task time / concurrency. Elsewhere: trials x the task's
-    token limit / ``tokens_per_s`` / concurrency, a ceiling that leaves prompts and loading out.
+    token limit / ``tokens_per_s`` / concurrency, a ceiling that leaves prompts and loading out. Under an arrival rate:
+    until the last arrival.
     """
     means = {} if source is None else _mean_times(source)
     return tuple(_cell(plan, cell, means, tokens_per_s) for cell in plan.cells)
@@ -44,7 +45,7 @@ def _cell(plan: Plan, cell: Cell, means: Mapping[tuple[str, str, str], float], t
         task=key[1],
         scenario=key[2],
         trials=trials,
-        seconds=trials * per_trial / cell.scenario.concurrency,
+        seconds=trials / rate if (rate := cell.scenario.rate) else trials * per_trial / cell.scenario.concurrency,
         measured=key in means,
     )
 

@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.arrays import Arrays, places_of
+from taskpace.analysis.backlog import find_backlog
 from taskpace.analysis.estimates import (
     UNKNOWN,
     Number,
@@ -21,10 +22,11 @@ from taskpace.analysis.estimates import (
     samples_for,
     solve_curve,
 )
-from taskpace.analysis.intervals import Floats
+from taskpace.analysis.intervals import Floats, share_interval
 from taskpace.analysis.phases import phases, written_bytes
 from taskpace.analysis.validity import reasons_against
-from taskpace.analysis.views import SolvePoint, SystemRow
+from taskpace.analysis.views import Client, SolvePoint, SystemRow
+from taskpace.experiment import read_scenario
 from taskpace.messages import Stretch
 from taskpace.records import OUTCOMES, Outcome
 
@@ -53,9 +55,20 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     graded: bool
     """The task has right answers."""
     stretches: tuple[Stretch, ...] = ()
+    in_process: bool = True
+    """The model runs in the worker process, which then has no processor time of its own to speak of."""
+
+    round_trip_s: float | None = None
+    """Of the network, as calibrated before the cell."""
+
+    @property
+    def open_loop(self) -> bool:
+        return read_scenario(self.scenario, "run file").rate is not None
 
 
-def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit_s: float) -> list[SystemRow]:
+def make_rows(
+    cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit_s: float, deadline_s: float | None = None
+) -> list[SystemRow]:
     """One row for each cell of a table.
 
     Args:
@@ -63,6 +76,7 @@ def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit
         trials: their last attempts (columns of ``load_frame``), in dispatch order within a cell.
         arrays: the same trials, with the cells' systems.
         limit_s: L of PAR-2.
+        deadline_s: for goodput; null: none.
     """
     parts = dict(trials.group_by("system", maintain_order=True))
     means, per_correct, par2 = _totals(arrays, limit_s)
@@ -72,7 +86,9 @@ def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit
         part = parts.get((cell.system,), trials.clear())
         ended = part.filter(pl.col("outcome") != "error")
         item_of = places_of(ended["item_id"], arrays.items)
-        reasons = reasons_against(part, cell.planned, cell.stretches)
+        reasons = reasons_against(
+            part, cell.planned, cell.stretches, in_process=cell.in_process, open_loop=cell.open_loop
+        )
         makespan_s = _makespan_s(part, cell.planned)
         correct = arrays.correct[place]
         graded = cell.graded and part.height > 0
@@ -98,6 +114,9 @@ def make_rows(cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit
                 solve_curve=_curve(arrays.task_time_s[place], correct, deadlines) if graded else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
+                goodput=_goodput(part, "correct" if cell.graded else "completed", deadline_s),
+                client=_client(part, cell),
+                backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
                 rank_task_time=None,
                 rank_tokens_per_s=None,
                 rank_time_per_correct=None,
@@ -155,6 +174,36 @@ def _deadlines(arrays: Arrays) -> Floats:
 def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoint, ...]:
     shares = solve_curve(time_s, correct, deadlines)
     return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
+
+
+def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> Number:
+    if deadline_s is None or not part.height:
+        return UNKNOWN
+    good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
+    items = part.group_by("item_id").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
+    counts = [items[name].cast(pl.Float64).to_numpy() for name in ("good", "trials")]
+    return number(*share_interval(counts[0], counts[1]))
+
+
+def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
+    stretches = cell.stretches
+    delays = part["send_delay_s"].drop_nulls().sort()
+    cpu_s = sum(stretch.client_cpu_ns for stretch in stretches) / 1e9
+    wall_s = sum(stretch.wall_ns for stretch in stretches) / 1e9
+    return Client(
+        loop_lag_p99_s=_greatest([stretch.loop_lag_p99_ns for stretch in stretches], 1e-9),
+        loop_lag_max_s=_greatest([stretch.loop_lag_max_ns for stretch in stretches], 1e-9),
+        send_delay_p99_s=float(delays[-(-99 * len(delays) // 100) - 1]) if len(delays) else None,
+        send_delay_max_s=float(delays[-1]) if len(delays) else None,
+        round_trip_s=cell.round_trip_s,
+        cpu_per_trial_s=cpu_s / part.height if stretches and part.height else None,
+        cpu_share=cpu_s / wall_s if wall_s else None,
+        peak_rss_bytes=max((stretch.peak_rss_bytes for stretch in stretches if stretch.peak_rss_bytes), default=None),
+    )
+
+
+def _greatest(values: list[int | None], scale: float) -> float | None:
+    return max((value * scale for value in values if value is not None), default=None)
 
 
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Number:

@@ -14,6 +14,7 @@ from taskpace.analysis.diagnosis import row_findings, table_findings
 from taskpace.analysis.estimates import number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
 from taskpace.analysis.intervals import Floats
+from taskpace.analysis.load import find_loads
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
@@ -25,14 +26,23 @@ _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""
 
 
-def summarise(source: Source, *, resamples: int = RESAMPLES) -> Summary:
-    """The summary of a run file, finished or not. ``resamples``: of the bootstrap; 0 for none, which is quick."""
-    name, limit_s = source.query("SELECT name, json_extract(experiment, '$.timeout_s') FROM run")[1][0]
+def summarise(source: Source, *, resamples: int = RESAMPLES, deadline_s: float | None = None) -> Summary:
+    """The summary of a run file, finished or not.
+
+    Args:
+        source: the run file.
+        resamples: of the bootstrap; 0 for none, which is quick.
+        deadline_s: for goodput, in place of the experiment's own.
+    """
+    name, limit_s, own_deadline_s = source.query(
+        "SELECT name, json_extract(experiment, '$.timeout_s'), json_extract(experiment, '$.deadline_s') FROM run"
+    )[1][0]
     return summarise_trials(
         last_attempts(load_frame(source)),
         load_cells(source),
         name=name,
         limit_s=limit_s,
+        deadline_s=own_deadline_s if deadline_s is None else deadline_s,
         resamples=resamples,
         sweeps=find_sweeps(source),
     )
@@ -45,7 +55,9 @@ def load_cells(source: Source) -> list[CellPlan]:
         stretches.setdefault(cell_id, []).append(msgspec.json.decode(client, type=Stretch))
     cells = source.query(
         "SELECT cell.id, cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
-        " json_extract(task.spec, '$.scorer') IS NOT NULL"
+        " json_extract(task.spec, '$.scorer') IS NOT NULL,"
+        " (SELECT min(coalesce(json_extract(info, '$.in_process'), 1)) FROM worker WHERE worker.system = cell.system),"
+        " (SELECT max(json_extract(info, '$.details.round_trip_ns')) FROM worker WHERE worker.system = cell.system)"
         " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
     )[1]
     return [
@@ -56,8 +68,10 @@ def load_cells(source: Source) -> list[CellPlan]:
             planned=planned,
             graded=bool(graded),
             stretches=tuple(stretches.get(cell_id, ())),
+            in_process=in_process != 0,
+            round_trip_s=None if round_trip_ns is None else round_trip_ns / 1e9,
         )
-        for cell_id, system, task, scenario, planned, graded in cells
+        for cell_id, system, task, scenario, planned, graded, in_process, round_trip_ns in cells
     ]
 
 
@@ -67,6 +81,7 @@ def summarise_trials(
     *,
     name: str,
     limit_s: float,
+    deadline_s: float | None = None,
     resamples: int = RESAMPLES,
     sweeps: tuple[Sweep, ...] = (),
 ) -> Summary:
@@ -75,25 +90,30 @@ def summarise_trials(
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario), []).append(cell)
     parts = dict(trials.group_by("task", "scenario", maintain_order=True))
+    made = tuple(
+        make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, deadline_s=deadline_s, resamples=resamples)
+        for key, table in tables.items()
+    )
     return Summary(
         schema_version=SCHEMA_VERSION,
         name=name,
         planned=sum(cell.planned for cell in cells),
         done=trials.height,
+        deadline_s=deadline_s,
         resamples=resamples,
-        tables=tuple(
-            make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, resamples=resamples)
-            for key, table in tables.items()
-        ),
+        tables=made,
         sweeps=sweeps,
+        loads=find_loads(made),
     )
 
 
-def make_table(cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, resamples: int) -> TaskTable:
+def make_table(
+    cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, deadline_s: float | None, resamples: int
+) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings."""
     arrays = to_arrays(trials, tuple(cell.system for cell in cells))
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
-    rows = make_rows(cells, trials, arrays, limit_s)
+    rows = make_rows(cells, trials, arrays, limit_s, deadline_s)
     valid = {row.system for row in rows if row.valid}
     pairs = adjust(
         found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded),

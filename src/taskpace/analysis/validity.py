@@ -26,25 +26,37 @@ STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
 """A tick is 10 ms or so: in a short cell one of them is no share worth naming."""
 THROTTLE_LIMIT = 0.01
+BUSY_LIMIT = 0.9
+"""Of one core."""
 FOREIGN = "foreign"
 
 
-def reasons_against(trials: pl.DataFrame, planned: int, stretches: tuple[Stretch, ...]) -> tuple[Reason, ...]:
+def reasons_against(
+    trials: pl.DataFrame,
+    planned: int,
+    stretches: tuple[Stretch, ...],
+    *,
+    in_process: bool = True,
+    open_loop: bool = False,
+) -> tuple[Reason, ...]:
     """Everything that speaks against a cell's numbers, the gravest first.
 
     Args:
         trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
         planned: how many there should be.
         stretches: how the client fared while it carried them out.
+        in_process: the model runs in the client's own process.
+        open_loop: trials arrived by a schedule.
     """
     return (
         *_incomplete(trials, planned),
         *_cut_short(trials),
         *_client(trials, stretches),
-        *_drift(trials),
+        *(() if in_process else _busy(stretches)),
+        *_drift(trials, open_loop=open_loop),
         *_cached(trials),
         *_token_counts(trials),
-        *_resumed(trials),
+        *_resumed(trials, open_loop=open_loop),
     )
 
 
@@ -98,11 +110,25 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
         )
 
 
-def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
+def _busy(stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
+    """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
+    cpu, wall = (sum(getattr(stretch, name) for stretch in stretches) for name in ("client_cpu_ns", "wall_ns"))
+    if wall and cpu > BUSY_LIMIT * wall:
+        yield _against_result(
+            "client-cpu",
+            f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
+            "lower the load, or measure from a quicker machine",
+        )
+
+
+def _drift(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
-    TPOT, because it depends on the item least; task time where answers have no second token.
+    TPOT, because it depends on the item least; task time where answers have no second token. In an open loop neither
+    tells of the machine: with a growing backlog tasks wait longer and share it with more.
     """
+    if open_loop:
+        return
     paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
     values = paced.to_numpy()
     third = len(values) // 3
@@ -146,8 +172,14 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
         )
 
 
-def _resumed(trials: pl.DataFrame) -> Iterator[Reason]:
-    if trials["worker"].drop_nulls().n_unique() > 1:
+def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
+    if trials["worker"].drop_nulls().n_unique() <= 1:
+        return
+    if open_loop:
+        yield _against_result(
+            "resumed", "interrupted and resumed, so the queue was empty once more", "run it again in one go"
+        )
+    else:
         yield Reason(
             code="resumed",
             text="interrupted and resumed, so there is no makespan",

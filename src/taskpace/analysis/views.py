@@ -24,7 +24,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``truncated``, ``errors``, ``not-run``, ``too-few``, ``client-lag``, ``send-delay``,
-    ``drift``, ``steal``, ``throttled``, ``cached-prompts``, ``foreign-tokens``, ``resumed``."""
+    ``client-cpu``, ``drift``, ``steal``, ``throttled``, ``cached-prompts``, ``foreign-tokens``, ``resumed``."""
     text: str
     remedy: str
     voids: Literal["result", "token counts", "makespan"]
@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
-    ``committed-early``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
+    ``committed-early``, ``overloaded``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
     text: str
     evidence: dict[str, float]
     remedy: str
@@ -48,6 +48,42 @@ class SolvePoint(msgspec.Struct, frozen=True):
     deadline_s: float
     share: Number
     """Of items, answered correctly within the deadline."""
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """How taskpace itself fared while it measured. Null: not known, as everything is in virtual time."""
+
+    loop_lag_p99_s: float | None = None
+    """How late the event loop woke up, 99th percentile: of the worst stretch."""
+    loop_lag_max_s: float | None = None
+    """The greatest lag."""
+    send_delay_p99_s: float | None = None
+    """How much later than due a request left; nearest rank over the trials. Always 0 in a closed loop."""
+    send_delay_max_s: float | None = None
+    """The greatest delay."""
+    round_trip_s: float | None = None
+    """Of the network, to the server and back; null for an engine in process."""
+    cpu_per_trial_s: float | None = None
+    """Processor time of the worker process / trials; of an engine in process that is the model's own time, too."""
+    cpu_share: float | None = None
+    """The same time / wall time: 1 is one core at work all the time."""
+    peak_rss_bytes: int | None = None
+    """Of the worker process, model included where it is in process."""
+
+
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What an open loop piled up. From scheduled arrival to last byte a trial counts as in flight."""
+
+    in_flight_mean: float
+    """Over time, from the first arrival to the last end."""
+    in_flight_max: int
+    """The most at once."""
+    unfinished_at_last_arrival: int
+    """How many had not ended when the last one arrived."""
+    growth: float | None
+    """Task time in the last third of the arrivals / in the first (geometric means); null with too few."""
+    growth_p: float | None
+    """Of Welch's t-test on the logarithms. Waiting times of neighbours go together, so it is a rough guide."""
 
 
 class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +133,13 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """First dispatch to last end; null when the cell was interrupted and resumed."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
+    goodput: Number
+    """Share of recorded trials that ended correctly (where there is no right answer: completed) within the deadline;
+    unknown without one."""
+    client: Client
+    """How taskpace itself fared."""
+    backlog: Backlog | None
+    """Of an open loop that one worker carried out whole; else null."""
     rank_task_time: int | None
     """1 + how many valid systems are significantly quicker; null for an invalid row. Likewise the other two."""
     rank_tokens_per_s: int | None
@@ -129,6 +172,48 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """What concerns several systems."""
 
 
+class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario of a load sweep."""
+
+    scenario: str
+    """`single`, `concurrency=N` or `rate=R`."""
+    load: float
+    """Requests in flight, or arrivals per second."""
+    valid: bool
+    """No reason speaks against the cell's result."""
+    task_time_median_s: Number
+    """As in the cell's row."""
+    task_time_mean_s: Number
+    """In seconds."""
+    tasks_per_hour: float | None
+    """Recorded trials / makespan."""
+    in_flight_mean: float | None
+    """Tasks per second x mean task time (Little's law): in an open loop, how many were waiting or being worked on."""
+    goodput: Number
+    """Share of trials that ended correctly within the deadline."""
+    good_per_hour: float | None
+    """Tasks per hour x goodput."""
+    power: Number
+    """Tasks per second / mean task time (Kleinrock 1979)."""
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """One system on one task under more and more load."""
+
+    task: str
+    """The task's name."""
+    system: str
+    """The system's name."""
+    kind: Literal["concurrency", "rate"]
+    """Of load: requests in flight, or arrivals per second."""
+    points: tuple[LoadPoint, ...]
+    """By load, ascending."""
+    knee: str | None
+    """The valid scenario of the greatest power; null where that is the greatest load, so the knee lies beyond."""
+    not_told_from_knee: tuple[str, ...]
+    """Scenarios whose power may as well be the greatest: the intervals overlap."""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in numbers."""
 
@@ -136,8 +221,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     planned: int
     done: int
+    deadline_s: float | None
+    """For goodput; null: none was given."""
     resamples: int
     """Of the bootstrap; 0: none, so no probability of inversion and no interval of an agreement."""
     tables: tuple[TaskTable, ...]
     sweeps: tuple[Sweep, ...]
     """Systems that differ in one setting alone, such as the temperature."""
+    loads: tuple[Load, ...]
+    """Systems under several loads of one kind."""

@@ -19,7 +19,14 @@ _FLAGS = (
     click.option("--data", metavar="PATH", help="Other data for the tasks: a file or hf://datasets/..."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; repeat for more."),
     click.option("-n", "--items", type=int, help="Items per task (20; of --prompts all)."),
-    click.option("-s", "--scenario", "scenarios", multiple=True, metavar="NAME", help="single or concurrency=N."),
+    click.option(
+        "-s",
+        "--scenario",
+        "scenarios",
+        multiple=True,
+        metavar="NAME",
+        help="single, concurrency=N (in flight) or rate=R (arrivals per second); N and R may be lists: 1,2,4.",
+    ),
     click.option("--engine", metavar="NAME", help="Engine of all systems (llamacpp)."),
     click.option("--system-prompt", metavar="TEXT", help="System prompt of all systems."),
     click.option("--temperature", type=float, help="Sampling temperature (0)."),
@@ -28,6 +35,7 @@ _FLAGS = (
     click.option("--repeats", type=int, help="Times that each item is asked (1)."),
     click.option("--warmup", type=int, help="Warm-up requests per cell, not counted (1)."),
     click.option("--max-tokens", type=int, help="Output token limit, in place of the tasks' own."),
+    click.option("--deadline", type=float, help="Seconds within which an answer is in time, for goodput."),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
 )
 

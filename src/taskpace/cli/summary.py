@@ -22,34 +22,41 @@ if TYPE_CHECKING:
     help="json: everything (docs/summary-json.md); markdown: for a page or a pull request; csv: one row for each cell.",
 )
 @click.option("--plots", is_flag=True, help="Draw charts below each table, for a terminal.")
+@click.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds, for goodput, in place of the experiment's.",
+)
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
-def summary(run_file: Path, form: str, plots: bool, resamples: int | None) -> None:
+def summary(run_file: Path, form: str, plots: bool, deadline: float | None, resamples: int | None) -> None:
     """Show the table per task of RUN_FILE, finished or not."""
     if form == "terminal":
-        print_run(run_file, resamples, plots=plots)
+        print_run(run_file, resamples, deadline_s=deadline, plots=plots)
         return
     if plots:
         raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
     # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
-    click.echo(_rendered(_summarised(run_file, resamples), form).encode(), nl=False)
+    click.echo(_rendered(_summarised(run_file, resamples, deadline), form).encode(), nl=False)
 
 
-def print_run(run_file: Path, resamples: int | None = None, *, plots: bool = False) -> None:
+def print_run(
+    run_file: Path, resamples: int | None = None, *, deadline_s: float | None = None, plots: bool = False
+) -> None:
     """The tables of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
     from rich.console import Console
 
     from taskpace.report.terminal import print_summary
 
-    print_summary(_summarised(run_file, resamples), Console(highlight=False), plots=plots)
+    print_summary(_summarised(run_file, resamples, deadline_s), Console(highlight=False), plots=plots)
 
 
-def _summarised(run_file: Path, resamples: int | None) -> Summary:
+def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None) -> Summary:
     from taskpace.analysis.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.store import Store
 
     with Store.open(run_file) as store:
-        return summarise(store, resamples=RESAMPLES if resamples is None else resamples)
+        return summarise(store, resamples=RESAMPLES if resamples is None else resamples, deadline_s=deadline_s)
 
 
 def _rendered(view: Summary, form: str) -> str:

@@ -54,7 +54,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     """The engine's own options, still unchecked: each engine converts them to its own strict struct."""
     slots: int
-    """The most requests that will ever be in flight at once."""
+    """The most requests that a closed loop has in flight at once. An open loop has no limit: what an engine in process
+    cannot work on waits in its queue."""
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Where the template comes from: ``model``, ``plain`` (the model has none), ``server``, or ``none``."""
     details: dict[str, Any]
     """Anything worth keeping: context size, threads, quantisation, parameter count, ..."""
+    in_process: bool = True
+    """The model runs in the worker's own process; else the worker has its processor time for itself."""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

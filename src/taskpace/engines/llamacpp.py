@@ -58,7 +58,7 @@ class Payload(msgspec.Struct, frozen=True):
 
 
 class LlamaCppEngine:
-    """One model, loaded once, with as many slots as there are requests in flight.
+    """One model, loaded once, with a thread for each slot.
 
     Raises ``ExperimentError`` for an option that cannot be used.
     """
@@ -87,16 +87,17 @@ class LlamaCppEngine:
         self._plain = self._options.chat_template == "plain" or "tokenizer.chat_template" not in metadata
         context = choose_context(self._options.context, metadata, path)
         threads = self._options.threads or usable_physical_cores()
+        slots = self._options.slots or self._spec.slots
         params = make_params(
             xllamacpp,
             self._options,
             model=self._spec.model,
-            slots=self._spec.slots,
+            slots=slots,
             context=context,
             threads=threads,
             key=self._key,
         )
-        self._threads = SlotThreads(self._spec.slots)
+        self._threads = SlotThreads(slots)
         try:
             self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
             properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]
@@ -116,7 +117,7 @@ class LlamaCppEngine:
                 "size_bytes": model.get("size"),
                 "training_context_tokens": model.get("n_ctx_train"),
                 "context_tokens": properties["default_generation_settings"]["n_ctx"],
-                "slots": self._spec.slots,
+                "slots": slots,
                 "threads": threads,
                 "devices": [device["description"] for device in xllamacpp.get_device_info()],
                 "system": " ".join(xllamacpp.get_system_info().split()),

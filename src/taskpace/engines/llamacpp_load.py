@@ -33,6 +33,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     context: Positive | None = None
     """Tokens of prompt and answer together, for each slot; llama.cpp rounds up to a multiple of 256. Null: what the
     model was trained with, but 4096 at most."""
+    slots: Positive | None = None
+    """Answers that are computed at once; further requests wait in the engine's queue. Null: the most that a closed loop
+    of the experiment has in flight, so 1 where there are only arrival rates."""
     threads: Positive | None = None
     """Threads that compute. Null: the physical cores that this process may use."""
     batch_size: Positive = 2048

@@ -76,6 +76,7 @@ class OpenAIEngine:
         return EngineInfo(
             engine="openai",
             version=found.server or "unknown",
+            in_process=False,
             chat_template="server" if self._options.api == "chat" else "none",
             details={
                 "url": self._target.url,

@@ -19,7 +19,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -104,6 +104,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     answer_at: float = 0.0
     """Where in the visible text the answer stands: 0 at its start, 1 at its end."""
     prompt_tokens_per_byte: float = 0.25
+    slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Answers that are written at once; further requests wait their turn. Null: the most that a closed loop of the
+    experiment has in flight."""
     load_time: float = 0.0
     """Seconds that loading takes, in the engine's own time."""
     faults: list[Fault] = []
@@ -159,7 +162,8 @@ class SimulatedEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self._options = _read_options(spec.options)
-        self._slots = spec.slots
+        self._slots = self._options.slots or spec.slots
+        self._free = asyncio.Semaphore(self._slots)
         self._threads: SlotThreads | None = None
         self._virtual = VirtualClock() if self._options.time == "virtual" else None
         self.clock: Clock = self._virtual or RealClock()
@@ -216,7 +220,8 @@ class SimulatedEngine:
 
     async def generate(self, payload: Script, stamps: Stamps) -> None:
         if self._threads is None:
-            await self._generate_in_virtual_time(payload, stamps)
+            async with self._free:  # first come, first served
+                await self._generate_in_virtual_time(payload, stamps)
         else:
             await self._threads.run(lambda cancelled: self._generate_in_real_time(payload, stamps, cancelled))
 
@@ -225,8 +230,7 @@ class SimulatedEngine:
         clock = self._virtual
         begun = clock.now_ns()
         for due_ns, event in _events(script):
-            await asyncio.sleep((begun + due_ns - clock.now_ns()) / 1e9)
-            clock.advance_to(begun + due_ns)
+            await clock.sleep_until(begun + due_ns)
             if isinstance(event, Fault):
                 if event.kind == "stall":
                     await asyncio.Event().wait()

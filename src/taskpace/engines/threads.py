@@ -32,18 +32,20 @@ class SlotThreads:
             raise
 
     async def run(self, call: Callable[[Callable[[], bool]], T]) -> T:
-        """Run ``call(cancelled)`` in a slot's thread and await its end.
+        """Run ``call(cancelled)`` in a slot's thread, as soon as one is free, and await its end.
 
         When the awaiting task is cancelled, ``cancelled()`` turns true in the thread; the cancellation goes on only
         when the thread has come to its end, so that the slot is free again.
         """
         flag = threading.Event()
-        future = asyncio.get_running_loop().run_in_executor(self._pool, call, flag.is_set)
+        waiting = self._pool.submit(call, flag.is_set)
+        future = asyncio.wrap_future(waiting)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             flag.set()
-            await asyncio.wait([future])
+            if not waiting.cancel():  # in an open loop it may not have begun
+                await asyncio.wait([future])
             raise
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from types import UnionType
+from typing import Any, get_args
 
 import msgspec
 
@@ -42,9 +44,9 @@ def _cell(value: Value) -> Value:
 def summary_csv(summary: Summary) -> str:
     """One row for each cell of a run, in the experiment's order.
 
-    A number ``x`` has its 95 % interval in ``x_low`` and ``x_high``; each outcome's count is ``n_OUTCOME``; ``reasons``
-    and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies. Solve curves and
-    pairs of systems are left out: they are in the JSON.
+    Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``; each
+    outcome's count is ``n_OUTCOME``; ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons
+    in words, with the remedies. Solve curves and pairs of systems are left out: they are in the JSON.
     """
     return csv_lines(
         [
@@ -66,9 +68,17 @@ def _columns() -> list[str]:
             columns.extend(f"n_{outcome}" for outcome in OUTCOMES)
         elif field.type is Number:
             columns.extend((field.name, f"{field.name}_low", f"{field.name}_high"))
+        elif parts := _parts(field.type):
+            columns.extend(f"{field.name}_{part}" for part in parts)
         elif field.name not in _NO_NUMBER:
             columns.append(field.name)
     return [*columns, *_LAST]
+
+
+def _parts(kind: Any) -> tuple[str, ...]:
+    """The fields of a struct, also of one that may be null; none for anything else."""
+    alternatives = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    return next((each.__struct_fields__ for each in alternatives if hasattr(each, "__struct_fields__")), ())
 
 
 def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
@@ -80,6 +90,8 @@ def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
             values.extend(row.outcomes.get(outcome, 0) for outcome in OUTCOMES)
         elif isinstance(value, Number):
             values.extend((value.value, value.low, value.high))
+        elif parts := _parts(field.type):
+            values.extend(getattr(value, part, None) for part in parts)
         elif field.name not in _NO_NUMBER:
             values.append(value)
     findings = " ".join(finding.code for finding in row.findings)

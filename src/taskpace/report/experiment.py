@@ -19,6 +19,8 @@ def experiment_toml(experiment: Experiment) -> str:
     file |= {key: value for key in ("items", "max_tokens") if (value := getattr(experiment, key)) is not None}
     file |= {key: getattr(experiment, key) for key in ("seed", "repeats", "warmup")}
     file["timeout"] = experiment.timeout_s
+    if experiment.deadline_s is not None:
+        file["deadline"] = experiment.deadline_s
     file["tasks"] = [_task(task) for task in experiment.tasks]
     file["scenarios"] = [scenario.name for scenario in experiment.scenarios]
     file["system"] = [_system(system) for system in experiment.systems]

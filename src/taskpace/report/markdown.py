@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.views import Load, Summary, TaskTable
+from taskpace.report.client import client_sentence
 from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
 from taskpace.report.figures import reason_line, table_title
+from taskpace.report.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, printable
 
@@ -71,7 +73,20 @@ def _blocks(summary: Summary) -> Iterator[str]:
             yield escape(paragraph)
         if findings := finding_lines(table):
             yield "\n".join(f"- {escape(finding)}" for finding in findings)
-    yield f"*{escape(LEGEND)}*"
+    for load in summary.loads:
+        yield f"## {escape(load_title(load))}"
+        yield "\n".join(_load_lines(load))
+        yield escape(load_sentence(load))
+    if about := client_sentence(summary):
+        yield escape(about)
+    yield f"*{escape(LEGEND + (f' Under load: {LOAD_LEGEND}' if summary.loads else ''))}*"
+
+
+def _load_lines(load: Load) -> Iterator[str]:
+    yield f"| {' | '.join(HEADINGS)} |"
+    yield f"| --- |{' ---: |' * (len(HEADINGS) - 1)}"
+    for row in load_rows(load):
+        yield f"| {' | '.join(row)} |"
 
 
 def _table_lines(table: TaskTable) -> Iterator[str]:

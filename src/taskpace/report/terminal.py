@@ -9,7 +9,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.analysis.views import Summary, SystemRow, TaskTable
+from taskpace.analysis.views import Load, Summary, SystemRow, TaskTable
+from taskpace.report.client import client_sentence
 from taskpace.report.figures import (
     UNKNOWN,
     digits,
@@ -21,6 +22,7 @@ from taskpace.report.figures import (
     shared_ranks,
     table_title,
 )
+from taskpace.report.loads import HEADINGS, LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, one_line, printable
 
@@ -47,8 +49,34 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
 
             for line in plot_lines(table, console.width):
                 console.print(line, soft_wrap=True)
+    for load in summary.loads:
+        console.print()
+        for line in load_lines(load, console.width):
+            console.print(line, soft_wrap=True)
+        console.print(Text(printable(load_sentence(load))))
     console.print()
-    console.print(Text(legend(summary), style="dim"))
+    if about := client_sentence(summary):
+        console.print(Text(about, style="dim"))
+    console.print(Text(legend(summary) + (f" Under load: {LEGEND}" if summary.loads else ""), style="dim"))
+
+
+def load_lines(load: Load, width: int) -> Iterator[Text]:
+    """The lines of a load sweep's table; columns that say nothing, and those that do not fit, are left out."""
+    columns = [
+        (heading, cells) for heading, *cells in zip(HEADINGS, *load_rows(load), strict=True) if set(cells) != {UNKNOWN}
+    ]
+    widths = [max(map(column_width, (heading, *cells))) for heading, cells in columns]
+    while len(columns) > 1 and sum(widths) + 2 * (len(columns) - 1) > width:
+        columns.pop()
+        widths.pop()
+    yield Text(one_line(load_title(load), width), style="bold")
+    for number, line in enumerate(zip(*((heading, *cells) for heading, cells in columns), strict=True)):
+        first, *others = (printable(cell) for cell in line)
+        text = first + " " * (widths[0] - column_width(first))
+        yield Text(
+            text + "".join(f"  {cell:>{size}}" for cell, size in zip(others, widths[1:], strict=True)),
+            style="dim" if number == 0 else "",
+        )
 
 
 class _Column(msgspec.Struct, frozen=True):

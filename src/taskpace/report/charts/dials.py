@@ -7,60 +7,57 @@ from typing import Any, NamedTuple
 import altair as alt
 
 from taskpace.analysis.sweeps import Sweep
-from taskpace.analysis.views import Summary, SystemRow, TaskTable
+from taskpace.analysis.views import Load, Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
+from taskpace.report.loads import HEADINGS, load_rows, load_sentence
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:
-    """Task time and makespan against requests in flight, for each task that has several scenarios."""
-    tables: dict[str, list[TaskTable]] = {}
-    for table in summary.tables:
-        tables.setdefault(table.task, []).append(table)
-    return [_load(several, systems) for several in tables.values() if len(several) > 1]
+    """Task time, throughput and goodput against load, for each task that was run under several loads of one kind."""
+    swept: dict[tuple[str, str], list[Load]] = {}
+    for each in summary.loads:
+        swept.setdefault((each.task, each.kind), []).append(each)
+    return [_load(loads, systems) for loads in swept.values()]
 
 
-def _load(tables: list[TaskTable], systems: list[str]) -> Panel:
-    cells = [(table.scenario, row) for table in tables for row in table.rows]
+def _load(loads: list[Load], systems: list[str]) -> Panel:
+    cells = [(label(each.system), point) for each in loads for point in each.points]
     values = [
         {
-            "system": label(row.system),
-            "scenario": scenario,
-            **ends("time", row.task_time_median_s),
-            "makespan": row.makespan_s,
-            "fill": _fill(row, systems),
-            "about": f"{label(marked(row))}, {scenario}: task time {seconds(row.task_time_median_s.value)}, makespan "
-            f"{seconds(row.makespan_s)}",
+            "system": system,
+            "scenario": point.scenario,
+            **ends("time", point.task_time_median_s),
+            "throughput": point.tasks_per_hour,
+            **ends("share", point.goodput),
+            "fill": SERIES[systems.index(system) % len(SERIES)] if point.valid else "transparent",
+            "about": f"{system}, {point.scenario}{'' if point.valid else ' (INVALID)'}: task time "
+            f"{seconds(point.task_time_median_s.value)}, {digits(point.tasks_per_hour, 3)} tasks an hour",
         }
-        for scenario, row in cells
+        for system, point in cells
     ]
-    scenarios = [table.scenario for table in tables]
-    names = list(dict.fromkeys(label(row.system) for _, row in cells))
-    against = _Dial("scenario", scenarios, "scenario", names, systems)
+    scenarios = list(dict.fromkeys(point.scenario for _, point in cells))
+    names = list(dict.fromkeys(system for system, _ in cells))
+    title = "requests in flight" if loads[0].kind == "concurrency" else "arrivals per second"
+    against = _Dial("scenario", scenarios, title, names, systems)
+    measures = (("time", "task time, median, s"), ("throughput", "tasks per hour"), ("share", "in time"))
     pictures = [
-        against.picture(values, field, title)
-        for field, title in (("time", "task time, median, s"), ("makespan", "makespan, s"))
+        against.picture(values, field, about)
+        for field, about in measures
+        if any(value[field] is not None for value in values)
     ]
+    knees = " ".join(f"{label(each.system)}: {load_sentence(each)}" for each in loads)
+    invalid = " Hollow points are INVALID." if any(not point.valid for _, point in cells) else ""
     return Panel(
         chart="load",
-        task=tables[0].task,
+        task=loads[0].task,
         scenario="",
-        title="Under load",
-        caption="What to look for: with more in flight the whole lot is done sooner (makespan), as long as each one "
-        "does not wait longer for it (task time)." + note_invalid([row for _, row in cells]),
-        picture=alt.vconcat(*pictures, spacing=18),
-        headings=("scenario", "system", "task time", "makespan", "tasks per hour"),
-        rows=tuple(
-            (
-                scenario,
-                marked(row),
-                seconds_with_error(row.task_time_median_s),
-                seconds(row.makespan_s),
-                digits(row.tasks_per_hour, 3),
-            )
-            for scenario, row in cells
-        ),
+        title=f"Under load: more and more {title}",
+        caption="What to look for: where throughput stops to grow and task time begins to. " + knees + invalid,
+        picture=alt.vconcat(*(pictures or [against.picture(values, "time", "task time, median, s")]), spacing=18),
+        headings=("system", *HEADINGS),
+        rows=tuple((label(each.system), *row) for each in loads for row in load_rows(each)),
     )
 
 
@@ -134,10 +131,6 @@ def _family_names(sweeps: list[Sweep]) -> dict[str, str]:
     }
     told_apart = all(common.values()) and len(set(common.values())) == len(common)
     return {first: label(name) if told_apart else first for first, name in common.items()}
-
-
-def _fill(row: SystemRow, systems: list[str]) -> str:
-    return SERIES[systems.index(label(row.system)) % len(SERIES)] if row.valid else "transparent"
 
 
 class _Dial(NamedTuple):

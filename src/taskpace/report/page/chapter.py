@@ -10,6 +10,7 @@ from markupsafe import Markup
 from taskpace.analysis.views import TaskTable
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
+from taskpace.report.client import client_sentence
 from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.json_text import json_line
@@ -82,7 +83,7 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         name=printable(summary.name),
         file=printable(run.file),
         unfinished=unfinished if summary.done < summary.planned else "",
-        legend=LEGEND,
+        legend=f"{client_sentence(summary)} {LEGEND}".strip(),
         sections=tuple(
             _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{place}")
             for place, table in enumerate(summary.tables)
