@@ -262,6 +262,10 @@ def test_csv_has_every_number_of_every_cell(three):
             if isinstance(value, Number):
                 for suffix, end in (("", value.value), ("_low", value.low), ("_high", value.high)):
                     assert cells[field.name + suffix] == ("" if end is None else repr(end))
+            elif field.name in ("phases", "written_bytes", "client", "backlog"):
+                for part in getattr(value, "__struct_fields__", ()):
+                    known = getattr(value, part)
+                    assert cells[f"{field.name}_{part}"] == ("" if known is None else str(known))
             elif field.name not in ("system", "valid", "reasons", "outcomes", "solve_curve", "findings"):
                 assert cells[field.name] == ("" if value is None else str(value))
         assert {outcome: int(cells[f"n_{outcome}"]) for outcome in OUTCOMES} == dict.fromkeys(

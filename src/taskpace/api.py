@@ -42,12 +42,18 @@ class Run:
 
         return load_frame(self._store)
 
-    def summary(self, *, resamples: int | None = None) -> Summary:
-        """What ``taskpace summary`` prints, as data; ``resamples`` of the bootstrap, 0 for none."""
+    def summary(self, *, resamples: int | None = None, deadline_s: float | None = None) -> Summary:
+        """What ``taskpace summary`` prints, as data.
+
+        Args:
+            resamples: of the bootstrap; 0 for none.
+            deadline_s: for goodput, in place of the experiment's own.
+        """
         from taskpace.analysis.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
 
-        return summarise(self._store, resamples=RESAMPLES if resamples is None else resamples)
+        drawn = RESAMPLES if resamples is None else resamples
+        return summarise(self._store, resamples=drawn, deadline_s=deadline_s)
 
     def chart(self, name: str, *, task: str | None = None, scenario: str | None = None) -> Any:
         """One of ``taskpace chart``'s pictures as an altair chart, the tasks side by side.
