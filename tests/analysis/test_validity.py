@@ -77,6 +77,23 @@ def test_a_machine_that_was_not_ours_alone_is_told(trials_of, code, changes):
     assert against(trials_of(), stretches=(stretch(**less),)) == {}
 
 
+def test_a_client_that_is_the_bottleneck_says_so(trials_of):
+    """A process that does nothing but send and read, and is at work all the time; in process that is the model."""
+    busy, idle = (stretch(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
+    trials = trials_of()
+    assert [r.code for r in reasons_against(trials, 40, (busy,), in_process=False)] == ["client-cpu"]
+    assert reasons_against(trials, 40, (idle,), in_process=False) == ()
+    assert reasons_against(trials, 40, (busy,)) == ()
+
+
+def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
+    """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
+    growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
+    assert reasons_against(growing, 100, (), open_loop=True) == ()
+    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), 100, (), open_loop=True)
+    assert [(reason.code, reason.voids) for reason in resumed] == [("resumed", "result")]
+
+
 def test_drift_is_the_machine_s_not_the_items_order(trials_of):
     """Items that grow longer from first to last are no drift as long as each token takes the same."""
     growing = np.linspace(1, 5, 60)
