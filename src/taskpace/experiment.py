@@ -55,10 +55,14 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Poisson arrivals per second, however many are in flight; null: a closed loop."""
 
     @property
+    def one_at_a_time(self) -> bool:
+        return self.concurrency == 1 and self.rate is None
+
+    @property
     def name(self) -> str:
         if self.rate is not None:
             return f"rate={self.rate:.10g}"
-        return "single" if self.concurrency == 1 else f"concurrency={self.concurrency}"
+        return "single" if self.one_at_a_time else f"concurrency={self.concurrency}"
 
 
 class ScenarioSweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

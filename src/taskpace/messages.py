@@ -43,12 +43,14 @@ class RunCell(_Said, frozen=True, kw_only=True):
 
     concurrency: int
     """In flight, in a closed loop; jobs that have a due time come by that, however many are in flight."""
+    one_at_a_time: bool
+    """Wait after each trial until it is stored, so that nothing else goes on in a timed region."""
     timeout_s: float
     jobs: tuple[Job, ...]
 
 
 class Stored(_Said, frozen=True, kw_only=True):
-    """To the worker: one more record is on disk. One-at-a-time cells wait between two trials until all are."""
+    """To the worker in a one-at-a-time cell: one more record is on disk."""
 
 
 class Stop(_Said, frozen=True, kw_only=True):

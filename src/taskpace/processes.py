@@ -32,8 +32,8 @@ class WorkerHandle(Protocol):
         """Hand over a message. A worker that is gone shows up in ``receive``."""
         ...
 
-    def receive(self, timeout_s: float) -> FromWorker | None:
-        """The next message, or nothing within ``timeout_s`` seconds. Raises ``WorkerDiedError``."""
+    def receive(self, timeout_s: float) -> list[FromWorker]:
+        """All messages there are, in order; waits up to ``timeout_s`` seconds for one. Raises ``WorkerDiedError``."""
         ...
 
     def end(self) -> None:
@@ -54,6 +54,7 @@ class WorkerProcess:
             stderr=self._log,
         )
         self._inbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
+        self._gone = False
         self._reader = threading.Thread(target=self._read, name="taskpace-worker-reader", daemon=True)
         self._reader.start()
 
@@ -67,14 +68,18 @@ class WorkerProcess:
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
 
-    def receive(self, timeout_s: float) -> FromWorker | None:
-        try:
-            message = self._inbox.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-        if message is None:
+    def receive(self, timeout_s: float) -> list[FromWorker]:
+        messages: list[FromWorker] = []
+        with contextlib.suppress(queue.Empty):
+            while not self._gone:
+                message = self._inbox.get(timeout=timeout_s) if not messages else self._inbox.get_nowait()
+                if message is None:
+                    self._gone = True
+                else:
+                    messages.append(message)
+        if self._gone and not messages:
             raise WorkerDiedError(self._last_words())
-        return message
+        return messages
 
     def end(self) -> None:
         self._process.kill()

@@ -27,6 +27,7 @@ from taskpace.messages import (
     Closed,
     Dispatched,
     Finished,
+    FromWorker,
     Job,
     Open,
     Opened,
@@ -188,7 +189,7 @@ class _SystemTurn:
                 break
             self._run_cell(worker, cell, trials)
         worker.send(Close())
-        while not isinstance(self._receive(worker, _CLOSE_LIMIT_S, "closing"), Closed):
+        while not isinstance(self._receive(worker, _CLOSE_LIMIT_S, "closing")[-1], Closed):
             pass
 
     def _open(self, worker: WorkerHandle) -> None:
@@ -198,7 +199,7 @@ class _SystemTurn:
         worker.send(
             Open(spec=EngineSpec(engine=system.engine, model=self._system.path, options=system.options, slots=slots))
         )
-        match self._receive(worker, _OPEN_LIMIT_S, "loading the model", stop_at_once=True):
+        match self._receive(worker, _OPEN_LIMIT_S, "loading the model", stop_at_once=True)[0]:
             case Opened() as opened:
                 self._worker_number = self._store.add_worker(
                     self._sitting, self._name, opened.load_ns, opened.info, opened.calibration
@@ -220,38 +221,44 @@ class _SystemTurn:
         worker.send(
             RunCell(
                 concurrency=cell.scenario.concurrency,
+                one_at_a_time=cell.scenario.one_at_a_time,
                 timeout_s=timeout_s,
                 jobs=tuple(jobs.values()),
             )
         )
         due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
         silence_s = timeout_s + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
-        while True:
-            match self._receive(worker, silence_s, "a trial"):
-                case Dispatched(trial_id=trial_id):
-                    self._in_flight[trial_id] = (cell, jobs[trial_id], planned.get(trial_id))
-                case Finished(record=record):
-                    self._keep(record, cell, planned.get(record.trial_id))
+        ended: CellEnded | None = None
+        while ended is None:
+            messages = self._receive(worker, silence_s, "a trial")
+            for message in messages:
+                if isinstance(message, Dispatched):
+                    job = jobs[message.trial_id]
+                    self._in_flight[job.trial_id] = (cell, job, planned.get(job.trial_id))
+            records = [message.record for message in messages if isinstance(message, Finished)]
+            self._keep(records, cell)
+            self._finished_since_death += len(records)
+            if cell.scenario.one_at_a_time:
+                for _ in records:
                     worker.send(Stored())
-                    del self._in_flight[record.trial_id]
-                    self._finished_since_death += 1
-                case CellEnded() as ended:
-                    if self._worker_number is not None:
-                        self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
-                    if ended.unreachable is not None:
-                        raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
-                    return
-                case other:
-                    raise AssertionError(other)
+            ended = next((message for message in messages if isinstance(message, CellEnded)), None)
+        if self._worker_number is not None:
+            self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
+        if ended.unreachable is not None:
+            raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
 
-    def _keep(self, record: Record, cell: Cell, trial: Trial | None) -> None:
-        """Score a record and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
-        if trial is None:
-            self._store.add(record, None, cell.id, self._worker_number)
-            return
-        verdict = score(cell.task.task, trial.item.item, record)
-        self._store.add(record, verdict, cell.id, self._worker_number)
-        self._on_event(self._finished(record, verdict, cell))
+    def _keep(self, records: list[Record], cell: Cell) -> None:
+        """Score what was in flight and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
+        judged: list[tuple[Record, Verdict | None]] = []
+        for record in records:
+            _, _, trial = self._in_flight[record.trial_id]
+            judged.append((record, score(cell.task.task, trial.item.item, record) if trial else None))
+        if judged:
+            self._store.add_all(judged, cell.id, self._worker_number)
+        for record, verdict in judged:
+            del self._in_flight[record.trial_id]
+            if verdict is not None:
+                self._on_event(self._finished(record, verdict, cell))
 
     def _finished(self, record: Record, verdict: Verdict, cell: Cell) -> TrialFinished:
         usages = [turn.usage.output_tokens for turn in record.turns]
@@ -266,8 +273,10 @@ class _SystemTurn:
             detail=record.failure.message if record.failure else None,
         )
 
-    def _receive(self, worker: WorkerHandle, limit_s: float, doing: str, *, stop_at_once: bool = False) -> object:
-        """The next message; passes a stop request on; ends a worker that says nothing for too long."""
+    def _receive(
+        self, worker: WorkerHandle, limit_s: float, doing: str, *, stop_at_once: bool = False
+    ) -> list[FromWorker]:
+        """The next messages, at least one; passes a stop request on; ends a worker that says nothing for too long."""
         told = False
         waited_s = 0.0
         while waited_s < limit_s:
@@ -276,9 +285,8 @@ class _SystemTurn:
             if self._stop.requested and not told:
                 worker.send(Stop())
                 told = True
-            message = worker.receive(_POLL_S)
-            if message is not None:
-                return message
+            if messages := worker.receive(_POLL_S):
+                return messages
             waited_s += _POLL_S
         worker.end()
         raise WorkerDiedError(f"the worker said nothing for {limit_s:g} s while {doing} and was ended")
@@ -286,7 +294,6 @@ class _SystemTurn:
     def _bury(self, reason: str) -> None:
         """Record what a dead worker had in flight as errors."""
         lost = list(self._in_flight.values())
-        self._in_flight.clear()
         self._store.add_worker_death(self._sitting, self._worker_number, self._name, reason)
         for cell, job, trial in lost:
             record = Record(
@@ -298,7 +305,7 @@ class _SystemTurn:
                 failure=Failure(kind="worker-died", message=reason),
                 loop_lag_ns=None,
             )
-            self._keep(record, cell, trial)
+            self._keep([record], cell)
             if trial is None:
                 self._deadly.add(job.trial_id)
         self._on_event(WorkerDied(system=self._name, reason=reason, lost=len(lost)))

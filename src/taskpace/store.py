@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -128,44 +128,14 @@ class Store:
         self._insert("stretch", worker=worker, cell_id=cell_id, client=_json(client))
 
     def add(self, record: Record, verdict: Verdict | None, cell_id: str, worker: int | None) -> None:
-        """Keep a record and its verdict (none for a warm-up), in one transaction that is on disk when this returns."""
-        failure = record.failure
+        """Keep one record; see ``add_all``."""
+        self.add_all([(record, verdict)], cell_id, worker)
+
+    def add_all(self, judged: Iterable[tuple[Record, Verdict | None]], cell_id: str, worker: int | None) -> None:
+        """Keep records and verdicts (none for a warm-up), in one transaction that is on disk when this returns."""
         with self._transaction():
-            self._insert(
-                "record",
-                trial_id=record.trial_id,
-                attempt=record.attempt,
-                cell_id=cell_id,
-                worker=worker,
-                phase=record.phase,
-                started_at=record.started_at,
-                loop_lag_ns=record.loop_lag_ns,
-                failure_kind=failure.kind if failure else None,
-                failure_message=failure.message if failure else None,
-            )
-            for number, turn in enumerate(record.turns, 1):
-                self._insert(
-                    "turn",
-                    trial_id=record.trial_id,
-                    attempt=record.attempt,
-                    turn=number,
-                    dispatch_ns=turn.dispatch_ns,
-                    send_delay_ns=turn.send_delay_ns,
-                    end_ns=turn.end_ns,
-                    finish_ns=turn.finish_ns,
-                    finish_reason=turn.finish_reason,
-                    text=turn.text,
-                    reasoning=turn.reasoning,
-                    marks=pack_marks(turn.marks),
-                    **msgspec.structs.asdict(turn.usage),
-                )
-            if verdict is not None:
-                self._insert(
-                    "verdict",
-                    trial_id=record.trial_id,
-                    attempt=record.attempt,
-                    **msgspec.structs.asdict(verdict),
-                )
+            for record, verdict in judged:
+                _add(self._db, record, verdict, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -238,6 +208,48 @@ class Store:
 def now() -> str:
     """A wall-clock label: ISO 8601, UTC."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _add(db: sqlite3.Connection, record: Record, verdict: Verdict | None, cell_id: str, worker: int | None) -> None:
+    failure = record.failure
+    _insert(
+        db,
+        "record",
+        trial_id=record.trial_id,
+        attempt=record.attempt,
+        cell_id=cell_id,
+        worker=worker,
+        phase=record.phase,
+        started_at=record.started_at,
+        loop_lag_ns=record.loop_lag_ns,
+        failure_kind=failure.kind if failure else None,
+        failure_message=failure.message if failure else None,
+    )
+    for number, turn in enumerate(record.turns, 1):
+        _insert(
+            db,
+            "turn",
+            trial_id=record.trial_id,
+            attempt=record.attempt,
+            turn=number,
+            dispatch_ns=turn.dispatch_ns,
+            send_delay_ns=turn.send_delay_ns,
+            end_ns=turn.end_ns,
+            finish_ns=turn.finish_ns,
+            finish_reason=turn.finish_reason,
+            text=turn.text,
+            reasoning=turn.reasoning,
+            marks=pack_marks(turn.marks),
+            **msgspec.structs.asdict(turn.usage),
+        )
+    if verdict is not None:
+        _insert(
+            db,
+            "verdict",
+            trial_id=record.trial_id,
+            attempt=record.attempt,
+            **msgspec.structs.asdict(verdict),
+        )
 
 
 def _turn(row: dict[str, Any]) -> Turn:

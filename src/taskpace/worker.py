@@ -116,7 +116,6 @@ class Worker:
 
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
         arrivals = [(job.due_ns, job) for job in message.jobs if job.due_ns is not None]
-        one_at_a_time = message.concurrency == 1 and not arrivals
         in_real_time = isinstance(engine.clock, RealClock)
         real = RealClock()
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
@@ -131,10 +130,10 @@ class Worker:
             async def carry_out(job: Job, due_ns: int | None = None) -> None:
                 record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns)
                 self._send(Finished(record=record))
-                self._records_sent += 1
                 reach.see(record)
-                if one_at_a_time:
+                if message.one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
+                    self._records_sent += 1
                     await asyncio.to_thread(self._wait_stored, self._records_sent)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
@@ -207,9 +206,12 @@ class _Pipes:
         self._outbox.put(message)
 
     def send_now(self, message: FromWorker) -> None:
+        self._send_bytes(encode(message))
+
+    def _send_bytes(self, frames: bytes) -> None:
         with self._writing:
             try:
-                self._sink.write(encode(message))
+                self._sink.write(frames)
                 self._sink.flush()
             except BrokenPipeError:
                 os._exit(3)
@@ -241,8 +243,14 @@ class _Pipes:
                     self.inbox.put(message)
 
     def _write(self) -> None:
-        while (message := self._outbox.get()) is not None:
-            self.send_now(message)
+        """Whatever is waiting goes out in one piece: a write for each record wakes the run once for each."""
+        last = False
+        while not last:
+            messages = [self._outbox.get()]
+            while not self._outbox.empty():
+                messages.append(self._outbox.get())
+            last = None in messages
+            self._send_bytes(b"".join(encode(message) for message in messages if message is not None))
 
 
 def main() -> None:

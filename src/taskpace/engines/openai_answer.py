@@ -56,6 +56,7 @@ class Reader:
         self._reasoning: list[str] = []
         self._visible_bytes = self._reasoning_bytes = 0
         self._marks: list[Mark] = []
+        self._marked = (0, 0)
         self._thinking = _Thinking()
         self._finish_ns: int | None = None
         self._finish: str | None = None
@@ -71,11 +72,13 @@ class Reader:
             for ns, data in arrivals:
                 for event in splitter.feed(data):
                     self._read(ns, event)
+                self._mark(ns)
             for event in splitter.end():
                 self._read(ns, event)
         except EngineError as bad:
             self.failure = bad
-        self._add(ns, *self._thinking.end())
+        self._add(*self._thinking.end())
+        self._mark(ns)
 
     def whole(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read an answer that came in one piece of JSON."""
@@ -84,9 +87,8 @@ class Reader:
             self._read(stamped[-1][0] if stamped else 0, b"".join(data for _, data in stamped))
         except EngineError as bad:
             self.failure = bad
-        self._add(0, *self._thinking.end())
-        # One arrival says when all was there, and nothing of when it began.
-        self._marks.clear()
+        self._add(*self._thinking.end())
+        # One arrival says when all was there, and nothing of when it began: no mark.
         self._finish_ns = None
 
     def generation(self) -> Generation:
@@ -137,22 +139,24 @@ class Reader:
             visible = choice.text or said.content or ""
             reasoning = said.reasoning_content or said.reasoning or ""
             more_reasoning, visible = self._thinking.feed(visible)
-            self._add(ns, reasoning + more_reasoning, visible)
+            self._add(reasoning + more_reasoning, visible)
             if choice.finish_reason:
                 self._finish_ns, self._finish = ns, choice.finish_reason
 
-    def _add(self, ns: int, reasoning: str, visible: str) -> None:
-        if not reasoning and not visible:
-            return  # a role, or the end: no token of the answer
-        self._reasoning.append(reasoning)
-        self._text.append(visible)
-        self._reasoning_bytes += len(reasoning.encode("utf-8", "replace"))
-        self._visible_bytes += len(visible.encode("utf-8", "replace"))
-        mark = Mark(ns, self._visible_bytes, self._reasoning_bytes)
-        if self._marks and self._marks[-1].ns == ns:
-            self._marks[-1] = mark  # several tokens in one arrival are one arrival
-        else:
-            self._marks.append(mark)
+    def _add(self, reasoning: str, visible: str) -> None:
+        if reasoning:
+            self._reasoning.append(reasoning)
+            self._reasoning_bytes += _size(reasoning)
+        if visible:
+            self._text.append(visible)
+            self._visible_bytes += _size(visible)
+
+    def _mark(self, ns: int) -> None:
+        """Several tokens in one arrival are one arrival; a role, or the end, is no token of the answer."""
+        sizes = (self._visible_bytes, self._reasoning_bytes)
+        if sizes != self._marked:
+            self._marked = sizes
+            self._marks.append(Mark(ns, *sizes))
 
 
 class _Thinking:
@@ -191,6 +195,10 @@ class _Thinking:
         """What was held back, once nothing more comes."""
         held, self._held = self._held, ""
         return (held, "") if self._state == "thinking" else ("", held)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 def _begun(text: str) -> int:

@@ -52,6 +52,9 @@ class Connection(asyncio.Protocol):
         self._ns = 0
         self._received = 0
         self._tail = b""
+        self._bodies: list[bytes] = []
+        # The parser's call for each piece of a body: without a Python frame around it, for there are many.
+        self.on_body = self._bodies.append
         self._told_length = False
         self._reusable = False
         self._idle_ns = 0
@@ -123,6 +126,10 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as bad:
             self._fail("bad-response", f"this is no HTTP/1.1 answer: {bad}: {data[:60]!r}")
+        if self._bodies:
+            body = b"".join(self._bodies)
+            self._bodies.clear()
+            self._keep(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is None or self._done.done():
@@ -144,7 +151,15 @@ class Connection(asyncio.Protocol):
         headers = self._answer.headers
         self._told_length = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
 
-    def on_body(self, body: bytes) -> None:
+    def on_message_complete(self) -> None:
+        if self._answer.status >= _OK:  # else an interim answer; the real one is to come
+            self._reusable = self._parser.should_keep_alive()
+            self._complete()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _keep(self, body: bytes) -> None:
+        """What one read brought of the body."""
         self._received += len(body)
         if self._received > MOST_BYTES:
             self._fail("too-long", f"the answer is longer than {MOST_BYTES} bytes")
@@ -152,16 +167,10 @@ class Connection(asyncio.Protocol):
             self._answer.body.append(body)
         else:
             self._chunks.append((self._ns, body))
-            if _DONE.search(self._tail + body) and len(self._timers) == 1:
+            ending = self._tail + body
+            if b"[DONE]" in ending and _DONE.search(ending) and len(self._timers) == 1:
                 self._timers.append(self._loop.call_later(_LINGER_S, self._complete))
             self._tail = body[-_TAIL:]
-
-    def on_message_complete(self) -> None:
-        if self._answer.status >= _OK:  # else an interim answer; the real one is to come
-            self._reusable = self._parser.should_keep_alive()
-            self._complete()
-
-    # ------------------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         silent_ns = self._now_ns() - self._ns
