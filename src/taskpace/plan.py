@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from functools import cached_property
 
 import msgspec
 
@@ -61,7 +62,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
     """Everything a run will do."""
 
     id: str
@@ -70,20 +71,30 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[PlannedTask, ...]
     cells: tuple[Cell, ...]
 
-    def trials(self, cell: Cell) -> Iterator[Trial]:
+    def trials(self, cell: Cell) -> tuple[Trial, ...]:
         """The trials of a cell in order: every item once, then every item again for the next repeat.
 
         All systems get the same items in the same (seeded) order, so that a slow change of the machine touches the
         paired trials of two systems alike.
         """
-        for repeat in range(1, self.experiment.repeats + 1):
-            for planned in cell.task.items:
-                yield Trial(
+        return self._trials[cell.id]
+
+    @cached_property
+    def _trials(self) -> dict[str, tuple[Trial, ...]]:
+        """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
+        return {
+            cell.id: tuple(
+                Trial(
                     id=content_id("trial", cell.id, planned.item.id, planned.prompts, repeat),
                     cell_id=cell.id,
                     item=planned,
                     repeat=repeat,
                 )
+                for repeat in range(1, self.experiment.repeats + 1)
+                for planned in cell.task.items
+            )
+            for cell in self.cells
+        }
 
     def arrivals_ns(self, cell: Cell) -> dict[str, int]:
         """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from typing import BinaryIO, Protocol
 
 from taskpace.messages import FromWorker, ToWorker, decode_from_worker, encode
@@ -32,8 +33,16 @@ class WorkerHandle(Protocol):
         """Hand over a message. A worker that is gone shows up in ``receive``."""
         ...
 
-    def receive(self, timeout_s: float) -> list[FromWorker]:
-        """All messages there are, in order; waits up to ``timeout_s`` seconds for one. Raises ``WorkerDiedError``."""
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        """All messages there are, in order.
+
+        Args:
+            timeout_s: how long to wait for the first; nothing by then is an empty list.
+            gather_s: how long to wait for more once there is one.
+
+        Raises:
+            WorkerDiedError: it is gone, and all that it said has been handed over.
+        """
         ...
 
     def end(self) -> None:
@@ -68,15 +77,17 @@ class WorkerProcess:
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
 
-    def receive(self, timeout_s: float) -> list[FromWorker]:
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
         messages: list[FromWorker] = []
         with contextlib.suppress(queue.Empty):
             while not self._gone:
-                message = self._inbox.get(timeout=timeout_s) if not messages else self._inbox.get_nowait()
+                message = self._inbox.get_nowait() if messages else self._inbox.get(timeout=timeout_s)
                 if message is None:
                     self._gone = True
-                else:
-                    messages.append(message)
+                    break
+                if not messages and gather_s:
+                    time.sleep(gather_s)
+                messages.append(message)
         if self._gone and not messages:
             raise WorkerDiedError(self._last_words())
         return messages

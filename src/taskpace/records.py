@@ -35,7 +35,7 @@ TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]
 marked as such wherever it is shown)."""
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One arrival: when it was read, and how much text there was once it had been read.
 
     A first mark without text stands for a first token whose text the engine kept back.

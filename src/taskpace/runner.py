@@ -48,6 +48,8 @@ _DEATHS_IN_A_ROW = 3
 _POLL_S = 0.2
 _SILENCE_GRACE_S = 60.0
 """Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
+_GATHER_S = 0.002
+"""Under load records are put on disk together: each commit waits for the disk, and costs the client its processor."""
 _OPEN_LIMIT_S = 1800.0
 _CLOSE_LIMIT_S = 30.0
 
@@ -228,9 +230,10 @@ class _SystemTurn:
         )
         due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
         silence_s = timeout_s + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
+        gather_s = 0.0 if cell.scenario.one_at_a_time else _GATHER_S
         ended: CellEnded | None = None
         while ended is None:
-            messages = self._receive(worker, silence_s, "a trial")
+            messages = self._receive(worker, silence_s, "a trial", gather_s=gather_s)
             for message in messages:
                 if isinstance(message, Dispatched):
                     job = jobs[message.trial_id]
@@ -274,7 +277,7 @@ class _SystemTurn:
         )
 
     def _receive(
-        self, worker: WorkerHandle, limit_s: float, doing: str, *, stop_at_once: bool = False
+        self, worker: WorkerHandle, limit_s: float, doing: str, *, gather_s: float = 0.0, stop_at_once: bool = False
     ) -> list[FromWorker]:
         """The next messages, at least one; passes a stop request on; ends a worker that says nothing for too long."""
         told = False
@@ -285,7 +288,7 @@ class _SystemTurn:
             if self._stop.requested and not told:
                 worker.send(Stop())
                 told = True
-            if messages := worker.receive(_POLL_S):
+            if messages := worker.receive(_POLL_S, gather_s):
                 return messages
             waited_s += _POLL_S
         worker.end()

@@ -48,6 +48,8 @@ from taskpace.records import Failure, Record
 from taskpace.scenarios import closed_loop, open_loop
 
 _SWITCH_INTERVAL_S = 0.00005
+_GATHER_S = 0.02
+"""How long records under load wait for each other on their way to the run."""
 _UNREACHABLE_IN_A_ROW = 3
 """So many trials without a connection, and none with one in between: the server is down for good."""
 
@@ -56,7 +58,8 @@ class Worker:
     """Carries out one system's cells.
 
     Args:
-        send: hands a message to the run; called from the event loop, must not block.
+        send: hands a message to the run, those that are not urgent with others; called from the event loop, must not
+            block.
         send_now: the same, but the message has left this process when it returns.
         wait_stored: blocks until so many records of this worker are on disk.
         stopping: whether the run has asked to stop.
@@ -64,7 +67,7 @@ class Worker:
 
     def __init__(
         self,
-        send: Callable[[FromWorker], None],
+        send: Callable[[FromWorker, bool], None],
         send_now: Callable[[FromWorker], None],
         wait_stored: Callable[[int], None],
         stopping: Callable[[], bool],
@@ -88,17 +91,17 @@ class Worker:
             self._runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = self._runner.run(engine.open())
         except TaskpaceError as bad:
-            self._send(OpenFailed(failure=Failure(kind="open", message=str(bad))))
+            self._send(OpenFailed(failure=Failure(kind="open", message=str(bad))), True)
             return False
         except (EngineError, MemoryError, OSError, RuntimeError) as bad:
             kind = bad.kind if isinstance(bad, EngineError) else "open"
-            self._send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}")))
+            self._send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}")), True)
             return False
         self._engine = engine
         # What is loaded by now stays: keep the garbage collector from walking it during a trial.
         gc.collect()
         gc.freeze()
-        self._send(Opened(info=info, load_ns=wall.now_ns() - begun, calibration=calibration))
+        self._send(Opened(info=info, load_ns=wall.now_ns() - begun, calibration=calibration), True)
         return True
 
     def run_cell(self, message: RunCell) -> None:
@@ -112,7 +115,7 @@ class Worker:
         if self._engine is not None and self._runner is not None:
             self._runner.run(self._engine.close())
             self._runner.close()
-        self._send(Closed())
+        self._send(Closed(), True)
 
     async def _run_cell(self, message: RunCell, engine: Engine) -> None:
         arrivals = [(job.due_ns, job) for job in message.jobs if job.due_ns is not None]
@@ -129,7 +132,7 @@ class Worker:
 
             async def carry_out(job: Job, due_ns: int | None = None) -> None:
                 record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns)
-                self._send(Finished(record=record))
+                self._send(Finished(record=record), message.one_at_a_time)
                 reach.see(record)
                 if message.one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
@@ -156,7 +159,7 @@ class Worker:
             cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks) if in_real_time else None,
             throttled_ns=_grown(load.throttled_ns, after.throttled_ns) if in_real_time else None,
         )
-        self._send(CellEnded(stretch=stretch, unreachable=reach.why if reach.lost else None))
+        self._send(CellEnded(stretch=stretch, unreachable=reach.why if reach.lost else None), True)
 
     def _announce(self, job: Job) -> None:
         # If this trial kills the process, the run must already know that it was in flight.
@@ -194,7 +197,7 @@ class _Pipes:
         self._sink = sink
         self._writing = threading.Lock()
         self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
-        self._outbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[FromWorker | None, bool]] = queue.SimpleQueue()
         self._stored = 0
         self._stored_changed = threading.Condition()
         self.stopping = threading.Event()
@@ -202,8 +205,8 @@ class _Pipes:
         self._writer = threading.Thread(target=self._write, name="taskpace-outbox")
         self._writer.start()
 
-    def send(self, message: FromWorker) -> None:
-        self._outbox.put(message)
+    def send(self, message: FromWorker, urgent: bool) -> None:
+        self._outbox.put((message, urgent))
 
     def send_now(self, message: FromWorker) -> None:
         self._send_bytes(encode(message))
@@ -222,7 +225,7 @@ class _Pipes:
 
     def finish(self) -> None:
         """Flush what was sent."""
-        self._outbox.put(None)
+        self._outbox.put((None, True))
         self._writer.join()
 
     def _read(self) -> None:
@@ -243,13 +246,16 @@ class _Pipes:
                     self.inbox.put(message)
 
     def _write(self) -> None:
-        """Whatever is waiting goes out in one piece: a write for each record wakes the run once for each."""
+        """Gather what is not urgent: at each turn this thread takes Python's lock from the one that stamps."""
         last = False
         while not last:
-            messages = [self._outbox.get()]
+            message, urgent = self._outbox.get()
+            if not urgent:
+                time.sleep(_GATHER_S)
+            messages = [message]
             while not self._outbox.empty():
-                messages.append(self._outbox.get())
-            last = None in messages
+                messages.append(self._outbox.get()[0])
+            last = messages[-1] is None
             self._send_bytes(b"".join(encode(message) for message in messages if message is not None))
 
 
