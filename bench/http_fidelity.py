@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -30,8 +31,34 @@ CONCURRENCIES = (1, 16, 100)
 TRIALS = {1: 20, 16: 160, 100: 500}
 
 
+def event(data: bytes) -> bytes:
+    return b"%x\r\ndata: %b\n\n\r\n" % (len(data) + 8, data)
+
+
+def chunk(choice: bytes) -> bytes:
+    return event(b'{"object": "chat.completion.chunk", "choices": [{"index": 0, %b}]}' % choice)
+
+
+BEGIN = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(
+    b'"delta": {"role": "assistant", "content": ""}, "finish_reason": null'
+)
+TOKEN = chunk(b'"delta": {"content": "word "}, "finish_reason": null')
+END = (
+    chunk(b'"delta": {}, "finish_reason": "stop"')
+    + event(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": %d}}' % TOKENS)
+    + event(b"[DONE]")
+    + b"0\r\n\r\n"
+)
+LISTING = b'{"data": [{"id": "m"}]}'
+SEED = re.compile(rb'"seed": ?(\d+)')
+
+
 class Stream(asyncio.Protocol):
-    """One connection: reads whole requests, answers with a stream on an absolute schedule, and logs its own times."""
+    """One connection: reads whole requests, answers with a stream on an absolute schedule, and logs its own times.
+
+    It does next to nothing between a request and its stamp: of a hundred that come together the last must not wait for
+    the handling of the others, or the truth would be late itself.
+    """
 
     log: dict[int, list[int]]
 
@@ -41,42 +68,28 @@ class Stream(asyncio.Protocol):
         self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:
+        now = time.perf_counter_ns()
         self.read += data
-        head, end, body = self.read.partition(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
-        if not end or len(body) < length:
+        if not self.read.endswith((b"}", b"\r\n\r\n")):
             return
-        now, self.read = time.perf_counter_ns(), b""
-        if head.startswith(b"GET"):
-            listing = b'{"data": [{"id": "m"}]}'
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-                                 % (len(listing), listing))  # fmt: skip
+        request, self.read = self.read, b""
+        seed = SEED.search(request)
+        if seed is None:
+            head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            self.transport.write(head % (len(LISTING), LISTING))
             return
-        times = self.log[json.loads(body)["seed"]] = [now]
-        self.transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        self.send('{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}')
-        begun = self.loop.time()
-        for number in range(TOKENS):
-            self.loop.call_at(begun + WAIT_S + number * STEP_S, self.token, number, times)
+        self.times = self.log[int(seed[1])] = [now]
+        self.begun = self.loop.time()
+        self.transport.write(BEGIN)
+        self.loop.call_at(self.begun + WAIT_S, self.token, 0)
 
-    def token(self, number: int, times: list[int]) -> None:
-        times.append(time.perf_counter_ns())
-        self.send('{"index": 0, "delta": {"content": "word "}, "finish_reason": null}')
+    def token(self, number: int) -> None:
+        self.times.append(time.perf_counter_ns())
         if number == TOKENS - 1:
-            self.send('{"index": 0, "delta": {}, "finish_reason": "stop"}')
-            counts = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": TOKENS}}
-            self.event(json.dumps(counts))
-            self.event("[DONE]")
-            self.transport.write(b"0\r\n\r\n")
-
-    def send(self, choice: str) -> None:
-        self.event(f'{{"object": "chat.completion.chunk", "choices": [{choice}]}}')
-
-    def event(self, data: str) -> None:
-        event = f"data: {data}\n\n".encode()
-        self.transport.write(b"%x\r\n%b\r\n" % (len(event), event))
+            self.transport.write(TOKEN + END)
+            return
+        self.transport.write(TOKEN)
+        self.loop.call_at(self.begun + WAIT_S + (number + 1) * STEP_S, self.token, number + 1)
 
 
 async def serve() -> None:
@@ -120,11 +133,9 @@ def errors_ms(concurrency: int, folder: Path) -> np.ndarray:
 
 
 def main() -> None:
+    machine = machine_line()
     pin(0)
-    print(
-        f"http_fidelity: {machine_line()}; {TOKENS} tokens, "
-        f"first after {WAIT_S * 1e3:.0f} ms, {STEP_S * 1e3:.0f} ms apart"
-    )
+    print(f"http_fidelity: {machine}; {TOKENS} tokens, first after {WAIT_S * 1e3:.0f} ms, {STEP_S * 1e3:.0f} ms apart")
     print("  errors in ms: mean (p99); targets: mean at most 1, p99 at most 5")
     print(f"  {'in flight':<10}{'trials':>7}  {'TTFT':<18}{'task time':<18}")
     with tempfile.TemporaryDirectory() as name:

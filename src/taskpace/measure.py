@@ -19,10 +19,21 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError
 from taskpace.messages import Calibration, Job
 from taskpace.records import Failure, Mark, Record, Turn, Usage
+from taskpace.scenarios import Turnstile
 
 _LAG_INTERVAL_S = 0.02
 _CALIBRATION_TRIALS = 200
 _CLOCK_READINGS = 2000
+
+
+class Gates:
+    """Where the trials of one event loop pass one by one."""
+
+    def __init__(self) -> None:
+        self.send = Turnstile()
+        """Before a clock starts."""
+        self.read = Turnstile()
+        """After it has stopped, before the answer is read."""
 
 
 async def measure(
@@ -33,6 +44,7 @@ async def measure(
     dispatched: Callable[[Job], None],
     *,
     due_ns: int | None = None,
+    gates: Gates | None = None,
 ) -> Record:
     """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
 
@@ -44,17 +56,21 @@ async def measure(
         dispatched: called once, before the first clock start.
         due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
             is sent. Null: at once.
+        gates: shared by all trials of one event loop; null: there is only this one.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     messages = [Message("system", job.system_prompt)] if job.system_prompt else []
     turns: list[Turn] = []
     failure: Failure | None = None
     left_ns = round(timeout_s * 1e9)
+    gates = gates or Gates()
     lag.begin(job.trial_id)
     dispatched(job)
     for prompt in job.prompts:
         messages.append(Message("user", prompt))
-        turn, failure = await _take_turn(engine, _request(job, messages), left_ns, None if turns else due_ns)
+        turn, failure = await _take_turn(
+            engine, _request(job, messages), left_ns, due_ns=None if turns else due_ns, gates=gates
+        )
         if turn is not None:
             turns.append(turn)
             left_ns -= turn.end_ns
@@ -85,7 +101,7 @@ def _request(job: Job, messages: list[Message]) -> Request:
 
 
 async def _take_turn(
-    engine: Engine, request: Request, limit_ns: int, due_ns: int | None
+    engine: Engine, request: Request, limit_ns: int, *, due_ns: int | None, gates: Gates
 ) -> tuple[Turn | None, Failure | None]:
     stamps = Stamps()
     failure: Failure | None = None
@@ -95,7 +111,9 @@ async def _take_turn(
     except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         return None, _failure(bad)
 
-    if due_ns is not None:
+    if due_ns is None:
+        await gates.send.wait()
+    else:
         await engine.clock.sleep_until(due_ns)
     sent_ns = engine.clock.now_ns()
     # In a closed loop a request is due when the slot is free and the payload ready, which is now.
@@ -115,6 +133,7 @@ async def _take_turn(
         # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
         known_ns = limit_ns
         stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
+    await gates.read.wait()
     try:
         generation = engine.read(stamps)
     except Exception as bad:  # noqa: BLE001 - as above

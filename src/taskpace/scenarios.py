@@ -13,6 +13,22 @@ LEAD_NS = 50_000_000
 """How long before it is due a job of an open loop is handed out: time to render it and to open a connection."""
 
 
+class Turnstile:
+    """Lets one through at each turn of the event loop; in between the loop sends, reads and stamps for all.
+
+    Of a hundred answers that end together the first to be parsed would keep the others' next arrivals waiting, and of a
+    hundred requests that start together the last would be sent well after its clock has started.
+    """
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def wait(self) -> None:
+        """Return when it is the caller's turn."""
+        async with self._lock:
+            await asyncio.sleep(0)
+
+
 async def closed_loop(
     jobs: Iterable[Job],
     concurrency: int,

@@ -24,7 +24,7 @@ from taskpace.engines import create
 from taskpace.engines.base import NO_CONNECTION, Engine
 from taskpace.errors import EngineError, TaskpaceError
 from taskpace.host import peak_rss_bytes, steal_and_load
-from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
+from taskpace.measure import Gates, LagMonitor, calibrate, measure, summarise_lag
 from taskpace.messages import (
     CellEnded,
     Close,
@@ -123,7 +123,7 @@ class Worker:
         real = RealClock()
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
 
-        reach = _Reach()
+        reach, gates = _Reach(), Gates()
 
         def stopping() -> bool:
             return reach.lost or self._stopping()
@@ -131,7 +131,7 @@ class Worker:
         async with LagMonitor(engine.clock) as lag:
 
             async def carry_out(job: Job, due_ns: int | None = None) -> None:
-                record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns)
+                record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns, gates=gates)
                 self._send(Finished(record=record), message.one_at_a_time)
                 reach.see(record)
                 if message.one_at_a_time:
