@@ -26,6 +26,12 @@ class WorkerStarting(_Event, frozen=True, kw_only=True):
     model: str
 
 
+class WorkerOpening(_Event, frozen=True, kw_only=True):
+    system: str
+    text: str
+    """How far it is with loading, in a few words."""
+
+
 class WorkerReady(_Event, frozen=True, kw_only=True):
     system: str
     load_s: float
@@ -77,4 +83,14 @@ class RunEnded(_Event, frozen=True, kw_only=True):
     """Systems that were given up."""
 
 
-Event = RunStarted | WorkerStarting | WorkerReady | CellStarted | TrialFinished | WorkerDied | SystemGivenUp | RunEnded
+Event = (
+    RunStarted
+    | WorkerStarting
+    | WorkerOpening
+    | WorkerReady
+    | CellStarted
+    | TrialFinished
+    | WorkerDied
+    | SystemGivenUp
+    | RunEnded
+)

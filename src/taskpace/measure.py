@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Any, Self
 
 from taskpace.clock import Clock, RealClock
-from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps
+from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps, Tell, nobody
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError
 from taskpace.messages import Calibration, Job
@@ -221,7 +221,7 @@ class _InstantEngine:
         self.clock: Clock = clock
         self._threads = threads
 
-    async def open(self) -> EngineInfo:
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
         raise NotImplementedError
 
     def prepare(self, request: Request) -> Any:

@@ -74,6 +74,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     trials: int
 
 
+class Opening(_Said, frozen=True, kw_only=True):
+    """From the worker: it is still loading, and how far it is."""
+
+    text: str
+
+
 class Opened(_Said, frozen=True, kw_only=True):
     """From the worker: the engine is ready."""
 
@@ -131,7 +137,7 @@ class Closed(_Said, frozen=True, kw_only=True):
 
 
 ToWorker = Open | RunCell | Stored | Stop | Close
-FromWorker = Opened | OpenFailed | Dispatched | Finished | CellEnded | Closed
+FromWorker = Opening | Opened | OpenFailed | Dispatched | Finished | CellEnded | Closed
 
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToWorker)

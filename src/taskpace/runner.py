@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Protocol
@@ -18,6 +19,7 @@ from taskpace.events import (
     SystemGivenUp,
     TrialFinished,
     WorkerDied,
+    WorkerOpening,
     WorkerReady,
     WorkerStarting,
 )
@@ -32,6 +34,7 @@ from taskpace.messages import (
     Open,
     Opened,
     OpenFailed,
+    Opening,
     RunCell,
     Stop,
     Stored,
@@ -46,6 +49,7 @@ from taskpace.version import __version__
 _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a trial in between is not started again."""
 _POLL_S = 0.2
+_NOT_IN_A_FILE_NAME = r"[^\w.-]+"
 _SILENCE_GRACE_S = 60.0
 """Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
 _GATHER_S = 0.002
@@ -198,10 +202,21 @@ class _SystemTurn:
         system = self._system.system
         self._on_event(WorkerStarting(system=self._name, model=system.model))
         slots = max(cell.scenario.concurrency for cell in self._cells)
+        log = f"{self._store.path}.{re.sub(_NOT_IN_A_FILE_NAME, '-', self._name)}.log"
         worker.send(
-            Open(spec=EngineSpec(engine=system.engine, model=self._system.path, options=system.options, slots=slots))
+            Open(
+                spec=EngineSpec(
+                    engine=system.engine,
+                    model=self._system.path,
+                    options=system.options,
+                    slots=slots,
+                    log=log,
+                )
+            )
         )
-        match self._receive(worker, _OPEN_LIMIT_S, "loading the model", stop_at_once=True)[0]:
+        while isinstance(said := self._receive(worker, _OPEN_LIMIT_S, "loading", stop_at_once=True)[-1], Opening):
+            self._on_event(WorkerOpening(system=self._name, text=said.text))
+        match said:
             case Opened() as opened:
                 self._worker_number = self._store.add_worker(
                     self._sitting, self._name, opened.load_ns, opened.info, opened.calibration

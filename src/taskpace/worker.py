@@ -36,6 +36,7 @@ from taskpace.messages import (
     Open,
     Opened,
     OpenFailed,
+    Opening,
     RunCell,
     Stop,
     Stored,
@@ -89,7 +90,7 @@ class Worker:
         try:
             engine = create(message.spec)
             self._runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
-            info = self._runner.run(engine.open())
+            info = self._runner.run(engine.open(lambda text: self._send(Opening(text=text), True)))
         except TaskpaceError as bad:
             self._send(OpenFailed(failure=Failure(kind="open", message=str(bad))), True)
             return False

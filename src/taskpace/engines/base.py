@@ -6,6 +6,7 @@ registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskp
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -16,6 +17,13 @@ from taskpace.records import FinishReason, Mark, Usage
 
 NO_CONNECTION = "connect-"
 """What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""
+
+
+Tell = Callable[[str], None]
+
+
+def nobody(_text: str) -> None:
+    """Nobody waits."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -56,6 +64,8 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     """The most requests that a closed loop has in flight at once. An open loop has no limit: what an engine in process
     cannot work on waits in its queue."""
+    log: str | None = None
+    """The file for the log of a server that the engine starts; null: a temporary one."""
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,8 +116,11 @@ class Engine(Protocol):
     clock: Clock
     """The clock that stamps arrivals; virtual for the simulated engine when asked."""
 
-    async def open(self) -> EngineInfo:
-        """Load the model. Raises ``TaskpaceError`` for what the user can put right, ``EngineError`` otherwise."""
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
+        """Load the model; ``tell`` takes a few words on how far it is, for who waits.
+
+        Raises ``TaskpaceError`` for what the user can put right, ``EngineError`` otherwise.
+        """
         ...
 
     def prepare(self, request: Request) -> Any:

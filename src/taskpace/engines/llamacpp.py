@@ -23,7 +23,7 @@ from typing import Any, cast
 import msgspec
 
 from taskpace.clock import Clock, RealClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
 from taskpace.engines.llamacpp_load import (
     choose_context,
     import_xllamacpp,
@@ -73,7 +73,7 @@ class LlamaCppEngine:
         # The server also listens on a port of this machine and cannot be told not to. Nobody else shall use it.
         self._key = secrets.token_hex(16)
 
-    async def open(self) -> EngineInfo:
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
         """Load the model.
 
         Raises:
@@ -83,6 +83,7 @@ class LlamaCppEngine:
         """
         xllamacpp = import_xllamacpp()
         path = Path(self._spec.model)
+        tell(f"loading {path.name}")
         metadata = read_metadata(path)
         self._plain = self._options.chat_template == "plain" or "tokenizer.chat_template" not in metadata
         context = choose_context(self._options.context, metadata, path)

@@ -14,18 +14,21 @@ What one should know of it:
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from taskpace.clock import Clock, FastClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
 from taskpace.engines.http.connection import Answer, Connection
 from taskpace.engines.http.pool import Pool
 from taskpace.engines.http.target import read_url, tls_context
+from taskpace.engines.launch import HOST, Server, fill_in, free_port
 from taskpace.engines.openai_answer import Reader, error_text
 from taskpace.engines.openai_options import Options, read_options, request_head
-from taskpace.engines.openai_preflight import preflight
+from taskpace.engines.openai_preflight import Way, preflight, wait_until_ready
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import EngineError
 
@@ -55,6 +58,13 @@ class OpenAIEngine:
         self.clock: Clock = FastClock()
         self._options: Options = read_options(spec.options)
         self._model = spec.model
+        self._log = None if spec.log is None else Path(spec.log)
+        self._server: Server | None = None
+        port = 0
+        if self._options.server is not None:
+            port = free_port()
+            self._options = msgspec.structs.replace(self._options, url=f"http://{HOST}:{port}/v1")
+        self._port = port
         self._target = read_url(self._options.url)
         self._pool = Pool(
             self._target,
@@ -65,13 +75,23 @@ class OpenAIEngine:
         path = "/chat/completions" if self._options.api == "chat" else "/completions"
         self._head = request_head(self._options, self._target, "POST", path)
 
-    async def open(self) -> EngineInfo:
-        """See that the server is there and knows the model, and measure the way to it.
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
+        """Start the server if that is wanted, see that it is there and knows the model, and measure the way to it.
 
         Raises:
             TaskpaceError: in one line what to change.
         """
-        found = await preflight(self._options, self._target, self._pool, self.clock.now_ns, self._model)
+        way = Way(self._options, self._target, self._pool, self.clock.now_ns)
+        begun_ns = self.clock.now_ns()
+        if self._options.server is not None:
+            self._server = Server(fill_in(self._options.server, self._port, self._model), self._log)
+            try:
+                await wait_until_ready(way, self._server, tell)
+            except BaseException:
+                self._server.stop()
+                raise
+        ready_ns = self.clock.now_ns() - begun_ns
+        found = await preflight(way, self._model)
         self._model = found.model
         return EngineInfo(
             engine="openai",
@@ -83,6 +103,9 @@ class OpenAIEngine:
                 "served_model": found.model,
                 "connect_ns": found.connect_ns,
                 "round_trip_ns": found.round_trip_ns,
+                "server_command": self._options.server,
+                "server_log": None if self._log is None or self._server is None else self._log.name,
+                "server_start_ns": ready_ns if self._server else None,
                 "proxy": self._target.proxy is not None,
                 "event_loop": self.clock.loop_name if isinstance(self.clock, FastClock) else None,
             },
@@ -113,6 +136,8 @@ class OpenAIEngine:
 
     async def ready(self, payload: Payload) -> None:
         """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""
+        if self._server is not None and (why := self._server.ended()):
+            raise EngineError(f"the server that taskpace started {why}", kind="connect-refused")
         payload.connection = await self._pool.take()
 
     async def generate(self, payload: Payload, stamps: Stamps) -> None:
@@ -143,8 +168,10 @@ class OpenAIEngine:
         return reader.generation()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and stop a server that was started."""
         self._pool.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
 
 
 def _message(message: Message) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from taskpace.engines.http.target import Target, read_url, tls_context
+from taskpace.engines.launch import check_command
 from taskpace.errors import ExperimentError
 from taskpace.strict import convert
 
@@ -25,8 +26,13 @@ class FromVariable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a system may set."""
 
-    url: str
+    url: str = ""
     """The base URL, as in ``http://localhost:8000/v1``; requests go to ``/chat/completions`` below it."""
+    server: str | None = None
+    """Instead: a command that starts the server, with ``{port}`` and, if wanted, ``{host}`` and ``{model}`` in it. It
+    is asked at ``http://127.0.0.1:PORT/v1`` and stopped when the system is through."""
+    server_timeout_s: Seconds = 900.0
+    """How long that server may take until it answers."""
     api: Literal["chat", "completions"] = "chat"
     """``completions``: the prompt as plain text, for a model without a chat template."""
     api_key_env: str | None = None
@@ -53,13 +59,24 @@ def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
     found = convert(options, Options, ExperimentError, place=_PLACE)
     try:
-        read_url(found.url)
+        _check_where(found)
         if found.ca_file is not None:
             tls_context(found.ca_file)
         make_headers(found)
     except ExperimentError as bad:
         raise ExperimentError(f"{_PLACE}: {bad}") from None
     return found
+
+
+def _check_where(options: Options) -> None:
+    if not options.url and options.server is None:
+        raise ExperimentError('the key "url" is missing: give an endpoint, or with "server" a command that starts one')
+    if options.url and options.server is not None:
+        raise ExperimentError('key "server": a server that is started has no "url" yet: leave one of the two out')
+    if options.server is not None:
+        check_command(options.server)
+    else:
+        read_url(options.url)
 
 
 def make_headers(options: Options) -> dict[str, str]:

@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from taskpace.clock import Clock, RealClock, VirtualClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
 from taskpace.records import Mark, Usage
@@ -168,7 +168,8 @@ class SimulatedEngine:
         self._virtual = VirtualClock() if self._options.time == "virtual" else None
         self.clock: Clock = self._virtual or RealClock()
 
-    async def open(self) -> EngineInfo:
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
+        tell(f"loading for {self._options.load_time:g} s")
         await asyncio.sleep(self._options.load_time)
         if self._virtual is None:
             self._threads = SlotThreads(self._slots)

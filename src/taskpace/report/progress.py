@@ -21,6 +21,7 @@ from taskpace.events import (
     SystemGivenUp,
     TrialFinished,
     WorkerDied,
+    WorkerOpening,
     WorkerReady,
     WorkerStarting,
 )
@@ -155,6 +156,8 @@ class Status:
                 self._left = {(cell[0], cell[1], cell[2]): cell[3] - cell[4] for cell in event.cells}
             case WorkerStarting():
                 self._doing, self._here = f"{event.system}: loading", None
+            case WorkerOpening():
+                self._doing = f"{event.system}: {event.text}"
             case WorkerReady():
                 self._doing = f"{event.system}: loaded in {event.load_s:.1f} s"
             case CellStarted():

@@ -57,6 +57,8 @@ class Connection(asyncio.Protocol):
         self.on_body = self._bodies.append
         self._told_length = False
         self._reusable = False
+        self.asked = False
+        """Whether a request has ever been sent."""
         self._idle_ns = 0
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -95,6 +97,7 @@ class Connection(asyncio.Protocol):
         self._told_length = self._reusable = False
         self._done = self._loop.create_future()
         self._idle_ns = round(idle_timeout_s * 1e9)
+        self.asked = True
         self._ns = self._now_ns()
         self._transport.write(request)
         self._timers = [self._loop.call_later(idle_timeout_s, self._watch)]

@@ -49,7 +49,10 @@ class Pool:
         Raises:
             EngineError: as ``connect``.
         """
-        while self._idle and (idle_ns := self._now_ns() - self._idle[0].last_ns) >= _SETTLED_NS:
+        while self._idle:
+            idle_ns = self._now_ns() - self._idle[0].last_ns
+            if self._idle[0].asked and idle_ns < _SETTLED_NS:
+                break
             connection = self._idle.popleft()
             if connection.usable and idle_ns < _FRESH_NS:
                 return connection
