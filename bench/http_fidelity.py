@@ -2,7 +2,8 @@
 
 Run: python bench/http_fidelity.py. The server waits 200 ms, then sends 50 tokens 10 ms apart, at concurrency 1, 16 and
 100; server and client have a core each, if there are two. An error is taskpace's time minus the server's (request read
-to token written). Targets: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time.
+to token written). Targets: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. Other load generators run
+beside it if `python bench/peers.py` has installed them.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
-import msgspec
 import numpy as np
 import tomli_w
 import uvloop
 
 import taskpace
 from pairs import machine_line
-from taskpace.plan import request_seed
+from peers import PEERS, TITLES, Load, Peer, environment, write_prompts
 
 WAIT_S, STEP_S, TOKENS = 0.2, 0.01, 50
 CONCURRENCIES = (1, 16, 100)
@@ -50,7 +51,7 @@ END = (
     + b"0\r\n\r\n"
 )
 LISTING = b'{"data": [{"id": "m"}]}'
-SEED = re.compile(rb'"seed": ?(\d+)')
+SAY = re.compile(rb"Say (\d+)\.")
 
 
 class Stream(asyncio.Protocol):
@@ -73,17 +74,19 @@ class Stream(asyncio.Protocol):
         if not self.read.endswith((b"}", b"\r\n\r\n")):
             return
         request, self.read = self.read, b""
-        seed = SEED.search(request)
-        if seed is None:
+        say = SAY.search(request)
+        if say is None:
             head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
             self.transport.write(head % (len(LISTING), LISTING))
             return
-        self.times = self.log[int(seed[1])] = [now]
+        self.times = self.log[int(say[1])] = [now]
         self.begun = self.loop.time()
         self.transport.write(BEGIN)
         self.loop.call_at(self.begun + WAIT_S, self.token, 0)
 
     def token(self, number: int) -> None:
+        if self.transport.is_closing():
+            return  # some clients ask for more than they are told to, and leave in the middle
         self.times.append(time.perf_counter_ns())
         if number == TOKENS - 1:
             self.transport.write(TOKEN + END)
@@ -98,7 +101,8 @@ async def serve() -> None:
     server = await asyncio.get_running_loop().create_server(Stream, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(json.dumps({str(seed): [times[0], times[1], times[-1]] for seed, times in Stream.log.items()}))
+    whole = {number: times for number, times in Stream.log.items() if len(times) == TOKENS + 1}
+    print(json.dumps({str(number): [times[0], times[1], times[-1]] for number, times in whole.items()}))
 
 
 def pin(core: int) -> None:
@@ -106,43 +110,79 @@ def pin(core: int) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def errors_ms(concurrency: int, folder: Path) -> np.ndarray:
+class Served:
+    """The server in a process of its own; after the ``with`` block, what it knows."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen([sys.executable, __file__, "serve"], stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, text=True)  # fmt: skip
+        assert self._process.stdout
+        self.url = f"http://127.0.0.1:{self._process.stdout.readline().strip()}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._process:
+            log = json.loads(self._process.communicate("")[0])
+        self.truth_ms = {
+            int(number): ((first - read) / 1e6, (last - read) / 1e6) for number, (read, first, last) in log.items()
+        }
+        """TTFT and task time of each request, by the number that its prompt says."""
+
+
+def our_errors_ms(concurrency: int, folder: Path) -> np.ndarray:
     """Errors of TTFT and of task time, (trials, 2)."""
-    with subprocess.Popen([sys.executable, __file__, "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                          text=True) as server:  # fmt: skip
-        assert server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
-        prompts = folder / "prompts.jsonl"
-        prompts.write_bytes(
-            b"".join(msgspec.json.encode({"prompt": f"Say {n}."}) + b"\n" for n in range(TRIALS[concurrency]))
-        )
+    prompts = folder / "prompts.jsonl"
+    write_prompts(prompts, TRIALS[concurrency])
+    with Served() as served:
         file = folder / f"{concurrency}.toml"
-        system = {"name": "s", "engine": "openai", "model": "m", "options": {"url": url}}
+        system = {"name": "s", "engine": "openai", "model": "m", "options": {"url": f"{served.url}/v1"}}
         scenario = "single" if concurrency == 1 else f"concurrency={concurrency}"
-        plan = {"tasks": [{"prompts": "prompts.jsonl"}], "scenarios": [scenario], "system": [system]}
+        plan = {"tasks": [{"prompts": "prompts.jsonl"}], "scenarios": [scenario], "warmup": 0, "system": [system]}
         file.write_text(tomli_w.dumps(plan), "utf-8")
         with taskpace.run(file, folder / f"{concurrency}.db") as run:
             frame = run.frame()
-        log = {int(seed): times for seed, times in json.loads(server.communicate("")[0]).items()}
-    assert frame["failure_kind"].drop_nulls().len() == 0
-    found = []
-    for trial, ttft_s, task_time_s in frame.select("trial_id", "ttft_s", "task_time_s").rows():
-        read, first, last = log[request_seed(trial, 0) & 0x7FFF_FFFF]
-        found.append((ttft_s * 1e3 - (first - read) / 1e6, task_time_s * 1e3 - (last - read) / 1e6))
-    return np.array(found)
+            said = dict(run.store.query("SELECT id, prompts FROM item")[1])
+    assert frame.height == TRIALS[concurrency]
+    assert frame["failure_kind"].null_count() == frame.height
+    measured = [
+        (int(SAY.search(said[item].encode())[1]), 1e3 * ttft_s, 1e3 * task_time_s)
+        for item, ttft_s, task_time_s in frame.select("item_id", "ttft_s", "task_time_s").rows()
+    ]
+    return np.array([np.subtract(times, served.truth_ms[number]) for number, *times in measured])
+
+
+def peer_errors_ms(peer: Peer, concurrency: int, folder: Path) -> np.ndarray:
+    """Errors of the means of TTFT and of task time: peers do not say which request was which."""
+    with Served() as served:
+        load = Load(served.url, "m", folder / "prompts.jsonl", TRIALS[concurrency], concurrency, folder)
+        write_prompts(load.prompts, load.count)
+        subprocess.run(["taskset", "-c", "0", *peer.command(load)], check=True, capture_output=True, env=environment())
+    truth = np.array(list(served.truth_ms.values()))
+    return np.array([1e3 * times.mean() for times in peer.times(load)]) - truth.mean(axis=0)
 
 
 def main() -> None:
     machine = machine_line()
     pin(0)
     print(f"http_fidelity: {machine}; {TOKENS} tokens, first after {WAIT_S * 1e3:.0f} ms, {STEP_S * 1e3:.0f} ms apart")
-    print("  errors in ms: mean (p99); targets: mean at most 1, p99 at most 5")
-    print(f"  {'in flight':<10}{'trials':>7}  {'TTFT':<18}{'task time':<18}")
-    with tempfile.TemporaryDirectory() as name:
+    print("  errors in ms: mean of absolute errors (p99); targets: mean at most 1, p99 at most 5")
+    print(f"  {'client':<26}{'in flight':<10}{'requests':>9}  {'TTFT':<18}{'task time':<18}")
+    for concurrency in CONCURRENCIES:
+        with tempfile.TemporaryDirectory() as name:
+            errors = np.abs(our_errors_ms(concurrency, Path(name)))
+        told = [f"{column.mean():.2f} ({np.quantile(column, 0.99):.2f})" for column in errors.T]
+        print(f"  {'taskpace':<26}{concurrency:<10}{len(errors):>9}  {told[0]:<18}{told[1]:<18}", flush=True)
+    peers = [peer for peer in PEERS if peer.there]
+    if peers:
+        print("  error of the mean over all requests, in ms")
+    for peer in peers:
         for concurrency in CONCURRENCIES:
-            errors = errors_ms(concurrency, Path(name))
-            told = [f"{np.abs(column).mean():.2f} ({np.quantile(np.abs(column), 0.99):.2f})" for column in errors.T]
-            print(f"  {concurrency:<10}{len(errors):>7}  {told[0]:<18}{told[1]:<18}")
+            with tempfile.TemporaryDirectory() as name:
+                ttft, task_time = peer_errors_ms(peer, concurrency, Path(name))
+            title = f"{TITLES[peer.name]} {peer.version()}"
+            print(
+                f"  {title:<26}{concurrency:<10}{TRIALS[concurrency]:>9}  {ttft:<18.2f}{task_time:<18.2f}", flush=True
+            )
 
 
 if __name__ == "__main__":
