@@ -71,7 +71,7 @@ class Stream(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter_ns()
         self.read += data
-        if not self.read.endswith((b"}", b"\r\n\r\n")):
+        if not self.read.endswith(b"\r\n\r\n" if self.read.startswith(b"GET") else b"}"):
             return
         request, self.read = self.read, b""
         say = SAY.search(request)
@@ -80,6 +80,9 @@ class Stream(asyncio.Protocol):
             self.transport.write(head % (len(LISTING), LISTING))
             return
         self.times = self.log[int(say[1])] = [now]
+        self.begin()
+
+    def begin(self) -> None:
         self.begun = self.loop.time()
         self.transport.write(BEGIN)
         self.loop.call_at(self.begun + WAIT_S, self.token, 0)
@@ -95,10 +98,10 @@ class Stream(asyncio.Protocol):
         self.loop.call_at(self.begun + WAIT_S + (number + 1) * STEP_S, self.token, number + 1)
 
 
-async def serve() -> None:
+async def serve(protocol: type[Stream] = Stream) -> None:
     """The server's process: prints its port; when its input ends, its log, one request a line."""
     Stream.log = {}
-    server = await asyncio.get_running_loop().create_server(Stream, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     whole = {number: times for number, times in Stream.log.items() if len(times) == TOKENS + 1}
