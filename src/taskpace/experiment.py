@@ -87,6 +87,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     scenarios: tuple[Scenario, ...]
     deadline_s: float | None = None
     """What counts as in time, for goodput; null: no deadline."""
+    processes: int = 1
+    """Worker processes that share the load of a system behind an endpoint."""
     systems: tuple[System, ...]
 
 
@@ -114,6 +116,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tasks: tuple[str | TaskUse, ...] = DEFAULT_TASKS
     scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
     deadline: float | None = None
+    processes: int = 1
 
 
 _MOST = 2**53
@@ -195,7 +198,14 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     def refuse(problem: str) -> ExperimentError:
         return ExperimentError(f"{place}: {problem}")
 
-    for key, least in (("items", 1), ("repeats", 1), ("warmup", 0), ("max_tokens", 1), ("seed", -_MOST)):
+    for key, least in (
+        ("items", 1),
+        ("repeats", 1),
+        ("warmup", 0),
+        ("max_tokens", 1),
+        ("seed", -_MOST),
+        ("processes", 1),
+    ):
         _check_count(key, getattr(file, key), least, refuse)
     for key, seconds, what in (("timeout", file.timeout, "time limit"), ("deadline", file.deadline, "deadline")):
         if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
@@ -224,6 +234,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         tasks=tuple(_task_use(task, refuse) for task in file.tasks),
         scenarios=scenarios,
         deadline_s=file.deadline,
+        processes=file.processes,
         systems=systems,
     )
 

@@ -46,6 +46,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     one_at_a_time: bool
     """Wait after each trial until it is stored, so that nothing else goes on in a timed region."""
     timeout_s: float
+    start_ns: int | None = None
+    """Open loop: the machine's monotonic clock when the first job is due. Null: as soon as can be."""
     jobs: tuple[Job, ...]
 
 
@@ -122,6 +124,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ticks: int | None
     throttled_ns: int | None
     """Time that the control group's quota held this process's group back meanwhile."""
+    processes: int = 1
+    """How many shared the load; times and memory are of all together, lags of the worst."""
 
 
 class CellEnded(_Said, frozen=True, kw_only=True):

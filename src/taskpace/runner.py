@@ -45,6 +45,7 @@ from taskpace.records import Failure, Record, Verdict
 from taskpace.store import Store, now
 from taskpace.tasks import score, script
 from taskpace.version import __version__
+from taskpace.worker_group import WorkerGroup
 
 _DEATHS_IN_A_ROW = 3
 """A worker that dies this often without finishing a trial in between is not started again."""
@@ -154,7 +155,9 @@ class _SystemTurn:
         self._stop = stop
         self._launch = launch
         self._worker_number: int | None = None
-        self._scripted = engines.entry(system.system.engine).scripted
+        engine = engines.entry(system.system.engine)
+        self._scripted = engine.scripted
+        self._processes = plan.experiment.processes if engine.remote else 1
         self._in_flight: dict[str, tuple[Cell, Job, Trial | None]] = {}
         self._deadly: set[str] = set()
         """Warm-ups that a worker died of; they are not tried again."""
@@ -165,7 +168,7 @@ class _SystemTurn:
         deaths = 0
         while (left := self._left()) and not self._stop.requested:
             self._finished_since_death = 0
-            worker = self._launch()
+            worker = WorkerGroup(self._launch, self._processes) if self._processes > 1 else self._launch()
             try:
                 self._serve(worker, left)
             except _UnusableError as bad:

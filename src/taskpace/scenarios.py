@@ -65,6 +65,7 @@ async def open_loop(
     clock: Clock,
     carry_out: Callable[[Job, int], Coroutine[Any, Any, None]],
     stopping: Callable[[], bool],
+    start_ns: int | None = None,
 ) -> bool:
     """Hand out each job ``LEAD_NS`` before it is due, whether those before it have ended or not.
 
@@ -73,11 +74,12 @@ async def open_loop(
         clock: whose time that is.
         carry_out: gets the job and the clock's reading at which it is due.
         stopping: once true, no further job starts; those in flight are finished.
+        start_ns: the reading at which an offset of 0 is due; null: as soon as can be.
 
     Returns:
         Whether every job was carried out.
     """
-    start_ns = clock.now_ns() + LEAD_NS
+    start_ns = clock.now_ns() + LEAD_NS if start_ns is None else start_ns
     async with asyncio.TaskGroup() as group:
         for offset_ns, job in jobs:
             due_ns = start_ns + offset_ns

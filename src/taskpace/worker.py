@@ -144,7 +144,7 @@ class Worker:
             measured = [job for job in message.jobs if job.phase == "measured" and job.due_ns is None]
             await closed_loop(warm_ups, message.concurrency, carry_out, stopping)
             await closed_loop(measured, message.concurrency, carry_out, stopping)
-            await open_loop(arrivals, engine.clock, carry_out, stopping)
+            await open_loop(arrivals, engine.clock, carry_out, stopping, message.start_ns)
         after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(

@@ -112,12 +112,13 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
 
 def _busy(stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
     """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
-    cpu, wall = (sum(getattr(stretch, name) for stretch in stretches) for name in ("client_cpu_ns", "wall_ns"))
+    cpu = sum(stretch.client_cpu_ns for stretch in stretches)
+    wall = sum(stretch.wall_ns * stretch.processes for stretch in stretches)
     if wall and cpu > BUSY_LIMIT * wall:
         yield _against_result(
             "client-cpu",
             f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
-            "lower the load, or measure from a quicker machine",
+            "lower the load, or share it among more `processes` on a machine with more cores",
         )
 
 

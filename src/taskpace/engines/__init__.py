@@ -28,6 +28,8 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``module:class``, imported in the worker only."""
     needs_model_file: bool = True
     """Whether ``model`` is a reference to a file (see ``taskpace.models``); else it is passed on as it is."""
+    remote: bool = False
+    """Whether the model runs outside the worker, so that several workers can share its load."""
     scripted: bool = False
     """Whether the engine makes its answers up from a right and a wrong one."""
     library: str | None = None
@@ -49,6 +51,7 @@ REGISTRY: dict[str, EngineEntry] = {
         summary="any OpenAI-compatible HTTP endpoint: vLLM, llama-server, SGLang, Ollama, OpenAI, ...",
         target="taskpace.engines.openai:OpenAIEngine",
         needs_model_file=False,
+        remote=True,
     ),
     "simulated": EngineEntry(
         name="simulated",

@@ -79,6 +79,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Anything worth keeping: context size, threads, quantisation, parameter count, ..."""
     in_process: bool = True
     """The model runs in the worker's own process; else the worker has its processor time for itself."""
+    join: dict[str, Any] | None = None
+    """Options with which another worker joins a server that this one has started; null: the system's own."""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):

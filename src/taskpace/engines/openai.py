@@ -56,6 +56,7 @@ class OpenAIEngine:
 
     def __init__(self, spec: EngineSpec) -> None:
         self.clock: Clock = FastClock()
+        self._spec_options = spec.options
         self._options: Options = read_options(spec.options)
         self._model = spec.model
         self._log = None if spec.log is None else Path(spec.log)
@@ -97,6 +98,7 @@ class OpenAIEngine:
             engine="openai",
             version=found.server or "unknown",
             in_process=False,
+            join=self._spec_options | {"server": None, "url": self._options.url} if self._server else None,
             chat_template="server" if self._options.api == "chat" else "none",
             details={
                 "url": self._target.url,

@@ -21,6 +21,8 @@ def experiment_toml(experiment: Experiment) -> str:
     file["timeout"] = experiment.timeout_s
     if experiment.deadline_s is not None:
         file["deadline"] = experiment.deadline_s
+    if experiment.processes != 1:
+        file["processes"] = experiment.processes
     file["tasks"] = [_task(task) for task in experiment.tasks]
     file["scenarios"] = [scenario.name for scenario in experiment.scenarios]
     file["system"] = [_system(system) for system in experiment.systems]

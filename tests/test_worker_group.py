@@ -1,0 +1,156 @@
+"""Several processes that share one endpoint's load: nothing lost, nothing twice, one clock."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+from hypothesis import given, strategies as st
+from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
+
+import taskpace
+import taskpace.events
+from taskpace.engines.base import Sampling
+from taskpace.messages import Job, RunCell, Stretch
+from taskpace.prepare import prepare
+from taskpace.worker_group import merge, share
+
+SERVER = """
+import http.server, json, sys
+print("started", flush=True)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def reply(self, kind, body):
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.reply("application/json", json.dumps({"data": [{"id": "m"}]}).encode())
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["Content-Length"]))
+        said = {"choices": [{"index": 0, "delta": {"content": "A"}, "finish_reason": "stop"}]}
+        self.reply("text/event-stream", b"data: " + json.dumps(said).encode() + b"\\n\\ndata: [DONE]\\n\\n")
+
+    def log_message(self, *_):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def job(number: int, due_ns: int | None = None) -> Job:
+    return Job(
+        trial_id=f"t{number}", attempt=1, phase="measured", system_prompt=None, prompts=("x",), max_tokens=1, stop=(),
+        sampling=Sampling(), seed=0, due_ns=due_ns,
+    )  # fmt: skip
+
+
+@given(jobs=st.integers(1, 60), concurrency=st.integers(1, 40), count=st.integers(1, 9), open_loop=st.booleans())
+def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
+    """Every job is dealt once, in order; what is in flight adds up; nobody gets nothing to do."""
+    dealt = tuple(job(number, number * 10 if open_loop else None) for number in range(jobs))
+    cell = RunCell(concurrency=1 if open_loop else concurrency, one_at_a_time=False, timeout_s=1.0, jobs=dealt)
+    parts = share(cell, count, 77)
+    hands = [[int(one.trial_id[1:]) for one in part.jobs] for part in parts]
+    assert sorted(number for hand in hands for number in hand) == list(range(jobs))
+    assert all(hand and hand == sorted(hand) for hand in hands)
+    assert len(parts) <= count
+    if open_loop:
+        assert {part.start_ns for part in parts} == {77}
+    else:
+        assert sum(part.concurrency for part in parts) == concurrency
+        assert all(part.concurrency >= 1 and part.start_ns is None for part in parts)
+
+
+def test_what_it_cost_is_the_sum_and_how_late_it_was_the_worst():
+    """Processor time and memory of all, wall time of the longest, lag of the worst; unknown stays unknown."""
+    zero = dict.fromkeys(Stretch.__struct_fields__, 0) | {"processes": 1, "throttled_ns": None}
+    one = Stretch(**zero | {"client_cpu_ns": 5, "wall_ns": 10, "loop_lag_p99_ns": 3, "peak_rss_bytes": 100})
+    two = Stretch(**zero | {"client_cpu_ns": 7, "wall_ns": 8, "loop_lag_p99_ns": 4, "peak_rss_bytes": 50})
+    both = merge([one, two])
+    assert (both.client_cpu_ns, both.wall_ns, both.loop_lag_p99_ns, both.peak_rss_bytes) == (12, 10, 4, 150)
+    assert both.processes == 2
+    assert both.throttled_ns is None
+
+
+async def slowly(_asked, writer, _number) -> None:
+    writer.write(head() + chunk(event("A")))
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.write(chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
+    await writer.drain()
+
+
+def of_two(scenario: str, items: int, *, model: str = MODEL, **options):
+    return taskpace.quick_experiment(
+        models=(model,), engine="openai", options=options, tasks=("mmlu-letter",), items=items, scenarios=(scenario,),
+        processes=2,
+    )  # fmt: skip
+
+
+def test_two_processes_share_a_closed_loop(tmp_path):
+    """All trials once, recorded as one worker's with one makespan; the server never has more in flight."""
+    with Endpoint(slowly) as server:
+        run = taskpace.run(of_two("concurrency=5", 40, url=server.url), tmp_path / "x.db")
+    frame = run.frame()
+    assert frame.height == 40
+    assert frame["failure_kind"].null_count() == 40
+    assert frame["worker"].n_unique() == 1
+    spans = frame.select("dispatch_ns", "end_clock_ns").rows()
+    most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
+    assert 3 <= most <= 5
+    assert run.summary().tables[0].rows[0].makespan_s is not None
+    (stretch,) = run.store.query("SELECT client FROM stretch")[1]
+    assert '"processes":2' in stretch[0]
+
+
+def test_two_processes_keep_one_schedule(tmp_path):
+    """In an open loop the arrivals of both together are the plan's, to the nanosecond."""
+    with Endpoint(slowly) as server:
+        experiment = of_two("rate=60", 40, url=server.url)
+        plan = prepare(experiment, Path())
+        frame = taskpace.run(experiment, tmp_path / "x.db").frame()
+    start = frame["dispatch_ns"].min()
+    found = {trial: ns - start for trial, ns in frame.select("trial_id", "dispatch_ns").rows()}
+    assert found == plan.arrivals_ns(plan.cells[0])
+
+
+def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
+    """SIGKILL of one process: its trials in flight are errors, nothing is lost or recorded twice, the run completes."""
+    finished: list[str] = []
+    killed: list[int] = []
+
+    def listen(said) -> None:
+        if not isinstance(said, taskpace.events.TrialFinished):
+            return
+        finished.append(said.trial_id)
+        if len(finished) > 10 and not killed:
+            children = Path(f"/proc/self/task/{os.getpid()}/children").read_text("ascii").split()
+            named = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children}
+            killed.append(max(pid for pid, command in named.items() if b"taskpace.worker" in command))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with Endpoint(slowly) as server:
+        experiment = of_two("concurrency=4", 60, url=server.url)
+        frame = taskpace.run(experiment, tmp_path / "x.db", on_event=listen).frame()
+    assert killed
+    assert frame.height == 60 == frame["trial_id"].n_unique()
+    failed = frame.filter(outcome="error")
+    assert set(failed["failure_kind"]) == {"worker-died"}
+    assert 1 <= failed.height <= 4
+
+
+def test_both_join_the_server_that_one_has_started(tmp_path):
+    """A server that taskpace starts is started once, by the first process; the second joins it."""
+    (tmp_path / "server.py").write_text(SERVER, "utf-8")
+    experiment = of_two("concurrency=4", 20, model="m", server=f"{sys.executable} {tmp_path / 'server.py'} {{port}}")
+    frame = taskpace.run(experiment, tmp_path / "x.db").frame()
+    assert frame["failure_kind"].null_count() == 20
+    assert (tmp_path / "x.db.m.log").read_text("utf-8") == "started\n"
