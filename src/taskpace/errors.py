@@ -52,8 +52,9 @@ class EngineError(Exception):
 
     kind = "engine"
 
-    def __init__(self, message: str, *, kind: str | None = None) -> None:
+    def __init__(self, message: str, *, kind: str | None = None, retry_after_s: float | None = None) -> None:
         super().__init__(message)
+        self.retry_after_s = retry_after_s
         if kind is not None:
             self.kind = kind
 

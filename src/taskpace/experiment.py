@@ -87,6 +87,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     scenarios: tuple[Scenario, ...]
     deadline_s: float | None = None
     """What counts as in time, for goodput; null: no deadline."""
+    retries: int = 0
+    """How often a trial that failed for a passing reason is tried again."""
     processes: int = 1
     """Worker processes that share the load of a system behind an endpoint."""
     systems: tuple[System, ...]
@@ -116,6 +118,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     tasks: tuple[str | TaskUse, ...] = DEFAULT_TASKS
     scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
     deadline: float | None = None
+    retries: int = 0
     processes: int = 1
 
 
@@ -205,6 +208,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         ("max_tokens", 1),
         ("seed", -_MOST),
         ("processes", 1),
+        ("retries", 0),
     ):
         _check_count(key, getattr(file, key), least, refuse)
     for key, seconds, what in (("timeout", file.timeout, "time limit"), ("deadline", file.deadline, "deadline")):
@@ -234,6 +238,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         tasks=tuple(_task_use(task, refuse) for task in file.tasks),
         scenarios=scenarios,
         deadline_s=file.deadline,
+        retries=file.retries,
         processes=file.processes,
         systems=systems,
     )

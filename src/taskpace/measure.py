@@ -145,7 +145,7 @@ async def _take_turn(
 
 def _failure(bad: Exception) -> Failure:
     if isinstance(bad, EngineError):
-        return Failure(kind=bad.kind, message=str(bad))
+        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
     return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 

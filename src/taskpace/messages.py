@@ -46,6 +46,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     one_at_a_time: bool
     """Wait after each trial until it is stored, so that nothing else goes on in a timed region."""
     timeout_s: float
+    retries: int = 0
+    """How often a trial that failed for a passing reason is tried again."""
     start_ns: int | None = None
     """Open loop: the machine's monotonic clock when the first job is due. Null: as soon as can be."""
     jobs: tuple[Job, ...]
@@ -100,12 +102,15 @@ class Dispatched(_Said, frozen=True, kw_only=True):
     """From the worker, before the clock starts: these are in flight if you do not hear of me again."""
 
     trial_id: str
+    attempt: int
 
 
 class Finished(_Said, frozen=True, kw_only=True):
-    """From the worker: one trial, whole."""
+    """From the worker: one attempt at a trial, whole."""
 
     record: Record
+    final: bool = True
+    """Whether it is the trial's last attempt."""
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,6 +78,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     """A word for grouping: ``timeout``, ``context-overflow``, ``out-of-memory``, ``worker-died``, ``engine``, ..."""
     message: str
+    retry_after_s: float | None = None
+    """How long a server asks to wait; told to whoever retries, and kept in the message alone."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

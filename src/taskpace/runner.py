@@ -42,6 +42,7 @@ from taskpace.messages import (
 from taskpace.plan import Cell, Plan, PlannedSystem, Trial, content_id, remaining, request_seed
 from taskpace.processes import WorkerDiedError, WorkerHandle, WorkerProcess
 from taskpace.records import Failure, Record, Verdict
+from taskpace.retries import LONGEST_S
 from taskpace.store import Store, now
 from taskpace.tasks import score, script
 from taskpace.version import __version__
@@ -158,7 +159,8 @@ class _SystemTurn:
         engine = engines.entry(system.system.engine)
         self._scripted = engine.scripted
         self._processes = plan.experiment.processes if engine.remote else 1
-        self._in_flight: dict[str, tuple[Cell, Job, Trial | None]] = {}
+        self._in_flight: dict[tuple[str, int], tuple[Cell, Job, Trial | None]] = {}
+        """By trial and attempt."""
         self._deadly: set[str] = set()
         """Warm-ups that a worker died of; they are not tried again."""
         self._finished_since_death = 0
@@ -243,24 +245,25 @@ class _SystemTurn:
                 concurrency=cell.scenario.concurrency,
                 one_at_a_time=cell.scenario.one_at_a_time,
                 timeout_s=timeout_s,
+                retries=self._plan.experiment.retries,
                 jobs=tuple(jobs.values()),
             )
         )
         due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
-        silence_s = timeout_s + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
+        silence_s = timeout_s + LONGEST_S + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
         gather_s = 0.0 if cell.scenario.one_at_a_time else _GATHER_S
         ended: CellEnded | None = None
         while ended is None:
             messages = self._receive(worker, silence_s, "a trial", gather_s=gather_s)
             for message in messages:
                 if isinstance(message, Dispatched):
-                    job = jobs[message.trial_id]
-                    self._in_flight[job.trial_id] = (cell, job, planned.get(job.trial_id))
-            records = [message.record for message in messages if isinstance(message, Finished)]
-            self._keep(records, cell)
-            self._finished_since_death += len(records)
+                    job = msgspec.structs.replace(jobs[message.trial_id], attempt=message.attempt)
+                    self._in_flight[job.trial_id, job.attempt] = (cell, job, planned.get(job.trial_id))
+            finished = [message for message in messages if isinstance(message, Finished)]
+            self._keep(finished, cell)
+            self._finished_since_death += len(finished)
             if cell.scenario.one_at_a_time:
-                for _ in records:
+                for _ in finished:
                     worker.send(Stored())
             ended = next((message for message in messages if isinstance(message, CellEnded)), None)
         if self._worker_number is not None:
@@ -268,17 +271,17 @@ class _SystemTurn:
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
 
-    def _keep(self, records: list[Record], cell: Cell) -> None:
+    def _keep(self, finished: list[Finished], cell: Cell) -> None:
         """Score what was in flight and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
         judged: list[tuple[Record, Verdict | None]] = []
-        for record in records:
-            _, _, trial = self._in_flight[record.trial_id]
+        for record in (message.record for message in finished):
+            _, _, trial = self._in_flight[record.trial_id, record.attempt]
             judged.append((record, score(cell.task.task, trial.item.item, record) if trial else None))
         if judged:
             self._store.add_all(judged, cell.id, self._worker_number)
-        for record, verdict in judged:
-            del self._in_flight[record.trial_id]
-            if verdict is not None:
+        for message, (record, verdict) in zip(finished, judged, strict=True):
+            del self._in_flight[record.trial_id, record.attempt]
+            if verdict is not None and message.final:
                 self._on_event(self._finished(record, verdict, cell))
 
     def _finished(self, record: Record, verdict: Verdict, cell: Cell) -> TrialFinished:
@@ -326,7 +329,7 @@ class _SystemTurn:
                 failure=Failure(kind="worker-died", message=reason),
                 loop_lag_ns=None,
             )
-            self._keep([record], cell)
+            self._keep([Finished(record=record)], cell)
             if trial is None:
                 self._deadly.add(job.trial_id)
         self._on_event(WorkerDied(system=self._name, reason=reason, lost=len(lost)))

@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Callable
 from typing import BinaryIO
 
+import msgspec
+
 from taskpace.clock import Clock, RealClock
 from taskpace.engines import create
 from taskpace.engines.base import NO_CONNECTION, Engine
@@ -46,6 +48,7 @@ from taskpace.messages import (
     encode,
 )
 from taskpace.records import Failure, Record
+from taskpace.retries import may_pass, wait_s
 from taskpace.scenarios import closed_loop, open_loop
 
 _SWITCH_INTERVAL_S = 0.00005
@@ -131,13 +134,25 @@ class Worker:
 
         async with LagMonitor(engine.clock) as lag:
 
-            async def carry_out(job: Job, due_ns: int | None = None) -> None:
+            async def attempt(job: Job, due_ns: int | None) -> Record:
                 record = await measure(engine, job, message.timeout_s, lag, self._announce, due_ns=due_ns, gates=gates)
-                self._send(Finished(record=record), message.one_at_a_time)
                 reach.see(record)
+                return record
+
+            async def carry_out(job: Job, due_ns: int | None = None) -> None:
+                record = await attempt(job, due_ns)
+                while job.attempt <= message.retries and may_pass(record) and not stopping():
+                    self._send(Finished(record=record, final=False), message.one_at_a_time)
+                    self._records_sent += 1
+                    await engine.clock.sleep_until(engine.clock.now_ns() + round(wait_s(record) * 1e9))
+                    # Nobody starts to wait anew: the clock runs from the first dispatch.
+                    due_ns = record.turns[0].dispatch_ns if record.turns else due_ns
+                    job = msgspec.structs.replace(job, attempt=job.attempt + 1)
+                    record = await attempt(job, due_ns)
+                self._send(Finished(record=record), message.one_at_a_time)
+                self._records_sent += 1
                 if message.one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
-                    self._records_sent += 1
                     await asyncio.to_thread(self._wait_stored, self._records_sent)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
@@ -164,7 +179,7 @@ class Worker:
 
     def _announce(self, job: Job) -> None:
         # If this trial kills the process, the run must already know that it was in flight.
-        self._send_now(Dispatched(trial_id=job.trial_id))
+        self._send_now(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
 
 
 class _Reach:

@@ -41,6 +41,7 @@ def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, .
     return (
         *_few(row),
         *_cut(row),
+        *_retried(row),
         *_spread(times, arrays.written_bytes[place]),
         *heavy_tail(times),
         *_waiting(times, arrays.wait_s[place]),
@@ -71,6 +72,16 @@ def _few(row: SystemRow) -> Iterator[Finding]:
             text=f"only {correct} correct: time per correct answer is a rough figure",
             evidence={"correct": correct},
             remedy="ask more items",
+        )
+
+
+def _retried(row: SystemRow) -> Iterator[Finding]:
+    if row.retried:
+        yield Finding(
+            code="retried",
+            text=f"{row.retried} of {row.n} took more than one attempt; their time runs from the first dispatch",
+            evidence={"retried": row.retried},
+            remedy="see `taskpace show RUN TRIAL` for each attempt, and lower the load if the server refuses it",
         )
 
 

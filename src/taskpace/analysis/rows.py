@@ -100,6 +100,7 @@ def make_rows(
                 planned=cell.planned,
                 n=part.height,
                 items=part["item_id"].n_unique(),
+                retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
                 **_task_times(ended, item_of),
                 task_time_mean_s=means[place],

@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
-    ``committed-early``, ``overloaded``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
+    ``committed-early``, ``overloaded``, ``retried``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
     text: str
     evidence: dict[str, float]
     remedy: str
@@ -97,6 +97,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Trials recorded."""
     items: int
     """Different items among them: the sample size of every interval."""
+    retried: int
+    """How many of them took more than one attempt; their time runs from the first dispatch."""
     outcomes: dict[Outcome, int]
     task_time_median_s: Number
     task_time_mean_s: Number

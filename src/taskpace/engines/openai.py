@@ -33,6 +33,7 @@ from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import EngineError
 
 _OK = 200
+_MOST_DIGITS = 7
 _SEED_BITS = 0x7FFF_FFFF
 
 
@@ -188,6 +189,12 @@ def _refusal(answer: Answer) -> EngineError:
         said = error_text(found.get("error") or found if isinstance(found, dict) else found)
     except msgspec.DecodeError:
         said = error_text(body.decode("utf-8", "replace"))
-    wait = answer.headers.get("retry-after")
+    wait = answer.headers.get("retry-after", "").strip()
+    # The other form, a date, would need the server's clock to agree with ours.
+    after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None
     again = f" (Retry-After: {wait[:40]})" if wait else ""
-    return EngineError(f"status {answer.status}{again}: {said or 'no word of why'}", kind=f"http-{answer.status}")
+    return EngineError(
+        f"status {answer.status}{again}: {said or 'no word of why'}",
+        kind=f"http-{answer.status}",
+        retry_after_s=after_s,
+    )

@@ -21,8 +21,9 @@ def experiment_toml(experiment: Experiment) -> str:
     file["timeout"] = experiment.timeout_s
     if experiment.deadline_s is not None:
         file["deadline"] = experiment.deadline_s
-    if experiment.processes != 1:
-        file["processes"] = experiment.processes
+    file |= {
+        key: value for key, usual in (("retries", 0), ("processes", 1)) if (value := getattr(experiment, key)) != usual
+    }
     file["tasks"] = [_task(task) for task in experiment.tasks]
     file["scenarios"] = [scenario.name for scenario in experiment.scenarios]
     file["system"] = [_system(system) for system in experiment.systems]

@@ -1,0 +1,107 @@
+"""Retries: off unless asked for, every attempt kept, and the clock runs from the first dispatch."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, fixed, head, usage
+
+import taskpace
+from taskpace.records import Failure, Record
+from taskpace.retries import LONGEST_S, may_pass, wait_s
+
+
+def failed(kind: str, attempt: int = 1, retry_after_s: float | None = None) -> Record:
+    failure = Failure(kind=kind, message="x", retry_after_s=retry_after_s)
+    return Record(
+        trial_id="t", attempt=attempt, phase="measured", started_at="", turns=(), failure=failure, loop_lag_ns=None
+    )
+
+
+def refusing_first(status: str, refusals: int, **headers: str):
+    """A server that refuses each prompt so many times and then answers."""
+    seen: dict[bytes, int] = {}
+
+    async def behave(asked, writer, _number) -> None:
+        key = str(asked.body["messages"]).encode()
+        seen[key] = seen.get(key, 0) + 1
+        if seen[key] <= refusals:
+            writer.write(fixed(status, b'{"error": {"message": "slow down"}}', **headers))
+        else:
+            writer.write(head() + chunk(event("A")) + chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
+        await writer.drain()
+
+    return behave
+
+
+def run(server: Endpoint, path, **settings):
+    experiment = taskpace.quick_experiment(
+        models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=12, warmup=0,
+        **settings,
+    )  # fmt: skip
+    return taskpace.run(experiment, path)
+
+
+def test_nothing_is_retried_by_default(tmp_path):
+    """A refusal is the trial's result."""
+    with Endpoint(refusing_first("429 Too Many Requests", 1)) as server:
+        frame = run(server, tmp_path / "x.db").frame()
+    assert frame["attempt"].to_list() == [1] * 12
+    assert set(frame["failure_kind"]) == {"http-429"}
+
+
+@pytest.mark.parametrize("scenario", ["single", "concurrency=6", "rate=200"])
+def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, scenario):
+    """Two refusals that ask for a second each: three attempts a trial, the last one right and over two seconds long."""
+    behave = refusing_first("429 Too Many Requests", 2, **{"Retry-After": "1"})
+    with Endpoint(behave) as server:
+        done = run(server, tmp_path / "x.db", retries=2, scenarios=(scenario,))
+    frame = done.frame()
+    assert frame.height == 36
+    for _, attempts in frame.group_by("trial_id"):
+        assert attempts["attempt"].to_list() == [1, 2, 3]
+        assert attempts["outcome"].to_list()[:2] == ["error", "error"]
+        assert attempts["failure_kind"].to_list() == ["http-429", "http-429", None]
+        assert attempts["dispatch_ns"].n_unique() == 1
+        assert attempts["task_time_s"][2] >= 2
+        assert attempts["send_delay_s"][2] >= 2
+    (row,) = done.summary().tables[0].rows
+    assert (row.n, row.retried) == (12, 12)
+    assert "errors" not in {reason.code for reason in row.reasons}
+    assert "send-delay" not in {reason.code for reason in row.reasons}
+    assert "retried" in {finding.code for finding in row.findings}
+
+
+def test_when_attempts_run_out_the_last_refusal_counts(tmp_path):
+    """One retry against two refusals: two attempts, an error."""
+    behave = refusing_first("503 Service Unavailable", 2, **{"Retry-After": "0"})
+    with Endpoint(behave) as server:
+        frame = run(server, tmp_path / "x.db", retries=1, scenarios=("concurrency=4",)).frame()
+    assert sorted(frame["attempt"]) == [1] * 12 + [2] * 12
+    assert set(frame["failure_kind"]) == {"http-503"}
+
+
+def test_a_wrong_request_is_not_tried_again(tmp_path):
+    """What would fail again in the same way has one attempt."""
+    with Endpoint(refusing_first("400 Bad Request", 1)) as server:
+        frame = run(server, tmp_path / "x.db", retries=3).frame()
+    assert frame["attempt"].to_list() == [1] * 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "passing"),
+    [("http-429", True), ("http-500", True), ("reset", True), ("cut", True), ("connect-refused", True),
+     ("http-400", False), ("http-401", False), ("timeout", False), ("stall", False), ("bad-event", False),
+     ("worker-died", False), ("context-overflow", False)],
+)  # fmt: skip
+def test_what_may_pass(kind, passing):
+    """Overload and lost connections; neither wrong requests nor what took its time already."""
+    assert may_pass(failed(kind)) is passing
+
+
+@given(attempt=st.integers(1, 40), asked=st.none() | st.floats(0, 1e6))
+def test_the_wait_is_what_was_asked_for_or_doubles_up_to_a_minute(attempt, asked):
+    """Never longer than a minute, never negative."""
+    wait = wait_s(failed("http-429", attempt, asked))
+    assert 0 <= wait <= LONGEST_S
+    assert wait == min(LONGEST_S, asked if asked is not None else 0.5 * 2 ** (attempt - 1))
