@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test check format bench bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -37,10 +37,17 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+bench-peers: $(VENV)/.dev  ## Beside other load generators, in environments of their own (gigabytes)
+	$(BIN)/python bench/peers.py
+	$(BIN)/python bench/http_capacity.py
+	$(BIN)/python bench/http_fidelity.py
+	$(BIN)/python bench/servers.py
+
 bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.md quotes
 	$(BIN)/python bench/startup.py
 	$(BIN)/python bench/fidelity.py
 	$(BIN)/python bench/http_fidelity.py
+	$(BIN)/python bench/http_faults.py
 	$(BIN)/python bench/overhead_llamacpp.py
 	$(BIN)/python bench/progress_cost.py
 	$(BIN)/python bench/analysis.py

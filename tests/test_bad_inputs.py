@@ -42,6 +42,10 @@ def file(name: str, content: str | bytes) -> Callable[[Path], None]:
     return write
 
 
+def endpoint(options: str = "") -> Callable[[Path], None]:
+    return file("x.toml", f'[[system]]\nname = "a"\nengine = "openai"\noptions = {{ {options} }}\n')
+
+
 def both(*steps: Callable[[Path], None]) -> Callable[[Path], None]:
     def prepare(folder: Path) -> None:
         for step in steps:
@@ -150,6 +154,14 @@ CASES = [
     Case("a flag without sense", f"{QUICK} --where subject"),
     Case("an unknown engine", "run -m x --engine lamacpp"),
     Case("an unknown engine option", "run x.toml", file("x.toml", SYSTEM.replace("time =", "tyme ="))),
+    Case("an endpoint without a URL", "run x.toml", endpoint()),
+    Case("a URL that is none", "run x.toml", endpoint('url = "localhost:8000"')),
+    Case("a misspelt option of an endpoint", "run x.toml", endpoint('ulr = "http://localhost:8000/v1"')),
+    Case("a key whose variable is not set", "run x.toml", endpoint('url = "http://h/v1", api_key_env = "NO_SUCH_KEY"')),
+    Case("a server's command without a port", "run x.toml", endpoint('server = "vllm serve {model}"')),
+    Case("a server's command that does not end", "run x.toml", endpoint('server = "serve --port {port} \'x"')),
+    Case("a certificate file that is not there", "run x.toml", endpoint('url = "https://h/v1", ca_file = "none.pem"')),
+    Case("no process at all", f"{QUICK} --processes 0"),
     Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden),
     Case("a model file that is not there", "run -m none.gguf -t mmlu-letter"),
     Case("a truncated model file", "run -m cut.gguf -t mmlu-letter", truncated_model),

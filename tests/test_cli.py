@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import taskpace
+
 EXPERIMENT = """
 items = 4
 tasks = ["mmlu-letter", "mmlu-explain"]
@@ -197,3 +199,10 @@ def test_arguments_that_are_no_text_are_refused(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "taskpace: argument 3 (a\\udcff) is not UTF-8 text: rename what it names\n"
+
+
+def test_a_cell_under_load_before_one_at_a_time_leaves_nothing_to_wait_for(simulated, tmp_path):
+    """Only one-at-a-time cells wait for the disk, also when they come after others and when trials come in groups."""
+    scenarios = ("concurrency=3", "single", "rate=50", "concurrency=2")
+    run = taskpace.run(simulated(scenarios=scenarios, items=8), tmp_path / "x.db")
+    assert run.frame().height == 4 * 8

@@ -8,6 +8,7 @@ import pytest
 
 from taskpace.errors import ExperimentError
 from taskpace.experiment import DEFAULT_TASKS, Scenario, load_experiment, quick_experiment, read_scenario
+from taskpace.report.experiment import experiment_toml
 
 MINIMAL = '[[system]]\nname = "a"\nmodel = "m.gguf"\n'
 
@@ -168,3 +169,35 @@ def test_a_shipped_example_loads():
     experiment = load_experiment(path)
     assert len(experiment.systems) == 3
     assert experiment.items >= 20
+
+
+SWEPT = """
+scenarios = ["single", "concurrency=2, 4", { concurrency = [8, 16] }, { rate = [0.5, 2] }, "rate=1e1"]
+deadline = 2.5
+retries = 2
+processes = 3
+"""
+
+
+def test_scenarios_are_swept_as_lists(tmp_path):
+    """A text with commas or a table with a list: each load is a scenario of its own, in the order given."""
+    experiment = load(tmp_path, SWEPT + MINIMAL)
+    assert [scenario.name for scenario in experiment.scenarios] == [
+        "single", "concurrency=2", "concurrency=4", "concurrency=8", "concurrency=16", "rate=0.5", "rate=2", "rate=10",
+    ]  # fmt: skip
+    assert [scenario.one_at_a_time for scenario in experiment.scenarios] == [True] + [False] * 7
+
+
+def test_an_experiment_written_out_is_the_same_one(tmp_path):
+    """What a report offers for download reads as the experiment that it came from."""
+    experiment = load(tmp_path, SWEPT + MINIMAL)
+    path = tmp_path / "again.toml"
+    path.write_text(experiment_toml(experiment), "utf-8")
+    assert load_experiment(path) == experiment
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "nan", "inf", "1e-9", "1e99", "", "1,", "x", "1_0"])
+def test_a_rate_is_a_number_within_reason(number):
+    """Anything else is refused with the forms that there are."""
+    with pytest.raises(ExperimentError, match='"rate=R"'):
+        quick_experiment(models=("m",), engine="simulated", scenarios=(f"rate={number}",))

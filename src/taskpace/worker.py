@@ -80,7 +80,7 @@ class Worker:
         self._send_now = send_now
         self._wait_stored = wait_stored
         self._stopping = stopping
-        self._records_sent = 0
+        self._records_awaited = 0
         self._engine: Engine | None = None
         self._runner: asyncio.Runner | None = None
 
@@ -139,21 +139,23 @@ class Worker:
                 reach.see(record)
                 return record
 
+            def tell(finished: Finished) -> None:
+                self._send(finished, message.one_at_a_time)
+                self._records_awaited += message.one_at_a_time  # the run answers in such a cell alone
+
             async def carry_out(job: Job, due_ns: int | None = None) -> None:
                 record = await attempt(job, due_ns)
                 while job.attempt <= message.retries and may_pass(record) and not stopping():
-                    self._send(Finished(record=record, final=False), message.one_at_a_time)
-                    self._records_sent += 1
+                    tell(Finished(record=record, final=False))
                     await engine.clock.sleep_until(engine.clock.now_ns() + round(wait_s(record) * 1e9))
                     # Nobody starts to wait anew: the clock runs from the first dispatch.
                     due_ns = record.turns[0].dispatch_ns if record.turns else due_ns
                     job = msgspec.structs.replace(job, attempt=job.attempt + 1)
                     record = await attempt(job, due_ns)
-                self._send(Finished(record=record), message.one_at_a_time)
-                self._records_sent += 1
+                tell(Finished(record=record))
                 if message.one_at_a_time:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
-                    await asyncio.to_thread(self._wait_stored, self._records_sent)
+                    await asyncio.to_thread(self._wait_stored, self._records_awaited)
 
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
             measured = [job for job in message.jobs if job.phase == "measured" and job.due_ns is None]

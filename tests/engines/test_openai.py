@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 import pytest
@@ -397,3 +399,77 @@ def _without_url() -> None:
     from taskpace.engines import check_options
 
     check_options("openai", {})
+
+
+class Tunnel:
+    """A proxy that knows CONNECT and nothing else, in a thread; ``refuse``: with this status line."""
+
+    def __init__(self, refuse: str | None = None) -> None:
+        self.heads: list[str] = []
+        self._refuse = refuse
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        server.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+            self._loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        self._loop.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("ascii")
+        self.heads.append(head)
+        if self._refuse:
+            writer.write(f"HTTP/1.1 {self._refuse}\r\n\r\n".encode())
+            writer.close()
+            return
+        host, _, port = head.split(" ")[1].partition(":")
+        beyond = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\nX-By: tunnel\r\n\r\n")
+        await asyncio.gather(self._pass(reader, beyond[1]), self._pass(beyond[0], writer))
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+        sink.close()
+
+
+def test_tls_goes_through_a_proxy_s_tunnel(carry_out, authority, tmp_path, monkeypatch):
+    """With HTTPS_PROXY the proxy is asked to CONNECT, with its password; TLS is with the server itself."""
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(ca_file)
+    with Endpoint(tls=server_context(authority)) as server, Tunnel() as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass@127.0.0.1:{tunnel.port}")
+        frame = carry_out(server.url, ca_file=str(ca_file), items=4).frame()
+        port = server.port
+    assert frame["failure_kind"].null_count() == 4
+    assert tunnel.heads
+    assert all(head.startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\n") for head in tunnel.heads)
+    assert all("Proxy-Authorization: Basic dXNlcjpwYXNz" in head for head in tunnel.heads)
+    assert not any("authorization" in key for asked in server.asked for key in asked.headers)
+
+
+def test_a_proxy_that_refuses_the_tunnel_is_named(carry_out, authority, monkeypatch):
+    """The proxy's own words, and which variable to look at, before any trial is spent."""
+    with Endpoint(tls=server_context(authority)) as server, Tunnel("407 Proxy Authentication Required") as tunnel:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
+        said = refusal(carry_out(server.url))
+    assert "407 Proxy Authentication Required" in said
+    assert "HTTPS_PROXY" in said
