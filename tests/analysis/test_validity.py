@@ -11,7 +11,7 @@ from taskpace.messages import Stretch
 
 
 def stretch(**changes: int) -> Stretch:
-    sound = dict.fromkeys(Stretch.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000}
+    sound = dict.fromkeys(Stretch.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000, "processes": 1}
     return Stretch(**sound | changes)
 
 
