@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -53,6 +53,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """In flight; 1 is ``single``, one at a time. Of an open loop: 1, for its warm-up."""
     rate: float | None = None
     """Poisson arrivals per second, however many are in flight; null: a closed loop."""
+    batch: int | None = None
+    """Static batches of so many, one after the other, as in the paper; null: none. Then nothing else is in flight."""
 
     @property
     def one_at_a_time(self) -> bool:
@@ -60,6 +62,8 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
+        if self.batch is not None:
+            return f"batch={self.batch}"
         if self.rate is not None:
             return f"rate={self.rate:.10g}"
         return "single" if self.one_at_a_time else f"concurrency={self.concurrency}"
@@ -68,6 +72,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 class ScenarioSweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Several scenarios of one kind: more and more load."""
 
+    batch: list[int] = []
     concurrency: list[int] = []
     rate: list[float] = []
 
@@ -89,6 +94,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """What counts as in time, for goodput; null: no deadline."""
     retries: int = 0
     """How often a trial that failed for a passing reason is tried again."""
+    batch_order: Literal["given", "length"] = "given"
+    """Of the trials in static batches: the plan's, or by length of the prompts, which wastes less on padding."""
     processes: int = 1
     """Worker processes that share the load of a system behind an endpoint."""
     systems: tuple[System, ...]
@@ -119,6 +126,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
     deadline: float | None = None
     retries: int = 0
+    batch_order: Literal["given", "length"] = "given"
     processes: int = 1
 
 
@@ -126,7 +134,7 @@ _MOST = 2**53
 """Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
 _MOST_SECONDS = 1e7
 _LABEL_LENGTH = 24
-_SCENARIOS = ("single", "concurrency", "rate")
+_SCENARIOS = ("single", "batch", "concurrency", "rate")
 _MOST_IN_FLIGHT = 4096
 _LEAST_RATE, _MOST_RATE = 1e-4, 1e5
 """Arrivals per second: from one in three hours to more than one process can send."""
@@ -239,6 +247,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         scenarios=scenarios,
         deadline_s=file.deadline,
         retries=file.retries,
+        batch_order=file.batch_order,
         processes=file.processes,
         systems=systems,
     )
@@ -341,7 +350,7 @@ def _read_scenarios(given: str | ScenarioSweep, place: str) -> list[Scenario]:
     if isinstance(given, str):
         word, equals, numbers = given.partition("=")
         return [read_scenario(f"{word}{equals}{number}", place) for number in numbers.split(",")]
-    texts = [f"{word}={value}" for word in ("concurrency", "rate") for value in getattr(given, word)]
+    texts = [f"{word}={value}" for word in ("batch", "concurrency", "rate") for value in getattr(given, word)]
     if not texts:
         raise ExperimentError(
             f'{place}: key "scenarios": a table there needs a list: write {{ concurrency = [1, 2, 4] }} or '
@@ -361,10 +370,12 @@ def read_scenario(text: str, place: str) -> Scenario:
         return Scenario()
     if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_IN_FLIGHT:
         return Scenario(concurrency=int(number))
+    if word == "batch" and number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_IN_FLIGHT:
+        return Scenario(batch=int(number))
     if word == "rate" and _NUMBER.fullmatch(number) and _LEAST_RATE <= float(number) <= _MOST_RATE:
         return Scenario(rate=float(number))
     hint = did_you_mean(word, _SCENARIOS) if word not in _SCENARIOS else ""
     raise ExperimentError(
-        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" (N from 1 to '
-        f'{_MOST_IN_FLIGHT}) or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
+        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" or "batch=N" '
+        f'(N from 1 to {_MOST_IN_FLIGHT}), or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
     )

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Self
 
+import msgspec
+
 from taskpace.clock import Clock, RealClock
 from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps, Tell, nobody
 from taskpace.engines.threads import SlotThreads
@@ -69,7 +71,7 @@ async def measure(
     for prompt in job.prompts:
         messages.append(Message("user", prompt))
         turn, failure = await _take_turn(
-            engine, _request(job, messages), left_ns, due_ns=None if turns else due_ns, gates=gates
+            engine, make_request(job, messages), left_ns, due_ns=None if turns else due_ns, gates=gates
         )
         if turn is not None:
             turns.append(turn)
@@ -88,7 +90,8 @@ async def measure(
     )
 
 
-def _request(job: Job, messages: list[Message]) -> Request:
+def make_request(job: Job, messages: list[Message]) -> Request:
+    """A job's request, with all that has been said so far."""
     return Request(
         messages=tuple(messages),
         max_tokens=job.max_tokens,
@@ -109,7 +112,7 @@ async def _take_turn(
         payload = engine.prepare(request)
         await engine.ready(payload)
     except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
-        return None, _failure(bad)
+        return None, failure_of(bad)
 
     if due_ns is None:
         await gates.send.wait()
@@ -124,7 +127,7 @@ async def _take_turn(
             await engine.generate(payload, stamps)
     except Exception as bad:  # noqa: BLE001 - as above
         # An engine may have time limits of its own; only ours is this trial's.
-        failure = _failure(bad)
+        failure = failure_of(bad)
         if isinstance(bad, TimeoutError) and limit.expired():
             failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
     known_ns = engine.clock.now_ns() - dispatch_ns
@@ -137,19 +140,24 @@ async def _take_turn(
     try:
         generation = engine.read(stamps)
     except Exception as bad:  # noqa: BLE001 - as above
-        return None, failure or _failure(bad)
+        return None, failure or failure_of(bad)
     if failure is None and generation.failure is not None:
-        failure = _failure(generation.failure)
-    return _turn(generation, dispatch_ns, send_delay_ns, failure, known_ns), failure
+        failure = failure_of(generation.failure)
+    turn = make_turn(generation, dispatch_ns, send_delay_ns, known_ns)
+    if failure is None:
+        turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.marks, turn.finish_ns, known_ns))
+    return turn, failure
 
 
-def _failure(bad: Exception) -> Failure:
+def failure_of(bad: Exception) -> Failure:
+    """An exception as what a record says of it."""
     if isinstance(bad, EngineError):
         return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
     return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 
-def _turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, failure: Failure | None, known_ns: int) -> Turn:
+def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:
+    """A generation as a turn: absolute readings become times since ``dispatch_ns``; ``end_ns`` is one already."""
     marks = tuple(Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals)
     finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
     return Turn(
@@ -158,7 +166,7 @@ def _turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, failure:
         marks=marks,
         text=generation.text,
         reasoning=generation.reasoning,
-        end_ns=known_ns if failure else _last_byte_ns(marks, finish_ns, known_ns),
+        end_ns=end_ns,
         finish_ns=finish_ns,
         finish_reason=generation.finish_reason,
         usage=generation.usage,

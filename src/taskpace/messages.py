@@ -45,6 +45,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     """In flight, in a closed loop; jobs that have a due time come by that, however many are in flight."""
     one_at_a_time: bool
     """Wait after each trial until it is stored, so that nothing else goes on in a timed region."""
+    batch: int | None = None
+    """Static batches of so many; null: none."""
     timeout_s: float
     retries: int = 0
     """How often a trial that failed for a passing reason is tried again."""
@@ -139,6 +141,8 @@ class CellEnded(_Said, frozen=True, kw_only=True):
     stretch: Stretch
     unreachable: str | None = None
     """Why the cell was ended early: no connection could be opened any more. Null: it was not."""
+    out_of_memory: str | None = None
+    """Why it was ended early: a static batch did not fit. Null: it was not."""
 
 
 class Closed(_Said, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import msgspec
 
 from taskpace import engines, models
 from taskpace.errors import ExperimentError, TaskpaceError
-from taskpace.experiment import DEFAULT_ITEMS, Experiment, System, TaskUse
+from taskpace.experiment import DEFAULT_ITEMS, Experiment, Scenario, System, TaskUse
 from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data
 
@@ -33,7 +33,7 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
         TaskpaceError: a model, task, data file or engine option that cannot be used.
     """
     for system in experiment.systems:
-        _check_engine(system)
+        _check_engine(system, experiment.scenarios)
     tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
     names = [task.task.name for task in tasks]
     for name in names:
@@ -43,19 +43,31 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
     return make_plan(experiment, systems, tasks)
 
 
-def _check_engine(system: System) -> None:
+def _check_engine(system: System, scenarios: tuple[Scenario, ...]) -> None:
     try:
         entry = engines.entry(system.engine)
         engines.check_options(system.engine, system.options)
     except TaskpaceError as bad:
         raise ExperimentError(f'system "{system.name}": {bad}') from None
-    if entry.needs_model_file and not system.model:
+    if (entry.needs_model_file or entry.takes_model_file) and not system.model:
         raise ExperimentError(f'system "{system.name}": the key "model" is missing: name a file or a catalogue model')
+    batches = [scenario.name for scenario in scenarios if scenario.batch is not None]
+    if batches and not entry.batches:
+        able = " and ".join(f'"{name}"' for name, each in engines.available().items() if each.batches)
+        raise ExperimentError(
+            f'system "{system.name}": engine {system.engine} has no static batches ("{batches[0]}"): {able} has them'
+        )
     engines.require_library(entry)
 
 
 def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress | None) -> PlannedSystem:
-    if not engines.entry(system.engine).needs_model_file:
+    entry = engines.entry(system.engine)
+    if entry.takes_model_file and not models.names_a_file(system.model, base):
+        # A folder is looked for beside the experiment file, and else taken for a hub name.
+        folder = base / system.model
+        path = str(folder.absolute()) if folder.is_dir() else system.model
+        return PlannedSystem(system=system, path=path, sha256=None, size_bytes=None)
+    if not entry.needs_model_file and not entry.takes_model_file:
         return PlannedSystem(system=system, path=system.model, sha256=None, size_bytes=None)
     try:
         found = models.resolve(system.model, base, fetch=fetch, on_progress=on_progress)

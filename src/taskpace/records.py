@@ -93,7 +93,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     reasoning: str
     end_ns: int
-    """Since dispatch: the last byte of the answer was read; for a failure, the moment it was known."""
+    """Since dispatch: the last byte of the answer was read, of a static batch the last byte of its last item; for a
+    failure, the moment it was known."""
     finish_ns: int | None
     """Since dispatch: the end was read. The end-of-sequence token shows no text, so its arrival is this one."""
     finish_reason: FinishReason | None

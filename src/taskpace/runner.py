@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from taskpace.events import (
     WorkerReady,
     WorkerStarting,
 )
+from taskpace.jobs import make_jobs, make_warm_ups
 from taskpace.messages import (
     CellEnded,
     Close,
@@ -39,12 +40,12 @@ from taskpace.messages import (
     Stop,
     Stored,
 )
-from taskpace.plan import Cell, Plan, PlannedSystem, Trial, content_id, remaining, request_seed
+from taskpace.plan import Cell, Plan, PlannedSystem, Trial, remaining
 from taskpace.processes import WorkerDiedError, WorkerHandle, WorkerProcess
 from taskpace.records import Failure, Record, Verdict
 from taskpace.retries import LONGEST_S
 from taskpace.store import Store, now
-from taskpace.tasks import score, script
+from taskpace.tasks import score
 from taskpace.version import __version__
 from taskpace.worker_group import WorkerGroup
 
@@ -156,11 +157,12 @@ class _SystemTurn:
         self._stop = stop
         self._launch = launch
         self._worker_number: int | None = None
-        engine = engines.entry(system.system.engine)
-        self._scripted = engine.scripted
-        self._processes = plan.experiment.processes if engine.remote else 1
+        remote = engines.entry(system.system.engine).remote
+        self._processes = plan.experiment.processes if remote else 1
         self._in_flight: dict[tuple[str, int], tuple[Cell, Job, Trial | None]] = {}
         """By trial and attempt."""
+        self._too_large: dict[str, tuple[int, str]] = {}
+        """By task: the static batch that ran out of memory, and what it said."""
         self._deadly: set[str] = set()
         """Warm-ups that a worker died of; they are not tried again."""
         self._finished_since_death = 0
@@ -234,16 +236,21 @@ class _SystemTurn:
                 raise AssertionError(other)
 
     def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
-        planned = {trial.id: trial for trial in trials}
-        jobs = {job.trial_id: job for job in (*self._warm_ups(cell), *self._jobs(cell, trials))}
         self._on_event(
             CellStarted(system=self._name, task=cell.task.task.name, scenario=cell.scenario.name, left=len(trials))
         )
+        if why := self._does_not_fit(cell):
+            self._pass_over(cell, trials, why)
+            return
+        planned = {trial.id: trial for trial in trials}
+        warm_ups = make_warm_ups(self._plan, cell, self._store.recorded(), self._deadly)
+        jobs = {job.trial_id: job for job in (*warm_ups, *make_jobs(self._plan, cell, trials))}
         timeout_s = self._plan.experiment.timeout_s
         worker.send(
             RunCell(
                 concurrency=cell.scenario.concurrency,
                 one_at_a_time=cell.scenario.one_at_a_time,
+                batch=cell.scenario.batch,
                 timeout_s=timeout_s,
                 retries=self._plan.experiment.retries,
                 jobs=tuple(jobs.values()),
@@ -270,6 +277,28 @@ class _SystemTurn:
             self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
+        if ended.out_of_memory is not None:
+            batch = cell.scenario.batch or 1
+            self._too_large[cell.task.task.name] = (batch, ended.out_of_memory)
+            recorded = self._store.recorded()
+            left = tuple(trial for trial in trials if trial.id not in recorded)
+            self._pass_over(cell, left, f"batch={batch} does not fit: {ended.out_of_memory}")
+
+    def _does_not_fit(self, cell: Cell) -> str | None:
+        """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
+        least, why = self._too_large.get(cell.task.task.name, (None, ""))
+        if least is None or cell.scenario.batch is None or cell.scenario.batch < least:
+            return None
+        return f"batch={least} does not fit: {why}"
+
+    def _pass_over(self, cell: Cell, trials: tuple[Trial, ...], why: str) -> None:
+        """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
+        failure = Failure(kind="not-tried", message=why)
+        jobs = [msgspec.structs.replace(job, due_ns=None) for job in make_jobs(self._plan, cell, trials)]
+        planned = {trial.id: trial for trial in trials}
+        for job in jobs:
+            self._in_flight[job.trial_id, job.attempt] = (cell, job, planned[job.trial_id])
+        self._keep([Finished(record=_never_sent(job, failure)) for job in jobs], cell)
 
     def _keep(self, finished: list[Finished], cell: Cell) -> None:
         """Score what was in flight and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
@@ -320,16 +349,7 @@ class _SystemTurn:
         lost = list(self._in_flight.values())
         self._store.add_worker_death(self._sitting, self._worker_number, self._name, reason)
         for cell, job, trial in lost:
-            record = Record(
-                trial_id=job.trial_id,
-                attempt=job.attempt,
-                phase=job.phase,
-                started_at=now(),
-                turns=(),
-                failure=Failure(kind="worker-died", message=reason),
-                loop_lag_ns=None,
-            )
-            self._keep([Finished(record=record)], cell)
+            self._keep([Finished(record=_never_sent(job, Failure(kind="worker-died", message=reason)))], cell)
             if trial is None:
                 self._deadly.add(job.trial_id)
         self._on_event(WorkerDied(system=self._name, reason=reason, lost=len(lost)))
@@ -339,40 +359,15 @@ class _SystemTurn:
         self._on_event(SystemGivenUp(system=self._name, reason=reason, left=left))
         return left == 0
 
-    def _jobs(self, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job]:
-        """What is left of a cell; in an open loop with the gaps between arrivals that the plan gives it."""
-        due_ns = self._plan.arrivals_ns(cell)
-        for trial in trials:
-            job = self._job(cell, trial)
-            yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
 
-    def _job(self, cell: Cell, trial: Trial) -> Job:
-        system = self._system.system
-        task = cell.task.task
-        experiment = self._plan.experiment
-        return Job(
-            trial_id=trial.id,
-            attempt=1,
-            phase="measured",
-            system_prompt=system.system_prompt,
-            prompts=trial.item.prompts,
-            max_tokens=task.max_tokens,
-            stop=task.stop,
-            sampling=system.sampling,
-            seed=request_seed(trial.id, experiment.seed if system.sampling.seed is None else system.sampling.seed),
-            script=script(task, trial.item.item) if self._scripted else None,
-        )
-
-    def _warm_ups(self, cell: Cell) -> list[Job]:
-        """The cell's first trials once more, under ids of their own; each sitting warms up anew."""
-        recorded = self._store.recorded()
-        jobs: list[Job] = []
-        for trial in self._plan.trials(cell):
-            warm_up_id = content_id("warm-up", trial.id)
-            if len(jobs) == self._plan.experiment.warmup:
-                break
-            if warm_up_id not in self._deadly:
-                attempt = recorded.get(warm_up_id, 0) + 1
-                job = self._job(cell, trial)
-                jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, attempt=attempt, phase="warm-up"))
-        return jobs
+def _never_sent(job: Job, failure: Failure) -> Record:
+    """A record of a job that nothing is known of but why."""
+    return Record(
+        trial_id=job.trial_id,
+        attempt=job.attempt,
+        phase=job.phase,
+        started_at=now(),
+        turns=(),
+        failure=failure,
+        loop_lag_ns=None,
+    )

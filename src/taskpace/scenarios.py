@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from taskpace.clock import Clock
@@ -58,6 +58,12 @@ async def closed_loop(
         for _ in range(concurrency):
             group.create_task(slot())
     return not unfinished
+
+
+def batched(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:
+    """Static batches of ``size`` in order, the last one smaller where they do not divide."""
+    for begin in range(0, len(jobs), size):
+        yield jobs[begin : begin + size]
 
 
 async def open_loop(

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
 import msgspec
@@ -24,9 +24,10 @@ import msgspec
 from taskpace.clock import Clock, RealClock
 from taskpace.engines import create
 from taskpace.engines.base import NO_CONNECTION, Engine
-from taskpace.errors import EngineError, TaskpaceError
+from taskpace.errors import EngineError, EngineMemoryError, TaskpaceError
 from taskpace.host import peak_rss_bytes, steal_and_load
 from taskpace.measure import Gates, LagMonitor, calibrate, measure, summarise_lag
+from taskpace.measure_batch import measure_batch
 from taskpace.messages import (
     CellEnded,
     Close,
@@ -49,7 +50,7 @@ from taskpace.messages import (
 )
 from taskpace.records import Failure, Record
 from taskpace.retries import may_pass, wait_s
-from taskpace.scenarios import closed_loop, open_loop
+from taskpace.scenarios import batched, closed_loop, open_loop
 
 _SWITCH_INTERVAL_S = 0.00005
 _GATHER_S = 0.02
@@ -129,8 +130,10 @@ class Worker:
 
         reach, gates = _Reach(), Gates()
 
+        out_of_memory: str | None = None
+
         def stopping() -> bool:
-            return reach.lost or self._stopping()
+            return reach.lost or out_of_memory is not None or self._stopping()
 
         async with LagMonitor(engine.clock) as lag:
 
@@ -157,11 +160,23 @@ class Worker:
                     # Nothing is in flight: let scoring and the disk be done before the next clock starts.
                     await asyncio.to_thread(self._wait_stored, self._records_awaited)
 
+            async def carry_out_batch(jobs: Sequence[Job]) -> None:
+                nonlocal out_of_memory
+                for record in await measure_batch(engine, jobs, message.timeout_s, lag, self._announce):
+                    tell(Finished(record=record))
+                    if record.failure is not None and record.failure.kind == EngineMemoryError.kind:
+                        out_of_memory = record.failure.message
+                await asyncio.to_thread(self._wait_stored, self._records_awaited)
+
             warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
             measured = [job for job in message.jobs if job.phase == "measured" and job.due_ns is None]
-            await closed_loop(warm_ups, message.concurrency, carry_out, stopping)
-            await closed_loop(measured, message.concurrency, carry_out, stopping)
-            await open_loop(arrivals, engine.clock, carry_out, stopping, message.start_ns)
+            if message.batch is not None:
+                for jobs in (warm_ups, measured):
+                    await closed_loop(batched(jobs, message.batch), 1, carry_out_batch, stopping)
+            else:
+                await closed_loop(warm_ups, message.concurrency, carry_out, stopping)
+                await closed_loop(measured, message.concurrency, carry_out, stopping)
+                await open_loop(arrivals, engine.clock, carry_out, stopping, message.start_ns)
         after = steal_and_load()
         median, p99, greatest = summarise_lag(lag.samples)
         stretch = Stretch(
@@ -177,7 +192,8 @@ class Worker:
             cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks) if in_real_time else None,
             throttled_ns=_grown(load.throttled_ns, after.throttled_ns) if in_real_time else None,
         )
-        self._send(CellEnded(stretch=stretch, unreachable=reach.why if reach.lost else None), True)
+        why = reach.why if reach.lost else None
+        self._send(CellEnded(stretch=stretch, unreachable=why, out_of_memory=out_of_memory), True)
 
     def _announce(self, job: Job) -> None:
         # If this trial kills the process, the run must already know that it was in flight.

@@ -10,6 +10,7 @@ import click
 
 from taskpace.errors import ExperimentError
 from taskpace.experiment import Experiment, load_experiment, quick_experiment
+from taskpace.experiments import shipped_file
 
 _FLAGS = (
     click.argument("file", required=False, type=click.Path(path_type=Path)),
@@ -60,7 +61,8 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         if models or given:
             flag = "--model" if models else "--" + _flag_name(next(iter(given)))
             raise ExperimentError(f"{flag} is for the quick form: put it into {file}, or leave the file out")
-        return load_experiment(file), file.parent
+        named = None if file.exists() else shipped_file(str(file))
+        return load_experiment(named or file), file.parent
     if not models:
         raise ExperimentError(
             "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"

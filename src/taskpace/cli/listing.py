@@ -11,11 +11,11 @@ from rich.text import Text
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["engines", "tasks", "models"]))
+@click.argument("what", type=click.Choice(["engines", "tasks", "models", "experiments"]))
 def listing(what: str) -> None:
-    """List the engines, tasks or models there are."""
+    """List the engines, tasks, models or experiments there are."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    headings, rows = {"engines": _engines, "tasks": _tasks, "models": _models}[what]()
+    headings, rows = {"engines": _engines, "tasks": _tasks, "models": _models, "experiments": _experiments}[what]()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -59,3 +59,9 @@ def _models() -> Rows:
         for entry in catalogue()
     ]
     return ("model", "size", "licence", "here", "what it is"), rows
+
+
+def _experiments() -> Rows:
+    from taskpace.experiments import shipped
+
+    return ("experiment", "what it is"), list(shipped().items())

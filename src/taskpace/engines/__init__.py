@@ -28,6 +28,10 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """``module:class``, imported in the worker only."""
     needs_model_file: bool = True
     """Whether ``model`` is a reference to a file (see ``taskpace.models``); else it is passed on as it is."""
+    takes_model_file: bool = False
+    """Whether ``model`` may be such a reference as well; then it is looked up if it is one."""
+    batches: bool = False
+    """Whether it answers several requests as one static batch."""
     remote: bool = False
     """Whether the model runs outside the worker, so that several workers can share its load."""
     scripted: bool = False
@@ -52,6 +56,16 @@ REGISTRY: dict[str, EngineEntry] = {
         target="taskpace.engines.openai:OpenAIEngine",
         needs_model_file=False,
         remote=True,
+    ),
+    "transformers": EngineEntry(
+        name="transformers",
+        summary="hub models, folders and GGUF files in process, by Hugging Face transformers; static batches",
+        target="taskpace.engines.transformers:TransformersEngine",
+        needs_model_file=False,
+        takes_model_file=True,
+        batches=True,
+        library="transformers",
+        extra="transformers",
     ),
     "simulated": EngineEntry(
         name="simulated",

@@ -6,7 +6,7 @@ registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -110,6 +110,17 @@ class Stamps:
     def __init__(self) -> None:
         self.chunks: list[tuple[int, Any]] = []
         """``(absolute ns, whatever arrived)``, in order."""
+
+
+class BatchEngine(Protocol):
+    """What an engine has besides that answers several requests as one static batch."""
+
+    async def generate_batch(self, payloads: Sequence[Any], stamps: Sequence[Stamps]) -> None:
+        """As ``generate``, for all at once; returns when the last item is complete.
+
+        Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
+        """
+        ...
 
 
 class Engine(Protocol):

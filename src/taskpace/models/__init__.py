@@ -66,6 +66,19 @@ def resolve(reference: str, base: Path, *, fetch: bool = True, on_progress: Prog
     return ModelFile(reference, str(path), sha256, size_bytes)
 
 
+def names_a_file(reference: str, base: Path = Path()) -> bool:
+    """Whether it is a reference to a model file (catalogue, ``hf:``, ``pypi:``, a path) and no folder or hub name."""
+    try:
+        parsed = _parse(reference)
+    except ModelError:
+        return False
+    return (
+        not isinstance(parsed, PathReference)
+        or reference.lower().endswith(".gguf")
+        or (_local_path(parsed, base).is_file())
+    )
+
+
 def is_cached(reference: str, base: Path = Path()) -> bool:
     """Whether ``resolve`` would find the file without fetching anything.
 
