@@ -285,3 +285,20 @@ def test_a_worker_does_not_outlive_its_run(tmp_path):
     while alive(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(worker)
+
+
+def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):
+    """The thread that writes must not die alone: the run would wait for ever. The process ends and says why."""
+    code = (
+        "import sys; from taskpace.worker import _Pipes\n"
+        "pipes = _Pipes(sys.stdin.buffer, sys.stdout.buffer)\n"
+        "pipes.send(object(), True)\n"
+        "import time; time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        assert process.wait(30) == 1
+    assert b"TypeError" in said

@@ -52,7 +52,7 @@ A_VERDICT = Verdict(outcome="error", answer=None, score=None, detail="why", comm
 def test_what_goes_in_comes_out(tmp_path, plan):
     """A record with its turns, failure and verdict is read back equal, unknown values as unknown."""
     cell = plan.cells[0]
-    trial = next(plan.trials(cell))
+    trial = plan.trials(cell)[0]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         store.add(a_record(trial.id), A_VERDICT, cell.id, None)
     with Store.open(tmp_path / "x.db") as store:
@@ -83,7 +83,7 @@ def test_records_are_append_only(tmp_path, plan, statement, table):
     """Not even SQL can change or remove a record."""
     cell = plan.cells[0]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        store.add(a_record(next(plan.trials(cell)).id), A_VERDICT, cell.id, None)
+        store.add(a_record(plan.trials(cell)[0].id), A_VERDICT, cell.id, None)
     database = sqlite3.connect(tmp_path / "x.db")
     with pytest.raises(sqlite3.IntegrityError, match="append only"):
         database.execute(statement.format(table))
@@ -93,7 +93,7 @@ def test_records_are_append_only(tmp_path, plan, statement, table):
 def test_an_attempt_is_recorded_once(tmp_path, plan):
     """The same attempt at the same trial cannot be added twice."""
     cell = plan.cells[0]
-    record = a_record(next(plan.trials(cell)).id)
+    record = a_record(plan.trials(cell)[0].id)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         store.add(record, A_VERDICT, cell.id, None)
         with pytest.raises(StoreError, match="UNIQUE"):
@@ -121,7 +121,7 @@ def test_two_runs_cannot_write_at_once(tmp_path, plan):
 def test_reading_works_while_a_run_is_writing(tmp_path, plan):
     """A reader sees what has been acknowledged while the writer is still at work."""
     cell = plan.cells[0]
-    trial = next(plan.trials(cell))
+    trial = plan.trials(cell)[0]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as writer, Store.open(tmp_path / "x.db") as reader:
         assert reader.recorded() == {}
         writer.add(a_record(trial.id), A_VERDICT, cell.id, None)
@@ -176,7 +176,7 @@ def test_a_strangers_database_is_left_as_it_was(tmp_path, plan):
 def test_a_record_without_its_transaction_is_not_there(tmp_path, plan):
     """A record whose verdict cannot be stored is not stored either: all or nothing."""
     cell = plan.cells[0]
-    record = a_record(next(plan.trials(cell)).id)
+    record = a_record(plan.trials(cell)[0].id)
     impossible = Verdict(outcome="splendid", answer=None, score=None, detail=None, committed_ns=None, scorer="x")  # type: ignore[arg-type]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         with pytest.raises(StoreError):

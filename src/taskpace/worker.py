@@ -290,7 +290,13 @@ class _Pipes:
             while not self._outbox.empty():
                 messages.append(self._outbox.get()[0])
             last = messages[-1] is None
-            self._send_bytes(b"".join(encode(message) for message in messages if message is not None))
+            try:
+                frames = b"".join(encode(message) for message in messages if message is not None)
+            except BaseException:  # noqa: BLE001 - else the run would wait for ever for a thread that is gone
+                traceback.print_exc()
+                sys.stderr.flush()
+                os._exit(1)
+            self._send_bytes(frames)
 
 
 def main() -> None:
