@@ -36,8 +36,8 @@ from taskpace.version import __version__
 def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> int:
     """Carry out an experiment, or continue an unfinished one.
 
-    FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`). Without one, the flags
-    make up an experiment: one system for each --model.
+    FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`). Without one, the
+    flags make up an experiment: one system for each --model.
     """
     from taskpace.prepare import prepare
     from taskpace.runner import carry_out

@@ -80,7 +80,7 @@ class TransformersEngine:
         model, config = self._loaded.model, self._loaded.model.config
         return EngineInfo(
             engine="transformers",
-            version=transformers.__version__,
+            version=str(transformers.__version__),
             chat_template="plain" if self._plain else "model",
             details={
                 "name": Path(self._spec.model).name,
@@ -93,7 +93,7 @@ class TransformersEngine:
                 "training_context_tokens": getattr(config, "max_position_embeddings", None),
                 "device": self._loaded.device,
                 "devices": [torch.cuda.get_device_name()] if self._loaded.device == "cuda" else [],
-                "torch": torch.__version__,
+                "torch": str(torch.__version__),
                 "threads": torch.get_num_threads(),
                 "options": msgspec.to_builtins(self._options),
             },

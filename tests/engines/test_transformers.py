@@ -1,0 +1,280 @@
+"""The engine ``transformers``: static batches are right, ends are the items' own, what does not fit is a result."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+
+import taskpace
+import taskpace.events
+from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
+from taskpace.engines.transformers import TransformersEngine, check_options
+from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
+from taskpace.prepare import prepare
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+CONTEXT = 512
+ENDS = [5, 17, 40, 77, 101, 150, 200]
+"""Ends of sequence: so many that a random model meets one sooner or later."""
+
+
+def make_tiny(folder: Path, *, intermediate: int = 64, seed: int = 3) -> Path:
+    """A random Llama of two layers, whose tokens are bytes, saved as a folder."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<pad>", "<end>"])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>").save_pretrained(folder)
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary), hidden_size=64, intermediate_size=intermediate, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=CONTEXT, initializer_range=0.4,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(eos_token_id=ENDS, pad_token_id=vocabulary["<pad>"])
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def request(prompt: str, *, max_tokens: int = 40, stop: tuple[str, ...] = (), temperature: float = 0.0) -> Request:
+    return Request(
+        messages=(Message("user", prompt),), max_tokens=max_tokens, stop=stop,
+        sampling=Sampling(temperature=temperature), seed=7, trial_id=prompt,
+    )  # fmt: skip
+
+
+Asked = Callable[..., list[tuple[Stamps, Generation]]]
+
+
+@pytest.fixture(scope="module")
+def ask(tiny: Path) -> Asked:
+    """Opens the tiny model once; asks requests in static batches of a size."""
+    engine = TransformersEngine(
+        EngineSpec(engine="transformers", model=str(tiny), options={"dtype": "float32", "device": "cpu"}, slots=1)
+    )
+    with asyncio.Runner() as runner:
+        runner.run(engine.open())
+
+        def batches(requests: list[Request], size: int) -> list[tuple[Stamps, Generation]]:
+            found = []
+            for begin in range(0, len(requests), size):
+                payloads = [engine.prepare(each) for each in requests[begin : begin + size]]
+                stamps = [Stamps() for _ in payloads]
+                runner.run(engine.generate_batch(payloads, stamps))
+                found += [(each, engine.read(each)) for each in stamps]
+            return found
+
+        yield batches
+        runner.run(engine.close())
+
+
+PROMPTS = [
+    "a",
+    "Which?",
+    "A longer question, so that padding is needed: " * 3,
+    "é ü 漢字",
+    "x " * 60,
+    "Answer:",
+    "zz",
+    "?",
+]
+
+
+def tokens(stamps: Stamps) -> list[int]:
+    return [event for _, event in stamps.chunks if isinstance(event, int)]
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_each_item_of_a_batch_answers_as_it_would_alone(ask, size):
+    """Greedy, float32: the same tokens, text, reason and counts as in a batch of one, whatever it stands beside."""
+    requests = [request(prompt) for prompt in PROMPTS]
+    alone, together = ask(requests, 1), ask(requests, size)
+    assert len({len(tokens(stamps)) for stamps, _ in alone}) > 2  # they do end at different steps
+    for (one, read_one), (other, read_other) in zip(alone, together, strict=True):
+        assert tokens(one) == tokens(other)
+        assert (read_one.text, read_one.finish_reason, read_one.usage) == (
+            read_other.text, read_other.finish_reason, read_other.usage,
+        )  # fmt: skip
+
+
+def test_an_item_ends_at_its_own_end_of_sequence_and_padding_is_no_token(ask):
+    """Tokens up to and with the first end of sequence, never more than asked for; prompts counted without padding."""
+    for prompt, (stamps, generation) in zip(PROMPTS, ask([request(p) for p in PROMPTS], 8), strict=True):
+        written = tokens(stamps)
+        ends = [number for number, token in enumerate(written, 1) if token in ENDS]
+        assert generation.usage.output_tokens == len(written) == (ends[0] if ends else 40)
+        assert generation.finish_reason == ("stop" if ends else "length")
+        assert generation.usage.prompt_tokens == len(prompt.rstrip().encode())
+        times = [ns for ns, _ in stamps.chunks]
+        assert times == sorted(times)
+        assert generation.finish_ns == times[-1]
+
+
+def test_all_items_of_a_step_have_one_stamp(ask):
+    """A step makes a token for every item that goes on, at one moment."""
+    found = ask([request(prompt) for prompt in PROMPTS], 8)
+    longest = max((stamps for stamps, _ in found), key=lambda stamps: len(stamps.chunks))
+    steps = [ns for ns, event in longest.chunks if isinstance(event, int)]
+    for stamps, _ in found:
+        own = [ns for ns, event in stamps.chunks if isinstance(event, int)]
+        assert own == steps[: len(own)]
+
+
+def test_marks_grow_to_the_whole_text(ask):
+    """Bytes of text so far, only ever more, all of it at the last mark; half a character is kept back."""
+    for _, generation in ask([request(prompt) for prompt in PROMPTS], 4):
+        sizes = [mark.visible_bytes for mark in generation.arrivals]
+        assert sizes == sorted(set(sizes))
+        assert (sizes[-1] if sizes else 0) == len(generation.text.encode("utf-8", "replace"))
+
+
+def test_a_stop_text_ends_an_item_and_is_no_part_of_it(ask):
+    """The text up to the stop text, in a batch too; the tokens that spelt it were made and are counted."""
+    whole = max((read.text for _, read in ask([request(p) for p in PROMPTS], 8)), key=len)
+    place = next(n for n in range(4, len(whole) - 1) if whole.find(whole[n]) == n)
+    prompt = next(p for p in PROMPTS if ask([request(p)], 1)[0][1].text == whole)
+    (stamps, cut), _ = ask([request(prompt, stop=(whole[place],)), request("other")], 2)
+    assert cut.text == whole[:place]
+    assert cut.finish_reason == "stop"
+    assert cut.usage.output_tokens == len(tokens(stamps)) >= 1
+
+
+def test_at_a_temperature_the_seed_decides(ask):
+    """The same seed, the same text; another temperature draws otherwise."""
+    hot = [request("a", temperature=1.5)]
+    assert ask(hot, 1)[0][1].text == ask(hot, 1)[0][1].text
+    assert ask(hot, 1)[0][1].text != ask([request("a")], 1)[0][1].text
+
+
+def test_a_prompt_without_room_is_refused_before_the_clock(ask):
+    """More tokens than the model has positions for: a context overflow that names both."""
+    with pytest.raises(ContextOverflowError, match=f"room for {CONTEXT}"):
+        ask([request("x" * (CONTEXT - 10))], 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"dtype": "float17"}, "float17"), ({"quantization": "2bit"}, "2bit"), ({"dtyp": "auto"}, "dtyp")],
+)
+def test_bad_options_name_the_key(options, words):
+    """Before anything is loaded."""
+    with pytest.raises(ExperimentError, match="options of engine transformers") as bad:
+        check_options(options)
+    assert words in str(bad.value)
+
+
+def opened(model: str, **options: Any) -> None:
+    engine = TransformersEngine(EngineSpec(engine="transformers", model=model, options=options, slots=1))
+    asyncio.run(engine.open())
+
+
+def test_a_device_that_is_not_here_is_one_line(tiny):
+    """With what to write instead."""
+    if torch.cuda.is_available():
+        opened(str(tiny), device="cuda")
+        return
+    with pytest.raises(ExperimentError, match='there is no cuda here: write "auto" or "cpu"'):
+        opened(str(tiny), device="cuda")
+
+
+def test_a_model_that_is_not_there_is_one_line(tmp_path, monkeypatch):
+    """An empty folder, and a hub name that cannot be reached: what to look at."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for model in (str(tmp_path), "nobody/nothing-of-the-kind"):
+        with pytest.raises(ModelError) as bad:
+            opened(model)
+        assert "\n" not in str(bad.value)
+        assert "cannot be loaded by transformers" in str(bad.value)
+
+
+def experiment(tmp_path: Path, **changes: Any) -> Path:
+    file = tmp_path / "x.toml"
+    file.write_text(tomli_w.dumps({"tasks": ["mmlu-letter"], "items": 10, "max_tokens": 16, **changes}), "utf-8")
+    return file
+
+
+def test_a_run_in_static_batches_records_the_batch_s_time_and_each_item_s_end(tiny, tmp_path):
+    """Ten items in batches of four: three batches; everybody's task time is the batch's, the finish one's own."""
+    system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": {"dtype": "float32"}}
+    file = experiment(tmp_path, scenarios=[{"batch": [1, 4]}], warmup=1, system=[system])
+    run = taskpace.run(file, tmp_path / "x.db")
+    frame = run.frame()
+    assert frame["failure_kind"].null_count() == 20
+    batches = [part for _, part in frame.filter(scenario="batch=4").group_by("dispatch_ns", maintain_order=True)]
+    assert sorted(len(part) for part in batches) == [2, 4, 4]
+    for part in batches:
+        assert part["task_time_s"].n_unique() == 1
+    ends = dict(run.store.query("SELECT trial_id, finish_ns - end_ns FROM turn")[1])
+    assert all(left <= 0 for left in ends.values())
+    assert any(left < 0 for left in ends.values())
+    warm_ups = run.store.query("SELECT count(*) FROM record WHERE phase = 'warm-up'")[1][0][0]
+    assert warm_ups == 1 + 4
+    texts = run.store.query(
+        "SELECT trial.item_id, count(DISTINCT turn.text) FROM turn JOIN trial ON trial.id = turn.trial_id GROUP BY 1"
+    )[1]
+    assert {count for _, count in texts} == {1}
+
+
+def test_items_can_be_put_in_order_of_length(tiny, tmp_path):
+    """With ``batch_order = "length"`` the prompts of a cell are sent shortest first."""
+    system = {"name": "tiny", "engine": "transformers", "model": str(tiny)}
+    file = experiment(tmp_path, scenarios=["batch=4"], batch_order="length", warmup=0, system=[system])
+    frame = taskpace.run(file, tmp_path / "x.db").frame().sort("dispatch_ns")
+    greatest = [part["prompt_bytes"].max() for _, part in frame.group_by("dispatch_ns", maintain_order=True)]
+    assert greatest == sorted(greatest)
+
+
+def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path):
+    """A real limit on memory: the batch that exceeds it is recorded with what was tried, smaller ones stand, the rest
+    is recorded as not tried, and the next task goes on in the same worker.
+    """
+    model = make_tiny(tmp_path / "wide", intermediate=60_000)
+    options = {"dtype": "float32", "threads": 1, "memory_limit_mb": 1400}
+    system = {"name": "tiny", "engine": "transformers", "model": str(model), "options": options}
+    scenarios = [{"batch": [1, 2, 16, 20]}]
+    file = experiment(tmp_path, scenarios=scenarios, items=20, warmup=0, system=[system])
+    said: list[object] = []
+    frame = taskpace.run(file, tmp_path / "x.db", on_event=said.append).frame()
+    assert not [event for event in said if isinstance(event, taskpace.events.WorkerDied)]
+    kinds = {
+        scenario: set(part["failure_kind"].to_list())
+        for (scenario,), part in frame.group_by("scenario", maintain_order=True)
+    }
+    assert kinds == {
+        "batch=1": {None},
+        "batch=2": {None},
+        "batch=16": {"out-of-memory", "not-tried"},
+        "batch=20": {"not-tried"},
+    }
+    failed = frame.filter(failure_kind="out-of-memory")
+    assert len(failed) == 16
+    assert "a batch of 16 with prompts of up to" in failed["failure_message"][0]
+    assert frame.height == 80
+
+
+def test_engines_without_static_batches_say_which_have_them():
+    """Before anything runs."""
+    one = taskpace.quick_experiment(
+        models=("s",), engine="simulated", tasks=("mmlu-letter",), items=3, scenarios=("batch=2",)
+    )
+    with pytest.raises(ExperimentError, match=r'no static batches .*"transformers" has them'):
+        prepare(one, Path())
