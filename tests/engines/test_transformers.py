@@ -278,3 +278,20 @@ def test_engines_without_static_batches_say_which_have_them():
     )
     with pytest.raises(ExperimentError, match=r'no static batches .*"transformers" has them'):
         prepare(one, Path())
+
+
+def test_both_engines_count_the_same_prompts_alike(tmp_path):
+    """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly."""
+    systems = [
+        {"name": "llama.cpp", "model": "smollm2-135m", "options": {"context": 1024}},
+        {"name": "transformers", "engine": "transformers", "model": "smollm2-135m", "options": {"dtype": "float32"}},
+    ]
+    file = experiment(tmp_path, items=10, max_tokens=4, system=systems)
+    frame = taskpace.run(file, tmp_path / "x.db").frame()
+    counts = {
+        system: part.sort("item_id").select("item_id", "prompt_tokens").rows()
+        for (system,), part in frame.group_by("system")
+    }
+    assert len(counts["transformers"]) == 10
+    assert counts["llama.cpp"] == counts["transformers"]
+    assert set(frame["token_source"]) == {"engine"}

@@ -20,7 +20,8 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "chart": ("taskpace.cli.chart:chart", "Draw one chart of a run: SVG or PNG."),
     "export": ("taskpace.cli.export:export", "Write a run as a table: Parquet, CSV or JSON lines."),
     "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
-    "list": ("taskpace.cli.listing:listing", "List engines, tasks or models."),
+    "tokenizers": ("taskpace.cli.tokenizers:tokenizers", "Compare tokenizers: how much text a token holds."),
+    "list": ("taskpace.cli.listing:listing", "List engines, tasks, models or experiments."),
     "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),
     "doctor": ("taskpace.cli.doctor:doctor", "Say what this machine has and what is missing."),
 }

@@ -91,9 +91,8 @@ def load(model: str, options: Options) -> Loaded:
     elif "gguf_file" in given:
         given["quantization_config"] = transformers.GgufConfig(dequantize=True)
     dtype = "float32" if options.dtype == "auto" and "gguf_file" in given else options.dtype
-    common = {key: given[key] for key in ("gguf_file", "revision", "trust_remote_code") if key in given}
+    tokenizer = load_tokenizer(model, options)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(source, padding_side="left", **common)
         loaded = transformers.AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype if dtype == "auto" else getattr(torch, dtype), **given
         )
@@ -111,6 +110,19 @@ def load(model: str, options: Options) -> Loaded:
         dtype=str(loaded.dtype).removeprefix("torch."),
         quantized_by=None if options.quantization is None else "bitsandbytes",
     )
+
+
+def load_tokenizer(model: str, options: Options | None = None) -> Any:
+    """The tokenizer alone. Raises ``ModelError`` and ``MissingExtraError`` as ``load`` does."""
+    _, transformers = import_libraries()
+    source, given = _source(model, options or Options())
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source, padding_side="left", **given)
+    except ImportError as bad:
+        library = bad.name or one_line(str(bad))
+        raise MissingExtraError(f"the tokenizer of {one_line(model)}", library, "transformers") from None
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as bad:
+        raise _refusal(model, bad) from None
 
 
 def _device(torch: Any, options: Options) -> str:
