@@ -59,7 +59,7 @@ FIXED_BYTES = 2378
 
 
 def test_two_real_models_are_compared(cli):
-    """SmolLM2 and Gemma from their GGUF files: two tokenizers, Gemma's with the larger vocabulary and more text a token."""
+    """SmolLM2 and Gemma from their GGUF files: two tokenizers, Gemma's larger and with more text in a token."""
     said = cli("tokenizers", "smollm2-135m", "gemma3-270m", "--format", "json")
     assert said.returncode == 0, said.stderr
     smol, gemma = json.loads(said.stdout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 
@@ -23,10 +25,7 @@ def tokenizers(model: tuple[str, ...], form: str, no_fetch: bool) -> None:
     encoders = {}
     for name in dict.fromkeys(model):
         tokenizer = open_tokenizer(name, fetch=not no_fetch)
-        encoders[name] = (
-            len(tokenizer),
-            lambda text, of=tokenizer: list(of(text, add_special_tokens=False)["input_ids"]),
-        )
+        encoders[name] = (len(tokenizer), partial(tokenizer.encode, add_special_tokens=False))
     rows = compare_tokenizers(encoders, common_text() | {PROMPTS: task_prompts()})
     if form == "json":
         click.echo(json_text(rows).encode(), nl=False)

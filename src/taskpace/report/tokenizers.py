@@ -41,6 +41,6 @@ def sentences(rows: list[TokenizerRow]) -> Iterable[str]:
     if most.relative_tokens > least.relative_tokens:
         ratio = most.relative_tokens / least.relative_tokens
         yield (
-            f"For the common text {one_line(most.model)} needs {ratio:.2f} times the tokens of {one_line(least.model)}: writing "
-            f"equally fast, it shows {ratio:.2f} times the tokens per second."
+            f"For the common text {one_line(most.model)} needs {ratio:.2f} times the tokens of {one_line(least.model)}: "
+            f"writing equally fast, it shows {ratio:.2f} times the tokens per second."
         )
