@@ -40,7 +40,6 @@ def sentences(rows: list[TokenizerRow]) -> Iterable[str]:
     least = min(rows, key=lambda row: row.relative_tokens)
     if most.relative_tokens > least.relative_tokens:
         ratio = most.relative_tokens / least.relative_tokens
-        yield (
-            f"For the common text {one_line(most.model)} needs {ratio:.2f} times the tokens of {one_line(least.model)}: "
-            f"writing equally fast, it shows {ratio:.2f} times the tokens per second."
-        )
+        needs = f"{one_line(most.model)} needs {ratio:.2f} times the tokens of {one_line(least.model)}"
+        shows = f"it shows {ratio:.2f} times the tokens per second"
+        yield f"For the common text {needs}: writing equally fast, {shows}."
