@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 from taskpace.analysis.estimates import UNKNOWN, Number
 from taskpace.analysis.load import find_knee
 from taskpace.analysis.views import LoadPoint
-from taskpace.report.loads import load_sentence
-from taskpace.report.terminal import load_lines
+from taskpace.report.loads import HEADINGS, load_rows, load_sentence, load_title
+from taskpace.report.terminal import row_lines
 
 SLOTS = 4
 
@@ -87,7 +87,7 @@ def test_points_are_in_the_order_of_load_whatever_the_experiment_s(loads):
 def test_a_load_s_table_fits_the_terminal(loads, width):
     """What does not fit is left out from the right; the scenario and its task time stay."""
     for load in loads.loads:
-        lines = [line.plain for line in load_lines(load, width)]
+        lines = [line.plain for line in row_lines(load_title(load), HEADINGS, load_rows(load), width)]
         assert max(map(len, lines)) <= width
         assert len(lines) == 2 + len(load.points)
         assert "task time" in lines[1]

@@ -18,6 +18,7 @@ from taskpace.analysis.load import find_loads
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.sensitivity import find_effects
 from taskpace.analysis.sweeps import Sweep, find_sweeps
 from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
 from taskpace.messages import Stretch
@@ -103,6 +104,7 @@ def summarise_trials(
         resamples=resamples,
         tables=made,
         sweeps=sweeps,
+        effects=find_effects(sweeps, made),
         loads=find_loads(made),
     )
 

@@ -216,6 +216,46 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Scenarios whose power may as well be the greatest: the intervals overlap."""
 
 
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """How one measure moves from one system to another, paired by item."""
+
+    change: Number
+    """A ratio, new over base; of accuracy the difference."""
+    significant: bool
+    """At 5 %, all pairs of the table considered (Holm)."""
+    items: int
+    """On which both are known."""
+
+
+class Effect(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of a sweep against its first, on one task in one scenario."""
+
+    setting: str
+    """What differs between the two systems, and nothing else does."""
+    task: str
+    """The task's name."""
+    scenario: str
+    """The scenario's name."""
+    base_system: str
+    """The first of the sweep."""
+    base_value: str
+    """Its value of the setting."""
+    system: str
+    """The other one."""
+    value: str
+    """Its value."""
+    valid: bool
+    """Both rows are VALID."""
+    task_time: Change
+    """Ratio of geometric means."""
+    output_bytes: Change
+    """Ratio of geometric means of visible bytes."""
+    tokens_per_s: Change
+    """Ratio of geometric means of decode speed: the per-token speed-up."""
+    accuracy: Change
+    """Difference of the shares of correct trials."""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in numbers."""
 
@@ -230,5 +270,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[TaskTable, ...]
     sweeps: tuple[Sweep, ...]
     """Systems that differ in one setting alone, such as the temperature."""
+    effects: tuple[Effect, ...]
+    """What that setting does, task by task."""
     loads: tuple[Load, ...]
     """Systems under several loads of one kind."""

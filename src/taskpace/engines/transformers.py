@@ -85,7 +85,6 @@ class TransformersEngine:
             details={
                 "name": Path(self._spec.model).name,
                 "architecture": type(model).__name__,
-                "quantisation": self._options.quantization or self._loaded.dtype,
                 "quantized_by": self._loaded.quantized_by,
                 "dtype": self._loaded.dtype,
                 "parameters": sum(parameter.numel() for parameter in model.parameters()),

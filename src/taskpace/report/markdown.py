@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from taskpace.analysis.views import Load, Summary, TaskTable
+from taskpace.analysis.views import Summary, TaskTable
 from taskpace.report.client import client_sentence
 from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
+from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, printable
 
@@ -73,19 +74,25 @@ def _blocks(summary: Summary) -> Iterator[str]:
             yield escape(paragraph)
         if findings := finding_lines(table):
             yield "\n".join(f"- {escape(finding)}" for finding in findings)
+    for title, rows, said in effect_tables(summary):
+        yield f"## {escape(title)}"
+        yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in rows]))
+        for sentence in said:
+            yield escape(sentence)
     for load in summary.loads:
         yield f"## {escape(load_title(load))}"
-        yield "\n".join(_load_lines(load))
+        yield "\n".join(_rows_lines(HEADINGS, load_rows(load)))
         yield escape(load_sentence(load))
     if about := client_sentence(summary):
         yield escape(about)
-    yield f"*{escape(LEGEND + (f' Under load: {LOAD_LEGEND}' if summary.loads else ''))}*"
+    more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
+    yield f"*{escape(LEGEND + more)}*"
 
 
-def _load_lines(load: Load) -> Iterator[str]:
-    yield f"| {' | '.join(HEADINGS)} |"
-    yield f"| --- |{' ---: |' * (len(HEADINGS) - 1)}"
-    for row in load_rows(load):
+def _rows_lines(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield f"| --- |{' ---: |' * (len(headings) - 1)}"
+    for row in rows:
         yield f"| {' | '.join(row)} |"
 
 

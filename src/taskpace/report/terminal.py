@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.analysis.views import Load, Summary, SystemRow, TaskTable
+from taskpace.analysis.views import Summary, SystemRow, TaskTable
 from taskpace.report.client import client_sentence
 from taskpace.report.figures import (
     UNKNOWN,
@@ -23,6 +23,7 @@ from taskpace.report.figures import (
     table_title,
 )
 from taskpace.report.loads import HEADINGS, LEGEND, load_rows, load_sentence, load_title
+from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, one_line, printable
 
@@ -49,27 +50,38 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
 
             for line in plot_lines(table, console.width):
                 console.print(line, soft_wrap=True)
+    for title, rows, said in effect_tables(summary):
+        console.print()
+        for line in row_lines(title, EFFECT_HEADINGS, rows, console.width):
+            console.print(line, soft_wrap=True)
+        for sentence in said:
+            console.print(Text(printable(sentence)))
     for load in summary.loads:
         console.print()
-        for line in load_lines(load, console.width):
+        for line in row_lines(load_title(load), HEADINGS, load_rows(load), console.width):
             console.print(line, soft_wrap=True)
         console.print(Text(printable(load_sentence(load))))
     console.print()
     if about := client_sentence(summary):
         console.print(Text(about, style="dim"))
-    console.print(Text(legend(summary) + (f" Under load: {LEGEND}" if summary.loads else ""), style="dim"))
+    console.print(
+        Text(
+            legend(summary)
+            + (f" Under load: {LEGEND}" if summary.loads else "")
+            + (f" {EFFECT_LEGEND}" if summary.effects else ""),
+            style="dim",
+        )
+    )
 
 
-def load_lines(load: Load, width: int) -> Iterator[Text]:
-    """The lines of a load sweep's table; columns that say nothing, and those that do not fit, are left out."""
-    columns = [
-        (heading, cells) for heading, *cells in zip(HEADINGS, *load_rows(load), strict=True) if set(cells) != {UNKNOWN}
-    ]
-    widths = [max(map(column_width, (heading, *cells))) for heading, cells in columns]
+def row_lines(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]], width: int) -> Iterator[Text]:
+    """The lines of a plain table; columns that say nothing, and those that do not fit, are left out."""
+    columns = [(heading, cells) for heading, *cells in zip(headings, *rows, strict=True) if set(cells) != {UNKNOWN}]
+    widths = [max(map(column_width, (heading, *map(printable, cells)))) for heading, cells in columns]
     while len(columns) > 1 and sum(widths) + 2 * (len(columns) - 1) > width:
         columns.pop()
         widths.pop()
-    yield Text(one_line(load_title(load), width), style="bold")
+    yield Text(one_line(title, width), style="bold")
     for number, line in enumerate(zip(*((heading, *cells) for heading, cells in columns), strict=True)):
         first, *others = (printable(cell) for cell in line)
         text = first + " " * (widths[0] - column_width(first))

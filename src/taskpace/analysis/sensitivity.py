@@ -1,0 +1,55 @@
+"""What a turn of a dial does: each point of a sweep against its first, item by item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from taskpace.analysis.estimates import Number
+from taskpace.analysis.pairs import Comparison, Pair
+from taskpace.analysis.sweeps import Sweep
+from taskpace.analysis.views import Change, Effect, TaskTable
+
+
+def find_effects(sweeps: tuple[Sweep, ...], tables: tuple[TaskTable, ...]) -> tuple[Effect, ...]:
+    """By sweep and table: how task time, length, speed and accuracy move from the first value to each other."""
+    return tuple(effect for sweep in sweeps for table in tables for effect in _effects(sweep, table))
+
+
+def _effects(sweep: Sweep, table: TaskTable) -> Iterator[Effect]:
+    first, *others = sweep.points
+    valid = {row.system for row in table.rows if row.valid}
+    for point in others:
+        pair = next((pair for pair in table.pairs if {pair.a, pair.b} == {first.system, point.system}), None)
+        if pair is None:
+            continue
+        yield Effect(
+            setting=sweep.setting,
+            task=table.task,
+            scenario=table.scenario,
+            base_system=first.system,
+            base_value=first.value,
+            system=point.system,
+            value=point.value,
+            valid={first.system, point.system} <= valid,
+            task_time=_ratio(pair, pair.task_time, first.system),
+            output_bytes=_ratio(pair, pair.output_bytes, first.system),
+            tokens_per_s=_ratio(pair, pair.tokens_per_s, first.system),
+            accuracy=_difference(pair, pair.accuracy, first.system),
+        )
+
+
+def _ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
+    """New over base; a pair stands the other way round where the new one is the quicker."""
+    change = comparison.change
+    if pair.a != base:
+        value, high, low = (None if not end else 1 / end for end in (change.value, change.low, change.high))
+        change = Number(value, low, high)
+    return Change(change=change, significant=comparison.significant, items=comparison.items)
+
+
+def _difference(pair: Pair, comparison: Comparison, base: str) -> Change:
+    change = comparison.change
+    if pair.a != base:
+        value, high, low = (None if end is None else -end for end in (change.value, change.low, change.high))
+        change = Number(value, low, high)
+    return Change(change=change, significant=comparison.significant, items=comparison.items)
