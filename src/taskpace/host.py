@@ -5,6 +5,7 @@ The machine's name, its users and its serial numbers are left out on purpose: re
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -127,6 +128,12 @@ def steal_and_load() -> Load:
 def peak_rss_bytes(pid: int | None = None) -> int | None:
     """The most memory that a process has had resident, in bytes; this process unless ``pid`` says another."""
     return _peak_of(Path("/"), os.getpid() if pid is None else pid) or (_own_peak() if pid is None else None)
+
+
+def reset_peak_rss() -> None:
+    """Begin to count this process's peak anew, where the system lets one (Linux); elsewhere it goes on."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_bytes(b"5")
 
 
 def extras() -> tuple[Extra, ...]:

@@ -126,11 +126,14 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """CPU time of the whole worker process; for an engine in process that includes the model's own."""
     wall_ns: int
     peak_rss_bytes: int | None
+    """The most that the process had resident meanwhile; where that cannot be told, since its start."""
     steal_ticks: int | None
     """Processor time that the hypervisor gave to others meanwhile, of ``cpu_ticks`` in all."""
     cpu_ticks: int | None
     throttled_ns: int | None
     """Time that the control group's quota held this process's group back meanwhile."""
+    device_peak_bytes: int | None = None
+    """The most memory of a GPU that the engine had in use meanwhile; null without one."""
     processes: int = 1
     """How many shared the load; times and memory are of all together, lags of the worst."""
 

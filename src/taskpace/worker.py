@@ -23,9 +23,9 @@ import msgspec
 
 from taskpace.clock import Clock, RealClock
 from taskpace.engines import create
-from taskpace.engines.base import NO_CONNECTION, Engine
+from taskpace.engines.base import NO_CONNECTION, DeviceEngine, Engine
 from taskpace.errors import EngineError, EngineMemoryError, TaskpaceError
-from taskpace.host import peak_rss_bytes, steal_and_load
+from taskpace.host import peak_rss_bytes, reset_peak_rss, steal_and_load
 from taskpace.measure import Gates, LagMonitor, calibrate, measure, summarise_lag
 from taskpace.measure_batch import measure_batch
 from taskpace.messages import (
@@ -129,6 +129,9 @@ class Worker:
         cpu_ns, wall_ns, load = time.process_time_ns(), real.now_ns(), steal_and_load()
 
         reach, gates = _Reach(), Gates()
+        reset_peak_rss()
+        if isinstance(engine, DeviceEngine):
+            engine.take_device_peak()
 
         out_of_memory: str | None = None
 
@@ -187,6 +190,7 @@ class Worker:
             client_cpu_ns=time.process_time_ns() - cpu_ns,
             wall_ns=real.now_ns() - wall_ns,
             peak_rss_bytes=peak_rss_bytes(),
+            device_peak_bytes=engine.take_device_peak() if isinstance(engine, DeviceEngine) else None,
             # What the machine did meanwhile says nothing about a time that it did not pass in.
             steal_ticks=_grown(load.steal_ticks, after.steal_ticks) if in_real_time else None,
             cpu_ticks=_grown(load.cpu_ticks, after.cpu_ticks) if in_real_time else None,

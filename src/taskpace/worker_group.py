@@ -171,6 +171,7 @@ def merge(stretches: list[Stretch]) -> Stretch:
         client_cpu_ns=sum(each.client_cpu_ns for each in stretches),
         wall_ns=max(each.wall_ns for each in stretches),
         peak_rss_bytes=sum(each.peak_rss_bytes or 0 for each in stretches) or None,
+        device_peak_bytes=worst("device_peak_bytes"),
         steal_ticks=worst("steal_ticks"),
         cpu_ticks=worst("cpu_ticks"),
         throttled_ns=worst("throttled_ns"),

@@ -17,7 +17,8 @@ SLOTS = 4
 def point(load: float, power: float, *, spread: float = 0.0, valid: bool = True) -> LoadPoint:
     return LoadPoint(
         scenario=f"rate={load:g}", load=load, valid=valid, task_time_median_s=UNKNOWN, task_time_mean_s=UNKNOWN,
-        tasks_per_hour=None, in_flight_mean=None, goodput=UNKNOWN, good_per_hour=None,
+        tasks_per_hour=None, in_flight_mean=None, goodput=UNKNOWN, good_per_hour=None, peak_rss_bytes=None,
+        device_peak_bytes=None,
         power=Number(power, power * (1 - spread), power * (1 + spread)),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from taskpace.analysis.estimates import UNKNOWN, Number, number
 from taskpace.analysis.views import Load, LoadPoint, SystemRow, TaskTable
 from taskpace.experiment import Scenario, read_scenario
 
-Kind = Literal["concurrency", "rate"]
+Kind = Literal["concurrency", "rate", "batch"]
 
 
 def find_loads(tables: tuple[TaskTable, ...]) -> tuple[Load, ...]:
@@ -18,7 +18,8 @@ def find_loads(tables: tuple[TaskTable, ...]) -> tuple[Load, ...]:
     by_task: dict[tuple[str, Kind], list[tuple[float, TaskTable]]] = {}
     for table in tables:
         scenario = read_scenario(table.scenario, "run file")
-        by_task.setdefault((table.task, _kind(scenario)), []).append((scenario.rate or scenario.concurrency, table))
+        kind, load = _kind(scenario)
+        by_task.setdefault((table.task, kind), []).append((load, table))
     loads = []
     for (task, kind), swept in by_task.items():
         if len(swept) > 1:
@@ -27,8 +28,10 @@ def find_loads(tables: tuple[TaskTable, ...]) -> tuple[Load, ...]:
     return tuple(loads)
 
 
-def _kind(scenario: Scenario) -> Kind:
-    return "concurrency" if scenario.rate is None else "rate"
+def _kind(scenario: Scenario) -> tuple[Kind, float]:
+    if scenario.batch is not None:
+        return "batch", scenario.batch
+    return ("concurrency", scenario.concurrency) if scenario.rate is None else ("rate", scenario.rate)
 
 
 def _load(task: str, kind: Kind, system: str, swept: list[tuple[float, TaskTable]]) -> Load:
@@ -52,6 +55,8 @@ def _point(scenario: str, load: float, row: SystemRow) -> LoadPoint:
         goodput=row.goodput,
         good_per_hour=per_hour * row.goodput.value if per_hour is not None and row.goodput.value is not None else None,
         power=_power(per_hour, mean),
+        peak_rss_bytes=row.client.peak_rss_bytes,
+        device_peak_bytes=row.client.device_peak_bytes,
     )
 
 

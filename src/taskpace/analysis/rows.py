@@ -200,6 +200,9 @@ def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
         cpu_per_trial_s=cpu_s / part.height if stretches and part.height else None,
         cpu_share=cpu_s / wall_s if wall_s else None,
         peak_rss_bytes=max((stretch.peak_rss_bytes for stretch in stretches if stretch.peak_rss_bytes), default=None),
+        device_peak_bytes=max(
+            (stretch.device_peak_bytes for stretch in stretches if stretch.device_peak_bytes), default=None
+        ),
     )
 
 

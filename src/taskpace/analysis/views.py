@@ -68,7 +68,9 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     cpu_share: float | None = None
     """The same time / wall time: 1 is one core at work all the time."""
     peak_rss_bytes: int | None = None
-    """Of the worker process, model included where it is in process."""
+    """Memory of the worker process, the most in this cell; with the model where it is in process."""
+    device_peak_bytes: int | None = None
+    """Memory of the GPU that the engine had in use, the most in this cell; null without one."""
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +182,7 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     """`single`, `concurrency=N` or `rate=R`."""
     load: float
-    """Requests in flight, or arrivals per second."""
+    """Requests in flight, arrivals per second, or items in a static batch."""
     valid: bool
     """No reason speaks against the cell's result."""
     task_time_median_s: Number
@@ -197,6 +199,10 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Tasks per hour x goodput."""
     power: Number
     """Tasks per second / mean task time (Kleinrock 1979)."""
+    peak_rss_bytes: int | None
+    """As in the cell's row."""
+    device_peak_bytes: int | None
+    """As in the cell's row."""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,8 +212,8 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """The task's name."""
     system: str
     """The system's name."""
-    kind: Literal["concurrency", "rate"]
-    """Of load: requests in flight, or arrivals per second."""
+    kind: Literal["concurrency", "rate", "batch"]
+    """Of load: requests in flight, arrivals per second, or items in a static batch."""
     points: tuple[LoadPoint, ...]
     """By load, ascending."""
     knee: str | None

@@ -7,7 +7,7 @@ registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskp
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -120,6 +120,15 @@ class BatchEngine(Protocol):
 
         Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
         """
+        ...
+
+
+@runtime_checkable
+class DeviceEngine(Protocol):
+    """What an engine has besides that may compute on a GPU."""
+
+    def take_device_peak(self) -> int | None:
+        """The most memory of the GPU in use since the last call, in bytes; null where there is none."""
         ...
 
 

@@ -199,6 +199,15 @@ class TransformersEngine:
             else Usage(),
         )
 
+    def take_device_peak(self) -> int | None:
+        """The most that PyTorch had allocated on the GPU since the last call."""
+        if self._ready.device != "cuda":
+            return None
+        torch, _ = import_libraries()
+        peak: int = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return peak
+
     async def close(self) -> None:
         """Give the model back. May be called twice."""
         self._loaded = None

@@ -5,16 +5,16 @@ from __future__ import annotations
 from taskpace.analysis.views import Load, LoadPoint
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
 
-HEADINGS = ("scenario", "task time", "tasks/h", "in flight", "in time", "good/h", "power")
+HEADINGS = ("scenario", "task time", "tasks/h", "in flight", "in time", "good/h", "power", "memory", "GPU memory")
+KINDS = {"concurrency": "requests in flight", "rate": "arrivals per second", "batch": "items in a batch"}
 LEGEND = (
     "in flight: mean number, waiting or being worked on; in time: correct within the deadline; power: tasks per second "
-    "/ mean task time, greatest at the knee (Kleinrock 1979)."
+    "/ mean task time, greatest at the knee (Kleinrock 1979); memory: the most that the worker had resident."
 )
 
 
 def load_title(load: Load) -> str:
-    more = "requests in flight" if load.kind == "concurrency" else "arrivals per second"
-    return f"{load.task} · {load.system} · more and more {more}"
+    return f"{load.task} · {load.system} · more and more {KINDS[load.kind]}"
 
 
 def load_rows(load: Load) -> list[tuple[str, ...]]:
@@ -31,6 +31,8 @@ def _row(point: LoadPoint, knee: str | None) -> tuple[str, ...]:
         share_with_error(point.goodput) if point.goodput.value is not None else UNKNOWN,
         digits(point.good_per_hour, 3),
         digits(point.power.value, 2),
+        _gigabytes(point.peak_rss_bytes),
+        _gigabytes(point.device_peak_bytes),
     )
 
 
@@ -54,3 +56,7 @@ def load_sentence(load: Load) -> str:
         f"The knee is at {load.knee}: {digits(point.tasks_per_hour, 3)} tasks an hour, each in "
         f"{seconds(point.task_time_median_s.value)}{beyond}.{alike}"
     )
+
+
+def _gigabytes(size: int | None) -> str:
+    return UNKNOWN if size is None else f"{size / 1e9:.2f} GB"

@@ -11,7 +11,7 @@ from taskpace.analysis.views import Load, Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
-from taskpace.report.loads import HEADINGS, load_rows, load_sentence
+from taskpace.report.loads import HEADINGS, KINDS, load_rows, load_sentence
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:
@@ -39,7 +39,7 @@ def _load(loads: list[Load], systems: list[str]) -> Panel:
     ]
     scenarios = list(dict.fromkeys(point.scenario for _, point in cells))
     names = list(dict.fromkeys(system for system, _ in cells))
-    title = "requests in flight" if loads[0].kind == "concurrency" else "arrivals per second"
+    title = KINDS[loads[0].kind]
     against = _Dial("scenario", scenarios, title, names, systems)
     measures = (("time", "task time, median, s"), ("throughput", "tasks per hour"), ("share", "in time"))
     pictures = [
