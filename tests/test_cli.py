@@ -40,7 +40,20 @@ def test_help_lists_every_command(cli):
     text = cli("--help").stdout
     names = re.findall(r"^  (\w+)  ", text[text.index("Commands:") :], re.MULTILINE)
     assert names == [
-        *("run", "plan", "summary", "compare", "report", "chart", "export", "show", "list", "models", "doctor")
+        *(
+            "run",
+            "plan",
+            "summary",
+            "compare",
+            "report",
+            "chart",
+            "export",
+            "show",
+            "tokenizers",
+            "list",
+            "models",
+            "doctor",
+        )
     ]
     for name in names:
         done = cli(name, "--help")

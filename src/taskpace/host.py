@@ -96,6 +96,10 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
 _EXTRAS = {
     "llamacpp": ("run GGUF models in this process, the default engine", ("xllamacpp",)),
     "hub": ("fetch models from the Hugging Face hub (hf:owner/repo/file)", ("huggingface_hub",)),
+    "transformers": (
+        "run hub models in this process, in static batches; compare tokenizers",
+        ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
+    ),
 }
 
 
