@@ -90,6 +90,7 @@ def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trial
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
     assert reasons_against(growing, 100, (), open_loop=True) == ()
+    assert reasons_against(growing, 100, (), batched=True) == ()
     resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), 100, (), open_loop=True)
     assert [(reason.code, reason.voids) for reason in resumed] == [("resumed", "result")]
 

@@ -62,6 +62,10 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Of the network, as calibrated before the cell."""
 
     @property
+    def batched(self) -> bool:
+        return (read_scenario(self.scenario, "run file").batch or 1) > 1
+
+    @property
     def open_loop(self) -> bool:
         return read_scenario(self.scenario, "run file").rate is not None
 
@@ -87,7 +91,12 @@ def make_rows(
         ended = part.filter(pl.col("outcome") != "error")
         item_of = places_of(ended["item_id"], arrays.items)
         reasons = reasons_against(
-            part, cell.planned, cell.stretches, in_process=cell.in_process, open_loop=cell.open_loop
+            part,
+            cell.planned,
+            cell.stretches,
+            in_process=cell.in_process,
+            open_loop=cell.open_loop,
+            batched=cell.batched,
         )
         makespan_s = _makespan_s(part, cell.planned)
         correct = arrays.correct[place]

@@ -38,6 +38,7 @@ def reasons_against(
     *,
     in_process: bool = True,
     open_loop: bool = False,
+    batched: bool = False,
 ) -> tuple[Reason, ...]:
     """Everything that speaks against a cell's numbers, the gravest first.
 
@@ -47,13 +48,14 @@ def reasons_against(
         stretches: how the client fared while it carried them out.
         in_process: the model runs in the client's own process.
         open_loop: trials arrived by a schedule.
+        batched: in static batches of two or more.
     """
     return (
         *_incomplete(trials, planned),
         *_cut_short(trials),
         *_client(trials, stretches),
         *(() if in_process else _busy(stretches)),
-        *_drift(trials, open_loop=open_loop),
+        *(() if open_loop or batched else _drift(trials)),
         *_cached(trials),
         *_token_counts(trials),
         *_resumed(trials, open_loop=open_loop),
@@ -124,14 +126,13 @@ def _busy(stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
         )
 
 
-def _drift(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
+def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
-    TPOT, because it depends on the item least; task time where answers have no second token. In an open loop neither
-    tells of the machine: with a growing backlog tasks wait longer and share it with more.
+    TPOT, because it depends on the item least; task time where answers have no second token. Neither tells of the
+    machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
+    takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
-    if open_loop:
-        return
     paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
     values = paced.to_numpy()
     third = len(values) // 3
