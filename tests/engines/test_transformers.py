@@ -228,6 +228,10 @@ def test_a_run_in_static_batches_records_the_batch_s_time_and_each_item_s_end(ti
     assert any(left < 0 for left in ends.values())
     warm_ups = run.store.query("SELECT count(*) FROM record WHERE phase = 'warm-up'")[1][0][0]
     assert warm_ups == 1 + 4
+    rows = {table.scenario: table.rows[0] for table in run.summary().tables}
+    assert rows["batch=1"].batches is None
+    assert rows["batch=4"].batches == 3
+    assert "few-batches" in {finding.code for finding in rows["batch=4"].findings}
     texts = run.store.query(
         "SELECT trial.item_id, count(DISTINCT turn.text) FROM turn JOIN trial ON trial.id = turn.trial_id GROUP BY 1"
     )[1]

@@ -14,6 +14,7 @@ from taskpace.analysis.views import Finding, SystemRow
 
 FEW_ITEMS = 30
 FEW_CORRECT = 10
+FEW_BATCHES = 30
 MUCH_SPREAD = 2.0
 """Geometric standard deviation of task time: two of three trials lie within this factor of the middle."""
 LEAST_FOR_TAIL = 64
@@ -41,6 +42,7 @@ def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, .
     return (
         *_few(row),
         *_cut(row),
+        *_batches(row),
         *_retried(row),
         *_spread(times, arrays.written_bytes[place]),
         *heavy_tail(times),
@@ -82,6 +84,17 @@ def _retried(row: SystemRow) -> Iterator[Finding]:
             text=f"{row.retried} of {row.n} took more than one attempt; their time runs from the first dispatch",
             evidence={"retried": row.retried},
             remedy="see `taskpace show RUN TRIAL` for each attempt, and lower the load if the server refuses it",
+        )
+
+
+def _batches(row: SystemRow) -> Iterator[Finding]:
+    if row.batches is not None and row.batches < FEW_BATCHES:
+        yield Finding(
+            code="few-batches",
+            text=f"its {row.n} trials are {row.batches} static batches, and those of a batch share its time: intervals "
+            "and ranks of task time are surer than they should be",
+            evidence={"batches": row.batches},
+            remedy=f"ask so many items that there are {FEW_BATCHES} batches, or look at the makespan",
         )
 
 

@@ -109,6 +109,7 @@ def make_rows(
                 planned=cell.planned,
                 n=part.height,
                 items=part["item_id"].n_unique(),
+                batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
                 **_task_times(ended, item_of),

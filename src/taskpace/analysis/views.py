@@ -36,7 +36,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
-    ``committed-early``, ``overloaded``, ``retried``, ``few-items``, ``few-correct``, ``heavy-tail``, ``outliers``."""
+    ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
+    ``outliers``."""
     text: str
     evidence: dict[str, float]
     remedy: str
@@ -99,6 +100,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Trials recorded."""
     items: int
     """Different items among them: the sample size of every interval."""
+    batches: int | None
+    """How many static batches these were, whose trials share their time; null for other scenarios."""
     retried: int
     """How many of them took more than one attempt; their time runs from the first dispatch."""
     outcomes: dict[Outcome, int]
