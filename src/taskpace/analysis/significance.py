@@ -14,6 +14,7 @@ from taskpace.analysis.intervals import LEVEL, Floats
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
+_LEAST_IN_A_THIRD = 3
 _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
 
@@ -30,6 +31,18 @@ def welch(a: Floats, b: Floats) -> tuple[float, float]:
         return difference, 1.0 if abs(difference) < 1e-12 else 0.0
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
     return difference, 2 * float(special.stdtr(freedom, -abs(difference) / math.sqrt(va + vb)))
+
+
+def growth(values: Floats) -> tuple[float, float] | None:
+    """The last third of ``values`` against the first: difference of the mean logarithms, and Welch's p.
+
+    What is unknown or not positive is left out; null where a third has fewer than three left.
+    """
+    third = len(values) // 3
+    first, last = (
+        np.log(part[np.isfinite(part) & (part > 0)]) for part in (values[:third], values[len(values) - third :])
+    )
+    return welch(last, first) if min(len(first), len(last)) >= _LEAST_IN_A_THIRD else None
 
 
 def wilcoxon(differences: Floats) -> float:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-import numpy as np
 import polars as pl
 
-from taskpace.analysis.intervals import Floats
-from taskpace.analysis.significance import welch
+from taskpace.analysis.significance import growth
 from taskpace.analysis.views import Reason
 from taskpace.messages import Stretch
 
@@ -134,12 +132,10 @@ def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
     paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
-    values = paced.to_numpy()
-    third = len(values) // 3
-    first, last = (_logs(part) for part in (values[:third], values[len(values) - third :]))
-    if min(len(first), len(last)) < 3:
+    grown = growth(paced.to_numpy())
+    if grown is None:
         return
-    difference, p = welch(last, first)
+    difference, p = grown
     change = math.expm1(difference)
     if abs(change) > DRIFT_LIMIT and p < DRIFT_P:
         way = "slower" if change > 0 else "faster"
@@ -148,11 +144,6 @@ def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
             f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
             "keep other work off it and run again",
         )
-
-
-def _logs(values: Floats) -> Floats:
-    known = values[np.isfinite(values) & (values > 0)]
-    return np.log(known)
 
 
 def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
