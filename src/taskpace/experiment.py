@@ -98,6 +98,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """Of the trials in static batches: the plan's, or by length of the prompts, which wastes less on padding."""
     processes: int = 1
     """Worker processes that share the load of a system behind an endpoint."""
+    energy: bool = False
+    """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
     systems: tuple[System, ...]
 
 
@@ -128,6 +130,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     retries: int = 0
     batch_order: Literal["given", "length"] = "given"
     processes: int = 1
+    energy: bool = False
 
 
 _MOST = 2**53
@@ -249,6 +252,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         retries=file.retries,
         batch_order=file.batch_order,
         processes=file.processes,
+        energy=file.energy,
         systems=systems,
     )
 

@@ -100,6 +100,7 @@ _EXTRAS = {
         "run hub models in this process, in static batches; compare tokenizers",
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
+    "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
 }
 
 

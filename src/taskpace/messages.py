@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from taskpace.energy import Window
 from taskpace.engines.base import EngineInfo, EngineSpec, Sampling
 from taskpace.records import Failure, Phase, Record
 
@@ -52,6 +53,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     """How often a trial that failed for a passing reason is tried again."""
     start_ns: int | None = None
     """Open loop: the machine's monotonic clock when the first job is due. Null: as soon as can be."""
+    energy: bool = False
+    """Read this machine's energy counters, with a pause before and after the measured jobs."""
     jobs: tuple[Job, ...]
 
 
@@ -136,6 +139,8 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
     """The most memory of a GPU that the engine had in use meanwhile; null without one."""
     processes: int = 1
     """How many shared the load; times and memory are of all together, lags of the worst."""
+    energy: Window | None = None
+    """Null: it was not asked for."""
 
 
 class CellEnded(_Said, frozen=True, kw_only=True):

@@ -253,6 +253,7 @@ class _SystemTurn:
                 batch=cell.scenario.batch,
                 timeout_s=timeout_s,
                 retries=self._plan.experiment.retries,
+                energy=self._plan.experiment.energy,
                 jobs=tuple(jobs.values()),
             )
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from taskpace.clock import RealClock
+from taskpace.energy import Window
 from taskpace.messages import (
     CellEnded,
     Closed,
@@ -29,6 +30,12 @@ _POLL_S = 0.005
 _START_NS = 100_000_000
 """From the message until the first arrival of an open loop, so that all have got it by then."""
 
+_NO_ENERGY = Window(
+    trials=0,
+    seconds=0.0,
+    missing=("several processes share the load, and none of them sees it all: set processes = 1",),
+)
+
 
 class WorkerGroup:
     """A ``WorkerHandle`` made of several.
@@ -46,6 +53,7 @@ class WorkerGroup:
         self._ended: list[CellEnded] = []
         self._parts = 0
         self._closed = 0
+        self._energy = False
 
     def send(self, message: ToWorker) -> None:
         match message:
@@ -53,7 +61,8 @@ class WorkerGroup:
                 self._open, self._opened = message, []
                 self._workers[0].send(message)
             case RunCell():
-                self._start(message)
+                self._energy = message.energy
+                self._start(msgspec.structs.replace(message, energy=False))
             case Stored():
                 self._workers[0].send(message)
             case _:
@@ -133,7 +142,10 @@ class WorkerGroup:
         if len(self._ended) < self._parts:
             return []
         why = next((ended.unreachable for ended in self._ended if ended.unreachable is not None), None)
-        return [CellEnded(stretch=merge([ended.stretch for ended in self._ended]), unreachable=why)]
+        stretch = merge([ended.stretch for ended in self._ended])
+        if self._energy:
+            stretch = msgspec.structs.replace(stretch, energy=_NO_ENERGY)
+        return [CellEnded(stretch=stretch, unreachable=why)]
 
 
 def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:

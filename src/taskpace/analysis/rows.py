@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.arrays import Arrays, places_of
 from taskpace.analysis.backlog import find_backlog
+from taskpace.analysis.energy import find_energy
 from taskpace.analysis.estimates import (
     UNKNOWN,
     Number,
@@ -66,6 +67,12 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
         return (read_scenario(self.scenario, "run file").batch or 1) > 1
 
     @property
+    def alone(self) -> bool:
+        """One task at a time."""
+        scenario = read_scenario(self.scenario, "run file")
+        return scenario.one_at_a_time and scenario.batch in (None, 1)
+
+    @property
     def open_loop(self) -> bool:
         return read_scenario(self.scenario, "run file").rate is not None
 
@@ -101,6 +108,10 @@ def make_rows(
         makespan_s = _makespan_s(part, cell.planned)
         correct = arrays.correct[place]
         graded = cell.graded and part.height > 0
+        share = accuracy(correct) if graded else UNKNOWN
+        joules, no_joules = find_energy(
+            [stretch.energy for stretch in cell.stretches], part.height, share, alone=cell.alone
+        )
         rows.append(
             SystemRow(
                 system=cell.system,
@@ -119,7 +130,7 @@ def make_rows(
                 **{name: _median(ended[column], item_of) for name, column in _MEDIANS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
-                accuracy=accuracy(correct) if graded else UNKNOWN,
+                accuracy=share,
                 time_per_correct_s=per_correct[place] if graded else UNKNOWN,
                 par2_s=par2[place] if graded else UNKNOWN,
                 solve_curve=_curve(arrays.task_time_s[place], correct, deadlines) if graded else (),
@@ -128,6 +139,8 @@ def make_rows(
                 goodput=_goodput(part, "correct" if cell.graded else "completed", deadline_s),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
+                energy=joules,
+                energy_missing=no_joules,
                 rank_task_time=None,
                 rank_tokens_per_s=None,
                 rank_time_per_correct=None,

@@ -9,6 +9,7 @@ import polars as pl
 
 from taskpace.analysis.significance import growth
 from taskpace.analysis.views import Reason
+from taskpace.energy import POWER_LIMIT
 from taskpace.messages import Stretch
 
 LEAST_ITEMS = 10
@@ -109,6 +110,18 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
     if wall and throttled > THROTTLE_LIMIT * wall:
         yield _against_result(
             "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", "raise the quota"
+        )
+    # A power limit is the card's normal state at full load; heat and a power brake are not.
+    held = [
+        word
+        for stretch in stretches
+        for reading in (stretch.energy.readings if stretch.energy else ())
+        for word in reading.throttling
+        if word != POWER_LIMIT
+    ]
+    if held:
+        yield _against_result(
+            "gpu-throttled", f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}", "cool it and run again"
         )
 
 

@@ -24,7 +24,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``truncated``, ``errors``, ``not-run``, ``too-few``, ``client-lag``, ``send-delay``,
-    ``client-cpu``, ``drift``, ``steal``, ``throttled``, ``cached-prompts``, ``foreign-tokens``, ``resumed``."""
+    ``client-cpu``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``cached-prompts``, ``foreign-tokens``,
+    ``resumed``."""
     text: str
     remedy: str
     voids: Literal["result", "token counts", "makespan"]
@@ -72,6 +73,38 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of the worker process, the most in this cell; with the model where it is in process."""
     device_peak_bytes: int | None = None
     """Memory of the GPU that the engine had in use, the most in this cell; null without one."""
+
+
+class Energy(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cell's trials took, warm-ups left out. Gross: all that the counters counted; net: less the mean of the
+    idle power before and after (model loaded, nothing to do) times the duration; null where that is not known.
+    """
+
+    counters: tuple[str, ...]
+    """What was read, by name."""
+    covers: tuple[Literal["GPU", "CPU package"], ...]
+    """What these stand for: neither the power supply nor the rest of the machine."""
+    kind: Literal["measured", "allocated"]
+    """Measured: one task at a time, so that the energy between was the tasks' own. Allocated: tasks ran together, and
+    each is given an equal share."""
+    seconds: float
+    """How long was counted: first dispatch to last end, with what lies between trials."""
+    gross_j: float
+    """Of the whole cell, in joules."""
+    net_j: float | None
+    """The same."""
+    gross_per_task_j: float
+    """Joules / recorded trials."""
+    net_per_task_j: float | None
+    """The same, net."""
+    gross_per_correct_j: Number
+    """Joules / number correct; the interval is the accuracy's."""
+    net_per_correct_j: Number
+    """The same, net."""
+    temperature_max_c: float | None
+    """Of a GPU, looked at once a second, in degrees Celsius."""
+    throttling: tuple[str, ...]
+    """What held a GPU's clock back at any of those moments."""
 
 
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +180,10 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """How taskpace itself fared."""
     backlog: Backlog | None
     """Of an open loop that one worker carried out whole; else null."""
+    energy: Energy | None
+    """Null: not asked for, or not to be had."""
+    energy_missing: str | None
+    """Why joules, or a part of them, are missing; null: nothing is, or nobody asked."""
     rank_task_time: int | None
     """1 + how many valid systems are significantly quicker; null for an invalid row. Likewise the other two."""
     rank_tokens_per_s: int | None

@@ -39,6 +39,9 @@ _FLAGS = (
     click.option("--retries", type=int, help="Attempts after a passing failure, such as status 429 (0)."),
     click.option("--processes", type=int, help="Client processes that share the load of an endpoint (1)."),
     click.option("--deadline", type=float, help="Seconds within which an answer is in time, for goodput."),
+    click.option(
+        "--energy", is_flag=True, default=None, help="Read this machine's energy counters: joules per task (off)."
+    ),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
 )
 

@@ -82,6 +82,11 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     join: dict[str, Any] | None = None
     """Options with which another worker joins a server that this one has started; null: the system's own."""
 
+    @property
+    def on_this_machine(self) -> bool:
+        """The model computes on the worker's machine, as far as that is known."""
+        return self.in_process or self.join is not None
+
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """What one request gave. Times are absolute readings of the worker's clock."""

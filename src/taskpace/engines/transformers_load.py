@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -78,31 +80,24 @@ def load(model: str, options: Options) -> Loaded:
         ModelError: no such model, a gated one without a token, or one that cannot be loaded.
         MissingExtraError: a library that this takes is not installed.
     """
-    torch, transformers = import_libraries()
+    torch, _ = import_libraries()
     if options.memory_limit_mb is not None:
         _limit_memory(options.memory_limit_mb)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     device = _device(torch, options)
-    source, given = _source(model, options)
-    if options.quantization is not None:
-        given["quantization_config"] = _quantization(torch, transformers, options)
-        given["device_map"] = device
-    elif "gguf_file" in given:
-        given["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    dtype = "float32" if options.dtype == "auto" and "gguf_file" in given else options.dtype
     tokenizer = load_tokenizer(model, options)
+    source, given = _source(model, options)
     try:
-        loaded = transformers.AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype if dtype == "auto" else getattr(torch, dtype), **given
-        )
+        if options.quantization is None:
+            loaded = _load(source, given, options).to(device)
+        else:
+            loaded = _load_quantized(source, given | {"device_map": device}, options)
     except ImportError as bad:
         library = bad.name or one_line(str(bad))
         raise MissingExtraError(f"the model {one_line(model)}", library, "transformers") from None
     except (OSError, ValueError, RuntimeError, KeyError) as bad:
         raise _refusal(model, bad) from None
-    if options.quantization is None:
-        loaded = loaded.to(device)
     return Loaded(
         model=loaded.eval(),
         tokenizer=tokenizer,
@@ -110,6 +105,28 @@ def load(model: str, options: Options) -> Loaded:
         dtype=str(loaded.dtype).removeprefix("torch."),
         quantized_by=None if options.quantization is None else "bitsandbytes",
     )
+
+
+def _load(source: str, given: dict[str, Any], options: Options) -> Any:
+    torch, transformers = import_libraries()
+    dtype = options.dtype
+    if "gguf_file" in given:
+        given = given | {"quantization_config": transformers.GgufConfig(dequantize=True)}
+        dtype = "float32" if dtype == "auto" else dtype
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype if dtype == "auto" else getattr(torch, dtype), **given
+    )
+
+
+def _load_quantized(source: str, given: dict[str, Any], options: Options) -> Any:
+    quantization = {"quantization_config": _quantization(options)}
+    if "gguf_file" not in given:
+        return _load(source, given | quantization, options)
+    # transformers does not quantise what it reads from a GGUF file: dequantise, save, and load that.
+    with tempfile.TemporaryDirectory(prefix="taskpace-") as folder:
+        _load(source, given, options).save_pretrained(folder)
+        del given["gguf_file"]
+        return _load(folder, given | quantization, options)
 
 
 def load_tokenizer(model: str, options: Options | None = None) -> Any:
@@ -145,7 +162,10 @@ def _source(model: str, options: Options) -> tuple[str, dict[str, Any]]:
     return model, given | ({} if options.revision is None else {"revision": options.revision})
 
 
-def _quantization(torch: Any, transformers: Any, options: Options) -> Any:
+def _quantization(options: Options) -> Any:
+    torch, transformers = import_libraries()
+    # It would log each cast of each layer at each token, in the middle of what is timed.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if options.quantization == "8bit":
         return transformers.BitsAndBytesConfig(load_in_8bit=True)
     compute = torch.bfloat16 if options.dtype == "auto" else getattr(torch, options.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from taskpace.analysis.estimates import Number
+from taskpace.analysis.estimates import UNKNOWN as NOT_KNOWN, Number
 from taskpace.analysis.views import SystemRow
 from taskpace.report.figures import UNKNOWN, digits, outcomes_in_words, seconds, shared_ranks
 
@@ -34,6 +34,16 @@ def columns(rows: tuple[SystemRow, ...]) -> list[tuple[str, list[str]]]:
         ("tok/s", [with_interval(row.tokens_per_s_median, lambda value: digits(value, 3)) for row in rows]),
         ("accuracy (%)", [with_interval(row.accuracy, lambda share: f"{100 * share:.0f}") for row in rows]),
         ("s/correct", [_seconds(row.time_per_correct_s) for row in rows]),
+        ("J/task", [digits(row.energy.gross_per_task_j if row.energy else None, 3) for row in rows]),
+        (
+            "J/correct",
+            [
+                with_interval(
+                    row.energy.gross_per_correct_j if row.energy else NOT_KNOWN, lambda value: digits(value, 3)
+                )
+                for row in rows
+            ],
+        ),
         ("outcomes", [outcomes_in_words(row) for row in rows]),
     ]
     return [(heading, cells) for heading, cells in found if heading in TEXT_COLUMNS or set(cells) != {UNKNOWN}]

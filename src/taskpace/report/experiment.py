@@ -22,7 +22,9 @@ def experiment_toml(experiment: Experiment) -> str:
     if experiment.deadline_s is not None:
         file["deadline"] = experiment.deadline_s
     file |= {
-        key: value for key, usual in (("retries", 0), ("processes", 1)) if (value := getattr(experiment, key)) != usual
+        key: value
+        for key, usual in (("retries", 0), ("processes", 1), ("energy", False))
+        if (value := getattr(experiment, key)) != usual
     }
     file["tasks"] = [_task(task) for task in experiment.tasks]
     file["scenarios"] = [scenario.name for scenario in experiment.scenarios]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from taskpace.analysis.views import Summary, TaskTable
 from taskpace.report.client import client_sentence
 from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.energy import LEGEND as ENERGY_LEGEND, energy_lines
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
@@ -70,14 +71,14 @@ def _blocks(summary: Summary) -> Iterator[str]:
             yield "\n".join(
                 f"- {escape(f'{row.system}: {reason_line(reason)}')}" for row in table.rows for reason in row.reasons
             )
-        for paragraph in sentences(table):
+        for paragraph in (*sentences(table), *energy_lines(table)):
             yield escape(paragraph)
         if findings := finding_lines(table):
             yield "\n".join(f"- {escape(finding)}" for finding in findings)
-    for title, rows, said in effect_tables(summary):
-        yield f"## {escape(title)}"
-        yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in rows]))
-        for sentence in said:
+    for effects in effect_tables(summary):
+        yield f"## {escape(effects.title)}"
+        yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
+        for sentence in effects.said:
             yield escape(sentence)
     for load in summary.loads:
         yield f"## {escape(load_title(load))}"
@@ -86,6 +87,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if about := client_sentence(summary):
         yield escape(about)
     more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
+    more += f" {ENERGY_LEGEND}" if any(row.energy for table in summary.tables for row in table.rows) else ""
     yield f"*{escape(LEGEND + more)}*"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from taskpace.analysis.views import Change, Effect, Summary
 from taskpace.report.figures import UNKNOWN
@@ -12,15 +13,30 @@ HEADINGS = ("from", "to", "task time", "length", "tokens/s", "accuracy")
 LEGEND = "Sensitivity: new over old (accuracy: points), paired by item, with 95 % intervals; ~: not significant at 5 %."
 
 
-def effect_tables(summary: Summary) -> Iterator[tuple[str, list[tuple[str, ...]], list[str]]]:
-    """Title, rows for ``HEADINGS`` and sentences, for each setting on each task."""
+class EffectTable(NamedTuple):
+    """What one setting does on one task."""
+
+    setting: str
+    task: str
+    scenario: str
+    rows: list[tuple[str, ...]]
+    """For ``HEADINGS``."""
+    said: list[str]
+
+    @property
+    def title(self) -> str:
+        return f"{self.task} · {self.scenario} · what the {self.setting} does"
+
+
+def effect_tables(summary: Summary) -> Iterator[EffectTable]:
+    """One for each setting on each task."""
     found: dict[tuple[str, str, str], list[Effect]] = {}
     for effect in summary.effects:
         found.setdefault((effect.setting, effect.task, effect.scenario), []).append(effect)
     for (setting, task, scenario), effects in found.items():
         rows = [_row(effect) for effect in effects]
         said = [_sentence(effect) for effect in effects if effect.valid]
-        yield f"{task} · {scenario} · what the {setting} does", rows, [*said, *_ranking(summary, effects)]
+        yield EffectTable(setting, task, scenario, rows, [*said, *_ranking(summary, effects)])
 
 
 def _row(effect: Effect) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from taskpace.analysis.views import Summary, SystemRow, TaskTable
 from taskpace.report.client import client_sentence
+from taskpace.report.energy import LEGEND as ENERGY_LEGEND, energy_lines
 from taskpace.report.figures import (
     UNKNOWN,
     digits,
@@ -42,6 +43,8 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
         console.print()
         for paragraph in sentences(table):
             console.print(Text(printable(paragraph)))
+        for sentence in energy_lines(table):
+            console.print(Text(printable(sentence)))
         for finding in finding_lines(table):
             for number, part in enumerate(wrap(printable(finding), console.width - 4)):
                 console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)
@@ -50,11 +53,11 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
 
             for line in plot_lines(table, console.width):
                 console.print(line, soft_wrap=True)
-    for title, rows, said in effect_tables(summary):
+    for effects in effect_tables(summary):
         console.print()
-        for line in row_lines(title, EFFECT_HEADINGS, rows, console.width):
+        for line in row_lines(effects.title, EFFECT_HEADINGS, effects.rows, console.width):
             console.print(line, soft_wrap=True)
-        for sentence in said:
+        for sentence in effects.said:
             console.print(Text(printable(sentence)))
     for load in summary.loads:
         console.print()
@@ -68,7 +71,8 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
         Text(
             legend(summary)
             + (f" Under load: {LEGEND}" if summary.loads else "")
-            + (f" {EFFECT_LEGEND}" if summary.effects else ""),
+            + (f" {EFFECT_LEGEND}" if summary.effects else "")
+            + (f" {ENERGY_LEGEND}" if any(row.energy for table in summary.tables for row in table.rows) else ""),
             style="dim",
         )
     )
@@ -137,6 +141,7 @@ def _columns(rows: tuple[SystemRow, ...]) -> list[_Column]:
         _Column("tok/s", [digits(row.tokens_per_s_median.value, 3) for row in rows], 0),
         _Column("accuracy", [share_with_error(row.accuracy) for row in rows], 0),
         _Column("s/correct", [seconds(row.time_per_correct_s.value) for row in rows], 0),
+        _Column("J/task", [digits(row.energy.gross_per_task_j if row.energy else None, 3) for row in rows], 2),
         _Column("time", shared_ranks([row.rank_task_time for row in rows]), 0, is_rank=True),
         _Column("tok/s", shared_ranks([row.rank_tokens_per_s for row in rows]), 0, is_rank=True),
         _Column("s/corr.", shared_ranks([row.rank_time_per_correct for row in rows]), 1, is_rank=True),

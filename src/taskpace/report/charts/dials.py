@@ -12,6 +12,7 @@ from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, n
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
 from taskpace.report.loads import HEADINGS, KINDS, load_rows, load_sentence
+from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, effect_tables
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:
@@ -67,12 +68,18 @@ def sensitivity(summary: Summary, systems: list[str]) -> list[Panel]:
     for sweep in summary.sweeps:
         dials.setdefault(sweep.setting, []).append(sweep)
     return [
-        _sensitivity(table, setting, sweeps, systems) for setting, sweeps in dials.items() for table in summary.tables
+        _sensitivity(summary, table, setting, sweeps, systems)
+        for setting, sweeps in dials.items()
+        for table in summary.tables
     ]
 
 
-def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
+def _sensitivity(summary: Summary, table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
     rows = {row.system: row for row in table.rows}
+    place = (setting, table.task, table.scenario)
+    effects = next((each for each in effect_tables(summary) if (each.setting, each.task, each.scenario) == place), None)
+    changes = {row[1].removesuffix(" (INVALID)"): row[2:] for row in effects.rows} if effects else {}
+    said = " ".join(effects.said) if effects else ""
     names = _family_names(sweeps)
     points = [
         (names[label(sweep.points[0].system)], point.value, rows[point.system])
@@ -106,10 +113,13 @@ def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: l
         task=table.task,
         scenario=table.scenario,
         title=f"What the {setting} does",
-        caption=f"Systems that differ in {setting} alone are joined. Lines: 95 % intervals."
+        caption=f"Systems that differ in {setting} alone are joined. Lines: 95 % intervals. {said}".rstrip()
         + note_invalid([row for _, _, row in points]),
         picture=alt.vconcat(*pictures, spacing=18),
-        headings=("system", setting, "task time", "output, bytes", "accuracy"),
+        headings=(
+            *("system", setting, "task time", "output, bytes", "accuracy"),
+            *(f"{measure}, change" for measure in EFFECT_HEADINGS[2:]),
+        ),
         rows=tuple(
             (
                 marked(row),
@@ -117,6 +127,7 @@ def _sensitivity(table: TaskTable, setting: str, sweeps: list[Sweep], systems: l
                 seconds_with_error(row.task_time_median_s),
                 digits(row.output_bytes_median.value, 3),
                 share_with_error(row.accuracy) if row.accuracy.value is not None else UNKNOWN,
+                *changes.get(row.system, (UNKNOWN,) * len(EFFECT_HEADINGS[2:])),
             )
             for _, value, row in points
         ),

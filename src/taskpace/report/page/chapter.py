@@ -12,6 +12,7 @@ from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
 from taskpace.report.client import client_sentence
 from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.energy import energy_lines
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
@@ -106,7 +107,7 @@ def _section(table: TaskTable, figures: list[Figure], more_pairs: int, name: str
         title=printable(table_title(table)),
         invalid=f"{invalid} of {len(table.rows)} INVALID" if invalid else "",
         answer=printable(answer),
-        more=tuple(map(printable, more)),
+        more=tuple(map(printable, (*more, *energy_lines(table)))),
         reasons=tuple(
             printable(f"{row.system}: {reason_line(reason)}") for row in table.rows for reason in row.reasons
         ),
