@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +22,7 @@ import taskpace.events
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.transformers import TransformersEngine, check_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
+from taskpace.models import resolve
 from taskpace.prepare import prepare
 
 with warnings.catch_warnings():
@@ -204,6 +211,85 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, monkeypatch):
             opened(model)
         assert "\n" not in str(bad.value)
         assert "cannot be loaded by transformers" in str(bad.value)
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub that has one model, which is gated."""
+
+    def do_HEAD(self) -> None:
+        gated = "/owner/gated/" in self.path
+        self.send_response(401 if gated else 404)
+        self.send_header("X-Error-Code", "GatedRepo" if gated else "RepoNotFound")
+        self.send_header("X-Error-Message", "Access to model owner/gated is restricted." if gated else "Not found")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [
+        ("owner/gated", "ask for access on its page, then run `export HF_TOKEN=...`"),
+        ("owner/none", "write a hub name (owner/model), a folder, a GGUF file or a name from `taskpace list models`"),
+    ],
+)
+def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli, tmp_path, model, remedy):
+    """Over real HTTP, from the command line, without a token."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
+        Thread(target=hub.serve_forever, daemon=True).start()
+        done = cli(
+            *("run", "-m", model, "--engine", "transformers", "-n", "2", "-t", "mmlu-letter", "-o", "x.db"),
+            HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
+            HF_HOME=str(tmp_path / "hub"),
+            HF_HUB_OFFLINE="0",
+            HF_TOKEN="",
+        )
+        hub.shutdown()
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "given up" in line]
+    assert line.endswith(remedy)
+    assert "Traceback" not in done.stderr
+
+
+def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
+    """Bitsandbytes has no kernels for Apple's GPUs: said before anything is loaded."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(ExperimentError, match='key "quantization": bitsandbytes has none for mps: leave it out'):
+        opened(str(tiny), device="mps", quantization="8bit")
+
+
+@pytest.mark.parametrize("quantization", ["8bit", "4bit"])
+def test_a_gguf_file_is_quantised_anew(tmp_path, quantization):
+    """Dequantised, then by bitsandbytes: smaller in memory, and it answers; nothing is left on the disk."""
+    monitored = tmp_path / "tmp"
+    monitored.mkdir()
+    script = (
+        "import json, sys; from taskpace.engines.transformers_load import Options, load; import torch\n"
+        "loaded = load(sys.argv[1], Options(dtype='bfloat16', quantization=sys.argv[2]))\n"
+        "ids = loaded.tokenizer('The capital of France is', return_tensors='pt')\n"
+        "made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)\n"
+        "size = sum(parameter.nbytes for parameter in loaded.model.parameters())\n"
+        "print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))\n"
+    )
+    model = str(resolve("smollm2-135m", Path()).path)
+    done = subprocess.run(
+        [sys.executable, "-c", script, model, quantization],
+        env=os.environ | {"TMPDIR": str(monitored)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    by, size, text = json.loads(done.stdout.splitlines()[-1])
+    assert by == "bitsandbytes"
+    assert size < 0.75 * 2 * 134_515_008  # bytes of bfloat16
+    assert "Paris" in text
+    assert not list(monitored.glob("taskpace-*"))
+    assert "MatMul8bitLt" not in done.stderr
 
 
 def experiment(tmp_path: Path, **changes: Any) -> Path:

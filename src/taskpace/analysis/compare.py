@@ -8,12 +8,12 @@ from typing import Literal
 import msgspec
 import polars as pl
 
-from taskpace.analysis.arrays import to_arrays
 from taskpace.analysis.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
 from taskpace.analysis.pairs import Comparison, Pair, adjust, compare_pairs
 from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.sample import take_sample
 from taskpace.analysis.summary import load_cells
 from taskpace.analysis.views import SystemRow
 from taskpace.errors import StoreError, TaskpaceError
@@ -141,10 +141,11 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
     items = [set(trials.filter(pl.col("system") == role)["item_id"]) for role in ("base", "new")]
     if not items[0] & items[1]:
         return None
-    arrays = to_arrays(trials, ("base", "new"))
+    sample = take_sample(trials, ("base", "new"), batched=plans[0].batched)
+    arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples else None
-    rows = make_rows(plans, trials, arrays, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
-    (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded)
+    rows = make_rows(plans, sample, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
+    (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own)
     return ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario,
@@ -174,11 +175,17 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
         if specs[0] != specs[1]:
             notes.append(f"the task {task} is not the same in both: its prompt, limits or scorer changed")
     notes.extend(
-        f"{cell.task}: {cell.base.items} and {cell.new.items} items, of which {cell.pair.task_time.items} are compared"
+        f"{cell.task}: {_units(cell.base)} and {_units(cell.new)} "
+        f"{'items' if cell.base.batches is None else 'batches'}, of which {cell.pair.task_time.items} are compared"
         for cell in cells
-        if not cell.base.items == cell.new.items == cell.pair.task_time.items
+        if not _units(cell.base) == _units(cell.new) == cell.pair.task_time.items
     )
     return notes
+
+
+def _units(row: SystemRow) -> int:
+    """What task times are paired by."""
+    return row.items if row.batches is None else row.batches
 
 
 class Condition(msgspec.Struct, frozen=True):

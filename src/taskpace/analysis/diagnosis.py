@@ -91,8 +91,8 @@ def _batches(row: SystemRow) -> Iterator[Finding]:
     if row.batches is not None and row.batches < FEW_BATCHES:
         yield Finding(
             code="few-batches",
-            text=f"its {row.n} trials are {row.batches} static batches, and those of a batch share its time: intervals "
-            "and ranks of task time are surer than they should be",
+            text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "
+            "observation: with so few an interval may be too narrow",
             evidence={"batches": row.batches},
             remedy=f"ask so many items that there are {FEW_BATCHES} batches, or look at the makespan",
         )

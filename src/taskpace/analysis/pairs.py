@@ -89,7 +89,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_pairs(
-    arrays: Arrays, pairs: list[tuple[str, str]], resamples: Resamples | None, *, graded: bool
+    arrays: Arrays,
+    pairs: list[tuple[str, str]],
+    resamples: Resamples | None,
+    *,
+    graded: bool,
+    own: Arrays | None = None,
 ) -> list[Pair]:
     """Compare pairs (a, b) of systems on their common items; p-values not yet adjusted (see ``adjust``).
 
@@ -98,12 +103,14 @@ def compare_pairs(
         pairs: names of systems.
         resamples: of ``arrays.items``; null leaves out the probability of inversion.
         graded: the task has right answers.
+        own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
     """
+    own = own or arrays
     places = [(arrays.place(a), arrays.place(b)) for a, b in pairs]
     log_time = _log_ratios(arrays.task_time_s, places)
     log_speed = -_log_ratios(arrays.tpot_s, places)
-    visible = _log_ratios(arrays.visible_bytes, places)
-    reasoning = _log_ratios(arrays.reasoning_bytes, places)
+    visible = _log_ratios(own.visible_bytes, places)
+    reasoning = _log_ratios(own.reasoning_bytes, places)
     per_correct = _per_correct(arrays, places) if graded else [_NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, places)
     inversions = _inversions(log_time, log_speed, resamples)
@@ -122,7 +129,7 @@ def compare_pairs(
                 tokens_per_s=_ratio(log_speed[:, number_]),
                 output_bytes=_ratio(visible[:, number_]),
                 reasoning_bytes=_ratio(reasoning[:, number_]),
-                accuracy=_accuracy(arrays, *places[number_]) if graded else _NOT_COMPARED,
+                accuracy=_accuracy(own, *places[number_]) if graded else _NOT_COMPARED,
                 time_per_correct=per_correct[number_],
                 split=splits[number_],
                 inversion_probability=inversions[number_],

@@ -25,19 +25,22 @@ from taskpace.analysis.estimates import (
 )
 from taskpace.analysis.intervals import Floats, share_interval
 from taskpace.analysis.phases import phases, written_bytes
+from taskpace.analysis.sample import Sample
 from taskpace.analysis.validity import reasons_against
 from taskpace.analysis.views import Client, SolvePoint, SystemRow
 from taskpace.experiment import read_scenario
 from taskpace.messages import Stretch
 from taskpace.records import OUTCOMES, Outcome
 
-_MEDIANS = {
+_TIMES = {
     "ttft_median_s": "ttft_s",
     "first_answer_median_s": "first_answer_s",
     "committed_median_s": "committed_s",
     "tpot_median_s": "tpot_s",
     "tokens_per_s_median": "tokens_per_s",
     "bytes_per_s_median": "bytes_per_s",
+}
+_LENGTHS = {
     "output_tokens_median": "output_tokens",
     "output_bytes_median": "output_bytes",
     "reasoning_bytes_median": "reasoning_bytes",
@@ -78,25 +81,27 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_rows(
-    cells: list[CellPlan], trials: pl.DataFrame, arrays: Arrays, limit_s: float, deadline_s: float | None = None
+    cells: list[CellPlan], sample: Sample, limit_s: float, deadline_s: float | None = None
 ) -> list[SystemRow]:
     """One row for each cell of a table.
 
     Args:
         cells: of one task in one scenario.
-        trials: their last attempts (columns of ``load_frame``), in dispatch order within a cell.
-        arrays: the same trials, with the cells' systems.
+        sample: their last attempts, in dispatch order within a cell.
         limit_s: L of PAR-2.
         deadline_s: for goodput; null: none.
     """
-    parts = dict(trials.group_by("system", maintain_order=True))
-    means, per_correct, par2 = _totals(arrays, limit_s)
-    deadlines = _deadlines(arrays)
+    parts = dict(sample.trials.group_by("system", maintain_order=True))
+    timed = dict(sample.timed.group_by("system", maintain_order=True))
+    means, per_correct, par2 = _totals(sample.shared, limit_s)
+    deadlines = _deadlines(sample.shared)
     rows = []
     for place, cell in enumerate(cells):
-        part = parts.get((cell.system,), trials.clear())
+        part = parts.get((cell.system,), sample.trials.clear())
         ended = part.filter(pl.col("outcome") != "error")
-        item_of = places_of(ended["item_id"], arrays.items)
+        item_of = places_of(ended["item_id"], sample.own.items)
+        shared = timed.get((cell.system,), sample.timed.clear())
+        unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
         reasons = reasons_against(
             part,
             cell.planned,
@@ -106,8 +111,9 @@ def make_rows(
             batched=cell.batched,
         )
         makespan_s = _makespan_s(part, cell.planned)
-        correct = arrays.correct[place]
+        correct = sample.own.correct[place]
         graded = cell.graded and part.height > 0
+        solved = (sample.shared.task_time_s[place], sample.shared.correct[place])
         share = accuracy(correct) if graded else UNKNOWN
         joules, no_joules = find_energy(
             [stretch.energy for stretch in cell.stretches], part.height, share, alone=cell.alone
@@ -123,20 +129,21 @@ def make_rows(
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
-                **_task_times(ended, item_of),
+                **_task_times(ended, unit_of),
                 task_time_mean_s=means[place],
                 phases=phases(ended),
                 written_bytes=written_bytes(ended),
-                **{name: _median(ended[column], item_of) for name, column in _MEDIANS.items()},
+                **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
+                **{name: _median(ended[column], item_of) for name, column in _LENGTHS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 accuracy=share,
                 time_per_correct_s=per_correct[place] if graded else UNKNOWN,
                 par2_s=par2[place] if graded else UNKNOWN,
-                solve_curve=_curve(arrays.task_time_s[place], correct, deadlines) if graded else (),
+                solve_curve=_curve(*solved, deadlines) if graded else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
-                goodput=_goodput(part, "correct" if cell.graded else "completed", deadline_s),
+                goodput=_goodput(shared, "correct" if cell.graded else "completed", deadline_s),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
                 energy=joules,

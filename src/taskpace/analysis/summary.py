@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from taskpace.analysis.arrays import Arrays, item_means, to_arrays
+from taskpace.analysis.arrays import Arrays, item_means
 from taskpace.analysis.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.diagnosis import row_findings, table_findings
 from taskpace.analysis.estimates import number
@@ -18,6 +18,7 @@ from taskpace.analysis.load import find_loads
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
+from taskpace.analysis.sample import take_sample
 from taskpace.analysis.sensitivity import find_effects
 from taskpace.analysis.sweeps import Sweep, find_sweeps
 from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
@@ -113,12 +114,13 @@ def make_table(
     cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, deadline_s: float | None, resamples: int
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings."""
-    arrays = to_arrays(trials, tuple(cell.system for cell in cells))
+    sample = take_sample(trials, tuple(cell.system for cell in cells), batched=cells[0].batched)
+    arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
-    rows = make_rows(cells, trials, arrays, limit_s, deadline_s)
+    rows = make_rows(cells, sample, limit_s, deadline_s)
     valid = {row.system for row in rows if row.valid}
     pairs = adjust(
-        found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded),
+        found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded, own=sample.own),
         [{pair.a, pair.b} <= valid for pair in found],
     )
     ranked = _rank(rows, pairs)
@@ -127,7 +129,8 @@ def make_table(
         scenario=cells[0].scenario,
         par2_limit_s=limit_s,
         rows=tuple(
-            msgspec.structs.replace(row, findings=row_findings(row, arrays, arrays.place(row.system))) for row in ranked
+            msgspec.structs.replace(row, findings=row_findings(row, sample.own, arrays.place(row.system)))
+            for row in ranked
         ),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid], drawn),

@@ -132,9 +132,10 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     n: int
     """Trials recorded."""
     items: int
-    """Different items among them: the sample size of every interval."""
+    """Different items among them: the sample size of every interval, but those of times in static batches."""
     batches: int | None
-    """How many static batches these were, whose trials share their time; null for other scenarios."""
+    """How many static batches these were: the units of every interval and rank of times, in place of the items, as the
+    trials of a batch share its time. Null for other scenarios."""
     retried: int
     """How many of them took more than one attempt; their time runs from the first dispatch."""
     outcomes: dict[Outcome, int]

@@ -13,11 +13,19 @@ from rich.text import Text
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def doctor(as_json: bool) -> None:
     """Say what this machine has, what is installed, what is missing and how to get it."""
-    from taskpace import host, models
+    from taskpace import energy, host, models
 
-    machine, clock, extras = host.describe(), host.clock_resolution(), host.extras()
+    machine, clock, extras, joules = host.describe(), host.clock_resolution(), host.extras(), energy.find()
+    counters = [counter.name for counter in joules.counters]
     if as_json:
-        facts = {"host": machine, "clock": clock, "extras": extras, "model_cache": str(models.cache_folder())}
+        facts = {
+            "host": machine,
+            "clock": clock,
+            "extras": extras,
+            "energy_counters": counters,
+            "energy_missing": joules.missing,
+            "model_cache": str(models.cache_folder()),
+        }
         click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
         return
     console = Console(highlight=False)
@@ -27,6 +35,7 @@ def doctor(as_json: bool) -> None:
     for name, value in {**_flat(msgspec.to_builtins(machine)), **_flat(msgspec.to_builtins(clock))}.items():
         table.add_row(name.replace("_", " "), Text(value))
     table.add_row("model cache", Text(str(models.cache_folder())))
+    table.add_row("energy", Text("; ".join((*counters, *joules.missing))))
     console.print(table)
     console.print()
     parts = Table(box=None, pad_edge=False, header_style="dim")
