@@ -1,0 +1,101 @@
+"""The same GGUF weights, greedy, through llama.cpp and through transformers: where the texts part, and why.
+
+Run: python bench/greedy.py [ITEMS]. llama.cpp computes with the packed 4-bit weights and activations rounded to 8 bits;
+transformers with the same weights dequantised, in float32. Where their texts part, this asks the dequantised model how
+much less it likes llama.cpp's token than its own, and compares that with how decided it is on average.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tomli_w
+
+import taskpace
+from pairs import machine_line
+from taskpace import models
+from taskpace.engines.transformers_load import Options, import_libraries, load
+
+MODEL, TASKS, ITEMS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain"), 40
+
+
+def run(folder: Path, items: int) -> dict[tuple[str, str], dict[str, tuple[list[str], str, int]]]:
+    """By task and item: each engine's prompt, text and prompt tokens."""
+    system = [
+        {"name": "llamacpp", "engine": "llamacpp", "model": MODEL},
+        {"name": "transformers", "engine": "transformers", "model": MODEL, "options": {"dtype": "float32"}},
+    ]
+    (folder / "x.toml").write_text(tomli_w.dumps({"tasks": list(TASKS), "items": items, "system": system}), "utf-8")
+    found: dict[tuple[str, str], dict[str, tuple[list[str], str, int]]] = {}
+    with taskpace.run(folder / "x.toml", folder / "x.db") as done:
+        for task, item, name, prompts, text, tokens in done.store.query(
+            "SELECT cell.task, trial.item_id, cell.system, item.prompts, turn.text, turn.prompt_tokens FROM turn"
+            " JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id"
+            " JOIN item ON item.task = cell.task AND item.id = trial.item_id"
+        )[1]:
+            found.setdefault((task, item), {})[name] = (json.loads(prompts), text, tokens)
+    return found
+
+
+class Judge:
+    """The dequantised model."""
+
+    def __init__(self) -> None:
+        self._torch, _ = import_libraries()
+        loaded = load(str(models.resolve(MODEL, Path()).path), Options(dtype="float32"))
+        self._model, self.tokenizer = loaded.model, loaded.tokenizer
+
+    def gaps(self, prompt: str, ours: str, theirs: str) -> tuple[float | None, list[float]]:
+        """How much it prefers its own token where the texts part (null: nowhere), and its first choice at each before.
+
+        Both are differences of logits, the second one of first less second choice.
+        """
+        chat: Any = [{"role": "user", "content": prompt}]
+        text = self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False)
+        begin = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        own, other = (self.tokenizer(said, add_special_tokens=False)["input_ids"] for said in (ours, theirs))
+        end = self.tokenizer.eos_token_id
+        own, other = [*own, end], [*other, end]
+        common = next((place for place, pair in enumerate(zip(own, other, strict=False)) if pair[0] != pair[1]), None)
+        steps = own if common is None else own[:common]
+        with self._torch.inference_mode():
+            logits = self._model(self._torch.tensor([[*begin, *steps]])).logits[0, len(begin) - 1 :]
+        first, second = logits.topk(2).values.T
+        decided = (first - second).tolist()
+        if common is None:
+            return None, decided[:-1]
+        return float(logits[common].max() - logits[common][other[common]]), decided[:-1]
+
+
+def main() -> None:
+    items = int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS
+    with tempfile.TemporaryDirectory() as folder:
+        found = run(Path(folder), items)
+    judge = Judge()
+    print(f"greedy: {machine_line()}; {MODEL}, {items} items a task, llama.cpp (Q4_1) against transformers (float32)")
+    for task in TASKS:
+        both = [texts for (name, _), texts in found.items() if name == task]
+        counts = sum(texts["llamacpp"][2] == texts["transformers"][2] for texts in both)
+        same = sum(texts["llamacpp"][1] == texts["transformers"][1] for texts in both)
+        parted, decided = [], []
+        for texts in both:
+            gap, before = judge.gaps(texts["transformers"][0][0], texts["transformers"][1], texts["llamacpp"][1])
+            decided += before
+            parted += [] if gap is None else [gap]
+        sizes = [np.mean([len(texts[name][1].encode()) for texts in both]) for name in ("llamacpp", "transformers")]
+        quartiles = [f"{np.quantile(parted, share):.2f}" if parted else "-" for share in (0.25, 0.5, 0.75)]
+        print(
+            f"  {task:16} prompt tokens equal {counts} of {len(both)}; texts equal {same}; mean length "
+            f"{sizes[0]:.0f} and {sizes[1]:.0f} bytes; where they part transformers prefers its token by "
+            f"{quartiles[1]} (quartiles {quartiles[0]} to {quartiles[2]}), elsewhere the "
+            f"second by {np.median(decided):.2f} (median)"
+        )
+
+
+if __name__ == "__main__":
+    main()
