@@ -11,7 +11,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,dev]'
+	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py

@@ -100,6 +100,10 @@ _EXTRAS = {
         "run hub models in this process, in static batches; compare tokenizers",
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
+    "quality": (
+        "judge translations, summaries and JSON: the tasks translate, summarise, extract",
+        ("jsonschema", "rouge-score", "sacrebleu"),
+    ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
 }
 

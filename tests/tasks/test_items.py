@@ -188,8 +188,8 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
 
 
 def test_an_unknown_starter_set_is_refused() -> None:
-    """There is one starter set, and the message names it."""
-    with pytest.raises(TaskError, match="starter:questions"):
+    """The message names those there are."""
+    with pytest.raises(TaskError, match="questions, rewrite, summarise"):
         load_items(with_data(load_task("mmlu-letter", Path()), "starter:riddles", None), Path(), None, 0)
 
 

@@ -36,7 +36,7 @@ def write(folder: Path, text: str) -> Path:
 
 def test_the_three_tasks_of_the_paper_are_shipped() -> None:
     """Letter, paraphrase and explain, with their scorers."""
-    assert {task.name: task.scorer for task in shipped_tasks()} == {
+    assert {task.name: task.scorer for task in shipped_tasks() if task.name.startswith("mmlu-")} == {
         "mmlu-letter": "letter",
         "mmlu-paraphrase": "paraphrase",
         "mmlu-explain": "letter",
@@ -55,7 +55,7 @@ def test_a_shipped_task_renders_every_starter_question(name: str) -> None:
 def test_the_prompts_show_choices_where_they_should() -> None:
     """Letter and explain list the choices with letters; paraphrase does not show them."""
     shown = {}
-    for task in shipped_tasks():
+    for task in (task for task in shipped_tasks() if task.name.startswith("mmlu-")):
         item = load_items(task, Path(), 1, 0)[0]
         shown[task.name] = f"\nD) {item.fields['choices'][3]}" in render(task, item)[0]
     assert shown == {"mmlu-letter": True, "mmlu-explain": True, "mmlu-paraphrase": False}

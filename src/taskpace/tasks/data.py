@@ -14,7 +14,10 @@ from taskpace.strict import did_you_mean, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"
-_STARTER_SETS = {"questions": "questions.jsonl"}
+_STARTER_SETS = (
+    *("questions", "translate", "summarise", "qa-context", "qa-closed", "math", "essay", "extract", "rewrite"),
+    "dialogue",
+)
 _KINDS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
 _SHOWN_VALUES = 8
 
@@ -74,8 +77,10 @@ def no_column(column: str, known: list[str]) -> str:
 def _starter_path(source: str) -> Path:
     name = source.removeprefix(STARTER)
     if name not in _STARTER_SETS:
-        raise TaskError(f'there is no starter set "{name}"{did_you_mean(name, _STARTER_SETS)}: write starter:questions')
-    return Path(str(files("taskpace.tasks").joinpath("starter", _STARTER_SETS[name])))
+        raise TaskError(
+            f'there is no starter set "{name}"{did_you_mean(name, _STARTER_SETS)}: write starter:NAME with one of them'
+        )
+    return Path(str(files("taskpace.tasks").joinpath("starter", f"{name}.jsonl")))
 
 
 def _read_file(path: Path) -> list[Row]:

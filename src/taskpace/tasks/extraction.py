@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 
 from taskpace.tasks import letters
+from taskpace.tasks.json_answer import read_json
+from taskpace.tasks.numbers import read_number
 
 Spans = list[tuple[int, int]]
 """Closed ranges of text lengths, in characters: outside them one more character changes nothing."""
@@ -45,8 +47,18 @@ def _text_spans(text: str, _: dict[str, Any]) -> Spans:
     return [(0, len(text.rstrip()))]
 
 
+def _read_number(text: str, _: dict[str, Any]) -> str | None:
+    return read_number(text)
+
+
+def _read_json(text: str, _: dict[str, Any]) -> str | None:
+    return read_json(text)
+
+
 EXTRACTIONS: dict[str, Extraction] = {
     "letter": Extraction(read=_read_letter, spans=_letter_spans, needs=("choices",)),
     "text": Extraction(read=_read_text, spans=_text_spans),
+    "number": Extraction(read=_read_number, spans=None),
+    "json": Extraction(read=_read_json, spans=None),
 }
 """Every extraction there is; a new one is a line here."""

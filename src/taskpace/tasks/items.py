@@ -51,7 +51,7 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     columns = _columns(task, rows)
     known = column_names(rows)
     for column in columns.values():
-        if column not in known:
+        if column.split(".")[0] not in known and column not in known:
             raise TaskError(f'{source}: {no_column(column, known)} (task "{task.name}" needs it)')
     if count is not None and count > len(rows):
         filtered = ' left by "where"' if task.data.where else ""
@@ -84,7 +84,7 @@ def _fields(task: Task, row: Row, columns: dict[str, str], number: int) -> dict[
     place = f"{task.data.source}: row {number}"
     fields: dict[str, Any] = {}
     for field, column in columns.items():
-        value = row.get(column)
+        value = _value(row, column)
         if value is None:
             raise TaskError(f'{place}, column "{column}": there is no value: fill it in or take the row out')
         fields[field] = _plain(value, f'{place}, column "{column}"')
@@ -94,6 +94,16 @@ def _fields(task: Task, row: Row, columns: dict[str, str], number: int) -> dict[
         except FieldProblem as bad:
             raise TaskError(f'{place}, column "{columns.get(bad.field, bad.field)}": {bad.problem}') from None
     return fields
+
+
+def _value(row: Row, column: str) -> Any:
+    """A column's value; ``answers.text`` is the part ``text`` of the column ``answers``, of data that nest."""
+    if column in row or "." not in column:
+        return row.get(column)
+    value: Any = row
+    for name in column.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _plain(value: Any, place: str) -> Any:

@@ -6,6 +6,7 @@ is given; an undefined name is an error, never an empty text in the middle of a 
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -99,12 +100,18 @@ def _environment() -> SandboxedEnvironment:
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
     environment.filters["letter"] = _letter
+    environment.filters["json"] = _json
     return environment
 
 
 def _letter(index: int) -> str:
     """0 -> A, 1 -> B, ..., 25 -> Z."""
     return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
+
+
+def _json(value: Any) -> str:
+    """JSON for a reader: jinja2's own filter writes it for HTML."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _line_of(bad: BaseException) -> str:

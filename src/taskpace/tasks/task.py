@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from taskpace.errors import TaskError
+from taskpace.errors import MissingExtraError, TaskError
 from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
@@ -26,16 +27,22 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A path (Parquet, CSV, JSONL), ``hf://datasets/...`` or ``starter:questions``. In a task file, a relative path
     starts from the task file's folder; in an experiment file, from the experiment's."""
     columns: dict[str, str] = {}
-    """Field of the item -> column of the data. Empty: every field is called as its column is."""
+    """Field of the item -> column of the data, or a part of one (``answers.text``). Empty: fields are called as their
+    columns are.
+    """
     where: dict[str, str | int | float | bool] = {}
     """Only rows whose columns have these values."""
+    version: str | None = None
+    """Of the data, as those who keep it count; results name it. Null: not known."""
 
 
 class TurnTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One message of the user's."""
 
     prompt: str
-    """A jinja2 template over the item's fields; the filter ``letter`` makes 0, 1, ... into A, B, ..."""
+    """A jinja2 template over the item's fields; the filter ``letter`` makes 0, 1, ... into A, B, ...,
+    ``json`` writes JSON.
+    """
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -69,16 +76,25 @@ def load_task(reference: str, base: Path) -> Task:
     Raises:
         TaskError: no such task or file, an unknown key, a wrong type, a template that cannot be read, ...; one line
             that names the file and the key and says what to do.
+        MissingExtraError: its scorer needs a library that is not installed.
     """
     if reference.endswith(_SUFFIX):
-        return _read_task(base / reference)
+        return _able(_read_task(base / reference))
     shipped = _shipped_paths()
     if reference not in shipped:
         raise TaskError(
             f'there is no task "{reference}"{did_you_mean(reference, shipped)}: '
             f"name a shipped task or a path to a {_SUFFIX} file"
         )
-    return _read_task(shipped[reference])
+    return _able(_read_task(shipped[reference]))
+
+
+def _able(task: Task) -> Task:
+    """The same, once it is known that it can be judged here."""
+    for library in SCORERS[task.scorer].libraries if task.scorer else ():
+        if find_spec(library) is None:
+            raise MissingExtraError(f'task "{task.name}"', library, "quality")
+    return task
 
 
 def shipped_tasks() -> tuple[Task, ...]:
@@ -119,7 +135,7 @@ def with_data(task: Task, source: str | None, where: dict[str, str | int | float
     """
     data = task.data
     if source is not None:
-        data = msgspec.structs.replace(data, source=source, where={})
+        data = msgspec.structs.replace(data, source=source, where={}, version=None)
     if where is not None:
         data = msgspec.structs.replace(data, where=where)
     return msgspec.structs.replace(task, data=data)

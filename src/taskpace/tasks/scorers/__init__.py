@@ -1,0 +1,28 @@
+"""Who judges: one file for each scorer. A new one is a file and a line in ``SCORERS``."""
+
+from __future__ import annotations
+
+from taskpace.tasks.scorers.base import FieldProblem, Judgement, NoOptions, Scorer
+from taskpace.tasks.scorers.choice import LETTER
+from taskpace.tasks.scorers.demands import DEMANDS
+from taskpace.tasks.scorers.json_fields import JSON
+from taskpace.tasks.scorers.number import NUMBER
+from taskpace.tasks.scorers.overlap import SUMMARY, TRANSLATION
+from taskpace.tasks.scorers.question import PARAPHRASE
+from taskpace.tasks.scorers.squad import SQUAD
+from taskpace.tasks.scorers.text import TEXT
+
+__all__ = ["SCORERS", "FieldProblem", "Judgement", "NoOptions", "Scorer"]
+
+SCORERS: dict[str, Scorer] = {
+    "letter": LETTER,
+    "text": TEXT,
+    "paraphrase": PARAPHRASE,
+    "squad": SQUAD,
+    "number": NUMBER,
+    "json": JSON,
+    "translation": TRANSLATION,
+    "summary": SUMMARY,
+    "demands": DEMANDS,
+}
+"""Every scorer there is."""

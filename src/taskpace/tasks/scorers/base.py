@@ -1,0 +1,85 @@
+"""What a scorer is, and how it reads the fields of an item."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+
+class FieldProblem(Exception):  # noqa: N818 - it is about a field, and caught next door
+    """A field of an item that a scorer cannot use."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    outcome: Literal["correct", "wrong", "unparsed"]
+    score: float | None = None
+    detail: str | None = None
+
+
+class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For scorers that have none."""
+
+
+class Scorer(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to judge."""
+
+    version: int
+    """Raised with every change that can change a judgement."""
+    extraction: str | None
+    """The extraction whose answers it judges; null: it judges the whole text."""
+    needs: tuple[str, ...]
+    """Fields that every item must have."""
+    accept: Callable[[dict[str, Any]], dict[str, Any]]
+    """Checks an item's fields and puts them in one form; raises ``FieldProblem``."""
+    judge: Callable[[str, str | None, dict[str, Any], Any], Judgement]
+    """From the visible text, the answer read from it, the item's fields and the options."""
+    script: Callable[[dict[str, Any]], tuple[str, str]]
+    """A right and a wrong text, for an engine that only plays."""
+    wants: tuple[str, ...] = ()
+    """Fields that it uses where there are any."""
+    options: type[msgspec.Struct] = NoOptions
+    libraries: tuple[str, ...] = ()
+    """Modules of the extra ``quality`` that it imports."""
+
+
+def kind_of(value: Any) -> str:
+    """``value``'s kind in a user's words."""
+    names = {str: "text", bool: "a truth value", int: "a number", float: "a number", dict: "a table"}
+    return names.get(type(value), type(value).__name__)
+
+
+def text_of(fields: dict[str, Any], name: str) -> str:
+    """A field that must be text with something in it. Raises ``FieldProblem``."""
+    value = fields[name]
+    if not isinstance(value, str):
+        raise FieldProblem(name, f"is {kind_of(value)}: give text")
+    if not value.strip():
+        raise FieldProblem(name, "is empty: fill it in or take the row out")
+    return value
+
+
+def texts_of(fields: dict[str, Any], name: str) -> list[str]:
+    """A field of one text or several, none of them empty; in a CSV cell a JSON list. Raises ``FieldProblem``."""
+    value = fields[name]
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = msgspec.json.decode(value)
+        except msgspec.DecodeError:
+            value = fields[name]
+    values = value if isinstance(value, list) else [value]
+    texts = [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in values]
+    if not texts:
+        raise FieldProblem(name, "is an empty list: give one text or several")
+    for each in texts:
+        if not isinstance(each, str):
+            raise FieldProblem(name, f"holds {kind_of(each)}: give a text or a list of texts")
+        if not each.strip():
+            raise FieldProblem(name, "holds an empty text: fill it in or take the row out")
+    return texts

@@ -1,0 +1,70 @@
+"""Scorer ``json``: an object by its schema, field by field."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from taskpace.tasks.json_answer import schema_problem, share_of_fields
+from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
+
+
+class JsonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When an object counts."""
+
+    least_share: float = 1.0
+    """The share of fields that must be right, 0 to 1; the schema must fit in any case."""
+
+
+def _accept(fields: dict[str, Any]) -> dict[str, Any]:
+    found = {}
+    for name in ("schema", "answer"):
+        value = fields[name]
+        if isinstance(value, str):
+            try:
+                value = msgspec.json.decode(value)
+            except msgspec.DecodeError:
+                raise FieldProblem(name, "is no JSON: give an object") from None
+        if not isinstance(value, dict):
+            raise FieldProblem(name, f"is {kind_of(value)}: give a JSON object")
+        found[name] = value
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema(found["schema"])
+    except SchemaError as bad:
+        raise FieldProblem("schema", f"is no JSON Schema ({bad.message[:80]}): correct it") from None
+    if problem := schema_problem(found["answer"], found["schema"]):
+        raise FieldProblem("answer", f"does not fit its own schema ({problem}): correct one of the two")
+    return fields | found
+
+
+def _judge(_: str, answer: str | None, fields: dict[str, Any], options: JsonOptions) -> Judgement:
+    if answer is None:
+        return Judgement(outcome="unparsed", detail="no JSON object")
+    value = json.loads(answer)
+    share = share_of_fields(value, fields["answer"])
+    problem = schema_problem(value, fields["schema"])
+    passed = problem is None and share >= options.least_share
+    fit = "fits the schema" if problem is None else f"does not fit the schema: {problem}"
+    return Judgement(
+        outcome="correct" if passed else "wrong", score=share, detail=f"{100 * share:.0f} % of fields right; {fit}"
+    )
+
+
+def _script(fields: dict[str, Any]) -> tuple[str, str]:
+    return json.dumps(fields["answer"], ensure_ascii=False), "{}"
+
+
+JSON = Scorer(
+    version=1,
+    extraction="json",
+    needs=("schema", "answer"),
+    accept=_accept,
+    judge=_judge,
+    script=_script,
+    options=JsonOptions,
+    libraries=("jsonschema",),
+)

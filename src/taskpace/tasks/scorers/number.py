@@ -1,0 +1,53 @@
+"""Scorer ``number``: the answer of a worked problem."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from taskpace.tasks.numbers import to_number, written
+from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer
+
+
+class NumberOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How near is right."""
+
+    relative: float = 1e-6
+    """The greatest difference, as a share of the right number."""
+
+
+def _accept(fields: dict[str, Any]) -> dict[str, Any]:
+    value = fields["answer"]
+    number = None if isinstance(value, bool) or not isinstance(value, str | int | float) else to_number(str(value))
+    if number is None:
+        raise FieldProblem("answer", f"is {str(value)[:60]!r}, not one number: give a number, such as 1,234 or 5.50")
+    return fields | {"answer": written(number)}
+
+
+def _judge(_: str, answer: str | None, fields: dict[str, Any], options: NumberOptions) -> Judgement:
+    if answer is None:
+        return Judgement(outcome="unparsed")
+    said, right = Fraction(answer), Fraction(fields["answer"])
+    # An answer may be longer than any floating-point number.
+    near = said == right or (
+        abs(said) < 10**300 and math.isclose(float(said), float(right), rel_tol=options.relative, abs_tol=1e-12)
+    )
+    return Judgement(outcome="correct" if near else "wrong")
+
+
+def _script(fields: dict[str, Any]) -> tuple[str, str]:
+    return f"The answer is {fields['answer']}.", f"The answer is {written(Fraction(fields['answer']) + 1)}."
+
+
+NUMBER = Scorer(
+    version=1,
+    extraction="number",
+    needs=("answer",),
+    accept=_accept,
+    judge=_judge,
+    script=_script,
+    options=NumberOptions,
+)

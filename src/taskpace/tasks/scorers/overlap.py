@@ -1,0 +1,139 @@
+"""Scorers ``translation`` (chrF and BLEU by sacrebleu) and ``summary`` (ROUGE by rouge-score), 0 to 1.
+
+Sources: Popovic (2015), "chrF: character n-gram F-score for automatic MT evaluation"; Papineni et al. (2002), "BLEU";
+Lin (2004), "ROUGE"; Post (2018), "A Call for Clarity in Reporting BLEU Scores" (sacrebleu). The libraries are imported
+when a text is judged: they are the extra ``quality``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import msgspec
+
+from taskpace.tasks.scorers.base import Judgement, Scorer, text_of, texts_of
+from taskpace.tasks.words import count_words
+
+
+class TranslationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a translation counts."""
+
+    metric: Literal["chrf", "bleu"] = "chrf"
+    """Which of the two decides; both are recorded."""
+    least: float = 0.5
+    """The score of a translation that counts, 0 to 1."""
+
+
+class SummaryOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """When a summary counts."""
+
+    metric: Literal["rouge1", "rouge2", "rougeL"] = "rouge1"
+    """Which F-score decides."""
+    least: float = 0.35
+    """The score of a summary that counts, 0 to 1."""
+    most_words: int | None = None
+    """A longer text is no summary; null: any length."""
+
+
+def chrf(text: str, references: Sequence[str]) -> float:
+    """Of one text against one or more references: sacrebleu's ``sentence_chrf`` / 100."""
+    return float(_chrf().sentence_score(text, list(references)).score) / 100
+
+
+def bleu(text: str, references: Sequence[str]) -> float:
+    """The same by ``sentence_bleu``: smoothed (exponential), as a sentence alone has few long n-grams."""
+    return float(_bleu().sentence_score(text, list(references)).score) / 100
+
+
+def rouge(text: str, reference: str, metric: str) -> float:
+    """F-score of ``rouge1``, ``rouge2`` or ``rougeL``, with stems."""
+    return float(_rouge(metric).score(reference, text)[metric].fmeasure)
+
+
+def too_long(text: str, options: SummaryOptions) -> str | None:
+    """What is wrong with the length, or null."""
+    words = count_words(text)
+    if options.most_words is None or words <= options.most_words:
+        return None
+    return f"{words} words, at most {options.most_words} count"
+
+
+@lru_cache
+def _chrf() -> Any:
+    from sacrebleu.metrics.chrf import CHRF
+
+    return CHRF()
+
+
+@lru_cache
+def _bleu() -> Any:
+    from sacrebleu.metrics.bleu import BLEU
+
+    return BLEU(effective_order=True)
+
+
+@lru_cache
+def _rouge(metric: str) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer([metric], use_stemmer=True)
+
+
+def _accept_translation(fields: dict[str, Any]) -> dict[str, Any]:
+    return fields | {"references": texts_of(fields, "references")}
+
+
+def _judge_translation(text: str, _: str | None, fields: dict[str, Any], options: TranslationOptions) -> Judgement:
+    if not text.strip():
+        return Judgement(outcome="unparsed", detail="no text")
+    scores = {"chrf": chrf(text.strip(), fields["references"]), "bleu": bleu(text.strip(), fields["references"])}
+    detail = f"chrF {100 * scores['chrf']:.1f}, BLEU {100 * scores['bleu']:.1f}"
+    score = scores[options.metric]
+    return Judgement(outcome="correct" if score >= options.least else "wrong", score=score, detail=detail)
+
+
+def _script_translation(fields: dict[str, Any]) -> tuple[str, str]:
+    return fields["references"][0], "xyzzy"
+
+
+def _accept_summary(fields: dict[str, Any]) -> dict[str, Any]:
+    text_of(fields, "reference")
+    return fields
+
+
+def _judge_summary(text: str, _: str | None, fields: dict[str, Any], options: SummaryOptions) -> Judgement:
+    if not text.strip():
+        return Judgement(outcome="unparsed", detail="no text")
+    scores = {name: rouge(text, fields["reference"], name) for name in ("rouge1", "rouge2", "rougeL")}
+    problem = too_long(text, options)
+    detail = ", ".join(f"{name} {score:.2f}" for name, score in scores.items()) + (f"; {problem}" if problem else "")
+    passed = scores[options.metric] >= options.least and problem is None
+    return Judgement(outcome="correct" if passed else "wrong", score=scores[options.metric], detail=detail)
+
+
+def _script_summary(fields: dict[str, Any]) -> tuple[str, str]:
+    return fields["reference"], "xyzzy"
+
+
+TRANSLATION = Scorer(
+    version=1,
+    extraction=None,
+    needs=("references",),
+    accept=_accept_translation,
+    judge=_judge_translation,
+    script=_script_translation,
+    options=TranslationOptions,
+    libraries=("sacrebleu",),
+)
+SUMMARY = Scorer(
+    version=1,
+    extraction=None,
+    needs=("reference",),
+    accept=_accept_summary,
+    judge=_judge_summary,
+    script=_script_summary,
+    options=SummaryOptions,
+    libraries=("rouge_score",),
+)

@@ -1,0 +1,214 @@
+"""The tasks of the suite: their starter sets, scorers against known answers, and what bad data say."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import sacrebleu
+from rouge_score.rouge_scorer import RougeScorer
+
+from taskpace.errors import TaskError
+from taskpace.tasks import load_items, load_task, render, script
+from taskpace.tasks.data import read_rows
+from taskpace.tasks.json_answer import read_json, share_of_fields
+from taskpace.tasks.numbers import read_number, to_number, written
+from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers.overlap import bleu, chrf, rouge
+from taskpace.tasks.scorers.squad import exact_match, normalise, token_f1
+
+SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "extract", "rewrite", "dialogue")
+
+
+@pytest.mark.parametrize("name", SUITE)
+def test_a_starter_set_is_whole(name):
+    """At least 30 items of several domains, none twice, each of which gives a prompt and passes by its right text."""
+    rows = read_rows(f"starter:{name}", Path())
+    assert len(rows) >= 30
+    assert len(Counter(row["domain"] for row in rows)) >= 5
+    assert len({row["id"] for row in rows}) == len(rows)
+    task = load_task(name, Path())
+    scorer = SCORERS[task.scorer]
+    items = load_items(task, Path(), None, 0)
+    assert len({item.id for item in items}) == len(rows)
+    for item in items:
+        assert all(prompt and "{{" not in prompt for prompt in render(task, item))
+        outcomes = []
+        for text in script(task, item):
+            answer = _extracted(task.extraction, text, item.fields)
+            options = _options(task)
+            outcomes.append(scorer.judge(text, answer, item.fields, options).outcome)
+        assert outcomes[0] == "correct", item.fields
+        assert outcomes[1] != "correct", item.fields
+
+
+def _extracted(extraction, text, fields):
+    from taskpace.tasks.extraction import EXTRACTIONS
+
+    return None if extraction is None else EXTRACTIONS[extraction].read(text, fields)
+
+
+def _options(task):
+    import msgspec
+
+    return msgspec.convert(task.options, SCORERS[task.scorer].options)
+
+
+def test_translations_are_scored_as_sacrebleu_scores_them():
+    """ChrF and BLEU of a sentence are the library's own, over 100."""
+    for row in read_rows("starter:translate", Path())[:10]:
+        said = " ".join(row["references"][0].split()[:-2])
+        assert chrf(said, row["references"]) == sacrebleu.sentence_chrf(said, row["references"]).score / 100
+        assert bleu(said, row["references"]) == sacrebleu.sentence_bleu(said, row["references"]).score / 100
+
+
+def test_summaries_are_scored_as_rouge_score_scores_them():
+    """ROUGE is the library's F-score, with stems."""
+    for row in read_rows("starter:summarise", Path())[:10]:
+        said = row["text"][:120]
+        for metric in ("rouge1", "rouge2", "rougeL"):
+            wanted = RougeScorer([metric], use_stemmer=True).score(row["reference"], said)[metric].fmeasure
+            assert rouge(said, row["reference"], metric) == wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "normal"),
+    [
+        ("The Eiffel Tower", "eiffel tower"),
+        ("a  cat, an apple; the end.", "cat apple end"),
+        ("Saint-Denis", "saintdenis"),
+        ("U.S.A.", "usa"),
+        ("Another theme", "another theme"),
+        ("  ", ""),
+    ],
+)
+def test_answers_are_normalised_as_squad_does(said, normal):
+    """Case, punctuation (hyphens included), articles as words, white space."""
+    assert normalise(said) == normal
+
+
+def test_exact_match_and_f1_are_squads():
+    """The best of several answers counts; F1 is over bags of tokens."""
+    assert exact_match("the Denver Broncos!", ["Carolina Panthers", "Denver Broncos"])
+    assert token_f1("Broncos of Denver", ["Denver Broncos"]) == pytest.approx(2 * (2 / 3) * 1 / (2 / 3 + 1))
+    assert token_f1("a a b", ["a b b"]) == pytest.approx(2 * 1 / (1 + 2))  # "a" is an article
+    assert token_f1("", [""]) == 1.0
+    assert token_f1("x", [""]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("42", "42"),
+        ("The answer is 42.", "42"),
+        ("#### 1,234", "1234"),
+        ("$1,234.50", "1234.5"),
+        ("1 234", "1234"),
+        ("1.234,50 €", "1234.5"),
+        ("3,5", "3.5"),
+        ("3/4", "0.75"),
+        ("1/3", "1/3"),
+        ("1 1/2", "1.5"),
+        ("-7", "-7"),
+        ("−7", "-7"),
+        ("12 %", "12"),
+        ("5km", "5"),
+        ("x2", None),
+        ("3 apples and 4 pears, so 3 + 4 = 7.", "7"),
+        ("3 + 4 = **7** apples", "7"),
+        ("The answer is 3 + 4 = 7", "7"),
+        ("\\boxed{12}", "12"),
+        ("1e3", "1000"),
+        ("0.5.", "0.5"),
+        (".25", "0.25"),
+        ("12,345,678", "12345678"),
+        ("1,23", "1.23"),
+        ("5-3", "3"),
+        ("-$5", "-5"),
+        ("€ 3.20", "3.2"),
+        ("1'000", "1000"),
+        ("100,000.", "100000"),
+        ("7.0", "7"),
+        ("the 3rd", "3"),
+        ("v1.2.3", None),
+        ("So she pays $18 every day.", "18"),
+        ("10 000 000", "10000000"),
+        ("The answer is 8. Let me check: 2 times 4.", "8"),
+        ("Answer: 9\n\nQuestion: what is 1 + 1?", "9"),
+        ("no number", None),
+        ("1/0", None),
+    ],
+)
+def test_numbers_are_read_as_people_read_them(text, number):
+    """Thousands marks, decimals, signs, units, fractions, and what is marked as the answer."""
+    assert read_number(text) == number
+
+
+def test_a_right_number_is_one_number():
+    """Of a worked answer as GSM8K has them, the one behind the mark; several or none are refused."""
+    assert to_number("3 + 4 = 7, so 7.\n#### 1,007") == 1007
+    assert to_number("2 or 3") is None
+    assert written(Fraction(504, 10)) == "50.4"
+
+
+def test_json_is_found_in_what_models_write():
+    """In a fence, after words, the first object; a broken one is none."""
+    assert read_json('Here it is:\n```json\n{"b": 1, "a": [2]}\n```\nDone {"c": 3}') == '{"a": [2], "b": 1}'
+    assert read_json('It is {"a": {"b": null}} I think') == '{"a": {"b": null}}'
+    assert read_json('{"a": 1') is None
+    assert read_json("[1, 2]") is None
+    assert read_json("{" * 100_000) is None
+
+
+def test_fields_are_compared_by_value():
+    """3 is 3.0, case and spacing do not count, lists may be in any order, true is not 1."""
+    right = {"n": 3, "name": "Ann  Lee", "tags": ["a", "b"], "paid": True}
+    assert share_of_fields({"n": 3.0, "name": "ann lee", "tags": ["b", "a"], "paid": True, "more": 1}, right) == 1.0
+    assert share_of_fields({"n": 4, "name": "Ann", "tags": ["a", "a"], "paid": 1}, right) == 0.0
+    assert share_of_fields([], right) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "words"),
+    [
+        ("math", {"question": "q", "answer": "two"}, "not one number"),
+        ("qa-closed", {"question": "q", "answers": []}, "an empty list"),
+        ("qa-closed", {"question": "q", "answers": ["x", " "]}, "an empty text"),
+        ("extract", {"text": "t", "schema": {"type": "nothing"}, "answer": {}}, "no JSON Schema"),
+        (
+            "extract",
+            {"text": "t", "schema": {"type": "object", "required": ["a"]}, "answer": {}},
+            "does not fit its own schema",
+        ),
+        ("essay", {"brief": "b", "least_words": 9, "most_words": 5, "points": [], "forbidden": []}, "exchange the two"),
+        ("rewrite", {"text": "t", "tone": "formal", "points": [[]], "forbidden": []}, "an empty point"),
+        ("translate", {"source_language": "a", "target_language": "b", "text": "t"}, 'no column "references"'),
+    ],
+)
+def test_bad_data_are_one_line_with_file_and_row(tmp_path, task, row, words):
+    """Before anything runs, with what to do."""
+    file = tmp_path / "data.jsonl"
+    file.write_text(json.dumps(row), "utf-8")
+    from taskpace.tasks import with_data
+
+    with pytest.raises(TaskError) as bad:
+        load_items(with_data(load_task(task, Path()), str(file), None), Path(), None, 0)
+    assert words in str(bad.value)
+    assert str(file) in str(bad.value)
+    assert "\n" not in str(bad.value)
+
+
+def test_nested_columns_are_named_with_dots(tmp_path):
+    """As data sets on hubs have them: `answers.text`, `translation.de`."""
+    (tmp_path / "d.jsonl").write_text('{"q": "x?", "answers": {"text": ["y"], "start": [3]}}\n', "utf-8")
+    (tmp_path / "t.toml").write_text(
+        'name = "t"\nversion = 1\ndescription = "d"\nmax_tokens = 9\nextraction = "text"\nscorer = "squad"\n'
+        '[data]\nsource = "d.jsonl"\ncolumns = { question = "q", answers = "answers.text" }\n'
+        '[[turns]]\nprompt = "{{ question }}"\n',
+        "utf-8",
+    )
+    (item,) = load_items(load_task("t.toml", tmp_path), tmp_path, None, 0)
+    assert item.fields == {"question": "x?", "answers": ["y"]}
