@@ -30,7 +30,7 @@ system() { # name, model, options
 }
 
 {
-    printf 'name = "gpu"\nitems = %s\ntimeout = 1800\nscenarios = [{ batch = %s }]\n' "$items" "$batches"
+    printf 'name = "gpu"\nitems = %s\ntimeout = 1800\nenergy = true\nscenarios = [{ batch = %s }]\n' "$items" "$batches"
     printf 'tasks = [%s, %s, %s]\n\n' "$(task mmlu-letter)" "$(task mmlu-paraphrase)" "$(task mmlu-explain)"
     for model in smollm2-135m gemma3-270m; do
         system "$model float16" "$model" 'dtype = "float16"'
