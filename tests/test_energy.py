@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import shutil
 import sys
@@ -22,7 +24,8 @@ from taskpace.analysis.estimates import UNKNOWN, Number
 from taskpace.energy import Found, Meter, Reading, Window, find
 from taskpace.engines.base import EngineSpec, Sampling
 from taskpace.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell, Stretch
-from taskpace.report.charts import panels
+from taskpace.report.charts import panels, styled
+from taskpace.report.csv_table import summary_csv
 from taskpace.report.energy import energy_lines
 from taskpace.report.markdown import summary_markdown
 from taskpace.worker import Worker
@@ -358,6 +361,10 @@ def test_the_reports_show_joules_where_there_are_some(trials_of, summary_of):
     assert "energy, not counted: GPU: none that NVML can see" in text
     (panel,) = panels(summary, "energy")
     assert panel.rows[0][1:3] == ("20", "10")
+    styled(panel.picture).to_dict(validate=True)
+    (cells,) = csv.DictReader(io.StringIO(summary_csv(summary)))
+    assert (cells["energy_covers"], cells["energy_gross_per_task_j"]) == ("CPU package", "20.0")
+    assert float(cells["energy_gross_per_correct_j_low"]) < 40 == float(cells["energy_gross_per_correct_j"])
     without = summary_of(trials_of("a"))
     assert not energy_lines(without.tables[0])
     assert not panels(without, "energy")

@@ -262,7 +262,7 @@ def test_csv_has_every_number_of_every_cell(three):
             if isinstance(value, Number):
                 for suffix, end in (("", value.value), ("_low", value.low), ("_high", value.high)):
                     assert cells[field.name + suffix] == ("" if end is None else repr(end))
-            elif field.name in ("phases", "written_bytes", "client", "backlog"):
+            elif field.name in ("phases", "written_bytes", "client", "backlog", "energy"):
                 for part in getattr(value, "__struct_fields__", ()):
                     known = getattr(value, part)
                     assert cells[f"{field.name}_{part}"] == ("" if known is None else str(known))

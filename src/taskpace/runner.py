@@ -259,7 +259,9 @@ class _SystemTurn:
         )
         due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
         silence_s = timeout_s + LONGEST_S + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
-        gather_s = 0.0 if cell.scenario.one_at_a_time else _GATHER_S
+        # The records of a static batch come together, and should wait for the disk once.
+        together = not cell.scenario.one_at_a_time or (cell.scenario.batch or 1) > 1
+        gather_s = _GATHER_S if together else 0.0
         ended: CellEnded | None = None
         while ended is None:
             messages = self._receive(worker, silence_s, "a trial", gather_s=gather_s)

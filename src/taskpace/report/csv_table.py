@@ -69,16 +69,26 @@ def _columns() -> list[str]:
         elif field.type is Number:
             columns.extend((field.name, f"{field.name}_low", f"{field.name}_high"))
         elif parts := _parts(field.type):
-            columns.extend(f"{field.name}_{part}" for part in parts)
+            for part, is_number in parts.items():
+                ends = ("", "_low", "_high") if is_number else ("",)
+                columns.extend(f"{field.name}_{part}{end}" for end in ends)
         elif field.name not in _NO_NUMBER:
             columns.append(field.name)
     return [*columns, *_LAST]
 
 
-def _parts(kind: Any) -> tuple[str, ...]:
-    """The fields of a struct, also of one that may be null; none for anything else."""
+def _parts(kind: Any) -> dict[str, bool]:
+    """The fields of a struct, also of one that may be null, and which are a ``Number``; none for anything else."""
     alternatives = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-    return next((each.__struct_fields__ for each in alternatives if hasattr(each, "__struct_fields__")), ())
+    struct = next((each for each in alternatives if hasattr(each, "__struct_fields__")), None)
+    return {} if struct is None else {part.name: part.type is Number for part in msgspec.structs.fields(struct)}
+
+
+def _part(value: Any, is_number: bool) -> list[Value]:
+    """A field of a struct as cells; several texts are one."""
+    if is_number:
+        return [None] * 3 if value is None else [value.value, value.low, value.high]
+    return ["; ".join(map(str, value)) if isinstance(value, tuple) else value]
 
 
 def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
@@ -91,7 +101,8 @@ def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
         elif isinstance(value, Number):
             values.extend((value.value, value.low, value.high))
         elif parts := _parts(field.type):
-            values.extend(getattr(value, part, None) for part in parts)
+            for part, is_number in parts.items():
+                values.extend(_part(getattr(value, part, None), is_number))
         elif field.name not in _NO_NUMBER:
             values.append(value)
     findings = " ".join(finding.code for finding in row.findings)
