@@ -189,7 +189,7 @@ class _Watch:
         self._throttling |= dict.fromkeys(throttling)
 
     def end(self) -> Spent | None:
-        self._last_j, seconds = self._read_j(), self._now_s() - self._begun_s
+        seconds = self._now_s() - self._begun_s
         self.look()
         if self._broken:
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskpace.analysis.views import Energy, TaskTable
+from taskpace.analysis.views import Energy, Summary, TaskTable
 from taskpace.report.figures import digits
 from taskpace.report.sentences import interval
 
@@ -23,6 +23,11 @@ def energy_lines(table: TaskTable) -> list[str]:
         f"{', '.join(names)}: {'no energy' if whole else 'energy, not counted'}: {why}."
         for (whole, why), names in gaps.items()
     ]
+
+
+def energy_legend(summary: Summary) -> str:
+    """``LEGEND`` where some energy was measured, else nothing."""
+    return LEGEND if any(row.energy for table in summary.tables for row in table.rows) else ""
 
 
 def energy_sentence(energy: Energy) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from taskpace.analysis.views import Summary, TaskTable
 from taskpace.report.client import client_sentence
 from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
-from taskpace.report.energy import LEGEND as ENERGY_LEGEND, energy_lines
+from taskpace.report.energy import energy_legend, energy_lines
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
@@ -87,7 +87,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if about := client_sentence(summary):
         yield escape(about)
     more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
-    more += f" {ENERGY_LEGEND}" if any(row.energy for table in summary.tables for row in table.rows) else ""
+    more += f" {energy}" if (energy := energy_legend(summary)) else ""
     yield f"*{escape(LEGEND + more)}*"
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from taskpace.analysis.views import Summary, SystemRow, TaskTable
 from taskpace.report.client import client_sentence
-from taskpace.report.energy import LEGEND as ENERGY_LEGEND, energy_lines
+from taskpace.report.energy import energy_legend, energy_lines
 from taskpace.report.figures import (
     UNKNOWN,
     digits,
@@ -72,7 +72,7 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
             legend(summary)
             + (f" Under load: {LEGEND}" if summary.loads else "")
             + (f" {EFFECT_LEGEND}" if summary.effects else "")
-            + (f" {ENERGY_LEGEND}" if any(row.energy for table in summary.tables for row in table.rows) else ""),
+            + (f" {energy}" if (energy := energy_legend(summary)) else ""),
             style="dim",
         )
     )
