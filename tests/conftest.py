@@ -79,6 +79,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("item_id", [f"i{number:05}" for number in range(n)]),
                 column("repeat", 1),
                 column("outcome", "correct"),
+                column("score", None).cast(pl.Float64),
                 column("output_tokens", 100),
                 column("output_bytes", 400),
                 column("reasoning_bytes", 0),

@@ -13,6 +13,7 @@ import msgspec
 
 from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
+from taskpace.experiments import shipped_file
 from taskpace.strict import convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
@@ -116,7 +117,8 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    system: list[_SystemTable]
+    system: list[_SystemTable] = []
+    suite: str | None = None
     name: str | None = None
     items: int | None = None
     seed: int = 0
@@ -124,7 +126,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     warmup: int = 1
     timeout: float = DEFAULT_TIMEOUT_S
     max_tokens: int | None = None
-    tasks: tuple[str | TaskUse, ...] = DEFAULT_TASKS
+    tasks: tuple[str | TaskUse, ...] | None = None
     scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
     deadline: float | None = None
     retries: int = 0
@@ -146,60 +148,70 @@ _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|\.[0-9]+", re.IGNORECASE
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
+_OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
+_QUICK_ENGINE = "llamacpp"
 _SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed")
 
 
-def load_experiment(path: Path) -> Experiment:
+def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -> Experiment:
     """Read an experiment file.
+
+    Args:
+        path: of the file.
+        models: the systems of a file that names none, such as a suite, one for each.
+        **settings: for such a file alone: keys of systems and of the file, as in ``quick_experiment``.
 
     Raises:
         ExperimentError: unknown key, wrong type, a value out of range, two systems of one name, ...; the message names
             the file and the key and says what to do.
     """
     file = read_toml(path, _File, ExperimentError)
+    if file.system and (models or settings):
+        flag = "--model" if models else "--" + next(iter(settings)).replace("_", "-")
+        raise ExperimentError(f"{flag} is for the quick form: put it into {path}, or leave the file out")
+    if not file.system:
+        if not models:
+            raise ExperimentError(f"{path}: names no system: give it a [[system]], or name models with --model")
+        quick = convert(_quick_table(models, settings), _File, ExperimentError, place="flags")
+        given = {key: getattr(quick, key) for key in ("system", *settings) if key in _File.__struct_fields__}
+        file = msgspec.structs.replace(file, **given)
     return _checked(file, str(path), default_name=path.stem)
 
 
 def quick_experiment(
     *,
     models: tuple[str, ...],
-    engine: str = "llamacpp",
     tasks: tuple[str, ...] = (),
     prompts: str | None = None,
     data: str | None = None,
     where: dict[str, str | int | float | bool] | None = None,
-    scenarios: tuple[str, ...] = ("single",),
-    system_prompt: str | None = None,
     **settings: Any,
 ) -> Experiment:
     """The quick form: one system for each model, the same settings for all.
 
     ``settings`` are the remaining keys of an experiment file and of its ``[[system]]`` tables (``items``, ``seed``,
-    ``repeats``, ``temperature``, ...). Raises ``ExperimentError`` as ``load_experiment`` does.
+    ``scenarios``, ``engine``, ``temperature``, ...). Raises ``ExperimentError`` as ``load_experiment`` does.
     """
-    per_system = {key: settings.pop(key) for key in ("temperature", "top_p", "options") if key in settings}
     names = tasks or (() if prompts else DEFAULT_TASKS)
     uses: list[str | TaskUse] = []
     if prompts:
         uses.append(TaskUse(prompts=prompts, data=None if tasks else data, where=where))
     uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
-    shorts = [_short_name(model) for model in models]
-    table = {
-        "system": [
-            {
-                "name": _short_name(model) if shorts.count(_short_name(model)) == 1 else model,
-                "model": model,
-                "engine": engine,
-                "system_prompt": system_prompt,
-                **per_system,
-            }
-            for model in models
-        ],
-        "tasks": [msgspec.to_builtins(use) for use in uses],
-        "scenarios": list(scenarios),
-        **settings,
-    }
+    table = _quick_table(models, settings) | {"tasks": [msgspec.to_builtins(use) for use in uses]}
     return _checked(convert(table, _File, ExperimentError, place="flags"), "flags", default_name="quick")
+
+
+def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
+    """An experiment file's keys: a system for each model, with the settings that belong to systems."""
+    shorts = [_short_name(model) for model in models]
+    of_systems = {key: settings[key] for key in _OF_SYSTEMS if key in settings}
+    names = [short if shorts.count(short) == 1 else model for short, model in zip(shorts, models, strict=True)]
+    systems = [
+        {"name": name, "model": model, "engine": _QUICK_ENGINE} | of_systems
+        for name, model in zip(names, models, strict=True)
+    ]
+    others = {key: list(value) if key == "scenarios" else value for key, value in settings.items()}
+    return {"system": systems} | {key: value for key, value in others.items() if key not in _OF_SYSTEMS}
 
 
 def _short_name(model: str) -> str:
@@ -212,6 +224,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
     def refuse(problem: str) -> ExperimentError:
         return ExperimentError(f"{place}: {problem}")
 
+    file = _with_suite(file, refuse)
     for key, least in (
         ("items", 1),
         ("repeats", 1),
@@ -230,7 +243,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         raise refuse(
             f'key "name": {name!r} will not do, it names the run file too: leave out slashes and control characters'
         )
-    for key in ("system", "tasks", "scenarios"):
+    for key in ("tasks", "scenarios"):
         if not getattr(file, key):
             raise refuse(f'key "{key}": the list is empty: name at least one')
 
@@ -246,7 +259,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
         warmup=file.warmup,
         timeout_s=file.timeout,
         max_tokens=file.max_tokens,
-        tasks=tuple(_task_use(task, refuse) for task in file.tasks),
+        tasks=tuple(_task_use(task, refuse) for task in file.tasks or ()),
         scenarios=scenarios,
         deadline_s=file.deadline,
         retries=file.retries,
@@ -270,6 +283,19 @@ def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise refuse(f'two {what}s are called "{twins[0]}": give each a name of its own')
+
+
+def _with_suite(file: _File, refuse: Refuse) -> _File:
+    """With the tasks of the suite that the file names, and as many items of each unless it says otherwise."""
+    if file.suite is None:
+        return file if file.tasks is not None else msgspec.structs.replace(file, tasks=DEFAULT_TASKS)
+    if file.tasks is not None:
+        raise refuse('key "suite": it names the tasks, and so does "tasks": leave one of the two out')
+    path = shipped_file(file.suite)
+    suite = None if path is None else read_toml(path, _File, ExperimentError)
+    if suite is None or suite.system or suite.tasks is None:
+        raise refuse(f'key "suite": there is no suite "{file.suite}": see `taskpace list experiments`')
+    return msgspec.structs.replace(file, tasks=suite.tasks, items=file.items or suite.items)
 
 
 def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:

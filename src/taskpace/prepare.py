@@ -76,15 +76,30 @@ def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress 
     return PlannedSystem(system=system, path=found.path, sha256=found.sha256, size_bytes=found.size_bytes)
 
 
+def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, int]:
+    """A task's name, and how many items it may be asked at most: all of its data, or as many as the experiment wants.
+
+    Raises:
+        TaskError: its data cannot be read.
+    """
+    task = _task(use, experiment, base)
+    there = len(load_items(task, base, None, experiment.seed))
+    return task.name, min(there, use.items or experiment.items or there)
+
+
 def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
+    task = _task(use, experiment, base)
+    count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
+    return PlannedTask(task=task, items=_items(task, count, experiment.seed, base))
+
+
+def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
+    """A task as this experiment uses it."""
     task = prompts_task(base / use.prompts) if use.prompts else load_task(use.use or "", base)
     if use.data is not None or use.where is not None:
         task = with_data(task, use.data, use.where)
     max_tokens = use.max_tokens or experiment.max_tokens
-    if max_tokens:
-        task = msgspec.structs.replace(task, max_tokens=max_tokens)
-    count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
-    return PlannedTask(task=task, items=_items(task, count, experiment.seed, base))
+    return msgspec.structs.replace(task, max_tokens=max_tokens) if max_tokens else task
 
 
 def _items(task: Task, count: int | None, seed: int, base: Path) -> tuple[PlannedItem, ...]:

@@ -13,6 +13,7 @@ from taskpace.analysis.estimates import UNKNOWN, Number, number, numbers
 from taskpace.analysis.intervals import (
     Flags,
     Floats,
+    Intervals,
     log_influence,
     of_influence,
     of_means,
@@ -201,6 +202,29 @@ def _per_correct(arrays: Arrays, places: list[tuple[int, int]]) -> list[Comparis
     """Ratio of (seconds / correct), on its logarithm, over the items that both were asked."""
     if not places:
         return []
+    logs, influence, counts = per_correct_logs(arrays, places)
+    return compared_by_log(of_influence(logs, influence), counts)
+
+
+def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
+    """Logarithms of ratios with their intervals as ratios; ``counts``: the items behind each."""
+    with np.errstate(over="ignore"):
+        ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
+    return [
+        Comparison(change=number(value, low, high) if value else UNKNOWN, p=_p(float(p)), p_holm=None, items=n)
+        for value, low, high, p, n in ends
+    ]
+
+
+def per_correct_logs(arrays: Arrays, places: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:
+    """Logarithms of b's time per correct answer over a's, with what each item contributes.
+
+    Returns:
+        The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN where
+        one of the two was not asked; and how many items both were asked.
+
+    ``places``: of systems, (a, b), at least one pair.
+    """
     both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in places]
 
     def columns(values: Floats, side: int) -> Floats:
@@ -216,14 +240,7 @@ def _per_correct(arrays: Arrays, places: list[tuple[int, int]]) -> list[Comparis
         with np.errstate(divide="ignore", invalid="ignore"):
             logs += sign * (np.log(seconds.sum(axis=0)) - np.log(correct.sum(axis=0)))
         influence += sign * log_influence(seconds, correct)
-    found = of_influence(logs, influence)
-    counts = [int(mask.any(axis=-1).sum()) for mask in both]
-    with np.errstate(over="ignore"):
-        ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
-    return [
-        Comparison(change=number(value, low, high) if value else UNKNOWN, p=_p(float(p)), p_holm=None, items=n)
-        for value, low, high, p, n in ends
-    ]
+    return logs, influence, [int(mask.any(axis=-1).sum()) for mask in both]
 
 
 def _splits(arrays: Arrays, places: list[tuple[int, int]]) -> list[Split | None]:

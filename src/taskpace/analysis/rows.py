@@ -17,13 +17,14 @@ from taskpace.analysis.estimates import (
     Number,
     accuracy,
     number,
+    numbers,
     par2_values,
     quantiles,
     ratios,
     samples_for,
     solve_curve,
 )
-from taskpace.analysis.intervals import Floats, share_interval
+from taskpace.analysis.intervals import Floats, of_means, share_interval
 from taskpace.analysis.phases import phases, written_bytes
 from taskpace.analysis.sample import Sample
 from taskpace.analysis.validity import reasons_against
@@ -138,6 +139,7 @@ def make_rows(
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 accuracy=share,
+                score_mean=_score_mean(part),
                 time_per_correct_s=per_correct[place] if graded else UNKNOWN,
                 par2_s=par2[place] if graded else UNKNOWN,
                 solve_curve=_curve(*solved, deadlines) if graded else (),
@@ -177,6 +179,15 @@ def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Num
 
 def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Number:
     return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,))[0]
+
+
+def _score_mean(part: pl.DataFrame) -> Number:
+    """Over items, each the mean of its trials that have a score."""
+    scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
+    if not scored.height:
+        return UNKNOWN
+    (mean,) = numbers(of_means(scored["score"].to_numpy()[:, None]))
+    return mean
 
 
 def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Number], list[Number], list[Number]]:

@@ -15,6 +15,7 @@ from taskpace.analysis.estimates import number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
 from taskpace.analysis.intervals import Floats
 from taskpace.analysis.load import find_loads
+from taskpace.analysis.overall import find_overall
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
@@ -28,13 +29,19 @@ _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""
 
 
-def summarise(source: Source, *, resamples: int = RESAMPLES, deadline_s: float | None = None) -> Summary:
+def summarise(
+    source: Source, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
+) -> Summary:
     """The summary of a run file, finished or not.
 
     Args:
         source: the run file.
         resamples: of the bootstrap; 0 for none, which is quick.
         deadline_s: for goodput, in place of the experiment's own.
+        reference: the system that others are compared with over all tasks; null: the first.
+
+    Raises:
+        TaskpaceError: there is no such system.
     """
     name, limit_s, own_deadline_s = source.query(
         "SELECT name, json_extract(experiment, '$.timeout_s'), json_extract(experiment, '$.deadline_s') FROM run"
@@ -47,6 +54,7 @@ def summarise(source: Source, *, resamples: int = RESAMPLES, deadline_s: float |
         deadline_s=own_deadline_s if deadline_s is None else deadline_s,
         resamples=resamples,
         sweeps=find_sweeps(source),
+        reference=reference,
     )
 
 
@@ -86,12 +94,16 @@ def summarise_trials(
     deadline_s: float | None = None,
     resamples: int = RESAMPLES,
     sweeps: tuple[Sweep, ...] = (),
+    reference: str | None = None,
 ) -> Summary:
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario), []).append(cell)
-    parts = dict(trials.group_by("task", "scenario", maintain_order=True))
+    parts = {
+        (str(task), str(scenario)): part
+        for (task, scenario), part in trials.group_by("task", "scenario", maintain_order=True)
+    }
     made = tuple(
         make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, deadline_s=deadline_s, resamples=resamples)
         for key, table in tables.items()
@@ -107,6 +119,7 @@ def summarise_trials(
         sweeps=sweeps,
         effects=find_effects(sweeps, made),
         loads=find_loads(made),
+        overall=find_overall(made, tables, parts, reference=reference),
     )
 
 

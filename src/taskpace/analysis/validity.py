@@ -190,7 +190,7 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
     else:
         yield Reason(
             code="resumed",
-            text="interrupted and resumed, so there is no makespan",
+            text="not carried out in one go, so there is no makespan",
             remedy="run it in one go for a makespan",
             voids="makespan",
         )

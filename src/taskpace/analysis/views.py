@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from taskpace.analysis.estimates import Number
-from taskpace.analysis.pairs import Pair
+from taskpace.analysis.pairs import Comparison, Pair
 from taskpace.analysis.phases import Phases, Spread
 from taskpace.analysis.sweeps import Sweep
 from taskpace.records import Outcome
@@ -165,13 +165,16 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the user's messages / prompt tokens (with chat template and system prompt, as the model gets them)."""
     accuracy: Number
     """Correct / recorded; unknown for a task without a right answer."""
+    score_mean: Number
+    """Mean of the scorer's degree, 0 to 1 (chrF, ROUGE, token F1, share of demands, ...), over trials with one;
+    unknown where the scorer gives none."""
     time_per_correct_s: Number
     """Seconds of all trials / number correct."""
     par2_s: Number
     """Mean of the task time if correct, else twice the table's limit."""
     solve_curve: tuple[SolvePoint, ...]
     makespan_s: float | None
-    """First dispatch to last end; null when the cell was interrupted and resumed."""
+    """First dispatch to last end; null when the cell was not carried out in one go."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
     goodput: Number
@@ -303,6 +306,32 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Difference of the shares of correct trials."""
 
 
+class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One system over all tasks that have right answers. The time never stands without the accuracy beside it."""
+
+    system: str
+    """The system's name."""
+    time_per_correct: Comparison
+    """Geometric mean over the tasks of the ratio of times per correct answer, this system's over the reference's."""
+    accuracy: Number
+    """Mean of the tasks' accuracies: each task counts the same, however many items it has."""
+    missing: str | None
+    """Why there is no ratio, such as an INVALID task; null: there is one."""
+
+
+class Overall(msgspec.Struct, frozen=True, kw_only=True):
+    """The systems over several tasks in one scenario. The tasks are taken as given: intervals are over their items."""
+
+    scenario: str
+    """The scenario's name."""
+    tasks: tuple[str, ...]
+    """Those that have right answers, two or more."""
+    reference: str
+    """What the others are compared with: the experiment's first system, or the one that was asked for."""
+    rows: tuple[OverallRow, ...]
+    """In the experiment's order."""
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A run in numbers."""
 
@@ -319,5 +348,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Systems that differ in one setting alone, such as the temperature."""
     effects: tuple[Effect, ...]
     """What that setting does, task by task."""
+    overall: tuple[Overall, ...]
+    """Over the tasks, one for each scenario with two or more tasks that have right answers."""
     loads: tuple[Load, ...]
     """Systems under several loads of one kind."""

@@ -46,6 +46,10 @@ _FLAGS = (
 )
 
 
+_OF_TASKS = ("tasks", "prompts", "data", "where")
+"""What a file says itself, also one that leaves the systems to --model."""
+
+
 def experiment_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the experiment file argument and the quick form's flags."""
     for flag in reversed(_FLAGS):
@@ -61,11 +65,17 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if file is not None:
-        if models or given:
-            flag = "--model" if models else "--" + _flag_name(next(iter(given)))
-            raise ExperimentError(f"{flag} is for the quick form: put it into {file}, or leave the file out")
         named = None if file.exists() else shipped_file(str(file))
-        return load_experiment(named or file), file.parent
+        for name in _OF_TASKS:
+            if name in given:
+                raise ExperimentError(
+                    f"--{_flag_name(name)} is for the quick form: put it into {file}, or leave the file out"
+                )
+        # A path on the command line starts from here, those in the file from the file's folder.
+        here = tuple(
+            str(Path(model).absolute()) if Path(model).exists() and file.parent != Path() else model for model in models
+        )
+        return load_experiment(named or file, here, **given), file.parent
     if not models:
         raise ExperimentError(
             "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"

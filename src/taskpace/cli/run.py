@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.cli.summary import print_run
+from taskpace.report.coverage import coverage_lines, fitted_lines
 from taskpace.report.downloads import show_downloads
 from taskpace.report.progress import Mode, follow
 from taskpace.version import __version__
+
+if TYPE_CHECKING:
+    from taskpace.experiment import Experiment
+    from taskpace.plan import Plan
 
 
 @click.command(context_settings={"show_default": True})
@@ -32,12 +39,18 @@ from taskpace.version import __version__
     default="auto",
     help="live: a status line; plain: lines for a log; json: one event a line on standard output; quiet: errors only.",
 )
+@click.option(
+    "--budget",
+    metavar="TIME",
+    help="Fit the run into 30m, 1h30m, ...: asks two items of each task, then sees how many there is time for.",
+)
 @click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")
-def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> int:
+def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, **options: Any) -> int:
     """Carry out an experiment, or continue an unfinished one.
 
-    FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`). Without one, the
-    flags make up an experiment: one system for each --model.
+    FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`); one that names no
+    systems, such as the suite core-1, takes them from --model. Without a file, the flags make up an experiment: one
+    system for each --model.
     """
     from taskpace.prepare import prepare
     from taskpace.runner import carry_out
@@ -46,10 +59,15 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
     mode = _mode(progress, console)
-    plan = prepare(
-        experiment, base, fetch=not no_fetch, on_progress=None if mode == "json" else show_downloads(console)
-    )
     path = output or Path("runs") / f"{experiment.name}.db"
+    if budget is None:
+        shown = None if mode == "json" else show_downloads(console)
+        plan = prepare(experiment, base, fetch=not no_fetch, on_progress=shown)
+    else:
+        fitted = _fit(experiment, base, path, budget, console=console, mode=mode, fetch=not no_fetch)
+        if fitted is None:
+            return 130
+        plan = fitted
     with (
         Store.create_or_continue(path, plan, __version__) as store,
         Interrupts(console) as stop,
@@ -60,12 +78,38 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
         print_run(path)
         click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
     if ended.done < ended.planned:
+        with Store.open(path) as store:
+            for line in coverage_lines(plan, store.recorded()):
+                console.print(Text(line), soft_wrap=True)
         console.print(
             f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
         )
     if ended.interrupted:
         return 130
     return 1 if ended.given_up else 0
+
+
+def _fit(
+    experiment: Experiment, base: Path, path: Path, budget: str, *, console: Console, mode: Mode, fetch: bool
+) -> Plan | None:
+    """The plan that ends in time; null: interrupted before there was one."""
+    from taskpace.budget import Interrupted, begin, read_duration
+
+    begun_at = time.monotonic()
+    budget_s = read_duration(budget)
+    if mode not in ("json", "quiet"):
+        console.print(Text(f"fitting into {budget}: how long do the first items of each task take?"), soft_wrap=True)
+    try:
+        with Interrupts(console) as stop, follow(mode, console) as listener:
+            plan = begin(experiment, base, path, budget_s, fetch=fetch, on_event=listener, stop=stop)
+    except Interrupted:
+        console.print("stopped before it was known what fits: nothing is kept", soft_wrap=True)
+        return None
+    if mode not in ("json", "quiet"):
+        left_s = budget_s - (time.monotonic() - begun_at)
+        for line in fitted_lines(plan, budget, left_s):
+            console.print(Text(line), soft_wrap=True)
+    return plan
 
 
 def _mode(progress: str, console: Console) -> Mode:

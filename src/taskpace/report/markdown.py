@@ -11,6 +11,7 @@ from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
 from taskpace.report.energy import energy_legend, energy_lines
 from taskpace.report.figures import reason_line, table_title
 from taskpace.report.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
+from taskpace.report.overall import LEGEND as OVERALL_LEGEND, overall_tables
 from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, printable
@@ -80,6 +81,15 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
         for sentence in effects.said:
             yield escape(sentence)
+    for overall in overall_tables(summary):
+        for title, headings, rows in (
+            (overall.title, overall.headings, overall.rows),
+            (overall.parts_title, overall.parts_headings, overall.parts),
+        ):
+            yield f"## {escape(title)}"
+            yield "\n".join(_rows_lines(tuple(map(escape, headings)), [tuple(map(escape, row)) for row in rows]))
+        for sentence in overall.said:
+            yield escape(sentence)
     for load in summary.loads:
         yield f"## {escape(load_title(load))}"
         yield "\n".join(_rows_lines(HEADINGS, load_rows(load)))
@@ -87,6 +97,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if about := client_sentence(summary):
         yield escape(about)
     more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
+    more += f" {OVERALL_LEGEND}" if summary.overall else ""
     more += f" {energy}" if (energy := energy_legend(summary)) else ""
     yield f"*{escape(LEGEND + more)}*"
 

@@ -24,6 +24,7 @@ from taskpace.report.figures import (
     table_title,
 )
 from taskpace.report.loads import HEADINGS, LEGEND, load_rows, load_sentence, load_title
+from taskpace.report.overall import LEGEND as OVERALL_LEGEND, overall_tables
 from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import column_width, one_line, printable
@@ -59,6 +60,16 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
             console.print(line, soft_wrap=True)
         for sentence in effects.said:
             console.print(Text(printable(sentence)))
+    for overall in overall_tables(summary):
+        for title, headings, rows in (
+            (overall.parts_title, overall.parts_headings, overall.parts),
+            (overall.title, overall.headings, overall.rows),
+        ):
+            console.print()
+            for line in row_lines(title, headings, rows, console.width):
+                console.print(line, soft_wrap=True)
+        for sentence in overall.said:
+            console.print(Text(printable(sentence)))
     for load in summary.loads:
         console.print()
         for line in row_lines(load_title(load), HEADINGS, load_rows(load), console.width):
@@ -72,6 +83,7 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
             legend(summary)
             + (f" Under load: {LEGEND}" if summary.loads else "")
             + (f" {EFFECT_LEGEND}" if summary.effects else "")
+            + (f" {OVERALL_LEGEND}" if summary.overall else "")
             + (f" {energy}" if (energy := energy_legend(summary)) else ""),
             style="dim",
         )

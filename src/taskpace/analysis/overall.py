@@ -1,0 +1,160 @@
+"""Over the tasks of a run: each system's time per correct answer against a reference, one number for a suite.
+
+A number over tasks is easily misread, so it is given only where every task counts: a task that is INVALID for the
+system or for the reference, or without a single correct answer, leaves it out, and the accuracy always goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from taskpace.analysis.arrays import Arrays, item_means
+from taskpace.analysis.estimates import UNKNOWN, Number, number
+from taskpace.analysis.intervals import of_influence
+from taskpace.analysis.pairs import Comparison, compared_by_log, per_correct_logs
+from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.sample import take_sample
+from taskpace.analysis.significance import holm
+from taskpace.analysis.views import Overall, OverallRow, SystemRow, TaskTable
+from taskpace.errors import TaskpaceError
+from taskpace.strict import did_you_mean
+
+LEAST_TASKS = 2
+
+Key = tuple[str, str]
+"""Task and scenario."""
+
+
+class _Graded(msgspec.Struct, frozen=True):
+    """One task with right answers."""
+
+    name: str
+    rows: dict[str, SystemRow]
+    timed: Arrays
+    """By what is one observation of a time."""
+    own: Arrays
+    """By item."""
+
+
+def find_overall(
+    tables: tuple[TaskTable, ...],
+    cells: Mapping[Key, list[CellPlan]],
+    trials: Mapping[Key, pl.DataFrame],
+    *,
+    reference: str | None,
+) -> tuple[Overall, ...]:
+    """One view for each scenario with two or more tasks that have right answers.
+
+    Args:
+        tables: of the run, made.
+        cells: by task and scenario.
+        trials: last attempts, likewise; a cell without any may be missing.
+        reference: the system that the others are compared with; null: the first.
+
+    Raises:
+        TaskpaceError: there is no such system.
+    """
+    systems = list(dict.fromkeys(row.system for table in tables for row in table.rows))
+    if reference is not None and reference not in systems:
+        raise TaskpaceError(
+            f'--reference: there is no system "{reference}" in the run{did_you_mean(reference, systems)}'
+        )
+    scenarios: dict[str, list[_Graded]] = {}
+    for table in tables:
+        key = (table.task, table.scenario)
+        if cells[key][0].graded and key in trials:
+            scenarios.setdefault(table.scenario, []).append(_graded(table, cells[key], trials[key]))
+    return tuple(
+        _overall(scenario, tasks, systems, reference or systems[0])
+        for scenario, tasks in scenarios.items()
+        if len(tasks) >= LEAST_TASKS
+    )
+
+
+def _graded(table: TaskTable, cells: list[CellPlan], trials: pl.DataFrame) -> _Graded:
+    sample = take_sample(trials, tuple(cell.system for cell in cells), batched=cells[0].batched)
+    return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own)
+
+
+def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
+    rows = [_row(system, tasks, reference) for system in systems]
+    p_values = [row.time_per_correct.p for row in rows]
+    adjusted = holm(
+        [np.nan if p is None or row.system == reference else p for p, row in zip(p_values, rows, strict=True)]
+    )
+    return Overall(
+        scenario=scenario,
+        tasks=tuple(task.name for task in tasks),
+        reference=reference,
+        rows=tuple(
+            msgspec.structs.replace(
+                row,
+                time_per_correct=msgspec.structs.replace(
+                    row.time_per_correct, p_holm=None if np.isnan(p) else float(p)
+                ),
+            )
+            for row, p in zip(rows, adjusted, strict=True)
+        ),
+    )
+
+
+def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:
+    missing = _missing(system, tasks)
+    if missing is None and system != reference and (why := _missing(reference, tasks)):
+        missing = f"of {reference}, the reference, {why}"
+    return OverallRow(
+        system=system,
+        time_per_correct=_NOTHING if missing else _mean_ratio(system, tasks, reference),
+        accuracy=_mean_accuracy(system, tasks),
+        missing=missing,
+    )
+
+
+_NOTHING = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
+
+
+def _missing(system: str, tasks: list[_Graded]) -> str | None:
+    """What stands against a mean over the tasks, of one system; null: nothing."""
+    invalid, without = [], []
+    for task in tasks:
+        row = task.rows[system]
+        if not row.valid:
+            why = next((reason.text for reason in row.reasons if reason.voids == "result"), "nothing was recorded")
+            invalid.append(f"{task.name} ({why})")
+        elif not row.outcomes.get("correct"):
+            without.append(task.name)
+    parts = [f"INVALID are {', '.join(invalid)}"] if invalid else []
+    if without:
+        parts.append(f"there is no correct answer in {', '.join(without)}")
+    return "; ".join(parts) or None
+
+
+def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison:
+    """Mean over tasks of ln(ratio); the items of all tasks together carry its error, for tasks share no items."""
+    total, parts, items = 0.0, [], 0
+    for task in tasks:
+        places = [(task.timed.place(reference), task.timed.place(system))]
+        logs, influence, counts = per_correct_logs(task.timed, places)
+        total += float(logs[0]) / len(tasks)
+        parts.append(influence / len(tasks))
+        items += counts[0]
+    return compared_by_log(of_influence(np.array([total]), np.concatenate(parts)), [items])[0]
+
+
+def _mean_accuracy(system: str, tasks: list[_Graded]) -> Number:
+    """Mean over tasks of the share of correct trials; unknown where a task has no trials."""
+    shares, parts = [], []
+    for task in tasks:
+        correct = item_means(task.own.correct[task.own.place(system)])
+        known = correct[~np.isnan(correct)]
+        if not len(known):
+            return UNKNOWN
+        shares.append(float(known.mean()))
+        parts.append((known - known.mean()) / len(known) / len(tasks))
+    mean = float(np.mean(shares))
+    found = of_influence(np.array([mean]), np.concatenate(parts)[:, None])
+    return number(mean, max(0.0, float(found.low[0])), min(1.0, float(found.high[0])))

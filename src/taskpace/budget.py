@@ -1,0 +1,178 @@
+"""A plan that fits a time budget: ask a few items of everything, then share out the time that is left.
+
+Of an unknown system nobody can say how long it takes, so the first items of every task are asked of every system (the
+pilot). They are the first items of the final plan too, and are kept: nothing is asked twice.
+
+Time is shared so that the mean over tasks is as sure as can be: where an item's logarithm of time per correct answer
+has the same variance in every task, the variance of the mean is smallest with n proportional to 1 / sqrt(seconds per
+item). Source: Neyman (1934), "On the two different aspects of the representative method", with costs as in Cochran
+(1977), "Sampling Techniques", 5.5.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from taskpace.clock import RealClock
+from taskpace.errors import ExperimentError
+from taskpace.events import Event
+from taskpace.experiment import Experiment
+from taskpace.merge import adopt
+from taskpace.plan import Plan
+from taskpace.prepare import count_items, prepare
+from taskpace.runner import StopRequest, carry_out
+from taskpace.store import Store
+from taskpace.version import __version__
+
+PILOT_ITEMS = 2
+"""Of each task: the least that says anything of how much items differ."""
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_ROUNDS = 60
+_MOST_S = 30 * 86_400
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """A stop was asked for during the pilot."""
+
+
+class Costs(msgspec.Struct, frozen=True, kw_only=True):
+    """What the pilot showed, in seconds of wall-clock time."""
+
+    per_item: dict[str, float]
+    """By task: one item more, of all systems in all scenarios, repeats included."""
+    once_s: float
+    """What a run takes however many items there are: loading and warm-ups."""
+
+
+def read_duration(text: str) -> float:
+    """Seconds in ``30m``, ``1h30m``, ``90s``.
+
+    Raises:
+        ExperimentError: it is no such thing, or nothing, or more than 30 days.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    parts = [int(part or 0) for part in found.groups()] if found else [0, 0, 0]
+    total = 3600 * parts[0] + 60 * parts[1] + parts[2]
+    if not 0 < total <= _MOST_S:
+        raise ExperimentError(f'--budget "{text}": write hours, minutes and seconds, such as 30m, 1h30m or 90s')
+    return float(total)
+
+
+def begin(
+    experiment: Experiment,
+    base: Path,
+    path: Path,
+    budget_s: float,
+    *,
+    fetch: bool = True,
+    on_event: Callable[[Event], None],
+    stop: StopRequest,
+) -> Plan:
+    """Carry out the pilot, put it into the run file ``path``, and return the plan that ends in time.
+
+    A run file that is there already keeps its plan: the counts were found when it was begun.
+
+    Raises:
+        ExperimentError: an open loop, or a budget in which not even the pilot's items fit.
+        Interrupted: ``stop`` was requested; nothing is kept.
+        StoreError: ``path`` cannot be used.
+    """
+    if path.exists():
+        return prepare(_as_begun(experiment, path), base, fetch=fetch)
+    if any(scenario.rate is not None for scenario in experiment.scenarios):
+        raise ExperimentError("--budget: arrivals at a rate must come in one go: leave it out, and give items")
+    sizes = dict(count_items(use, experiment, base) for use in experiment.tasks)
+    if len(sizes) < len(experiment.tasks):
+        return prepare(experiment, base)  # which says that two tasks have one name
+    pilot = prepare(
+        _with_items(experiment, {task: min(PILOT_ITEMS, size) for task, size in sizes.items()}), base, fetch=fetch
+    )
+    with TemporaryDirectory(prefix="taskpace-pilot-") as folder:
+        begun_ns = RealClock.now_ns()
+        with Store.create_or_continue(Path(folder) / "pilot.db", pilot, __version__) as store:
+            ended = carry_out(pilot, store, on_event=on_event, stop=stop)
+            if ended.interrupted:
+                raise Interrupted
+            taken_s = (RealClock.now_ns() - begun_ns) / 1e9
+            costs = measure_costs(pilot, store, taken_s)
+            left_s = budget_s - taken_s - costs.once_s
+            counts = share_out(costs.per_item, sizes, left_s)
+            plan = prepare(_with_items(experiment, counts), base)
+            with Store.create_or_continue(path, plan, __version__) as target:
+                adopt(target, store)
+    return plan
+
+
+def share_out(per_item: Mapping[str, float], sizes: Mapping[str, int], left_s: float) -> dict[str, int]:
+    """How many items of each task, the pilot's included, end within ``left_s`` seconds after the pilot. Pure.
+
+    Args:
+        per_item: seconds that one item more of a task takes.
+        sizes: how many items a task has at most.
+        left_s: for what comes after the pilot.
+
+    Raises:
+        ExperimentError: there is no time left.
+    """
+    if left_s < 0:
+        raise ExperimentError(
+            f"--budget: too short: {PILOT_ITEMS} items of each task, loading and warm-ups take "
+            f"{math.ceil(-left_s)} s more than that: give more time or fewer tasks"
+        )
+
+    def counts(scale: float) -> dict[str, int]:
+        return {
+            task: min(sizes[task], max(PILOT_ITEMS, int(scale / math.sqrt(seconds))))
+            for task, seconds in per_item.items()
+        }
+
+    def cost(chosen: dict[str, int]) -> float:
+        return sum(per_item[task] * (chosen[task] - min(PILOT_ITEMS, sizes[task])) for task in per_item)
+
+    # The cost grows with the scale: the greatest that fits, by halving.
+    low, high = 0.0, max(size * math.sqrt(per_item[task]) for task, size in sizes.items()) + 1
+    if cost(counts(high)) <= left_s:
+        return counts(high)
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if cost(counts(middle)) <= left_s else (low, middle)
+    return counts(low)
+
+
+def measure_costs(pilot: Plan, store: Store, taken_s: float) -> Costs:
+    """What the pilot's records say of each task, and of the rest of the time it took."""
+    spans = store.query(
+        "SELECT cell.id, max(turn.dispatch_ns + turn.end_ns) - min(turn.dispatch_ns), count(DISTINCT trial.id)"
+        " FROM cell JOIN trial ON trial.cell_id = cell.id JOIN turn ON turn.trial_id = trial.id GROUP BY cell.id"
+    )[1]
+    seconds = {cell_id: span_ns / 1e9 / trials for cell_id, span_ns, trials in spans}
+    per_item = dict.fromkeys((task.task.name for task in pilot.tasks), 1e-3)
+    asked_s = 0.0
+    for cell in pilot.cells:
+        # A cell without a single turn (a server that refuses) says nothing: it costs next to nothing, too.
+        per_trial_s = seconds.get(cell.id, 0.0)
+        per_item[cell.task.task.name] += per_trial_s * pilot.experiment.repeats
+        asked_s += per_trial_s * len(pilot.trials(cell))
+    return Costs(per_item=per_item, once_s=max(0.0, taken_s - asked_s))
+
+
+def _with_items(experiment: Experiment, counts: Mapping[str, int]) -> Experiment:
+    tasks = tuple(
+        msgspec.structs.replace(use, items=count) for use, count in zip(experiment.tasks, counts.values(), strict=True)
+    )
+    return msgspec.structs.replace(experiment, tasks=tasks)
+
+
+def _as_begun(experiment: Experiment, path: Path) -> Experiment:
+    """The experiment with the counts that its run file has; another experiment is left for the store to refuse."""
+    with Store.open(path) as store:
+        kept = msgspec.json.decode(store.query("SELECT experiment FROM run")[1][0][0], type=Experiment)
+    if len(kept.tasks) != len(experiment.tasks):
+        return experiment
+    return _with_items(experiment, {str(place): use.items or 1 for place, use in enumerate(kept.tasks)})

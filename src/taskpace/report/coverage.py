@@ -1,0 +1,49 @@
+"""What a run has and what it lacks: how many items fit a budget, and how far an unfinished run came."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from taskpace.analysis.validity import LEAST_ITEMS
+from taskpace.plan import Plan
+from taskpace.report.progress import in_words
+from taskpace.safe_text import printable
+
+
+def fitted_lines(plan: Plan, budget: str, left_s: float) -> Iterator[str]:
+    """How many items of each task there is time for, and what is too few.
+
+    Args:
+        plan: that fits.
+        budget: as the user wrote it.
+        left_s: seconds of it that are left.
+    """
+    counts = {task.task.name: len(task.items) for task in plan.tasks}
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    yield printable(f"{budget} is time for so many items: {listed}; about {in_words(max(0.0, left_s))} left")
+    if few := [name for name, count in counts.items() if count < LEAST_ITEMS]:
+        yield printable(
+            f"fewer than {LEAST_ITEMS} items are not ranked, which concerns {', '.join(few)}: "
+            "give more time or fewer tasks"
+        )
+
+
+def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
+    """Of each system: the tasks that are whole, those begun, those without a trial; by task and scenario."""
+    for system in plan.systems:
+        whole, begun, missing = [], [], []
+        for cell in plan.cells:
+            if cell.system is not system:
+                continue
+            trials = plan.trials(cell)
+            done = sum(trial.id in recorded for trial in trials)
+            name = cell.task.task.name + ("" if cell.scenario.one_at_a_time else f" {cell.scenario.name}")
+            if done == len(trials):
+                whole.append(name)
+            elif done:
+                begun.append(f"{name} ({done} of {len(trials)})")
+            else:
+                missing.append(name)
+        parts = (("has", whole), ("has in part", begun), ("lacks", missing))
+        said = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+        yield printable(f"{system.system.name}: {said}")

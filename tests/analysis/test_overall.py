@@ -1,0 +1,176 @@
+"""Over the tasks: the geometric mean against a reference, by known answers and an oracle, and when there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.summary import summarise_trials
+from taskpace.errors import TaskpaceError
+
+
+@pytest.fixture
+def suite_of(trials_of):
+    """Summarises systems x tasks of given times and answers: ``{system: {task: (times, correct)}}``."""
+
+    def build(found, **settings):
+        frames, cells = [], []
+        for system, tasks in found.items():
+            for task, (times, correct) in tasks.items():
+                outcomes = ["correct" if each else "wrong" for each in correct]
+                frames.append(trials_of(system, task=task, task_time_s=np.asarray(times), outcome=outcomes))
+                cells.append(CellPlan(system=system, task=task, scenario="single", planned=len(outcomes), graded=True))
+        return summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, **settings)
+
+    return build
+
+
+def _lognormal(seed, n, middle):
+    return middle * np.exp(0.4 * np.random.default_rng(seed).standard_normal(n))
+
+
+def test_the_geometric_mean_of_known_ratios_comes_back(suite_of):
+    """Twice as long on one task and eight times on another, with the same answers: four times over both."""
+    times, right = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10
+    found = suite_of(
+        {
+            "A": {"t": (times, right), "u": (times, right)},
+            "B": {"t": (np.multiply(times, 2), right), "u": (np.multiply(times, 8), right)},
+        }
+    )
+    (overall,) = found.overall
+    a, b = overall.rows
+    assert (overall.reference, overall.tasks, overall.scenario) == ("A", ("t", "u"), "single")
+    assert a.time_per_correct.change.value == pytest.approx(1)
+    assert b.time_per_correct.change.value == pytest.approx(4)
+    assert b.time_per_correct.significant
+    assert a.accuracy.value == b.accuracy.value == pytest.approx(2 / 3)
+
+
+def test_it_is_the_mean_of_logarithms_by_brute_force(suite_of):
+    """Ratios of (seconds of all trials / number correct), multiplied and rooted by hand, of three uneven tasks."""
+    rng = np.random.default_rng(5)
+    sizes = {"t": 12, "u": 30, "v": 61}
+    found = {
+        system: {task: (_lognormal(seed + n, n, 1 + seed), rng.random(n) < 0.6) for task, n in sizes.items()}
+        for seed, system in enumerate(("A", "B"))
+    }
+    product, shares = 1.0, []
+    for task in ("t", "u", "v"):
+        costs = {system: sum(found[system][task][0]) / sum(found[system][task][1]) for system in found}
+        product *= costs["B"] / costs["A"]
+        shares.append(np.mean(found["B"][task][1]))
+    row = suite_of(found).overall[0].rows[1]
+    assert row.time_per_correct.change.value == pytest.approx(product ** (1 / 3))
+    assert row.accuracy.value == pytest.approx(np.mean(shares))
+    assert row.time_per_correct.items == 12 + 30 + 61
+
+
+def test_the_interval_agrees_with_a_bootstrap_within_each_task(suite_of):
+    """An independent oracle: items drawn anew within every task, 4,000 times, give an interval of the same width."""
+    rng = np.random.default_rng(11)
+    sizes = {"t": 60, "u": 90, "v": 120}
+    found = {
+        system: {task: (_lognormal(seed + n, n, 1 + seed), rng.random(n) < 0.7) for task, n in sizes.items()}
+        for seed, system in enumerate(("A", "B"))
+    }
+    drawn = []
+    for _ in range(4000):
+        logs = []
+        for task, n in sizes.items():
+            items = rng.integers(0, n, n)
+            costs = [found[s][task][0][items].sum() / found[s][task][1][items].sum() for s in ("A", "B")]
+            logs.append(math.log(costs[1] / costs[0]))
+        drawn.append(np.mean(logs))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    change = suite_of(found).overall[0].rows[1].time_per_correct.change
+    assert change.low is not None
+    assert change.high is not None
+    assert math.log(change.high / change.low) == pytest.approx(high - low, rel=0.1)
+
+
+def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of):
+    """Of 300 small suites with a true ratio of 1, about one in twenty is called different."""
+    missed = 0
+    for trial in range(300):
+        rng = np.random.default_rng(trial)
+        found = {
+            system: {task: (_lognormal(rng.integers(1 << 30), 20, 1), rng.random(20) < 0.7) for task in "tuv"}
+            for system in ("A", "B")
+        }
+        change = suite_of(found).overall[0].rows[1].time_per_correct.change
+        missed += not change.low <= 1 <= change.high
+    assert 4 <= missed <= 30
+
+
+def test_another_reference_turns_the_ratio_round(suite_of):
+    """What A is to B, B is to A the other way round; an unknown name is refused with a suggestion."""
+    times, right = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10
+    found = {
+        "alpha": {"t": (times, right), "u": (times, right)},
+        "beta": {"t": (np.multiply(times, 2), right), "u": (times, right)},
+    }
+    row = suite_of(found, reference="beta").overall[0].rows[0]
+    assert row.time_per_correct.change.value == pytest.approx(1 / math.sqrt(2))
+    with pytest.raises(TaskpaceError, match='no system "bet" in the run \\(did you mean "beta"\\?\\)'):
+        suite_of(found, reference="bet")
+
+
+def test_an_invalid_task_leaves_no_mean(suite_of):
+    """Nine items of a task are too few: neither that system nor one compared with it gets a number, but a reason."""
+    times, right = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10
+    whole = {"t": (times, right), "u": (times, right)}
+    short = {"t": (times, right), "u": (times[:9], right[:9])}
+    a, b, c = suite_of({"A": whole, "B": short, "C": whole}).overall[0].rows
+    assert b.time_per_correct.change.value is None
+    assert b.missing == "INVALID are u (only 9 items)"
+    assert a.missing is None
+    assert c.time_per_correct.change.value == pytest.approx(1)
+    assert b.accuracy.value is not None
+    rows = suite_of({"A": short, "B": whole}).overall[0].rows
+    assert rows[1].missing == "of A, the reference, INVALID are u (only 9 items)"
+
+
+def test_without_a_correct_answer_there_is_no_mean(suite_of):
+    """Time per correct answer over nothing is unknown, and so is the mean."""
+    times, right, never = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10, [False] * 30
+    rows = suite_of({"A": {"t": (times, right), "u": (times, right)}, "B": {"t": (times, never), "u": (times, right)}})
+    assert rows.overall[0].rows[1].missing == "there is no correct answer in t"
+
+
+def test_one_task_is_no_suite(suite_of):
+    """With one task with right answers there is nothing to take a mean over."""
+    assert suite_of({"A": {"t": ([1.0] * 10, [True] * 10)}}).overall == ()
+
+
+def test_a_run_says_it_in_a_sentence_and_as_markdown(cli, tmp_path):
+    """From the command line, simulated: the ratio, its interval and both accuracies in one sentence; --reference."""
+    (tmp_path / "x.toml").write_text(
+        'tasks = ["mmlu-letter", "mmlu-explain"]\nitems = 20\n'
+        + "".join(
+            f'[[system]]\nname = "{name}"\nengine = "simulated"\n'
+            f'options = {{ time = "virtual", wait = 0, token_time = {t} }}\n'
+            for name, t in (("A", 0.01), ("B", 0.03))
+        )
+    )
+    assert cli("run", "x.toml", "-o", "x.db", "--progress", "quiet").returncode == 0
+    said = " ".join(cli("summary", "x.db").stdout.split())
+    assert "Over 2 tasks a correct answer takes B 3.00 times (3.00 to 3.00) as long as A, at an accuracy of" in said
+    other = cli("summary", "x.db", "--reference", "B", "--format", "markdown").stdout
+    assert "| A | x0.33" in other
+    assert "## Task by task" in other
+    assert cli("summary", "x.db", "--reference", "C").returncode == 2
+
+
+def test_the_mean_score_is_over_items_that_have_one(trials_of):
+    """Degrees from the scorer, averaged over items; trials without one are left out; no degree at all is unknown."""
+    cells = [CellPlan(system="s", task="t", scenario="single", planned=12, graded=True)]
+    scores = [0.0, 0.5, 1.0] * 3 + [None] * 3
+    some = summarise_trials(trials_of(n=12, score=scores), cells, name="x", limit_s=100, resamples=0)
+    assert some.tables[0].rows[0].score_mean.value == pytest.approx(0.5)
+    none = summarise_trials(trials_of(n=12, score=[None] * 12), cells, name="x", limit_s=100, resamples=0)
+    assert none.tables[0].rows[0].score_mean.value is None

@@ -1,0 +1,223 @@
+"""A plan that fits a time budget: the sharing is pure, the pilot is kept, what is too short says so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, strategies as st
+
+import taskpace
+from taskpace.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
+from taskpace.errors import ExperimentError
+from taskpace.experiment import load_experiment
+from taskpace.runner import Never, carry_out
+from taskpace.store import Store
+
+SUITE = """
+name = "suite"
+suite = "core-1"
+[[system]]
+name = "A"
+engine = "simulated"
+[system.options]
+time = "{time}"
+length = 40
+token_time = {token_time}
+[[system]]
+name = "B"
+engine = "simulated"
+[system.options]
+time = "{time}"
+length = 80
+token_time = {token_time}
+"""
+
+tasks = st.dictionaries(
+    st.text("abcdefgh", min_size=1, max_size=3),
+    st.tuples(st.floats(0.01, 100), st.integers(1, 200)),
+    min_size=1,
+    max_size=9,
+)
+
+
+@given(tasks, st.floats(0, 1e5))
+def test_a_share_fits_and_wastes_less_than_one_item(found, left_s):
+    """Counts stay between the pilot's and the task's size and fit the time; a little more of everything would not."""
+    per_item = {task: seconds for task, (seconds, _) in found.items()}
+    sizes = {task: size for task, (_, size) in found.items()}
+    counts = share_out(per_item, sizes, left_s)
+
+    def cost(chosen):
+        return sum(per_item[task] * (chosen[task] - min(PILOT_ITEMS, sizes[task])) for task in chosen)
+
+    assert all(min(PILOT_ITEMS, sizes[task]) <= counts[task] <= sizes[task] for task in sizes)
+    assert cost(counts) <= left_s
+    one_more = {task: min(sizes[task], count + 1) for task, count in counts.items()}
+    assert one_more == counts or cost(one_more) > left_s
+
+
+@given(tasks, st.lists(st.floats(0, 1e5), min_size=2, max_size=5))
+def test_more_time_never_means_fewer_items(found, times):
+    """Counts grow with the time that is left."""
+    per_item = {task: seconds for task, (seconds, _) in found.items()}
+    sizes = {task: size for task, (_, size) in found.items()}
+    shares = [share_out(per_item, sizes, left_s) for left_s in sorted(times)]
+    assert all(less[task] <= more[task] for less, more in pairwise(shares) for task in sizes)
+
+
+def test_time_is_shared_by_the_square_root_of_the_cost():
+    """Four times as long an item gets half as many, and both together fill the time."""
+    counts = share_out({"short": 1.0, "long": 4.0}, {"short": 10_000, "long": 10_000}, 6000.0)
+    assert counts["short"] == pytest.approx(2 * counts["long"], abs=2)
+    assert counts["short"] + 4 * counts["long"] == pytest.approx(6000, abs=12)
+
+
+def test_a_budget_that_is_used_up_says_by_how_much():
+    """No time left after the pilot: one line with the seconds that are missing."""
+    with pytest.raises(ExperimentError, match="too short: 2 items of each task, loading and warm-ups take 8 s more"):
+        share_out({"t": 1.0}, {"t": 10}, -7.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("30m", 1800), ("1h30m", 5400), ("2h", 7200), (" 5m ", 300)]
+)
+def test_durations_are_read(text, seconds):
+    """Hours, minutes and seconds, together or alone."""
+    assert read_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0m", "10", "ten minutes", "-5m", "1.5h", "m", "9999h", "5m1h"])
+def test_what_is_no_duration_is_refused(text):
+    """One line that shows how to write one."""
+    with pytest.raises(ExperimentError, match="write hours, minutes and seconds, such as 30m"):
+        read_duration(text)
+
+
+def _experiment(folder: Path, *, time_: str = "virtual", token_time: float = 0.2) -> taskpace.Experiment:
+    path = folder / "suite.toml"
+    path.write_text(SUITE.format(time=time_, token_time=token_time))
+    return load_experiment(path)
+
+
+def _begin(folder: Path, budget_s: float, experiment=None, stop=None):
+    return begin(
+        experiment or _experiment(folder),
+        folder,
+        folder / "run.db",
+        budget_s,
+        on_event=lambda _event: None,
+        stop=stop or Never(),
+    )
+
+
+def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
+    """In virtual time the pilot takes no time of ours and items cost what they did: the rest fills the budget."""
+    plan = _begin(tmp_path, 600.0)
+    with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
+        carry_out(plan, store)
+        spent = store.query(
+            "SELECT sum(turn.end_ns) / 1e9, max(turn.end_ns) / 1e9 FROM turn JOIN trial ON trial.id = turn.trial_id"
+            " JOIN record USING (trial_id, attempt) JOIN worker ON worker.number = record.worker WHERE sitting = 2"
+        )[1]
+    ((total_s, longest_s),) = spent
+    # Items differ a little from the pilot's; below, each task may lack one item of each system.
+    assert 0.9 * (600 - 2 * 9 * longest_s) < total_s < 1.1 * 600
+    assert all(PILOT_ITEMS < len(task.items) < 30 for task in plan.tasks)
+
+
+def test_what_the_pilot_asked_is_kept_and_not_asked_again(tmp_path):
+    """The pilot's records are the run's first: every trial has one record, in two sittings, and a summary reads it."""
+    plan = _begin(tmp_path, 300.0)
+    with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
+        assert len(store.query("SELECT 1 FROM record WHERE phase = 'measured'")[1]) == 2 * 9 * PILOT_ITEMS
+        carry_out(plan, store)
+        records = store.query("SELECT trial_id, count(*) FROM record WHERE phase = 'measured' GROUP BY trial_id")[1]
+        assert len(records) == plan.trial_count
+        assert {count for _, count in records} == {1}
+        assert len(store.query("SELECT 1 FROM sitting")[1]) == 2
+    with taskpace.open(tmp_path / "run.db") as run:
+        assert run.summary(resamples=0).done == plan.trial_count
+
+
+def test_an_unfinished_run_keeps_its_plan(tmp_path):
+    """The same command on the run file that it began makes the same plan, whatever a new pilot would have found."""
+    first = _begin(tmp_path, 300.0)
+    assert _begin(tmp_path, 99_999.0).id == first.id
+
+
+def test_more_time_than_there_are_items_takes_all(tmp_path):
+    """A budget beyond the data asks all the items that the suite has."""
+    plan = _begin(tmp_path, 90_000.0)
+    assert [len(task.items) for task in plan.tasks] == [30] * 9
+
+
+def test_arrivals_at_a_rate_are_refused(tmp_path):
+    """An open loop cannot be carried out in two parts."""
+    experiment = _experiment(tmp_path)
+    rate = msgspec.structs.replace(experiment.scenarios[0], rate=2.0)
+    with pytest.raises(ExperimentError, match="--budget: arrivals at a rate"):
+        _begin(tmp_path, 60.0, msgspec.structs.replace(experiment, scenarios=(rate,)))
+
+
+def test_a_stop_during_the_pilot_keeps_nothing(tmp_path):
+    """Nobody knows yet what fits, so there is no run file to continue."""
+
+    class Now:
+        requested = True
+
+    with pytest.raises(Interrupted):
+        _begin(tmp_path, 60.0, stop=Now())
+    assert not (tmp_path / "run.db").exists()
+
+
+def test_interrupted_it_says_what_it_has_and_what_it_lacks(tmp_path, cli):
+    """Ctrl-C in the middle: exit code 130, the tasks that are whole, in part and missing; the same command goes on."""
+    _experiment(tmp_path, time_="real", token_time=0.005)
+    suite = (tmp_path / "suite.toml").read_text()
+    few = suite.replace('suite = "core-1"', 'tasks = ["translate", "summarise", "math"]\nitems = 30')
+    (tmp_path / "suite.toml").write_text(few)
+    command = ["run", "suite.toml", "-o", "run.db", "--budget", "30s", "--progress", "json"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "taskpace", *command],
+        cwd=tmp_path,
+        env=os.environ | {"COLUMNS": "200"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        plans = 0
+        for line in process.stdout:
+            plans += '"RunStarted"' in line
+            if plans == 2 and '"TrialFinished"' in line and '"summarise"' in line:
+                process.send_signal(signal.SIGINT)
+                break
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    a, b = (next(line for line in said.splitlines() if line.startswith(f"{name}: ")) for name in "AB")
+    assert a.startswith("A: has translate; has in part summarise (")
+    assert "; lacks" not in a or "has in part" in a
+    assert b.startswith("B: has in part translate (2 of ")
+    assert "the same command continues" in said
+    ended = cli(*command)
+    assert ended.returncode == 0, ended.stderr
+    with taskpace.open(tmp_path / "run.db") as run:
+        summary = run.summary(resamples=0)
+    assert summary.done == summary.planned
+
+
+def test_a_budget_that_is_too_short_is_one_line(tmp_path, cli):
+    """From the command line: exit code 2, no traceback, no run file."""
+    _experiment(tmp_path, time_="real", token_time=0.02)
+    ended = cli("run", "suite.toml", "--budget", "1s", "--progress", "quiet")
+    assert ended.returncode == 2, ended.stderr
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("taskpace: --budget: too short: ")
+    assert not (tmp_path / "runs").exists()
