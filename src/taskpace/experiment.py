@@ -30,6 +30,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     system_prompt: str | None
     sampling: Sampling
     options: dict[str, Any]
+    max_tokens: int | None = None
+    """The most that it may write of an answer, where that is less than the task's own limit; null: the task's."""
 
 
 class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,6 +114,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int | None = None
+    max_tokens: int | None = None
     options: dict[str, Any] = {}
     sweep: dict[str, list[Any]] = {}
 
@@ -150,7 +153,7 @@ Refuse = Callable[[str], ExperimentError]
 
 _OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
 _QUICK_ENGINE = "llamacpp"
-_SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed")
+_SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed", "max_tokens")
 
 
 def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -> Experiment:
@@ -360,9 +363,10 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
             raise wrong(key, "give text")
     if not isinstance(settings["system_prompt"], str | None):
         raise wrong("system_prompt", "give text")
-    if isinstance(settings["seed"], bool) or not isinstance(settings["seed"], int | None):
-        raise wrong("seed", "give a whole number")
-    _check_count(f'seed" of the system "{name}', settings["seed"], -_MOST, refuse)
+    for key, least in (("seed", -_MOST), ("max_tokens", 1)):
+        if isinstance(settings[key], bool) or not isinstance(settings[key], int | None):
+            raise wrong(key, "give a whole number")
+        _check_count(f'{key}" of the system "{name}', settings[key], least, refuse)
     _check_options(options, name, refuse)
     return System(
         name=name,
@@ -373,6 +377,7 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
             temperature=float(settings["temperature"]), top_p=float(settings["top_p"]), seed=settings["seed"]
         ),
         options=options,
+        max_tokens=settings["max_tokens"],
     )
 
 

@@ -51,7 +51,7 @@ def _make_job(plan: Plan, cell: Cell, trial: Trial) -> Job:
         phase="measured",
         system_prompt=system.system_prompt,
         prompts=trial.item.prompts,
-        max_tokens=task.max_tokens,
+        max_tokens=min(task.max_tokens, system.max_tokens or task.max_tokens),
         stop=task.stop,
         sampling=system.sampling,
         seed=request_seed(trial.id, seed),

@@ -31,14 +31,14 @@ def _effects(sweep: Sweep, table: TaskTable) -> Iterator[Effect]:
             system=point.system,
             value=point.value,
             valid={first.system, point.system} <= valid,
-            task_time=_ratio(pair, pair.task_time, first.system),
-            output_bytes=_ratio(pair, pair.output_bytes, first.system),
-            tokens_per_s=_ratio(pair, pair.tokens_per_s, first.system),
-            accuracy=_difference(pair, pair.accuracy, first.system),
+            task_time=ratio(pair, pair.task_time, first.system),
+            output_bytes=ratio(pair, pair.output_bytes, first.system),
+            tokens_per_s=ratio(pair, pair.tokens_per_s, first.system),
+            accuracy=difference(pair, pair.accuracy, first.system),
         )
 
 
-def _ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
+def ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
     """New over base; a pair stands the other way round where the new one is the quicker."""
     change = comparison.change
     if pair.a != base:
@@ -47,7 +47,8 @@ def _ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
     return Change(change=change, significant=comparison.significant, items=comparison.items)
 
 
-def _difference(pair: Pair, comparison: Comparison, base: str) -> Change:
+def difference(pair: Pair, comparison: Comparison, base: str) -> Change:
+    """New less base, likewise."""
     change = comparison.change
     if pair.a != base:
         value, high, low = (None if end is None else -end for end in (change.value, change.low, change.high))

@@ -10,6 +10,7 @@ import polars as pl
 
 from taskpace.analysis.arrays import Arrays, item_means
 from taskpace.analysis.bootstrap import RESAMPLES, Resamples, percentile
+from taskpace.analysis.brevity import Forms, find_brevity, find_forms
 from taskpace.analysis.diagnosis import row_findings, table_findings
 from taskpace.analysis.estimates import number
 from taskpace.analysis.frame import Source, last_attempts, load_frame
@@ -54,6 +55,7 @@ def summarise(
         deadline_s=own_deadline_s if deadline_s is None else deadline_s,
         resamples=resamples,
         sweeps=find_sweeps(source),
+        forms=find_forms(source),
         reference=reference,
     )
 
@@ -94,6 +96,7 @@ def summarise_trials(
     deadline_s: float | None = None,
     resamples: int = RESAMPLES,
     sweeps: tuple[Sweep, ...] = (),
+    forms: tuple[Forms, ...] = (),
     reference: str | None = None,
 ) -> Summary:
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
@@ -119,6 +122,7 @@ def summarise_trials(
         sweeps=sweeps,
         effects=find_effects(sweeps, made),
         loads=find_loads(made),
+        brevity=find_brevity(forms, made),
         overall=find_overall(made, tables, parts, reference=reference),
     )
 

@@ -51,6 +51,8 @@ def _details(info: str | None) -> dict[str, Any]:
 def _settings(spec: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     settings = {key: spec[key] for key in ("engine", "model", "system_prompt")}
     settings |= spec["sampling"] | spec["options"]
+    if spec.get("max_tokens") is not None:
+        settings["max_tokens"] = spec["max_tokens"]
     if "quantisation" in details:
         known_as = tuple(details.get(key) for key in ("name", "architecture", "parameters"))
         settings |= {"model": known_as, "quantisation": details["quantisation"]}

@@ -306,6 +306,62 @@ class Effect(msgspec.Struct, frozen=True, kw_only=True):
     """Difference of the shares of correct trials."""
 
 
+class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
+    """A system that is asked to be brief against itself, on one task in one scenario."""
+
+    plain: str
+    """The system as it is."""
+    brief: str
+    """The same, asked to be brief."""
+    max_tokens: int | None
+    """The limit that it has besides; null: the task's."""
+    valid: bool
+    """Both rows are VALID. With a limit that cuts answers off the brief one is not, and what it does is told all the
+    same: a truncated answer counts as not correct."""
+    truncated_plain: float
+    """Share of the plain one's trials that were truncated."""
+    truncated_brief: float
+    """Share of the brief one's."""
+    task_time: Change
+    """Ratio of geometric means."""
+    seconds: Number | None
+    """Mean difference of task times, brief less plain; null without common items."""
+    output_bytes: Change
+    """Ratio of geometric means of visible bytes."""
+    accuracy: Change
+    """Difference of the shares of correct trials."""
+    time_per_correct: Change
+    """Ratio."""
+
+
+class BriefRanking(msgspec.Struct, frozen=True, kw_only=True):
+    """Two systems, and which finishes first."""
+
+    one: str
+    """The first one's name, as it is."""
+    other: str
+    """The other one's."""
+    max_tokens: int | None
+    """The limit of the brief forms."""
+    first_plain: str | None
+    """The quicker one by itself; null: they cannot be told apart (5 %)."""
+    first_brief: str | None
+    """The quicker one when both are asked to be brief."""
+
+
+class Brevity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the request to be brief does on one task in one scenario."""
+
+    task: str
+    """The task's name."""
+    scenario: str
+    """The scenario's name."""
+    forms: tuple[BriefForm, ...]
+    """By system."""
+    rankings: tuple[BriefRanking, ...]
+    """Of every two systems."""
+
+
 class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One system over all tasks that have right answers. The time never stands without the accuracy beside it."""
 
@@ -348,6 +404,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Systems that differ in one setting alone, such as the temperature."""
     effects: tuple[Effect, ...]
     """What that setting does, task by task."""
+    brevity: tuple[Brevity, ...]
+    """Where systems differ in the request to be brief, as `taskpace brevity` makes them: what it does, by task."""
     overall: tuple[Overall, ...]
     """Over the tasks, one for each scenario with two or more tasks that have right answers."""
     loads: tuple[Load, ...]

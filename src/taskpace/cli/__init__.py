@@ -20,6 +20,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "chart": ("taskpace.cli.chart:chart", "Draw one chart of a run: SVG or PNG."),
     "export": ("taskpace.cli.export:export", "Write a run as a table: Parquet, CSV or JSON lines."),
     "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
+    "brevity": ("taskpace.cli.brevity:brevity", "See what asking to be brief saves, and what it costs."),
     "tokenizers": ("taskpace.cli.tokenizers:tokenizers", "Compare tokenizers: how much text a token holds."),
     "list": ("taskpace.cli.listing:listing", "List engines, tasks, models or experiments."),
     "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),

@@ -58,7 +58,7 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
-    mode = _mode(progress, console)
+    mode = progress_mode(progress, console)
     path = output or Path("runs") / f"{experiment.name}.db"
     if budget is None:
         shown = None if mode == "json" else show_downloads(console)
@@ -112,7 +112,8 @@ def _fit(
     return plan
 
 
-def _mode(progress: str, console: Console) -> Mode:
+def progress_mode(progress: str, console: Console) -> Mode:
+    """What `auto` comes to: a live line where there is a terminal, else lines for a log."""
     if progress == "auto":
         return "live" if console.is_terminal else "plain"
     return progress  # type: ignore[return-value]  # click.Choice allows no other

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from taskpace.analysis.views import Summary, TaskTable
+from taskpace.report.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
 from taskpace.report.client import client_sentence
 from taskpace.report.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
 from taskpace.report.energy import energy_legend, energy_lines
@@ -81,6 +82,11 @@ def _blocks(summary: Summary) -> Iterator[str]:
         yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
         for sentence in effects.said:
             yield escape(sentence)
+    for brevity in brevity_tables(summary):
+        yield f"## {escape(brevity.title)}"
+        yield "\n".join(_rows_lines(BREVITY_HEADINGS, [tuple(map(escape, row)) for row in brevity.rows]))
+        for sentence in brevity.said:
+            yield escape(sentence)
     for overall in overall_tables(summary):
         for title, headings, rows in (
             (overall.title, overall.headings, overall.rows),
@@ -97,6 +103,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     if about := client_sentence(summary):
         yield escape(about)
     more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
+    more += f" {BREVITY_LEGEND}" if summary.brevity else ""
     more += f" {OVERALL_LEGEND}" if summary.overall else ""
     more += f" {energy}" if (energy := energy_legend(summary)) else ""
     yield f"*{escape(LEGEND + more)}*"

@@ -43,18 +43,20 @@ def _row(effect: Effect) -> tuple[str, ...]:
     return (
         effect.base_system,
         effect.system + ("" if effect.valid else " (INVALID)"),
-        *(_times(change) for change in (effect.task_time, effect.output_bytes, effect.tokens_per_s)),
-        _points(effect.accuracy),
+        *(times(change) for change in (effect.task_time, effect.output_bytes, effect.tokens_per_s)),
+        points(effect.accuracy),
     )
 
 
-def _times(change: Change) -> str:
+def times(change: Change) -> str:
+    """``x1.83 (1.50 to 2.20)``, with a ``~`` where it is not significant."""
     if change.change.value is None:
         return UNKNOWN
     return f"x{change.change.value:.2f}{interval(change.change, '.2f')}{'' if change.significant else ' ~'}"
 
 
-def _points(change: Change) -> str:
+def points(change: Change) -> str:
+    """``-5 (-12 to +2) ~``: percentage points."""
     value, low, high = (change.change.value, change.change.low, change.change.high)
     if value is None:
         return UNKNOWN
@@ -66,21 +68,23 @@ def _sentence(effect: Effect) -> str:
     """Per token quicker or slower, more or less to write: what is left of it when the task is finished."""
     time, length, speed = effect.task_time, effect.output_bytes, effect.tokens_per_s
     parts = [
-        _moved("a task takes", time, "as long", "no clear change in task time"),
-        _moved("it writes", length, "as much", "no clear change in length"),
-        _moved("tokens come", speed, "as fast", "no clear change in speed"),
-        _accuracy(effect.accuracy),
+        moved("a task takes", time, "as long", "no clear change in task time"),
+        moved("it writes", length, "as much", "no clear change in length"),
+        moved("tokens come", speed, "as fast", "no clear change in speed"),
+        points_moved(effect.accuracy),
     ]
     return f"{effect.base_system} to {effect.system}: " + "; ".join(part for part in parts if part) + "."
 
 
-def _moved(what: str, change: Change, measure: str, unclear: str) -> str:
+def moved(what: str, change: Change, measure: str, unclear: str) -> str:
+    """A ratio in words, or that nothing is clear."""
     if change.change.value is None:
         return ""
     return f"{what} {change.change.value:.2f} times {measure}" if change.significant else unclear
 
 
-def _accuracy(change: Change) -> str:
+def points_moved(change: Change) -> str:
+    """A difference of accuracies in words."""
     if change.change.value is None:
         return ""
     if not change.significant:

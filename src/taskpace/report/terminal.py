@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.analysis.views import Summary, SystemRow, TaskTable
+from taskpace.report.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
 from taskpace.report.client import client_sentence
 from taskpace.report.energy import energy_legend, energy_lines
 from taskpace.report.figures import (
@@ -60,6 +61,7 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
             console.print(line, soft_wrap=True)
         for sentence in effects.said:
             console.print(Text(printable(sentence)))
+    print_brevity(summary, console)
     for overall in overall_tables(summary):
         for title, headings, rows in (
             (overall.parts_title, overall.parts_headings, overall.parts),
@@ -83,11 +85,22 @@ def print_summary(summary: Summary, console: Console, *, plots: bool = False) ->
             legend(summary)
             + (f" Under load: {LEGEND}" if summary.loads else "")
             + (f" {EFFECT_LEGEND}" if summary.effects else "")
+            + (f" {BREVITY_LEGEND}" if summary.brevity else "")
             + (f" {OVERALL_LEGEND}" if summary.overall else "")
             + (f" {energy}" if (energy := energy_legend(summary)) else ""),
             style="dim",
         )
     )
+
+
+def print_brevity(summary: Summary, console: Console) -> None:
+    """Print what the request to be brief does, task by task; nothing where no systems differ in it."""
+    for brevity in brevity_tables(summary):
+        console.print()
+        for line in row_lines(brevity.title, BREVITY_HEADINGS, brevity.rows, console.width):
+            console.print(line, soft_wrap=True)
+        for sentence in brevity.said:
+            console.print(Text(printable(sentence)))
 
 
 def row_lines(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]], width: int) -> Iterator[Text]:

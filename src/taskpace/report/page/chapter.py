@@ -18,6 +18,7 @@ from taskpace.report.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
 from taskpace.report.page.origin import Origin, make_origin
+from taskpace.report.page.overview import Overview, make_overviews
 from taskpace.report.sentences import finding_lines, sentences
 from taskpace.safe_text import printable
 
@@ -58,6 +59,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     file: str
     unfinished: str
     legend: str
+    overviews: tuple[Overview, ...]
     sections: tuple[Section, ...]
     across: tuple[Figure, ...]
     summary: Markup
@@ -85,6 +87,7 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         file=printable(run.file),
         unfinished=unfinished if summary.done < summary.planned else "",
         legend=f"{client_sentence(summary)} {LEGEND}".strip(),
+        overviews=tuple(make_overviews(summary)),
         sections=tuple(
             _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{place}")
             for place, table in enumerate(summary.tables)

@@ -1,0 +1,77 @@
+"""``taskpace brevity``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+from taskpace.brevity import INSTRUCTION
+from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.run import Interrupts, progress_mode
+
+
+@click.command(context_settings={"show_default": True})
+@experiment_options
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Run file; an unfinished run of the same plan is continued.",
+    show_default="runs/NAME-brevity.db",
+)
+@click.option("--instruction", default=INSTRUCTION, metavar="TEXT", help="The request, put after the system prompt.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "live", "plain", "json", "quiet"]),
+    default="auto",
+    help="As in `taskpace run`.",
+)
+def brevity(output: Path | None, instruction: str, limit: int | None, progress: str, **options: Any) -> int:
+    """Run each system as it is and asked to be brief, on the same items, and say what that does.
+
+    FILE and the flags are those of `taskpace run`. The same command on a finished run shows it again; `taskpace
+    summary` and `taskpace report` have all of it.
+    """
+    from taskpace.brevity import with_brevity
+    from taskpace.prepare import prepare
+    from taskpace.report.brevity import LEGEND
+    from taskpace.report.downloads import show_downloads
+    from taskpace.report.progress import follow
+    from taskpace.report.terminal import print_brevity
+    from taskpace.runner import carry_out
+    from taskpace.store import Store
+    from taskpace.version import __version__
+
+    experiment, base = read_experiment(**options)
+    console = Console(stderr=True, highlight=False)
+    mode = progress_mode(progress, console)
+    shown = None if mode == "json" else show_downloads(console)
+    plan = prepare(with_brevity(experiment, instruction, limit), base, on_progress=shown)
+    path = output or Path("runs") / f"{experiment.name}-brevity.db"
+    with (
+        Store.create_or_continue(path, plan, __version__) as store,
+        Interrupts(console) as stop,
+        follow(mode, console) as listener,
+    ):
+        ended = carry_out(plan, store, on_event=listener, stop=stop)
+    if mode not in ("json", "quiet"):
+        from taskpace.analysis.summary import summarise
+
+        out = Console(highlight=False)
+        with Store.open(path) as store:
+            print_brevity(summarise(store), out)
+        out.print()
+        out.print(Text(LEGEND, style="dim"))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")
+    if ended.done < ended.planned:
+        console.print(
+            f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
+        )
+    if ended.interrupted:
+        return 130
+    return 1 if ended.given_up else 0
