@@ -113,3 +113,21 @@ def test_the_degree_is_the_share_of_content_words_kept() -> None:
     check = check_paraphrase("Which city governs Canada?", CAPITAL, CANADA, ParaphraseOptions())
     assert check is not None
     assert check.kept == 0.5
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "asks"),
+    [
+        ("When methane burns, which two substances are formed?", "When methane burns, it forms two substances.", False),
+        ("When methane burns, which two substances are formed?", "What two substances form when methane burns?", True),
+        ("An animal that eats only plants is called a", "An animal that eats only plants is a plant eater.", False),
+        ("An animal that eats only plants is called a", "The name for an animal eating plants only is", True),
+        ("Why does the Moon show phases?", "The Moon's phases are a result of its orbit.", False),
+        ("Why does the Moon show phases?", "Please explain the reason for the Moon's phases.", True),
+        ("Why does the Moon show phases?", "For what reason does the Moon show its phases", True),
+    ],
+)
+def test_a_statement_in_place_of_a_question_does_not_pass(question, text, asks):
+    """Answers of real models that state instead of asking fail; questions, requests and open statements pass."""
+    check = check_paraphrase(text, question, (), ParaphraseOptions())
+    assert (check.detail != "question: asks nothing any more") == asks

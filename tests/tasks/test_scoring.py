@@ -123,7 +123,7 @@ def test_a_paraphrase_has_a_degree_and_no_committed_answer() -> None:
     item = Item(id="1", fields={"question": "What is the capital of Canada?", "choices": ["Ottawa", "Toronto"]})
     verdict = score(task, item, record("Which city is Canada's capital?"))
     assert (verdict.outcome, verdict.score, verdict.answer, verdict.committed_ns) == ("correct", 1.0, None, None)
-    assert verdict.scorer == "paraphrase/1"
+    assert verdict.scorer == "paraphrase/2"
     copied = score(task, item, record("What is the capital of Canada?"))
     assert copied.outcome == "wrong"
     assert copied.detail is not None

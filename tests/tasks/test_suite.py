@@ -18,7 +18,7 @@ from taskpace.tasks.json_answer import read_json, share_of_fields
 from taskpace.tasks.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.overlap import bleu, chrf, rouge
-from taskpace.tasks.scorers.squad import exact_match, normalise, token_f1
+from taskpace.tasks.scorers.squad import SquadOptions, exact_match, normalise, token_f1
 
 SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "extract", "rewrite", "dialogue")
 
@@ -212,3 +212,23 @@ def test_nested_columns_are_named_with_dots(tmp_path):
     )
     (item,) = load_items(load_task("t.toml", tmp_path), tmp_path, None, 0)
     assert item.fields == {"question": "x?", "answers": ["y"]}
+
+
+@pytest.mark.parametrize(
+    ("said", "passes"),
+    [
+        ("The novel Oliver Twist is by Charles Dickens.", True),
+        ("It was Dickens, I think.", True),
+        ("charles DICKENS wrote it", True),
+        ("It was Charles, and Dickensian it is", False),
+        ("Charlotte Brontë wrote it", False),
+        ("so " * 40 + "Dickens", False),
+    ],
+)
+def test_a_sentence_with_the_right_answer_in_it_is_verbose_and_not_wrong(said, passes):
+    """Word for word and not too long, an answer within a sentence counts where the task allows it; the F1 stays low."""
+    fields = {"question": "Who wrote Oliver Twist?", "answers": ["Charles Dickens", "Dickens"]}
+    options = SquadOptions(pass_f1=0.6, contained_words=30)
+    judged = SCORERS["squad"].judge(said, said, fields, options)
+    assert (judged.outcome == "correct") == passes
+    assert SCORERS["squad"].judge(said, said, fields, SquadOptions()).outcome == "wrong"

@@ -53,10 +53,15 @@ _LEAD_IN = re.compile(
 )
 _CHOICE_LABEL = re.compile(r"(?:^|\s)[(\[]?([A-Ha-h])[).\]:](?=\s)", re.MULTILINE)
 _ASKS = re.compile(
-    r"\?|\b(?:what|which|who|whom|whose|when|where|why|how|name|identify|give|state|find|determine|calculate|compute|"
-    r"choose|select|pick|tell|explain|describe|define|list|evaluate|solve|indicate|specify|decide|complete|work out)\b",
+    r"\?|(?:\A|[.!:]\s+|\n)\W*(?:please\s+)?"
+    # A sentence may begin with "when" and "where" and ask nothing: these count with a question mark alone.
+    r"(?:(?:(?:in|on|at|by|from|to|of|for|with|under)\s+)?(?:what|which|who|whom|whose|why|how)|name|identify|give|state|find|"
+    r"determine|calculate|compute|choose|select|pick|tell|explain|describe|define|list|evaluate|solve|indicate|specify|"
+    r"decide|complete|work out)\b",
     re.IGNORECASE,
 )
+_ENDS = re.compile(r"[.!][\s\"'”’*_)]*\Z")
+"""A statement that is complete; an open one ("the capital of France is") asks for its end."""
 _ANSWERS = re.compile(r"(?:the\s)?(?:(?:correct|right)\s)?(?:answer|response)\b(?![^.]*\?\s*\Z)", re.IGNORECASE)
 _COUNTED = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
@@ -166,9 +171,12 @@ def _choices_repeated(
 
 
 def _no_longer_asks(text: str, question: str) -> str | None:
+    """A question, a request, or an open statement where the question is one."""
     if _ANSWERS.match(text):
         return "question: answers instead of asking"
-    if _ASKS.search(question) and not _ASKS.search(text):
+    if _ASKS.search(text):
+        return None
+    if _ASKS.search(question) or _ENDS.search(text):
         return "question: asks nothing any more"
     return None
 

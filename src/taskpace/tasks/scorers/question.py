@@ -28,7 +28,7 @@ def _script_paraphrase(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 PARAPHRASE = Scorer(
-    version=1,
+    version=2,
     extraction=None,
     needs=("question",),
     wants=("choices",),

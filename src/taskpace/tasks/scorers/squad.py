@@ -26,6 +26,9 @@ class SquadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     pass_f1: float = 0.6
     """The least F1 of a correct answer: three words, two of which are right, with one left out or too many."""
+    contained_words: int = 0
+    """An answer of at most so many words is correct, too, if a right answer stands in it, word for word: a sentence
+    where a word was asked for is verbose, not wrong. 0: never."""
 
 
 def normalise(text: str) -> str:
@@ -44,6 +47,13 @@ def token_f1(said: str, answers: Sequence[str]) -> float:
     return max((_f1(normalise(said).split(), normalise(answer).split()) for answer in answers), default=0.0)
 
 
+def contains_answer(said: str, answers: Sequence[str], most_words: int) -> bool:
+    """Whether one of the answers stands in it, normalised, as words in a row; never in more than ``most_words``."""
+    words = normalise(said)
+    found = (normalise(answer) for answer in answers)
+    return len(words.split()) <= most_words and any(answer and f" {answer} " in f" {words} " for answer in found)
+
+
 def _f1(said: list[str], right: list[str]) -> float:
     if not said or not right:
         return float(said == right)
@@ -60,8 +70,10 @@ def _judge(_: str, answer: str | None, fields: dict[str, Any], options: SquadOpt
     if answer is None:
         return Judgement(outcome="unparsed")
     f1, exact = token_f1(answer, fields["answers"]), exact_match(answer, fields["answers"])
-    detail = f"F1 {f1:.2f}, {'exact' if exact else 'no exact'} match"
-    return Judgement(outcome="correct" if exact or f1 >= options.pass_f1 else "wrong", score=f1, detail=detail)
+    inside = contains_answer(answer, fields["answers"], options.contained_words)
+    match = "exact match" if exact else "contains an answer" if inside else "no exact match"
+    passed = exact or inside or f1 >= options.pass_f1
+    return Judgement(outcome="correct" if passed else "wrong", score=f1, detail=f"F1 {f1:.2f}, {match}")
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
@@ -69,7 +81,7 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 SQUAD = Scorer(
-    version=1,
+    version=2,
     extraction="text",
     needs=("answers",),
     accept=_accept,
