@@ -219,7 +219,7 @@ def test_nested_columns_are_named_with_dots(tmp_path):
     [
         ("The novel Oliver Twist is by Charles Dickens.", True),
         ("It was Dickens, I think.", True),
-        ("charles DICKENS wrote it", True),
+        ("I think charles DICKENS wrote this one", True),
         ("It was Charles, and Dickensian it is", False),
         ("Charlotte Brontë wrote it", False),
         ("so " * 40 + "Dickens", False),
