@@ -13,9 +13,10 @@ INVALID = "INVALID"
 
 LEGEND = (
     "Task time: median from dispatch to the last byte of the answer. TTFT: median to the first token; committed: "
-    "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; s/correct: seconds "
-    "of all trials / number correct. In parentheses: 95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a "
-    "rank, for they cannot be told apart (~). An INVALID row is shown and not ranked."
+    "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; score: mean "
+    "degree that the scorer gives, 0 to 1; s/correct: seconds of all trials / number correct. In parentheses: "
+    "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be told apart (~). "
+    "An INVALID row is shown and not ranked."
 )
 
 
@@ -33,6 +34,7 @@ def columns(rows: tuple[SystemRow, ...]) -> list[tuple[str, list[str]]]:
         ("tokens", [with_interval(row.output_tokens_median, lambda value: digits(value, 3)) for row in rows]),
         ("tok/s", [with_interval(row.tokens_per_s_median, lambda value: digits(value, 3)) for row in rows]),
         ("accuracy (%)", [with_interval(row.accuracy, lambda share: f"{100 * share:.0f}") for row in rows]),
+        ("score", [with_interval(row.score_mean, lambda value: f"{value:.2f}") for row in rows]),
         ("s/correct", [_seconds(row.time_per_correct_s) for row in rows]),
         ("J/task", [digits(row.energy.gross_per_task_j if row.energy else None, 3) for row in rows]),
         (
