@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,8 @@ from taskpace.errors import TaskError
 from taskpace.strict import canonical_json
 from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
-from taskpace.tasks.prompts import fields_used
 from taskpace.tasks.scorers import SCORERS, FieldProblem
+from taskpace.tasks.templates import fields_used
 
 if TYPE_CHECKING:
     from taskpace.tasks.task import Task
@@ -48,23 +47,23 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     """
     source = task.data.source
     rows = keep_where(read_rows(source, base), task.data.where, source)
-    columns = _columns(task, rows)
-    known = column_names(rows)
-    for column in columns.values():
+    known = column_names(rows.values())
+    columns = _columns(task, known)
+    for field, column in columns.items():
         if column.split(".")[0] not in known and column not in known:
-            raise TaskError(f'{source}: {no_column(column, known)} (task "{task.name}" needs it)')
+            raise TaskError(f"{source}: {no_column(column, known)} ({_who_needs(task, field)} needs it)")
     if count is not None and count > len(rows):
         filtered = ' left by "where"' if task.data.where else ""
         raise TaskError(
             f'key "items": {count} are asked for, but {source} has {len(rows)}{filtered}: '
             f"set items to {len(rows)} or fewer"
         )
-    items = _with_ids([_fields(task, row, columns, number) for number, row in enumerate(rows, 1)])
+    items = _with_ids(task, {number: _fields(task, row, columns, number) for number, row in rows.items()})
     items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     return tuple(items[:count])
 
 
-def _columns(task: Task, rows: list[Row]) -> dict[str, str]:
+def _columns(task: Task, known: list[str]) -> dict[str, str]:
     """Field -> column: the task's own, or else one for each field that is used, so that ids do not hang on the rest."""
     if task.data.columns:
         return task.data.columns
@@ -76,8 +75,19 @@ def _columns(task: Task, rows: list[Row]) -> dict[str, str]:
         wished |= set(SCORERS[task.scorer].wants)
     if task.extraction is not None:
         needed |= set(EXTRACTIONS[task.extraction].needs)
-    names = needed | (wished & set(column_names(rows)))
+    names = needed | (wished & set(known))
     return {name: name for name in sorted(names)}
+
+
+def _who_needs(task: Task, field: str) -> str:
+    """``task "mine", turn 2``, where that turn's prompt uses the field; else the task or its scorer."""
+    for number, turn in enumerate(task.turns, 1):
+        used = fields_used(turn.prompt, f'task "{task.name}"')
+        if field in used.required | used.optional:
+            return f'task "{task.name}", turn {number},'
+    if task.scorer is not None and field in SCORERS[task.scorer].needs:
+        return f'the scorer "{task.scorer}" of the task "{task.name}"'
+    return f'task "{task.name}"'
 
 
 def _fields(task: Task, row: Row, columns: dict[str, str], number: int) -> dict[str, Any]:
@@ -118,13 +128,19 @@ def _plain(value: Any, place: str) -> Any:
     return plain
 
 
-def _with_ids(rows: list[dict[str, Any]]) -> list[Item]:
-    seen: Counter[bytes] = Counter()
+def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:
+    """Raises ``TaskError`` for two rows that say the same, where the task does not take them for two items."""
+    seen: dict[bytes, list[int]] = {}
     items = []
-    for fields in rows:
+    for number, fields in rows.items():
         content = canonical_json(fields)
-        seen[content] += 1
-        occurrence = seen[content]
-        marked = content if occurrence == 1 else content + f"#{occurrence}".encode()
+        numbers = seen.setdefault(content, [])
+        numbers.append(number)
+        if len(numbers) > 1 and not task.data.may_repeat:
+            raise TaskError(
+                f"{task.data.source}: row {number} is the same as row {numbers[0]} in all that the task uses: "
+                "take one of the two out"
+            )
+        marked = content if len(numbers) == 1 else content + f"#{len(numbers)}".encode()
         items.append(Item(id=hashlib.sha256(marked).hexdigest()[:_ID_HEX_DIGITS], fields=fields))
     return items

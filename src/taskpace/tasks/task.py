@@ -13,8 +13,8 @@ from taskpace.errors import MissingExtraError, TaskError
 from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
-from taskpace.tasks.prompts import fields_used
 from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.templates import fields_used
 
 _PROMPTS_MAX_TOKENS = 512
 _SUFFIX = ".toml"
@@ -34,6 +34,13 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """Only rows whose columns have these values."""
     version: str | None = None
     """Of the data, as those who keep it count; results name it. Null: not known."""
+    duplicates: bool = False
+    """Whether two rows may say the same; each is then an item of its own. Else the second is an error."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Published data may, too: whoever uses them cannot take a row out."""
+        return self.duplicates or self.source.startswith(REMOTE)
 
 
 class TurnTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,7 +126,8 @@ def prompts_task(path: Path) -> Task:
         name=path.stem,
         version=1,
         description=f"The prompts in {path.name}",
-        data=DataSource(source=str(path.absolute()), columns={field: field for field in fields}),
+        # Whoever lists prompts may list one twice on purpose.
+        data=DataSource(source=str(path.absolute()), columns={field: field for field in fields}, duplicates=True),
         turns=(TurnTemplate(prompt="{{ prompt }}"),),
         max_tokens=_PROMPTS_MAX_TOKENS,
         extraction="text" if graded else None,
@@ -177,23 +185,23 @@ def _check(task: Task, place: str) -> None:
             f'there is no extraction "{task.extraction}"{did_you_mean(task.extraction, EXTRACTIONS)}',
         )
     used = {
-        name
+        name: f"turn {number} uses"
         for number, turn in enumerate(task.turns, 1)
-        for name in fields_used(turn.prompt, f'{place}: turn {number}, key "prompt"').required
+        for name in sorted(fields_used(turn.prompt, f'{place}: turn {number}, key "prompt"').required)
     }
     if task.scorer is not None:
         _check_scorer(task, place)
-        used |= set(SCORERS[task.scorer].needs)
+        used |= dict.fromkeys(SCORERS[task.scorer].needs, f'the scorer "{task.scorer}" needs')
     elif task.options:
         raise refuse("options", "there is no scorer to take them: name a scorer or take them out")
     if task.extraction is not None:
-        used |= set(EXTRACTIONS[task.extraction].needs)
-    unmapped = sorted(used - set(task.data.columns)) if task.data.columns else []
+        used |= dict.fromkeys(EXTRACTIONS[task.extraction].needs, f'the extraction "{task.extraction}" needs')
+    unmapped = sorted(set(used) - set(task.data.columns)) if task.data.columns else []
     if unmapped:
         raise refuse(
             "data.columns",
             f'nothing gives the field "{unmapped[0]}"{did_you_mean(unmapped[0], task.data.columns)}, '
-            "which a prompt or the scorer uses: add it",
+            f"which {used[unmapped[0]]}: add it",
         )
 
 

@@ -38,6 +38,8 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
         raise FieldProblem("schema", f"is no JSON Schema ({bad.message[:80]}): correct it") from None
     if problem := schema_problem(found["answer"], found["schema"]):
         raise FieldProblem("answer", f"does not fit its own schema ({problem}): correct one of the two")
+    if not found["answer"]:
+        raise FieldProblem("answer", "is an empty object: fill it in or take the row out")
     return fields | found
 
 
