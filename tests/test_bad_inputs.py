@@ -205,6 +205,7 @@ CASES = [
     Case("an unknown scorer", f"{QUICK} -t mine.toml", task_file(scorer='"leter"')),
     Case("data that are not there", f"{QUICK} -t mmlu-letter --data none.parquet"),
     Case("a missing column", f"{QUICK} -t mmlu-letter --data x.jsonl", file("x.jsonl", '{"query": "?"}\n')),
+    Case("a task without a public data set", f"{QUICK} -t rewrite --data public"),
     Case(
         "an empty answer",
         f"{QUICK} -t qa-closed --data x.jsonl -n 1",

@@ -184,6 +184,11 @@ def test_fields_are_compared_by_value():
             {"text": "t", "schema": {"type": "object", "required": ["a"]}, "answer": {}},
             "does not fit its own schema",
         ),
+        (
+            "extract",
+            {"text": "t", "schema": {"$ref": "http://h/x"}, "answer": {"a": 1}},
+            "what is not in it (http://h/x)",
+        ),
         ("essay", {"brief": "b", "least_words": 9, "most_words": 5, "points": [], "forbidden": []}, "exchange the two"),
         ("rewrite", {"text": "t", "tone": "formal", "points": [[]], "forbidden": []}, "an empty point"),
         ("rewrite", {"text": "t", "tone": "formal", "points": [], "forbidden": []}, "nothing else is demanded"),

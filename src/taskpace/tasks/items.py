@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _ID_HEX_DIGITS = 24
 
+Columns = dict[str, tuple[str, ...]]
+"""Field -> the columns it is made of, mostly one."""
+
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a task's data, one conversation to be had."""
@@ -49,24 +52,27 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     rows = keep_where(read_rows(source, base), task.data.where, source)
     known = column_names(rows.values())
     columns = _columns(task, known)
-    for field, column in columns.items():
-        if column.split(".")[0] not in known and column not in known:
-            raise TaskError(f"{source}: {no_column(column, known)} ({_who_needs(task, field)} needs it)")
-    if count is not None and count > len(rows):
+    for field, parts in columns.items():
+        for part in parts:
+            if part.split(".")[0] not in known and part not in known and part not in task.data.values:
+                raise TaskError(f"{source}: {no_column(part, known)} ({_who_needs(task, field)} needs it)")
+    usable = _usable(task, rows, columns)
+    if count is not None and count > len(usable):
         filtered = ' left by "where"' if task.data.where else ""
+        unfit = " that can be used" if len(usable) < len(rows) else ""
         raise TaskError(
-            f'key "items": {count} are asked for, but {source} has {len(rows)}{filtered}: '
-            f"set items to {len(rows)} or fewer"
+            f'key "items": {count} are asked for, but {source} has {len(usable)}{filtered}{unfit}: '
+            f"set items to {len(usable)} or fewer"
         )
-    items = _with_ids(task, {number: _fields(task, row, columns, number) for number, row in rows.items()})
+    items = _with_ids(task, usable)
     items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     return tuple(items[:count])
 
 
-def _columns(task: Task, known: list[str]) -> dict[str, str]:
-    """Field -> column: the task's own, or else one for each field that is used, so that ids do not hang on the rest."""
+def _columns(task: Task, known: list[str]) -> Columns:
+    """The task's own, or else one for each field that is used, so that ids do not hang on the rest."""
     if task.data.columns:
-        return task.data.columns
+        return {field: (column,) if isinstance(column, str) else column for field, column in task.data.columns.items()}
     used = [fields_used(turn.prompt, f'task "{task.name}"') for turn in task.turns]
     needed = {name for each in used for name in each.required}
     wished = {name for each in used for name in each.optional}
@@ -75,8 +81,8 @@ def _columns(task: Task, known: list[str]) -> dict[str, str]:
         wished |= set(SCORERS[task.scorer].wants)
     if task.extraction is not None:
         needed |= set(EXTRACTIONS[task.extraction].needs)
-    names = needed | (wished & set(known))
-    return {name: name for name in sorted(names)}
+    names = (needed | (wished & set(known))) - set(task.data.values)
+    return {name: (name,) for name in sorted(names)}
 
 
 def _who_needs(task: Task, field: str) -> str:
@@ -90,29 +96,52 @@ def _who_needs(task: Task, field: str) -> str:
     return f'task "{task.name}"'
 
 
-def _fields(task: Task, row: Row, columns: dict[str, str], number: int) -> dict[str, Any]:
+def _usable(task: Task, rows: dict[int, Row], columns: Columns) -> dict[int, dict[str, Any]]:
+    """The fields of every row. Raises ``TaskError`` for a row, or for all of them where the task leaves such out."""
+    fields = {}
+    problem: TaskError | None = None
+    for number, row in rows.items():
+        try:
+            fields[number] = _fields(task, row, columns, number)
+        except TaskError as bad:
+            problem = problem or bad
+            if not task.data.leave_out:
+                break
+    if problem is not None and not (fields and task.data.leave_out):
+        raise problem
+    return fields
+
+
+def _fields(task: Task, row: Row, columns: Columns, number: int) -> dict[str, Any]:
     place = f"{task.data.source}: row {number}"
-    fields: dict[str, Any] = {}
-    for field, column in columns.items():
-        value = _value(row, column)
-        if value is None:
-            raise TaskError(f'{place}, column "{column}": there is no value: fill it in or take the row out')
-        fields[field] = _plain(value, f'{place}, column "{column}"')
+    fields = dict(task.data.values)
+    for field, parts in columns.items():
+        values = []
+        for part in parts:
+            value = task.data.values[part] if part in task.data.values else _value(row, part)
+            if value is None:
+                raise TaskError(f'{place}, column "{part}": there is no value: fill it in or take the row out')
+            values.append(_plain(value, f'{place}, column "{part}"'))
+        fields[field] = values[0] if len(values) == 1 else "\n\n".join(str(value).strip() for value in values)
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
         except FieldProblem as bad:
-            raise TaskError(f'{place}, column "{columns.get(bad.field, bad.field)}": {bad.problem}') from None
+            column = ", ".join(columns.get(bad.field, (bad.field,)))
+            raise TaskError(f'{place}, column "{column}": {bad.problem}') from None
     return fields
 
 
 def _value(row: Row, column: str) -> Any:
-    """A column's value; ``answers.text`` is the part ``text`` of the column ``answers``, of data that nest."""
+    """A column's value; ``answers.text.0`` is the first of the list ``text`` in the column ``answers``, which nests."""
     if column in row or "." not in column:
         return row.get(column)
     value: Any = row
     for name in column.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
