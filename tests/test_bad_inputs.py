@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
+_SEARCHED = os.environ.get("PYTHONPATH", "")
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 SYSTEM = '[[system]]\nname = "a"\nengine = "simulated"\noptions = { time = "virtual" }\n'
 QUICK = "run -m sim --engine simulated"
@@ -173,12 +174,49 @@ CASES = [
     Case("a template that does not parse", f"{QUICK} -t mine.toml", task_file(turns='[{ prompt = "{{ prompt" }]')),
     Case(
         "a template that uses what there is not",
-        f"{QUICK} -t mine.toml",
-        task_file(turns='[{ prompt = "{{ text }}" }]'),
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns='[{ prompt = "{{ promt }}" }]'),
+    ),
+    Case(
+        "a template that reaches into Python",
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns="[{ prompt = '{{ prompt.__class__ }}' }]"),
+    ),
+    Case(
+        "a template that calls",
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns="""[{ prompt = '{{ "{0.real}".format(prompt) }}' }]"""),
+    ),
+    Case(
+        "a template that does not end",
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns="[{ prompt = '{% for i in range(10**9) %}x{% endfor %}' }]"),
+    ),
+    Case(
+        "a filter that is not for templates",
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns="[{ prompt = '{{ prompt | attr(prompt) }}' }]"),
+    ),
+    Case(
+        "a template that fails on an item",
+        f"{QUICK} -t mine.toml -n 1",
+        task_file(turns="[{ prompt = '{{ prompt }}' }, { prompt = '{{ prompt.then }}' }]"),
     ),
     Case("an unknown scorer", f"{QUICK} -t mine.toml", task_file(scorer='"leter"')),
     Case("data that are not there", f"{QUICK} -t mmlu-letter --data none.parquet"),
     Case("a missing column", f"{QUICK} -t mmlu-letter --data x.jsonl", file("x.jsonl", '{"query": "?"}\n')),
+    Case("a task without a public data set", f"{QUICK} -t rewrite --data public"),
+    Case(
+        "an empty answer",
+        f"{QUICK} -t qa-closed --data x.jsonl -n 1",
+        file("x.jsonl", '{"question": "Who?", "answers": [" "]}\n'),
+    ),
+    Case("no answer", f"{QUICK} -t math --data x.csv -n 1", file("x.csv", "question,answer\nHow many?,3\nHow few?,\n")),
+    Case(
+        "an item that comes twice",
+        f"{QUICK} -t math --data x.jsonl -n 1",
+        file("x.jsonl", '{"question": "How many?", "answer": 3}\n' * 2),
+    ),
     Case("empty data", f"{QUICK} --prompts x.jsonl", file("x.jsonl", "")),
     Case("a line that is not JSON", f"{QUICK} --prompts x.jsonl", file("x.jsonl", ROW + "{oops\n")),
     Case(
@@ -250,7 +288,7 @@ def outcome(case: Case, folder: Path) -> tuple[int, str]:
     done = subprocess.run(
         [*case.wrap, sys.executable, "-m", "taskpace", *shlex.split(case.command)],
         cwd=folder,
-        env=os.environ | {"COLUMNS": "80", "PYTHONPATH": str(folder)},
+        env=os.environ | {"COLUMNS": "80", "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), _SEARCHED]))},
         capture_output=True,
         text=True,
         timeout=120,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def test_only_common_items_are_compared_and_that_is_said(make_run):
     common = compared.cells[0].pair.task_time.items
     assert 0 < common <= 60
     assert f"mmlu-letter: 60 and 100 items, of which {common} are compared" in compared.notes
+
+
+def test_a_run_from_before_there_was_public_data_has_the_same_task(make_run):
+    """Which public data set a task names, or that it names none, is no change of the task; a new limit is one."""
+
+    def said(change: str) -> list[str]:
+        with sqlite3.connect(new) as connection:
+            connection.execute(f"UPDATE task SET spec = {change}")  # noqa: S608 - two changes, both below
+        connection.close()
+        with taskpace.open(base) as before, taskpace.open(new) as after:
+            compared = compare(Side(before.store, "base"), Side(after.store, "new"), resamples=0)
+        return [note for note in compared.notes if "not the same" in note]
+
+    base, new = make_run("base.db", items=20), make_run("new.db", items=20, seed=1)
+    assert not said("json_remove(spec, '$.public', '$.data.values', '$.data.duplicates')")
+    assert said("json_set(spec, '$.max_tokens', 65)")
 
 
 def test_nothing_in_common_is_an_error(make_run):

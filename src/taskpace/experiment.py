@@ -42,7 +42,7 @@ class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     prompts: str | None = None
     """Instead of ``use``: a file of prompts, one trial each."""
     data: str | None = None
-    """Other data for the same task: a path or ``hf://datasets/...``."""
+    """Other data for the same task: a path, ``hf://datasets/...``, or ``public`` for the data set the task names."""
     where: dict[str, str | int | float | bool] | None = None
     """Only rows whose columns have these values."""
     items: int | None = None

@@ -172,4 +172,4 @@ def _identity(planned: PlannedSystem) -> object:
 
 def _task_identity(task: Task) -> object:
     """What makes a task itself; where its data lies is not part of it, the items' own hashes are."""
-    return {key: value for key, value in plain(task).items() if key not in ("data", "description")}
+    return {key: value for key, value in plain(task).items() if key not in ("data", "public", "description")}

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from taskpace import engines, models
-from taskpace.errors import ExperimentError, TaskpaceError
+from taskpace.errors import ExperimentError, TaskError, TaskpaceError
 from taskpace.experiment import DEFAULT_ITEMS, Experiment, Scenario, System, TaskUse
 from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
-from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data
+from taskpace.tasks import load_items, load_task, prompts_task, render, with_data
 
 Progress = Callable[[str, int, int | None], None]
 """``(what, bytes done, bytes in all or null)``."""
@@ -90,7 +90,12 @@ def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, 
 def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     task = _task(use, experiment, base)
     count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
-    return PlannedTask(task=task, items=_items(task, count, experiment.seed, base))
+    items = load_items(task, base, count, experiment.seed)
+    try:
+        planned = tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items)
+    except TaskError as bad:
+        raise TaskError(f"{use.use}: {bad}") from None
+    return PlannedTask(task=task, items=planned)
 
 
 def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
@@ -100,8 +105,3 @@ def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
         task = with_data(task, use.data, use.where)
     max_tokens = use.max_tokens or experiment.max_tokens
     return msgspec.structs.replace(task, max_tokens=max_tokens) if max_tokens else task
-
-
-def _items(task: Task, count: int | None, seed: int, base: Path) -> tuple[PlannedItem, ...]:
-    items = load_items(task, base, count, seed)
-    return tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items)

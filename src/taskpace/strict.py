@@ -62,10 +62,13 @@ def convert(table: Any, kind: type[T], error: type[TaskpaceError], *, place: str
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` (did you mean "x"?)`` when one of ``known`` is close, else the whole list when it is short."""
     known = sorted(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if close:
-        return f' (did you mean "{close[0]}"?)'
-    return f" (known: {', '.join(known)})" if 0 < len(known) <= 24 else ""
+    return close_to(word, known) or (f" (known: {', '.join(known)})" if 0 < len(known) <= 24 else "")
+
+
+def close_to(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean "x"?)`` when one of ``known`` is close, else nothing."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""
 
 
 def _explain(message: str, kind: Any) -> str:

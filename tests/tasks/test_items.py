@@ -7,12 +7,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from taskpace.errors import TaskError
-from taskpace.tasks import DataSource, Item, Task, TurnTemplate, load_items, load_task, with_data
+from taskpace.tasks import DataSource, Item, Task, TurnTemplate, load_items, load_task, prompts_task, with_data
 
 ROW = {"question": "Where?", "subject": "s", "choices": ["here", "there", "up", "down"], "answer": "B"}
 
@@ -52,10 +53,56 @@ def test_parquet_csv_and_jsonl_give_the_same_items(tmp_path: Path) -> None:
 
 
 def test_ids_are_24_hex_digits_and_tell_repeated_rows_apart(tmp_path: Path) -> None:
-    """Two rows that say the same are two items."""
-    ids = [item.id for item in letter_items(jsonl(tmp_path, [ROW, ROW, ROW | {"question": "Who?"}]))]
+    """Two rows that say the same are two items, where the data may repeat themselves."""
+    path = jsonl(tmp_path, [{"word": "a"}, {"word": "a"}, {"word": "b"}])
+    ids = [item.id for item in load_items(words_task(path, duplicates=True), tmp_path, None, 0)]
     assert len(set(ids)) == 3
     assert all(len(item_id) == 24 and set(item_id) <= set("0123456789abcdef") for item_id in ids)
+
+
+def test_a_row_that_says_the_same_as_another_is_refused(tmp_path: Path) -> None:
+    """The message names the file, both rows as the file counts them, and the remedy; what is not asked is no matter."""
+    rows = [ROW | {"subject": "other"}, ROW, ROW | {"question": "Who?"}, ROW | {"answer": "b", "id": 7}]
+    path = jsonl(tmp_path, rows)
+    with pytest.raises(TaskError) as caught:
+        letter_items(path, where={"subject": "s"})
+    assert str(caught.value) == (
+        f"{path}: row 4 is the same as row 2 in all that the task uses: take one of the two out"
+    )
+
+
+def test_prompts_and_published_data_may_repeat_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prompt is listed twice on purpose; published data cannot be mended by who uses them."""
+    path = jsonl(tmp_path, [{"prompt": "Go."}, {"prompt": "Go."}])
+    assert len(load_items(prompts_task(path), tmp_path, None, 0)) == 2
+    monkeypatch.setattr(pl, "read_parquet", lambda *_, **__: pl.DataFrame([ROW, ROW]))
+    task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/a/b/c.parquet", None)
+    assert len({item.id for item in load_items(task, Path(), None, 0)}) == 2
+
+
+def test_a_row_is_counted_as_in_the_file_whatever_the_filter_leaves(tmp_path: Path) -> None:
+    """A complaint about the second row left by "where" names it by its place among all rows."""
+    path = jsonl(tmp_path, [ROW | {"subject": "t"}, ROW, ROW | {"answer": "Z"}])
+    with pytest.raises(TaskError, match="row 3, column"):
+        letter_items(path, where={"subject": "s"})
+
+
+@pytest.mark.parametrize(
+    ("prompts", "parts"),
+    [
+        (["{{ word }}", "{{ wrod }}"], ['no column "wrod"', 'did you mean "word"', "turn 2, needs it"]),
+        (["{{ entirely }}"], ['no column "entirely": the columns are word', "turn 1, needs it"]),
+    ],
+)
+def test_a_field_that_no_column_gives_is_named_with_its_turn(
+    tmp_path: Path, prompts: list[str], parts: list[str]
+) -> None:
+    """The message names the file, the name that was meant, where there is one, and who needs it."""
+    path = jsonl(tmp_path, [{"word": "w"}])
+    turns = tuple(TurnTemplate(prompt=prompt) for prompt in prompts)
+    with pytest.raises(TaskError) as caught:
+        load_items(msgspec.structs.replace(words_task(path), turns=turns), tmp_path, None, 0)
+    assert all(part in str(caught.value) for part in [str(path), *parts])
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -67,9 +114,14 @@ def test_items_do_not_hang_on_the_order_of_rows(
 ) -> None:
     """Shuffled rows give the same items with the same ids in the same order, repeated rows included."""
     words = [word for word in words if not any("\ud800" <= character <= "\udfff" for character in word)] or ["w"]
-    before = load_items(words_task(jsonl(tmp_path, [{"word": word} for word in words])), tmp_path, None, seed)
+
+    def found() -> tuple[Item, ...]:
+        path = jsonl(tmp_path, [{"word": word} for word in words])
+        return load_items(words_task(path, duplicates=True), tmp_path, None, seed)
+
+    before = found()
     shuffle.shuffle(words)
-    assert load_items(words_task(jsonl(tmp_path, [{"word": word} for word in words])), tmp_path, None, seed) == before
+    assert found() == before
 
 
 @settings(deadline=None)
@@ -196,7 +248,7 @@ def test_an_unknown_starter_set_is_refused() -> None:
 def test_more_items_than_there_are_name_the_key_and_the_number(tmp_path: Path) -> None:
     """The message says how many there are."""
     with pytest.raises(TaskError, match=r'"items": 5 are asked for.*has 2'):
-        letter_items(jsonl(tmp_path, [ROW, ROW]), count=5)
+        letter_items(jsonl(tmp_path, [ROW, ROW | {"subject": "t"}]), count=5)
     with pytest.raises(TaskError, match=r'has 1 left by "where"'):
         letter_items(jsonl(tmp_path, [ROW, ROW | {"subject": "t"}]), where={"subject": "t"}, count=5)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -183,8 +184,14 @@ def test_fields_are_compared_by_value():
             {"text": "t", "schema": {"type": "object", "required": ["a"]}, "answer": {}},
             "does not fit its own schema",
         ),
+        (
+            "extract",
+            {"text": "t", "schema": {"$ref": "http://h/x"}, "answer": {"a": 1}},
+            "what is not in it (http://h/x)",
+        ),
         ("essay", {"brief": "b", "least_words": 9, "most_words": 5, "points": [], "forbidden": []}, "exchange the two"),
         ("rewrite", {"text": "t", "tone": "formal", "points": [[]], "forbidden": []}, "an empty point"),
+        ("rewrite", {"text": "t", "tone": "formal", "points": [], "forbidden": []}, "nothing else is demanded"),
         ("translate", {"source_language": "a", "target_language": "b", "text": "t"}, 'no column "references"'),
     ],
 )
@@ -199,6 +206,41 @@ def test_bad_data_are_one_line_with_file_and_row(tmp_path, task, row, words):
     assert words in str(bad.value)
     assert str(file) in str(bad.value)
     assert "\n" not in str(bad.value)
+
+
+RIGHT = {
+    "translate": "references",
+    "summarise": "reference",
+    "qa-context": "answers",
+    "qa-closed": "answers",
+    "math": "answer",
+    "extract": "answer",
+    "rewrite": "points",
+    "dialogue": "answers",
+    "mmlu-letter": "answer",
+    "mmlu-explain": "answer",
+}
+"""What each task is judged by. An essay's demands may be but its length; a paraphrase is held against the question."""
+
+
+@pytest.mark.parametrize("value", [None, "", " \t", [], [None], [" "], {}], ids=repr)
+@pytest.mark.parametrize("task", RIGHT)
+def test_an_empty_answer_is_refused_with_file_row_and_column(tmp_path, task, value):
+    """Nothing, an empty text, white space, an empty list: what cannot be right for anybody is never asked."""
+    from taskpace.tasks import with_data
+
+    whole = load_task(task, Path())
+    rows = read_rows(whole.data.source, Path())[:2]
+    rows[1] = rows[1] | {RIGHT[task]: value}
+    if task == "rewrite":
+        rows[1]["forbidden"] = []
+    file = tmp_path / "data.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    with pytest.raises(TaskError) as bad:
+        load_items(with_data(whole, str(file), None), Path(), None, 0)
+    assert str(bad.value).startswith(f'{file}: row 2, column "{RIGHT[task]}": ')
+    assert "\n" not in str(bad.value)
+    assert re.search("fill it in|give|correct", str(bad.value))
 
 
 def test_nested_columns_are_named_with_dots(tmp_path):

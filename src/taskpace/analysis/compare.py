@@ -169,7 +169,9 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     tasks = sorted({cell.task for cell in cells})
     for task in tasks:
         specs = [
-            side.source.query("SELECT json_remove(spec, '$.data', '$.description') FROM task WHERE name = ?", task)[1]
+            side.source.query(
+                "SELECT json_remove(spec, '$.data', '$.public', '$.description') FROM task WHERE name = ?", task
+            )[1]
             for side in (base, new)
         ]
         if specs[0] != specs[1]:

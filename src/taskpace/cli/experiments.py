@@ -17,7 +17,7 @@ _FLAGS = (
     click.option("-m", "--model", "models", multiple=True, metavar="REF", help="Model of a system; repeat for more."),
     click.option("-t", "--task", "tasks", multiple=True, metavar="NAME", help="Task name or file; repeat for more."),
     click.option("--prompts", metavar="FILE", help="Your own prompts (JSONL, CSV, Parquet or text) as the task."),
-    click.option("--data", metavar="PATH", help="Other data for the tasks: a file or hf://datasets/..."),
+    click.option("--data", metavar="PATH", help="Other data: a file, hf://datasets/... or public."),
     click.option("--where", multiple=True, metavar="COLUMN=VALUE", help="Only rows with this value; repeat for more."),
     click.option("-n", "--items", type=int, help="Items per task (20; of --prompts all)."),
     click.option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import did_you_mean, read_text
+from taskpace.strict import close_to, did_you_mean, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"
@@ -45,33 +45,35 @@ def read_rows(source: str, base: Path) -> list[Row]:
     return rows
 
 
-def keep_where(rows: list[Row], where: Mapping[str, str | float | bool], source: str) -> list[Row]:
-    """The rows whose columns have the given values. A text also fits a number that is written like it.
+def keep_where(rows: list[Row], where: Mapping[str, str | float | bool], source: str) -> dict[int, Row]:
+    """The rows whose columns have the given values, by their numbers in the source, from 1.
+
+    A text also fits a number that is written like it.
 
     Raises:
         TaskError: no such column, or no row is left; the message lists what there is.
     """
+    left = dict(enumerate(rows, 1))
     for column, wanted in where.items():
-        known = column_names(rows)
+        known = column_names(left.values())
         if column not in known:
             raise TaskError(f'{source}: key "where": {no_column(column, known)}')
-        kept = [row for row in rows if _fits(row.get(column), wanted)]
+        kept = {number: row for number, row in left.items() if _fits(row.get(column), wanted)}
         if not kept:
-            there = _some_values(rows, column)
+            there = _some_values(left.values(), column)
             raise TaskError(f'{source}: key "where": no row is left with {column} = {wanted!r}: there is {there}')
-        rows = kept
-    return rows
+        left = kept
+    return left
 
 
-def column_names(rows: list[Row]) -> list[str]:
+def column_names(rows: Iterable[Row]) -> list[str]:
     """Every column that any row has, in the order of appearance."""
     return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def no_column(column: str, known: list[str]) -> str:
     """``there is no column "x"``, with the columns there are."""
-    close = did_you_mean(column, known) if len(known) > 24 else ""
-    return f'there is no column "{column}"{close}: the columns are {", ".join(known[:24])}'
+    return f'there is no column "{column}"{close_to(column, known)}: the columns are {", ".join(known[:24])}'
 
 
 def _starter_path(source: str) -> Path:
@@ -163,7 +165,7 @@ def _fits(value: Any, wanted: str | float | bool) -> bool:
     return bool(value == wanted) or (isinstance(wanted, str) and value is not None and str(value) == wanted)
 
 
-def _some_values(rows: list[Row], column: str) -> str:
+def _some_values(rows: Iterable[Row], column: str) -> str:
     values = list(dict.fromkeys(repr(row.get(column)) for row in rows))
     more = f", ... ({len(values)} in all)" if len(values) > _SHOWN_VALUES else ""
     return ", ".join(value[:60] for value in values[:_SHOWN_VALUES]) + more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,16 @@ from taskpace.errors import TaskError
 from taskpace.strict import canonical_json
 from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
-from taskpace.tasks.prompts import fields_used
 from taskpace.tasks.scorers import SCORERS, FieldProblem
+from taskpace.tasks.templates import fields_used
 
 if TYPE_CHECKING:
     from taskpace.tasks.task import Task
 
 _ID_HEX_DIGITS = 24
+
+Columns = dict[str, tuple[str, ...]]
+"""Field -> the columns it is made of, mostly one."""
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,26 +50,29 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     """
     source = task.data.source
     rows = keep_where(read_rows(source, base), task.data.where, source)
-    columns = _columns(task, rows)
-    known = column_names(rows)
-    for column in columns.values():
-        if column.split(".")[0] not in known and column not in known:
-            raise TaskError(f'{source}: {no_column(column, known)} (task "{task.name}" needs it)')
-    if count is not None and count > len(rows):
+    known = column_names(rows.values())
+    columns = _columns(task, known)
+    for field, parts in columns.items():
+        for part in parts:
+            if part.split(".")[0] not in known and part not in known and part not in task.data.values:
+                raise TaskError(f"{source}: {no_column(part, known)} ({_who_needs(task, field)} needs it)")
+    usable = _usable(task, rows, columns)
+    if count is not None and count > len(usable):
         filtered = ' left by "where"' if task.data.where else ""
+        unfit = " that can be used" if len(usable) < len(rows) else ""
         raise TaskError(
-            f'key "items": {count} are asked for, but {source} has {len(rows)}{filtered}: '
-            f"set items to {len(rows)} or fewer"
+            f'key "items": {count} are asked for, but {source} has {len(usable)}{filtered}{unfit}: '
+            f"set items to {len(usable)} or fewer"
         )
-    items = _with_ids([_fields(task, row, columns, number) for number, row in enumerate(rows, 1)])
+    items = _with_ids(task, usable)
     items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
     return tuple(items[:count])
 
 
-def _columns(task: Task, rows: list[Row]) -> dict[str, str]:
-    """Field -> column: the task's own, or else one for each field that is used, so that ids do not hang on the rest."""
+def _columns(task: Task, known: list[str]) -> Columns:
+    """The task's own, or else one for each field that is used, so that ids do not hang on the rest."""
     if task.data.columns:
-        return task.data.columns
+        return {field: (column,) if isinstance(column, str) else column for field, column in task.data.columns.items()}
     used = [fields_used(turn.prompt, f'task "{task.name}"') for turn in task.turns]
     needed = {name for each in used for name in each.required}
     wished = {name for each in used for name in each.optional}
@@ -76,33 +81,67 @@ def _columns(task: Task, rows: list[Row]) -> dict[str, str]:
         wished |= set(SCORERS[task.scorer].wants)
     if task.extraction is not None:
         needed |= set(EXTRACTIONS[task.extraction].needs)
-    names = needed | (wished & set(column_names(rows)))
-    return {name: name for name in sorted(names)}
+    names = (needed | (wished & set(known))) - set(task.data.values)
+    return {name: (name,) for name in sorted(names)}
 
 
-def _fields(task: Task, row: Row, columns: dict[str, str], number: int) -> dict[str, Any]:
+def _who_needs(task: Task, field: str) -> str:
+    """``task "mine", turn 2``, where that turn's prompt uses the field; else the task or its scorer."""
+    for number, turn in enumerate(task.turns, 1):
+        used = fields_used(turn.prompt, f'task "{task.name}"')
+        if field in used.required | used.optional:
+            return f'task "{task.name}", turn {number},'
+    if task.scorer is not None and field in SCORERS[task.scorer].needs:
+        return f'the scorer "{task.scorer}" of the task "{task.name}"'
+    return f'task "{task.name}"'
+
+
+def _usable(task: Task, rows: dict[int, Row], columns: Columns) -> dict[int, dict[str, Any]]:
+    """The fields of every row. Raises ``TaskError`` for a row, or for all of them where the task leaves such out."""
+    fields = {}
+    problem: TaskError | None = None
+    for number, row in rows.items():
+        try:
+            fields[number] = _fields(task, row, columns, number)
+        except TaskError as bad:
+            problem = problem or bad
+            if not task.data.leave_out:
+                break
+    if problem is not None and not (fields and task.data.leave_out):
+        raise problem
+    return fields
+
+
+def _fields(task: Task, row: Row, columns: Columns, number: int) -> dict[str, Any]:
     place = f"{task.data.source}: row {number}"
-    fields: dict[str, Any] = {}
-    for field, column in columns.items():
-        value = _value(row, column)
-        if value is None:
-            raise TaskError(f'{place}, column "{column}": there is no value: fill it in or take the row out')
-        fields[field] = _plain(value, f'{place}, column "{column}"')
+    fields = dict(task.data.values)
+    for field, parts in columns.items():
+        values = []
+        for part in parts:
+            value = task.data.values[part] if part in task.data.values else _value(row, part)
+            if value is None:
+                raise TaskError(f'{place}, column "{part}": there is no value: fill it in or take the row out')
+            values.append(_plain(value, f'{place}, column "{part}"'))
+        fields[field] = values[0] if len(values) == 1 else "\n\n".join(str(value).strip() for value in values)
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
         except FieldProblem as bad:
-            raise TaskError(f'{place}, column "{columns.get(bad.field, bad.field)}": {bad.problem}') from None
+            column = ", ".join(columns.get(bad.field, (bad.field,)))
+            raise TaskError(f'{place}, column "{column}": {bad.problem}') from None
     return fields
 
 
 def _value(row: Row, column: str) -> Any:
-    """A column's value; ``answers.text`` is the part ``text`` of the column ``answers``, of data that nest."""
+    """A column's value; ``answers.text.0`` is the first of the list ``text`` in the column ``answers``, which nests."""
     if column in row or "." not in column:
         return row.get(column)
     value: Any = row
     for name in column.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
+        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
     return value
 
 
@@ -118,13 +157,19 @@ def _plain(value: Any, place: str) -> Any:
     return plain
 
 
-def _with_ids(rows: list[dict[str, Any]]) -> list[Item]:
-    seen: Counter[bytes] = Counter()
+def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:
+    """Raises ``TaskError`` for two rows that say the same, where the task does not take them for two items."""
+    seen: dict[bytes, list[int]] = {}
     items = []
-    for fields in rows:
+    for number, fields in rows.items():
         content = canonical_json(fields)
-        seen[content] += 1
-        occurrence = seen[content]
-        marked = content if occurrence == 1 else content + f"#{occurrence}".encode()
+        numbers = seen.setdefault(content, [])
+        numbers.append(number)
+        if len(numbers) > 1 and not task.data.may_repeat:
+            raise TaskError(
+                f"{task.data.source}: row {number} is the same as row {numbers[0]} in all that the task uses: "
+                "take one of the two out"
+            )
+        marked = content if len(numbers) == 1 else content + f"#{len(numbers)}".encode()
         items.append(Item(id=hashlib.sha256(marked).hexdigest()[:_ID_HEX_DIGITS], fields=fields))
     return items

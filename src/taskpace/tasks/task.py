@@ -13,11 +13,13 @@ from taskpace.errors import MissingExtraError, TaskError
 from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
-from taskpace.tasks.prompts import fields_used
 from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.templates import fields_used
 
 _PROMPTS_MAX_TOKENS = 512
 _SUFFIX = ".toml"
+PUBLIC = "public"
+"""In place of a source: the task's public data set."""
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -26,14 +28,25 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     source: str
     """A path (Parquet, CSV, JSONL), ``hf://datasets/...`` or ``starter:questions``. In a task file, a relative path
     starts from the task file's folder; in an experiment file, from the experiment's."""
-    columns: dict[str, str] = {}
-    """Field of the item -> column of the data, or a part of one (``answers.text``). Empty: fields are called as their
-    columns are.
+    columns: dict[str, str | tuple[str, ...]] = {}
+    """Field of the item -> column of the data, or a part of one (``answers.text``, ``questions.0`` for the first of a
+    list), or several, put together with blank lines between them. Empty: fields are called as their columns are.
     """
+    values: dict[str, Any] = {}
+    """Fields that are the same for every item; where several columns are put together, one may be named among them."""
     where: dict[str, str | int | float | bool] = {}
     """Only rows whose columns have these values."""
     version: str | None = None
     """Of the data, as those who keep it count; results name it. Null: not known."""
+    duplicates: bool = False
+    """Whether two rows may say the same; each is then an item of its own. Else the second is an error."""
+    leave_out: bool = False
+    """Whether rows that the task cannot use (an empty answer, ...) are left out. Else the first is an error."""
+
+    @property
+    def may_repeat(self) -> bool:
+        """Published data may, too: whoever uses them cannot take a row out."""
+        return self.duplicates or self.source.startswith(REMOTE)
 
 
 class TurnTemplate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +67,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     description: str
     data: DataSource
     turns: tuple[TurnTemplate, ...]
+    public: DataSource | None = None
+    """A well-known public data set for the same task, used in place of ``data`` where an experiment says so."""
     max_tokens: int
     """Limit of each turn's output. A trial that hits it is ``truncated``, whatever it says, and ends there."""
     stop: tuple[str, ...] = ()
@@ -119,7 +134,8 @@ def prompts_task(path: Path) -> Task:
         name=path.stem,
         version=1,
         description=f"The prompts in {path.name}",
-        data=DataSource(source=str(path.absolute()), columns={field: field for field in fields}),
+        # Whoever lists prompts may list one twice on purpose.
+        data=DataSource(source=str(path.absolute()), columns={field: field for field in fields}, duplicates=True),
         turns=(TurnTemplate(prompt="{{ prompt }}"),),
         max_tokens=_PROMPTS_MAX_TOKENS,
         extraction="text" if graded else None,
@@ -131,10 +147,21 @@ def with_data(task: Task, source: str | None, where: dict[str, str | int | float
     """The same task over other data, or over a part of it. Null leaves the task's own.
 
     Other data has other columns, so a filter of the task's own is dropped with its data; the names of the columns are
-    kept, because the task's prompt needs its fields from somewhere.
+    kept, because the task's prompt needs its fields from somewhere. ``public`` stands for the task's public data set,
+    with all that belongs to it; a filter is then one more.
+
+    Raises:
+        TaskError: the task names no public data set.
     """
     data = task.data
-    if source is not None:
+    if source == PUBLIC:
+        if task.public is None:
+            raise TaskError(
+                f'task "{task.name}": there is no public data set for it: name data of your own, or leave "data" out'
+            )
+        data = task.public
+        where = None if where is None else data.where | where
+    elif source is not None:
         data = msgspec.structs.replace(data, source=source, where={}, version=None)
     if where is not None:
         data = msgspec.structs.replace(data, where=where)
@@ -149,10 +176,14 @@ def _shipped_paths() -> dict[str, Path]:
 def _read_task(path: Path) -> Task:
     task = read_toml(path, Task, TaskError)
     _check(task, str(path))
-    source = task.data.source
-    if not source.startswith((REMOTE, STARTER)):
-        source = str((path.parent / source).absolute())
-    return msgspec.structs.replace(task, data=msgspec.structs.replace(task.data, source=source))
+    public = None if task.public is None else _placed(task.public, path.parent)
+    return msgspec.structs.replace(task, data=_placed(task.data, path.parent), public=public)
+
+
+def _placed(data: DataSource, folder: Path) -> DataSource:
+    if data.source.startswith((REMOTE, STARTER)):
+        return data
+    return msgspec.structs.replace(data, source=str((folder / data.source).absolute()))
 
 
 def _check(task: Task, place: str) -> None:
@@ -169,31 +200,41 @@ def _check(task: Task, place: str) -> None:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
     if "" in task.stop:
         raise refuse("stop", "an empty text would end every generation at once: take it out")
-    if not task.data.source.strip():
-        raise refuse("data.source", "the text is empty: name a file")
     if task.extraction is not None and task.extraction not in EXTRACTIONS:
         raise refuse(
             "extraction",
             f'there is no extraction "{task.extraction}"{did_you_mean(task.extraction, EXTRACTIONS)}',
         )
     used = {
-        name
+        name: f"turn {number} uses"
         for number, turn in enumerate(task.turns, 1)
-        for name in fields_used(turn.prompt, f'{place}: turn {number}, key "prompt"').required
+        for name in sorted(fields_used(turn.prompt, f'{place}: turn {number}, key "prompt"').required)
     }
     if task.scorer is not None:
         _check_scorer(task, place)
-        used |= set(SCORERS[task.scorer].needs)
+        used |= dict.fromkeys(SCORERS[task.scorer].needs, f'the scorer "{task.scorer}" needs')
     elif task.options:
         raise refuse("options", "there is no scorer to take them: name a scorer or take them out")
     if task.extraction is not None:
-        used |= set(EXTRACTIONS[task.extraction].needs)
-    unmapped = sorted(used - set(task.data.columns)) if task.data.columns else []
+        used |= dict.fromkeys(EXTRACTIONS[task.extraction].needs, f'the extraction "{task.extraction}" needs')
+    for table, data in (("data", task.data), ("public", task.public)):
+        if data is not None:
+            _check_data(data, used, f'{place}: key "{table}')
+
+
+def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
+    """``used``: every field that is needed, and by whom; ``key``: where the table stands, up to its name."""
+    if not data.source.strip():
+        raise TaskError(f'{key}.source": the text is empty: name a file')
+    twice = sorted(set(data.columns) & set(data.values))
+    if twice:
+        raise TaskError(f'{key}.values": the field "{twice[0]}" has a column, too: take one of the two out')
+    given = [*data.columns, *data.values]
+    unmapped = sorted(set(used) - set(given)) if data.columns else []
     if unmapped:
-        raise refuse(
-            "data.columns",
-            f'nothing gives the field "{unmapped[0]}"{did_you_mean(unmapped[0], task.data.columns)}, '
-            "which a prompt or the scorer uses: add it",
+        raise TaskError(
+            f'{key}.columns": nothing gives the field "{unmapped[0]}"{did_you_mean(unmapped[0], given)}, '
+            f"which {used[unmapped[0]]}: add it"
         )
 
 

@@ -51,7 +51,9 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
 
 def kind_of(value: Any) -> str:
     """``value``'s kind in a user's words."""
-    names = {str: "text", bool: "a truth value", int: "a number", float: "a number", dict: "a table"}
+    names = {str: "text", bool: "a truth value", int: "a number", float: "a number", dict: "a table", list: "a list"}
+    if value is None:
+        return "nothing"
     return names.get(type(value), type(value).__name__)
 
 

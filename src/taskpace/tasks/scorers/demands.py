@@ -75,6 +75,8 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
             raise FieldProblem(name, "holds something that is no text: give texts that are not empty")
     if any(not point for point in points):
         raise FieldProblem("points", "holds an empty point: give at least one alternative")
+    if not points and not forbidden and "least_words" not in fields and "most_words" not in fields:
+        raise FieldProblem("points", "is an empty list and nothing else is demanded: give a point or take the row out")
     return fields | {"points": points, "forbidden": forbidden}
 
 

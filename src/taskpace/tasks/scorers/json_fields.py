@@ -31,13 +31,20 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
             raise FieldProblem(name, f"is {kind_of(value)}: give a JSON object")
         found[name] = value
     from jsonschema import Draft202012Validator, SchemaError
+    from referencing.exceptions import Unresolvable
 
     try:
         Draft202012Validator.check_schema(found["schema"])
     except SchemaError as bad:
         raise FieldProblem("schema", f"is no JSON Schema ({bad.message[:80]}): correct it") from None
-    if problem := schema_problem(found["answer"], found["schema"]):
+    try:
+        problem = schema_problem(found["answer"], found["schema"])
+    except Unresolvable as bad:
+        raise FieldProblem("schema", f"refers to what is not in it ({bad.ref[:80]}): write it out") from None
+    if problem:
         raise FieldProblem("answer", f"does not fit its own schema ({problem}): correct one of the two")
+    if not found["answer"]:
+        raise FieldProblem("answer", "is an empty object: fill it in or take the row out")
     return fields | found
 
 
