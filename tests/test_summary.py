@@ -100,6 +100,24 @@ def test_think_time_moves_the_makespan_alone(simulated, tmp_path):
     assert thinking[2] == pytest.approx(plain[2] + 4 * 2 * 100.0, abs=1e-9)
 
 
+def test_a_simulated_dialogue_has_its_past_cached(simulated, tmp_path):
+    """Later turns report what was said before them as cached, first turns nothing, and the row has the exact share."""
+    experiment = simulated(KNOWN | {"prompt_tokens_per_byte": 1}, tasks=("dialogue",), items=12)
+    with taskpace.run(experiment, tmp_path / "x.db") as done:
+        (row,) = done.summary().tables[0].rows
+        turns = done.store.query("SELECT trial_id, turn, prompt_tokens, cached_tokens, length(text) FROM turn")[1]
+        measured = {trial for (trial,) in done.store.query("SELECT id FROM trial")[1]}
+    known = {(trial, turn): (prompt, cached, said) for trial, turn, prompt, cached, said in turns}
+    later = [(key, value) for key, value in known.items() if key[1] > 1]
+    assert all(cached == 0 for (_, turn), (_, cached, _) in known.items() if turn == 1)
+    for (trial, turn), (_, cached, _) in later:
+        before = known[trial, turn - 1]
+        assert cached == before[0] + before[2]
+    shares = [value for (trial, _), value in later if trial in measured]
+    assert row.cached_between_turns_share == sum(value[1] for value in shares) / sum(value[0] for value in shares)
+    assert row.valid
+
+
 def test_time_per_correct_answer_counts_wrong_answers_too(run):
     """The sum of all times over the number correct; accuracy over all recorded."""
     with run(KNOWN | {"correct": 0.5}, items=40) as done:

@@ -73,7 +73,7 @@ async def measure(
             await engine.clock.sleep_until(engine.clock.now_ns() + job.think_ns)
         messages.append(Message("user", prompt))
         turn, failure = await _take_turn(
-            engine, make_request(job, messages), left_ns, due_ns=None if turns else due_ns, gates=gates
+            engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
         )
         if turn is not None:
             turns.append(turn)
@@ -92,8 +92,8 @@ async def measure(
     )
 
 
-def make_request(job: Job, messages: list[Message]) -> Request:
-    """A job's request, with all that has been said so far."""
+def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:
+    """A job's request for the turn of that number (from 0), with all that has been said so far."""
     return Request(
         messages=tuple(messages),
         max_tokens=job.max_tokens,
@@ -101,6 +101,8 @@ def make_request(job: Job, messages: list[Message]) -> Request:
         sampling=job.sampling,
         seed=job.seed,
         trial_id=job.trial_id,
+        turn=turn,
+        last=turn == len(job.prompts) - 1,
         script=job.script,
     )
 
