@@ -85,6 +85,8 @@ _CONSTANT = {
     "prompt_tokens": 50,
     "prompt_bytes": 200,
     "cached_tokens": 0,
+    "first_prompt_tokens": 50,
+    "first_cached_tokens": 0,
 }
 
 

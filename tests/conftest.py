@@ -93,6 +93,8 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("worker", 1),
             ]
         ).with_columns(
+            first_prompt_tokens=pl.col("prompt_tokens"),
+            first_cached_tokens=pl.col("cached_tokens"),
             system=pl.lit(system),
             task=pl.lit(task),
             scenario=pl.lit("single"),

@@ -218,3 +218,17 @@ def test_a_measure_that_is_unknown_cannot_be_guarded(make_run, tmp_path):
         compared = compare(Side(base.store, "base"), Side(new.store, "new"))
     with pytest.raises(TaskpaceError, match=r'"accuracy < -1%" cannot be judged: p.*has no accuracy'):
         failures(compared, [parse_condition("accuracy < -1%")])
+
+
+def test_a_run_from_before_think_time_has_the_same_task(make_run, tmp_path):
+    """A key that an older run file lacks counts as its default; another think time is another task."""
+    paths = [make_run(name, items=12) for name in ("base.db", "new.db")]
+
+    def notes(change: str) -> tuple[str, ...]:
+        with sqlite3.connect(paths[0]) as db:
+            db.execute("UPDATE task SET spec = " + change)  # noqa: S608 - one of the two below
+        with taskpace.open(paths[0]) as base, taskpace.open(paths[1]) as new:
+            return compare(Side(base.store, "base"), Side(new.store, "new"), resamples=0).notes
+
+    assert notes("json_remove(spec, '$.think_time_s')") == ()
+    assert "is not the same" in notes("json_set(spec, '$.think_time_s', 5.0)")[0]

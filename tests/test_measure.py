@@ -13,6 +13,7 @@ from taskpace.errors import ContextOverflowError
 from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
 from taskpace.messages import Job
 from taskpace.records import Mark, Record, Usage
+from taskpace.runner import longest_silence_s
 from taskpace.scenarios import closed_loop
 
 SECOND = 1_000_000_000
@@ -122,6 +123,24 @@ def test_turns_are_one_conversation():
         Message("assistant", "answer here"),
         Message("user", "two"),
     )
+
+
+def test_think_time_lies_between_the_turns_and_counts_in_none():
+    """Each turn but the first comes that much later; no turn's time grows by it, nor is the time limit touched."""
+    plain, _ = carry_out(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=7.5)
+    thinking, _ = carry_out(
+        ScriptedEngine(), job(prompts=("one", "two", "three"), think_ns=100 * SECOND + 1), timeout_s=7.5
+    )
+    later = [b.dispatch_ns - a.dispatch_ns for a, b in zip(plain.turns, thinking.turns, strict=True)]
+    assert later == [0, 100 * SECOND + 1, 200 * SECOND + 2]
+    assert [turn.end_ns for turn in thinking.turns] == [turn.end_ns for turn in plain.turns] == [2 * SECOND] * 3
+    assert thinking.failure is None
+
+
+def test_a_worker_may_be_silent_for_as_long_as_a_user_thinks():
+    """The limit on a worker's silence grows by the think times of one trial."""
+    jobs = [job(prompts=("one", "two", "three"), think_ns=100 * SECOND), job()]
+    assert longest_silence_s(jobs, 60.0) == longest_silence_s([job()], 60.0) + 200.0
 
 
 def test_the_time_limit_holds_for_the_sum_of_the_turns():

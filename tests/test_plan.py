@@ -9,9 +9,10 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.experiment import Experiment
+from taskpace.errors import ExperimentError, TaskError
+from taskpace.experiment import Experiment, Scenario, TaskUse
 from taskpace.plan import content_id, make_plan, remaining, request_seed
-from taskpace.prepare import prepare
+from taskpace.prepare import _plan_task, prepare
 from taskpace.strict import canonical_json
 
 
@@ -49,6 +50,40 @@ def test_the_same_experiment_gives_the_same_plan(experiment):
 def test_what_changes_a_trial_changes_its_id(simulated, change):
     """Sampling, system prompt, limits and seed are part of a trial's identity."""
     assert not set(ids(prepare(simulated(), Path()))) & set(ids(prepare(simulated(**change), Path())))
+
+
+OLDER_ID = "eb4356d76b77fa14a293b2e9"
+"""Of the first trial of a plan that was made before there was a think time."""
+
+
+def with_use(experiment, **changes):
+    return msgspec.structs.replace(experiment, tasks=(TaskUse(use="dialogue", **changes),))
+
+
+def test_ids_without_think_time_are_those_of_older_run_files(simulated):
+    """A key of a task that came later changes no id as long as it is not used; used, it is part of the trial."""
+    plain, zero, some = (
+        ids(prepare(with_use(simulated(), **changes), Path()))
+        for changes in ({}, {"think_time_s": 0.0}, {"think_time_s": 2.0})
+    )
+    assert plain == zero
+    assert plain[0] == OLDER_ID
+    assert not set(plain) & set(some)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), 3601.0])
+def test_a_think_time_that_is_none_is_refused(simulated, seconds):
+    """One line names the key and the range, for an experiment's override too."""
+    with pytest.raises(TaskError, match=r'task "dialogue": key "think_time_s": .* from 0 to 3600'):
+        prepare(with_use(simulated(), think_time_s=seconds), Path())
+
+
+def test_a_static_batch_has_one_turn(simulated):
+    """A dialogue in static batches would ask its first turn alone, so it is refused."""
+    experiment = with_use(simulated())
+    batched = msgspec.structs.replace(experiment, scenarios=(Scenario(batch=4),))
+    with pytest.raises(ExperimentError, match="3 turns"):
+        _plan_task(batched.tasks[0], batched, Path())
 
 
 def test_more_items_keep_the_trials_there_were(simulated):

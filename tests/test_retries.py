@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, fixed, head, usage
 
 import taskpace
+from taskpace.experiment import TaskUse
 from taskpace.records import Failure, Record
 from taskpace.retries import LONGEST_S, may_pass, wait_s
 
@@ -70,6 +72,33 @@ def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, s
     assert "errors" not in {reason.code for reason in row.reasons}
     assert "send-delay" not in {reason.code for reason in row.reasons}
     assert "retried" in {finding.code for finding in row.findings}
+
+
+def test_a_retried_dialogue_does_not_pay_for_its_think_time(tmp_path):
+    """The second turn is refused once: the new attempt's clock starts where the first's did, later by the one pause
+    that the first attempt made.
+    """
+    seen = set()
+
+    async def refuse_second_turns_once(asked, writer, _number) -> None:
+        first, turn = asked.body["messages"][0]["content"], len(asked.body["messages"])
+        if turn == 3 and first not in seen:
+            seen.add(first)
+            writer.write(fixed("503 Service Unavailable", b'{"error": {"message": "busy"}}', **{"Retry-After": "0"}))
+        else:
+            writer.write(head() + chunk(event("A")) + chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
+        await writer.drain()
+
+    with Endpoint(refuse_second_turns_once) as server:
+        experiment = taskpace.quick_experiment(
+            models=(MODEL,), engine="openai", options={"url": server.url}, items=2, warmup=0, retries=1,
+        )  # fmt: skip
+        uses = (TaskUse(use="dialogue", think_time_s=0.05),)
+        frame = taskpace.run(msgspec.structs.replace(experiment, tasks=uses), tmp_path / "x.db").frame()
+    assert frame["failure_kind"].to_list() == ["http-503", None] * 2
+    for _, attempts in frame.group_by("trial_id"):
+        first, second = attempts["dispatch_ns"]
+        assert second - first == 50_000_000
 
 
 def test_when_attempts_run_out_the_last_refusal_counts(tmp_path):

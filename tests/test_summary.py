@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -14,6 +15,7 @@ from taskpace.analysis.estimates import UNKNOWN, Number
 from taskpace.analysis.rows import CellPlan
 from taskpace.analysis.summary import summarise_trials
 from taskpace.errors import StoreError
+from taskpace.experiment import TaskUse
 from taskpace.prepare import prepare
 
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
@@ -78,6 +80,42 @@ def test_the_makespan_is_first_dispatch_to_last_end(run):
         assert done.store.query("SELECT count(*) FROM record WHERE phase = 'warm-up'")[1] == [(4,)]
     assert single == pytest.approx(8 * 1.48)
     assert four == pytest.approx(2 * 1.48)
+
+
+def test_think_time_moves_the_makespan_alone(simulated, tmp_path):
+    """A dialogue of three turns with 100 s to think before two of them: the same task times to the nanosecond, no
+    timeout within 60 s, and a makespan that is longer by exactly two pauses a trial.
+    """
+    found = []
+    for name, think_time_s in (("plain", None), ("thinking", 100.0)):
+        use = TaskUse(use="dialogue", think_time_s=think_time_s)
+        experiment = msgspec.structs.replace(simulated(KNOWN, items=4, timeout=60.0), tasks=(use,))
+        with taskpace.run(experiment, tmp_path / f"{name}.db") as done:
+            (row,) = done.summary().tables[0].rows
+            frame = done.frame()
+            found.append((frame["task_time_s"].to_list(), row.outcomes, row.makespan_s, set(frame["turns"])))
+    plain, thinking = found
+    assert thinking[:2] == plain[:2]
+    assert plain[3] == {3}
+    assert thinking[2] == pytest.approx(plain[2] + 4 * 2 * 100.0, abs=1e-9)
+
+
+def test_a_simulated_dialogue_has_its_past_cached(simulated, tmp_path):
+    """Later turns report what was said before them as cached, first turns nothing, and the row has the exact share."""
+    experiment = simulated(KNOWN | {"prompt_tokens_per_byte": 1}, tasks=("dialogue",), items=12)
+    with taskpace.run(experiment, tmp_path / "x.db") as done:
+        (row,) = done.summary().tables[0].rows
+        turns = done.store.query("SELECT trial_id, turn, prompt_tokens, cached_tokens, length(text) FROM turn")[1]
+        measured = {trial for (trial,) in done.store.query("SELECT id FROM trial")[1]}
+    known = {(trial, turn): (prompt, cached, said) for trial, turn, prompt, cached, said in turns}
+    later = [(key, value) for key, value in known.items() if key[1] > 1]
+    assert all(cached == 0 for (_, turn), (_, cached, _) in known.items() if turn == 1)
+    for (trial, turn), (_, cached, _) in later:
+        before = known[trial, turn - 1]
+        assert cached == before[0] + before[2]
+    shares = [value for (trial, _), value in later if trial in measured]
+    assert row.cached_between_turns_share == sum(value[1] for value in shares) / sum(value[0] for value in shares)
+    assert row.valid
 
 
 def test_time_per_correct_answer_counts_wrong_answers_too(run):

@@ -101,7 +101,7 @@ class CellRun:
             self._tell(Finished(record=record, final=False))
             await clock.sleep_until(clock.now_ns() + round(wait_s(record) * 1e9))
             # Nobody starts to wait anew: the clock runs from the first dispatch.
-            due_ns = record.turns[0].dispatch_ns if record.turns else due_ns
+            due_ns = record.turns[0].dispatch_ns + _thought_ns(record, job) if record.turns else due_ns
             job = msgspec.structs.replace(job, attempt=job.attempt + 1)
             record = await self._attempt(job, due_ns)
         self._tell(Finished(record=record))
@@ -165,6 +165,12 @@ class CellRun:
             cpu_ticks=grown("cpu_ticks"),
             throttled_ns=grown("throttled_ns"),
         )
+
+
+def _thought_ns(record: Record, job: Job) -> int:
+    """What the think times of an attempt that failed took: one before each turn that it came to, but the first."""
+    unsent = record.failure is not None and record.failure.kind.startswith(NO_CONNECTION)
+    return job.think_ns * max(0, len(record.turns) + unsent - 1)
 
 
 class _Moment(NamedTuple):

@@ -47,6 +47,8 @@ class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Only rows whose columns have these values."""
     items: int | None = None
     max_tokens: int | None = None
+    think_time_s: float | None = None
+    """Between the turns; null: the task's own."""
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -55,5 +55,6 @@ def _make_job(plan: Plan, cell: Cell, trial: Trial) -> Job:
         stop=task.stop,
         sampling=system.sampling,
         seed=request_seed(trial.id, seed),
+        think_ns=round(task.think_time_s * 1e9),
         script=script(task, trial.item.item) if engines.entry(system.engine).scripted else None,
     )

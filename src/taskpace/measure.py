@@ -53,7 +53,7 @@ async def measure(
     Args:
         engine: open, in a closed loop with a slot free.
         job: the trial.
-        timeout_s: limit on the sum of the turns' times, in seconds.
+        timeout_s: limit on the sum of the turns' times, in seconds; think times are none of them.
         lag: a running monitor of the event loop.
         dispatched: called once, before the first clock start.
         due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
@@ -69,9 +69,11 @@ async def measure(
     lag.begin(job.trial_id)
     dispatched(job)
     for prompt in job.prompts:
+        if turns and job.think_ns:
+            await engine.clock.sleep_until(engine.clock.now_ns() + job.think_ns)
         messages.append(Message("user", prompt))
         turn, failure = await _take_turn(
-            engine, make_request(job, messages), left_ns, due_ns=None if turns else due_ns, gates=gates
+            engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
         )
         if turn is not None:
             turns.append(turn)
@@ -90,8 +92,8 @@ async def measure(
     )
 
 
-def make_request(job: Job, messages: list[Message]) -> Request:
-    """A job's request, with all that has been said so far."""
+def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:
+    """A job's request for the turn of that number (from 0), with all that has been said so far."""
     return Request(
         messages=tuple(messages),
         max_tokens=job.max_tokens,
@@ -99,6 +101,8 @@ def make_request(job: Job, messages: list[Message]) -> Request:
         sampling=job.sampling,
         seed=job.seed,
         trial_id=job.trial_id,
+        turn=turn,
+        last=turn == len(job.prompts) - 1,
         script=job.script,
     )
 

@@ -27,6 +27,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...]
     sampling: Sampling
     seed: int
+    think_ns: int = 0
+    """Between the end of an answer and the next turn; outside every timed region."""
     due_ns: int | None = None
     """Open loop: when it is due, since the first of its cell's jobs. Null: closed loop, when a slot is free."""
     script: tuple[str, str] | None = None

@@ -172,4 +172,9 @@ def _identity(planned: PlannedSystem) -> object:
 
 def _task_identity(task: Task) -> object:
     """What makes a task itself; where its data lies is not part of it, the items' own hashes are."""
-    return {key: value for key, value in plain(task).items() if key not in ("data", "public", "description")}
+    left_out = ("data", "public", "description")
+    identity = {key: value for key, value in plain(task).items() if key not in left_out}
+    if not task.think_time_s:
+        # A key that came later: without it, ids are those of older run files.
+        del identity["think_time_s"]
+    return identity

@@ -14,7 +14,7 @@ from taskpace import engines, models
 from taskpace.errors import ExperimentError, TaskError, TaskpaceError
 from taskpace.experiment import DEFAULT_ITEMS, Experiment, Scenario, System, TaskUse
 from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
-from taskpace.tasks import load_items, load_task, prompts_task, render, with_data
+from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data, with_think_time
 
 Progress = Callable[[str, int, int | None], None]
 """``(what, bytes done, bytes in all or null)``."""
@@ -104,4 +104,18 @@ def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
     if use.data is not None or use.where is not None:
         task = with_data(task, use.data, use.where)
     max_tokens = use.max_tokens or experiment.max_tokens
-    return msgspec.structs.replace(task, max_tokens=max_tokens) if max_tokens else task
+    if max_tokens:
+        task = msgspec.structs.replace(task, max_tokens=max_tokens)
+    if use.think_time_s is not None:
+        task = with_think_time(task, use.think_time_s)
+    _check_turns(task, experiment.scenarios)
+    return task
+
+
+def _check_turns(task: Task, scenarios: tuple[Scenario, ...]) -> None:
+    batches = [scenario.name for scenario in scenarios if scenario.batch is not None]
+    if batches and len(task.turns) > 1:
+        raise ExperimentError(
+            f'task "{task.name}" has {len(task.turns)} turns, a static batch ("{batches[0]}") is of one: '
+            'leave one of the two out, or take "concurrency=N"'
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -257,8 +257,7 @@ class _SystemTurn:
                 jobs=tuple(jobs.values()),
             )
         )
-        due_s = [0.0, *(job.due_ns / 1e9 for job in jobs.values() if job.due_ns is not None)]
-        silence_s = timeout_s + LONGEST_S + _SILENCE_GRACE_S + max((b - a for a, b in pairwise(due_s)), default=0.0)
+        silence_s = longest_silence_s(list(jobs.values()), timeout_s)
         # The records of a static batch come together, and should wait for the disk once.
         together = not cell.scenario.one_at_a_time or (cell.scenario.batch or 1) > 1
         gather_s = _GATHER_S if together else 0.0
@@ -361,6 +360,14 @@ class _SystemTurn:
         left = sum(len(trials) for _, trials in self._left())
         self._on_event(SystemGivenUp(system=self._name, reason=reason, left=left))
         return left == 0
+
+
+def longest_silence_s(jobs: Sequence[Job], timeout_s: float) -> float:
+    """After how many seconds without a word a worker is taken for stuck: longer than any of these jobs may take."""
+    due_s = [0.0, *(job.due_ns / 1e9 for job in jobs if job.due_ns is not None)]
+    longest_gap_s = max((b - a for a, b in pairwise(due_s)), default=0.0)
+    think_s = max((job.think_ns * (len(job.prompts) - 1) / 1e9 for job in jobs), default=0.0)
+    return timeout_s + think_s + LONGEST_S + _SILENCE_GRACE_S + longest_gap_s
 
 
 def _never_sent(job: Job, failure: Failure) -> Record:

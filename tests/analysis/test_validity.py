@@ -8,6 +8,7 @@ import pytest
 from taskpace.analysis.validity import reasons_against
 from taskpace.analysis.views import Reason
 from taskpace.messages import Stretch
+from taskpace.report.sentences import sentences
 
 
 def stretch(**changes: int) -> Stretch:
@@ -46,6 +47,19 @@ def test_each_reason_has_its_threshold(trials_of, code, sound, bad):
     found = against(trials_of(n=100, task_time_s=[1.0] * 100, **bad))
     assert set(found) == {code}
     assert found[code].remedy
+
+
+def test_a_conversation_may_have_its_own_past_in_the_cache(summary_of, trials_of):
+    """Only what first turns found in the cache speaks against a result; the share of later turns is told."""
+    trials = trials_of(prompt_tokens=400, cached_tokens=240).with_columns(
+        first_prompt_tokens=100, first_cached_tokens=0
+    )
+    assert against(trials) == {}
+    (table,) = summary_of(trials).tables
+    assert table.rows[0].cached_between_turns_share == 0.8
+    assert sentences(table)[-1].endswith("came from a cache: s 80 %.")
+    assert summary_of(trials_of()).tables[0].rows[0].cached_between_turns_share is None
+    assert "cached-prompts" in against(trials.with_columns(first_cached_tokens=2))
 
 
 def test_what_was_not_run_is_missing(trials_of):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given, strategies as st
 
 from taskpace import models
 from taskpace.clock import RealClock
@@ -20,6 +21,7 @@ from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options
 from taskpace.engines.llamacpp_load import choose_context, usable_physical_cores
+from taskpace.engines.llamacpp_slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
     ContextOverflowError,
@@ -464,6 +466,70 @@ def test_nothing_is_cached_unless_asked(
     assert second
     run(caching.close())
     assert capfd.readouterr().out == ""
+
+
+async def converse(opened: LlamaCppEngine, name: str, text: str, think_s: float = 0.0) -> list[tuple[int, int]]:
+    """Three turns; the prompt tokens and the cached tokens of each."""
+    messages, counts = [Message("user", text)], []
+    for turn in range(3):
+        asked = request("", 48, messages=tuple(messages), stop=(".",), trial_id=name, turn=turn, last=turn == 2)
+        generation = await generate(opened, asked)
+        assert generation.finish_reason == "stop"
+        counts.append((generation.usage.prompt_tokens or 0, generation.usage.cached_tokens or 0))
+        messages += [Message("assistant", generation.text), Message("user", "And then?")]
+        await asyncio.sleep(think_s)
+    return counts
+
+
+def test_a_conversation_has_its_own_past_cached_and_no_other(chat_model: str) -> None:
+    """Two slots, conversations that begin alike: a first turn has nothing cached, a later one all that was asked and
+    said before it, whether one goes on alone, two at once, or several while one pauses. A third at the same time takes
+    another's slot, whose next turn then has nothing, and never what the third has left.
+    """
+    opened = engine(chat_model, slots=2, context=512)
+    begin = "The sea is big and blue. What is the sea like in"
+
+    async def several(*months: str, think_s: float = 0.0) -> list[list[tuple[int, int]]]:
+        return list(
+            await asyncio.gather(*(converse(opened, f"{m} {think_s}", f"{begin} {m}?", think_s) for m in months))
+        )
+
+    async def all_ways() -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
+        await opened.open()
+        found = [*await several("May"), *await several("June"), *await several("May", "July", think_s=0.02)]
+        slow = asyncio.ensure_future(several("April", think_s=0.3))
+        await asyncio.sleep(0.02)
+        found += [*await several("May"), *await several("June"), *await several("July"), *await slow]
+        crowded = await several("May", "June", "July", think_s=0.03)
+        await opened.close()
+        return found, crowded
+
+    found, crowded = run(all_ways())
+    for first, second, third in found:
+        assert first[1] == 0
+        assert second[1] > first[0]
+        assert third[1] > second[0]
+    for first, second, third in crowded:
+        assert first[1] == 0
+        assert second[1] == 0 or second[1] > first[0]
+        assert third[1] == 0 or third[1] > second[0]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=40),
+    st.integers(1, 3),
+)
+def test_a_slot_is_said_to_hold_only_what_was_last_given_back_there(turns: list[tuple[int, bool]], slots: int) -> None:
+    """Whatever order turns come in, a slot that is said to hold a conversation was given back by it, last of all."""
+    table, last = SlotTable(slots), dict[int, str | None]()
+    for number, goes_on in turns:
+        conversation = str(number)
+        known = conversation in last.values()
+        slot, own = table.take(conversation, begins=False)
+        assert own == known == (last.get(slot) == conversation)
+        assert own or last.get(slot) is None or None not in [last.get(each) for each in range(slots)]
+        last[slot] = conversation if goes_on else None
+        table.give_back(slot, last[slot])
 
 
 def test_base_model_gets_plain_text(base_model: str) -> None:

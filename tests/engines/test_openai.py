@@ -42,11 +42,11 @@ def carry_out(tmp_path: Path) -> Iterator[Carry]:
     opened: list[Run] = []
 
     def run(url: str, *, model: str = MODEL, items: int = 10, scenario: str = "single", timeout: float = 20.0,
-            **options: Any) -> Run:  # fmt: skip
+            tasks: list[str] | None = None, **options: Any) -> Run:  # fmt: skip
         file = tmp_path / f"x{len(opened)}.toml"
         system = {"name": "e", "engine": "openai", "model": model, "options": {"url": url} | QUICK | options}
         file.write_text(
-            tomli_w.dumps({"items": items, "tasks": ["mmlu-letter"], "scenarios": [scenario], "warmup": 0,
+            tomli_w.dumps({"items": items, "tasks": tasks or ["mmlu-letter"], "scenarios": [scenario], "warmup": 0,
                            "timeout": timeout, "system": [system]}), "utf-8",
         )  # fmt: skip
         opened.append(taskpace.run(file, file.with_suffix(".db")))
@@ -99,6 +99,28 @@ def test_the_request_is_what_was_asked_for(carry_out, monkeypatch):
     run.close()
     for file in run.path.parent.iterdir():
         assert b"very-secret" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["server", "llama.cpp", "vllm"])
+def test_a_prompt_cache_is_kept_within_one_conversation(carry_out, kind):
+    """``cache_prompt`` is false with first turns alone; ``cache_salt`` is one for all turns of a conversation, another
+    for each conversation and each run; ``server`` sends neither.
+    """
+    with Endpoint() as server:
+        for _ in range(2):
+            carry_out(server.url, tasks=["dialogue"], items=3, scenario="concurrency=3", prompt_cache=kind)
+        asked = [one.body for one in server.asked]
+    assert len(asked) == 2 * 3 * 3
+    firsts = [body for body in asked if len(body["messages"]) == 1]
+    if kind == "llama.cpp":
+        assert [body["cache_prompt"] for body in asked] == [len(body["messages"]) > 1 for body in asked]
+    if kind == "vllm":
+        assert len({body["cache_salt"] for body in firsts}) == 6
+        salts = {(body["cache_salt"], body["messages"][0]["content"]) for body in asked}
+        assert len(salts) == 6
+    assert all(
+        ("cache_prompt" in body, "cache_salt" in body) == (kind == "llama.cpp", kind == "vllm") for body in asked
+    )
 
 
 def test_plain_completions_send_the_prompt_as_it_stands(carry_out):

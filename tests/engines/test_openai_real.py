@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,12 @@ import taskpace
 from taskpace import models
 
 SERVE = """
-import asyncio, sys
+import asyncio, json, sys
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec
 
 async def serve() -> None:
-    engine = create(EngineSpec(engine="llamacpp", model=sys.argv[1], options={"context": 1024}, slots=4))
+    engine = create(EngineSpec(engine="llamacpp", model=sys.argv[1], options=json.loads(sys.argv[2]), slots=4))
     await engine.open()
     print(engine._server.listening_address, engine._key, flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -30,10 +31,11 @@ asyncio.run(serve())
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+def served(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[tuple[Path, str]]:
     """The model's file, and the base URL of llama.cpp's server in a process of its own; it ends with its input."""
     path = Path(models.resolve("smollm2-135m", Path()).path)
-    command = [sys.executable, "-c", SERVE, str(path)]
+    options = {"context": 1024} | getattr(request, "param", {})
+    command = [sys.executable, "-c", SERVE, str(path), json.dumps(options)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address, key = process.stdout.readline().split()
@@ -79,3 +81,35 @@ def test_over_http_it_is_the_same_model(served, tmp_path):
     assert set(frame["token_source"]) == {"usage", "engine"}
     assert (frame["ttft_s"] > 0).all()
     assert (frame["task_time_s"] >= frame["ttft_s"]).all()
+
+
+@pytest.mark.parametrize("served", [{"prompt_cache": True}], indirect=True)
+def test_a_conversation_is_cached_between_its_turns_and_not_before(served, tmp_path):
+    """Dialogues over HTTP on a server that caches, and in process: no first turn has a cached token, also on the second
+    round of the same prompts; every later turn has its past; nothing is INVALID for that, and the summary says it.
+    """
+    path, url = served
+    http = {"url": url, "api_key_env": "LLAMA_KEY", "prompt_cache": "llama.cpp"}
+    systems = [
+        {"name": "http", "engine": "openai", "options": http},
+        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024}},
+    ]
+    (tmp_path / "x.toml").write_text(
+        tomli_w.dumps({"items": 2, "tasks": ["dialogue"], "repeats": 2, "max_tokens": 40,
+                       "scenarios": ["concurrency=2"],
+                       "system": systems}), "utf-8",
+    )  # fmt: skip
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as run:
+        turns = run.store.query(
+            "SELECT turn.turn, turn.cached_tokens, before.prompt_tokens FROM turn"
+            " JOIN trial ON trial.id = turn.trial_id"
+            " LEFT JOIN turn AS before ON before.trial_id = turn.trial_id AND before.turn = turn.turn - 1"
+        )[1]
+        rows = run.summary().tables[0].rows
+    assert len(turns) > 2 * 4
+    assert [cached for turn, cached, _ in turns if turn == 1] == [0] * 8
+    assert all(cached > before for turn, cached, before in turns if turn > 1)
+    for row in rows:
+        assert "cached-prompts" not in {reason.code for reason in row.reasons}
+        assert row.cached_between_turns_share is not None
+        assert 0.5 < row.cached_between_turns_share < 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import polars as pl
@@ -167,15 +167,11 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
         before, after = (" and ".join(sorted(map(str, names))) or "unknown" for names in machines)
         notes.append(f"measured on different processors: {before} before, {after} after")
     tasks = sorted({cell.task for cell in cells})
-    for task in tasks:
-        specs = [
-            side.source.query(
-                "SELECT json_remove(spec, '$.data', '$.public', '$.description') FROM task WHERE name = ?", task
-            )[1]
-            for side in (base, new)
-        ]
-        if specs[0] != specs[1]:
-            notes.append(f"the task {task} is not the same in both: its prompt, limits or scorer changed")
+    notes.extend(
+        f"the task {task} is not the same in both: its prompt, limits or scorer changed"
+        for task in tasks
+        if _task_spec(base, task) != _task_spec(new, task)
+    )
     notes.extend(
         f"{cell.task}: {_units(cell.base)} and {_units(cell.new)} "
         f"{'items' if cell.base.batches is None else 'batches'}, of which {cell.pair.task_time.items} are compared"
@@ -183,6 +179,14 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
         if not _units(cell.base) == _units(cell.new) == cell.pair.task_time.items
     )
     return notes
+
+
+def _task_spec(side: Side, name: str) -> dict[str, Any]:
+    """What makes a task itself, as the run file keeps it; a key that came later counts as its default."""
+    ((spec,),) = side.source.query("SELECT spec FROM task WHERE name = ?", name)[1]
+    left_out = ("data", "public", "description")
+    kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in left_out}
+    return {"think_time_s": 0.0} | kept
 
 
 def _units(row: SystemRow) -> int:

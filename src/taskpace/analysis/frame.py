@@ -99,6 +99,7 @@ def load_frame(source: Source) -> pl.DataFrame:
       among the output tokens and shows no text.
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
     - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
+    - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
     """
     records = _frame(source, _RECORDS, _RECORD_TYPES)
@@ -164,6 +165,8 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         (1 / tpot_s).alias("tokens_per_s"),
         # One unknown turn makes the sum unknown.
         *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
+        pl.col("prompt_tokens").first().alias("first_prompt_tokens"),
+        pl.col("cached_tokens").first().alias("first_cached_tokens"),
         pl.col("output_bytes").sum(),
         pl.col("reasoning_bytes").sum(),
         pl.when(pl.col("span_s").sum() > 0)

@@ -138,6 +138,7 @@ def make_rows(
                 **{name: _median(ended[column], item_of) for name, column in _LENGTHS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
+                cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
                 score_mean=_score_mean(part),
                 time_per_correct_s=per_correct[place] if graded else UNKNOWN,
@@ -256,6 +257,14 @@ def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -
     known = ended.filter(pl.col(tokens).is_not_null())
     total = int(known[tokens].sum())
     return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
+
+
+def _cached_between_turns(ended: pl.DataFrame) -> float | None:
+    known = ended.filter(pl.col("prompt_tokens").is_not_null() & pl.col("cached_tokens").is_not_null())
+    prompt, cached = (
+        int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")
+    )
+    return cached / prompt if prompt else None
 
 
 def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:

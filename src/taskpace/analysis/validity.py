@@ -160,8 +160,9 @@ def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
 
 
 def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
-    known = trials.filter(pl.col("cached_tokens").is_not_null() & pl.col("prompt_tokens").is_not_null())
-    prompt, cached = int(known["prompt_tokens"].sum()), int(known["cached_tokens"].sum())
+    """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
+    known = trials.filter(pl.col("first_cached_tokens").is_not_null() & pl.col("first_prompt_tokens").is_not_null())
+    prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
         yield _against_result(
             "cached-prompts",

@@ -163,6 +163,9 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes written / output tokens, of all trials: the tokenizer's efficiency on what the system writes."""
     bytes_per_prompt_token: Number
     """Bytes of the user's messages / prompt tokens (with chat template and system prompt, as the model gets them)."""
+    cached_between_turns_share: float | None
+    """Of the prompt tokens of second and later turns, the share that came from a cache, as a conversation's own past
+    may; null where it is not reported, and without later turns."""
     accuracy: Number
     """Correct / recorded; unknown for a task without a right answer."""
     score_mean: Number

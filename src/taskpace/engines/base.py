@@ -50,6 +50,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     """The seed of this very request (``sampling.seed`` mixed with the trial's id)."""
     trial_id: str
+    turn: int = 0
+    """Which of the conversation's turns it is, from 0: later ones may reuse what the engine computed for those before.
+    """
+    last: bool = True
+    """Whether the conversation ends with it."""
     script: tuple[str, str] | None = None
     """A right and a wrong answer, for engines that script their output (``simulated``); null for every real one."""
 

@@ -5,6 +5,9 @@ What one should know of it:
 - Sampling is temperature, then top-p, then a draw, and nothing else, as other engines understand the two; temperature 0
   is greedy. llama.cpp's own defaults (top-k 40, min-p 0.05, and what a model file may carry) are switched off.
 - A model without a chat template gets plain text (see ``render_plain``), never a template that it was not trained on.
+- Nothing is reused between conversations (unless ``prompt_cache`` is on), but a conversation keeps its slot between its
+  turns, and a later turn reuses what was computed for those before it, as a user of a server would have it. With more
+  conversations than slots one may lose its slot meanwhile; its next turn is then computed anew.
 - With a concurrency above 1, what shares a batch with a request can change its rounding, and so, rarely, its text.
 - A stopped generation ends after the token, and a stopped prompt after the batch, that is being computed
   (``batch_size`` tokens at most); only then is the slot free again, and ``generate`` waits for that.
@@ -32,6 +35,7 @@ from taskpace.engines.llamacpp_load import (
     read_options,
     usable_physical_cores,
 )
+from taskpace.engines.llamacpp_slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError
@@ -55,6 +59,9 @@ class Payload(msgspec.Struct, frozen=True):
     chat: bool
     body: dict[str, Any]
     max_tokens: int
+    conversation: str
+    begins: bool
+    ends: bool
 
 
 class LlamaCppEngine:
@@ -69,6 +76,7 @@ class LlamaCppEngine:
         self._options = read_options(spec.options)
         self._server: Any = None
         self._threads: SlotThreads | None = None
+        self._slots = SlotTable(1)
         self._plain = False
         # The server also listens on a port of this machine and cannot be told not to. Nobody else shall use it.
         self._key = secrets.token_hex(16)
@@ -99,6 +107,7 @@ class LlamaCppEngine:
             key=self._key,
         )
         self._threads = SlotThreads(slots)
+        self._slots = SlotTable(slots)
         try:
             self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
             properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]
@@ -150,7 +159,14 @@ class LlamaCppEngine:
             body["messages"] = [{"role": message.role, "content": message.content} for message in request.messages]
             if self._options.chat_template_kwargs:
                 body["chat_template_kwargs"] = dict(self._options.chat_template_kwargs)
-        return Payload(chat=not self._plain, body=body, max_tokens=request.max_tokens)
+        return Payload(
+            chat=not self._plain,
+            body=body,
+            max_tokens=request.max_tokens,
+            conversation=request.trial_id,
+            begins=request.turn == 0,
+            ends=request.last,
+        )
 
     async def ready(self, payload: Any) -> None:
         """Nothing is needed."""
@@ -167,6 +183,20 @@ class LlamaCppEngine:
         await self._threads.run(lambda cancelled: self._generate(payload, stamps, cancelled))
 
     def _generate(self, payload: Payload, stamps: Stamps, cancelled: Callable[[], bool]) -> None:
+        if self._options.prompt_cache:
+            self._ask_for_answer(payload, payload.body, stamps, cancelled)
+            return
+        slot, own = self._slots.take(payload.conversation, begins=payload.begins)
+        goes_on = False
+        try:
+            self._ask_for_answer(payload, payload.body | {"id_slot": slot, "cache_prompt": own}, stamps, cancelled)
+            goes_on = not payload.ends and not cancelled() and not _hit_limit(stamps)
+        finally:
+            self._slots.give_back(slot, payload.conversation if goes_on else None)
+
+    def _ask_for_answer(
+        self, payload: Payload, body: dict[str, Any], stamps: Stamps, cancelled: Callable[[], bool]
+    ) -> None:
         if cancelled():
             return
         now_ns, append = self.clock.now_ns, stamps.chunks.append
@@ -178,15 +208,16 @@ class LlamaCppEngine:
         # The server stays out of this frame's variables: an exception's traceback would keep it alive after ``close``.
         try:
             if payload.chat:
-                self._server.handle_chat_completions(payload.body, stamp)
+                self._server.handle_chat_completions(body, stamp)
             else:
-                self._server.handle_completions(payload.body, stamp)
+                self._server.handle_completions(body, stamp)
         except (RuntimeError, ValueError) as bad:
             raise _failure(str(bad)) from bad
         if cancelled():
             # The call has returned, but llama.cpp stops only when it has computed what it is at, and the next request
             # would wait for that and be blamed. So wait here: an empty request queues behind the order to stop.
-            self._server.handle_completions({"prompt": "", "max_tokens": 1})
+            # In the same slot, if it has one: another may hold a conversation that goes on.
+            self._server.handle_completions({"prompt": "", "max_tokens": 1, "id_slot": body.get("id_slot", -1)})
             return
         _check_end(stamps, payload.max_tokens)
 
@@ -269,6 +300,15 @@ def _usage(counts: dict[str, Any] | None, *, reasoned: bool) -> Usage:
         reasoning_tokens=None if reasoned else 0,
         cached_tokens=details.get("cached_tokens"),
         token_source="engine",  # noqa: S106 - a source, not a secret
+    )
+
+
+def _hit_limit(stamps: Stamps) -> bool:
+    """A conversation ends with an answer that is cut."""
+    return any(
+        choice.get("finish_reason") == "length"
+        for _, chunk in stamps.chunks[-3:]
+        for choice in chunk.get("choices", ())
     )
 
 

@@ -46,7 +46,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     flash_attention: bool | None = None
     """Null: llama.cpp decides."""
     prompt_cache: bool = False
-    """Whether a prompt may reuse what an earlier one has computed."""
+    """Whether a prompt may reuse what another conversation's has computed. Off, only a conversation's own earlier turns
+    are reused."""
     chat_template: Literal["auto", "plain"] = "auto"
     """``auto``: the model's own, or plain text if it has none. ``plain``: plain text in any case."""
     chat_template_kwargs: dict[str, bool | int | float | str] = {}

@@ -8,13 +8,14 @@ What one should know of it:
 - Of an answer that is not streamed only its whole time is known: no TTFT, no tokens per second.
 - Reasoning is told from the answer in the dialects there are: ``reasoning_content``, ``reasoning``, or ``<think>`` in
   the text.
-- Prompt caching is the server's business; what it reports as cached is recorded, and ``body`` can switch it off where
-  the server lets one (``{ cache_prompt = false }`` with llama.cpp).
+- Prompt caching is the server's business unless ``prompt_cache`` names the server's kind; what it reports as cached is
+  recorded.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,8 @@ class OpenAIEngine:
             self._options.connect_timeout_s,
         )
         path = "/chat/completions" if self._options.api == "chat" else "/completions"
+        self._salts: dict[str, str] = {}
+        """Of vLLM's cache, by conversation that goes on."""
         self._head = request_head(self._options, self._target, "POST", path)
 
     async def open(self, tell: Tell = nobody) -> EngineInfo:
@@ -134,8 +137,24 @@ class OpenAIEngine:
             body["stream"] = True
             if options.usage:
                 body["stream_options"] = {"include_usage": True}
+        body |= self._cache_fields(request)
         content = msgspec.json.encode(body | options.body)
         return Payload(request=b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(content), content))
+
+    def _cache_fields(self, request: Request) -> dict[str, Any]:
+        """What keeps a server's prompt cache within one conversation.
+
+        Sources: llama.cpp, tools/server/README.md (``cache_prompt``); vLLM, docs/design/prefix_caching.md
+        (``cache_salt`` goes into the hash of the first block, so that only requests of one salt share blocks).
+        """
+        if self._options.prompt_cache == "llama.cpp":
+            return {"cache_prompt": request.turn > 0}
+        if self._options.prompt_cache == "vllm":
+            # Not the trial's id alone: a server that goes on running would know it from the run before.
+            if request.turn == 0:
+                self._salts[request.trial_id] = f"{request.trial_id}-{secrets.token_hex(16)}"
+            return {"cache_salt": self._salts.pop(request.trial_id) if request.last else self._salts[request.trial_id]}
+        return {}
 
     async def ready(self, payload: Payload) -> None:
         """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""

@@ -45,6 +45,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Off: for a server that cannot stream. Nothing is known then but the whole answer's time."""
     usage: bool = True
     """Ask for token counts at the end of a stream (``stream_options.include_usage``)."""
+    prompt_cache: Literal["server", "llama.cpp", "vllm"] = "server"
+    """``server``: as the server has it. The others keep the cache between the turns of one conversation and from one
+    conversation to another: ``llama.cpp`` by ``cache_prompt``, false for a first turn and true for later ones;
+    ``vllm`` by a ``cache_salt`` of each conversation's own."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the server calls the token limit."""
     connect_timeout_s: Seconds = 10.0

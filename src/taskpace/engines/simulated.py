@@ -24,7 +24,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from taskpace.clock import Clock, RealClock, VirtualClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
 from taskpace.records import Mark, Usage
@@ -199,18 +199,19 @@ class SimulatedEngine:
             wait_ns=round(wait_s * 1e9),
             token_ns=round(token_s * 1e9),
             usage=Usage(
-                prompt_tokens=max(
-                    1,
-                    round(options.prompt_tokens_per_byte * sum(len(m.content.encode()) for m in request.messages)),
-                ),
+                prompt_tokens=max(1, self._prompt_tokens(request.messages)),
                 output_tokens=len(kept),
                 reasoning_tokens=sum(chunk.reasoning for chunk in kept),
-                cached_tokens=0,
+                # A later turn's prompt begins with all that was said before it.
+                cached_tokens=self._prompt_tokens(request.messages[:-1]) if request.turn else 0,
                 token_source="engine",  # noqa: S106 - a source, not a secret
             ),
             finish_reason="stop" if len(kept) == len(pieces) else "length",
             fault=self._fault(request.trial_id),
         )
+
+    def _prompt_tokens(self, messages: tuple[Message, ...]) -> int:
+        return round(self._options.prompt_tokens_per_byte * sum(len(m.content.encode()) for m in messages))
 
     def _fault(self, trial_id: str) -> Fault | None:
         rng = _rng(self._options.seed, trial_id, "fault", 0)

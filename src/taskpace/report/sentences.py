@@ -14,6 +14,19 @@ _MOST_NOTES = 2
 
 def sentences(table: TaskTable) -> list[str]:
     """The paragraphs below a table, the answer first."""
+    return _of_the_ranking(table) + _of_the_cache(table)
+
+
+def _of_the_cache(table: TaskTable) -> list[str]:
+    """How much of later turns' prompts a cache had, where one had any: it makes them quicker."""
+    shares = [(row.system, row.cached_between_turns_share) for row in table.rows if row.cached_between_turns_share]
+    if not shares:
+        return []
+    told = ", ".join(f"{system} {100 * share:.0f} %" for system, share in shares)
+    return [f"Of the prompt tokens of later turns, which repeat what was said before, came from a cache: {told}."]
+
+
+def _of_the_ranking(table: TaskTable) -> list[str]:
     ranked = [row for row in table.rows if row.rank_task_time]
     if len(ranked) < 2:
         return [_no_ranking(table, ranked)]

@@ -15,6 +15,7 @@ from taskpace.tasks.task import (
     prompts_task,
     shipped_tasks,
     with_data,
+    with_think_time,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "script",
     "shipped_tasks",
     "with_data",
+    "with_think_time",
 ]

@@ -17,6 +17,7 @@ from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.templates import fields_used
 
 _PROMPTS_MAX_TOKENS = 512
+_MOST_THINK_TIME_S = 3600.0
 _SUFFIX = ".toml"
 PUBLIC = "public"
 """In place of a source: the task's public data set."""
@@ -73,6 +74,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Limit of each turn's output. A trial that hits it is ``truncated``, whatever it says, and ends there."""
     stop: tuple[str, ...] = ()
     """Texts at which the generation ends."""
+    think_time_s: float = 0.0
+    """How long the user takes between an answer and the next turn; it counts neither in the trial's time nor in its
+    time limit."""
     extraction: str | None = None
     """How the answer is read from the visible text; null: no answer is read."""
     scorer: str | None = None
@@ -168,6 +172,23 @@ def with_data(task: Task, source: str | None, where: dict[str, str | int | float
     return msgspec.structs.replace(task, data=data)
 
 
+def with_think_time(task: Task, think_time_s: float) -> Task:
+    """The same task with another pause between its turns.
+
+    Raises:
+        TaskError: no number of seconds that a user takes.
+    """
+    _check_think_time(think_time_s, f'task "{task.name}"')
+    return msgspec.structs.replace(task, think_time_s=think_time_s)
+
+
+def _check_think_time(think_time_s: float, place: str) -> None:
+    if not 0 <= think_time_s <= _MOST_THINK_TIME_S:  # a NaN is refused here too
+        raise TaskError(
+            f'{place}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
+        )
+
+
 def _shipped_paths() -> dict[str, Path]:
     folder = Path(str(files("taskpace.tasks").joinpath("library")))
     return {path.name.removesuffix(_SUFFIX): path for path in folder.glob(f"*{_SUFFIX}")}
@@ -196,6 +217,7 @@ def _check(task: Task, place: str) -> None:
     for key in ("version", "max_tokens"):
         if getattr(task, key) < 1:
             raise refuse(key, f"{getattr(task, key)} is too small: give 1 or more")
+    _check_think_time(task.think_time_s, place)
     if not task.turns:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
     if "" in task.stop:
