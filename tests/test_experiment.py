@@ -86,7 +86,7 @@ def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_p
         (MINIMAL + 'sweep = { temperature = ["hot"] }\n', ['key "temperature"', "hot"]),
         (MINIMAL + "sweep = { temperature = [] }\n", ['sweep "temperature"', "empty"]),
         ('[[system]]\nmodel = "m"\n', ['system 1: the key "name" is missing']),
-        ("items = 3\n", ['the key "system" is missing']),
+        ("items = 3\n", ["names no system: give it a [[system]]"]),
         ("system = 3\n", ['key "system"', "expected a list"]),
         ("items = = 3\n", ["not valid TOML"]),
     ],
