@@ -199,7 +199,12 @@ def quick_experiment(
         "scenarios": list(scenarios),
         **settings,
     }
-    return _checked(convert(table, _File, ExperimentError, place="flags"), "flags", default_name="quick")
+    return experiment_of(table, "flags", default_name="quick")
+
+
+def experiment_of(table: dict[str, Any], place: str, *, default_name: str) -> Experiment:
+    """The same from a table with the keys of an experiment file; complaints start with ``place``."""
+    return _checked(convert(table, _File, ExperimentError, place=place), place, default_name=default_name)
 
 
 def _short_name(model: str) -> str:

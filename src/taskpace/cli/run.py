@@ -45,7 +45,7 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
-    mode = _mode(progress, console)
+    mode = display_mode(progress, console)
     plan = prepare(
         experiment, base, fetch=not no_fetch, on_progress=None if mode == "json" else show_downloads(console)
     )
@@ -68,7 +68,8 @@ def run(output: Path | None, progress: str, no_fetch: bool, **options: Any) -> i
     return 1 if ended.given_up else 0
 
 
-def _mode(progress: str, console: Console) -> Mode:
+def display_mode(progress: str, console: Console) -> Mode:
+    """What ``auto`` stands for where ``console`` goes; else what was asked for."""
     if progress == "auto":
         return "live" if console.is_terminal else "plain"
     return progress  # type: ignore[return-value]  # click.Choice allows no other
