@@ -81,8 +81,8 @@ def judge_tables(judged: Judged, *, listed: int = LISTED) -> Iterator[JudgeTable
     for task in judged.tasks:
         if task.rows:
             shown = (*task.rows, task.whole) if len(task.rows) > 1 else task.rows
-            rows = [_row(row) for row in shown]
-            yield JudgeTable(f"{task.task} · agreement with the scorer", HEADINGS, rows, [verdict_sentence(task.whole)])
+            title, said = f"{task.task} · agreement with the scorer", [verdict_sentence(task.whole)]
+            yield JudgeTable(title, *_that_say_something([_row(row) for row in shown]), said)
         if task.disagreements:
             yield _disagreements(judged, task, listed)
         if task.preferences:
@@ -157,6 +157,12 @@ def preference_sentence(one: Preference) -> str:
         place = "first" if first.low > 0.5 else "second"
         told += f" The judge leans to the answer that is shown {place}."
     return told
+
+
+def _that_say_something(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Headings and rows without the columns that are unknown in every row."""
+    kept = [place for place in range(len(HEADINGS)) if any(row[place] != UNKNOWN for row in rows)]
+    return tuple(HEADINGS[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
 
 
 def _row(row: JudgedRow) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from taskpace.analysis.judge import Judged
 from taskpace.report.judge import cost_sentence, judge_legend, judge_notes, judge_tables, judge_title
 from taskpace.safe_text import printable
 
-_LISTED = 20
+_LISTED = 10
 """Disagreements of a task that the page shows."""
 _TEXT_HEADINGS = ("A", "B", "system", "scorer", "judge", "reply", "text")
 
