@@ -85,6 +85,25 @@ def recorded(name: str, *flags: str, rows: str = ROW) -> Callable[[Path], None]:
     return make
 
 
+JUDGE = '[judge]\nengine = "simulated"\noptions = { time = "virtual" }\n'
+
+
+def judged(folder: Path) -> None:
+    """What a simulated judge says of x.db, in x.judge.db."""
+    finished(folder)
+    command = [sys.executable, "-m", "taskpace", *shlex.split("judge x.db -m sim --engine simulated")]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
+def recorded_failures(folder: Path) -> None:
+    """A run in x.db of which no trial ends by itself."""
+    faults = 'options = { time = "virtual", faults = [{ kind = "error" }] }'
+    system = f'[[system]]\nname = "a"\nengine = "simulated"\n{faults}\n'
+    file("x.toml", 'items = 1\ntasks = ["mmlu-letter"]\n' + system)(folder)
+    command = [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+
+
 def newer(folder: Path) -> None:
     finished(folder)
     database("x.db", "PRAGMA user_version = 99")(folder)
@@ -278,6 +297,20 @@ CASES = [
     Case("an export that is a folder", "export x.db --to csv -o .", finished),
     Case("an export into a folder that is not there", "export x.db --to csv -o none/x.csv", finished),
     Case("an export where nothing can be written", "export x.db --to csv -o fixed/x.csv", finished, READ_ONLY),
+    Case("nobody to judge", "judge x.db", finished),
+    Case("a judge's file and flags at once", "judge x.db j.toml -m sim", both(finished, file("j.toml", JUDGE))),
+    Case("an unknown key of a judge", "judge x.db j.toml", both(finished, file("j.toml", "rubrik = 'x'\n" + JUDGE))),
+    Case("a judge that is a list", "judge x.db j.toml", both(finished, file("j.toml", f"[{JUDGE.replace(']', ']]')}"))),
+    Case("a judge's file without a judge", "judge x.db j.toml", both(finished, file("j.toml", "pairs = true\n"))),
+    Case("an empty rubric", "judge x.db j.toml", both(finished, file("j.toml", "rubric = ' '\n" + JUDGE))),
+    Case("a judge in a hurry", "judge x.db j.toml", both(finished, file("j.toml", "timeout = 0\n" + JUDGE))),
+    Case("a judge with an unknown engine", "judge x.db -m x --engine lamacpp", finished),
+    Case("a run to judge that is not there", "judge none.db -m sim --engine simulated"),
+    Case("a run without an answer to judge", "judge x.db -m sim --engine simulated", recorded_failures),
+    Case("judging into the judged run", "judge x.db -m sim --engine simulated -o x.db", finished),
+    Case("judging with another judge in the same file", "judge x.db j.toml", both(judged, file("j.toml", JUDGE))),
+    Case("a report with a judge of another run", "report y.db --judge x.judge.db", both(judged, recorded("y.db"))),
+    Case("a report with a judge that is none", "report x.db --judge x.db", finished),
     Case("binary data on standard output", "export x.db --to parquet -o -", finished),
 ]
 

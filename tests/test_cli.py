@@ -45,6 +45,7 @@ def test_help_lists_every_command(cli):
             "plan",
             "summary",
             "compare",
+            "judge",
             "report",
             "chart",
             "export",

@@ -203,7 +203,12 @@ def quick_experiment(
         uses.append(TaskUse(prompts=prompts, data=None if tasks else data, where=where))
     uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
     table = _quick_table(models, settings) | {"tasks": [msgspec.to_builtins(use) for use in uses]}
-    return _checked(convert(table, _File, ExperimentError, place="flags"), "flags", default_name="quick")
+    return experiment_of(table, "flags", default_name="quick")
+
+
+def experiment_of(table: dict[str, Any], place: str, *, default_name: str) -> Experiment:
+    """The same from a table with the keys of an experiment file; complaints start with ``place``."""
+    return _checked(convert(table, _File, ExperimentError, place=place), place, default_name=default_name)
 
 
 def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:

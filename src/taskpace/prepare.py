@@ -32,15 +32,26 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
     Raises:
         TaskpaceError: a model, task, data file or engine option that cannot be used.
     """
-    for system in experiment.systems:
-        _check_engine(system, experiment.scenarios)
+    check_engines(experiment)
     tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
     names = [task.task.name for task in tasks]
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f'key "tasks": two tasks are called "{name}": give one a task file of its own name')
-    systems = tuple(_plan_system(system, base, fetch, on_progress) for system in experiment.systems)
-    return make_plan(experiment, systems, tasks)
+    return make_plan(experiment, plan_systems(experiment, base, fetch=fetch, on_progress=on_progress), tasks)
+
+
+def check_engines(experiment: Experiment) -> None:
+    """Raises ``TaskpaceError`` where a system's engine or its options cannot be used."""
+    for system in experiment.systems:
+        _check_engine(system, experiment.scenarios)
+
+
+def plan_systems(
+    experiment: Experiment, base: Path, *, fetch: bool = True, on_progress: Progress | None = None
+) -> tuple[PlannedSystem, ...]:
+    """The experiment's systems with their models found; arguments and errors as of ``prepare``."""
+    return tuple(_plan_system(system, base, fetch, on_progress) for system in experiment.systems)
 
 
 def _check_engine(system: System, scenarios: tuple[Scenario, ...]) -> None:

@@ -356,7 +356,7 @@ def _write_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
 
 def _difference(kept_json: str, plan: Plan) -> str:
     """The first thing in which the kept experiment and the new one differ, in words."""
-    kept, new = msgspec.json.decode(kept_json), msgspec.to_builtins(plan.experiment)
+    kept, new = msgspec.json.decode(kept_json), msgspec.json.decode(_json(plan.experiment))
     for key in new:
         if kept.get(key) != new[key]:
             if isinstance(new[key], list):

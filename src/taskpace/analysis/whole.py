@@ -8,6 +8,7 @@ import msgspec
 
 from taskpace.analysis.bootstrap import RESAMPLES
 from taskpace.analysis.frame import Source
+from taskpace.analysis.judge import Judged
 from taskpace.analysis.provenance import Provenance, load_provenance
 from taskpace.analysis.summary import summarise
 from taskpace.analysis.trials import TrialRow, load_prompts, load_trials
@@ -25,14 +26,19 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
     """The user's messages, by task and item id."""
     trials: Iterable[TrialRow] | None
     """To be read once, while the source is open; null: left out on demand."""
+    judged: tuple[Judged, ...] = ()
+    """By each judge."""
 
 
-def load_whole(source: Source, file: str, *, resamples: int = RESAMPLES, trials: bool = True) -> WholeRun:
-    """``resamples``: of the bootstrap; ``trials``: with the texts of all trials."""
+def load_whole(
+    source: Source, file: str, *, resamples: int = RESAMPLES, trials: bool = True, judged: tuple[Judged, ...] = ()
+) -> WholeRun:
+    """``resamples``: of the bootstrap; ``trials``: with the texts of all trials; ``judged``: what judges made of it."""
     return WholeRun(
         file=file,
         summary=summarise(source, resamples=resamples),
         provenance=load_provenance(source),
         prompts=load_prompts(source) if trials else {},
         trials=load_trials(source) if trials else None,
+        judged=judged,
     )

@@ -12,6 +12,7 @@ from taskpace.safe_text import printable
 
 if TYPE_CHECKING:
     from taskpace.analysis.compare import ComparedRuns
+    from taskpace.analysis.judge import Judged
     from taskpace.store import Store
 
 
@@ -21,10 +22,24 @@ if TYPE_CHECKING:
     "-o", "--output", type=click.Path(path_type=Path), help="File to write.", show_default="RUN_FILE with .html"
 )
 @click.option("--no-trials", is_flag=True, help="Leave the table of all trials out: a small file, without any texts.")
+@click.option(
+    "--judge",
+    "judges",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What `taskpace judge` made of a run; repeat for more.",
+)
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def report(
-    run_files: tuple[Path, ...], output: Path | None, no_trials: bool, resamples: int | None, force: bool
+    run_files: tuple[Path, ...],
+    output: Path | None,
+    *,
+    no_trials: bool,
+    judges: tuple[Path, ...],
+    resamples: int | None,
+    force: bool,
 ) -> None:
     """Make one HTML file of RUN_FILE: the answer, charts, every trial, and how to get it again.
 
@@ -42,15 +57,37 @@ def report(
     drawn = RESAMPLES if resamples is None else resamples
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open(file)) for file in run_files]
+        judged = _judged(stores, run_files, judges, drawn)
         runs = [
-            load_whole(store, file.name, resamples=drawn, trials=not no_trials)
-            for store, file in zip(stores, run_files, strict=True)
+            load_whole(store, file.name, resamples=drawn, trials=not no_trials, judged=by)
+            for store, file, by in zip(stores, run_files, judged, strict=True)
         ]
         write(path, page_parts(runs, _compared(stores, run_files, drawn)))
     size = path.stat().st_size / 1e6
     click.echo(
         printable(f"The report is {path} ({size:.1f} MB); it needs no network: open it in a browser, or mail it")
     )
+
+
+def _judged(
+    stores: list[Store], files: tuple[Path, ...], judges: tuple[Path, ...], resamples: int
+) -> list[tuple[Judged, ...]]:
+    """For each run what its judges say.
+
+    Raises:
+        StoreError: a judge's file belongs to none of the runs.
+    """
+    from taskpace.analysis.judge import is_judge_of, load_judged
+    from taskpace.store import Store
+
+    found: list[list[Judged]] = [[] for _ in stores]
+    for file in judges:
+        with Store.open(file) as judge:
+            place = next((place for place, store in enumerate(stores) if is_judge_of(store, judge)), 0)
+            found[place].append(
+                load_judged(stores[place], judge, run_file=files[place].name, judge_file=file.name, resamples=resamples)
+            )
+    return [tuple(each) for each in found]
 
 
 def _compared(stores: list[Store], files: tuple[Path, ...], resamples: int) -> list[ComparedRuns]:

@@ -79,12 +79,12 @@ def _blocks(summary: Summary) -> Iterator[str]:
             yield "\n".join(f"- {escape(finding)}" for finding in findings)
     for effects in effect_tables(summary):
         yield f"## {escape(effects.title)}"
-        yield "\n".join(_rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
+        yield "\n".join(rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
         for sentence in effects.said:
             yield escape(sentence)
     for brevity in brevity_tables(summary):
         yield f"## {escape(brevity.title)}"
-        yield "\n".join(_rows_lines(BREVITY_HEADINGS, [tuple(map(escape, row)) for row in brevity.rows]))
+        yield "\n".join(rows_lines(BREVITY_HEADINGS, [tuple(map(escape, row)) for row in brevity.rows]))
         for sentence in brevity.said:
             yield escape(sentence)
     for overall in overall_tables(summary):
@@ -93,12 +93,12 @@ def _blocks(summary: Summary) -> Iterator[str]:
             (overall.parts_title, overall.parts_headings, overall.parts),
         ):
             yield f"## {escape(title)}"
-            yield "\n".join(_rows_lines(tuple(map(escape, headings)), [tuple(map(escape, row)) for row in rows]))
+            yield "\n".join(rows_lines(tuple(map(escape, headings)), [tuple(map(escape, row)) for row in rows]))
         for sentence in overall.said:
             yield escape(sentence)
     for load in summary.loads:
         yield f"## {escape(load_title(load))}"
-        yield "\n".join(_rows_lines(HEADINGS, load_rows(load)))
+        yield "\n".join(rows_lines(HEADINGS, load_rows(load)))
         yield escape(load_sentence(load))
     if about := client_sentence(summary):
         yield escape(about)
@@ -109,7 +109,7 @@ def _blocks(summary: Summary) -> Iterator[str]:
     yield f"*{escape(LEGEND + more)}*"
 
 
-def _rows_lines(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def rows_lines(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(headings)} |"
     yield f"| --- |{' ---: |' * (len(headings) - 1)}"
     for row in rows:

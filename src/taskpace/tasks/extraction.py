@@ -13,6 +13,7 @@ import msgspec
 
 from taskpace.tasks import letters
 from taskpace.tasks.json_answer import read_json
+from taskpace.tasks.last_line import read_preference, read_verdict
 from taskpace.tasks.numbers import read_number
 
 Spans = list[tuple[int, int]]
@@ -28,6 +29,8 @@ class Extraction(msgspec.Struct, frozen=True, kw_only=True):
     """Where the answer of the text's beginnings can change; null: anywhere."""
     needs: tuple[str, ...] = ()
     """Fields of the item that it looks at."""
+    script: Callable[[dict[str, Any]], tuple[str, str]] | None = None
+    """Two texts to choose from, for an engine that only plays, where no scorer says which is right; null: none."""
 
 
 def _read_letter(text: str, fields: dict[str, Any]) -> str | None:
@@ -55,10 +58,29 @@ def _read_json(text: str, _: dict[str, Any]) -> str | None:
     return read_json(text)
 
 
+def _read_verdict(text: str, _: dict[str, Any]) -> str | None:
+    return read_verdict(text)
+
+
+def _script_verdict(_: dict[str, Any]) -> tuple[str, str]:
+    return "Verdict: correct", "Verdict: wrong"
+
+
+def _read_preference(text: str, _: dict[str, Any]) -> str | None:
+    return read_preference(text)
+
+
+def _script_preference(fields: dict[str, Any]) -> tuple[str, str]:
+    """The better one by the field ``better`` where there is one; and always the first, as of a judge that is biased."""
+    return f"Better: {fields.get('better', 'tie')}", "Better: 1"
+
+
 EXTRACTIONS: dict[str, Extraction] = {
     "letter": Extraction(read=_read_letter, spans=_letter_spans, needs=("choices",)),
     "text": Extraction(read=_read_text, spans=_text_spans),
     "number": Extraction(read=_read_number, spans=None),
     "json": Extraction(read=_read_json, spans=None),
+    "verdict": Extraction(read=_read_verdict, spans=None, script=_script_verdict),
+    "preference": Extraction(read=_read_preference, spans=None, script=_script_preference),
 }
 """Every extraction there is; a new one is a line here."""

@@ -38,10 +38,13 @@ def score(task: Task, item: Item, record: Record) -> Verdict:
 
 
 def script(task: Task, item: Item) -> tuple[str, str]:
-    """A right and a wrong text for an item, for engines that play a script; the same twice where nothing is judged."""
-    if task.scorer is None:
-        return "Done.", "Done."
-    return SCORERS[task.scorer].script(item.fields)
+    """A right and a wrong text for an item, for engines that play a script; where nothing is judged two that can be
+    read, or the same twice.
+    """
+    if task.scorer is not None:
+        return SCORERS[task.scorer].script(item.fields)
+    extraction = None if task.extraction is None else EXTRACTIONS[task.extraction]
+    return ("Done.", "Done.") if extraction is None or extraction.script is None else extraction.script(item.fields)
 
 
 def _read(task: Task, item: Item, record: Record) -> tuple[str | None, int | None]:

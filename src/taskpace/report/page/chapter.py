@@ -17,6 +17,7 @@ from taskpace.report.figures import reason_line, table_title
 from taskpace.report.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
+from taskpace.report.page.judgement import Judgement, make_judgement
 from taskpace.report.page.origin import Origin, make_origin
 from taskpace.report.page.overview import Overview, make_overviews
 from taskpace.report.sentences import finding_lines, sentences
@@ -62,6 +63,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     overviews: tuple[Overview, ...]
     sections: tuple[Section, ...]
     across: tuple[Figure, ...]
+    judgements: tuple[Judgement, ...]
     summary: Markup
     """The whole summary as JSON that no ``</script>`` can end."""
     bundle: Bundle | None
@@ -94,6 +96,7 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
             for key in [(table.task, table.scenario)]
         ),
         across=tuple(figure for key, found in figures.items() if key not in tables for figure in found),
+        judgements=tuple(make_judgement(judged, f"{name}-judge{place}") for place, judged in enumerate(run.judged)),
         summary=Markup(json_line(summary).replace("<", "\\u003c")),  # noqa: S704 - JSON; nothing in it ends a script
         bundle=None if run.trials is None else bundle(run.trials, run.prompts),
         origin=make_origin(run.provenance, run.file),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from taskpace.tasks.scorers.agreement import AGREEMENT
 from taskpace.tasks.scorers.base import FieldProblem, Judgement, NoOptions, Scorer
 from taskpace.tasks.scorers.choice import LETTER
 from taskpace.tasks.scorers.demands import DEMANDS
@@ -24,5 +25,6 @@ SCORERS: dict[str, Scorer] = {
     "translation": TRANSLATION,
     "summary": SUMMARY,
     "demands": DEMANDS,
+    "agreement": AGREEMENT,
 }
 """Every scorer there is."""

@@ -1,0 +1,123 @@
+"""``taskpace judge``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from taskpace.errors import ExperimentError, StoreError
+
+if TYPE_CHECKING:
+    from taskpace.analysis.judge import Judged
+    from taskpace.judge.settings import Judge
+    from taskpace.store import Store
+
+
+@click.command(context_settings={"show_default": True})
+@click.argument("run_file", type=click.Path(path_type=Path), metavar="RUN")
+@click.argument("judge_file", required=False, type=click.Path(path_type=Path), metavar="[JUDGE.toml]")
+@click.option("-m", "--model", metavar="REF", help="The short form, in place of JUDGE.toml: the judge's model.")
+@click.option("--engine", metavar="NAME", help="Engine of the short form (llamacpp).")
+@click.option("--pairs", is_flag=True, help="Compare every two systems' answers too, in both orders.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The judge's own run file; unfinished judging is continued.",
+    show_default="RUN with .judge.db",
+)
+@click.option("--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal")
+@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option(
+    "--progress",
+    type=click.Choice(["auto", "live", "plain", "quiet"]),
+    default="auto",
+    help="live: a status line; plain: lines for a log; quiet: errors only.",
+)
+@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if the model is not here.")
+def judge(
+    run_file: Path, judge_file: Path | None, output: Path | None, form: str, resamples: int | None, **flags: Any
+) -> int:
+    """Have a system grade the answers of RUN, and report how far it agrees with the scorers.
+
+    JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
+    its time and tokens are in no number of RUN, which is only read.
+    """
+    from taskpace.cli.run import Interrupts, progress_mode
+    from taskpace.judge.plan import judge_plan
+    from taskpace.report.downloads import show_downloads
+    from taskpace.report.progress import follow
+    from taskpace.runner import carry_out
+    from taskpace.store import Store
+    from taskpace.version import __version__
+
+    settings = _settings(run_file, judge_file, flags["model"], flags["engine"])
+    if flags["pairs"]:
+        settings = msgspec.structs.replace(settings, pairs=True)
+    path = output or run_file.with_name(f"{run_file.name.removesuffix('.db')}.judge.db")
+    if path.resolve() == run_file.resolve():
+        raise StoreError(f"{path}: this is the run to judge, which is only read: choose another -o")
+    console = Console(stderr=True, highlight=False)
+    mode = progress_mode(flags["progress"], console)
+    with Store.open(run_file) as run:
+        base = judge_file.parent if judge_file else Path()
+        fetching = show_downloads(console)
+        plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
+        with (
+            Store.create_or_continue(path, plan, __version__) as store,
+            Interrupts(console) as stop,
+            follow(mode, console) as listener,
+        ):
+            ended = carry_out(plan, store, on_event=listener, stop=stop)
+        _show(_judged(run, run_file, path, resamples), form)
+    if mode != "quiet":
+        console.print(
+            f"Everything the judge said is in {path}: `taskpace report {run_file} --judge {path}`",
+            soft_wrap=True,
+            markup=False,
+        )
+    if ended.done < ended.planned:
+        console.print(
+            f"{ended.done} of {ended.planned} replies are recorded; the same command continues", soft_wrap=True
+        )
+    if ended.interrupted:
+        return 130
+    return 1 if ended.given_up else 0
+
+
+def _settings(run_file: Path, judge_file: Path | None, model: str | None, engine: str | None) -> Judge:
+    from taskpace.judge.settings import load_judge, quick_judge
+
+    if judge_file is not None:
+        if model is not None or engine is not None:
+            flag = "--model" if model is not None else "--engine"
+            raise ExperimentError(f"{flag} is for the short form: put it into {judge_file}, or leave the file out")
+        return load_judge(judge_file)
+    if model is None:
+        raise ExperimentError(f"nobody judges {run_file}: name a JUDGE.toml (docs/judge.md), or a model with --model")
+    return quick_judge(model, engine)
+
+
+def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None) -> Judged:
+    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.judge import load_judged
+    from taskpace.store import Store
+
+    drawn = RESAMPLES if resamples is None else resamples
+    with Store.open(judge_file) as store:
+        return load_judged(run, store, run_file=str(run_file), judge_file=str(judge_file), resamples=drawn)
+
+
+def _show(judged: Judged, form: str) -> None:
+    from taskpace.report.json_text import json_text
+    from taskpace.report.judge_text import judged_markdown, print_judged
+
+    if form == "terminal":
+        print_judged(judged, Console(highlight=False))
+        return
+    text = json_text(judged) if form == "json" else judged_markdown(judged)
+    click.echo(text.encode(), nl=False)

@@ -1,0 +1,135 @@
+"""What a judge made of a run, on its page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from tests.page.test_hostile import HOSTILE
+
+import taskpace
+from taskpace.analysis.judge import Judged, load_judged
+from taskpace.analysis.whole import load_whole
+from taskpace.judge.plan import judge_plan
+from taskpace.judge.settings import load_judge
+from taskpace.report.export import write
+from taskpace.report.judge import verdict_sentence
+from taskpace.report.page import page_parts
+from taskpace.runner import carry_out
+from taskpace.store import Store
+from taskpace.version import __version__
+
+EXPERIMENT = """
+items = 30
+tasks = ["mmlu-letter"]
+[[system]]
+name = "good"
+engine = "simulated"
+options = { time = "virtual", correct = 0.8, length = 40 }
+[[system]]
+name = "bad"
+engine = "simulated"
+options = { time = "virtual", correct = 0.3, length = 40 }
+"""
+WRONG = """
+pairs = true
+[judge]
+name = "fool"
+engine = "simulated"
+options = { time = "virtual", answer_at = 1.0, correct = 0.1 }
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in x.db, and in x.judge.db a judge of it that is wrong on purpose."""
+    folder = tmp_path_factory.mktemp("judged")
+    (folder / "x.toml").write_text(EXPERIMENT)
+    (folder / "judge.toml").write_text(WRONG)
+    with taskpace.run(folder / "x.toml", folder / "x.db") as run:
+        plan = judge_plan(load_judge(folder / "judge.toml"), run.store, "x.db", folder)
+        with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
+            carry_out(plan, own)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def judged(folder: Path) -> Judged:
+    """What comes of it."""
+    with Store.open(folder / "x.db") as run, Store.open(folder / "x.judge.db") as own:
+        return load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=100)
+
+
+def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli):
+    """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
+    file = folder / "x.html"
+    done = cli(
+        "report", str(folder / "x.db"), "--judge", str(folder / "x.judge.db"), "--resamples", "100", "-o", str(file),
+        "--force",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (task,) = judged.tasks
+    for scheme, width in (("light", 1280), ("dark", 390)):
+        with opened(file, color_scheme=scheme, width=width) as page:
+            section = page.locator("section.judge")
+            said = section.inner_text()
+            assert "Judge: x.db judged by fool" in said
+            assert verdict_sentence(task.whole) in said
+            assert "do not use it on this task" in said
+            assert "leans to the answer that is shown first" in said
+            assert task.disagreements[0].trial_id[:10] in said
+            row = section.locator("tbody tr", has_text="all systems").first.inner_text()
+            assert f"{task.whole.of_wrong.correct}/{task.whole.of_wrong.wrong}/0" in row
+            assert page.locator("nav a", has_text="judge").get_attribute("href") == f"#{section.get_attribute('id')}"
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            found = Axe().run(page, context="section.judge").response
+            serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+
+
+def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
+    """The page's summary does not know of the judge: no time, no token of it is in there."""
+    pages = []
+    for by in ((), (judged,)):
+        with Store.open(folder / "x.db") as run:
+            whole = load_whole(run, "x.db", resamples=0, trials=False, judged=by)
+            pages.append(b"".join(page_parts([whole], [])).decode())
+    summaries = [json.loads(page.split('class="summary">')[1].split("</script>")[0]) for page in pages]
+    assert summaries[0] == summaries[1]
+    assert 'class="judge"' not in pages[0]
+    assert 'class="judge"' in pages[1]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
+    """A hostile system, judge, file and answer are words on the page, and nothing happens."""
+    text = text.encode("utf-8", "replace").decode()
+    (task,) = judged.tasks
+    hostile = msgspec.structs.replace(
+        judged,
+        judge=text,
+        model=text,
+        judge_file=text,
+        own=(text,),
+        tasks=(
+            msgspec.structs.replace(
+                task,
+                task=text,
+                rows=(msgspec.structs.replace(task.rows[0], system=text), *task.rows[1:]),
+                disagreements=(msgspec.structs.replace(task.disagreements[0], system=text, answer=text),),
+                preferences=(msgspec.structs.replace(task.preferences[0], a=text),),
+            ),
+        ),
+    )
+    file = tmp_path / "hostile.html"
+    with Store.open(folder / "x.db") as run:
+        write(file, page_parts([load_whole(run, "x.db", resamples=0, judged=(hostile,))], []))
+    with opened(file) as page:
+        assert page.evaluate("window.pwned") is None
+        assert page.locator("img, iframe, object, embed, base, link, [onerror], [onload]").count() == 0
+        assert page.locator("a[href^=javascript]").count() == 0
+        assert page.locator("script:not([type])").count() == 1
+        assert page.locator("section.judge").count() == 1
