@@ -185,6 +185,8 @@ def _task_spec(side: Side, name: str) -> dict[str, Any]:
     """What makes a task itself, as the run file keeps it; a key that came later counts as its default."""
     ((spec,),) = side.source.query("SELECT spec FROM task WHERE name = ?", name)[1]
     kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in ("data", "description")}
+    if "model_sha256" in kept["options"]:
+        del kept["options"]["model"]  # where a scorer's model lies
     return {"think_time_s": 0.0} | kept
 
 

@@ -14,7 +14,7 @@ from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
 from taskpace.tasks.prompts import fields_used
-from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers import SCORERS, FieldProblem
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0
@@ -173,7 +173,18 @@ def _read_task(path: Path) -> Task:
     source = task.data.source
     if not source.startswith((REMOTE, STARTER)):
         source = str((path.parent / source).absolute())
-    return msgspec.structs.replace(task, data=msgspec.structs.replace(task.data, source=source))
+    data = msgspec.structs.replace(task.data, source=source)
+    return msgspec.structs.replace(task, data=data, options=_located(task, path))
+
+
+def _located(task: Task, path: Path) -> dict[str, Any]:
+    locate = SCORERS[task.scorer].locate if task.scorer else None
+    if locate is None:
+        return task.options
+    try:
+        return locate(task.options, path.parent)
+    except FieldProblem as bad:
+        raise TaskError(f'{path}: key "options.{bad.field}": {bad.problem}') from None
 
 
 def _check(task: Task, place: str) -> None:

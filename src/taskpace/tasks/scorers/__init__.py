@@ -9,6 +9,7 @@ from taskpace.tasks.scorers.json_fields import JSON
 from taskpace.tasks.scorers.number import NUMBER
 from taskpace.tasks.scorers.overlap import SUMMARY, TRANSLATION
 from taskpace.tasks.scorers.question import PARAPHRASE
+from taskpace.tasks.scorers.similarity import SIMILARITY
 from taskpace.tasks.scorers.squad import SQUAD
 from taskpace.tasks.scorers.text import TEXT
 
@@ -24,5 +25,6 @@ SCORERS: dict[str, Scorer] = {
     "translation": TRANSLATION,
     "summary": SUMMARY,
     "demands": DEMANDS,
+    "similarity": SIMILARITY,
 }
 """Every scorer there is."""
