@@ -67,7 +67,8 @@ def million_records() -> tuple[pl.DataFrame, list[CellPlan]]:
         pl.int_range(pl.len()).cast(pl.String).alias("trial_id"),
         pl.lit("engine").alias("token_source"),
         *(pl.lit(value, pl.Int64).alias(name) for name, value in _CONSTANT.items()),
-        *(pl.lit(0.0).alias(name) for name in ("loop_lag_s", "send_delay_s")),
+        *(pl.lit(0.0).alias(name) for name in ("loop_lag_s", "send_delay_s", "reasoning_s")),
+        pl.lit(value=False).alias("unanswered"),
     )
     cells = [
         CellPlan(system=f"system {s}", task=f"task {t}", scenario="single", planned=ITEMS, graded=True)

@@ -95,6 +95,8 @@ def trials_of() -> Callable[..., pl.DataFrame]:
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),
             first_cached_tokens=pl.col("cached_tokens"),
+            reasoning_s=pl.lit(0.0),
+            unanswered=(pl.col("reasoning_bytes") > 0) & (pl.col("output_bytes") == 0),
             system=pl.lit(system),
             task=pl.lit(task),
             scenario=pl.lit("single"),

@@ -84,6 +84,8 @@ def test_csv_is_the_frame_for_spreadsheets(run_file, frame):
         for name, value in values.items():
             if isinstance(value, str):
                 assert row[name] == ("'" if value.startswith("=") else "") + printable(value)
+            elif isinstance(value, bool):
+                assert row[name] == str(value).lower()
             else:
                 assert row[name] == ("" if value is None else repr(value))
     assert rows[0]["system"] == "'=sim"

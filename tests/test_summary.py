@@ -25,7 +25,8 @@ KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100,
 def run(simulated: Callable, tmp_path: Path) -> Callable:
     def carry_out(options=KNOWN, **settings):
         # A limit that no scripted answer reaches: truncation has tests of its own.
-        return taskpace.run(simulated(options, **{"max_tokens": 1000} | settings), tmp_path / "x.db")
+        output = f"{settings.pop('output', 'x')}.db"
+        return taskpace.run(simulated(options, **{"max_tokens": 1000} | settings), tmp_path / output)
 
     return carry_out
 
@@ -56,6 +57,34 @@ def test_reasoning_moves_the_first_answer_not_the_first_token(run):
     assert frame["first_answer_s"].to_list() == pytest.approx([0.7, 0.7])
     assert frame["reasoning_bytes"].to_list() == [20, 20]
     assert frame["reasoning_tokens"].to_list() == [10, 10]
+
+
+def test_the_reasoning_of_every_turn_is_reasoning(run):
+    """Three turns of ten tokens of reasoning, 20 ms each: 0.6 s of the phases, not the first turn's 0.2 s alone."""
+    with run(KNOWN | {"reasoning": 20}, items=4, tasks=("dialogue",)) as done:
+        (row,) = done.summary().tables[0].rows
+    assert row.phases is not None
+    assert row.phases.reasoning_s == pytest.approx(3 * 10 * 0.02)
+    assert row.phases.wait_s == pytest.approx(3 * 0.5)
+    parts = (row.phases.wait_s, row.phases.reasoning_s, row.phases.answer_s, row.phases.trailing_s)
+    assert sum(parts) == pytest.approx(row.task_time_mean_s.value)
+
+
+def test_systems_that_think_until_a_limit_are_found_out(run):
+    """A token limit within the reasoning, or a time limit: every trial is never answered, and none where there is room
+    for the answer.
+    """
+    thinking = KNOWN | {"reasoning": 200}
+    for settings, outcome, unanswered in (
+        ({"max_tokens": 60}, "truncated", 12),
+        ({"timeout": 1.5}, "timeout", 12),
+        ({}, "correct", 0),
+    ):
+        with run(thinking, items=12, models=(f"m{outcome}",), output=outcome, **settings) as done:
+            (row,) = done.summary().tables[0].rows
+        assert row.outcomes == {outcome: 12}
+        assert row.never_answered == unanswered
+        assert ("never-answered" in {finding.code for finding in row.findings}) is bool(unanswered)
 
 
 def test_an_answer_is_committed_where_it_stands(run):

@@ -101,8 +101,8 @@ _EXTRAS = {
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
     "quality": (
-        "judge translations, summaries and JSON: the tasks translate, summarise, extract",
-        ("jsonschema", "rouge-score", "sacrebleu"),
+        "judge translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
+        ("jsonschema", "model2vec", "rouge-score", "sacrebleu"),
     ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
 }

@@ -171,10 +171,12 @@ def _identity(planned: PlannedSystem) -> object:
 
 
 def _task_identity(task: Task) -> object:
-    """What makes a task itself; where its data lies is not part of it, the items' own hashes are."""
+    """What makes a task itself; where its data or a scorer's model lies is not part of it, their own hashes are."""
     left_out = ("data", "public", "description")
     identity = {key: value for key, value in plain(task).items() if key not in left_out}
     if not task.think_time_s:
         # A key that came later: without it, ids are those of older run files.
         del identity["think_time_s"]
+    if "model_sha256" in task.options:
+        identity["options"] = {key: value for key, value in identity["options"].items() if key != "model"}
     return identity

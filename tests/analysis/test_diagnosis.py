@@ -31,6 +31,20 @@ def test_a_healthy_system_has_no_findings(found):
     assert found() == {}
 
 
+@pytest.mark.parametrize(("silent", "said"), [(2, False), (3, True), (12, True)])
+def test_thinking_until_the_limit_is_said(found, silent, said):
+    """Reasoning without a visible byte at a limit counts, from above the limit on truncation; elsewhere it does not."""
+    limits = (["truncated", "timeout"] * N)[:silent]
+    written = {"reasoning_bytes": [900] * N, "output_bytes": [0] * silent + [400] * (N - silent)}
+    seen = found(outcome=limits + ["wrong"] * (N - silent), **written)
+    assert ("never-answered" in seen) is said
+    if said:
+        assert seen["never-answered"].text.startswith(f"{silent} of {N} thought until the limit and never answered")
+        assert seen["never-answered"].evidence == {"never_answered": silent, "share": silent / N}
+    assert "never-answered" not in found(outcome=["unparsed"] * N, **written)
+    assert "never-answered" not in found(outcome=limits + ["wrong"] * (N - silent), output_bytes=0)
+
+
 @pytest.mark.parametrize(("items", "few"), [(29, True), (30, False)])
 def test_few_items_are_said(found, items, few):
     """Below 30 items the intervals are known to be too small."""

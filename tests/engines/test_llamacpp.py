@@ -20,7 +20,7 @@ from taskpace.clock import RealClock
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options
-from taskpace.engines.llamacpp_load import choose_context, usable_physical_cores
+from taskpace.engines.llamacpp_load import choose_context, make_params, usable_physical_cores
 from taskpace.engines.llamacpp_slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
@@ -466,6 +466,52 @@ def test_nothing_is_cached_unless_asked(
     assert second
     run(caching.close())
     assert capfd.readouterr().out == ""
+
+
+THINKING = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.reasoning_content %}<think>\n{{ m.reasoning_content }}\n</think>\n{% endif %}{{ m.content }}<|im_end|>\n"
+    "{% endfor %}{% if reasoning_effort %}Effort: {{ reasoning_effort }}\n{% endif %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{% if enable_thinking is false %}<think>\n\n</think>\n{% else %}<think>\n{% endif %}{% endif %}"
+)
+"""A template that has any model think, for it begins each answer with the tag itself."""
+
+
+def test_effort_and_budget_reach_a_model_that_reasons(chat_model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a budget the whole answer is thought; with one the thought ends there and an answer follows; the effort
+    stands in the prompt.
+    """
+
+    def thinking(*arguments: Any, **keys: Any) -> Any:
+        params = make_params(*arguments, **keys)
+        params.chat_template = THINKING
+        return params
+
+    monkeypatch.setattr("taskpace.engines.llamacpp.make_params", thinking)
+
+    async def answer(**options: Any) -> Generation:
+        opened = engine(chat_model, context=256, **options)
+        await opened.open()
+        generation = await generate(opened, request("What is the sea?", 24))
+        await opened.close()
+        return generation
+
+    unbound, bound, high = (
+        run(answer(**options)) for options in ({}, {"thinking_budget": 5}, {"reasoning_effort": "high"})
+    )
+    assert (unbound.text, unbound.finish_reason) == ("", "length")
+    assert unbound.reasoning.startswith(bound.reasoning.rstrip())
+    assert 0 < len(bound.reasoning) < len(unbound.reasoning) / 2
+    assert bound.text
+    assert (high.usage.prompt_tokens or 0) > (unbound.usage.prompt_tokens or 0)
+
+
+@pytest.mark.parametrize("options", [{"reasoning_effort": "low"}, {"thinking_budget": 9, "chat_template": "plain"}])
+def test_control_of_a_reasoning_that_there_is_not_is_refused(chat_model: str, options: dict[str, Any]) -> None:
+    """A template without an effort, or no template: an error that says so, for it would be ignored silently."""
+    with pytest.raises(ExperimentError, match="leave "):
+        run(engine(chat_model, context=256, **options).open())
 
 
 async def converse(opened: LlamaCppEngine, name: str, text: str, think_s: float = 0.0) -> list[tuple[int, int]]:

@@ -123,6 +123,38 @@ def test_a_prompt_cache_is_kept_within_one_conversation(carry_out, kind):
     )
 
 
+def test_effort_and_budget_are_sent_and_can_be_swept(tmp_path):
+    """Two efforts are two systems whose requests say so; the budget goes into the field that the server knows."""
+    system = {"name": "e", "engine": "openai", "sweep": {"options.reasoning_effort": ["low", "high"]}}
+    fields = [{}, {"thinking_budget_field": "custom_params.thinking_budget"}]
+    with Endpoint() as server:
+        systems = [
+            system | {"name": f"e{n}", "options": {"url": server.url, "thinking_budget": 0} | each}
+            for n, each in enumerate(fields)
+        ]
+        file = {"items": 1, "tasks": ["mmlu-letter"], "warmup": 0, "system": systems}
+        (tmp_path / "x.toml").write_text(tomli_w.dumps(file), "utf-8")
+        taskpace.run(tmp_path / "x.toml", tmp_path / "x.db").close()
+        bodies = [asked.body for asked in server.asked]
+    assert [body["reasoning_effort"] for body in bodies] == ["low", "high"] * 2
+    assert [body.get("thinking_token_budget") for body in bodies] == [0, 0, None, None]
+    assert [body.get("custom_params") for body in bodies] == [None] * 2 + [{"thinking_budget": 0}] * 2
+
+
+def test_a_thought_without_an_answer_is_told(carry_out):
+    """Reasoning until the token limit over HTTP: truncated, no visible byte, never answered."""
+
+    async def think(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked, number
+        await stream(writer, event(reasoning_content="Hm"), event(reasoning_content=", hm"), event(finish="length"),
+                     usage(9), DONE)  # fmt: skip
+
+    with Endpoint(think) as server:
+        (row,) = carry_out(server.url).summary().tables[0].rows
+    assert (row.outcomes, row.never_answered) == ({"truncated": 10}, 10)
+    assert "never-answered" in {finding.code for finding in row.findings}
+
+
 def test_plain_completions_send_the_prompt_as_it_stands(carry_out):
     """``api = "completions"`` asks for text after the prompt, without roles."""
 

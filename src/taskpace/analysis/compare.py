@@ -186,6 +186,8 @@ def _task_spec(side: Side, name: str) -> dict[str, Any]:
     ((spec,),) = side.source.query("SELECT spec FROM task WHERE name = ?", name)[1]
     left_out = ("data", "public", "description")
     kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in left_out}
+    if "model_sha256" in kept["options"]:
+        del kept["options"]["model"]  # where a scorer's model lies
     return {"think_time_s": 0.0} | kept
 
 

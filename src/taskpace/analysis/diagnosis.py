@@ -42,6 +42,7 @@ def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, .
     return (
         *_few(row),
         *_cut(row),
+        *_never_answered(row),
         *_batches(row),
         *_retried(row),
         *_spread(times, arrays.written_bytes[place]),
@@ -105,6 +106,17 @@ def _cut(row: SystemRow) -> Iterator[Finding]:
             text=f"{truncated} of {row.n} answers hit the token limit, so their task time is the limit's",
             evidence={"truncated": truncated, "share": truncated / row.n},
             remedy="raise max_tokens, or ask for brevity",
+        )
+
+
+def _never_answered(row: SystemRow) -> Iterator[Finding]:
+    if row.never_answered > TRUNCATION_LIMIT * row.n:
+        yield Finding(
+            code="never-answered",
+            text=f"{row.never_answered} of {row.n} thought until the limit and never answered",
+            evidence={"never_answered": row.never_answered, "share": row.never_answered / row.n},
+            remedy="raise max_tokens, or bound the reasoning: a lower reasoning_effort, or a thinking_budget that "
+            "leaves room for the answer",
         )
 
 

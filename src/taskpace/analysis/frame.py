@@ -99,6 +99,9 @@ def load_frame(source: Source) -> pl.DataFrame:
       among the output tokens and shows no text.
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
     - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
+    - ``reasoning_s``: first generated to first visible token of the turns that reason, summed; to the end of a turn
+      that shows nothing.
+    - ``unanswered``: the last turn reasoned and showed nothing.
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
     """
@@ -147,6 +150,10 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
     per_turn = turns.with_columns(
         span_s=span_s,
         wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),
+        reasoned_ns=pl.when((pl.col("reasoning_bytes") > 0) & pl.col("first_ns").is_not_null())
+        .then(pl.col("first_visible_ns").fill_null(pl.col("end_ns")) - pl.col("first_ns"))
+        .otherwise(0)
+        .clip(lower_bound=0),
         paced_s=pl.when(paced).then(span_s),
         steps=pl.when(paced).then(pl.col("output_tokens") - 1),
     )
@@ -167,6 +174,8 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
         pl.col("prompt_tokens").first().alias("first_prompt_tokens"),
         pl.col("cached_tokens").first().alias("first_cached_tokens"),
+        (pl.col("reasoned_ns").sum() / 1e9).alias("reasoning_s"),
+        ((pl.col("reasoning_bytes").last() > 0) & (pl.col("output_bytes").last() == 0)).alias("unanswered"),
         pl.col("output_bytes").sum(),
         pl.col("reasoning_bytes").sum(),
         pl.when(pl.col("span_s").sum() > 0)

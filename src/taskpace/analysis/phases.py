@@ -12,7 +12,7 @@ class Phases(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float
     """Dispatch to the first token, summed over turns."""
     reasoning_s: float
-    """From there to the first visible token, where the system reasons."""
+    """From there to the first visible token, where the system reasons; summed over turns, too."""
     answer_s: float
     """From there until the answer was committed; to the end where it never was."""
     trailing_s: float
@@ -33,8 +33,7 @@ def phases(ended: pl.DataFrame) -> Phases | None:
     """Of the trials that ended (columns of ``load_frame``); null when none has a task time."""
     whole = pl.col("task_time_s")
     wait = pl.min_horizontal(pl.col("wait_s").fill_null(whole), whole)
-    to_visible = (pl.col("first_answer_s") - pl.col("ttft_s")).fill_null(whole - wait)
-    reasoning = pl.when(pl.col("reasoning_bytes") > 0).then(to_visible).otherwise(0.0).clip(0.0, whole - wait)
+    reasoning = pl.col("reasoning_s").fill_null(0.0).clip(0.0, whole - wait)
     trailing = (whole - pl.col("committed_s")).fill_null(0.0).clip(0.0, whole - wait - reasoning)
     means = ended.filter(whole.is_not_null()).select(
         wait_s=wait, reasoning_s=reasoning, answer_s=whole - wait - reasoning - trailing, trailing_s=trailing

@@ -130,6 +130,7 @@ def make_rows(
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
+                never_answered=_never_answered(part),
                 **_task_times(ended, unit_of),
                 task_time_mean_s=means[place],
                 phases=phases(ended),
@@ -163,6 +164,11 @@ def make_rows(
 def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
     counts = dict(part["outcome"].value_counts().iter_rows())
     return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
+
+
+def _never_answered(part: pl.DataFrame) -> int:
+    at_a_limit = part["outcome"].is_in(["truncated", "timeout"])
+    return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
 
 
 def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Number]:

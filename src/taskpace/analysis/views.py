@@ -38,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``."""
+    ``outliers``, ``never-answered``."""
     text: str
     evidence: dict[str, float]
     remedy: str
@@ -139,6 +139,8 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     """How many of them took more than one attempt; their time runs from the first dispatch."""
     outcomes: dict[Outcome, int]
+    never_answered: int
+    """Trials that reasoned until the token limit or the time limit, and whose last turn shows no text."""
     task_time_median_s: Number
     task_time_mean_s: Number
     phases: Phases | None

@@ -38,7 +38,7 @@ from taskpace.engines.llamacpp_load import (
 from taskpace.engines.llamacpp_slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.engines.threads import SlotThreads
-from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError
+from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError, ExperimentError
 from taskpace.models.gguf_header import read_metadata
 from taskpace.records import FinishReason, Mark, Usage
 
@@ -86,7 +86,8 @@ class LlamaCppEngine:
 
         Raises:
             MissingExtraError: xllamacpp is not installed.
-            ExperimentError: more context than the model was trained with, or more slots than llama.cpp has.
+            ExperimentError: more context than the model was trained with, more slots than llama.cpp has, or control
+                of a reasoning that the model's template does not know.
             ModelError: llama.cpp cannot load the file.
         """
         xllamacpp = import_xllamacpp()
@@ -111,6 +112,7 @@ class LlamaCppEngine:
         try:
             self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
             properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]
+            self._check_reasoning(properties.get("chat_template_caps", {}), path)
         except BaseException:
             await self.close()
             raise
@@ -134,6 +136,19 @@ class LlamaCppEngine:
                 "options": msgspec.to_builtins(self._options),
             },
         )
+
+    def _check_reasoning(self, template: dict[str, Any], path: Path) -> None:
+        """What a template does not know would be ignored, and the results of two efforts be the same."""
+        if self._plain and (self._options.reasoning_effort or self._options.thinking_budget is not None):
+            raise ExperimentError(
+                f"{path.name} gets plain text, without a chat template that marks reasoning: "
+                'leave "reasoning_effort" and "thinking_budget" out'
+            )
+        if self._options.reasoning_effort and not template.get("supports_reasoning_effort", True):
+            raise ExperimentError(
+                f'{path.name} has a chat template without a reasoning effort: leave "reasoning_effort" out, '
+                'or see whether "chat_template_kwargs" has what it knows'
+            )
 
     def prepare(self, request: Request) -> Payload:
         """The whole request as llama.cpp takes it."""
@@ -159,6 +174,10 @@ class LlamaCppEngine:
             body["messages"] = [{"role": message.role, "content": message.content} for message in request.messages]
             if self._options.chat_template_kwargs:
                 body["chat_template_kwargs"] = dict(self._options.chat_template_kwargs)
+            if self._options.reasoning_effort:
+                body["reasoning_effort"] = self._options.reasoning_effort
+            if self._options.thinking_budget is not None:
+                body["thinking_budget_tokens"] = self._options.thinking_budget
         return Payload(
             chat=not self._plain,
             body=body,

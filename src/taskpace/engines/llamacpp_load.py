@@ -52,6 +52,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``auto``: the model's own, or plain text if it has none. ``plain``: plain text in any case."""
     chat_template_kwargs: dict[str, bool | int | float | str] = {}
     """Passed to the model's template, as in ``{ enable_thinking = false }``."""
+    reasoning_effort: Annotated[str, msgspec.Meta(min_length=1)] | None = None
+    """``low``, ``medium``, ``high``, or what else the model's template knows. An error where it knows none."""
+    thinking_budget: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Tokens of reasoning after which llama.cpp ends it, where the model's template marks reasoning."""
 
 
 def read_options(options: dict[str, Any]) -> Options:

@@ -28,7 +28,7 @@ from taskpace.engines.http.pool import Pool
 from taskpace.engines.http.target import read_url, tls_context
 from taskpace.engines.launch import HOST, Server, fill_in, free_port
 from taskpace.engines.openai_answer import Reader, error_text
-from taskpace.engines.openai_options import Options, read_options, request_head
+from taskpace.engines.openai_options import Options, read_options, reasoning_fields, request_head
 from taskpace.engines.openai_preflight import Way, preflight, wait_until_ready
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import EngineError
@@ -137,7 +137,7 @@ class OpenAIEngine:
             body["stream"] = True
             if options.usage:
                 body["stream_options"] = {"include_usage": True}
-        body |= self._cache_fields(request)
+        body |= self._cache_fields(request) | reasoning_fields(options)
         content = msgspec.json.encode(body | options.body)
         return Payload(request=b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(content), content))
 

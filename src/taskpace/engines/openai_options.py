@@ -14,6 +14,7 @@ from taskpace.strict import convert
 
 _PLACE = "options of engine openai"
 
+Text = Annotated[str, msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
@@ -49,6 +50,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """``server``: as the server has it. The others keep the cache between the turns of one conversation and from one
     conversation to another: ``llama.cpp`` by ``cache_prompt``, false for a first turn and true for later ones;
     ``vllm`` by a ``cache_salt`` of each conversation's own."""
+    reasoning_effort: Text | None = None
+    """Sent as ``reasoning_effort``: ``low``, ``medium``, ``high``, or what else the server knows."""
+    thinking_budget: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Tokens of reasoning, for a server that bounds them."""
+    thinking_budget_field: Text = "thinking_token_budget"
+    """What the server calls that budget; a dot goes into what nests. vLLM: ``thinking_token_budget``; llama.cpp:
+    ``thinking_budget_tokens``; SGLang: ``custom_params.thinking_budget``; Qwen's own endpoints: ``thinking_budget``."""
     max_tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     """What the server calls the token limit."""
     connect_timeout_s: Seconds = 10.0
@@ -70,6 +78,25 @@ def read_options(options: dict[str, Any]) -> Options:
     except ExperimentError as bad:
         raise ExperimentError(f"{_PLACE}: {bad}") from None
     return found
+
+
+def reasoning_fields(options: Options) -> dict[str, Any]:
+    """The request's fields that say how much to reason.
+
+    Sources: OpenAI, chat completions (``reasoning_effort``); vLLM, docs/features/reasoning_outputs.md
+    (``thinking_token_budget``); SGLang, docs/advanced_features/thinking_budget; llama.cpp takes
+    ``thinking_budget_tokens`` (tried with the version that is installed as the extra ``llamacpp``).
+    """
+    fields: dict[str, Any] = {}
+    if options.reasoning_effort is not None:
+        fields["reasoning_effort"] = options.reasoning_effort
+    if options.thinking_budget is not None:
+        first, *nested = options.thinking_budget_field.split(".")
+        value: Any = options.thinking_budget
+        for name in reversed(nested):
+            value = {name: value}
+        fields[first] = value
+    return fields
 
 
 def _check_where(options: Options) -> None:

@@ -13,7 +13,7 @@ from taskpace.errors import MissingExtraError, TaskError
 from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extraction import EXTRACTIONS
-from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
 
 _PROMPTS_MAX_TOKENS = 512
@@ -197,14 +197,24 @@ def _shipped_paths() -> dict[str, Path]:
 def _read_task(path: Path) -> Task:
     task = read_toml(path, Task, TaskError)
     _check(task, str(path))
-    public = None if task.public is None else _placed(task.public, path.parent)
-    return msgspec.structs.replace(task, data=_placed(task.data, path.parent), public=public)
+    data, public = (None if source is None else _placed(source, path.parent) for source in (task.data, task.public))
+    return msgspec.structs.replace(task, data=data, public=public, options=_located(task, path))
 
 
 def _placed(data: DataSource, folder: Path) -> DataSource:
     if data.source.startswith((REMOTE, STARTER)):
         return data
     return msgspec.structs.replace(data, source=str((folder / data.source).absolute()))
+
+
+def _located(task: Task, path: Path) -> dict[str, Any]:
+    locate = SCORERS[task.scorer].locate if task.scorer else None
+    if locate is None:
+        return task.options
+    try:
+        return locate(task.options, path.parent)
+    except FieldProblem as bad:
+        raise TaskError(f'{path}: key "options.{bad.field}": {bad.problem}') from None
 
 
 def _check(task: Task, place: str) -> None:

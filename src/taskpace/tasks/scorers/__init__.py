@@ -10,6 +10,7 @@ from taskpace.tasks.scorers.json_fields import JSON
 from taskpace.tasks.scorers.number import NUMBER
 from taskpace.tasks.scorers.overlap import SUMMARY, TRANSLATION
 from taskpace.tasks.scorers.question import PARAPHRASE
+from taskpace.tasks.scorers.similarity import SIMILARITY
 from taskpace.tasks.scorers.squad import SQUAD
 from taskpace.tasks.scorers.text import TEXT
 
@@ -26,5 +27,6 @@ SCORERS: dict[str, Scorer] = {
     "summary": SUMMARY,
     "demands": DEMANDS,
     "agreement": AGREEMENT,
+    "similarity": SIMILARITY,
 }
 """Every scorer there is."""

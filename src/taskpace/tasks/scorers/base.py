@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -47,6 +48,9 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
     options: type[msgspec.Struct] = NoOptions
     libraries: tuple[str, ...] = ()
     """Modules of the extra ``quality`` that it imports."""
+    locate: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
+    """Finds what its options name, from the folder that relative paths start from, and gives the options with absolute
+    paths and what identifies it; raises ``FieldProblem``. Null: they name nothing."""
 
 
 def kind_of(value: Any) -> str:
