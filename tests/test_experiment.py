@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import DEFAULT_TASKS, Scenario, load_experiment, quick_experiment, read_scenario
+from taskpace.experiment import DEFAULT_TASKS, load_experiment, quick_experiment
 from taskpace.report.experiment import experiment_toml
+from taskpace.scenario_names import Scenario, read_scenario
 
 MINIMAL = '[[system]]\nname = "a"\nmodel = "m.gguf"\n'
 

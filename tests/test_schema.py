@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskpace.analysis import compare, estimates, pairs, phases, sweeps, views
+from taskpace.analysis import across, compare, estimates, pairs, phases, sweeps, views
 from taskpace.analysis.compare import ComparedRuns
 from taskpace.records import OUTCOMES
 
@@ -106,7 +106,7 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, estimates, pairs, phases, sweeps, compare):
+    for module in (views, across, estimates, pairs, phases, sweeps, compare):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):

@@ -13,7 +13,8 @@ from functools import cached_property
 
 import msgspec
 
-from taskpace.experiment import Experiment, Scenario, System
+from taskpace.experiment import Experiment, System
+from taskpace.scenario_names import Scenario
 from taskpace.strict import canonical_json, plain
 from taskpace.tasks import Item, Task
 

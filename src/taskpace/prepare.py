@@ -12,8 +12,9 @@ import msgspec
 
 from taskpace import engines, models
 from taskpace.errors import ExperimentError, TaskError, TaskpaceError
-from taskpace.experiment import DEFAULT_ITEMS, Experiment, Scenario, System, TaskUse
+from taskpace.experiment import DEFAULT_ITEMS, Experiment, System, TaskUse
 from taskpace.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
+from taskpace.scenario_names import Scenario
 from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data, with_think_time
 
 Progress = Callable[[str, int, int | None], None]

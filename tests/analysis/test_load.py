@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from taskpace.analysis.across import LoadPoint
 from taskpace.analysis.estimates import UNKNOWN, Number
 from taskpace.analysis.load import find_knee
-from taskpace.analysis.views import LoadPoint
 from taskpace.report.loads import HEADINGS, load_rows, load_sentence, load_title
 from taskpace.report.terminal import row_lines
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from taskpace.analysis.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.frame import Source
 from taskpace.analysis.pairs import Comparison, Pair
 from taskpace.analysis.sensitivity import difference, ratio
 from taskpace.analysis.significance import ALPHA, holm
-from taskpace.analysis.views import Brevity, BriefForm, BriefRanking, SystemRow, TaskTable
+from taskpace.analysis.views import SystemRow, TaskTable
 
 _MEASURES = ("task_time", "output_bytes", "accuracy", "time_per_correct")
 

@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from taskpace.analysis.across import Load, LoadPoint
 from taskpace.analysis.estimates import UNKNOWN, Number, number
-from taskpace.analysis.views import Load, LoadPoint, SystemRow, TaskTable
-from taskpace.experiment import Scenario, read_scenario
+from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.scenario_names import Scenario, read_scenario
 
 Kind = Literal["concurrency", "rate", "batch"]
 

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from taskpace.analysis.across import Overall, OverallRow
 from taskpace.analysis.arrays import Arrays, item_means
 from taskpace.analysis.estimates import UNKNOWN, Number, number
 from taskpace.analysis.intervals import of_influence
@@ -19,7 +20,7 @@ from taskpace.analysis.pairs import Comparison, compared_by_log, per_correct_log
 from taskpace.analysis.rows import CellPlan
 from taskpace.analysis.sample import take_sample
 from taskpace.analysis.significance import holm
-from taskpace.analysis.views import Overall, OverallRow, SystemRow, TaskTable
+from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.errors import TaskpaceError
 from taskpace.strict import did_you_mean
 

@@ -29,9 +29,9 @@ from taskpace.analysis.phases import phases, written_bytes
 from taskpace.analysis.sample import Sample
 from taskpace.analysis.validity import reasons_against
 from taskpace.analysis.views import Client, SolvePoint, SystemRow
-from taskpace.experiment import read_scenario
 from taskpace.messages import Stretch
 from taskpace.records import OUTCOMES, Outcome
+from taskpace.scenario_names import read_scenario
 
 _TIMES = {
     "ttft_median_s": "ttft_s",

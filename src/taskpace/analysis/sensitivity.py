@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from taskpace.analysis.across import Change, Effect
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.pairs import Comparison, Pair
 from taskpace.analysis.sweeps import Sweep
-from taskpace.analysis.views import Change, Effect, TaskTable
+from taskpace.analysis.views import TaskTable
 
 
 def find_effects(sweeps: tuple[Sweep, ...], tables: tuple[TaskTable, ...]) -> tuple[Effect, ...]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from taskpace.analysis.views import Brevity, BriefForm, BriefRanking, Summary
+from taskpace.analysis.across import Brevity, BriefForm, BriefRanking
+from taskpace.analysis.views import Summary
 from taskpace.report.figures import UNKNOWN
 from taskpace.report.sensitivity import moved, points, points_moved, times
 from taskpace.report.sentences import interval

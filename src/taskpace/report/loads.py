@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskpace.analysis.views import Load, LoadPoint
+from taskpace.analysis.across import Load, LoadPoint
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
 
 HEADINGS = ("scenario", "task time", "tasks/h", "in flight", "in time", "good/h", "power", "memory", "GPU memory")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from taskpace.analysis.across import Overall, OverallRow
 from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import Overall, OverallRow, Summary, SystemRow
+from taskpace.analysis.views import Summary, SystemRow
 from taskpace.report.figures import UNKNOWN, seconds
 from taskpace.report.sentences import interval
 

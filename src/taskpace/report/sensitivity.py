@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from taskpace.analysis.views import Change, Effect, Summary
+from taskpace.analysis.across import Change, Effect
+from taskpace.analysis.views import Summary
 from taskpace.report.figures import UNKNOWN
 from taskpace.report.sentences import interval
 

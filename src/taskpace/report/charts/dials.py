@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
+from taskpace.analysis.across import Load
 from taskpace.analysis.sweeps import Sweep
-from taskpace.analysis.views import Load, Summary, TaskTable
+from taskpace.analysis.views import Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
