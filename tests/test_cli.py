@@ -50,6 +50,7 @@ def test_help_lists_every_command(cli):
             "chart",
             "export",
             "show",
+            "brevity",
             "tokenizers",
             "list",
             "models",
