@@ -216,3 +216,22 @@ def test_a_report_is_not_overwritten_unasked(cli, planted, tmp_path):
     done = cli("report", "x.db", "--resamples", "0", "--no-trials", "--force")
     assert done.returncode == 0
     assert done.stdout.startswith("The report is x.html (")
+
+
+def test_several_tasks_have_a_section_of_their_own_before_them(tmp_path):
+    """A run of two graded tasks says first what holds over both, with ~ beside what is not significant."""
+    experiment = taskpace.quick_experiment(
+        models=("a", "b"),
+        engine="simulated",
+        tasks=("mmlu-letter", "mmlu-explain"),
+        items=12,
+        options={"time": "virtual", "wait": {"kind": "lognormal", "median": 1.0, "sigma": 1.0}},
+    )
+    with taskpace.run(experiment, tmp_path / "x.db") as run:
+        page = run.report(tmp_path / "x.html").read_text("utf-8")
+    section = page[page.index('class="together"') : page.index("</section>", page.index('class="together"'))]
+    assert page.index('class="together"') < page.index("Who finishes first, who only looks fast")
+    assert "Over 2 tasks · single" in section
+    assert ' ~<span class="interval">' in section
+    assert "which cannot be told from 1" in section
+    assert "mmlu-explain" in section

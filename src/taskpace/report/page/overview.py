@@ -37,7 +37,13 @@ def _overview(
     return Overview(
         title=printable(title),
         headings=tuple(map(printable, headings)),
-        rows=tuple(tuple(map(printable, row)) for row in rows),
+        rows=tuple(tuple(printable(_doubt_first(cell)) for cell in row) for row in rows),
         said=tuple(map(printable, said)),
         legend=legend,
     )
+
+
+def _doubt_first(cell: str) -> str:
+    """The ``~`` of what is not significant beside the value: the page puts the interval below it."""
+    value, bracket, rest = cell.partition(" (")
+    return f"{value} ~ ({rest.removesuffix(' ~')}" if bracket and rest.endswith(" ~") else cell
