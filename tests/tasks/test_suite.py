@@ -274,3 +274,10 @@ def test_a_sentence_with_the_right_answer_in_it_is_verbose_and_not_wrong(said, p
     judged = SCORERS["squad"].judge(said, said, fields, options)
     assert (judged.outcome == "correct") == passes
     assert SCORERS["squad"].judge(said, said, fields, SquadOptions()).outcome == "wrong"
+
+
+def test_the_last_line_that_gives_an_answer_counts():
+    """An answer that is corrected later, or called the solution, is read where the text ends up."""
+    assert read_number("1. The answer is 4.5.\n2. That makes 3000.\nThe solution is 3000.") == "3000"
+    assert read_number("Solution: 3 boxes of 4 are 12.\nThe answer is 12.") == "12"
+    assert read_number("Solution: 3 boxes of 4 are 12") == "12"

@@ -30,7 +30,7 @@ _NUMBER = re.compile(
 _MARKED = (
     re.compile(r"####\s*(.*)"),
     re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(r"answer\s*(?:is|=|:|would be|will be)\s*:?\s*(.*)", re.IGNORECASE),
+    re.compile(r"(?:answer\s*(?:is|=|:|would be|will be)|solution is)\s*:?\s*(.*)", re.IGNORECASE),
 )
 """Where an answer says that it is one, the surest first."""
 
@@ -43,8 +43,8 @@ def numbers_in(text: str) -> list[Fraction]:
 def read_number(text: str) -> str | None:
     r"""The answer of a worked problem in one form: what is marked as the answer, else the last number; null for none.
 
-    After ``####``, in ``\boxed{}`` or after "the answer is" it is the first number of that line, of the last such
-    mark; "the answer is 3 + 4 = 7" is 7.
+    After ``####``, in ``\boxed{}`` or after "the answer is" (or "solution is") it is the first number of that line, of
+    the last such mark; "the answer is 3 + 4 = 7" is 7.
     """
     for mark in _MARKED:
         for said in reversed(mark.findall(text)):

@@ -43,7 +43,7 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 NUMBER = Scorer(
-    version=1,
+    version=2,
     extraction="number",
     needs=("answer",),
     accept=_accept,
