@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import polars as pl
 import pytest
 
@@ -59,7 +61,13 @@ def test_forms_are_found_in_a_run_file(simulated, tmp_path):
         assert find_forms(store) == tuple(
             Forms(name, (f"{name}, brief", f"{name}, brief, 7 tokens at most"), (None, 7)) for name in ("one", "two")
         )
-    other = prepare(simulated(models=("one", "two"), items=1), Path())
+    longer = simulated(models=("one", "two"), items=1)
+    one, two = longer.systems
+    prompts = [
+        msgspec.structs.replace(one, system_prompt="Think."),
+        msgspec.structs.replace(two, system_prompt="Think. More."),
+    ]
+    other = prepare(msgspec.structs.replace(longer, systems=tuple(prompts)), Path())
     with Store.create_or_continue(tmp_path / "y.db", other, "0") as store:
         assert find_forms(store) == ()
 
@@ -115,10 +123,38 @@ def test_brevity_that_turns_the_ranking_is_said_to(trials_of):
     assert (brief.first_plain, brief.first_brief) == ("A", "B")
     assert limited.first_brief is None
     (table,) = brevity_tables(summary)
-    assert table.said[-2] == (
-        "A and B: brevity changes who finishes first: as they are, A finishes first; "
-        "asked to be brief, B finishes first."
+    assert table.said[-2] == ("A and B: brevity changes who finishes first: as they are, A does; asked to be brief, B.")
+    assert table.said[-1] == (
+        "A and B: as they are, A finishes first; "
+        "asked to be brief and held to 9 tokens, neither can be told to finish first."
     )
+
+
+def test_a_row_that_is_invalid_for_another_reason_says_nothing(trials_of):
+    """Nine items are too few: no sentence on what brevity does, and nobody is said to finish first."""
+    names = [name for forms in FORMS for name in (forms.plain, *forms.brief)]
+    frames = [
+        trials_of(name, n=9, task_time_s=pl.Series([1.0 + place] * 9).to_numpy()) for place, name in enumerate(names)
+    ]
+    cells = [CellPlan(system=name, task="t", scenario="single", planned=9, graded=True) for name in names]
+    summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
+    assert not any(form.usable for form in summary.brevity[0].forms)
+    assert {ranking.first_plain for ranking in summary.brevity[0].rankings} == {None}
+    (table,) = brevity_tables(summary)
+    assert all("nothing can be said" in said for said in table.said[:4])
+
+
+def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
+    """Of 60 tables in which brevity does nothing, hardly one claims that it changes who finishes first."""
+    claimed = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        names = [name for forms in FORMS for name in (forms.plain, *forms.brief)]
+        frames = [trials_of(name, n=30, task_time_s=np.exp(0.5 * rng.standard_normal(30))) for name in names]
+        cells = [CellPlan(system=name, task="t", scenario="single", planned=30, graded=True) for name in names]
+        summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
+        claimed += any("changes who finishes first" in said for said in next(brevity_tables(summary)).said)
+    assert claimed <= 1
 
 
 def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path):
@@ -129,7 +165,10 @@ def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path):
     )
     first = cli("brevity", "x.toml", "--limit", "20", columns=120)
     assert first.returncode == 0, first.stderr
-    assert "A: asked to be brief and held to 20 tokens, it takes 0." in " ".join(first.stdout.split())
+    assert (
+        "A (INVALID rows, for answers are truncated): asked to be brief and held to 20 tokens, it takes 0."
+        in " ".join(first.stdout.split())
+    )
     assert "100 % of its answers are cut off" in " ".join(first.stdout.split())
     again = cli("brevity", "x.toml", "--limit", "20", columns=120)
     assert again.stdout == first.stdout

@@ -26,10 +26,16 @@ def with_brevity(experiment: Experiment, instruction: str = INSTRUCTION, limit: 
         limit: most tokens of an answer, in the third form; null: no third form.
 
     Raises:
-        ExperimentError: an empty instruction, or two systems would get one name.
+        ExperimentError: an empty instruction, a system that is a brief form already, or two would get one name.
     """
     if not instruction.strip():
         raise ExperimentError("--instruction: the text is empty: write what asks for brevity, or leave it out")
+    for system in experiment.systems:
+        if system.brief_of is not None:
+            raise ExperimentError(
+                f'system "{system.name}", key "brief_of": it is a brief form already: '
+                "use `taskpace run`, or leave it out"
+            )
     systems = tuple(form for system in experiment.systems for form in _forms(system, instruction.strip(), limit))
     names = [system.name for system in systems]
     for name in names:
@@ -40,12 +46,15 @@ def with_brevity(experiment: Experiment, instruction: str = INSTRUCTION, limit: 
 
 def _forms(system: System, instruction: str, limit: int | None) -> list[System]:
     prompt = system.system_prompt or NEUTRAL
-    asked = f"{prompt.rstrip()}\n{instruction}"
-    forms = [
-        msgspec.structs.replace(system, system_prompt=prompt),
-        msgspec.structs.replace(system, name=f"{system.name}, brief", system_prompt=asked),
+    plain = msgspec.structs.replace(system, system_prompt=prompt)
+    brief = msgspec.structs.replace(
+        plain, name=f"{system.name}, brief", system_prompt=f"{prompt.rstrip()}\n{instruction}", brief_of=system.name
+    )
+    if limit is None:
+        return [plain, brief]
+    least = min(limit, system.max_tokens or limit)
+    return [
+        plain,
+        brief,
+        msgspec.structs.replace(brief, name=f"{brief.name}, {least} tokens at most", max_tokens=least),
     ]
-    if limit is not None:
-        name = f"{system.name}, brief, {limit} tokens at most"
-        forms.append(msgspec.structs.replace(system, name=name, system_prompt=asked, max_tokens=limit))
-    return forms

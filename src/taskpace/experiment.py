@@ -15,7 +15,7 @@ from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
 from taskpace.experiments import shipped_file
 from taskpace.scenario_names import Scenario, ScenarioSweep, read_scenarios
-from taskpace.strict import convert, read_toml
+from taskpace.strict import convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
 DEFAULT_TIMEOUT_S = 120.0
@@ -33,6 +33,8 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     max_tokens: int | None = None
     """The most that it may write of an answer, where that is less than the task's own limit; null: the task's."""
+    brief_of: str | None = None
+    """The system that this one is a form of, asked to be brief (``taskpace.brevity``); no part of what it is."""
 
 
 class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +89,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     top_p: float = 1.0
     seed: int | None = None
     max_tokens: int | None = None
+    brief_of: str | None = None
     options: dict[str, Any] = {}
     sweep: dict[str, list[Any]] = {}
 
@@ -222,7 +225,14 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
             raise refuse(f'key "{key}": the list is empty: name at least one')
 
     systems = tuple(system for table in file.system for system in _unfold(table, refuse))
-    _refuse_twins([system.name for system in systems], "system", refuse)
+    names = [system.name for system in systems]
+    _refuse_twins(names, "system", refuse)
+    for system in systems:
+        if system.brief_of is not None and (system.brief_of not in names or system.brief_of == system.name):
+            raise refuse(
+                f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
+                f"{did_you_mean(system.brief_of, names)}"
+            )
     scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, place))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     return Experiment(
@@ -307,7 +317,7 @@ def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
             key.removeprefix("options."): value for key, value in point.items() if key not in base
         }
         systems.append(_system(label, settings, options, refuse))
-    return systems
+    return [msgspec.structs.replace(system, brief_of=table.brief_of) for system in systems]
 
 
 def _brief(key: str, value: Any) -> str:

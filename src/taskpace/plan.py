@@ -163,6 +163,7 @@ def content_id(*parts: object) -> str:
 def _identity(planned: PlannedSystem) -> object:
     """What makes a system itself: all of it, with the model's checksum in place of where it lies."""
     system = plain(planned.system)
+    del system["brief_of"]
     if system["max_tokens"] is None:
         # Ids of systems without a limit of their own are those of the time before there was one.
         del system["max_tokens"]

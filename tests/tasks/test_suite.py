@@ -265,6 +265,12 @@ def test_nested_columns_are_named_with_dots(tmp_path):
         ("It was Charles, and Dickensian it is", False),
         ("Charlotte Brontë wrote it", False),
         ("so " * 40 + "Dickens", False),
+        ("It was not Dickens, it was Thackeray", False),
+        ("I do not know; certainly not Charles Dickens", False),
+        ("It was not Thackeray but Dickens", True),
+        ("Trollope, Charles Dickens, Thackeray or Eliot", False),
+        ("It may be Dickens or Thackeray", False),
+        ("The author of the book, Charles Dickens, wrote it in parts for a magazine", True),
     ],
 )
 def test_a_sentence_with_the_right_answer_in_it_is_verbose_and_not_wrong(said, passes):

@@ -106,8 +106,10 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     """The limit that it has besides; null: the task's."""
     valid: bool
-    """Both rows are VALID. With a limit that cuts answers off the brief one is not, and what it does is told all the
-    same: a truncated answer counts as not correct."""
+    """Both rows are VALID."""
+    usable: bool
+    """Both are, or INVALID for nothing but truncated answers, which count as not correct: what a limit does is looked
+    into here."""
     truncated_plain: float
     """Share of the plain one's trials that were truncated."""
     truncated_brief: float
@@ -134,7 +136,7 @@ class BriefRanking(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     """The limit of the brief forms."""
     first_plain: str | None
-    """The quicker one by itself; null: they cannot be told apart (5 %)."""
+    """The quicker one by itself; null: they cannot be told apart (5 %, Holm), or a row is INVALID."""
     first_brief: str | None
     """The quicker one when both are asked to be brief."""
 

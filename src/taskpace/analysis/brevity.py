@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -30,30 +29,15 @@ class Forms(NamedTuple):
 
 
 def find_forms(source: Source) -> tuple[Forms, ...]:
-    """Systems that are equal but for more at the end of the system prompt, and perhaps a limit, by the plain one."""
-    systems = [(name, msgspec.json.decode(spec)) for name, spec in _systems(source)]
-    alike: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for name, spec in systems:
-        rest = {key: value for key, value in spec.items() if key not in ("name", "system_prompt", "max_tokens")}
-        alike.setdefault(json.dumps(rest, sort_keys=True), []).append((name, spec))
+    """The systems of a run that have brief forms, as the experiment names them, in its order."""
+    systems = [msgspec.json.decode(spec) for (spec,) in source.query("SELECT spec FROM system ORDER BY position")[1]]
     found = []
-    for group in alike.values():
-        (plain, first), *others = sorted(group, key=lambda one: len(one[1]["system_prompt"] or ""))
-        start = first["system_prompt"]
-        longer = [
-            (name, spec)
-            for name, spec in others
-            if start and spec["system_prompt"] != start and spec["system_prompt"].startswith(start)
-        ]
-        if longer and first.get("max_tokens") is None:
-            longer.sort(key=lambda one: one[1].get("max_tokens") is not None)
-            limits = tuple(spec.get("max_tokens") for _, spec in longer)
-            found.append(Forms(plain, tuple(name for name, _ in longer), limits))
+    for system in systems:
+        brief = [other for other in systems if other.get("brief_of") == system["name"]]
+        if brief:
+            limits = tuple(other.get("max_tokens") for other in brief)
+            found.append(Forms(system["name"], tuple(other["name"] for other in brief), limits))
     return tuple(found)
-
-
-def _systems(source: Source) -> list[tuple[Any, ...]]:
-    return source.query("SELECT name, spec FROM system ORDER BY position")[1]
 
 
 def find_brevity(forms: tuple[Forms, ...], tables: tuple[TaskTable, ...]) -> tuple[Brevity, ...]:
@@ -98,6 +82,7 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
             brief=name,
             max_tokens=limit,
             valid=rows[plain].valid and rows[name].valid,
+            usable=_usable(rows[plain]) and _usable(rows[name]),
             truncated_plain=_truncated(rows[plain]),
             truncated_brief=_truncated(rows[name]),
             task_time=ratio(pair, told("task_time"), plain),
@@ -127,25 +112,42 @@ def _pair(table: TaskTable, one: str, other: str) -> Pair | None:
 
 
 def _rankings(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefRanking]:
-    """Of every two systems with the same forms: which finishes first as they are, and which when both are brief."""
-    for one, other in combinations(forms, 2):
-        if one.limits != other.limits:
-            continue
-        before = _first(table, one.plain, other.plain)
-        for brief, its, limit in zip(one.brief, other.brief, one.limits, strict=True):
-            after = _first(table, brief, its)
-            yield BriefRanking(
-                one=one.plain,
-                other=other.plain,
-                max_tokens=limit,
-                first_plain=before,
-                first_brief=None if after is None else {brief: one.plain, its: other.plain}[after],
-            )
+    """Of every two systems with the same forms: which finishes first as they are, and which when both are brief.
+
+    Who is first is said where it is significant, all these questions of the table considered (Holm), and of rows that
+    are VALID, or INVALID for nothing but truncated answers.
+    """
+    asked = [
+        (one, other, limit, (one.plain, other.plain), (brief, its))
+        for one, other in combinations(forms, 2)
+        if one.limits == other.limits
+        for brief, its, limit in zip(one.brief, other.brief, one.limits, strict=True)
+    ]
+    plain = _firsts(table, [names for *_, names, _ in asked])
+    brief = _firsts(table, [names for *_, names in asked])
+    for (one, other, limit, as_is, _), before, after in zip(asked, plain, brief, strict=True):
+        yield BriefRanking(
+            one=one.plain,
+            other=other.plain,
+            max_tokens=limit,
+            first_plain=None if before is None else as_is[before],
+            first_brief=None if after is None else as_is[after],
+        )
 
 
-def _first(table: TaskTable, one: str, other: str) -> str | None:
-    """The quicker of two; null where they cannot be told apart, by the p-value of this pair alone."""
-    pair = _pair(table, one, other)
-    if pair is None or pair.task_time.p is None or pair.task_time.p > ALPHA:
-        return None
-    return pair.a if (pair.task_time.change.value or 0) > 1 else pair.b
+def _firsts(table: TaskTable, pairs: list[tuple[str, str]]) -> list[int | None]:
+    """Of each pair of names which is significantly the quicker, 0 or 1; null: neither, or not comparable."""
+    rows = {row.system: row for row in table.rows}
+    found = [_pair(table, *names) if all(_usable(rows[name]) for name in names) else None for names in pairs]
+    adjusted = holm([np.nan if pair is None or pair.task_time.p is None else pair.task_time.p for pair in found])
+    firsts: list[int | None] = []
+    for names, pair, p in zip(pairs, found, adjusted, strict=True):
+        told = pair is not None and not np.isnan(p) and p <= ALPHA
+        quicker = None if pair is None else pair.a if (pair.task_time.change.value or 0) > 1 else pair.b
+        firsts.append(names.index(quicker) if told and quicker is not None else None)
+    return firsts
+
+
+def _usable(row: SystemRow) -> bool:
+    """Nothing but truncation speaks against it, which is what a limit does."""
+    return row.n > 0 and all(reason.code == "truncated" for reason in row.reasons if reason.voids == "result")

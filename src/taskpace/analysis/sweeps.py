@@ -33,7 +33,12 @@ def find_sweeps(source: Source) -> tuple[Sweep, ...]:
     """All sweeps of a run. Two files of one model are told apart by the quantisation that the engine reports."""
     systems = source.query("SELECT name, spec FROM system ORDER BY position")[1]
     reported = dict(source.query("SELECT system, info FROM worker ORDER BY number")[1])
-    settings = {name: _settings(msgspec.json.decode(spec), _details(reported.get(name))) for name, spec in systems}
+    specs = {name: msgspec.json.decode(spec) for name, spec in systems}
+    settings = {
+        name: _settings(spec, _details(reported.get(name)))
+        for name, spec in specs.items()
+        if spec.get("brief_of") is None  # what those show is told by ``taskpace.analysis.brevity``
+    }
     found = []
     for dial in sorted({key for chosen in settings.values() for key in chosen} - _NOT_A_DIAL):
         alike: dict[str, list[tuple[str, Any]]] = {}

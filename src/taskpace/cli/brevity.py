@@ -11,7 +11,7 @@ from rich.text import Text
 
 from taskpace.brevity import INSTRUCTION
 from taskpace.cli.experiments import experiment_options, read_experiment
-from taskpace.cli.run import Interrupts, progress_mode
+from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
 
 
 @click.command(context_settings={"show_default": True})
@@ -31,47 +31,35 @@ from taskpace.cli.run import Interrupts, progress_mode
     default="auto",
     help="As in `taskpace run`.",
 )
-def brevity(output: Path | None, instruction: str, limit: int | None, progress: str, **options: Any) -> int:
+@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")
+def brevity(
+    output: Path | None, instruction: str, limit: int | None, *, progress: str, no_fetch: bool, **options: Any
+) -> int:
     """Run each system as it is and asked to be brief, on the same items, and say what that does.
 
     FILE and the flags are those of `taskpace run`. The same command on a finished run shows it again; `taskpace
     summary` and `taskpace report` have all of it.
     """
+    from taskpace.analysis.summary import summarise
     from taskpace.brevity import with_brevity
     from taskpace.prepare import prepare
     from taskpace.report.brevity import LEGEND
     from taskpace.report.downloads import show_downloads
-    from taskpace.report.progress import follow
     from taskpace.report.terminal import print_brevity
-    from taskpace.runner import carry_out
     from taskpace.store import Store
-    from taskpace.version import __version__
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(progress, console)
     shown = None if mode == "json" else show_downloads(console)
-    plan = prepare(with_brevity(experiment, instruction, limit), base, on_progress=shown)
+    plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
     path = output or Path("runs") / f"{experiment.name}-brevity.db"
-    with (
-        Store.create_or_continue(path, plan, __version__) as store,
-        Interrupts(console) as stop,
-        follow(mode, console) as listener,
-    ):
-        ended = carry_out(plan, store, on_event=listener, stop=stop)
+    ended = carry_out_shown(plan, path, console, mode)
     if mode not in ("json", "quiet"):
-        from taskpace.analysis.summary import summarise
-
         out = Console(highlight=False)
         with Store.open(path) as store:
             print_brevity(summarise(store), out)
         out.print()
         out.print(Text(LEGEND, style="dim"))
         click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")
-    if ended.done < ended.planned:
-        console.print(
-            f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
-        )
-    if ended.interrupted:
-        return 130
-    return 1 if ended.given_up else 0
+    return say_how_it_ended(ended, plan, path, console)

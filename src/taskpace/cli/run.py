@@ -20,6 +20,7 @@ from taskpace.report.progress import Mode, follow
 from taskpace.version import __version__
 
 if TYPE_CHECKING:
+    from taskpace.events import RunEnded
     from taskpace.experiment import Experiment
     from taskpace.plan import Plan
 
@@ -53,8 +54,6 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
     system for each --model.
     """
     from taskpace.prepare import prepare
-    from taskpace.runner import carry_out
-    from taskpace.store import Store
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
@@ -68,15 +67,30 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
         if fitted is None:
             return 130
         plan = fitted
+    ended = carry_out_shown(plan, path, console, mode)
+    if mode not in ("json", "quiet"):
+        print_run(path)
+        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
+    return say_how_it_ended(ended, plan, path, console)
+
+
+def carry_out_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
+    """Carry a plan out, or what is left of it, in sight of who waits; Ctrl-C stops it cleanly."""
+    from taskpace.runner import carry_out
+    from taskpace.store import Store
+
     with (
         Store.create_or_continue(path, plan, __version__) as store,
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        ended = carry_out(plan, store, on_event=listener, stop=stop)
-    if mode not in ("json", "quiet"):
-        print_run(path)
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
+        return carry_out(plan, store, on_event=listener, stop=stop)
+
+
+def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:
+    """Say what is missing, if anything is, and return the exit code."""
+    from taskpace.store import Store
+
     if ended.done < ended.planned:
         with Store.open(path) as store:
             for line in coverage_lines(plan, store.recorded()):

@@ -59,6 +59,8 @@ def _seconds(form: BriefForm) -> str:
 
 def _sentence(form: BriefForm) -> str:
     time, seconds = form.task_time, form.seconds
+    if not form.usable:
+        return f"{form.brief}: nothing can be said: a row is INVALID (see above, or `taskpace summary`)."
     if time.change.value is None:
         return f"{form.brief}: nothing to compare with {form.plain}."
     saved = ""
@@ -77,7 +79,8 @@ def _sentence(form: BriefForm) -> str:
         parts.append(moved("a correct answer takes", form.time_per_correct, "as long", ""))
     if form.truncated_brief > form.truncated_plain:
         parts.append(f"{100 * form.truncated_brief:.0f} % of its answers are cut off")
-    return f"{form.plain}: {'; '.join(part for part in parts if part)}."
+    note = "" if form.valid else " (INVALID rows, for answers are truncated)"
+    return f"{form.plain}{note}: {'; '.join(part for part in parts if part)}."
 
 
 def _ranking(brevity: Brevity) -> list[str]:
@@ -85,14 +88,18 @@ def _ranking(brevity: Brevity) -> list[str]:
 
 
 def _who(ranking: BriefRanking) -> str:
+    """A change is claimed only where both orders are significant."""
     limit = f" and held to {ranking.max_tokens} tokens" if ranking.max_tokens else ""
+    both = f"{ranking.one} and {ranking.other}"
+    plain, brief = ranking.first_plain, ranking.first_brief
+    if plain is not None and plain == brief:
+        return f"{both}: {plain} finishes first, asked to be brief{limit} or not."
+    if plain is not None and brief is not None:
+        return (
+            f"{both}: brevity changes who finishes first: as they are, {plain} does; asked to be brief{limit}, {brief}."
+        )
+    return f"{both}: {_first('as they are', plain)}; {_first(f'asked to be brief{limit}', brief)}."
 
-    def first(name: str | None) -> str:
-        return "neither can be told to finish first" if name is None else f"{name} finishes first"
 
-    if ranking.first_plain == ranking.first_brief:
-        return f"{ranking.one} and {ranking.other}: {first(ranking.first_plain)}, asked to be brief{limit} or not."
-    return (
-        f"{ranking.one} and {ranking.other}: brevity changes who finishes first: "
-        f"as they are, {first(ranking.first_plain)}; asked to be brief{limit}, {first(ranking.first_brief)}."
-    )
+def _first(when: str, name: str | None) -> str:
+    return f"{when}, neither can be told to finish first" if name is None else f"{when}, {name} finishes first"

@@ -44,8 +44,7 @@ def _system(system: System) -> dict[str, Any]:
     table |= {"temperature": system.sampling.temperature, "top_p": system.sampling.top_p}
     if system.sampling.seed is not None:
         table["seed"] = system.sampling.seed
-    if system.max_tokens is not None:
-        table["max_tokens"] = system.max_tokens
+    table |= {key: value for key in ("max_tokens", "brief_of") if (value := getattr(system, key)) is not None}
     if system.options:
         table["options"] = _without_null(system.options)
     return table

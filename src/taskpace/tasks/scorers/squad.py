@@ -18,6 +18,12 @@ import msgspec
 from taskpace.tasks.scorers.base import Judgement, Scorer, texts_of
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_SEPARATORS = re.compile(r"[,;\n]|\band\b|\bor\b", re.IGNORECASE)
+_DENIALS = frozenset({"not", "no", "never", "neither", "nor", "isnt", "wasnt", "arent", "werent", "cannot", "cant"})
+_DENIED_WITHIN = 3
+"""Words before an answer in which a denial is about it."""
+_SHORT, _MANY = 4, 3
+"""Words of a part of a list, and parts that make one."""
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -48,10 +54,49 @@ def token_f1(said: str, answers: Sequence[str]) -> float:
 
 
 def contains_answer(said: str, answers: Sequence[str], most_words: int) -> bool:
-    """Whether one of the answers stands in it, normalised, as words in a row; never in more than ``most_words``."""
-    words = normalise(said)
-    found = (normalise(answer) for answer in answers)
-    return len(words.split()) <= most_words and any(answer and f" {answer} " in f" {words} " for answer in found)
+    """Whether a sentence gives one of the answers and no other: normalised, as words in a row.
+
+    Not in more than ``most_words``; not where a "not" stands shortly before it, as in "certainly not Paris"; and not
+    where it is one of several, as in "Paris, London or Rome": who names them all has not answered.
+    """
+    words = normalise(said).split()
+    if len(words) > most_words:
+        return False
+    return any(_is_given(words, normalise(answer).split(), said) for answer in answers)
+
+
+def _is_given(words: list[str], answer: list[str], said: str) -> bool:
+    places = [n for n in range(len(words)) if answer and words[n : n + len(answer)] == answer]
+    return any(
+        not _denied(words[max(0, place - _DENIED_WITHIN) : place])
+        and not _one_of_many(words, place, place + len(answer))
+        for place in places
+    ) and not _listed(said, answer)
+
+
+def _denied(before: list[str]) -> bool:
+    """Whether the words before an answer deny it; "not London but Paris" denies London."""
+    return bool(_DENIALS & set(before)) and "but" not in before
+
+
+def _one_of_many(words: list[str], start: int, end: int) -> bool:
+    """Whether an "or" stands beside it, or a number beside a number."""
+    around = words[max(0, start - 1) : start] + words[end : end + 1]
+    return "or" in around or (words[start].isdigit() and any(word.isdigit() for word in around))
+
+
+def _listed(said: str, answer: list[str]) -> bool:
+    """Whether it is one of three or more short parts in a row, between commas."""
+    parts = [words for part in _SEPARATORS.split(said) if (words := normalise(part).split())]
+    short = [len(part) <= _SHORT for part in parts]
+    for place, part in enumerate(parts):
+        if not (short[place] and any(part[n : n + len(answer)] == answer for n in range(len(part)))):
+            continue
+        before = next((n for n in range(place + 1) if place - n < 0 or not short[place - n]), place + 1)
+        after = next((n for n in range(len(parts) - place) if not short[place + n]), len(parts) - place)
+        if before + after - 1 >= _MANY:
+            return True
+    return False
 
 
 def _f1(said: list[str], right: list[str]) -> float:
