@@ -15,9 +15,12 @@ from hypothesis import given, strategies as st
 
 import taskpace
 from taskpace.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
-from taskpace.errors import ExperimentError
+from taskpace.errors import ExperimentError, StoreError
 from taskpace.experiment import load_experiment
+from taskpace.prepare import prepare
+from taskpace.report.coverage import fitted_lines, overrun_line
 from taskpace.runner import Never, carry_out
+from taskpace.scenario_names import Scenario
 from taskpace.store import Store
 
 SUITE = """
@@ -52,10 +55,11 @@ def test_a_share_fits_and_wastes_less_than_one_item(found, left_s):
     """Counts stay between the pilot's and the task's size and fit the time; a little more of everything would not."""
     per_item = {task: seconds for task, (seconds, _) in found.items()}
     sizes = {task: size for task, (_, size) in found.items()}
-    counts = share_out(per_item, sizes, left_s)
+    done = {task: min(PILOT_ITEMS, size) for task, size in sizes.items()}
+    counts = share_out(per_item, sizes, left_s, done=done)
 
     def cost(chosen):
-        return sum(per_item[task] * (chosen[task] - min(PILOT_ITEMS, sizes[task])) for task in chosen)
+        return sum(per_item[task] * (chosen[task] - done[task]) for task in chosen)
 
     assert all(min(PILOT_ITEMS, sizes[task]) <= counts[task] <= sizes[task] for task in sizes)
     assert cost(counts) <= left_s
@@ -68,13 +72,16 @@ def test_more_time_never_means_fewer_items(found, times):
     """Counts grow with the time that is left."""
     per_item = {task: seconds for task, (seconds, _) in found.items()}
     sizes = {task: size for task, (_, size) in found.items()}
-    shares = [share_out(per_item, sizes, left_s) for left_s in sorted(times)]
+    done = {task: min(PILOT_ITEMS, size) for task, size in sizes.items()}
+    shares = [share_out(per_item, sizes, left_s, done=done) for left_s in sorted(times)]
     assert all(less[task] <= more[task] for less, more in pairwise(shares) for task in sizes)
 
 
 def test_time_is_shared_by_the_square_root_of_the_cost():
     """Four times as long an item gets half as many, and both together fill the time."""
-    counts = share_out({"short": 1.0, "long": 4.0}, {"short": 10_000, "long": 10_000}, 6000.0)
+    counts = share_out(
+        {"short": 1.0, "long": 4.0}, {"short": 10_000, "long": 10_000}, 6000.0, done={"short": 2, "long": 2}
+    )
     assert counts["short"] == pytest.approx(2 * counts["long"], abs=2)
     assert counts["short"] + 4 * counts["long"] == pytest.approx(6000, abs=12)
 
@@ -82,7 +89,9 @@ def test_time_is_shared_by_the_square_root_of_the_cost():
 def test_a_budget_that_is_used_up_says_by_how_much():
     """No time left after the pilot: one line with the seconds that are missing."""
     with pytest.raises(ExperimentError, match="too short: 2 items of each task, loading and warm-ups take 8 s more"):
-        share_out({"t": 1.0}, {"t": 10}, -7.5)
+        share_out({"t": 1.0}, {"t": 10}, -7.5, done={"t": 2})
+    with pytest.raises(ExperimentError, match="take 1 s more"):
+        share_out({"t": 1.0}, {"t": 10}, 1.0, done={"t": 0})
 
 
 @pytest.mark.parametrize(
@@ -93,7 +102,7 @@ def test_durations_are_read(text, seconds):
     assert read_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0m", "10", "ten minutes", "-5m", "1.5h", "m", "9999h", "5m1h"])
+@pytest.mark.parametrize("text", ["", "0m", "10", "ten minutes", "-5m", "1.5h", "m", "9999h", "5m1h", "9" * 5000 + "m"])
 def test_what_is_no_duration_is_refused(text):
     """One line that shows how to write one."""
     with pytest.raises(ExperimentError, match="write hours, minutes and seconds, such as 30m"):
@@ -114,7 +123,7 @@ def _begin(folder: Path, budget_s: float, experiment=None, stop=None):
         budget_s,
         on_event=lambda _event: None,
         stop=stop or Never(),
-    )
+    ).plan
 
 
 def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
@@ -150,6 +159,62 @@ def test_an_unfinished_run_keeps_its_plan(tmp_path):
     """The same command on the run file that it began makes the same plan, whatever a new pilot would have found."""
     first = _begin(tmp_path, 300.0)
     assert _begin(tmp_path, 99_999.0).id == first.id
+
+
+def test_another_experiment_s_file_is_refused_before_anything_is_asked(tmp_path):
+    """One line, whether the other run had a budget or not, and nothing of the file changes."""
+    _begin(tmp_path, 300.0)
+    other = msgspec.structs.replace(_experiment(tmp_path), seed=7)
+    with pytest.raises(StoreError, match="holds a run of another experiment"):
+        _begin(tmp_path, 300.0, other)
+    plain = msgspec.structs.replace(_experiment(tmp_path), name="plain")
+    Store.create_or_continue(tmp_path / "plain.db", prepare(plain, tmp_path), "0").close()
+    with pytest.raises(StoreError, match="begun without --budget"):
+        begin(plain, tmp_path, tmp_path / "plain.db", 60.0, on_event=lambda _event: None, stop=Never())
+
+
+def test_a_target_that_cannot_be_written_is_refused_before_the_pilot(tmp_path):
+    """A folder, and a file in place of a folder: nothing is asked."""
+    asked = []
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "x.db"):
+        with pytest.raises(StoreError):
+            begin(_experiment(tmp_path), tmp_path, path, 60.0, on_event=asked.append, stop=Never())
+    assert asked == []
+
+
+def test_a_pilot_ends_with_the_budget(tmp_path):
+    """Where not even the first items come in time the pilot is stopped, and says how far it came."""
+    with pytest.raises(ExperimentError, match=r"too short: [0-9]+ of the 36 trials that say how long things take"):
+        _begin(tmp_path, 1.5, _experiment(tmp_path, time_="real", token_time=0.05))
+    assert not (tmp_path / "run.db").exists()
+
+
+def test_under_load_the_pilot_is_asked_again(tmp_path):
+    """Two in flight are not four: with concurrency the run begins anew, in one go, and has a makespan."""
+    experiment = _experiment(tmp_path)
+    four = msgspec.structs.replace(experiment, scenarios=(Scenario(concurrency=4),))
+    plan = _begin(tmp_path, 600.0, four)
+    with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
+        assert store.recorded() == {}
+        carry_out(plan, store)
+    with taskpace.open(tmp_path / "run.db") as run:
+        assert all(row.makespan_s for table in run.summary(resamples=0).tables for row in table.rows)
+
+
+def test_an_overrun_is_told():
+    """A run that takes a quarter longer than its budget says so; a tenth is what an estimate may miss."""
+    assert overrun_line("10m", 600, 660) is None
+    late = overrun_line("10m", 600, 780)
+    assert late is not None
+    assert late.startswith("it took 13 min, more than the 10m that it was given")
+
+
+def test_a_continued_plan_is_not_called_a_fit(tmp_path):
+    """Over a run that was begun before, nothing is said of what the budget is time for."""
+    plan = _begin(tmp_path, 300.0)
+    (line,) = fitted_lines(plan, "2h", 7000.0, continued=True)
+    assert line.startswith("continues the plan that the run was begun with")
 
 
 def test_more_time_than_there_are_items_takes_all(tmp_path):
@@ -193,10 +258,8 @@ def test_interrupted_it_says_what_it_has_and_what_it_lacks(tmp_path, cli):
         text=True,
     ) as process:
         assert process.stdout is not None
-        plans = 0
         for line in process.stdout:
-            plans += '"RunStarted"' in line
-            if plans == 2 and '"TrialFinished"' in line and '"summarise"' in line:
+            if '"TrialFinished"' in line and '"summarise"' in line:
                 process.send_signal(signal.SIGINT)
                 break
         _, said = process.communicate(timeout=60)
@@ -220,4 +283,4 @@ def test_a_budget_that_is_too_short_is_one_line(tmp_path, cli):
     assert ended.returncode == 2, ended.stderr
     (line,) = ended.stderr.strip().splitlines()
     assert line.startswith("taskpace: --budget: too short: ")
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs" / "suite.db").exists()

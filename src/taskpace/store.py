@@ -63,12 +63,6 @@ class Store:
             StoreError: another plan's or another program's file, a newer format, not writable, or in use by another
                 ``taskpace run``.
         """
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as bad:
-            raise StoreError(f"{path}: its folder cannot be made: {bad.strerror or bad}: choose another -o") from None
-        if path.is_dir():
-            raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
         lock = _take_lock(path)
         try:
             with _explained(path):
@@ -82,6 +76,11 @@ class Store:
             lock.release()
             raise
         return cls(path, connection, lock)
+
+    @staticmethod
+    def check_target(path: Path) -> None:
+        """See that a run file can be made there, before something is measured for it. Raises ``StoreError``."""
+        _take_lock(path).release()
 
     def close(self) -> None:
         """Release the file. Everything acknowledged is already on disk."""
@@ -259,6 +258,13 @@ def _turn(row: dict[str, Any]) -> Turn:
 
 
 def _take_lock(path: Path) -> filelock.BaseFileLock:
+    """The lock of a run file, whose folder is made if need be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as bad:
+        raise StoreError(f"{path}: its folder cannot be made: {bad.strerror or bad}: choose another -o") from None
+    if path.is_dir():
+        raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
     lock = filelock.FileLock(f"{path}.lock", blocking=False)
     try:
         lock.acquire()

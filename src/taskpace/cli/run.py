@@ -14,7 +14,7 @@ from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.cli.summary import print_run
-from taskpace.report.coverage import coverage_lines, fitted_lines
+from taskpace.report.coverage import coverage_lines, fitted_lines, overrun_line
 from taskpace.report.downloads import show_downloads
 from taskpace.report.progress import Mode, follow
 from taskpace.version import __version__
@@ -55,6 +55,7 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
     """
     from taskpace.prepare import prepare
 
+    begun_at = time.monotonic()
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(progress, console)
@@ -68,6 +69,11 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
             return 130
         plan = fitted
     ended = carry_out_shown(plan, path, console, mode)
+    if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
+        from taskpace.budget import read_duration
+
+        if late := overrun_line(budget, read_duration(budget), time.monotonic() - begun_at):
+            console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
         print_run(path)
         click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
@@ -115,15 +121,17 @@ def _fit(
         console.print(Text(f"fitting into {budget}: how long do the first items of each task take?"), soft_wrap=True)
     try:
         with Interrupts(console) as stop, follow(mode, console) as listener:
-            plan = begin(experiment, base, path, budget_s, fetch=fetch, on_event=listener, stop=stop)
+            # A program that reads events is told of one run, the real one.
+            tell = (lambda _event: None) if mode == "json" else listener
+            fitted = begin(experiment, base, path, budget_s, fetch=fetch, on_event=tell, stop=stop)
     except Interrupted:
         console.print("stopped before it was known what fits: nothing is kept", soft_wrap=True)
         return None
     if mode not in ("json", "quiet"):
         left_s = budget_s - (time.monotonic() - begun_at)
-        for line in fitted_lines(plan, budget, left_s):
+        for line in fitted_lines(fitted.plan, budget, left_s, continued=fitted.continued):
             console.print(Text(line), soft_wrap=True)
-    return plan
+    return fitted.plan
 
 
 def progress_mode(progress: str, console: Console) -> Mode:

@@ -9,18 +9,25 @@ from taskpace.plan import Plan
 from taskpace.report.progress import in_words
 from taskpace.safe_text import printable
 
+_TOLERATED = 1.2
+"""Times the budget."""
 
-def fitted_lines(plan: Plan, budget: str, left_s: float) -> Iterator[str]:
+
+def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> Iterator[str]:
     """How many items of each task there is time for, and what is too few.
 
     Args:
-        plan: that fits.
+        plan: that should fit.
         budget: as the user wrote it.
         left_s: seconds of it that are left.
+        continued: the plan was made when the run was begun.
     """
     counts = {task.task.name: len(task.items) for task in plan.tasks}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
-    yield printable(f"{budget} is time for so many items: {listed}; about {in_words(max(0.0, left_s))} left")
+    if continued:
+        yield printable(f"continues the plan that the run was begun with, whatever the time is now: {listed}")
+        return
+    yield printable(f"{budget} should be time for so many items: {listed}; about {in_words(max(0.0, left_s))} left")
     if few := [name for name, count in counts.items() if count < LEAST_ITEMS]:
         yield printable(
             f"fewer than {LEAST_ITEMS} items are not ranked, which concerns {', '.join(few)}: "
@@ -47,3 +54,13 @@ def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
         parts = (("has", whole), ("has in part", begun), ("lacks", missing))
         said = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
         yield printable(f"{system.system.name}: {said}")
+
+
+def overrun_line(budget: str, budget_s: float, taken_s: float) -> str | None:
+    """What to say of a run that took much longer than it was given; null: it did not."""
+    if taken_s <= _TOLERATED * budget_s:
+        return None
+    return printable(
+        f"it took {in_words(taken_s)}, more than the {budget} that it was given: "
+        "the first items of some tasks were quicker than the rest"
+    )
