@@ -107,6 +107,39 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of):
     assert 4 <= missed <= 30
 
 
+def test_tasks_over_the_same_items_are_not_independent(suite_of):
+    """One task three times over the same items tells no more than once: the interval is as wide as that of one."""
+    rng = np.random.default_rng(3)
+    one = {system: (_lognormal(seed, 40, 1 + seed), rng.random(40) < 0.7) for seed, system in enumerate(("A", "B"))}
+    thrice = suite_of({system: dict.fromkeys("tuv", found) for system, found in one.items()})
+    ratio = thrice.overall[0].rows[1].time_per_correct.change
+    alone = thrice.tables[0].pairs[0].time_per_correct.change
+    assert ratio.high / ratio.low == pytest.approx(alone.high / alone.low, rel=1e-6)
+
+
+def test_all_right_is_not_certain(suite_of):
+    """Ten of ten on two tasks is 100 %, and may well be less in truth; the interval of none right is its mirror."""
+    times = [1.0] * 10
+    right, wrong = (
+        suite_of({"A": dict.fromkeys("tu", (times, [each] * 10))}).overall[0].rows[0] for each in (True, False)
+    )
+    assert right.accuracy.value == 1
+    assert 0.8 < right.accuracy.low < 0.95
+    assert right.accuracy.high == 1
+    assert wrong.accuracy.high == pytest.approx(1 - right.accuracy.low)
+
+
+def test_the_accuracy_s_interval_holds_the_truth_as_often_as_it_says(suite_of):
+    """Of 400 suites with shares of 10, 50 and 95 % on 20 items each, about one in twenty misses their mean."""
+    truth, missed = (0.1, 0.5, 0.95), 0
+    for trial in range(400):
+        rng = np.random.default_rng(trial)
+        found = {task: ([1.0] * 20, rng.random(20) < share) for task, share in zip("tuv", truth, strict=True)}
+        accuracy = suite_of({"A": found}).overall[0].rows[0].accuracy
+        missed += not accuracy.low <= np.mean(truth) <= accuracy.high
+    assert 5 <= missed <= 34
+
+
 def test_another_reference_turns_the_ratio_round(suite_of):
     """What A is to B, B is to A the other way round; an unknown name is refused with a suggestion."""
     times, right = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10

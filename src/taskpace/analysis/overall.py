@@ -6,16 +6,18 @@ system or for the reference, or without a single correct answer, leaves it out, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import msgspec
 import numpy as np
 import polars as pl
+from scipy import special
 
 from taskpace.analysis.across import Overall, OverallRow
 from taskpace.analysis.arrays import Arrays, item_means
 from taskpace.analysis.estimates import UNKNOWN, Number, number
-from taskpace.analysis.intervals import of_influence
+from taskpace.analysis.intervals import LEVEL, of_influence
 from taskpace.analysis.pairs import Comparison, compared_by_log, per_correct_logs
 from taskpace.analysis.rows import CellPlan
 from taskpace.analysis.sample import take_sample
@@ -135,27 +137,41 @@ def _missing(system: str, tasks: list[_Graded]) -> str | None:
 
 
 def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison:
-    """Mean over tasks of ln(ratio); the items of all tasks together carry its error, for tasks share no items."""
-    total, parts, items = 0.0, [], 0
+    """Mean over tasks of ln(ratio). An item that several tasks ask about is one observation: what it does to each is
+    summed, so that tasks over one data set do not count as independent.
+    """
+    total, pairs = 0.0, 0
+    influence: dict[str, float] = {}
     for task in tasks:
         places = [(task.timed.place(reference), task.timed.place(system))]
-        logs, influence, counts = per_correct_logs(task.timed, places)
+        logs, found, counts = per_correct_logs(task.timed, places)
         total += float(logs[0]) / len(tasks)
-        parts.append(influence / len(tasks))
-        items += counts[0]
-    return compared_by_log(of_influence(np.array([total]), np.concatenate(parts)), [items])[0]
+        pairs += counts[0]
+        for item, part in zip(task.timed.items, found[:, 0] / len(tasks), strict=True):
+            if not np.isnan(part):
+                influence[item] = influence.get(item, 0.0) + float(part)
+    parts = np.array([*influence.values()])[:, None]
+    return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0]
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Number:
-    """Mean over tasks of the share of correct trials; unknown where a task has no trials."""
-    shares, parts = [], []
+    """Mean over tasks of the share of correct trials; unknown where a task has no trials.
+
+    The interval is that of Price & Bonett (2004), "An improved confidence interval for a linear function of binomial
+    proportions": with k tasks each share is moved to (x + 2/k) / (n + 4/k), so that it stays sensible where all answers
+    are right or all are wrong. With repeats the item's mean takes the place of 0 or 1. Tasks count as independent.
+    """
+    k = len(tasks)
+    shares, moved, variance = [], [], 0.0
     for task in tasks:
         correct = item_means(task.own.correct[task.own.place(system)])
         known = correct[~np.isnan(correct)]
         if not len(known):
             return UNKNOWN
         shares.append(float(known.mean()))
-        parts.append((known - known.mean()) / len(known) / len(tasks))
-    mean = float(np.mean(shares))
-    found = of_influence(np.array([mean]), np.concatenate(parts)[:, None])
-    return number(mean, max(0.0, float(found.low[0])), min(1.0, float(found.high[0])))
+        n = len(known) + 4 / k
+        share = (float(known.sum()) + 2 / k) / n
+        moved.append(share)
+        variance += share * (1 - share) / n / k**2
+    middle, half = float(np.mean(moved)), float(special.ndtri((1 + LEVEL) / 2)) * math.sqrt(variance)
+    return number(float(np.mean(shares)), max(0.0, middle - half), min(1.0, middle + half))
