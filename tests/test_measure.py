@@ -84,12 +84,21 @@ def job(**changes: Any) -> Job:
     return Job(**fields | changes)
 
 
-def carry_out(engine: ScriptedEngine, each: Job, timeout_s: float = 60) -> tuple[Record, list[int]]:
+def carry_out(
+    engine: ScriptedEngine, each: Job, timeout_s: float = 60, *, stopping: bool = False
+) -> tuple[Record, list[int]]:
     dispatched: list[int] = []
 
     async def main() -> Record:
         async with LagMonitor(engine.clock) as lag:
-            return await measure(engine, each, timeout_s, lag, lambda _job: dispatched.append(engine.clock.now_ns()))
+            return await measure(
+                engine,
+                each,
+                timeout_s,
+                lag,
+                lambda _job: dispatched.append(engine.clock.now_ns()),
+                stopping=lambda: stopping,
+            )
 
     with asyncio.Runner(loop_factory=engine.clock.new_event_loop) as runner:
         return runner.run(main()), dispatched
@@ -274,3 +283,13 @@ def test_a_stopping_loop_finishes_what_is_in_flight():
         complete = runner.run(closed_loop(range(20), 2, carry, lambda: len(seen) >= 4))
     assert not complete
     assert len(seen) in (4, 5)
+
+
+def test_a_run_that_is_to_end_does_not_wait_for_somebody_who_thinks():
+    """With a stop asked for a think time of an hour is cut short and the dialogue finished; its times are the same."""
+    each = job(prompts=("one", "two"), think_ns=3600 * SECOND)
+    usual, _ = carry_out(ScriptedEngine(), each)
+    stopped, _ = carry_out(ScriptedEngine(), each, stopping=True)
+    assert [turn.end_ns for turn in stopped.turns] == [turn.end_ns for turn in usual.turns]
+    gaps = [record.turns[1].dispatch_ns - record.turns[0].dispatch_ns for record in (usual, stopped)]
+    assert gaps[0] - gaps[1] == 3600 * SECOND

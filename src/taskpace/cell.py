@@ -118,7 +118,14 @@ class CellRun:
 
     async def _attempt(self, job: Job, due_ns: int | None) -> Record:
         record = await measure(
-            self._engine, job, self._message.timeout_s, self._lag, self._announce, due_ns=due_ns, gates=self._gates
+            self._engine,
+            job,
+            self._message.timeout_s,
+            self._lag,
+            self._announce,
+            due_ns=due_ns,
+            gates=self._gates,
+            stopping=self._stopping,
         )
         self._reach.see(record)
         return record

@@ -24,6 +24,8 @@ from taskpace.records import Failure, Mark, Record, Turn, Usage
 from taskpace.scenarios import Turnstile
 
 _LAG_INTERVAL_S = 0.02
+_LOOK_UP_NS = 500_000_000
+"""How often somebody who thinks looks up whether the run is to end."""
 _CALIBRATION_TRIALS = 200
 _CLOCK_READINGS = 2000
 
@@ -47,6 +49,7 @@ async def measure(
     *,
     due_ns: int | None = None,
     gates: Gates | None = None,
+    stopping: Callable[[], bool] = lambda: False,
 ) -> Record:
     """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
 
@@ -59,6 +62,7 @@ async def measure(
         due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
             is sent. Null: at once.
         gates: shared by all trials of one event loop; null: there is only this one.
+        stopping: whether the run is to end: then nobody thinks between turns any longer.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     messages = [Message("system", job.system_prompt)] if job.system_prompt else []
@@ -70,7 +74,7 @@ async def measure(
     dispatched(job)
     for prompt in job.prompts:
         if turns and job.think_ns:
-            await engine.clock.sleep_until(engine.clock.now_ns() + job.think_ns)
+            await _think(engine.clock, job.think_ns, stopping)
         messages.append(Message("user", prompt))
         turn, failure = await _take_turn(
             engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
@@ -90,6 +94,13 @@ async def measure(
         failure=failure,
         loop_lag_ns=lag.end(job.trial_id),
     )
+
+
+async def _think(clock: Clock, think_ns: int, stopping: Callable[[], bool]) -> None:
+    """The user's pause. It counts nowhere, so a run that is to end cuts it short and finishes the conversation."""
+    until_ns = clock.now_ns() + think_ns
+    while (left_ns := until_ns - clock.now_ns()) > 0 and not stopping():
+        await clock.sleep_until(clock.now_ns() + min(left_ns, _LOOK_UP_NS))
 
 
 def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:

@@ -88,8 +88,8 @@ def answers() -> list[Graded]:
 
 
 def test_there_are_enough_and_of_every_task(answers):
-    """300 or more real answers of both models, each once, and some of each graded task."""
-    assert len(answers) >= 300
+    """300 or more real answers of both models that say something, each once, and of all tasks but essays."""
+    assert sum(bool(each.answer.text.strip()) for each in answers) >= 300
     assert len({each.answer.id for each in answers}) == len(answers)
     assert len({each.answer.system for each in answers}) == 2
     assert len({each.answer.task for each in answers}) >= 11
@@ -97,8 +97,8 @@ def test_there_are_enough_and_of_every_task(answers):
 
 
 def test_mechanical_scorers_agree_with_the_reader(answers):
-    """Of the answers with a mechanical scorer 98 % or more are called as the reader called them."""
-    mechanical = [each for each in answers if each.mechanical]
+    """Of the answers with a mechanical scorer that say anything, 98 % are called as the reader called them."""
+    mechanical = [each for each in answers if each.mechanical and each.answer.text.strip()]
     disagreements = [each.answer.id for each in mechanical if not each.agrees]
     assert len(disagreements) <= (1 - LEAST_AGREEMENT) * len(mechanical), disagreements
 
@@ -147,31 +147,40 @@ def _page(answers: list[Graded]) -> str:
 
 
 def _tables(answers: list[Graded]) -> str:
+    said = [each for each in answers if each.answer.text.strip()]
     lines = [
-        "| task | answers | both correct | neither | scorer alone | reader alone | agreement |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| task | answers | empty | both correct | neither | scorer alone | reader alone | agreement | kappa |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     tasks = list(dict.fromkeys(each.answer.task for each in answers))
     groups = [(f"`{task}`", [each for each in answers if each.answer.task == task]) for task in tasks]
     groups.append(("**mechanical scorers**", [each for each in answers if each.mechanical]))
     groups.append(("**chrF and ROUGE**", [each for each in answers if not each.mechanical]))
     lines += [_line(name, group) for name, group in groups]
-    lines += [
-        "",
-        "Every disagreement:",
-        "",
-        "| task | scorer | reader | why, to the reader | the answer |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [_disagreement(each) for each in answers if not each.agrees]
+    lines += ["", "Every disagreement:", "", "| task | scorer | reader | why, to the reader | the answer |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    lines += [_disagreement(each) for each in said if not each.agrees]
     return "\n".join(lines)
 
 
 def _line(name: str, group: list[Graded]) -> str:
-    cells = Counter((each.verdict.outcome == "correct", each.answer.label == "correct") for each in group)
-    same = cells[True, True] + cells[False, False]
-    counts = [len(group), cells[True, True], cells[False, False], cells[True, False], cells[False, True]]
-    return f"| {name} | {' | '.join(map(str, counts))} | {100 * same / len(group):.1f} % |"
+    """Empty answers are counted and no part of the rest: nobody needs a reader for them."""
+    said = [each for each in group if each.answer.text.strip()]
+    cells = Counter((each.verdict.outcome == "correct", each.answer.label == "correct") for each in said)
+    counts = [cells[True, True], cells[False, False], cells[True, False], cells[False, True]]
+    n, same = len(said), cells[True, True] + cells[False, False]
+    agreement = f"{100 * same / n:.1f} %" if n else "–"
+    row = (len(group), len(group) - n, *counts, agreement, _kappa(*counts))
+    return f"| {name} | {' | '.join(map(str, row))} |"
+
+
+def _kappa(both: int, neither: int, scorer: int, reader: int) -> str:
+    """Cohen's kappa (1960): (p_o - p_e) / (1 - p_e); unknown where nobody called anything correct."""
+    n = both + neither + scorer + reader
+    if not both + scorer or not both + reader:
+        return "–"
+    chance = ((both + scorer) * (both + reader) + (neither + reader) * (neither + scorer)) / n**2
+    return f"{((both + neither) / n - chance) / (1 - chance):.2f}"
 
 
 def _disagreement(each: Graded) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from taskpace.errors import TaskError
-from taskpace.tasks import load_items, load_task, prompts_task, render, shipped_tasks, with_data
+from taskpace.tasks import load_items, load_task, prompts_task, render, shipped_tasks, with_data, with_think_time
+from taskpace.tasks.templates import TemplateProblem, run_template
 
 HEAD = """
 name = "mine"
@@ -167,3 +168,18 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "e.txt").write_text("\n\n", "utf-8")
     with pytest.raises(TaskError, match="no rows"):
         prompts_task(tmp_path / "e.txt")
+
+
+def test_loops_that_write_nothing_come_to_an_end():
+    """Three loops over a long field, one in another, are stopped after a million rounds, in one line."""
+    template = "{% for a in x %}{% for b in x %}{% for c in x %}{% endfor %}{% endfor %}{% endfor %}"
+    with pytest.raises(TemplateProblem, match="goes round more than 1,000,000 times for one item: shorten its loops"):
+        run_template(template, {"x": "y" * 3000})
+    listed = "{% for each in x %}{{ each }}{% if not loop.last %}, {% endif %}{% endfor %} of {{ x | length }}"
+    assert run_template(listed, {"x": ["a", "b", "c"]}) == "a, b, c of 3"
+
+
+def test_a_think_time_needs_turns_to_think_between(tmp_path):
+    """With one turn a think time would do nothing but change ids: refused in one line."""
+    with pytest.raises(TaskError, match='task "math": key "think_time_s": with one turn there is nothing'):
+        with_think_time(load_task("math", tmp_path), 2.0)

@@ -176,13 +176,15 @@ def with_think_time(task: Task, think_time_s: float) -> Task:
     """The same task with another pause between its turns.
 
     Raises:
-        TaskError: no number of seconds that a user takes.
+        TaskError: no number of seconds that a user takes, or a task of one turn.
     """
-    _check_think_time(think_time_s, f'task "{task.name}"')
+    _check_think_time(think_time_s, len(task.turns), f'task "{task.name}"')
     return msgspec.structs.replace(task, think_time_s=think_time_s)
 
 
-def _check_think_time(think_time_s: float, place: str) -> None:
+def _check_think_time(think_time_s: float, turns: int, place: str) -> None:
+    if think_time_s and turns == 1:
+        raise TaskError(f'{place}: key "think_time_s": with one turn there is nothing to think between: take it out')
     if not 0 <= think_time_s <= _MOST_THINK_TIME_S:  # a NaN is refused here too
         raise TaskError(
             f'{place}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
@@ -227,7 +229,7 @@ def _check(task: Task, place: str) -> None:
     for key in ("version", "max_tokens"):
         if getattr(task, key) < 1:
             raise refuse(key, f"{getattr(task, key)} is too small: give 1 or more")
-    _check_think_time(task.think_time_s, place)
+    _check_think_time(task.think_time_s, len(task.turns), place)
     if not task.turns:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
     if "" in task.stop:

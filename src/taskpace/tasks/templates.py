@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,12 @@ _METHODS = frozenset(
 _MOST_LOOPS_DEEP = 3
 _MOST_CHARACTERS = 10_000_000
 _MOST_PIECES = 1_000_000
+_MOST_ROUNDS = 1_000_000
+"""Of all loops together: loops within loops that write nothing take time all the same."""
 _TOO_MUCH = f"makes more than {_MOST_CHARACTERS:,} characters of one item: shorten its loops"
+_COUNTED = "_counted"
+_rounds: ContextVar[int] = ContextVar("rounds", default=0)
+"""Of the loops of the template that runs."""
 _MAY = "a template may use the item's fields, if, for and filters"
 
 
@@ -141,6 +147,7 @@ def run_template(template: str, fields: dict[str, Any]) -> str:
     from jinja2.exceptions import SecurityError
 
     compiled = compiled_template(template)
+    _rounds.set(0)
     try:
         return _joined(compiled.generate(fields))
     except TemplateProblem:
@@ -223,14 +230,30 @@ def _environment() -> SandboxedEnvironment:
     from jinja2 import StrictUndefined
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    class Environment(ImmutableSandboxedEnvironment):
+        def _generate(self, source: nodes.Template, *arguments: Any, **more: Any) -> str:
+            """Compile with every loop counted."""
+            from jinja2 import nodes
+
+            for loop in source.find_all(nodes.For):
+                loop.iter = nodes.Filter(loop.iter, _COUNTED, [], [], None, None, lineno=loop.lineno)
+            return super()._generate(source, *arguments, **more)
+
     # Plain text is made, for a model: there is no HTML to escape for.
-    environment = ImmutableSandboxedEnvironment(
-        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.globals.clear()
-    own = {"letter": _letter, "json": _json, "join": _join, "replace": _replace}
+    own = {"letter": _letter, "json": _json, "join": _join, "replace": _replace, _COUNTED: _counted}
     environment.filters = {name: environment.filters[name] for name in _FILTERS} | own
     return environment
+
+
+def _counted(values: Iterable[Any]) -> Iterator[Any]:
+    """The same, and an end to it."""
+    for value in values:
+        _rounds.set(_rounds.get() + 1)
+        if _rounds.get() > _MOST_ROUNDS:
+            raise TemplateProblem(f"goes round more than {_MOST_ROUNDS:,} times for one item: shorten its loops")
+        yield value
 
 
 def _letter(index: int) -> str:
