@@ -76,7 +76,10 @@ def test_what_a_template_may_not_do_is_refused_when_the_task_is_loaded(tmp_path:
         ("{% for a in question %}" * 3 + "{{ question | replace('', question) }}" + "{% endfor %}" * 3, None),
         ("{{ question" + " | replace('', 'aaaaaaaaaa')" * 20 + " }}", "makes more than"),
         ("{{ question" + " | join('aaaaaaaaaa')" * 20 + " }}", "makes more than"),
-        ("{% for a in question %}{% for b in long %}{% for c in long %}x{% endfor %}{% endfor %}{% endfor %}", "makes"),
+        (
+            "{% for a in question %}{% for b in long %}{% for c in long %}x{% endfor %}{% endfor %}{% endfor %}",
+            "goes round",
+        ),
     ],
 )
 def test_what_only_shows_when_it_runs_is_refused_then(template: str, words: str | None) -> None:

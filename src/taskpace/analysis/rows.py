@@ -17,7 +17,6 @@ from taskpace.analysis.estimates import (
     Number,
     accuracy,
     number,
-    numbers,
     par2_values,
     quantiles,
     ratios,
@@ -193,8 +192,8 @@ def _score_mean(part: pl.DataFrame) -> Number:
     scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
         return UNKNOWN
-    (mean,) = numbers(of_means(scored["score"].to_numpy()[:, None]))
-    return mean
+    found = of_means(scored["score"].to_numpy()[:, None])
+    return number(*(min(1.0, max(0.0, float(end[0]))) for end in (found.value, found.low, found.high)))
 
 
 def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Number], list[Number], list[Number]]:
