@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:
-        return runner.run(asyncio.wait_for(coroutine, 120))
+        return runner.run(asyncio.wait_for(coroutine, 600))
 
 
 def engine(model: str = "m.gguf", slots: int = 1, **options: Any) -> LlamaCppEngine:
