@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from taskpace.analysis.estimates import Number
 from taskpace.analysis.rows import CellPlan
 from taskpace.analysis.summary import summarise_trials
 from taskpace.errors import TaskpaceError
@@ -205,5 +206,9 @@ def test_the_mean_score_is_over_items_that_have_one(trials_of):
     scores = [0.0, 0.5, 1.0] * 3 + [None] * 3
     some = summarise_trials(trials_of(n=12, score=scores), cells, name="x", limit_s=100, resamples=0)
     assert some.tables[0].rows[0].score_mean.value == pytest.approx(0.5)
+    one = summarise_trials(trials_of(n=12, score=[0.8, *[None] * 11]), cells, name="x", limit_s=100, resamples=0)
+    assert one.tables[0].rows[0].score_mean == Number(0.8, None, None)
+    low = summarise_trials(trials_of(n=12, score=[0.0] * 11 + [0.3]), cells, name="x", limit_s=100, resamples=0)
+    assert low.tables[0].rows[0].score_mean.low == 0
     none = summarise_trials(trials_of(n=12, score=[None] * 12), cells, name="x", limit_s=100, resamples=0)
     assert none.tables[0].rows[0].score_mean.value is None

@@ -193,7 +193,8 @@ def _score_mean(part: pl.DataFrame) -> Number:
     if not scored.height:
         return UNKNOWN
     found = of_means(scored["score"].to_numpy()[:, None])
-    return number(*(min(1.0, max(0.0, float(end[0]))) for end in (found.value, found.low, found.high)))
+    # What is not known stays so: NaN is clipped to itself.
+    return number(*(float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high)))
 
 
 def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Number], list[Number], list[Number]]:
