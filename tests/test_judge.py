@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.analysis.judge import Judged, load_judged
+from taskpace.analysis.judge import Judged, JudgedRow, judge_tasks, load_judged
+from taskpace.analysis.replies import Reply
 from taskpace.errors import StoreError
 from taskpace.events import TrialFinished
 from taskpace.experiment import Experiment
@@ -195,6 +196,54 @@ def test_the_judged_run_is_only_read(folder, cli):
     assert found["time_s"] > 100 * found["done"]
     assert found["tasks"][0]["time_median_s"]["value"] > 100
     assert max(row["task_time_median_s"]["value"] for row in json.loads(before[1])["tables"][0]["rows"]) < 1
+
+
+def rows_of(*tables: tuple[tuple[int, int], tuple[int, int]]) -> list[JudgedRow]:
+    """The whole rows of tasks, by how often the judge says correct and wrong of correct and of wrong answers."""
+    replies = [
+        Reply(
+            trial_id="t", kind="verdict", task=f"t{place}", said=said, time_s=1.0, output_tokens=1,
+            about={
+                "system": "s", "item": f"{scored}{said}{number}", "trial": "t",
+                "verdict": scored, "outcome": scored, "answer": "",
+            },
+        )
+        for place, table in enumerate(tables)
+        for scored, row in zip(("correct", "wrong"), table, strict=True)
+        for said, count in zip(("correct", "wrong"), row, strict=True)
+        for number in range(count)
+    ]  # fmt: skip
+    return [task.whole for task in judge_tasks(replies, 100)]
+
+
+@pytest.mark.parametrize(
+    ("table", "p", "told"),
+    [
+        (((2, 0), (0, 2)), 1 / 3, "too few to tell from chance"),
+        (((3, 0), (0, 2)), 1 / 10, "too few to tell from chance"),
+        (((0, 2), (2, 0)), 1 / 3, "too few to tell from chance"),
+        (((1, 2), (2, 1)), 1.0, "too few to tell from chance"),
+        (((4, 0), (0, 4)), 2 / 70, "better than chance"),
+        (((0, 4), (4, 0)), 2 / 70, "do not use it on this task"),
+        (((9, 0), (1, 0)), 1.0, "the judge calls all of them the same"),
+        (((3, 2), (0, 0)), 1.0, "the scorer calls all of them the same"),
+    ],
+)
+def test_few_answers_claim_nothing(table, p, told):
+    """Neither for the judge nor against it, unless Fisher's exact test does."""
+    (row,) = rows_of(table)
+    assert row.p == pytest.approx(p)
+    assert row.beyond_chance is (told == "better than chance")
+    said = verdict_sentence(row)
+    assert told in said
+    assert sum(text in said for text in ("better than chance", "do not use", "too few", "nothing shows")) == 1
+
+
+def test_several_tasks_need_more():
+    """Four and four all agreed is p = 0.029: enough alone, not as one of two tasks (Holm)."""
+    one, other = rows_of(((4, 0), (0, 4)), ((2, 0), (0, 2)))
+    assert (one.p_holm, one.beyond_chance) == (pytest.approx(4 / 70), False)
+    assert other.p_holm == pytest.approx(1 / 3)
 
 
 def test_an_interrupted_judge_goes_on(folder, cli):
