@@ -303,6 +303,12 @@ CASES = [
     Case("a judge that is a list", "judge x.db j.toml", both(finished, file("j.toml", f"[{JUDGE.replace(']', ']]')}"))),
     Case("a judge's file without a judge", "judge x.db j.toml", both(finished, file("j.toml", "pairs = true\n"))),
     Case("an empty rubric", "judge x.db j.toml", both(finished, file("j.toml", "rubric = ' '\n" + JUDGE))),
+    Case(
+        "an empty rubric for pairs", "judge x.db j.toml", both(finished, file("j.toml", "rubric_pairs = ''\n" + JUDGE))
+    ),
+    Case("a judge without a hand", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = 0\n" + JUDGE))),
+    Case("a judge with less", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = -4\n" + JUDGE))),
+    Case("a judge with too many", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = 5000\n" + JUDGE))),
     Case("a judge in a hurry", "judge x.db j.toml", both(finished, file("j.toml", "timeout = 0\n" + JUDGE))),
     Case("a judge with an unknown engine", "judge x.db -m x --engine lamacpp", finished),
     Case("a run to judge that is not there", "judge none.db -m sim --engine simulated"),

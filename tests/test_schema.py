@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskpace.analysis import across, compare, estimates, pairs, phases, sweeps, views
+from taskpace.analysis import across, compare, estimates, judge, pairs, phases, preferences, sweeps, views
 from taskpace.analysis.compare import ComparedRuns
 from taskpace.records import OUTCOMES
 
@@ -28,6 +28,7 @@ PAGE = DOCS / "summary-json.md"
 PUBLISHED: dict[str, tuple[type[msgspec.Struct], int]] = {
     "summary": (views.Summary, views.SCHEMA_VERSION),
     "compare": (ComparedRuns, 1),
+    "judge": (judge.Judged, judge.SCHEMA_VERSION),
 }
 """File name, what is published, and the version of it."""
 REMEDY = "run `python tests/test_schema.py`"
@@ -88,6 +89,24 @@ NO_DOCSTRING = {
     "Split.wait_s": "Waiting for the first token.",
     "Split.verbosity_s": "Bytes written.",
     "Split.decode_s": "Seconds per token.",
+    "Judged.schema_version": "Version of this format; see above.",
+    "Judged.run_file": "The judged run's file, as the command was given it.",
+    "Judged.judge_file": "The judge's.",
+    "Judged.model": "Its model.",
+    "Judged.planned": "Questions that the judge is to be asked.",
+    "Judged.tasks": "In the experiment's order.",
+    "JudgedTask.task": "Its name.",
+    "JudgedTask.rows": "One for each system, in the experiment's order.",
+    "JudgedTask.whole": "All systems' answers together.",
+    "Said.correct": "Replies that say correct.",
+    "Said.wrong": "Replies that say wrong.",
+    "Disagreement.system": "Whose answer it is.",
+    "Preference.a": "The one that comes first in the experiment.",
+    "Preference.b": "The other.",
+    "Preference.a_better": "Pairs in which both orders have A better.",
+    "Preference.b_better": "Pairs in which both have B better.",
+    "Preference.ties": "Pairs in which both call it a tie.",
+    "Preference.contradiction_share": "Their share of the pairs.",
     "ComparedRuns": "Two runs, or two systems of one run, compared cell by cell.",
     "ComparedRuns.schema_version": "Version of this format; see above.",
     "ComparedRuns.new": "Label of what is held against it.",
@@ -106,7 +125,7 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, across, estimates, pairs, phases, sweeps, compare):
+    for module in (views, across, estimates, pairs, phases, sweeps, compare, judge, preferences):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):
@@ -136,7 +155,8 @@ def make_schema(kind: type[msgspec.Struct], version: int, name: str) -> dict[str
             content.pop("default", None)
             content["description"] = said[f"{title}.{field}"]
     definitions[kind.__name__]["properties"]["schema_version"]["const"] = version
-    definitions["SystemRow"]["properties"]["outcomes"]["propertyNames"] = {"enum": list(OUTCOMES)}
+    if "SystemRow" in definitions:
+        definitions["SystemRow"]["properties"]["outcomes"]["propertyNames"] = {"enum": list(OUTCOMES)}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:taskpace:{name}:{version}",
@@ -176,7 +196,7 @@ def type_in_words(content: dict[str, Any]) -> str:
     if "anyOf" in content:
         return " or ".join(type_in_words(part) for part in content["anyOf"])
     if "enum" in content:
-        return " or ".join(f"`{value}`" for value in content["enum"])
+        return " or ".join("null" if value is None else f"`{value}`" for value in content["enum"])
     if content["type"] == "array":
         return f"list of {type_in_words(content['items'])}"
     if content["type"] == "object":

@@ -168,6 +168,28 @@ def test_real_comparisons_keep_to_the_schema(cli, folder):
     assert "mmlu-letter: 70 and 12 items, of which 12 are compared" in compared["notes"]
 
 
+def test_real_judgements_keep_to_the_schema(cli, folder, tmp_path):
+    """With and without right answers, with pairs, disagreements and replies that hold no verdict."""
+    (tmp_path / "judge.toml").write_text(
+        '[judge]\nengine = "simulated"\n'
+        'options = { time = "virtual", answer_at = 1.0, correct = 0.5, faults = [{ kind = "error", rate = 0.1 }] }\n'
+    )
+    arguments = [str(folder / "few.db"), str(tmp_path / "judge.toml"), "-o", str(tmp_path / "few.judge.db")]
+    text = cli("judge", *arguments, "--pairs", "--format", "json", "--resamples", "50").stdout
+    assert printable(text) == text
+    judgement = json.loads(text)
+    validator("judge").validate(judgement)
+    graded, ungraded = judgement["tasks"]
+    assert graded["disagreements"]
+    assert {one["judge"] for one in graded["disagreements"]} == {"correct", "wrong", None}
+    assert graded["whole"]["p_holm"] is not None
+    assert graded["preferences"]
+    assert ungraded["whole"]["p"] is None
+    judgement["tasks"][0]["preferences"][0].pop("p_holm")
+    with pytest.raises(ValidationError):
+        validator("judge").validate(judgement)
+
+
 def test_the_examples_of_the_page_work(folder, tmp_path):
     """Every jq line and the Python lines of the page run on a real run file and print something."""
     page = PAGE.read_text("utf-8")

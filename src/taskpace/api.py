@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +18,7 @@ from taskpace.version import __version__
 if TYPE_CHECKING:
     import polars as pl
 
+    from taskpace.analysis.judge import Judged
     from taskpace.analysis.views import Summary
 
 
@@ -73,15 +74,38 @@ class Run:
             raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
         return styled(joined(found))
 
-    def report(self, output: str | Path, *, trials: bool = True) -> Path:
-        """Write the HTML report of ``taskpace report``, over whatever is there; ``trials``: with the texts of all."""
+    def judged(self, judge: str | Path, *, resamples: int | None = None) -> Judged:
+        """What ``taskpace judge`` prints of the run file that it made of this run, as data.
+
+        Raises:
+            StoreError: the file is no run file, or holds no judgements of this run.
+        """
+        from taskpace.analysis.bootstrap import RESAMPLES
+        from taskpace.analysis.judge import load_judged
+
+        drawn = RESAMPLES if resamples is None else resamples
+        with Store.open(Path(judge)) as own:
+            return load_judged(self._store, own, run_file=self.path.name, judge_file=Path(judge).name, resamples=drawn)
+
+    def report(self, output: str | Path, *, trials: bool = True, judges: Sequence[str | Path] = ()) -> Path:
+        """Write the HTML report of ``taskpace report``, over whatever is there.
+
+        Args:
+            output: the file.
+            trials: with the texts of all.
+            judges: run files that ``taskpace judge`` made of this run.
+
+        Raises:
+            StoreError: one of these is no run file, or holds no judgements of this run.
+        """
         from taskpace.analysis.whole import load_whole
         from taskpace.report.export import check_target, write
         from taskpace.report.page import page_parts
 
         path = Path(output)
         check_target(path, force=True)
-        write(path, page_parts([load_whole(self._store, self.path.name, trials=trials)], []))
+        judged = tuple(map(self.judged, judges))
+        write(path, page_parts([load_whole(self._store, self.path.name, trials=trials, judged=judged)], []))
         return path
 
     def _repr_html_(self) -> str:

@@ -10,7 +10,7 @@ from taskpace.errors import ExperimentError
 from taskpace.strict import did_you_mean
 
 _SCENARIOS = ("single", "batch", "concurrency", "rate")
-_MOST_IN_FLIGHT = 4096
+MOST_IN_FLIGHT = 4096
 _LEAST_RATE, _MOST_RATE = 1e-4, 1e5
 """Arrivals per second: from one in three hours to more than one process can send."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|\.[0-9]+", re.IGNORECASE)
@@ -70,14 +70,14 @@ def read_scenario(text: str, place: str) -> Scenario:
     word, _, number = (part.strip() for part in text.partition("="))
     if word == "single" and not number:
         return Scenario()
-    if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_IN_FLIGHT:
+    if word == "concurrency" and number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_IN_FLIGHT:
         return Scenario(concurrency=int(number))
-    if word == "batch" and number.isascii() and number.isdigit() and 1 <= int(number) <= _MOST_IN_FLIGHT:
+    if word == "batch" and number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_IN_FLIGHT:
         return Scenario(batch=int(number))
     if word == "rate" and _NUMBER.fullmatch(number) and _LEAST_RATE <= float(number) <= _MOST_RATE:
         return Scenario(rate=float(number))
     hint = did_you_mean(word, _SCENARIOS) if word not in _SCENARIOS else ""
     raise ExperimentError(
         f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" or "batch=N" '
-        f'(N from 1 to {_MOST_IN_FLIGHT}), or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
+        f'(N from 1 to {MOST_IN_FLIGHT}), or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
     )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from collections import Counter
+from itertools import permutations, product
+from operator import eq
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from scipy import stats
 
-from taskpace.analysis.kappa import kappa, kappa_number
+from taskpace.analysis.kappa import agreement_p, kappa, kappa_number
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
 
@@ -79,3 +82,54 @@ def test_perfect_agreement_claims_no_certainty():
     assert perfect.value == 1.0
     assert kappa_number(tables([(0, 0)] * 5), 100).value is None
     assert (perfect.low, perfect.high) == (None, None)
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=40))
+def test_with_two_categories_the_test_is_fishers(pairs):
+    """One case an item, no silence: scipy's exact test says the same."""
+    counts = tables(pairs)
+    assert agreement_p(counts) == pytest.approx(stats.fisher_exact(counts.sum(axis=0)[:2, :2]).pvalue, abs=1e-9)
+
+
+@given(pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=7))
+def test_with_silence_the_test_counts_every_matching(pairs):
+    """By brute force: all ways of matching what one says with what the other says, and how often they agree."""
+    ones, others = [one for one, _ in pairs], [other for _, other in pairs]
+    agreements = Counter(sum(map(eq, ones, order)) for order in permutations(others))
+    seen = agreements[sum(map(eq, ones, others))]
+    wanted = sum(ways for ways in agreements.values() if ways <= seen) / math.factorial(len(pairs))
+    assert agreement_p(tables(pairs)) == pytest.approx(wanted, abs=1e-9)
+
+
+@pytest.mark.parametrize(("pairs", "p"), [([(0, 0), (1, 1)] * 2, 1 / 3), ([(0, 0), (1, 1)] * 2 + [(0, 0)], 1 / 10)])
+def test_perfect_agreement_on_few_answers_may_be_chance(pairs, p):
+    """Two right and two wrong, all agreed: one in three; three and two: one in ten."""
+    assert agreement_p(tables(pairs)) == pytest.approx(p)
+
+
+@given(
+    pairs=st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=12), times=st.integers(1, 9)
+)
+def test_repeats_prove_nothing_by_themselves(pairs, times):
+    """The same cases again in the same items leave the p-value as it is."""
+    assert agreement_p(tables(pairs) * times) == pytest.approx(agreement_p(tables(pairs)), abs=1e-9)
+
+
+CASES = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2)), min_size=1, max_size=4)
+
+
+@given(items=st.lists(CASES, min_size=1, max_size=5))
+def test_few_items_are_never_enough(items):
+    """Whatever five items of up to four cases show, it may be chance: two against three have ten matchings."""
+    assert 0.05 < agreement_p(np.array([tables(cases).sum(axis=0) for cases in items])) <= 1
+
+
+def test_chance_is_seldom_taken_for_skill():
+    """Of 400 judges that guess, two answers an item that share their fate, no more than about 5 % are told apart."""
+    rng = np.random.default_rng(5)
+    found = 0
+    for _ in range(400):
+        scored, said = rng.integers(0, 2, 12), rng.choice(3, 12, p=(0.5, 0.4, 0.1))
+        counts = tables(list(zip(scored, said, strict=True))) * 2
+        found += agreement_p(counts) <= 0.05
+    assert found / 400 <= 0.07

@@ -13,6 +13,7 @@ from tests.page.test_hostile import HOSTILE
 import taskpace
 from taskpace.analysis.judge import Judged, load_judged
 from taskpace.analysis.whole import load_whole
+from taskpace.errors import StoreError
 from taskpace.judge.plan import judge_plan
 from taskpace.judge.settings import load_judge
 from taskpace.report.export import write
@@ -101,6 +102,18 @@ def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
     assert summaries[0] == summaries[1]
     assert 'class="judge"' not in pages[0]
     assert 'class="judge"' in pages[1]
+
+
+def test_python_writes_the_same_section(folder, judged, tmp_path):
+    """``Run.report(judges=[...])`` is the command's page; a file that is no judgement of the run is refused."""
+    with taskpace.open(folder / "x.db") as run:
+        page = run.report(tmp_path / "x.html", trials=False, judges=[folder / "x.judge.db"]).read_text("utf-8")
+        assert run.judged(folder / "x.judge.db", resamples=100) == judged
+        with pytest.raises(StoreError, match=r"x\.db: holds no judgements"):
+            run.report(tmp_path / "y.html", judges=[folder / "x.db"])
+    assert not (tmp_path / "y.html").exists()
+    assert page.count('class="judge"') == 1
+    assert "worse than chance, so do not use it on this task" in page
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)

@@ -2,10 +2,15 @@
 
 A reply without a readable verdict is a category of its own, which no scorer uses: it never counts as agreement, and
 nothing is left out.
+
+Nothing is claimed that may be chance, of a bad judge as little as of a good one: "better than chance" and "worse, do
+not use it" both need an exact test, adjusted for all tests of its family. A kappa of 0 or below on a few answers is no
+proof against a judge, and perfect agreement on them is none for it.
 """
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -15,9 +20,10 @@ from taskpace.analysis.bootstrap import RESAMPLES
 from taskpace.analysis.estimates import Number, number, quantiles
 from taskpace.analysis.frame import Source
 from taskpace.analysis.intervals import Floats, share_interval
-from taskpace.analysis.kappa import agreement_by_chance, kappa_number
-from taskpace.analysis.preferences import Preference, find_preferences
+from taskpace.analysis.kappa import agreement_p, kappa_number
+from taskpace.analysis.preferences import Preference, adjusted_preferences, find_preferences
 from taskpace.analysis.replies import Reply, load_replies
+from taskpace.analysis.significance import ALPHA, holm_of_known
 from taskpace.errors import StoreError
 from taskpace.judge.answers import RUN, count_answers
 
@@ -55,12 +61,21 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the graded answers of which both say the same."""
     kappa: Number
     """Cohen's; 0 is chance, 1 is perfect. Null where both always say the same one thing."""
-    beyond_chance: bool | None
-    """Whether the agreement is shown to be more than chance (95 %). Null where there is nothing to agree with."""
+    p: float | None
+    """Two-sided, of "it agrees by chance alone": exact, an item counts once. Null where nothing is graded."""
+    p_holm: float | None = None
+    """The same, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
+    beyond_chance: bool | None = None
+    """Whether the agreement is shown to be more than chance (5 %, adjusted). Null where nothing is graded."""
     by_scorer: Number
     """Share that the scorer calls correct."""
     by_judge: Number
     """Share that the judge calls correct."""
+
+    @property
+    def worse_than_chance(self) -> bool:
+        """Whether the agreement is shown to be less than chance."""
+        return self.p_holm is not None and self.p_holm <= ALPHA and (self.kappa.value or 0.0) < 0
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,10 +153,17 @@ def load_judged(run: Source, judge: Source, *, run_file: str, judge_file: str, r
         done=len(replies),
         left_out=max(0, count_answers(run) - asked),
         time_s=sum(reply.time_s or 0.0 for reply in replies),
-        tasks=tuple(
+        tasks=judge_tasks(replies, resamples),
+    )
+
+
+def judge_tasks(replies: list[Reply], resamples: int) -> tuple[JudgedTask, ...]:
+    """What the replies of one judgement say of each task; ``resamples``: for the intervals of kappa."""
+    return _adjusted(
+        [
             _judged_task(task, [reply for reply in replies if reply.task == task], resamples)
             for task in dict.fromkeys(reply.task for reply in replies)
-        ),
+        ]
     )
 
 
@@ -191,6 +213,26 @@ def _judged_task(task: str, replies: list[Reply], resamples: int) -> JudgedTask:
     )
 
 
+def _adjusted(tasks: list[JudgedTask]) -> tuple[JudgedTask, ...]:
+    """With Holm's p-values: one family for the tasks, one for their systems, two for the preferences."""
+    wholes = _adjusted_rows([task.whole for task in tasks])
+    rows = iter(_adjusted_rows([row for task in tasks for row in task.rows]))
+    preferences = adjusted_preferences([task.preferences for task in tasks])
+    return tuple(
+        msgspec.structs.replace(task, whole=whole, rows=tuple(islice(rows, len(task.rows))), preferences=preferred)
+        for task, whole, preferred in zip(tasks, wholes, preferences, strict=True)
+    )
+
+
+def _adjusted_rows(rows: list[JudgedRow]) -> list[JudgedRow]:
+    return [
+        msgspec.structs.replace(
+            row, p_holm=p, beyond_chance=None if p is None else p <= ALPHA and (row.kappa.value or 0.0) > 0
+        )
+        for row, p in zip(rows, holm_of_known([row.p for row in rows]), strict=True)
+    ]
+
+
 def _judged_row(system: str | None, replies: list[Reply], resamples: int) -> JudgedRow:
     items = sorted({reply.about["item"] for reply in replies})
     place = {item: number for number, item in enumerate(items)}
@@ -203,17 +245,15 @@ def _judged_row(system: str | None, replies: list[Reply], resamples: int) -> Jud
     asked = graded.sum(axis=(1, 2)) > 0
     graded = graded[asked]
     trials = graded.sum(axis=(1, 2))
-    agreement = _share(np.trace(graded, axis1=1, axis2=2), trials)
-    kappa = kappa_number(graded, resamples)
     of_correct, of_wrong, ungraded = (Said(*map(int, row)) for row in counts.sum(axis=0))
     return JudgedRow(
         system=system,
         of_correct=of_correct,
         of_wrong=of_wrong,
         ungraded=ungraded,
-        agreement=agreement,
-        kappa=kappa,
-        beyond_chance=_beyond_chance(agreement, kappa, graded) if len(graded) else None,
+        agreement=_share(np.trace(graded, axis1=1, axis2=2), trials),
+        kappa=kappa_number(graded, resamples),
+        p=agreement_p(graded) if len(graded) else None,
         by_scorer=_share(graded[:, 0].sum(axis=1), trials),
         by_judge=_share(counts[:, :, 0].sum(axis=1), counts.sum(axis=(1, 2))),
     )
@@ -221,15 +261,6 @@ def _judged_row(system: str | None, replies: list[Reply], resamples: int) -> Jud
 
 def _share(hits: Floats, trials: Floats) -> Number:
     return number(*share_interval(hits, trials))
-
-
-def _beyond_chance(agreement: Number, kappa: Number, graded: Floats) -> bool:
-    """By kappa's interval; without one by that of the agreement, against what chance would give."""
-    if kappa.value is None:
-        return False
-    if kappa.low is not None:
-        return kappa.low > 0
-    return (agreement.low or 0.0) > float(agreement_by_chance(graded.sum(axis=0)))
 
 
 def _is_disagreement(reply: Reply) -> bool:

@@ -77,10 +77,18 @@ def mcnemar(first_only: int, second_only: int) -> float:
     of the difference between correlated proportions or percentages"; exact form as in Fleiss, "Statistical Methods for
     Rates and Proportions", 13.1.
     """
-    n = first_only + second_only
+    return sign_test(first_only, second_only)
+
+
+def sign_test(above: int, below: int) -> float:
+    """Two-sided exact p-value of "above is as likely as below", of so many either way; what is neither does not count.
+
+    Source: Dixon & Mood (1946), "The statistical sign test".
+    """
+    n = above + below
     if n == 0:
         return 1.0
-    return min(1.0, 2 * float(special.bdtr(min(first_only, second_only), n, 0.5)))
+    return min(1.0, 2 * float(special.bdtr(min(above, below), n, 0.5)))
 
 
 def clustered_mcnemar(differences: Floats) -> float:
@@ -107,6 +115,12 @@ def holm(p_values: list[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(known) - number) * p))
         adjusted[place] = highest
     return adjusted
+
+
+def holm_of_known(p_values: list[float | None]) -> list[float | None]:
+    """The same with null for what is not tested."""
+    adjusted = holm([math.nan if p is None else p for p in p_values])
+    return [None if math.isnan(p) else p for p in adjusted]
 
 
 def items_needed(deviation: float, change: float) -> int | None:

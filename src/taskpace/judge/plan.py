@@ -17,7 +17,7 @@ from taskpace.plan import Plan, PlannedItem, PlannedTask, make_plan
 from taskpace.prepare import Progress, check_engines, plan_systems
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate, render
 
-_VERSION = 1
+_VERSION = 2
 """Of the questions."""
 
 
@@ -61,7 +61,7 @@ def _tasks(judge: Judge, answers: list[Answer], source: str) -> Iterator[Planned
         task = msgspec.structs.replace(task, extraction="verdict", scorer="agreement" if graded else None)
         yield _planned(task, items)
         if judge.pairs and (pairs := list(_both_orders(given))):
-            items = [preference_item(first, second, judge.rubric) for first, second in pairs]
+            items = [preference_item(first, second, judge.rubric_pairs) for first, second in pairs]
             task = _task(judge, source, f"preference: {name}", PREFERENCE)
             yield _planned(msgspec.structs.replace(task, extraction="preference"), items)
 

@@ -9,6 +9,7 @@ import msgspec
 
 from taskpace.errors import ExperimentError
 from taskpace.experiment import DEFAULT_TIMEOUT_S, Experiment, experiment_of
+from taskpace.scenario_names import MOST_IN_FLIGHT
 from taskpace.strict import read_toml
 
 _MAX_TOKENS = 512
@@ -20,7 +21,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     experiment: Experiment
     """With that one system; its tasks are still to be made."""
     rubric: str | None
-    """Null: a general one."""
+    """For verdicts. Null: a general one."""
+    rubric_pairs: str | None
+    """For comparisons. Null: a general one."""
     max_tokens: int
     """Of a reply; one that hits the limit is no verdict."""
     pairs: bool
@@ -41,6 +44,7 @@ class _JudgeTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     judge: _JudgeTable
     rubric: str | None = None
+    rubric_pairs: str | None = None
     max_tokens: int = _MAX_TOKENS
     pairs: bool = False
     concurrency: int = 1
@@ -63,8 +67,14 @@ def quick_judge(model: str, engine: str | None) -> Judge:
 
 
 def _judge(file: _File, place: str) -> Judge:
-    if file.rubric is not None and not file.rubric.strip():
-        raise ExperimentError(f'{place}: key "rubric": the text is empty: write some, or leave the key out')
+    for key, rubric in (("rubric", file.rubric), ("rubric_pairs", file.rubric_pairs)):
+        if rubric is not None and not rubric.strip():
+            raise ExperimentError(f'{place}: key "{key}": the text is empty: write some, or leave the key out')
+    if not 1 <= file.concurrency <= MOST_IN_FLIGHT:
+        raise ExperimentError(
+            f'{place}: key "concurrency": {file.concurrency} is no number of questions in flight: give 1 to '
+            f"{MOST_IN_FLIGHT}"
+        )
     table = {
         "system": [msgspec.to_builtins(file.judge)],
         "scenarios": [f"concurrency={file.concurrency}"],
@@ -76,6 +86,7 @@ def _judge(file: _File, place: str) -> Judge:
     return Judge(
         experiment=experiment_of(table, place, default_name="judge"),
         rubric=file.rubric,
+        rubric_pairs=file.rubric_pairs,
         max_tokens=file.max_tokens,
         pairs=file.pairs,
     )

@@ -18,11 +18,13 @@ LEGEND = (
     "agreement: share of answers of which judge and scorer say the same (no verdict is neither); kappa: the same "
     "beyond chance, 0 is chance, 1 perfect (Cohen 1960). correct, wrong, ungraded: answers that are so by the "
     "scorer, and what the judge says of them: correct / wrong / no verdict. judge, scorer: share that each calls "
-    "correct. In parentheses: 95 % intervals."
+    "correct. In parentheses: 95 % intervals. p: of chance alone, exact (Fisher 1935), an item counts once; adjusted "
+    "for all tasks (Holm 1979)."
 )
 PREFERENCE_LEGEND = (
     "Pairs are shown in both orders; a preference counts where both have it. first chosen: how often the answer "
-    "shown first, of all choices; 50 % where the order is no matter."
+    "shown first, of all choices; 50 % where the order is no matter. p of a preference: exact (sign test over items), "
+    "adjusted for all pairs and tasks (Holm 1979)."
 )
 LISTED = 5
 """Disagreements of a task that a terminal shows."""
@@ -113,26 +115,27 @@ def verdict_sentence(row: JudgedRow) -> str:
     if nothing == n:
         return f"None of the judge's replies on {n} answers holds a readable verdict: do not use it on this task."
     agreement = f"agreement {_percent(row.agreement.value)}"
-    if row.kappa.value is None:
+    same = "both call" if row.kappa.value is None else _always_the_same(row)
+    if row.kappa.value is None or same is not None:
         return (
-            f"The judge agrees with the scorer on {agreed} of {n} answers ({agreement}), but both call all of them the "
+            f"The judge agrees with the scorer on {agreed} of {n} answers ({agreement}), but {same} all of them the "
             "same: nothing shows that it can tell right from wrong."
         )
-    figures = f"({agreement}, kappa {row.kappa.value:.2f}{_within(row)}{_without(nothing)})"
+    figures = f"({agreement}, kappa {row.kappa.value:.2f}{_within(row)}{_without(nothing)}; {_p(row.p_holm)})"
     if row.beyond_chance:
         return (
             f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: better than chance. It calls "
             f"{row.of_wrong.correct} of {row.of_wrong.total} wrong answers correct and {row.of_correct.wrong} of "
             f"{row.of_correct.total} correct ones wrong."
         )
-    if row.kappa.value <= 0:
+    if row.worse_than_chance:
         return (
-            f"The judge disagrees with the scorer on {n - agreed - nothing} of {n} answers {figures}: do not use it on "
-            "this task."
+            f"The judge disagrees with the scorer on {n - agreed - nothing} of {n} answers {figures}: worse than "
+            "chance, so do not use it on this task."
         )
     return (
-        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: that may be chance, so do not rely on "
-        "it on this task."
+        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: too few to tell from chance, so "
+        "nothing is claimed for or against it."
     )
 
 
@@ -140,23 +143,28 @@ def preference_sentence(one: Preference) -> str:
     """Who is preferred, and whether the order decides."""
     if not one.pairs:
         return f"{one.a} or {one.b}: no pair has a readable reply in both orders{_pairs_without(one.unreadable)}."
-    share = one.a_share
-    if share.low is not None and share.low > 0.5:
-        result = f"the judge prefers {one.a}"
-    elif share.high is not None and share.high < 0.5:
-        result = f"the judge prefers {one.b}"
+    if one.p_holm is None:
+        result = "no preference"
+    elif one.preferred is None:
+        result = f"too few to tell a preference from chance ({_p(one.p_holm)})"
     else:
-        result = "no clear preference"
+        result = f"the judge prefers {one.preferred} ({_p(one.p_holm)})"
     told = (
         f"{one.a} or {one.b}: {result}; {one.a} is better in {one.a_better} of {one.pairs} pairs, {one.b} in "
         f"{one.b_better}, tie in {one.ties}; in {one.contradictions} ({_percent(one.contradiction_share.value)}) the "
         f"two orders contradict each other{_pairs_without(one.unreadable)}."
     )
-    first = one.first_share
-    if first.low is not None and first.high is not None and not first.low <= 0.5 <= first.high:
-        place = "first" if first.low > 0.5 else "second"
-        told += f" The judge leans to the answer that is shown {place}."
+    if one.leans_to is not None:
+        told += f" The judge leans to the answer that is shown {one.leans_to} ({_p(one.first_p_holm)})."
     return told
+
+
+def _always_the_same(row: JudgedRow) -> str | None:
+    """Who has one and the same to say of every graded answer."""
+    if not (row.of_correct.total and row.of_wrong.total):
+        return "the scorer calls"
+    said = [(row.of_correct.correct, row.of_wrong.correct), (row.of_correct.wrong, row.of_wrong.wrong)]
+    return "the judge calls" if any(sum(each) == row.of_correct.total + row.of_wrong.total for each in said) else None
 
 
 def _that_say_something(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -215,6 +223,12 @@ def _whole_percent(share: float) -> str:
 
 def _percent(share: float | None) -> str:
     return UNKNOWN if share is None else f"{_whole_percent(share)} %"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "p unknown"
+    return "p < 0.001" if value < 0.001 else f"p = {digits(value, 2)}"
 
 
 def _within(row: JudgedRow) -> str:
