@@ -66,7 +66,7 @@ def _sentence(form: BriefForm) -> str:
     saved = ""
     if time.significant and seconds is not None and seconds.value is not None:
         word = "less" if seconds.value < 0 else "more"
-        saved = f", {abs(seconds.value):.2f} s {word} a task"
+        saved = f", on average {abs(seconds.value):.2f} s {word} a task{interval(seconds, '+.2f')}"
     limit = f" and held to {form.max_tokens} tokens" if form.max_tokens else ""
     within = interval(time.change, ".2f") if time.significant else ""
     changed = moved("it takes", time, "as long", "it shows no clear change in task time")
