@@ -67,7 +67,8 @@ def test_the_error_of_a_mean_is_the_usual_one(values):
     n = len(values)
     found = of_means(values[:, None])
     d = values - values.mean()
-    freedom = min(2 * sum(d**2) ** 2 / (sum(d**4) - sum(d**2) ** 2 / n), n - 1) if n > 2 else 1
+    spread = sum(d**4) - sum(d**2) ** 2 / n  # 0 where all squares are equal, as of 0, 0, 1, 1
+    freedom = min(2 * sum(d**2) ** 2 / spread, n - 1) if spread > 0 else n - 1
     half = stats.t.ppf(0.975, freedom) * values.std(ddof=1) / math.sqrt(n)
     assert found.high[0] - found.value[0] == pytest.approx(half, rel=1e-6)
     _, low, high, _ = t_interval(values)
