@@ -7,16 +7,12 @@ from itertools import combinations
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from taskpace.analysis.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.frame import Source
-from taskpace.analysis.pairs import Comparison, Pair
-from taskpace.analysis.sensitivity import difference, ratio
-from taskpace.analysis.significance import ALPHA, holm
+from taskpace.analysis.pairs import Pair, adjust
+from taskpace.analysis.sensitivity import difference, find_pair, less_base, ratio
 from taskpace.analysis.views import SystemRow, TaskTable
-
-_MEASURES = ("task_time", "output_bytes", "accuracy", "time_per_correct")
 
 
 class Forms(NamedTuple):
@@ -63,20 +59,11 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
         (one.plain, name, limit, pair)
         for one in forms
         for name, limit in zip(one.brief, one.limits, strict=True)
-        if (pair := _pair(table, one.plain, name)) is not None
+        if (pair := find_pair(table, one.plain, name)) is not None
     ]
-    adjusted = {
-        measure: holm([np.nan if (p := _of(pair, measure).p) is None else p for *_, pair in found])
-        for measure in _MEASURES
-    }
+    adjusted = _adjusted([pair for *_, pair in found])
     rows = {row.system: row for row in table.rows}
-    for place, (plain, name, limit, pair) in enumerate(found):
-
-        def told(measure: str, pair: Pair = pair, place: int = place) -> Comparison:
-            p = float(adjusted[measure][place])
-            return msgspec.structs.replace(_of(pair, measure), p_holm=None if np.isnan(p) else p)
-
-        saved = pair.split.difference_s if pair.split else None
+    for (plain, name, limit, _), pair in zip(found, adjusted, strict=True):
         yield BriefForm(
             plain=plain,
             brief=name,
@@ -85,30 +72,22 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
             usable=_usable(rows[plain]) and _usable(rows[name]),
             truncated_plain=_truncated(rows[plain]),
             truncated_brief=_truncated(rows[name]),
-            task_time=ratio(pair, told("task_time"), plain),
-            seconds=difference(
-                pair, Comparison(change=saved, p=None, p_holm=None, items=pair.task_time.items), plain
-            ).change
-            if saved
-            else None,
-            output_bytes=ratio(pair, told("output_bytes"), plain),
-            accuracy=difference(pair, told("accuracy"), plain),
-            time_per_correct=ratio(pair, told("time_per_correct"), plain),
+            task_time=ratio(pair, pair.task_time, plain),
+            seconds=less_base(pair, pair.split.difference_s, plain) if pair.split else None,
+            output_bytes=ratio(pair, pair.output_bytes, plain),
+            accuracy=difference(pair, pair.accuracy, plain),
+            time_per_correct=ratio(pair, pair.time_per_correct, plain),
         )
+
+
+def _adjusted(pairs: list[Pair]) -> list[Pair]:
+    """With p-values adjusted over these pairs and no others."""
+    return adjust(pairs, [True] * len(pairs))
 
 
 def _truncated(row: SystemRow) -> float:
     """The share of its trials."""
     return row.outcomes.get("truncated", 0) / max(1, row.n)
-
-
-def _of(pair: Pair, measure: str) -> Comparison:
-    comparison: Comparison = getattr(pair, measure)
-    return comparison
-
-
-def _pair(table: TaskTable, one: str, other: str) -> Pair | None:
-    return next((pair for pair in table.pairs if {pair.a, pair.b} == {one, other}), None)
 
 
 def _rankings(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefRanking]:
@@ -138,14 +117,15 @@ def _rankings(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefRanki
 def _firsts(table: TaskTable, pairs: list[tuple[str, str]]) -> list[int | None]:
     """Of each pair of names which is significantly the quicker, 0 or 1; null: neither, or not comparable."""
     rows = {row.system: row for row in table.rows}
-    found = [_pair(table, *names) if all(_usable(rows[name]) for name in names) else None for names in pairs]
-    adjusted = holm([np.nan if pair is None or pair.task_time.p is None else pair.task_time.p for pair in found])
-    firsts: list[int | None] = []
-    for names, pair, p in zip(pairs, found, adjusted, strict=True):
-        told = pair is not None and not np.isnan(p) and p <= ALPHA
-        quicker = None if pair is None else pair.a if (pair.task_time.change.value or 0) > 1 else pair.b
-        firsts.append(names.index(quicker) if told and quicker is not None else None)
-    return firsts
+    found = [find_pair(table, *names) if all(_usable(rows[name]) for name in names) else None for names in pairs]
+    adjusted = iter(_adjusted([pair for pair in found if pair is not None]))
+    return [None if pair is None else _quicker(next(adjusted), names) for names, pair in zip(pairs, found, strict=True)]
+
+
+def _quicker(pair: Pair, names: tuple[str, str]) -> int | None:
+    if not pair.task_time.significant:
+        return None
+    return names.index(pair.a if (pair.task_time.change.value or 0) > 1 else pair.b)
 
 
 def _usable(row: SystemRow) -> bool:

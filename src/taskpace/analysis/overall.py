@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
-import polars as pl
 from scipy import special
 
 from taskpace.analysis.across import Overall, OverallRow
@@ -20,8 +19,8 @@ from taskpace.analysis.estimates import UNKNOWN, Number, number
 from taskpace.analysis.intervals import LEVEL, of_influence
 from taskpace.analysis.pairs import Comparison, compared_by_log, per_correct_logs
 from taskpace.analysis.rows import CellPlan
-from taskpace.analysis.sample import take_sample
-from taskpace.analysis.significance import holm
+from taskpace.analysis.sample import Sample
+from taskpace.analysis.significance import holm_of_known
 from taskpace.analysis.views import SystemRow, TaskTable
 from taskpace.errors import TaskpaceError
 from taskpace.strict import did_you_mean
@@ -46,7 +45,7 @@ class _Graded(msgspec.Struct, frozen=True):
 def find_overall(
     tables: tuple[TaskTable, ...],
     cells: Mapping[Key, list[CellPlan]],
-    trials: Mapping[Key, pl.DataFrame],
+    samples: Mapping[Key, Sample],
     *,
     reference: str | None,
 ) -> tuple[Overall, ...]:
@@ -55,7 +54,7 @@ def find_overall(
     Args:
         tables: of the run, made.
         cells: by task and scenario.
-        trials: last attempts, likewise; a cell without any may be missing.
+        samples: likewise.
         reference: the system that the others are compared with; null: the first.
 
     Raises:
@@ -69,8 +68,8 @@ def find_overall(
     scenarios: dict[str, list[_Graded]] = {}
     for table in tables:
         key = (table.task, table.scenario)
-        if cells[key][0].graded and key in trials:
-            scenarios.setdefault(table.scenario, []).append(_graded(table, cells[key], trials[key]))
+        if cells[key][0].graded and samples[key].trials.height:
+            scenarios.setdefault(table.scenario, []).append(_graded(table, samples[key]))
     return tuple(
         _overall(scenario, tasks, systems, reference or systems[0])
         for scenario, tasks in scenarios.items()
@@ -78,17 +77,13 @@ def find_overall(
     )
 
 
-def _graded(table: TaskTable, cells: list[CellPlan], trials: pl.DataFrame) -> _Graded:
-    sample = take_sample(trials, tuple(cell.system for cell in cells), batched=cells[0].batched)
+def _graded(table: TaskTable, sample: Sample) -> _Graded:
     return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own)
 
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
     rows = [_row(system, tasks, reference) for system in systems]
-    p_values = [row.time_per_correct.p for row in rows]
-    adjusted = holm(
-        [np.nan if p is None or row.system == reference else p for p, row in zip(p_values, rows, strict=True)]
-    )
+    adjusted = holm_of_known([None if row.system == reference else row.time_per_correct.p for row in rows])
     return Overall(
         scenario=scenario,
         tasks=tuple(task.name for task in tasks),
@@ -96,9 +91,7 @@ def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference:
         rows=tuple(
             msgspec.structs.replace(
                 row,
-                time_per_correct=msgspec.structs.replace(
-                    row.time_per_correct, p_holm=None if np.isnan(p) else float(p)
-                ),
+                time_per_correct=msgspec.structs.replace(row.time_per_correct, p_holm=p),
             )
             for row, p in zip(rows, adjusted, strict=True)
         ),

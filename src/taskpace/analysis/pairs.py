@@ -24,7 +24,7 @@ from taskpace.analysis.ranking import inversion_probability
 from taskpace.analysis.significance import (
     ALPHA,
     clustered_mcnemar,
-    holm,
+    holm_of_known,
     items_needed,
     mcnemar,
     wilcoxon,
@@ -147,14 +147,11 @@ def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
     adjusted = pairs
     for measure in MEASURES:
         comparisons = [getattr(pair, measure) for pair in adjusted]
-        p_values = holm(
-            [
-                comparison.p if member and comparison.p is not None else math.nan
-                for comparison, member in zip(comparisons, family, strict=True)
-            ]
+        p_values = holm_of_known(
+            [comparison.p if member else None for comparison, member in zip(comparisons, family, strict=True)]
         )
         adjusted = [
-            msgspec.structs.replace(pair, **{measure: msgspec.structs.replace(comparison, p_holm=_p(p))})
+            msgspec.structs.replace(pair, **{measure: msgspec.structs.replace(comparison, p_holm=p)})
             for pair, comparison, p in zip(adjusted, comparisons, p_values, strict=True)
         ]
     return adjusted

@@ -20,7 +20,7 @@ def _effects(sweep: Sweep, table: TaskTable) -> Iterator[Effect]:
     first, *others = sweep.points
     valid = {row.system for row in table.rows if row.valid}
     for point in others:
-        pair = next((pair for pair in table.pairs if {pair.a, pair.b} == {first.system, point.system}), None)
+        pair = find_pair(table, first.system, point.system)
         if pair is None:
             continue
         yield Effect(
@@ -39,6 +39,11 @@ def _effects(sweep: Sweep, table: TaskTable) -> Iterator[Effect]:
         )
 
 
+def find_pair(table: TaskTable, one: str, other: str) -> Pair | None:
+    """The two systems compared, whichever stands first; null where they are not."""
+    return next((pair for pair in table.pairs if {pair.a, pair.b} == {one, other}), None)
+
+
 def ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
     """New over base; a pair stands the other way round where the new one is the quicker."""
     change = comparison.change
@@ -50,8 +55,13 @@ def ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
 
 def difference(pair: Pair, comparison: Comparison, base: str) -> Change:
     """New less base, likewise."""
-    change = comparison.change
-    if pair.a != base:
-        value, high, low = (None if end is None else -end for end in (change.value, change.low, change.high))
-        change = Number(value, low, high)
+    change = less_base(pair, comparison.change, base)
     return Change(change=change, significant=comparison.significant, items=comparison.items)
+
+
+def less_base(pair: Pair, difference: Number, base: str) -> Number:
+    """A difference b - a as new less base."""
+    if pair.a == base:
+        return difference
+    value, high, low = (None if end is None else -end for end in (difference.value, difference.low, difference.high))
+    return Number(value, low, high)

@@ -20,7 +20,7 @@ from taskpace.analysis.overall import find_overall
 from taskpace.analysis.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.rows import CellPlan, make_rows
-from taskpace.analysis.sample import take_sample
+from taskpace.analysis.sample import Sample, take_sample
 from taskpace.analysis.sensitivity import find_effects
 from taskpace.analysis.sweeps import Sweep, find_sweeps
 from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
@@ -103,12 +103,13 @@ def summarise_trials(
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario), []).append(cell)
-    parts = {
-        (str(task), str(scenario)): part
-        for (task, scenario), part in trials.group_by("task", "scenario", maintain_order=True)
+    parts = dict(trials.group_by("task", "scenario", maintain_order=True))
+    samples = {
+        key: take_sample(parts.get(key, trials.clear()), tuple(cell.system for cell in table), batched=table[0].batched)
+        for key, table in tables.items()
     }
     made = tuple(
-        make_table(table, parts.get(key, trials.clear()), limit_s=limit_s, deadline_s=deadline_s, resamples=resamples)
+        make_table(table, samples[key], limit_s=limit_s, deadline_s=deadline_s, resamples=resamples)
         for key, table in tables.items()
     )
     return Summary(
@@ -123,15 +124,14 @@ def summarise_trials(
         effects=find_effects(sweeps, made),
         loads=find_loads(made),
         brevity=find_brevity(forms, made),
-        overall=find_overall(made, tables, parts, reference=reference),
+        overall=find_overall(made, tables, samples, reference=reference),
     )
 
 
 def make_table(
-    cells: list[CellPlan], trials: pl.DataFrame, *, limit_s: float, deadline_s: float | None, resamples: int
+    cells: list[CellPlan], sample: Sample, *, limit_s: float, deadline_s: float | None, resamples: int
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings."""
-    sample = take_sample(trials, tuple(cell.system for cell in cells), batched=cells[0].batched)
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
     rows = make_rows(cells, sample, limit_s, deadline_s)

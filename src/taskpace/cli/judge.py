@@ -47,13 +47,10 @@ def judge(
     JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
-    from taskpace.cli.run import Interrupts, progress_mode
+    from taskpace.cli.run import carry_out_shown, progress_mode
     from taskpace.judge.plan import judge_plan
     from taskpace.report.downloads import show_downloads
-    from taskpace.report.progress import follow
-    from taskpace.runner import carry_out
     from taskpace.store import Store
-    from taskpace.version import __version__
 
     settings = _settings(run_file, judge_file, flags["model"], flags["engine"])
     if flags["pairs"]:
@@ -67,12 +64,7 @@ def judge(
         base = judge_file.parent if judge_file else Path()
         fetching = show_downloads(console)
         plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
-        with (
-            Store.create_or_continue(path, plan, __version__) as store,
-            Interrupts(console) as stop,
-            follow(mode, console) as listener,
-        ):
-            ended = carry_out(plan, store, on_event=listener, stop=stop)
+        ended = carry_out_shown(plan, path, console, mode)
         _show(_judged(run, run_file, path, resamples), form)
     if mode != "quiet":
         console.print(
