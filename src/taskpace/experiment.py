@@ -121,6 +121,8 @@ Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
 _OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
+_FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
+"""Settings of several values whose flag is called by one."""
 _QUICK_ENGINE = "llamacpp"
 _SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed", "max_tokens")
 
@@ -139,8 +141,7 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
     """
     file = read_toml(path, _File, ExperimentError)
     if file.system and (models or settings):
-        flag = "--model" if models else "--" + next(iter(settings)).replace("_", "-")
-        raise ExperimentError(f"{flag} is for the quick form: put it into {path}, or leave the file out")
+        raise for_quick_form("models" if models else next(iter(settings)), path)
     if not file.system:
         if not models:
             raise ExperimentError(f"{path}: names no system: give it a [[system]], or name models with --model")
@@ -148,6 +149,12 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
         given = {key: getattr(quick, key) for key in ("system", *settings) if key in _File.__struct_fields__}
         file = msgspec.structs.replace(file, **given)
     return _checked(file, str(path), default_name=path.stem)
+
+
+def for_quick_form(setting: str, path: Path) -> ExperimentError:
+    """The error of who sets by a flag what the file at ``path`` says itself."""
+    flag = _FLAGS.get(setting, setting).replace("_", "-")
+    return ExperimentError(f"--{flag} is for the quick form: put it into {path}, or leave the file out")
 
 
 def quick_experiment(

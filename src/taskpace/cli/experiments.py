@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import Experiment, load_experiment, quick_experiment
+from taskpace.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
 from taskpace.experiments import shipped_file
 
 _FLAGS = (
@@ -68,9 +68,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         named = None if file.exists() else shipped_file(str(file))
         for name in _OF_TASKS:
             if name in given:
-                raise ExperimentError(
-                    f"--{_flag_name(name)} is for the quick form: put it into {file}, or leave the file out"
-                )
+                raise for_quick_form(name, file)
         # A path on the command line starts from here, those in the file from the file's folder.
         here = tuple(
             str(Path(model).absolute()) if Path(model).exists() and file.parent != Path() else model for model in models
@@ -83,10 +81,6 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     if "where" in given:
         given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
     return quick_experiment(models=models, **given), Path()
-
-
-def _flag_name(name: str) -> str:
-    return {"tasks": "task", "scenarios": "scenario"}.get(name, name).replace("_", "-")
 
 
 def _pair(text: str) -> tuple[str, str]:
