@@ -20,8 +20,9 @@ def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job
     if cell.scenario.batch is not None and plan.experiment.batch_order == "length":
         trials = tuple(sorted(trials, key=lambda trial: sum(map(len, trial.item.prompts))))
     due_ns = plan.arrivals_ns(cell)
+    scripted = _is_scripted(cell)
     for trial in trials:
-        job = _make_job(plan, cell, trial)
+        job = _make_job(plan, cell, trial, scripted=scripted)
         yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
 
 
@@ -37,12 +38,16 @@ def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: C
             break
         if warm_up_id not in deadly:
             attempt = recorded.get(warm_up_id, 0) + 1
-            job = _make_job(plan, cell, trial)
+            job = _make_job(plan, cell, trial, scripted=_is_scripted(cell))
             jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, attempt=attempt, phase="warm-up"))
     return jobs
 
 
-def _make_job(plan: Plan, cell: Cell, trial: Trial) -> Job:
+def _is_scripted(cell: Cell) -> bool:
+    return engines.entry(cell.system.system.engine).scripted
+
+
+def _make_job(plan: Plan, cell: Cell, trial: Trial, *, scripted: bool) -> Job:
     system, task = cell.system.system, cell.task.task
     seed = plan.experiment.seed if system.sampling.seed is None else system.sampling.seed
     return Job(
@@ -56,5 +61,5 @@ def _make_job(plan: Plan, cell: Cell, trial: Trial) -> Job:
         sampling=system.sampling,
         seed=request_seed(trial.id, seed),
         think_ns=round(task.think_time_s * 1e9),
-        script=script(task, trial.item.item) if engines.entry(system.engine).scripted else None,
+        script=script(task, trial.item.item) if scripted else None,
     )

@@ -95,10 +95,9 @@ def carry_out(
     for system in plan.systems:
         if stop.requested:
             break
-        turn = _SystemTurn(plan, system, store, sitting=sitting, on_event=on_event, stop=stop, launch=launch)
+        turn = _SystemTurn(plan, system, store, recorded, sitting=sitting, on_event=on_event, stop=stop, launch=launch)
         if not turn.carry_out():
             given_up.append(system.system.name)
-    recorded = store.recorded()
     done = sum(trial.id in recorded for cell in plan.cells for trial in plan.trials(cell))
     ended = RunEnded(
         path=str(store.path),
@@ -141,6 +140,7 @@ class _SystemTurn:
         plan: Plan,
         system: PlannedSystem,
         store: Store,
+        recorded: dict[str, int],
         *,
         sitting: int,
         on_event: Callable[[Event], None],
@@ -152,6 +152,8 @@ class _SystemTurn:
         self._name = system.system.name
         self._cells = [cell for cell in plan.cells if cell.system is system]
         self._store = store
+        self._recorded = recorded
+        """The run's, kept up with what comes in: to ask the file again costs all of it each time."""
         self._sitting = sitting
         self._on_event = on_event
         self._stop = stop
@@ -189,8 +191,7 @@ class _SystemTurn:
         return True
 
     def _left(self) -> list[tuple[Cell, tuple[Trial, ...]]]:
-        recorded = self._store.recorded()
-        cells = [(cell, remaining(self._plan, cell, recorded)) for cell in self._cells]
+        cells = [(cell, remaining(self._plan, cell, self._recorded)) for cell in self._cells]
         return [(cell, trials) for cell, trials in cells if trials]
 
     def _serve(self, worker: WorkerHandle, left: list[tuple[Cell, tuple[Trial, ...]]]) -> None:
@@ -243,7 +244,7 @@ class _SystemTurn:
             self._pass_over(cell, trials, why)
             return
         planned = {trial.id: trial for trial in trials}
-        warm_ups = make_warm_ups(self._plan, cell, self._store.recorded(), self._deadly)
+        warm_ups = make_warm_ups(self._plan, cell, self._recorded, self._deadly)
         jobs = {job.trial_id: job for job in (*warm_ups, *make_jobs(self._plan, cell, trials))}
         timeout_s = self._plan.experiment.timeout_s
         worker.send(
@@ -282,9 +283,7 @@ class _SystemTurn:
         if ended.out_of_memory is not None:
             batch = cell.scenario.batch or 1
             self._too_large[cell.task.task.name] = (batch, ended.out_of_memory)
-            recorded = self._store.recorded()
-            left = tuple(trial for trial in trials if trial.id not in recorded)
-            self._pass_over(cell, left, f"batch={batch} does not fit: {ended.out_of_memory}")
+            self._pass_over(cell, remaining(self._plan, cell, self._recorded), f"batch={batch} does not fit: {ended.out_of_memory}")
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
@@ -312,6 +311,7 @@ class _SystemTurn:
             self._store.add_all(judged, cell.id, self._worker_number)
         for message, (record, verdict) in zip(finished, judged, strict=True):
             del self._in_flight[record.trial_id, record.attempt]
+            self._recorded[record.trial_id] = record.attempt
             if verdict is not None and message.final:
                 self._on_event(self._finished(record, verdict, cell))
 

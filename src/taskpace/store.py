@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -417,10 +418,13 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _insert(db: sqlite3.Connection, table: str, **values: Any) -> int:
-    # Table and column names are ours alone; values are bound.
-    columns, marks = ", ".join(values), ", ".join("?" * len(values))
-    cursor = db.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
-    return cursor.lastrowid or 0
+    return db.execute(_insertion(table, *values), tuple(values.values())).lastrowid or 0
+
+
+@cache
+def _insertion(table: str, *columns: str) -> str:
+    """The statement; the names are ours alone, values are bound."""
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
 
 
 def _json(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -123,17 +123,9 @@ def _structs(kind: Any) -> list[Any]:
 
 def plain(value: Any) -> Any:
     """``value`` as JSON's own types, for hashing and storing."""
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, str_keys=True)
 
 
 def canonical_json(value: Any) -> bytes:
     """One byte string for one meaning: sorted keys, no spaces. What content hashes are taken of."""
-    return msgspec.json.encode(_sorted(plain(value)))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    if isinstance(value, list | tuple):
-        return [_sorted(part) for part in value]
-    return value
+    return msgspec.json.encode(plain(value), order="sorted")

@@ -7,6 +7,7 @@ An engine of this package is one line in ``REGISTRY``. Another distribution adds
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -77,8 +78,12 @@ REGISTRY: dict[str, EngineEntry] = {
 }
 
 
+@cache
 def available() -> dict[str, EngineEntry]:
-    """Every engine by name: this package's, then other distributions' (which cannot replace ours)."""
+    """Every engine by name: this package's, then other distributions' (which cannot replace ours).
+
+    Reads the metadata of every installed distribution, some milliseconds, so it does so once in a process.
+    """
     others = {
         point.name: EngineEntry(
             name=point.name,

@@ -41,7 +41,7 @@ def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[
         size = min(mark.visible_bytes, len(raw))
         place = (-1, size) if regions is None else regions.place(size)
         if place != same_as_later:
-            if extract(raw[:size].decode(errors="ignore")) != final:
+            if size < len(raw) and extract(raw[:size].decode(errors="ignore")) != final:
                 break
             same_as_later = place
         committed = mark.ns

@@ -205,8 +205,14 @@ def letter_spans(text: str, choices: Sequence[str]) -> list[tuple[int, int]]:
     return spans
 
 
+# An item's choices are read against for every arrival of every answer to it.
+@lru_cache(maxsize=1 << 10)
+def _folded(choices: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(map(fold, choices))
+
+
 def _longest(choices: Sequence[str]) -> int:
-    return max((max(len(choice), len(fold(choice))) for choice in choices), default=0)
+    return max(map(len, (*choices, *_folded(tuple(choices)))), default=0)
 
 
 def _line_leads(before: str) -> bool:
@@ -234,7 +240,7 @@ def _cues(normal: str) -> list[re.Match[str]]:
 
 def _findings(normal: str, choices: Sequence[str]) -> list[_Finding] | None:
     """Everything that says something, in the order of the text; null when there is far too much of it."""
-    folded = tuple(fold(choice) for choice in choices)
+    folded = _folded(tuple(choices))
     findings: list[_Finding] = []
     labels: list[tuple[int, str, bool]] = []
     begin = len(normal) - len(normal.lstrip(EDGE + ">#•-–"))
@@ -339,7 +345,8 @@ def _read_choice_after(normal: str, cue: re.Match[str], folded: Sequence[str]) -
     for candidate in (rest, rest.split(". ")[0]):
         if candidate.rstrip().endswith("?"):
             continue
-        same = [index for index, choice in enumerate(folded) if choice and choice == fold(candidate)]
+        named = fold(candidate)
+        same = [index for index, choice in enumerate(folded) if choice and choice == named]
         if len(same) == 1 and len(folded[same[0]]) > 1:
             return _Finding(cue.end(), cue.end() + len(candidate), "stated", _ALPHABET[same[0]])
     return None
@@ -389,6 +396,6 @@ def _matching_choice(normal: str, choices: Sequence[str]) -> str | None:
     begun = normal.lstrip(EDGE)
     if not begun or len(begun) > _longest(choices) + _AFTER // 2:
         return None
-    folded = fold(begun)
-    same = [index for index, choice in enumerate(choices) if fold(choice) == folded]
+    whole = fold(begun)
+    same = [index for index, choice in enumerate(_folded(tuple(choices))) if choice == whole]
     return _ALPHABET[same[0]] if len(same) == 1 else None
