@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import settings
+from tests.commandline import Cli, run_apart, run_here
 
 import taskpace
 from taskpace.analysis.rows import CellPlan
@@ -22,8 +21,6 @@ from taskpace.experiment import Experiment
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")
-
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -41,20 +38,14 @@ def simulated() -> Callable[..., Experiment]:
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Runs ``python -m taskpace`` in ``tmp_path``, 80 columns wide, and captures it."""
+    """Calls the command line's ``main`` in this process and in ``tmp_path``, 80 columns wide, and captures it."""
+    return partial(run_here, tmp_path)
 
-    def run(*arguments: str, columns: int = 80, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "taskpace", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"COLUMNS": str(columns)} | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def cli_process(tmp_path: Path) -> Cli:
+    """Runs ``python -m taskpace`` as a process, where a real process is the point."""
+    return partial(run_apart, tmp_path)
 
 
 @pytest.fixture
