@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomli_w
-from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser import FLAGS, executable
 
 import taskpace
 from taskpace.api import Run
+
+if TYPE_CHECKING:  # tests without a browser are collected without playwright
+    from playwright.sync_api import Browser, Page
 
 PLAIN = {"time": "virtual", "correct": 0.7}
 LONG = {"kind": "lognormal", "median": 150, "sigma": 0.2}
@@ -73,6 +75,8 @@ def report(planted: Run) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Closed with its module: playwright's event loop would be in the way of every test that runs one of its own."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         yield opened
@@ -103,3 +107,17 @@ def opened(browser: Browser) -> Open:
         assert wrong == []
 
     return open_page
+
+
+@pytest.fixture
+def violations() -> Callable[..., list[tuple[str, str]]]:
+    """What axe-core, with all its rules, finds serious in a page, or in a part of it: the rule and the element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def find(page: Page, context: str | None = None) -> list[tuple[str, str]]:
+        found = Axe().run(page, context=context).response
+        assert len(found["passes"]) > (20 if context is None else 0)
+        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+        return [(one["id"], one["nodes"][0]["html"]) for one in serious]
+
+    return find

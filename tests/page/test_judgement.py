@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from tests.page.test_hostile import HOSTILE
 
 import taskpace
@@ -64,7 +63,7 @@ def judged(folder: Path) -> Judged:
         return load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=100)
 
 
-def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli):
+def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli, violations):
     """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
     file = folder / "x.html"
     done = cli(
@@ -86,9 +85,7 @@ def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli):
             assert f"{task.whole.of_wrong.correct}/{task.whole.of_wrong.wrong}/0" in row
             assert page.locator("nav a", has_text="judge").get_attribute("href") == f"#{section.get_attribute('id')}"
             assert page.evaluate("document.documentElement.scrollWidth") == width
-            found = Axe().run(page, context="section.judge").response
-            serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+            assert violations(page, "section.judge") == []
 
 
 def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
