@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 from tests.commandline import Cli, run_apart, run_here
+from tests.once import Once, make_once
 
 import taskpace
 from taskpace.analysis.rows import CellPlan
@@ -34,6 +36,13 @@ def simulated() -> Callable[..., Experiment]:
         )
 
     return build
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder by its name, once for all tests of all workers; nobody writes into it later."""
+    own = tmp_path_factory.getbasetemp()
+    return partial(make_once, (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
 
 
 @pytest.fixture

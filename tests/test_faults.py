@@ -20,7 +20,6 @@ from taskpace.prepare import prepare
 from taskpace.runner import carry_out
 from taskpace.store import Store
 
-KILLS = 40
 EXPERIMENT = """
 items = 30
 tasks = ["mmlu-letter"]
@@ -70,8 +69,9 @@ def acknowledged(lines: str) -> set[str]:
     return found
 
 
-def test_forty_kills_lose_nothing_that_was_acknowledged(tmp_path):
-    """SIGKILL of the whole group at 40 random moments: every planned trial once, no acknowledged record lost."""
+@pytest.mark.parametrize("wanted", [10, pytest.param(100, marks=pytest.mark.soak)])
+def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
+    """SIGKILL of the whole group at random moments: every planned trial once, no acknowledged record lost."""
     (tmp_path / "x.toml").write_text(EXPERIMENT)
     whole = start(tmp_path)
     begun = time.monotonic()
@@ -82,7 +82,7 @@ def test_forty_kills_lose_nothing_that_was_acknowledged(tmp_path):
     print(f"kill moments drawn with seed {seed}")  # shown when the test fails
     moments = random.Random(seed)
     kills = 0
-    while kills < KILLS:
+    while kills < wanted:
         for leftover in tmp_path.glob("x.db*"):
             leftover.unlink()
         seen: set[str] = set()
@@ -99,7 +99,7 @@ def test_forty_kills_lose_nothing_that_was_acknowledged(tmp_path):
                 break
             assert process.returncode == -signal.SIGKILL, err
         check_whole(tmp_path / "x.db", seen)
-    assert kills >= KILLS
+    assert kills >= wanted
 
 
 def check_whole(path: Path, seen: set[str]) -> None:

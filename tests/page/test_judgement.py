@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.commandline import Cli
+from tests.once import Once
 from tests.page.test_hostile import HOSTILE
 
 import taskpace
@@ -43,17 +45,20 @@ options = { time = "virtual", answer_at = 1.0, correct = 0.1 }
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_judged(folder: Path) -> None:
     """A run in x.db, and in x.judge.db a judge of it that is wrong on purpose."""
-    folder = tmp_path_factory.mktemp("judged")
     (folder / "x.toml").write_text(EXPERIMENT)
     (folder / "judge.toml").write_text(WRONG)
     with taskpace.run(folder / "x.toml", folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run.store, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
             carry_out(plan, own)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def folder(once: Once) -> Path:
+    """The folder of such a run and its judge."""
+    return once("judged-page", make_judged)
 
 
 @pytest.fixture(scope="module")
@@ -63,17 +68,22 @@ def judged(folder: Path) -> Judged:
         return load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=100)
 
 
-def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli, violations):
-    """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
-    file = folder / "x.html"
+@pytest.fixture
+def judged_page(folder: Path, cli: Cli, tmp_path: Path) -> Path:
+    """The page of the run and its judge, by the command line."""
+    file = tmp_path / "x.html"
     done = cli(
         "report", str(folder / "x.db"), "--judge", str(folder / "x.judge.db"), "--resamples", "100", "-o", str(file),
-        "--force",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return file
+
+
+def test_the_page_tells_of_the_disagreement(opened, judged, judged_page, violations):
+    """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
     (task,) = judged.tasks
     for scheme, width in (("light", 1280), ("dark", 390)):
-        with opened(file, color_scheme=scheme, width=width) as page:
+        with opened(judged_page, color_scheme=scheme, width=width) as page:
             section = page.locator("section.judge")
             said = section.inner_text()
             assert "Judge: x.db judged by fool" in said
