@@ -25,6 +25,24 @@ settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")
 
 
+BY_FIXTURE = {
+    "browser": pytest.mark.browser,
+    "chat_model": pytest.mark.real_model,
+    "base_model": pytest.mark.real_model,
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise."""
+    for item in items:
+        for fixture, mark in BY_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+
+
 @pytest.fixture
 def simulated() -> Callable[..., Experiment]:
     """Builds a quick experiment on the simulated engine, in virtual time."""

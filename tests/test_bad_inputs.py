@@ -351,7 +351,17 @@ def page_row(case: Case, said: str) -> str:
     return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            id=case.what.replace(" ", "-"),
+            marks=[pytest.mark.real_model] if case.prepare is truncated_model else [],
+        )
+        for case in CASES
+    ],
+)
 def test_bad_input_is_one_line_with_a_remedy(case, tmp_path):
     """Exit code 2, one line that is the one in the docs, no traceback."""
     code, said = outcome(case, tmp_path)
