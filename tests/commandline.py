@@ -18,13 +18,19 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def run_here(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Call ``taskpace.cli.main`` as ``python -m taskpace`` does; workers are processes of their own, as ever.
+    """Call ``taskpace.cli.main`` as ``python -m taskpace`` does; workers are processes of their own, as ever."""
+    code, *written = call_here(folder, *arguments, columns=columns, **environment)
+    texts = (each.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n") for each in written)
+    return subprocess.CompletedProcess(["taskpace", *arguments], code, *texts)
+
+
+def call_here(folder: Path, *arguments: str, columns: int = 80, **environment: str) -> tuple[int, bytes, bytes]:
+    """The exit code, and what goes to standard output and to standard error, byte by byte.
 
     Folder, environment, arguments and streams are put back; that the command put the signal handlers back is asserted.
     """
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2)]
-    out, err = streams
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
     with (
         contextlib.chdir(folder),
         _environment({"COLUMNS": str(columns)} | environment),
@@ -44,7 +50,7 @@ def run_here(folder: Path, *arguments: str, columns: int = 80, **environment: st
             sys.argv = before
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert isinstance(code, int)
-    return subprocess.CompletedProcess(["taskpace", *arguments], code, *map(_text, streams))
+    return code, _written(out), _written(err)
 
 
 def run_apart(
@@ -76,9 +82,8 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _text(stream: io.TextIOWrapper) -> str:
-    """All that was written, with the line ends of a text file, as ``subprocess`` gives it."""
+def _written(stream: io.TextIOWrapper) -> bytes:
     stream.flush()
-    written = stream.detach()
-    assert isinstance(written, io.BytesIO)
-    return written.getvalue().decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+    below = stream.detach()
+    assert isinstance(below, io.BytesIO)
+    return below.getvalue()

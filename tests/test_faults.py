@@ -119,7 +119,9 @@ def check_whole(path: Path, seen: set[str]) -> None:
 
 def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
     """SIGKILL of the worker: its trial in flight becomes an error, the rest and the other system go on."""
-    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.5"))
+    (tmp_path / "x.toml").write_text(
+        EXPERIMENT.replace("wait = 0.002", "wait = 0.5").replace("items = 30", "items = 8")
+    )
     process = start(tmp_path)
     wait_for("TrialFinished", process)
     workers = children_of(process.pid)
@@ -136,7 +138,7 @@ def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
     with taskpace.open(tmp_path / "x.db") as run:
         frame = run.frame()
         deaths = run.store.query("SELECT system, reason FROM worker_death")[1]
-    assert frame.height == 120
+    assert frame.height == 32
     lost = frame.filter(frame["outcome"] == "error")
     assert lost.height == died[0]["lost"]
     assert set(lost["failure_kind"]) <= {"worker-died"}
