@@ -34,13 +34,28 @@ BY_FIXTURE = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise."""
+    """Mark tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise.
+
+    Workers take the long files first, so that none is left over at the end.
+    """
     for item in items:
         for fixture, mark in BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {_group(item): 3 for item in items} | {"real-clock": 0}
+        for item in items:
+            rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
+            slow[_group(item)] = min(slow[_group(item)], rank)
+        items.sort(key=lambda item: slow[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark is not None
+    return str(mark.args[0])
 
 
 @pytest.fixture
