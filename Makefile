@@ -1,9 +1,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A file's tests stay together; those of real clocks are one group, and never run beside each other.
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: install demo test check format bench bench-peers clean
+.PHONY: install demo test test-fast soak check format bench bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,8 +26,14 @@ demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishe
 	$(BIN)/taskpace run examples/demo.toml -o runs/demo.db
 	$(BIN)/taskpace report runs/demo.db -o runs/demo.html --force
 
-test: check $(VENV)/.browser  ## All checks, then all tests
-	$(BIN)/python -m pytest
+test: check $(VENV)/.browser  ## All checks, then all tests but the soak
+	$(BIN)/python -m pytest $(PARALLEL)
+
+test-fast: $(VENV)/.dev  ## The tests that need neither a real model nor a browser
+	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak"
+
+soak: $(VENV)/.browser  ## What repeats for long: a hundred kills, large simulations
+	$(BIN)/python -m pytest -m soak
 
 check: $(VENV)/.dev  ## Format, lint, types, who may import whom
 	$(BIN)/ruff format --check

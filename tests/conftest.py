@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import settings
+from tests.commandline import Cli, run_apart, run_here
+from tests.once import Once, make_once
 
 import taskpace
 from taskpace.analysis.rows import CellPlan
@@ -23,7 +24,38 @@ from taskpace.experiment import Experiment
 settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+BY_FIXTURE = {
+    "browser": pytest.mark.browser,
+    "chat_model": pytest.mark.real_model,
+    "base_model": pytest.mark.real_model,
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise.
+
+    Workers take the long files first, so that none is left over at the end.
+    """
+    for item in items:
+        for fixture, mark in BY_FIXTURE.items():
+            if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(mark)
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {_group(item): 3 for item in items} | {"real-clock": 0}
+        for item in items:
+            rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
+            slow[_group(item)] = min(slow[_group(item)], rank)
+        items.sort(key=lambda item: slow[_group(item)])
+
+
+def _group(item: pytest.Item) -> str:
+    mark = item.get_closest_marker("xdist_group")
+    assert mark is not None
+    return str(mark.args[0])
 
 
 @pytest.fixture
@@ -39,22 +71,23 @@ def simulated() -> Callable[..., Experiment]:
     return build
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Makes a folder by its name, once for all tests of all workers; nobody writes into it later."""
+    own = tmp_path_factory.getbasetemp()
+    return partial(make_once, (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
+
+
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Runs ``python -m taskpace`` in ``tmp_path``, 80 columns wide, and captures it."""
+    """Calls the command line's ``main`` in this process and in ``tmp_path``, 80 columns wide, and captures it."""
+    return partial(run_here, tmp_path)
 
-    def run(*arguments: str, columns: int = 80, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "taskpace", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"COLUMNS": str(columns)} | environment,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
 
-    return run
+@pytest.fixture
+def cli_process(tmp_path: Path) -> Cli:
+    """Runs ``python -m taskpace`` as a process, where a real process is the point."""
+    return partial(run_apart, tmp_path)
 
 
 @pytest.fixture

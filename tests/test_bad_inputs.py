@@ -1,6 +1,6 @@
 """Bad input: what each prints. The table in docs/bad-inputs.md is made here and held against what really happens.
 
-Rewrite it with `python tests/test_bad_inputs.py`.
+Rewrite it with `python -m tests.test_bad_inputs`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ import os
 import re
 import shlex
 import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from tests.commandline import run_apart, run_here
 
-_SEARCHED = os.environ.get("PYTHONPATH", "")
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 SYSTEM = '[[system]]\nname = "a"\nengine = "simulated"\noptions = { time = "virtual" }\n'
 QUICK = "run -m sim --engine simulated"
@@ -32,7 +31,9 @@ class Case(NamedTuple):
     command: str
     prepare: Callable[[Path], None] = lambda _folder: None
     wrap: tuple[str, ...] = ()
-    """A program that runs the command under some restriction."""
+    """A program that runs the command, as a process of its own, under some restriction."""
+    apart: bool = False
+    """Whether it takes a process of its own even so."""
     code: int = 2
 
 
@@ -66,23 +67,38 @@ def database(name: str, *statements: str) -> Callable[[Path], None]:
     return make
 
 
+@cache
+def made(command: str, *written: tuple[str, str], of: tuple[Any, ...] = ()) -> dict[str, bytes]:
+    """What is in a folder after a command, by file name: made once, for it takes a worker."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if of:
+            put(made(*of), folder)
+        for path, text in written:
+            file(path, text)(folder)
+        done = run_here(folder, *shlex.split(command))
+        assert done.returncode in (0, 1), done.stderr
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def put(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+FINISHED = (f"{QUICK} --prompts one.jsonl -n 1 -o x.db", ("one.jsonl", ROW))
+
+
 def finished(folder: Path) -> None:
     """A run of one trial in x.db."""
-    file("one.jsonl", ROW)(folder)
-    command = [sys.executable, "-m", "taskpace", *shlex.split(f"{QUICK} --prompts one.jsonl -n 1 -o x.db")]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    put(made(*FINISHED), folder)
 
 
-def recorded(name: str, *flags: str, rows: str = ROW) -> Callable[[Path], None]:
+def recorded(name: str, *names: str, rows: str = ROW) -> Callable[[Path], None]:
     """A run of simulated systems on a file of prompts, every one of them asked."""
-
-    def make(folder: Path) -> None:
-        file("rows.jsonl", rows)(folder)
-        models = () if "-m" in flags else ("-m", "sim")
-        command = [sys.executable, "-m", "taskpace", "run", *models, "--engine", "simulated", "--prompts", "rows.jsonl"]
-        subprocess.run([*command, *flags, "-o", name], cwd=folder, check=True, capture_output=True)
-
-    return make
+    systems = "".join(SYSTEM.replace('"a"', f'"{one}"') for one in names or ("sim",))
+    files = ("rows.jsonl", rows), ("rows.toml", 'tasks = [{ prompts = "rows.jsonl" }]\n' + systems)
+    return lambda folder: put(made(f"run rows.toml -o {name}", *files), folder)
 
 
 JUDGE = '[judge]\nengine = "simulated"\noptions = { time = "virtual" }\n'
@@ -90,18 +106,14 @@ JUDGE = '[judge]\nengine = "simulated"\noptions = { time = "virtual" }\n'
 
 def judged(folder: Path) -> None:
     """What a simulated judge says of x.db, in x.judge.db."""
-    finished(folder)
-    command = [sys.executable, "-m", "taskpace", *shlex.split("judge x.db -m sim --engine simulated")]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    put(made("judge x.db -m sim --engine simulated", of=FINISHED), folder)
 
 
 def recorded_failures(folder: Path) -> None:
     """A run in x.db of which no trial ends by itself."""
     faults = 'options = { time = "virtual", faults = [{ kind = "error" }] }'
     system = f'[[system]]\nname = "a"\nengine = "simulated"\n{faults}\n'
-    file("x.toml", 'items = 1\ntasks = ["mmlu-letter"]\n' + system)(folder)
-    command = [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db"]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    put(made("run x.toml -o x.db", ("x.toml", 'items = 1\ntasks = ["mmlu-letter"]\n' + system)), folder)
 
 
 def newer(folder: Path) -> None:
@@ -182,7 +194,7 @@ CASES = [
     Case("a server's command that does not end", "run x.toml", endpoint('server = "serve --port {port} \'x"')),
     Case("a certificate file that is not there", "run x.toml", endpoint('url = "https://h/v1", ca_file = "none.pem"')),
     Case("no process at all", f"{QUICK} --processes 0"),
-    Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden),
+    Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden, apart=True),
     Case("a model file that is not there", "run -m none.gguf -t mmlu-letter"),
     Case("a truncated model file", "run -m cut.gguf -t mmlu-letter", truncated_model),
     Case("a file that is no model", "run -m x.gguf -t mmlu-letter", file("x.gguf", "hello " * 100)),
@@ -273,7 +285,7 @@ CASES = [
     Case(
         "two runs without a system in common",
         "compare x.db y.db",
-        both(recorded("x.db", "-m", "a", "-m", "b"), recorded("y.db", "-m", "c", "-m", "d")),
+        both(recorded("x.db", "a", "b"), recorded("y.db", "c", "d")),
     ),
     Case(
         "two runs without an item in common",
@@ -324,15 +336,12 @@ CASES = [
 def outcome(case: Case, folder: Path) -> tuple[int, str]:
     """Exit code and what was printed on standard error, with the folder's own name taken out."""
     case.prepare(folder)
-    done = subprocess.run(
-        [*case.wrap, sys.executable, "-m", "taskpace", *shlex.split(case.command)],
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "80", "PYTHONPATH": os.pathsep.join(filter(None, [str(folder), _SEARCHED]))},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    arguments = shlex.split(case.command)
+    if case.wrap or case.apart:
+        searched = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+        done = run_apart(folder, *arguments, wrap=case.wrap, PYTHONPATH=searched)
+    else:
+        done = run_here(folder, *arguments)
     said = done.stderr.replace(str(folder.resolve()) + "/", "").replace(str(folder) + "/", "")
     return done.returncode, said
 
@@ -342,7 +351,17 @@ def page_row(case: Case, said: str) -> str:
     return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.what.replace(" ", "-"))
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            case,
+            id=case.what.replace(" ", "-"),
+            marks=[pytest.mark.real_model] if case.prepare is truncated_model else [],
+        )
+        for case in CASES
+    ],
+)
 def test_bad_input_is_one_line_with_a_remedy(case, tmp_path):
     """Exit code 2, one line that is the one in the docs, no traceback."""
     code, said = outcome(case, tmp_path)

@@ -18,15 +18,25 @@ from taskpace.errors import StoreError, TaskpaceError
 NOISE = {"kind": "lognormal", "sigma": 0.15}
 
 
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    """Run files by what they hold: many tests look at the same."""
+    return {}
+
+
 @pytest.fixture
-def make_run(simulated: Callable, tmp_path: Path) -> Callable[..., Path]:
+def make_run(simulated: Callable, tmp_path: Path, made: dict[str, bytes]) -> Callable[..., Path]:
     """Writes a run of 100 items whose task time scatters by 15 % around ``median`` seconds."""
 
     def build(name: str, median: float = 1.0, seed: int = 0, items: int = 100, **changes) -> Path:
-        options = {"wait": NOISE | {"median": median}, "token_time": 0, "length": 20, "seed": seed}
-        models = changes.pop("models", ("sim",))
-        experiment = simulated(options | changes, items=items, models=models, tasks=("mmlu-letter",), data=DATA)
-        taskpace.run(experiment, tmp_path / name).close()
+        key = repr((median, seed, items, sorted(changes.items())))
+        if key not in made:
+            options = {"wait": NOISE | {"median": median}, "token_time": 0, "length": 20, "seed": seed}
+            models = changes.pop("models", ("sim",))
+            experiment = simulated(options | changes, items=items, models=models, tasks=("mmlu-letter",), data=DATA)
+            taskpace.run(experiment, tmp_path / name).close()
+            made[key] = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(made[key])
         return tmp_path / name
 
     return build

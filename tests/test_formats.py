@@ -19,6 +19,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from tests.commandline import call_here
 
 from taskpace.analysis.estimates import Number
 from taskpace.analysis.views import Summary, SystemRow
@@ -339,8 +340,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def output(folder: Path, *arguments: str, **environment: str) -> bytes:
+def output(folder: Path, *arguments: str) -> bytes:
     """What a command writes to standard output, byte by byte."""
+    code, out, err = call_here(folder, *arguments)
+    assert code == 0, err
+    return out
+
+
+def _output_of_a_process(folder: Path, *arguments: str, **environment: str) -> bytes:
     return subprocess.run(
         [sys.executable, "-m", "taskpace", *arguments],
         cwd=folder,
@@ -354,8 +361,9 @@ def output(folder: Path, *arguments: str, **environment: str) -> bytes:
 @pytest.mark.parametrize("form", ["json", "markdown", "csv"])
 def test_the_same_run_gives_the_same_bytes(folder, form):
     """Twice the same, in UTF-8 whatever the terminal's encoding, with the name in it."""
-    first = output(folder, "summary", "x.db", "--format", form)
-    assert output(folder, "summary", "x.db", "--format", form, PYTHONIOENCODING="latin-1") == first
+    command = ("summary", "x.db", "--format", form)
+    first = output(folder, *command)
+    assert _output_of_a_process(folder, *command, PYTHONIOENCODING="latin-1") == first
     assert "brief 日本" in first.decode()
     assert first.endswith(b"\n")
 

@@ -14,6 +14,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from taskpace import host
 
+pytestmark = pytest.mark.xdist_group("real-clock")
+
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 

@@ -512,11 +512,14 @@ def test_the_page_of_the_docs_can_be_used(tmp_path):
     assert len(blocks) == 2
 
 
+@pytest.mark.real_model
 def test_a_real_model_judges(tmp_path, cli):
     """SmolLM2 grades three answers: whatever it says, every answer is accounted for."""
     (tmp_path / "x.toml").write_text(RUN.replace("items = 20", "items = 3").split('[[system]]\nname = "bad"')[0])
     assert cli("run", "x.toml", "-o", "x.db").returncode == 0
-    (tmp_path / "judge.toml").write_text('max_tokens = 48\n[judge]\nmodel = "smollm2-135m"\n')
+    (tmp_path / "judge.toml").write_text(
+        'max_tokens = 48\n[judge]\nmodel = "smollm2-135m"\noptions = { threads = 1 }\n'
+    )
     done = cli("judge", "x.db", "judge.toml", "--format", "json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -36,9 +36,9 @@ def refusing_first(status: str, refusals: int, **headers: str):
     return behave
 
 
-def run(server: Endpoint, path, **settings):
+def run(server: Endpoint, path, items=12, **settings):
     experiment = taskpace.quick_experiment(
-        models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=12, warmup=0,
+        models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=items, warmup=0,
         **settings,
     )  # fmt: skip
     return taskpace.run(experiment, path)
@@ -52,14 +52,14 @@ def test_nothing_is_retried_by_default(tmp_path):
     assert set(frame["failure_kind"]) == {"http-429"}
 
 
-@pytest.mark.parametrize("scenario", ["single", "concurrency=6", "rate=200"])
-def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, scenario):
+@pytest.mark.parametrize(("scenario", "items"), [("single", 3), ("concurrency=6", 12), ("rate=200", 12)])
+def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, scenario, items):
     """Two refusals that ask for a second each: three attempts a trial, the last one right and over two seconds long."""
     behave = refusing_first("429 Too Many Requests", 2, **{"Retry-After": "1"})
     with Endpoint(behave) as server:
-        done = run(server, tmp_path / "x.db", retries=2, scenarios=(scenario,))
+        done = run(server, tmp_path / "x.db", items, retries=2, scenarios=(scenario,))
     frame = done.frame()
-    assert frame.height == 36
+    assert frame.height == 3 * items
     for _, attempts in frame.group_by("trial_id"):
         assert attempts["attempt"].to_list() == [1, 2, 3]
         assert attempts["outcome"].to_list()[:2] == ["error", "error"]
@@ -68,7 +68,7 @@ def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, s
         assert attempts["task_time_s"][2] >= 2
         assert attempts["send_delay_s"][2] >= 2
     (row,) = done.summary().tables[0].rows
-    assert (row.n, row.retried) == (12, 12)
+    assert (row.n, row.retried) == (items, items)
     assert "errors" not in {reason.code for reason in row.reasons}
     assert "send-delay" not in {reason.code for reason in row.reasons}
     assert "retried" in {finding.code for finding in row.findings}

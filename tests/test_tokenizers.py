@@ -58,9 +58,10 @@ def test_the_common_text_is_fixed_and_varied():
 FIXED_BYTES = 2378
 
 
-def test_two_real_models_are_compared(cli):
+@pytest.mark.real_model
+def test_two_real_models_are_compared(cli_process):
     """SmolLM2 and Gemma from their GGUF files: two tokenizers, Gemma's larger and with more text in a token."""
-    said = cli("tokenizers", "smollm2-135m", "gemma3-270m", "--format", "json")
+    said = cli_process("tokenizers", "smollm2-135m", "gemma3-270m", "--format", "json")
     assert said.returncode == 0, said.stderr
     smol, gemma = json.loads(said.stdout)
     assert (smol["vocabulary"], gemma["vocabulary"]) == (49152, 262144)
@@ -69,21 +70,23 @@ def test_two_real_models_are_compared(cli):
     assert gemma["common"] > smol["common"]
 
 
-def test_a_model_with_itself_shares_a_tokenizer(cli):
+@pytest.mark.real_model
+def test_a_model_with_itself_shares_a_tokenizer(cli_process):
     """Named by its file and by its catalogue name: one tokenizer, said in words, within 80 columns."""
     from pathlib import Path
 
     from taskpace import models
 
     path = models.resolve("smollm2-135m", Path()).path
-    said = cli("tokenizers", "smollm2-135m", str(path))
+    said = cli_process("tokenizers", "smollm2-135m", str(path))
     assert said.returncode == 0, said.stderr
     assert "share a tokenizer" in said.stdout
 
 
-def test_an_unknown_model_is_one_line(cli):
+@pytest.mark.real_model
+def test_an_unknown_model_is_one_line(cli_process):
     """With what may be written instead."""
-    said = cli("tokenizers", "no-such-model", HF_HUB_OFFLINE="1")
+    said = cli_process("tokenizers", "no-such-model", HF_HUB_OFFLINE="1")
     assert said.returncode == 2
     assert said.stderr.count("\n") == 1
     assert "no-such-model cannot be loaded by transformers" in said.stderr

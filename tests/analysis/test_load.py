@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+import taskpace
 from taskpace.analysis.across import LoadPoint
 from taskpace.analysis.estimates import UNKNOWN, Number
 from taskpace.analysis.load import find_knee
@@ -45,14 +46,24 @@ def test_an_invalid_load_is_no_knee():
     assert find_knee((point(1, 1.0), point(2, 9.0, valid=False))) == (None, ())
 
 
-@pytest.fixture
-def loads(simulated, tmp_path):
-    import taskpace
-
-    options = {"slots": SLOTS, "wait": 0.71, "correct": 0.75}
+@pytest.fixture(scope="module")
+def run_file(tmp_path_factory):
+    """Nine loads of an engine with four slots, one second a task."""
+    options = {"time": "virtual", "slots": SLOTS, "wait": 0.71, "correct": 0.75}
     scenarios = (f"concurrency=1,2,{SLOTS},{2 * SLOTS},{4 * SLOTS}", "rate=0.5,2,3,6")
-    experiment = simulated(options, scenarios=scenarios, items=80, deadline=1.5)
-    return taskpace.run(experiment, tmp_path / "x.db").summary()
+    experiment = taskpace.quick_experiment(
+        models=("sim",), engine="simulated", options=options, tasks=("mmlu-letter",), scenarios=scenarios, items=80,
+        deadline=1.5,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("loads") / "x.db"
+    taskpace.run(experiment, path).close()
+    return path
+
+
+@pytest.fixture(scope="module")
+def loads(run_file):
+    with taskpace.open(run_file) as run:
+        return run.summary()
 
 
 def test_a_closed_loop_s_knee_is_at_the_engine_s_slots(loads):
@@ -94,11 +105,9 @@ def test_a_load_s_table_fits_the_terminal(loads, width):
         assert "task time" in lines[1]
 
 
-def test_a_deadline_can_be_given_when_reading(loads, tmp_path):
+def test_a_deadline_can_be_given_when_reading(run_file):
     """Derived on read: another deadline, another goodput, of the same run file."""
-    import taskpace
-
-    run = taskpace.open(tmp_path / "x.db")
-    late = run.summary(deadline_s=100).tables[0].rows[0]
-    assert late.goodput == late.accuracy
-    assert run.summary(deadline_s=0.5).tables[0].rows[0].goodput.value == 0
+    with taskpace.open(run_file) as run:
+        late = run.summary(deadline_s=100).tables[0].rows[0]
+        assert late.goodput == late.accuracy
+        assert run.summary(deadline_s=0.5).tables[0].rows[0].goodput.value == 0

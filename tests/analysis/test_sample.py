@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.analysis.rows import CellPlan
@@ -94,11 +95,19 @@ def experiment(trials_of: Any, rng: np.random.Generator) -> Summary:
     return summarise_trials(pl.concat(cells), plans, name="x", limit_s=60.0, resamples=0)
 
 
-def test_intervals_of_times_hold_the_truth_in_static_batches(trials_of):
-    """Of 300 experiments with equal systems the intervals of ratio, mean and median miss about one in twenty."""
+@pytest.mark.parametrize(
+    ("experiments", "least", "most"),
+    [
+        (60, 1 / 60, {"ratio": 0.16, "mean": 0.25, "median": 0.16}),
+        # The mean's are of twelve skewed observations.
+        pytest.param(300, 0.02, {"ratio": 0.09, "mean": 0.15, "median": 0.09}, marks=pytest.mark.soak),
+    ],
+)
+def test_intervals_of_times_hold_the_truth_in_static_batches(trials_of, experiments, least, most):
+    """Of experiments with equal systems the intervals of ratio, mean and median miss about one in twenty."""
     rng = np.random.default_rng(5)
     missed = dict.fromkeys(("ratio", "mean", "median"), 0)
-    for _ in range(300):
+    for _ in range(experiments):
         (table,) = experiment(trials_of, rng).tables
         ratio = table.pairs[0].task_time.change
         row = table.rows[0]
@@ -109,8 +118,8 @@ def test_intervals_of_times_hold_the_truth_in_static_batches(trials_of):
             ("median", row.task_time_median_s, 1.0),
         ):
             missed[name] += not number.low <= truth <= number.high
-    assert 0.02 <= missed["ratio"] / 300 <= 0.09
-    assert missed["mean"] / 300 <= 0.15  # twelve skewed observations
-    assert missed["median"] / 300 <= 0.09
+    assert missed["ratio"] / experiments >= least
+    for name, share in most.items():
+        assert missed[name] / experiments <= share
     # Of what is each item's own the item stays the unit.
     assert table.pairs[0].accuracy.items == SIZE * BATCHES

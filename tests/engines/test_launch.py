@@ -20,6 +20,8 @@ from taskpace import models
 from taskpace.engines.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
 
+pytestmark = pytest.mark.xdist_group("real-clock")
+
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
 # Answers as an endpoint with one model should, once PORT is bound; writes its process number and a child's to a file.
 SMALL = """
@@ -229,6 +231,7 @@ def test_a_free_port_is_free():
         probe.bind(("127.0.0.1", free_port()))
 
 
+@pytest.mark.real_model
 def test_a_real_server_is_started_and_measured(tmp_path):
     """llama.cpp's own HTTP server with a real model, started by taskpace: real answers, counts and times."""
     path = models.resolve("smollm2-135m", Path()).path

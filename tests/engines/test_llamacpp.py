@@ -34,6 +34,8 @@ from taskpace.errors import (
 from taskpace.models.gguf_header import read_metadata
 from taskpace.records import Mark, Usage
 
+pytestmark = pytest.mark.xdist_group("real-clock")
+
 T = TypeVar("T")
 
 
@@ -43,6 +45,8 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def engine(model: str = "m.gguf", slots: int = 1, **options: Any) -> LlamaCppEngine:
+    """On one thread, for llama.cpp's threads wait for each other, and other tests run beside these."""
+    options = {"threads": 1} | options
     made = create(EngineSpec(engine="llamacpp", model=model, options=options, slots=slots))
     assert isinstance(made, LlamaCppEngine)
     return made
@@ -580,7 +584,7 @@ def test_a_slot_is_said_to_hold_only_what_was_last_given_back_there(turns: list[
 
 def test_base_model_gets_plain_text(base_model: str) -> None:
     """A model without a template is given the plain rendering, and llama.cpp's stand-in template is not used."""
-    base = engine(base_model, context=256)
+    base = engine(base_model, context=256, threads=None)
     info = run(base.open())
     assert info.chat_template == "plain"
     assert (info.details["architecture"], info.details["training_context_tokens"]) == ("gemma3", 32768)
@@ -616,6 +620,7 @@ def test_nobody_else_can_use_the_server(chat: LlamaCppEngine) -> None:
     connection.close()
 
 
+@pytest.mark.real_model
 def test_file_that_is_no_model(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A file that llama.cpp cannot load is an error of one line with its name, the reason and a remedy."""
     path = tmp_path / "broken.gguf"

@@ -14,6 +14,8 @@ import tomli_w
 import taskpace
 from taskpace import models
 
+pytestmark = [pytest.mark.real_model, pytest.mark.xdist_group("real-clock")]
+
 SERVE = """
 import asyncio, json, sys
 from taskpace.engines import create
@@ -34,7 +36,7 @@ asyncio.run(serve())
 def served(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[tuple[Path, str]]:
     """The model's file, and the base URL of llama.cpp's server in a process of its own; it ends with its input."""
     path = Path(models.resolve("smollm2-135m", Path()).path)
-    options = {"context": 1024} | getattr(request, "param", {})
+    options = {"context": 1024, "threads": 1} | getattr(request, "param", {})
     command = [sys.executable, "-c", SERVE, str(path), json.dumps(options)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -56,7 +58,7 @@ def test_over_http_it_is_the_same_model(served, tmp_path):
     http = {"url": url, "api_key_env": "LLAMA_KEY", "body": {"cache_prompt": False}}
     systems = [
         {"name": "http", "engine": "openai", "options": http},
-        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024}},
+        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
     scenarios = ["single", "concurrency=4"]
     plan = {"items": 10, "tasks": ["mmlu-letter"], "scenarios": scenarios, "max_tokens": 24, "system": systems}
@@ -92,7 +94,7 @@ def test_a_conversation_is_cached_between_its_turns_and_not_before(served, tmp_p
     http = {"url": url, "api_key_env": "LLAMA_KEY", "prompt_cache": "llama.cpp"}
     systems = [
         {"name": "http", "engine": "openai", "options": http},
-        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024}},
+        {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
     (tmp_path / "x.toml").write_text(
         tomli_w.dumps({"items": 2, "tasks": ["dialogue"], "repeats": 2, "max_tokens": 40,

@@ -25,21 +25,26 @@ from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
 from taskpace.models import resolve
 from taskpace.prepare import prepare
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.real_model,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
+]
 
 CONTEXT = 512
+ONE_THREAD = {"dtype": "float32", "threads": 1}
+"""Torch's threads wait for each other, and other tests run beside these."""
 ENDS = [5, 17, 40, 77, 101, 150, 200]
 """Ends of sequence: so many that a random model meets one sooner or later."""
 
 
 def make_tiny(folder: Path, *, intermediate: int = 64, seed: int = 3) -> Path:
     """A random Llama of two layers, whose tokens are bytes, saved as a folder."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import torch
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+        from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<pad>", "<end>"])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -76,7 +81,7 @@ Asked = Callable[..., list[tuple[Stamps, Generation]]]
 def ask(tiny: Path) -> Asked:
     """Opens the tiny model once; asks requests in static batches of a size."""
     engine = TransformersEngine(
-        EngineSpec(engine="transformers", model=str(tiny), options={"dtype": "float32", "device": "cpu"}, slots=1)
+        EngineSpec(engine="transformers", model=str(tiny), options=ONE_THREAD | {"device": "cpu"}, slots=1)
     )
     with asyncio.Runner() as runner:
         runner.run(engine.open())
@@ -196,6 +201,8 @@ def opened(model: str, **options: Any) -> None:
 
 def test_a_device_that_is_not_here_is_one_line(tiny):
     """With what to write instead."""
+    import torch
+
     if torch.cuda.is_available():
         opened(str(tiny), device="cuda")
         return
@@ -205,7 +212,7 @@ def test_a_device_that_is_not_here_is_one_line(tiny):
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     """An empty folder, and a hub name that cannot be reached: what to look at."""
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at import
     for model in (str(tmp_path), "nobody/nothing-of-the-kind"):
         with pytest.raises(ModelError) as bad:
             opened(model)
@@ -238,11 +245,11 @@ class Hub(BaseHTTPRequestHandler):
         ("owner/none", "write a hub name (owner/model), a folder, a GGUF file or a name from `taskpace list models`"),
     ],
 )
-def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli, tmp_path, model, remedy):
+def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli_process, tmp_path, model, remedy):
     """Over real HTTP, from the command line, without a token."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
         Thread(target=hub.serve_forever, daemon=True).start()
-        done = cli(
+        done = cli_process(
             *("run", "-m", model, "--engine", "transformers", "-n", "2", "-t", "mmlu-letter", "-o", "x.db"),
             HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
             HF_HOME=str(tmp_path / "hub"),
@@ -258,6 +265,8 @@ def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli, tmp_path, mod
 
 def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
     """Bitsandbytes has no kernels for Apple's GPUs: said before anything is loaded."""
+    import torch
+
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     with pytest.raises(ExperimentError, match='key "quantization": bitsandbytes has none for mps: leave it out'):
         opened(str(tiny), device="mps", quantization="8bit")
@@ -270,6 +279,7 @@ def test_a_gguf_file_is_quantised_anew(tmp_path, quantization):
     monitored.mkdir()
     script = (
         "import json, sys; from taskpace.engines.transformers_load import Options, load; import torch\n"
+        "torch.set_num_threads(1)\n"
         "loaded = load(sys.argv[1], Options(dtype='bfloat16', quantization=sys.argv[2]))\n"
         "ids = loaded.tokenizer('The capital of France is', return_tensors='pt')\n"
         "made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)\n"
@@ -300,7 +310,7 @@ def experiment(tmp_path: Path, **changes: Any) -> Path:
 
 def test_a_run_in_static_batches_records_the_batch_s_time_and_each_item_s_end(tiny, tmp_path):
     """Ten items in batches of four: three batches; everybody's task time is the batch's, the finish one's own."""
-    system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": {"dtype": "float32"}}
+    system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": ONE_THREAD}
     file = experiment(tmp_path, scenarios=[{"batch": [1, 4]}], warmup=1, system=[system])
     run = taskpace.run(file, tmp_path / "x.db")
     frame = run.frame()
@@ -326,7 +336,7 @@ def test_a_run_in_static_batches_records_the_batch_s_time_and_each_item_s_end(ti
 
 def test_items_can_be_put_in_order_of_length(tiny, tmp_path):
     """With ``batch_order = "length"`` the prompts of a cell are sent shortest first."""
-    system = {"name": "tiny", "engine": "transformers", "model": str(tiny)}
+    system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": {"threads": 1}}
     file = experiment(tmp_path, scenarios=["batch=4"], batch_order="length", warmup=0, system=[system])
     frame = taskpace.run(file, tmp_path / "x.db").frame().sort("dispatch_ns")
     greatest = [part["prompt_bytes"].max() for _, part in frame.group_by("dispatch_ns", maintain_order=True)]
@@ -373,8 +383,8 @@ def test_engines_without_static_batches_say_which_have_them():
 def test_both_engines_count_the_same_prompts_alike(tmp_path):
     """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly."""
     systems = [
-        {"name": "llama.cpp", "model": "smollm2-135m", "options": {"context": 1024}},
-        {"name": "transformers", "engine": "transformers", "model": "smollm2-135m", "options": {"dtype": "float32"}},
+        {"name": "llama.cpp", "model": "smollm2-135m", "options": {"context": 1024, "threads": 1}},
+        {"name": "transformers", "engine": "transformers", "model": "smollm2-135m", "options": ONE_THREAD},
     ]
     file = experiment(tmp_path, items=10, max_tokens=4, system=systems)
     frame = taskpace.run(file, tmp_path / "x.db").frame()

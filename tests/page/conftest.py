@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomli_w
-from playwright.sync_api import Browser, Page, sync_playwright
 from tests.browser import FLAGS, executable
+from tests.once import Once
 
 import taskpace
+from taskpace.analysis.views import Summary
 from taskpace.api import Run
+from taskpace.report.charts import panels
+from taskpace.report.charts.panel import Panel
+
+if TYPE_CHECKING:  # tests without a browser are collected without playwright
+    from playwright.sync_api import Browser, Page
 
 PLAIN = {"time": "virtual", "correct": 0.7}
 LONG = {"kind": "lognormal", "median": 150, "sigma": 0.2}
@@ -27,7 +33,11 @@ SYSTEMS = [
 
 
 def experiment_file(
-    folder: Path, systems: list[dict[str, Any]], *, items: int = 40, tasks: str = "mmlu-explain"
+    folder: Path,
+    systems: list[dict[str, Any]],
+    *,
+    items: int = 40,
+    scenarios: tuple[str, ...] = ("single", "concurrency=4"),
 ) -> Path:
     """An experiment on the simulated engine, in virtual time."""
     file = folder / "planted.toml"
@@ -44,8 +54,8 @@ def experiment_file(
         tomli_w.dumps(
             {
                 "items": items,
-                "tasks": ["mmlu-letter", tasks],
-                "scenarios": ["single", "concurrency=4"],
+                "tasks": ["mmlu-letter", "mmlu-explain"],
+                "scenarios": scenarios,
                 "system": tables,
             }
         ),
@@ -54,25 +64,44 @@ def experiment_file(
     return file
 
 
-@pytest.fixture(scope="session")
-def planted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """Five systems, two of them by a sweep, two tasks, two scenarios: every chart has something to show."""
-    folder = tmp_path_factory.mktemp("planted")
+def make_planted(folder: Path) -> None:
+    """A run and its report."""
     fast, *others = SYSTEMS
     swept = fast | {"sweep": {"temperature": [0, 0.7]}}
     with taskpace.run(experiment_file(folder, [swept, *others]), folder / "planted.db") as run:
+        run.report(folder / "planted.html")
+
+
+@pytest.fixture(scope="session")
+def planted(once: Once) -> Iterator[Run]:
+    """Five systems, two of them by a sweep, two tasks, two scenarios: every chart has something to show."""
+    with taskpace.open(once("planted", make_planted) / "planted.db") as run:
         yield run
+
+
+@pytest.fixture(scope="session")
+def summary(planted: Run) -> Summary:
+    """Its summary."""
+    return planted.summary()
+
+
+@pytest.fixture(scope="session")
+def drawn(summary: Summary) -> list[Panel]:
+    """Its charts."""
+    return panels(summary)
 
 
 @pytest.fixture(scope="session")
 def report(planted: Run) -> Path:
     """Its report."""
-    return planted.report(planted.path.with_suffix(".html"))
+    return planted.path.with_suffix(".html")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Closed with its module: playwright's event loop would be in the way of every test that runs one of its own."""
+    from playwright.sync_api import sync_playwright
+
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         yield opened
@@ -103,3 +132,17 @@ def opened(browser: Browser) -> Open:
         assert wrong == []
 
     return open_page
+
+
+@pytest.fixture
+def violations() -> Callable[..., list[tuple[str, str]]]:
+    """What axe-core, with all its rules, finds serious in a page, or in a part of it: the rule and the element."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    def find(page: Page, context: str | None = None) -> list[tuple[str, str]]:
+        found = Axe().run(page, context=context).response
+        assert len(found["passes"]) > (20 if context is None else 0)
+        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
+        return [(one["id"], one["nodes"][0]["html"]) for one in serious]
+
+    return find

@@ -7,12 +7,10 @@ import re
 
 import polars as pl
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from tests.page.conftest import experiment_file
+from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
 from taskpace.analysis.frame import last_attempts
-from taskpace.report.charts import panels
 from taskpace.report.charts.panel import marked
 from taskpace.report.figures import share_with_error
 
@@ -46,9 +44,9 @@ def test_the_page_stands_alone_and_fits(opened, report, width, scheme):
         assert dark is (scheme == "dark")
 
 
-def test_every_chart_is_drawn(opened, report, planted):
+def test_every_chart_is_drawn(opened, report, drawn):
     """Each panel of the run is a picture with marks in it, and the ten charts are all there."""
-    wanted = [panel.chart for panel in panels(planted.summary())]
+    wanted = [panel.chart for panel in drawn]
     assert len(set(wanted)) == 10
     with opened(report) as page:
         for chart in set(wanted):
@@ -190,9 +188,9 @@ def test_a_trial_opens_to_all_that_is_known(opened, report, planted, trials):
         assert opened_row.count() == 0
 
 
-def test_the_deadline_slider_tells_the_solve_curve(opened, report, planted):
+def test_the_deadline_slider_tells_the_solve_curve(opened, report, summary):
     """Where the slider stands, each system's share is the summary's, and one line stands in the picture."""
-    table = planted.summary().tables[0]
+    table = summary.tables[0]
     rows = [row for row in table.rows if row.solve_curve]
     with opened(report) as page:
         figure = page.locator("section.task").first.locator('figure[data-chart="solve"]')
@@ -207,9 +205,9 @@ def test_the_deadline_slider_tells_the_solve_curve(opened, report, planted):
             ]
 
 
-def test_the_reader_chooses_the_pair(opened, report, planted):
+def test_the_reader_chooses_the_pair(opened, report, summary):
     """Valid pairs come first; each choice shows that pair's waterfall and no other."""
-    table = planted.summary().tables[0]
+    table = summary.tables[0]
     valid = {row.system for row in table.rows if row.valid}
     pairs = [pair for pair in table.pairs if pair.split]
     pairs = [
@@ -239,22 +237,19 @@ def test_a_mark_tells_its_numbers(opened, report):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(opened, report, scheme):
+def test_axe_finds_no_serious_violation(opened, report, violations, scheme):
     """axe-core, all its rules, with a trial opened and all details unfolded."""
     with opened(report, color_scheme=scheme) as page:
         page.locator(".listing tbody th button").first.click()
         page.wait_for_selector("tr.opened")
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-        found = Axe().run(page).response
-        assert len(found["passes"]) > 20
-        serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-        assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+        assert violations(page) == []
 
 
-def test_it_is_worth_reading_without_scripts(opened, report, planted):
+def test_it_is_worth_reading_without_scripts(opened, report, summary):
     """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
     with opened(report, java_script_enabled=False) as page:
-        assert page.locator(".verdict").count() == len(planted.summary().tables)
+        assert page.locator(".verdict").count() == len(summary.tables)
         assert page.locator('figure[data-chart="speed"] svg').first.is_visible()
         assert page.locator("table.systems").first.is_visible()
         assert not page.locator("form").is_visible()
@@ -271,14 +266,12 @@ def test_paper_is_white_and_has_no_controls(opened, report):
         assert all(one.is_visible() for one in page.locator("section.task").first.locator(".pair").all())
 
 
-def test_several_runs_are_chapters_of_one_page(opened, planted, tmp_path, cli):
+def test_several_runs_are_chapters_of_one_page(opened, tmp_path, cli):
     """Two runs: each with its own charts and trials that open, and a comparison between them."""
-    again = tmp_path / "again"
-    again.mkdir()
     quick = [{"name": "slow but brief", "token_time": 0.01, "length": 60}]
-    with taskpace.run(experiment_file(again, quick), tmp_path / "again.db"):
-        pass
-    done = cli("report", str(planted.path), "again.db", "-o", "both.html", "--resamples", "100")
+    for name, systems in (("first", SYSTEMS[:2]), ("again", quick)):
+        taskpace.run(experiment_file(tmp_path, systems), tmp_path / f"{name}.db").close()
+    done = cli("report", "first.db", "again.db", "-o", "both.html", "--resamples", "100")
     assert (done.returncode, done.stderr) == (0, "")
     with opened(tmp_path / "both.html") as page:
         assert page.locator("article.run").count() == 2

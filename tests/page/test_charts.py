@@ -78,17 +78,17 @@ def test_nothing_is_told_by_colour_alone():
     assert len({tuple(dash) for dash in DASHES}) == len(DASHES) == len(SERIES)
 
 
-def test_every_chart_is_valid_vega_lite(planted):
+def test_every_chart_is_valid_vega_lite(drawn):
     """What is drawn without altair's own checks passes them as a whole."""
-    found = panels(planted.summary())
+    found = drawn
     assert {panel.chart for panel in found} == set(CHARTS) - {"energy"}  # nobody asked for it
     for panel in found:
         styled(panel.picture).to_dict(validate=True)
 
 
-def test_every_chart_has_a_caption_and_the_numbers(planted):
+def test_every_chart_has_a_caption_and_the_numbers(drawn):
     """No picture without words, no table without a row for everything in it."""
-    for panel in panels(planted.summary()):
+    for panel in drawn:
         assert panel.title
         assert panel.caption.endswith(".")
         assert panel.rows
@@ -100,10 +100,9 @@ def only(found, chart):
     return next(panel for panel in found if panel.chart == chart)
 
 
-def test_tables_hold_the_summarys_numbers(planted):
+def test_tables_hold_the_summarys_numbers(summary, drawn):
     """Beside each kind of chart stand the very numbers that the summary has."""
-    summary = planted.summary()
-    table, found = summary.tables[0], panels(summary)
+    table, found = summary.tables[0], drawn
     rows = table.rows
     assert [row[1] for row in only(found, "speed").rows] == [digits(row.tokens_per_s_median.value, 3) for row in rows]
     ranked = [row for row in rows if row.rank_task_time and row.rank_tokens_per_s]
@@ -133,9 +132,9 @@ def test_tables_hold_the_summarys_numbers(planted):
         assert panel.rows[-1][1] == f"{splits[panel.pair].difference_s.value:+.3g}"
 
 
-def test_the_front_is_that_of_brute_force(planted):
+def test_the_front_is_that_of_brute_force(summary):
     """On the Pareto front is who has right answers and is beaten by nobody in both time and accuracy."""
-    for table in planted.summary().tables:
+    for table in summary.tables:
         rows = [row for row in table.rows if row.valid]
 
         def beaten(row, rows=rows) -> bool:
@@ -151,9 +150,9 @@ def test_the_front_is_that_of_brute_force(planted):
         assert front == {row.system for row in rows if row.accuracy.value and not beaten(row)}
 
 
-def test_a_sweeps_line_has_the_name_that_its_systems_share(planted):
+def test_a_sweeps_line_has_the_name_that_its_systems_share(drawn):
     """Two temperatures of one system are one line, called by what their names have in common."""
-    panel = only(panels(planted.summary()), "sensitivity")
+    panel = only(drawn, "sensitivity")
     assert ">fast and wordy<" in to_svg(panel.picture)
     assert [row[0] for row in panel.rows] == [
         "fast and wordy temperature=0 (INVALID)",
@@ -259,11 +258,11 @@ def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
     assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
 
 
-def test_hostile_names_are_text_in_a_picture(planted):
+def test_hostile_names_are_text_in_a_picture(summary):
     """A system's name with markup in it is escaped in SVG."""
     assert label("<script>alert(1)</script>") == "<script>alert(1)</script>"
-    table = planted.summary().tables[0]
-    picture = joined(panels(planted.summary(), "ranks")[:1])
+    table = summary.tables[0]
+    picture = joined(panels(summary, "ranks")[:1])
     text = styled(picture).to_json().replace(table.rows[2].system, "<script>alert(1)</script>")
     svg = to_svg(alt.Chart.from_json(text))
     assert "<script" not in svg

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -34,48 +34,51 @@ HOSTILE = {
 }
 
 
-@pytest.fixture
-def run_of(tmp_path: Path) -> Callable[[str], Path]:
+def make_run(folder: Path, text: str) -> Path:
     """A run in which one trial's every text is the given one: answer, reasoning, prompt of its system, failure."""
-
-    def build(text: str) -> Path:
-        stored = text.encode("utf-8", "replace").decode()  # the store holds UTF-8, which has no half pairs
-        named = stored.replace("\x00", "").strip()[:200]
-        experiment = load_experiment(experiment_file(tmp_path, SYSTEMS[:2], items=4))
-        systems = (
-            msgspec.structs.replace(experiment.systems[0], name=named, system_prompt=stored[:1000]),
-            experiment.systems[1],
-        )
-        experiment = msgspec.structs.replace(experiment, systems=systems)
-        plan = prepare(experiment, tmp_path)
-        path = tmp_path / "hostile.db"
-        with taskpace.run(plan, path) as run:
-            first, second = run.frame()["trial_id"].to_list()[:2]
-            ((record, verdict),) = run.trial(first)
-            ((cell_id,),) = run.store.query("SELECT cell_id FROM trial WHERE id = ?", first)[1]
-        turn = msgspec.structs.replace(
-            record.turns[0],
-            text=stored,
-            reasoning=stored,
-            marks=(Mark(record.turns[0].end_ns, len(stored.encode()), len(stored.encode())),),
-        )
-        said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
-        judged = msgspec.structs.replace(verdict, answer=stored, detail=stored)
-        failed = msgspec.structs.replace(
-            record, trial_id=second, attempt=2, turns=(), failure=Failure(kind="engine", message=stored)
-        )
-        with Store.create_or_continue(path, plan, "0") as store:
-            store.add(said, judged, cell_id, None)
-            store.add(failed, msgspec.structs.replace(judged, outcome="error", answer=None), cell_id, None)
-        return path
-
-    return build
+    stored = text.encode("utf-8", "replace").decode()  # the store holds UTF-8, which has no half pairs
+    named = stored.replace("\x00", "").strip()[:200]
+    experiment = load_experiment(experiment_file(folder, SYSTEMS[:2], items=4))
+    systems = (
+        msgspec.structs.replace(experiment.systems[0], name=named, system_prompt=stored[:1000]),
+        experiment.systems[1],
+    )
+    experiment = msgspec.structs.replace(experiment, systems=systems)
+    plan = prepare(experiment, folder)
+    path = folder / "hostile.db"
+    with taskpace.run(plan, path) as run:
+        first, second = run.frame()["trial_id"].to_list()[:2]
+        ((record, verdict),) = run.trial(first)
+        ((cell_id,),) = run.store.query("SELECT cell_id FROM trial WHERE id = ?", first)[1]
+    turn = msgspec.structs.replace(
+        record.turns[0],
+        text=stored,
+        reasoning=stored,
+        marks=(Mark(record.turns[0].end_ns, len(stored.encode()), len(stored.encode())),),
+    )
+    said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
+    judged = msgspec.structs.replace(verdict, answer=stored, detail=stored)
+    failed = msgspec.structs.replace(
+        record, trial_id=second, attempt=2, turns=(), failure=Failure(kind="engine", message=stored)
+    )
+    with Store.create_or_continue(path, plan, "0") as store:
+        store.add(said, judged, cell_id, None)
+        store.add(failed, msgspec.structs.replace(judged, outcome="error", answer=None), cell_id, None)
+    return path
 
 
-@pytest.fixture(params=list(HOSTILE))
-def hostile(request: pytest.FixtureRequest, run_of: Callable[[str], Path]) -> tuple[str, Path]:
+@pytest.fixture(params=list(HOSTILE), scope="module")
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """A text and its run, which all tests of this text look at."""
     text = HOSTILE[request.param]
-    return text.encode("utf-8", "replace").decode(), run_of(text)
+    return text.encode("utf-8", "replace").decode(), make_run(tmp_path_factory.mktemp("hostile"), text)
+
+
+@pytest.fixture
+def hostile(made: tuple[str, Path], tmp_path: Path) -> tuple[str, Path]:
+    """A text and a copy of its run."""
+    text, path = made
+    return text, shutil.copy(path, tmp_path / "hostile.db")
 
 
 def test_it_is_inert_in_the_page(opened, hostile, tmp_path):
@@ -143,10 +146,10 @@ def test_it_is_inert_and_whole_in_json(hostile, cli):
     assert json.loads(summary)["tables"][0]["rows"][0]["system"].strip()
 
 
-def test_an_answer_of_a_megabyte_is_borne(opened, run_of, cli, tmp_path):
+def test_an_answer_of_a_megabyte_is_borne(opened, cli, tmp_path):
     """A million bytes of markup: the page cuts it and says so, and opens it without harm; ``show`` has all."""
     line = "<b>&amp;</b>\x1b[31m"
-    path = run_of(line * (1_048_576 // len(line)))
+    path = make_run(tmp_path, line * (1_048_576 // len(line)))
     with taskpace.open(path) as run:
         first = run.frame()["trial_id"][0]
         file = run.report(tmp_path / "hostile.html")

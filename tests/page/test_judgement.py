@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from tests.commandline import Cli
+from tests.once import Once
 from tests.page.test_hostile import HOSTILE
 
 import taskpace
@@ -44,17 +45,20 @@ options = { time = "virtual", answer_at = 1.0, correct = 0.1 }
 """
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_judged(folder: Path) -> None:
     """A run in x.db, and in x.judge.db a judge of it that is wrong on purpose."""
-    folder = tmp_path_factory.mktemp("judged")
     (folder / "x.toml").write_text(EXPERIMENT)
     (folder / "judge.toml").write_text(WRONG)
     with taskpace.run(folder / "x.toml", folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run.store, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
             carry_out(plan, own)
-    return folder
+
+
+@pytest.fixture(scope="session")
+def folder(once: Once) -> Path:
+    """The folder of such a run and its judge."""
+    return once("judged-page", make_judged)
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +68,22 @@ def judged(folder: Path) -> Judged:
         return load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=100)
 
 
-def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli):
-    """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
-    file = folder / "x.html"
+@pytest.fixture
+def judged_page(folder: Path, cli: Cli, tmp_path: Path) -> Path:
+    """The page of the run and its judge, by the command line."""
+    file = tmp_path / "x.html"
     done = cli(
         "report", str(folder / "x.db"), "--judge", str(folder / "x.judge.db"), "--resamples", "100", "-o", str(file),
-        "--force",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return file
+
+
+def test_the_page_tells_of_the_disagreement(opened, judged, judged_page, violations):
+    """Sentence, shares, trials to look at and bias are there; axe finds no fault; a phone can show it."""
     (task,) = judged.tasks
     for scheme, width in (("light", 1280), ("dark", 390)):
-        with opened(file, color_scheme=scheme, width=width) as page:
+        with opened(judged_page, color_scheme=scheme, width=width) as page:
             section = page.locator("section.judge")
             said = section.inner_text()
             assert "Judge: x.db judged by fool" in said
@@ -86,9 +95,7 @@ def test_the_page_tells_of_the_disagreement(opened, folder, judged, cli):
             assert f"{task.whole.of_wrong.correct}/{task.whole.of_wrong.wrong}/0" in row
             assert page.locator("nav a", has_text="judge").get_attribute("href") == f"#{section.get_attribute('id')}"
             assert page.evaluate("document.documentElement.scrollWidth") == width
-            found = Axe().run(page, context="section.judge").response
-            serious = [one for one in found["violations"] if one["impact"] in ("serious", "critical")]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == []
+            assert violations(page, "section.judge") == []
 
 
 def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):

@@ -74,15 +74,14 @@ def page(report: Path) -> Reader:
     return Reader(report.read_text("utf-8"))
 
 
-def test_the_page_holds_the_very_summary(page, planted):
+def test_the_page_holds_the_very_summary(page, summary):
     """The JSON in the page is that of ``summary --format json``, number for number."""
     ((_, text),) = [script for script in page.scripts if script[0].get("class") == "summary"]
-    assert json.loads(text) == json.loads(json_text(planted.summary()))
+    assert json.loads(text) == json.loads(json_text(summary))
 
 
-def test_its_tables_show_the_numbers_of_the_summary(page, planted):
+def test_its_tables_show_the_numbers_of_the_summary(page, summary):
     """Each task's table has a row for each system, and cell for cell what the summary comes to in words."""
-    summary = planted.summary()
     shown = [table for table in page.tables if "outcomes" in table[0]]
     assert len(shown) == len(summary.tables)
     for table, (heading, *rows) in zip(summary.tables, shown, strict=True):
@@ -125,9 +124,10 @@ def test_only_our_script_may_run(report):
     assert links <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
-def test_without_trials_it_is_small_and_says_so(planted, tmp_path):
+def test_without_trials_it_is_small_and_says_so(tmp_path):
     """Left out on demand, no text of a trial is in the file, and the page tells."""
-    file = planted.report(tmp_path / "small.html", trials=False)
+    with taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db") as run:
+        file = run.report(tmp_path / "small.html", trials=False)
     page = Reader(file.read_text("utf-8"))
     assert page.block("texts") == []
     assert "left out of this file on demand" in file.read_text("utf-8")
@@ -136,11 +136,11 @@ def test_without_trials_it_is_small_and_says_so(planted, tmp_path):
 def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path):
     """The page of 13 systems carries 66 waterfalls a task, and says how many more there are and how to draw them."""
     systems = [{"name": f"s{number}", "token_time": 0.01 + number / 1000} for number in range(13)]
-    with taskpace.run(experiment_file(tmp_path, systems, items=10), tmp_path / "many.db") as run:
+    with taskpace.run(experiment_file(tmp_path, systems, items=10, scenarios=("single",)), tmp_path / "many.db") as run:
         text = run.report(tmp_path / "many.html", trials=False).read_text("utf-8")
         assert len(run.summary(resamples=0).tables[0].pairs) == 78
-    assert text.count('data-chart="why"') == 4 * 66
-    assert text.count("66 pairs are here, the valid ones first; 12 more: <code>taskpace chart ") == 4
+    assert text.count('data-chart="why"') == 2 * 66
+    assert text.count("66 pairs are here, the valid ones first; 12 more: <code>taskpace chart ") == 2
 
 
 def test_an_unfinished_run_is_told(tmp_path):
@@ -205,9 +205,9 @@ def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
     assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
 
 
-def test_a_report_is_not_overwritten_unasked(cli, planted, tmp_path):
+def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
     """A second time takes --force."""
-    (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
+    taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db").close()
     (tmp_path / "x.html").write_text("mine")
     done = cli("report", "x.db", "--resamples", "0", "--no-trials")
     assert done.returncode == 2
