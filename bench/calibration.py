@@ -32,6 +32,8 @@ from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,
     HURRY,
+    LIMIT_S,
+    SHARES,
     SLOWER,
     TRUTH_ITEMS,
     WORLDS,
@@ -39,54 +41,15 @@ from worlds import (
     World,
     as_arrays,
     draw,
-    mean_time_s,
-    side_of,
+    truth,
 )
 
 BATCH = 25
 ITEMS = (30, 100, 660)
-LIMIT_S = 20.0
 SIZES = {"experiments": (2000, BATCH), "resamples": (RESAMPLES, 50), "truth_items": (TRUTH_ITEMS, 2000)}
 
 
 # ---- coverage ------------------------------------------------------------------------------------------------------
-
-
-def truth(world: World, repeats: int, items: int) -> dict[str, float]:
-    """The true value of every estimate, by formula where there is one and else from very many items."""
-    rng = np.random.default_rng(7)
-    trials = draw(world, rng, SLOWER, HURRY, items=items // repeats, repeats=repeats)
-    time_a, correct_a = trials.time_s[0], trials.correct[0]
-    parts = split(*(side_of(trials, place) for place in (0, 1))).mean(axis=0)
-    mean_s = mean_time_s(world)
-    whole_s = mean_s * np.expm1(SLOWER[1])
-    found = {f"{name} task time": np.quantile(time_a, share) for name, share in _SHARES.items()}
-    found |= {
-        "accuracy": correct_a.mean(),
-        "mean task time": mean_s,
-        "time per correct answer": mean_s / correct_a.mean(),
-        "PAR-2": np.where(correct_a > 0, time_a, 2 * LIMIT_S).mean(),
-        "solve curve at the median": ((correct_a > 0) & (time_a <= np.median(time_a))).mean(),
-        "ratio of task times": np.exp(SLOWER[1]),
-        "ratio of tokens per second": np.exp(-HURRY[1]),
-        "verbosity ratio": np.exp(np.log(trials.written[1] / trials.written[0]).mean()),
-        "difference in accuracy": 0.0,
-        "ratio of time per correct answer": np.exp(SLOWER[1]),
-        "split: whole": whole_s,
-    }
-    # The parts' shares of the whole are told well by the simulated items, where the whole itself is not.
-    found |= {f"split: {part}": parts[place] / parts.sum() * whole_s for place, part in enumerate(PARTS)}
-    found |= dict(zip(("Kendall's tau-b", "Spearman's rho"), _true_agreement(), strict=True))
-    return {name: float(value) for name, value in found.items()}
-
-
-_SHARES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-
-
-def _true_agreement() -> tuple[float, float]:
-    from scipy import stats
-
-    return stats.kendalltau(-FIVE_SLOWER, -FIVE_HURRY).statistic, stats.spearmanr(-FIVE_SLOWER, -FIVE_HURRY).statistic
 
 
 def intervals(arrays: Arrays) -> Iterator[tuple[str, Number]]:
@@ -95,7 +58,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Number]]:
     time_s, correct = arrays.task_time_s[firsts], arrays.correct[firsts]
     n, repeats = time_s.shape[1:]
     item_of = np.repeat(np.arange(n), repeats)
-    able = {name: share for name, share in _SHARES.items() if name == "median" or n * repeats >= samples_for(share)}
+    able = {name: share for name, share in SHARES.items() if name == "median" or n * repeats >= samples_for(share)}
     for times in time_s:
         for name, found in zip(able, quantiles(times.ravel(), item_of, tuple(able.values())), strict=True):
             yield f"{name} task time", found

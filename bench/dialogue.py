@@ -13,10 +13,10 @@ from pathlib import Path
 import polars as pl
 import tomli_w
 
+import taskpace
+from harness import Bench, run_quietly
 from taskpace import models
 
-ITEMS = 30
-ROOT = Path(__file__).parents[1]
 _TURNS = """
 SELECT cell.system, turn.turn, turn.prompt_tokens, turn.cached_tokens, turn.end_ns / 1e9 AS seconds
 FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id
@@ -67,7 +67,7 @@ def main() -> None:
         cached = bench.figure(f"{system}, turn {turn}: cached tokens", cached_tokens)
         took = bench.figure(f"{system}, turn {turn}: time", seconds, "s")
         bench.say(f"| {system} | {turn} | {count} | {prompt:.1f} | {cached:.1f} | {took:.3f} |")
-    bench.say(f"\n{tables.rstrip()}")
+    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
     bench.finish()
 
 

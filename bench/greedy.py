@@ -22,15 +22,19 @@ from taskpace.engines.transformers_load import Options, import_libraries, load
 
 MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
 
+Answer = tuple[list[str], str, int]
+"""Prompts, text, prompt tokens."""
 
-def run(folder: Path, items: int) -> dict[tuple[str, str], dict[str, tuple[list[str], str, int]]]:
-    """By task and item: each engine's prompt, text and prompt tokens."""
+
+def run(folder: Path, items: int, limits: dict[str, int]) -> dict[tuple[str, str], dict[str, Answer]]:
+    """By task and item: what each engine answered."""
     system = [
         {"name": "llamacpp", "engine": "llamacpp", "model": MODEL},
         {"name": "transformers", "engine": "transformers", "model": MODEL, "options": {"dtype": "float32"}},
     ]
-    (folder / "x.toml").write_text(tomli_w.dumps({"tasks": list(TASKS), "items": items, "system": system}), "utf-8")
-    found: dict[tuple[str, str], dict[str, tuple[list[str], str, int]]] = {}
+    plan = {"tasks": list(TASKS), "items": items, "system": system} | limits
+    (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
+    found: dict[tuple[str, str], dict[str, Answer]] = {}
     with taskpace.run(folder / "x.toml", folder / "x.db") as done:
         for task, item, name, prompts, text, tokens in done.store.query(
             "SELECT cell.task, trial.item_id, cell.system, item.prompts, turn.text, turn.prompt_tokens FROM turn"
@@ -74,7 +78,7 @@ class Judge:
 def main() -> None:
     bench = Bench("greedy", __doc__, {"items": (40, 1)}, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), bench.chosen.items)
+        found = run(Path(folder), bench.chosen.items, {"max_tokens": 4} if bench.quick else {})
     judge = Judge()
     bench.head(f"{MODEL}, {bench.chosen.items} items a task, llama.cpp (Q4_1) against transformers (float32)")
     bench.say()

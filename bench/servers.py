@@ -1,8 +1,8 @@
 """The same model in process, behind llama.cpp's own HTTP server and behind vLLM: who finishes tasks first?
 
-Run: python bench/servers.py [--items N]. taskpace starts both servers itself; vLLM takes part where `python bench/peers.py`
-has installed it. SmolLM2-135M: 4-bit in llama.cpp (in process and over HTTP), the same weights dequantised to bfloat16
-in vLLM. One at a time and eight in flight, three tasks. Prints the run's tables as Markdown.
+Run: python bench/servers.py [--items N]. taskpace starts both servers itself; vLLM takes part where `python
+bench/peers.py` has installed it. SmolLM2-135M: 4-bit in llama.cpp (in process and over HTTP), the same weights
+dequantised to bfloat16 in vLLM. One at a time and eight in flight, three tasks. Prints the run's tables as Markdown.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 
 import tomli_w
 
-from peers import ENVIRONMENT, HOME, TOKENIZER
+import taskpace
+from harness import Bench, run_quietly
+from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
 
-ITEMS = 40
-ROOT = Path(__file__).parents[1]
+VLLM = "vLLM"
 
 
 def experiment(items: int) -> dict[str, object]:
@@ -48,9 +49,10 @@ def main() -> None:
         file.write_text(tomli_w.dumps(experiment(bench.chosen.items)), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
         run_quietly([*command, "run", file, "-o", run])
-        bench.say(f"\n{run_quietly([*command, 'summary', run, '--format', 'markdown']).rstrip()}")
+        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
         with taskpace.open(run) as done:
             frame = done.frame()
+    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
     for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
         named, optional = f"{task}, {scenario}, {system}", system == VLLM
         bench.figure(f"{named}: median task time", part["task_time_s"].median(), "s", optional=optional)
