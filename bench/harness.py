@@ -128,7 +128,7 @@ class Bench:
     def say(self, text: str = "") -> None:
         """Print, and keep for the results file."""
         print(text, flush=True)
-        self._lines += text.splitlines() or [""]
+        self._lines += text.split("\n")
 
     def figure(
         self,

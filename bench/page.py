@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _targets(found: Results) -> str:
         sentences.append(f"Missed: {'; '.join(map(_missed, missed))}.")
     if unknown:
         sentences.append(f"Not measured yet: {'; '.join(unknown)}.")
-    return " ".join(sentences)
+    return textwrap.fill(" ".join(sentences), 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _missed(figure: Figure) -> str:
