@@ -1,13 +1,12 @@
 """Do the 95 % intervals hold the truth 95 % of the time? Simulated experiments whose truth is known, through the
 product's own estimators; the results stand in docs/statistics.md.
 
-    python bench/statistics.py                     # everything, 2,000 experiments a cell: about half an hour on 2 cores
-    python bench/statistics.py --experiments 200 --only holm
+    python bench/calibration.py                     # everything, 2,000 experiments a cell: half an hour on 2 cores
+    python bench/calibration.py --experiments 200 --only holm
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -20,7 +19,7 @@ import msgspec
 import numpy as np
 
 import taskpace
-from pairs import machine_line
+from harness import Bench
 from taskpace.analysis.arrays import Arrays, to_arrays
 from taskpace.analysis.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.diagnosis import heavy_tail
@@ -33,6 +32,8 @@ from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,
     HURRY,
+    LIMIT_S,
+    SHARES,
     SLOWER,
     TRUTH_ITEMS,
     WORLDS,
@@ -40,53 +41,15 @@ from worlds import (
     World,
     as_arrays,
     draw,
-    mean_time_s,
-    side_of,
+    truth,
 )
 
 BATCH = 25
-SIZES = (30, 100, 660)
-LIMIT_S = 20.0
+ITEMS = (30, 100, 660)
+SIZES = {"experiments": (2000, BATCH), "resamples": (RESAMPLES, 50), "truth_items": (TRUTH_ITEMS, 2000)}
 
 
 # ---- coverage ------------------------------------------------------------------------------------------------------
-
-
-def truth(world: World, repeats: int) -> dict[str, float]:
-    """The true value of every estimate, by formula where there is one and else from very many items."""
-    rng = np.random.default_rng(7)
-    trials = draw(world, rng, SLOWER, HURRY, items=TRUTH_ITEMS // repeats, repeats=repeats)
-    time_a, correct_a = trials.time_s[0], trials.correct[0]
-    parts = split(*(side_of(trials, place) for place in (0, 1))).mean(axis=0)
-    mean_s = mean_time_s(world)
-    whole_s = mean_s * np.expm1(SLOWER[1])
-    found = {f"{name} task time": np.quantile(time_a, share) for name, share in _SHARES.items()}
-    found |= {
-        "accuracy": correct_a.mean(),
-        "mean task time": mean_s,
-        "time per correct answer": mean_s / correct_a.mean(),
-        "PAR-2": np.where(correct_a > 0, time_a, 2 * LIMIT_S).mean(),
-        "solve curve at the median": ((correct_a > 0) & (time_a <= np.median(time_a))).mean(),
-        "ratio of task times": np.exp(SLOWER[1]),
-        "ratio of tokens per second": np.exp(-HURRY[1]),
-        "verbosity ratio": np.exp(np.log(trials.written[1] / trials.written[0]).mean()),
-        "difference in accuracy": 0.0,
-        "ratio of time per correct answer": np.exp(SLOWER[1]),
-        "split: whole": whole_s,
-    }
-    # The parts' shares of the whole are told well by the simulated items, where the whole itself is not.
-    found |= {f"split: {part}": parts[place] / parts.sum() * whole_s for place, part in enumerate(PARTS)}
-    found |= dict(zip(("Kendall's tau-b", "Spearman's rho"), _true_agreement(), strict=True))
-    return {name: float(value) for name, value in found.items()}
-
-
-_SHARES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
-
-
-def _true_agreement() -> tuple[float, float]:
-    from scipy import stats
-
-    return stats.kendalltau(-FIVE_SLOWER, -FIVE_HURRY).statistic, stats.spearmanr(-FIVE_SLOWER, -FIVE_HURRY).statistic
 
 
 def intervals(arrays: Arrays) -> Iterator[tuple[str, Number]]:
@@ -95,7 +58,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Number]]:
     time_s, correct = arrays.task_time_s[firsts], arrays.correct[firsts]
     n, repeats = time_s.shape[1:]
     item_of = np.repeat(np.arange(n), repeats)
-    able = {name: share for name, share in _SHARES.items() if name == "median" or n * repeats >= samples_for(share)}
+    able = {name: share for name, share in SHARES.items() if name == "median" or n * repeats >= samples_for(share)}
     for times in time_s:
         for name, found in zip(able, quantiles(times.ravel(), item_of, tuple(able.values())), strict=True):
             yield f"{name} task time", found
@@ -138,13 +101,13 @@ class Tally(msgspec.Struct):
         self.covered += found.value is not None and low - 1e-9 <= true <= high + 1e-9
 
 
-def coverage(job: tuple[World, int, int, int, int]) -> dict[str, Tally]:
+def coverage(job: tuple[World, int, int, int, int, int, int]) -> dict[str, Tally]:
     """One cell: of many experiments, in how many does each interval hold the truth?"""
-    world, n, repeats, experiments, seed = job
-    true = truth(world, repeats)
+    world, n, repeats, experiments, count, truth_items, seed = job
+    true = truth(world, repeats, truth_items)
     _median_of[0] = true["median task time"]
     rng = np.random.default_rng((seed, n, repeats))
-    resamples = Resamples(n)
+    resamples = Resamples(n, count)
     tallies: dict[str, Tally] = {}
     for _ in range(experiments // BATCH):
         arrays = as_arrays([draw(world, rng, SLOWER, HURRY, items=n, repeats=repeats) for _ in range(BATCH)])
@@ -159,22 +122,47 @@ def coverage(job: tuple[World, int, int, int, int]) -> dict[str, Tally]:
     return tallies
 
 
-def print_coverage(experiments: int, pool: Pool, worlds: list[World]) -> None:
-    designs = [(n, repeats) for repeats in (1, 3) for n in SIZES]
+def print_coverage(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
+    chosen = bench.chosen
+    worlds = [world for world in WORLDS if world.name.startswith(chosen.world)]
+    designs = [(n, repeats) for repeats in (1, 3) for n in sizes]
     jobs = [
-        (world, n, repeats, experiments, number)
+        (world, n, repeats, chosen.experiments, chosen.resamples, chosen.truth_items, number)
         for number, world in enumerate(worlds)
         for n, repeats in sorted(designs, reverse=True)
     ]
     done = dict(zip([job[:3] for job in jobs], pool.map(coverage, jobs, chunksize=1), strict=True))
+    held: dict[str, list[float]] = {}
     for world in worlds:
-        print(f"\n{world.name}\n")
-        print("| estimate | " + " | ".join(f"n = {n}" + (f" x {r}" if r > 1 else "") for n, r in designs) + " |")
-        print("| --- |" + " ---: |" * len(designs))
-        for name in truth(world, 1):
+        bench.say(f"\n**{world.name}**\n")
+        bench.say("| estimate | " + " | ".join(_design(n, r) for n, r in designs) + " |")
+        bench.say("| --- |" + " ---: |" * len(designs))
+        for name in truth(world, 1, 1000):
             cells = [done[world, n, r].get(name) for n, r in designs]
-            shares = ["" if cell is None else f"{100 * cell.covered / cell.experiments:.1f}" for cell in cells]
-            print(f"| {name} | " + " | ".join(shares) + " |", flush=True)
+            shares = [None if cell is None else 100 * cell.covered / cell.experiments for cell in cells]
+            bench.say(f"| {name} | " + " | ".join("" if share is None else f"{share:.1f}" for share in shares) + " |")
+            known = {design: share for design, share in zip(designs, shares, strict=True) if share is not None}
+            bench.figure(f"{world.name}: {name}", list(known.values()), "%")
+            for group, names in _GROUPS.items():
+                if name in names:
+                    held.setdefault(f"{world.kind}: {group}", []).extend(known.values())
+            if name not in _GROUPS["rankings"]:
+                large = [share for (n, _), share in known.items() if n >= min(100, max(sizes))]
+                held.setdefault(f"{world.kind}: from n = 100 on", []).extend(large)
+    for group, shares in held.items():
+        bench.figure(group, shares, "%")
+
+
+_GROUPS = {
+    "ratios": ("ratio of task times", "ratio of tokens per second", "verbosity ratio"),
+    "rankings": ("Kendall's tau-b", "Spearman's rho"),
+    "parts of the split": tuple(f"split: {part}" for part in PARTS),
+}
+"""Estimates that are quoted together; by the kind of the world."""
+
+
+def _design(n: int, repeats: int) -> str:
+    return f"n = {n}" + (f" x {repeats}" if repeats > 1 else "")
 
 
 # ---- false positives -----------------------------------------------------------------------------------------------
@@ -204,23 +192,29 @@ def _equal(trials: Trials) -> Trials:
     return msgspec.structs.replace(trials, written=trials.written / step)
 
 
-def print_false_positives(experiments: int, pool: Pool) -> None:
-    jobs = [(world, n, r, experiments, number) for number, world in enumerate(WORLDS) for n in SIZES for r in (1, 3)]
-    print("\n| world | design | " + " | ".join(name.replace("_", " ") for name in _TESTED) + " |")
-    print("| --- | --- |" + " ---: |" * len(_TESTED))
+def print_false_positives(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
+    experiments = bench.chosen.experiments
+    jobs = [(world, n, r, experiments, number) for number, world in enumerate(WORLDS) for n in sizes for r in (1, 3)]
+    bench.say("\n| world | design | " + " | ".join(name.replace("_", " ") for name in _TESTED) + " |")
+    bench.say("| --- | --- |" + " ---: |" * len(_TESTED))
+    wrong: dict[str, list[float]] = {measure: [] for measure in _TESTED}
     for (world, n, r, *_), shares in zip(jobs, pool.imap(false_positives, jobs), strict=True):
         cells = " | ".join(f"{100 * shares[measure]:.1f} %" for measure in _TESTED)
-        print(f"| {world.name} | n = {n}{f' x {r}' if r > 1 else ''} | {cells} |", flush=True)
+        bench.say(f"| {world.name} | {_design(n, r)} | {cells} |")
+        for measure in _TESTED:
+            wrong[measure].append(100 * shares[measure])
+    for measure, shares in wrong.items():
+        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%")
 
 
 # ---- probability of inversion --------------------------------------------------------------------------------------
 
 
-def inversions(job: tuple[World, int, int, int]) -> list[tuple[float, bool]]:
+def inversions(job: tuple[World, int, int, int, int]) -> list[tuple[float, bool]]:
     """(probability called, whether it is so) of pairs whose true differences are drawn evenly around none."""
-    world, n, experiments, seed = job
+    world, n, experiments, count, seed = job
     rng = np.random.default_rng((seed, n, 6))
-    resamples = Resamples(n)
+    resamples = Resamples(n, count)
     called = []
     for _ in range(experiments // BATCH):
         true = rng.uniform(-1, 1, (BATCH, 2)) * np.array([5 * world.shape, 0.7]) / np.sqrt(n)
@@ -233,36 +227,50 @@ def inversions(job: tuple[World, int, int, int]) -> list[tuple[float, bool]]:
     return called
 
 
-def print_inversions(experiments: int, pool: Pool) -> None:
-    print("\n| world | n | " + " | ".join(f"{10 * d} to {10 * d + 10} %" for d in range(10)) + " |")
-    print("| --- | ---: |" + " ---: |" * 10)
-    jobs = [(world, n, experiments, number) for number, world in enumerate(WORLDS) for n in SIZES]
+def print_inversions(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
+    deciles = [f"{10 * d} to {10 * d + 10} %" for d in range(10)]
+    bench.say("\n| world | n | " + " | ".join(deciles) + " |\n| --- | ---: |" + " ---: |" * 10)
+    jobs = [
+        (world, n, bench.chosen.experiments, bench.chosen.resamples, number)
+        for number, world in enumerate(WORLDS)
+        for n in sizes
+    ]
+    inverted: dict[str, list[float]] = {name: [] for name in deciles}
     for (world, n, *_), called in zip(jobs, pool.imap(inversions, jobs), strict=True):
         probability, so = np.array([p for p, _ in called]), np.array([is_so for _, is_so in called])
         decile = np.minimum((10 * probability).astype(int), 9)
-        cells = [f"{100 * so[decile == d].mean():.0f} % of {(decile == d).sum()}" for d in range(10)]
-        print(f"| {world.name} | {n} | " + " | ".join(cells) + " |", flush=True)
+        cells = []
+        for d, name in enumerate(deciles):
+            count = (decile == d).sum()
+            share = 100 * so[decile == d].mean() if count else None
+            cells.append(f"{share:.0f} % of {count}" if count else "none")
+            inverted[name] += [share] if count else []
+        bench.say(f"| {world.name} | {n} | " + " | ".join(cells) + " |")
+    for name, shares in inverted.items():
+        bench.figure(f"inverted, where {name} is called", shares, "%")
 
 
 # ---- the warning of heavy tails ------------------------------------------------------------------------------------
 
 
-def print_warnings(experiments: int) -> None:
+def print_warnings(bench: Bench) -> None:
     """In what share of the experiments does the summary warn that a few tasks decide every mean?"""
-    print("\n| world | " + " | ".join(f"n = {n}" for n in SIZES) + " |\n| --- |" + " ---: |" * len(SIZES))
+    bench.say("\n| world | " + " | ".join(f"n = {n}" for n in ITEMS) + " |\n| --- |" + " ---: |" * len(ITEMS))
+    experiments = bench.chosen.experiments
     for world in WORLDS:
         rng = np.random.default_rng(9)
         shares = []
-        for n in SIZES:
+        for n in ITEMS:
             many = (draw(world, rng, SLOWER, HURRY, items=n, repeats=1).time_s[0] for _ in range(experiments))
-            shares.append(sum(any(heavy_tail(times)) for times in many) / experiments)
-        print(f"| {world.name} | " + " | ".join(f"{100 * share:.0f} %" for share in shares) + " |")
+            shares.append(100 * sum(any(heavy_tail(times)) for times in many) / experiments)
+        bench.say(f"| {world.name} | " + " | ".join(f"{share:.0f} %" for share in shares) + " |")
+        bench.figure(f"warnings: {world.name}", shares, "%")
 
 
 # ---- the split -----------------------------------------------------------------------------------------------------
 
 
-def print_split() -> None:
+def print_split(bench: Bench) -> None:
     """One planted cause at a time, then all of them at once; and what is left over."""
     rng = np.random.default_rng(8)
     n = 660
@@ -274,8 +282,8 @@ def print_split() -> None:
         "all of these at once": (0.5, 2.6, 1.3, 1.5),
         "terse and slow per token": (0, 0.25, 1, 2),
     }
-    print("\n| planted | longer by | wait | verbosity | tokenizer | decode | greatest residual, relative |")
-    print("| --- |" + " ---: |" * 6)
+    bench.say("\n| planted | longer by | wait | verbosity | tokenizer | decode | greatest residual, relative |")
+    bench.say("| --- |" + " ---: |" * 6)
     written, per_byte, tpot = (rng.lognormal(mean, 0.5, n) for mean in (5, -1.4, -4))
     wait = rng.lognormal(-2, 0.5, n)
     for name, (waits, longer, cut, slow) in plants.items():
@@ -290,17 +298,19 @@ def print_split() -> None:
         whole = other.time_s - base.time_s
         residual = np.abs(parts.sum(axis=1) - whole) / np.maximum(np.abs(whole), 1e-300)
         means = " | ".join(f"{value:+.3f} s" for value in parts.mean(axis=0))
-        print(f"| {name} | {whole.mean():+.3f} s | {means} | {residual.max():.0e} |")
+        bench.say(f"| {name} | {whole.mean():+.3f} s | {means} | {residual.max():.0e} |")
+        bench.figure(f"split, {name}: longer by", whole.mean(), "s")
+        bench.figure(f"split, {name}: residual", residual.max())
 
 
 # ---- the same through the engine -----------------------------------------------------------------------------------
 
 
-def print_engine(experiments: int) -> None:
+def print_engine(bench: Bench) -> None:
     """One cell through everything: experiment, simulated engine in virtual time, worker, run file, frame."""
-    n = 30
+    n, experiments = 30, bench.chosen.experiments
     total = n * experiments
-    print(f"\n{experiments} experiments of {n} items, lognormal (sigma 0.5), as one run of {2 * total} trials:\n")
+    bench.say(f"\n{experiments} experiments of {n} items, lognormal (sigma 0.5), as one run of {2 * total} trials:\n")
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "items.jsonl").write_text("".join(f'{{"prompt": "number {i}"}}\n' for i in range(total)))
         Path(folder, "x.toml").write_text(_ENGINE_EXPERIMENT)
@@ -317,7 +327,8 @@ def print_engine(experiments: int) -> None:
         (median,) = quantiles(one.task_time_s[0].ravel(), np.arange(n), (0.5,))
         medians.add(median, 2.0)
     for name, tally in (("ratio of task times", time_ratio), ("median task time", medians)):
-        print(f"- {name}: {100 * tally.covered / tally.experiments:.1f} % of {tally.experiments}")
+        share = bench.figure(f"through the engine: {name}", 100 * tally.covered / tally.experiments, "%")
+        bench.say(f"- {name}: {share:.1f} % of {tally.experiments}")
 
 
 _ENGINE_EXPERIMENT = """
@@ -335,30 +346,32 @@ options = { time = "virtual", seed = 2, length = 4, token_time = 0, wait = { kin
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--experiments", type=int, default=2000)
-    arguments.add_argument("--only", choices=["coverage", "holm", "inversion", "split", "engine", "warnings"])
-    arguments.add_argument("--world", default="", help="of the coverage: how its name begins, such as Pareto")
-    arguments.add_argument("--processes", type=int, default=os.cpu_count())
-    chosen = arguments.parse_args()
-    print(f"statistics: {machine_line()}; {chosen.experiments} experiments a cell, {RESAMPLES} resamples")
+    options = {
+        "--only": {"choices": ["coverage", "holm", "inversion", "split", "engine", "warnings"]},
+        "--world": {"default": "", "help": "of the coverage: how its name begins, such as Pareto"},
+        "--processes": {"type": int, "default": os.cpu_count()},
+    }
+    bench = Bench("calibration", __doc__, SIZES, options, markdown=True)
+    if bench.chosen.only and bench.chosen.save:
+        raise SystemExit("--only measures a part of the figures: leave out --save")
+    sizes = ITEMS[:1] if bench.quick else ITEMS
+    bench.head(f"{bench.chosen.experiments} experiments a cell, {bench.chosen.resamples} resamples")
     # The processes share the cores; numpy in a new process reads how many threads it may have.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with get_context("spawn").Pool(chosen.processes) as pool:
+    with get_context("spawn").Pool(bench.chosen.processes) as pool:
         parts: dict[str, Callable[[], None]] = {
-            "split": print_split,
-            "warnings": lambda: print_warnings(chosen.experiments),
-            "engine": lambda: print_engine(chosen.experiments),
-            "holm": lambda: print_false_positives(chosen.experiments, pool),
-            "inversion": lambda: print_inversions(chosen.experiments, pool),
-            "coverage": lambda: print_coverage(
-                chosen.experiments, pool, [world for world in WORLDS if world.name.startswith(chosen.world)]
-            ),
+            "split": lambda: print_split(bench),
+            "warnings": lambda: print_warnings(bench),
+            "engine": lambda: print_engine(bench),
+            "holm": lambda: print_false_positives(bench, pool, sizes),
+            "inversion": lambda: print_inversions(bench, pool, sizes),
+            "coverage": lambda: print_coverage(bench, pool, sizes),
         }
         for name, part in parts.items():
-            if chosen.only in (None, name):
-                print(f"\n## {name}")
+            if bench.chosen.only in (None, name):
+                bench.say(f"\n## {name}")
                 part()
+    bench.finish()
 
 
 if __name__ == "__main__":
