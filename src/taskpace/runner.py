@@ -283,7 +283,8 @@ class _SystemTurn:
         if ended.out_of_memory is not None:
             batch = cell.scenario.batch or 1
             self._too_large[cell.task.task.name] = (batch, ended.out_of_memory)
-            self._pass_over(cell, remaining(self._plan, cell, self._recorded), f"batch={batch} does not fit: {ended.out_of_memory}")
+            left = remaining(self._plan, cell, self._recorded)
+            self._pass_over(cell, left, f"batch={batch} does not fit: {ended.out_of_memory}")
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
