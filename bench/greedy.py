@@ -78,7 +78,7 @@ class Judge:
 def main() -> None:
     bench = Bench("greedy", __doc__, {"items": (40, 1)}, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), bench.chosen.items, {"max_tokens": 4} if bench.quick else {})
+        found = run(Path(folder), bench.chosen.items, {"max_tokens": 4, "warmup": 0} if bench.quick else {})
     judge = Judge()
     bench.head(f"{MODEL}, {bench.chosen.items} items a task, llama.cpp (Q4_1) against transformers (float32)")
     bench.say()

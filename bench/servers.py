@@ -22,7 +22,7 @@ from taskpace import models
 VLLM = "vLLM"
 
 
-def experiment(items: int) -> dict[str, object]:
+def experiment(items: int, limits: dict[str, int]) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
     llama = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 8"
     vllm = (
@@ -37,16 +37,18 @@ def experiment(items: int) -> dict[str, object]:
     ]  # fmt: skip
     if not PEERS[0].there:
         systems.pop()
-    return {"name": "servers", "items": items, "scenarios": ["single", "concurrency=8"], "system": systems}
+    scenarios = ["single", "concurrency=8"]
+    return {"name": "servers", "items": items, "scenarios": scenarios, "system": systems} | limits
 
 
 def main() -> None:
     bench = Bench("servers", __doc__, {"items": (40, 1)}, markdown=True)
     bench.head(f"{bench.chosen.items} items a task")
     os.environ.update(ENVIRONMENT)
+    limits = {"max_tokens": 4, "warmup": 0} if bench.quick else {}
     with tempfile.TemporaryDirectory() as folder:
         file, run = Path(folder) / "servers.toml", Path(folder) / "servers.db"
-        file.write_text(tomli_w.dumps(experiment(bench.chosen.items)), "utf-8")
+        file.write_text(tomli_w.dumps(experiment(bench.chosen.items, limits)), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
         run_quietly([*command, "run", file, "-o", run])
         tables = run_quietly([*command, "summary", run, "--format", "markdown"])
