@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A file's tests stay together; those of real clocks are one group, and never run beside each other.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Which tests stay on one worker: tests/conftest.py.
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .PHONY: install demo test test-fast soak check format bench bench-peers clean

@@ -30,8 +30,6 @@ from taskpace.report.energy import energy_lines
 from taskpace.report.markdown import summary_markdown
 from taskpace.worker import Worker
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 RANGE_UJ = 1_000_000
 
 

@@ -20,8 +20,6 @@ from taskpace.prepare import prepare
 from taskpace.runner import carry_out
 from taskpace.store import Store
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 EXPERIMENT = """
 items = 30
 tasks = ["mmlu-letter"]

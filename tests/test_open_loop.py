@@ -24,8 +24,6 @@ from taskpace.runner import carry_out
 from taskpace.scenarios import open_loop
 from taskpace.store import Store
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 SLOTS, WAIT_S = 3, 0.4
 OPTIONS = {"time": "virtual", "slots": SLOTS, "wait": {"kind": "lognormal", "median": WAIT_S, "sigma": 0.5}}
 SERVICE_S = WAIT_S * np.exp(0.5**2 / 2) + 29 * 0.01

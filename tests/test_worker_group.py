@@ -8,7 +8,6 @@ import signal
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
@@ -18,8 +17,6 @@ from taskpace.engines.base import Sampling
 from taskpace.messages import Job, RunCell, Stretch
 from taskpace.prepare import prepare
 from taskpace.worker_group import merge, share
-
-pytestmark = pytest.mark.xdist_group("real-clock")
 
 SERVER = """
 import http.server, json, sys

@@ -20,8 +20,6 @@ from taskpace import models
 from taskpace.engines.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
 # Answers as an endpoint with one model should, once PORT is bound; writes its process number and a child's to a file.
 SMALL = """

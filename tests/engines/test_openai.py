@@ -22,8 +22,6 @@ import taskpace
 from taskpace.api import Run
 from taskpace.errors import ExperimentError
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 QUICK = {"idle_timeout_s": 0.4, "connect_timeout_s": 0.3}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
