@@ -29,8 +29,8 @@ demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishe
 test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: $(VENV)/.dev  ## The tests that need neither a real model nor a browser
-	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak"
+test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
+	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak and not slow"
 
 soak: $(VENV)/.browser  ## What repeats for long: a hundred kills, large simulations
 	$(BIN)/python -m pytest -m soak

@@ -29,6 +29,7 @@ BY_FIXTURE = {
     "browser": pytest.mark.browser,
     "chat_model": pytest.mark.real_model,
     "base_model": pytest.mark.real_model,
+    "planted": pytest.mark.slow,
 }
 REAL_CLOCK = (
     "engines/test_launch",

@@ -382,6 +382,7 @@ def test_a_gpu_that_held_back_for_heat_is_invalid_and_a_power_limit_is_not(trial
         assert [reason.code for reason in row.reasons] == codes
 
 
+@pytest.mark.slow
 def test_the_flag_asks_and_the_summary_answers(cli):
     """`--energy` with a model that takes no energy ends with the reason in the summary and nothing invented."""
     done = cli("run", "-m", "s", "--engine", "simulated", "-n", "12", "-t", "mmlu-letter", "--energy", "-o", "r.db")

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
@@ -122,6 +123,7 @@ def test_two_processes_keep_one_schedule(tmp_path):
     assert found == plan.arrivals_ns(plan.cells[0])
 
 
+@pytest.mark.slow
 def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
     """SIGKILL of one process: its trials in flight are errors, nothing is lost or recorded twice, the run completes."""
     finished: list[str] = []

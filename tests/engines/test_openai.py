@@ -360,6 +360,7 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_before_any_trial_is_spent_the_endpoint_is_tried(carry_out, authority, tmp_path):
     """Each thing that can be wrong with an endpoint is one line that says what to change."""
     told = {}
