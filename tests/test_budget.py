@@ -250,7 +250,7 @@ def test_a_stop_during_the_pilot_keeps_nothing(tmp_path):
 @pytest.mark.slow
 def test_interrupted_it_says_what_it_has_and_what_it_lacks(tmp_path, cli):
     """Ctrl-C in the middle: exit code 130, the tasks that are whole, in part and missing; the same command goes on."""
-    _experiment(tmp_path, time_="real", token_time=0.005)
+    _experiment(tmp_path, time_="real", token_time=0.002)
     suite = (tmp_path / "suite.toml").read_text()
     few = suite.replace('suite = "core-1"', 'tasks = ["translate", "summarise", "math"]\nitems = 9')
     (tmp_path / "suite.toml").write_text(few.replace("length", "wait = 0.03\nlength"))
