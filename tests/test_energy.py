@@ -30,8 +30,6 @@ from taskpace.report.energy import energy_lines
 from taskpace.report.markdown import summary_markdown
 from taskpace.worker import Worker
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 RANGE_UJ = 1_000_000
 
 
@@ -384,6 +382,7 @@ def test_a_gpu_that_held_back_for_heat_is_invalid_and_a_power_limit_is_not(trial
         assert [reason.code for reason in row.reasons] == codes
 
 
+@pytest.mark.slow
 def test_the_flag_asks_and_the_summary_answers(cli):
     """`--energy` with a model that takes no energy ends with the reason in the summary and nothing invented."""
     done = cli("run", "-m", "s", "--engine", "simulated", "-n", "12", "-t", "mmlu-letter", "--energy", "-o", "r.db")

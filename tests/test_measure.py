@@ -16,8 +16,6 @@ from taskpace.records import Mark, Record, Usage
 from taskpace.runner import longest_silence_s
 from taskpace.scenarios import closed_loop
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 SECOND = 1_000_000_000
 
 

@@ -24,6 +24,8 @@ from taskpace.runner import carry_out
 from taskpace.safe_text import printable
 from taskpace.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
 

@@ -8,6 +8,8 @@ import tomli_w
 import taskpace
 from taskpace.report.sensitivity import effect_tables
 
+pytestmark = pytest.mark.slow
+
 
 def system(name: str, length: dict[str, object], **options: object) -> dict[str, object]:
     """Virtual time: a token is four bytes and takes 10 ms; the wait varies, so that there is something to test."""

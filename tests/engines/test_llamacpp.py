@@ -34,8 +34,6 @@ from taskpace.errors import (
 from taskpace.models.gguf_header import read_metadata
 from taskpace.records import Mark, Usage
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 T = TypeVar("T")
 
 
