@@ -20,14 +20,14 @@ import numpy as np
 
 import taskpace
 from harness import Bench
-from taskpace.analysis.arrays import Arrays, to_arrays
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.diagnosis import heavy_tail
-from taskpace.analysis.estimates import Number, accuracy, par2_values, quantiles, ratios, samples_for, solve_curve
-from taskpace.analysis.frame import last_attempts
-from taskpace.analysis.pairs import adjust, compare_pairs
-from taskpace.analysis.split import PARTS, Side, split
+from taskpace.analysis.data.arrays import Arrays, to_arrays
+from taskpace.analysis.data.frame import last_attempts
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.estimates import Number, accuracy, par2_values, quantiles, ratios, samples_for, solve_curve
+from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.summary import agreement
+from taskpace.analysis.table.diagnosis import heavy_tail
+from taskpace.analysis.table.pairs import adjust, compare_pairs
 from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,

@@ -16,10 +16,10 @@ from tests.commandline import Cli, run_apart, run_here
 from tests.once import Once, make_once
 
 import taskpace
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.views import Summary
-from taskpace.experiment import Experiment
+from taskpace.analysis.table.rows import CellPlan
+from taskpace.experiment.experiment import Experiment
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")

@@ -11,15 +11,15 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.analysis.brevity import Forms, find_forms
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.across.brevity import Forms, find_forms
 from taskpace.analysis.summary import summarise_trials
-from taskpace.brevity import INSTRUCTION, NEUTRAL, with_brevity
+from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import ExperimentError
-from taskpace.jobs import make_jobs
-from taskpace.prepare import prepare
-from taskpace.report.brevity import brevity_tables
-from taskpace.store import Store
+from taskpace.experiment.brevity import INSTRUCTION, NEUTRAL, with_brevity
+from taskpace.experiment.prepare import prepare
+from taskpace.report.words.brevity import brevity_tables
+from taskpace.runner.jobs import make_jobs
+from taskpace.store.store import Store
 
 FORMS = (
     Forms("A", ("A, brief", "A, brief, 9 tokens at most"), (None, 9)),

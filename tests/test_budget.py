@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
 from taskpace.errors import ExperimentError, StoreError
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
-from taskpace.report.coverage import fitted_lines, overrun_line
-from taskpace.runner import Never, carry_out
-from taskpace.scenario_names import Scenario
-from taskpace.store import Store
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
+from taskpace.report.words.coverage import fitted_lines, overrun_line
+from taskpace.runner.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
+from taskpace.runner.runner import Never, carry_out
+from taskpace.store.store import Store
 
 SUITE = """
 name = "suite"

@@ -12,7 +12,7 @@ import pytest
 
 import taskpace
 from taskpace.analysis.compare import Side, compare, failures, parse_condition, relative_change
-from taskpace.analysis.estimates import Number
+from taskpace.analysis.stats.estimates import Number
 from taskpace.errors import StoreError, TaskpaceError
 
 NOISE = {"kind": "lognormal", "sigma": 0.15}

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from taskpace import worker
-from taskpace.experiment import Experiment
-from taskpace.messages import Calibration, Close, FromWorker, Open, RunCell, ToWorker
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.store import Store
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.runner import carry_out
+from taskpace.store.store import Store
+from taskpace.worker import __main__ as worker
+from taskpace.worker.messages import Calibration, Close, FromWorker, Open, RunCell, ToWorker
 
 FEW, MANY = 100, 1000
 CALLS = 800

@@ -18,17 +18,18 @@ import pynvml
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace import energy, worker
-from taskpace.analysis.energy import find_energy
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.energy import Found, Meter, Reading, Window, find
+from taskpace.analysis.stats.estimates import UNKNOWN, Number
+from taskpace.analysis.table.energy import find_energy
 from taskpace.engines.base import EngineSpec, Sampling
-from taskpace.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell, Stretch
+from taskpace.machine import energy
+from taskpace.machine.energy import Found, Meter, Reading, Window, find
 from taskpace.report.charts import panels, styled
-from taskpace.report.csv_table import summary_csv
-from taskpace.report.energy import energy_lines
-from taskpace.report.markdown import summary_markdown
-from taskpace.worker import Worker
+from taskpace.report.files.csv_table import summary_csv
+from taskpace.report.files.markdown import summary_markdown
+from taskpace.report.words.energy import energy_lines
+from taskpace.worker import __main__ as worker
+from taskpace.worker.__main__ import Worker
+from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell, Stretch
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 

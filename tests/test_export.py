@@ -17,11 +17,11 @@ from polars.testing import assert_frame_equal
 
 import taskpace
 from taskpace.errors import TaskpaceError
-from taskpace.prepare import prepare
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure
-from taskpace.report.export import check_target, render, write
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.report.files.export import check_target, render, write
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 HOSTILE = '=1+1 \x00 \x1b[31m \x9b \u202e \r\n "quoted", a\'b | \U000e0041 日本'
 

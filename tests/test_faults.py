@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.events import RunEnded, SystemGivenUp, WorkerDied
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.store import Store
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.events import RunEnded, SystemGivenUp, WorkerDied
+from taskpace.runner.runner import carry_out
+from taskpace.store.store import Store
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 
@@ -229,7 +229,7 @@ def test_a_signal_to_the_whole_group_costs_nothing(tmp_path):
 
 def test_scoring_and_storing_stay_outside_the_clock(tmp_path, simulated, monkeypatch):
     """One at a time, the next trial is dispatched only when the last is scored and stored, whatever ran before it."""
-    from taskpace import runner
+    from taskpace.runner import runner
 
     slow = runner.score
 
@@ -294,7 +294,7 @@ def test_a_worker_does_not_outlive_its_run(tmp_path):
 def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):
     """The thread that writes must not die alone: the run would wait for ever. The process ends and says why."""
     code = (
-        "import sys; from taskpace.worker import _Pipes\n"
+        "import sys; from taskpace.worker.__main__ import _Pipes\n"
         "pipes = _Pipes(sys.stdin.buffer, sys.stdout.buffer)\n"
         "pipes.send(object(), True)\n"
         "import time; time.sleep(60)"

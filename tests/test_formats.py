@@ -21,14 +21,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.commandline import call_here
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import Summary, SystemRow
+from taskpace.analysis.schema.summary import Summary, SystemRow
+from taskpace.analysis.stats.estimates import Number
 from taskpace.records import OUTCOMES
-from taskpace.report.csv_table import csv_lines, summary_csv
-from taskpace.report.json_text import json_line, json_text
-from taskpace.report.markdown import escape, summary_markdown
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.safe_text import printable
+from taskpace.report.files.csv_table import csv_lines, summary_csv
+from taskpace.report.files.json_text import json_line, json_text
+from taskpace.report.files.markdown import escape, summary_markdown
+from taskpace.report.words.sentences import finding_lines, sentences
+from taskpace.text.safe_text import printable
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SCATTER = np.exp(np.linspace(-0.3, 0.3, 40))

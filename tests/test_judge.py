@@ -14,23 +14,23 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.analysis.judge import Judged, JudgedRow, judge_tasks, load_judged
-from taskpace.analysis.replies import Reply
+from taskpace.analysis.judge.agreement import Judged, JudgedRow, judge_tasks, load_judged
+from taskpace.analysis.judge.replies import Reply
 from taskpace.errors import StoreError
-from taskpace.events import TrialFinished
-from taskpace.experiment import Experiment
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
 from taskpace.judge.answers import Answer
 from taskpace.judge.plan import judge_plan
 from taskpace.judge.questions import PREFERENCE, VERDICT, fence_mark, preference_item, verdict_item
 from taskpace.judge.settings import load_judge
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
 from taskpace.records import Mark
-from taskpace.report.judge import verdict_sentence
-from taskpace.runner import Never, carry_out
-from taskpace.store import Store
+from taskpace.report.words.judge import verdict_sentence
+from taskpace.runner.events import TrialFinished
+from taskpace.runner.runner import Never, carry_out
+from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
-from taskpace.tasks.last_line import read_verdict
+from taskpace.tasks.extractors.last_line import read_verdict
 from taskpace.version import __version__
 
 RUN = """

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from taskpace.clock import Clock, RealClock, VirtualClock
 from taskpace.engines.base import EngineInfo, Generation, Message, Request, Sampling, Stamps
 from taskpace.errors import ContextOverflowError
-from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
-from taskpace.messages import Job
+from taskpace.machine.clock import Clock, RealClock, VirtualClock
 from taskpace.records import Mark, Record, Usage
-from taskpace.runner import longest_silence_s
-from taskpace.scenarios import closed_loop
+from taskpace.runner.runner import longest_silence_s
+from taskpace.worker.messages import Job
+from taskpace.worker.schedule import closed_loop
+from taskpace.worker.trial import LagMonitor, calibrate, measure, summarise_lag
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 

@@ -14,15 +14,15 @@ from scipy.stats import kstest
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
 import taskpace
-import taskpace.events
-from taskpace.clock import RealClock, VirtualClock
+import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Message, Request
 from taskpace.engines.simulated import SimulatedEngine
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.scenarios import open_loop
-from taskpace.store import Store
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
+from taskpace.machine.clock import RealClock, VirtualClock
+from taskpace.runner.runner import carry_out
+from taskpace.store.store import Store
+from taskpace.worker.schedule import open_loop
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 
@@ -188,7 +188,7 @@ class StopAfter:
         self.requested = False
 
     def __call__(self, event) -> None:
-        if isinstance(event, taskpace.events.TrialFinished):
+        if isinstance(event, taskpace.runner.events.TrialFinished):
             self.left -= 1
             self.requested = self.requested or self.left <= 0
 

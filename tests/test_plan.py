@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.errors import ExperimentError, TaskError
-from taskpace.experiment import Experiment, TaskUse
-from taskpace.plan import content_id, make_plan, remaining, request_seed
-from taskpace.prepare import _plan_task, prepare
-from taskpace.scenario_names import Scenario
-from taskpace.strict import canonical_json
+from taskpace.experiment.experiment import Experiment, TaskUse
+from taskpace.experiment.plan import content_id, make_plan, remaining, request_seed
+from taskpace.experiment.prepare import _plan_task, prepare
+from taskpace.experiment.scenario import Scenario
+from taskpace.text.strict import canonical_json
 
 
 @pytest.fixture

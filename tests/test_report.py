@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from taskpace.analysis.views import Summary
-from taskpace.events import CellStarted, RunStarted, TrialFinished
-from taskpace.report.progress import Status, in_words
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.report.terminal import print_summary, seconds
-from taskpace.safe_text import column_width, one_line, printable
+from taskpace.analysis.schema.summary import Summary
+from taskpace.report.terminal.progress import Status, in_words
+from taskpace.report.terminal.summary import print_summary, seconds
+from taskpace.report.words.sentences import finding_lines, sentences
+from taskpace.runner.events import CellStarted, RunStarted, TrialFinished
+from taskpace.text.safe_text import column_width, one_line, printable
 
 N = 40
 # A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
@@ -202,7 +202,7 @@ def test_durations_in_words():
 def test_the_status_line_counts_and_estimates(monkeypatch):
     """Done of total, running median and time left follow from the events."""
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr("taskpace.report.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("taskpace.report.terminal.progress.time.monotonic", lambda: float(next(clock)))
     status = Status()
     status.take(RunStarted(path="x", planned=6, done=1, cells=(("s", "t", "single", 4, 1), ("r", "t", "single", 2, 0))))
     status.take(CellStarted(system="s", task="t", scenario="single", left=3))

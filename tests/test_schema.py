@@ -19,8 +19,13 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskpace.analysis import across, compare, estimates, judge, pairs, phases, preferences, sweeps, views
+from taskpace.analysis import compare
+from taskpace.analysis.across import sweeps
 from taskpace.analysis.compare import ComparedRuns
+from taskpace.analysis.judge import agreement as judge, preferences
+from taskpace.analysis.schema import across, summary as views
+from taskpace.analysis.stats import estimates
+from taskpace.analysis.table import pairs, phases
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"

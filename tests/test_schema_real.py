@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from taskpace.analysis.summary import summarise
-from taskpace.events import TrialFinished
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
-from taskpace.report.json_text import json_text
-from taskpace.runner import carry_out
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.report.files.json_text import json_text
+from taskpace.runner.events import TrialFinished
+from taskpace.runner.runner import carry_out
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"

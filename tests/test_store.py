@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.errors import StoreError
-from taskpace.experiment import Experiment
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure, Mark, Record, Turn, Usage, Verdict, pack_marks, unpack_marks
-from taskpace.store import APPLICATION_ID, Store
+from taskpace.store.store import APPLICATION_ID, Store
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.analysis.estimate import estimate
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.duration import estimate
+from taskpace.analysis.stats.estimates import UNKNOWN, Number
 from taskpace.analysis.summary import summarise_trials
+from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import StoreError
-from taskpace.experiment import TaskUse
-from taskpace.prepare import prepare
+from taskpace.experiment.experiment import TaskUse
+from taskpace.experiment.prepare import prepare
 
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
 
@@ -257,7 +257,7 @@ def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
 
 def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
     """A plan of which nothing has been run yet is a table of unknowns, not an error."""
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
     plan = prepare(simulated(), Path())
     Store.create_or_continue(tmp_path / "empty.db", plan, "0").close()

@@ -13,11 +13,11 @@ from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
 import taskpace
-import taskpace.events
+import taskpace.runner.events
 from taskpace.engines.base import Sampling
-from taskpace.messages import Job, RunCell, Stretch
-from taskpace.prepare import prepare
-from taskpace.worker_group import merge, share
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.worker_group import merge, share
+from taskpace.worker.messages import Job, RunCell, Stretch
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 
@@ -131,7 +131,7 @@ def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
     killed: list[int] = []
 
     def listen(said) -> None:
-        if not isinstance(said, taskpace.events.TrialFinished):
+        if not isinstance(said, taskpace.runner.events.TrialFinished):
             return
         finished.append(said.trial_id)
         if len(finished) > 10 and not killed:

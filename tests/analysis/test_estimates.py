@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.estimates import (
+from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Number,
     accuracy,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from taskpace.analysis.kappa import agreement_p, kappa, kappa_number
+from taskpace.analysis.stats.kappa import agreement_p, kappa, kappa_number
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
 

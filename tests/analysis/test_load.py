@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.analysis.across import LoadPoint
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.analysis.load import find_knee
-from taskpace.report.loads import HEADINGS, load_rows, load_sentence, load_title
-from taskpace.report.terminal import row_lines
+from taskpace.analysis.across.load import find_knee
+from taskpace.analysis.schema.across import LoadPoint
+from taskpace.analysis.stats.estimates import UNKNOWN, Number
+from taskpace.report.terminal.summary import row_lines
+from taskpace.report.words.loads import HEADINGS, load_rows, load_sentence, load_title
 
 SLOTS = 4
 

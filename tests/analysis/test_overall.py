@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.stats.estimates import Number
 from taskpace.analysis.summary import summarise_trials
+from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import TaskpaceError
 
 

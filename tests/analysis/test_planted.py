@@ -8,8 +8,8 @@ import re
 import pytest
 
 import taskpace
-from taskpace.analysis.views import TaskTable
-from taskpace.report.sentences import finding_lines, is_inverted, sentences
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.report.words.sentences import finding_lines, is_inverted, sentences
 
 ITEMS = 60
 SIGMA = 0.3

@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.analysis.rows import CellPlan
-from taskpace.analysis.sample import by_batch, take_sample
+from taskpace.analysis.data.sample import by_batch, take_sample
+from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.views import Summary
+from taskpace.analysis.table.rows import CellPlan
 
 
 def frame(batches: dict[str, list[list[int]]]) -> pl.DataFrame:

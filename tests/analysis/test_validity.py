@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from taskpace.analysis.validity import reasons_against
-from taskpace.analysis.views import Reason
-from taskpace.messages import Stretch
-from taskpace.report.sentences import sentences
+from taskpace.analysis.schema.summary import Reason
+from taskpace.analysis.table.validity import reasons_against
+from taskpace.report.words.sentences import sentences
+from taskpace.worker.messages import Stretch
 
 
 def stretch(**changes: int) -> Stretch:

@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace import models
-from taskpace.clock import RealClock
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options
-from taskpace.engines.llamacpp_load import choose_context, make_params, usable_physical_cores
-from taskpace.engines.llamacpp_slots import SlotTable
+from taskpace.engines.llamacpp.engine import LlamaCppEngine, _check_end, check_options
+from taskpace.engines.llamacpp.load import choose_context, make_params, usable_physical_cores
+from taskpace.engines.llamacpp.slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
     ContextOverflowError,
@@ -31,6 +30,7 @@ from taskpace.errors import (
     MissingExtraError,
     ModelError,
 )
+from taskpace.machine.clock import RealClock
 from taskpace.models.gguf_header import read_metadata
 from taskpace.records import Mark, Usage
 
@@ -492,7 +492,7 @@ def test_effort_and_budget_reach_a_model_that_reasons(chat_model: str, monkeypat
         params.chat_template = THINKING
         return params
 
-    monkeypatch.setattr("taskpace.engines.llamacpp.make_params", thinking)
+    monkeypatch.setattr("taskpace.engines.llamacpp.engine.make_params", thinking)
 
     async def answer(**options: Any) -> Generation:
         opened = engine(chat_model, context=256, **options)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
-from taskpace.engines.openai_answer import Reader, read_usage
+from taskpace.engines.openai.answer import Reader, read_usage
 from taskpace.records import Mark, Usage
 
 

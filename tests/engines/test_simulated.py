@@ -12,9 +12,9 @@ from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Sampling
 from taskpace.engines.simulated import check_options
 from taskpace.errors import ExperimentError
-from taskpace.measure import LagMonitor, measure
-from taskpace.messages import Job
 from taskpace.records import Record
+from taskpace.worker.messages import Job
+from taskpace.worker.trial import LagMonitor, measure
 
 
 def job(trial_id: str = "t", **changes: Any) -> Job:

@@ -18,12 +18,12 @@ import pytest
 import tomli_w
 
 import taskpace
-import taskpace.events
+import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.transformers import TransformersEngine, check_options
+from taskpace.engines.transformers.engine import TransformersEngine, check_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
+from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
-from taskpace.prepare import prepare
 
 pytestmark = [
     pytest.mark.real_model,
@@ -278,7 +278,7 @@ def test_a_gguf_file_is_quantised_anew(tmp_path, quantization):
     monitored = tmp_path / "tmp"
     monitored.mkdir()
     script = (
-        "import json, sys; from taskpace.engines.transformers_load import Options, load; import torch\n"
+        "import json, sys; from taskpace.engines.transformers.load import Options, load; import torch\n"
         "torch.set_num_threads(1)\n"
         "loaded = load(sys.argv[1], Options(dtype='bfloat16', quantization=sys.argv[2]))\n"
         "ids = loaded.tokenizer('The capital of France is', return_tensors='pt')\n"
@@ -354,7 +354,7 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     file = experiment(tmp_path, scenarios=scenarios, items=20, warmup=0, system=[system])
     said: list[object] = []
     frame = taskpace.run(file, tmp_path / "x.db", on_event=said.append).frame()
-    assert not [event for event in said if isinstance(event, taskpace.events.WorkerDied)]
+    assert not [event for event in said if isinstance(event, taskpace.runner.events.WorkerDied)]
     kinds = {
         scenario: set(part["failure_kind"].to_list())
         for (scenario,), part in frame.group_by("scenario", maintain_order=True)

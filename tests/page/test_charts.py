@@ -29,7 +29,7 @@ from taskpace.report.charts.theme import (
     by_place,
     shortened,
 )
-from taskpace.report.figures import digits, seconds, seconds_with_error, share_with_error, shared_ranks
+from taskpace.report.words.figures import digits, seconds, seconds_with_error, share_with_error, shared_ranks
 
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 

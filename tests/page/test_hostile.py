@@ -13,11 +13,11 @@ import pytest
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure, Mark
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 HOSTILE = {
     "script": "<script>window.pwned = 1</script>",

@@ -13,10 +13,10 @@ import pytest
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
-from taskpace.analysis.trials import load_trials
-from taskpace.report.columns import columns
-from taskpace.report.json_text import json_text
+from taskpace.analysis.data.trials import load_trials
+from taskpace.report.files.json_text import json_text
 from taskpace.report.page.bundle import LONGEST
+from taskpace.report.words.columns import columns
 
 
 class Reader(HTMLParser):
@@ -165,9 +165,9 @@ def test_an_unfinished_run_is_told(tmp_path):
 
 def test_a_run_without_a_record_is_a_page_too(tmp_path, cli):
     """Nothing recorded yet: no picture, no trace of an error, the plan is told."""
-    from taskpace.experiment import load_experiment
-    from taskpace.prepare import prepare
-    from taskpace.store import Store
+    from taskpace.experiment.experiment import load_experiment
+    from taskpace.experiment.prepare import prepare
+    from taskpace.store.store import Store
 
     file = experiment_file(tmp_path, SYSTEMS[:2], items=3)
     Store.create_or_continue(tmp_path / "empty.db", prepare(load_experiment(file), tmp_path), "0").close()

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from taskpace.records import Mark, Turn, Usage
 from taskpace.tasks.committed import committed_ns
-from taskpace.tasks.letters import letter_spans, read_letter
+from taskpace.tasks.extractors.letters import letter_spans, read_letter
 
 CHOICES = ("London", "Paris", "Rome", "Berlin")
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.tasks.last_line import read_preference, read_verdict
+from taskpace.tasks.extractors.last_line import read_preference, read_verdict
 
 LINES = st.text(st.characters(exclude_categories=("Cs",)), max_size=60).map(lambda text: " ".join(text.split()))
 WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|better", line, re.IGNORECASE)), max_size=5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.tasks.letters import read_letter
+from taskpace.tasks.extractors.letters import read_letter
 
 CHOICES = ("London", "Paris", "Rome", "Berlin")
 

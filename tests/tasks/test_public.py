@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from taskpace.errors import TaskError
-from taskpace.plan import content_id
-from taskpace.prepare import prepare
+from taskpace.experiment.plan import content_id
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Mark, Record, Turn, Usage
 from taskpace.tasks import load_items, load_task, render, score, shipped_tasks, with_data
 
@@ -256,7 +256,7 @@ def test_public_data_do_not_change_what_a_task_is(name, simulated):
     plan = prepare(simulated(tasks=(name,)), Path())
     (planned,) = plan.tasks
     bare = msgspec.structs.replace(planned, task=msgspec.structs.replace(planned.task, public=None))
-    from taskpace.plan import make_plan
+    from taskpace.experiment.plan import make_plan
 
     assert make_plan(plan.experiment, plan.systems, (bare,)).id == plan.id
 

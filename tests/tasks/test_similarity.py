@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import taskpace
 from taskpace.errors import TaskError
-from taskpace.plan import make_plan
-from taskpace.prepare import prepare
+from taskpace.experiment.plan import make_plan
+from taskpace.experiment.prepare import prepare
 from taskpace.tasks import Task, load_items, load_task, script
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.similarity import similarity

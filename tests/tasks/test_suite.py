@@ -15,8 +15,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
 from taskpace.tasks.data import read_rows
-from taskpace.tasks.json_answer import read_json, share_of_fields
-from taskpace.tasks.numbers import read_number, to_number, written
+from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
+from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.overlap import bleu, chrf, rouge
 from taskpace.tasks.scorers.squad import SquadOptions, exact_match, normalise, token_f1
@@ -47,7 +47,7 @@ def test_a_starter_set_is_whole(name):
 
 
 def _extracted(extraction, text, fields):
-    from taskpace.tasks.extraction import EXTRACTIONS
+    from taskpace.tasks.extractors.extraction import EXTRACTIONS
 
     return None if extraction is None else EXTRACTIONS[extraction].read(text, fields)
 

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.frame import Source, last_attempts, load_frame
-from taskpace.analysis.pairs import Comparison, Pair, adjust, compare_pairs
-from taskpace.analysis.rows import CellPlan, make_rows
-from taskpace.analysis.sample import take_sample
+from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.sample import take_sample
+from taskpace.analysis.schema.summary import SystemRow
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.estimates import Number
 from taskpace.analysis.summary import load_cells
-from taskpace.analysis.views import SystemRow
+from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
+from taskpace.analysis.table.rows import CellPlan, make_rows
 from taskpace.errors import StoreError, TaskpaceError
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
 _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")

@@ -8,23 +8,23 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from taskpace.analysis.arrays import Arrays, item_means
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples, percentile
-from taskpace.analysis.brevity import Forms, find_brevity, find_forms
-from taskpace.analysis.diagnosis import row_findings, table_findings
-from taskpace.analysis.estimates import number
-from taskpace.analysis.frame import Source, last_attempts, load_frame
-from taskpace.analysis.intervals import Floats
-from taskpace.analysis.load import find_loads
-from taskpace.analysis.overall import find_overall
-from taskpace.analysis.pairs import Pair, adjust, compare_pairs
-from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
-from taskpace.analysis.rows import CellPlan, make_rows
-from taskpace.analysis.sample import Sample, take_sample
-from taskpace.analysis.sensitivity import find_effects
-from taskpace.analysis.sweeps import Sweep, find_sweeps
-from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
-from taskpace.messages import Stretch
+from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
+from taskpace.analysis.across.load import find_loads
+from taskpace.analysis.across.overall import find_overall
+from taskpace.analysis.across.sensitivity import find_effects
+from taskpace.analysis.across.sweeps import Sweep, find_sweeps
+from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.sample import Sample, take_sample
+from taskpace.analysis.schema.summary import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
+from taskpace.analysis.stats.estimates import number
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.table.diagnosis import row_findings, table_findings
+from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
+from taskpace.analysis.table.rows import CellPlan, make_rows
+from taskpace.worker.messages import Stretch
 
 _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""

@@ -99,6 +99,6 @@ def _is_text(argument: str) -> bool:
 
 
 def _complain(message: str) -> None:
-    from taskpace.safe_text import one_line
+    from taskpace.text.safe_text import one_line
 
     click.echo(f"taskpace: {one_line(message, 2000)}", err=True)

@@ -9,9 +9,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.brevity import INSTRUCTION
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
+from taskpace.experiment.brevity import INSTRUCTION
 
 
 @click.command(context_settings={"show_default": True})
@@ -41,12 +41,12 @@ def brevity(
     summary` and `taskpace report` have all of it.
     """
     from taskpace.analysis.summary import summarise
-    from taskpace.brevity import with_brevity
-    from taskpace.prepare import prepare
-    from taskpace.report.brevity import LEGEND
-    from taskpace.report.downloads import show_downloads
-    from taskpace.report.terminal import print_brevity
-    from taskpace.store import Store
+    from taskpace.experiment.brevity import with_brevity
+    from taskpace.experiment.prepare import prepare
+    from taskpace.report.terminal.downloads import show_downloads
+    from taskpace.report.terminal.summary import print_brevity
+    from taskpace.report.words.brevity import LEGEND
+    from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)

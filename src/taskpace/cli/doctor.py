@@ -13,7 +13,8 @@ from rich.text import Text
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def doctor(as_json: bool) -> None:
     """Say what this machine has, what is installed, what is missing and how to get it."""
-    from taskpace import energy, host, models
+    from taskpace import models
+    from taskpace.machine import energy, host
 
     machine, clock, extras, joules = host.describe(), host.clock_resolution(), host.extras(), energy.find()
     counters = [counter.name for counter in joules.counters]

@@ -12,9 +12,9 @@ from rich.console import Console
 from taskpace.errors import ExperimentError, StoreError
 
 if TYPE_CHECKING:
-    from taskpace.analysis.judge import Judged
+    from taskpace.analysis.judge.agreement import Judged
     from taskpace.judge.settings import Judge
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
 
 @click.command(context_settings={"show_default": True})
@@ -49,8 +49,8 @@ def judge(
     """
     from taskpace.cli.run import carry_out_shown, progress_mode
     from taskpace.judge.plan import judge_plan
-    from taskpace.report.downloads import show_downloads
-    from taskpace.store import Store
+    from taskpace.report.terminal.downloads import show_downloads
+    from taskpace.store.store import Store
 
     settings = _settings(run_file, judge_file, flags["model"], flags["engine"])
     if flags["pairs"]:
@@ -95,9 +95,9 @@ def _settings(run_file: Path, judge_file: Path | None, model: str | None, engine
 
 
 def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None) -> Judged:
-    from taskpace.analysis.bootstrap import RESAMPLES
-    from taskpace.analysis.judge import load_judged
-    from taskpace.store import Store
+    from taskpace.analysis.judge.agreement import load_judged
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.store.store import Store
 
     drawn = RESAMPLES if resamples is None else resamples
     with Store.open(judge_file) as store:
@@ -105,8 +105,8 @@ def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None)
 
 
 def _show(judged: Judged, form: str) -> None:
-    from taskpace.report.json_text import json_text
-    from taskpace.report.judge_text import judged_markdown, print_judged
+    from taskpace.report.files.json_text import json_text
+    from taskpace.report.terminal.judge import judged_markdown, print_judged
 
     if form == "terminal":
         print_judged(judged, Console(highlight=False))

@@ -62,6 +62,6 @@ def _models() -> Rows:
 
 
 def _experiments() -> Rows:
-    from taskpace.experiments import shipped
+    from taskpace.experiment.library import shipped
 
     return ("experiment", "what it is"), list(shipped().items())

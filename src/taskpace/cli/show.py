@@ -9,7 +9,7 @@ from rich.console import Console
 
 from taskpace.errors import StoreError
 from taskpace.records import OUTCOMES
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 
 @click.command()
@@ -23,9 +23,9 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
 
     TRIAL is an id or its first digits. Without it, the trials are listed.
     """
-    from taskpace.analysis.trial import list_trials, view_trial
-    from taskpace.report.trial import print_trial, print_trials
-    from taskpace.store import Store
+    from taskpace.analysis.data.trial import list_trials, view_trial
+    from taskpace.report.terminal.trial import print_trial, print_trials
+    from taskpace.store.store import Store
 
     console = Console(highlight=False)
     with Store.open(run_file) as store:

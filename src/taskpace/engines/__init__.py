@@ -17,7 +17,7 @@ import msgspec
 
 from taskpace.engines.base import Engine, EngineSpec
 from taskpace.errors import ExperimentError, MissingExtraError
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 
 class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,21 +47,21 @@ REGISTRY: dict[str, EngineEntry] = {
     "llamacpp": EngineEntry(
         name="llamacpp",
         summary="GGUF models in process, by llama.cpp's own server (continuous batching)",
-        target="taskpace.engines.llamacpp:LlamaCppEngine",
+        target="taskpace.engines.llamacpp.engine:LlamaCppEngine",
         library="xllamacpp",
         extra="llamacpp",
     ),
     "openai": EngineEntry(
         name="openai",
         summary="any OpenAI-compatible HTTP endpoint: vLLM, llama-server, SGLang, Ollama, OpenAI, ...",
-        target="taskpace.engines.openai:OpenAIEngine",
+        target="taskpace.engines.openai.engine:OpenAIEngine",
         needs_model_file=False,
         remote=True,
     ),
     "transformers": EngineEntry(
         name="transformers",
         summary="hub models, folders and GGUF files in process, by Hugging Face transformers; static batches",
-        target="taskpace.engines.transformers:TransformersEngine",
+        target="taskpace.engines.transformers.engine:TransformersEngine",
         needs_model_file=False,
         takes_model_file=True,
         batches=True,

@@ -11,8 +11,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from taskpace.clock import Clock
 from taskpace.errors import EngineError
+from taskpace.machine.clock import Clock
 from taskpace.records import FinishReason, Mark, Usage
 
 NO_CONNECTION = "connect-"

@@ -23,12 +23,12 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from taskpace.clock import Clock, RealClock, VirtualClock
 from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
+from taskpace.machine.clock import Clock, RealClock, VirtualClock
 from taskpace.records import Mark, Usage
-from taskpace.strict import convert
+from taskpace.text.strict import convert
 from taskpace.version import __version__
 
 _FILLER = "and then it goes on, "

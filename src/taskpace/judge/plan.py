@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 
 from taskpace.errors import StoreError
-from taskpace.experiment import TaskUse
+from taskpace.experiment.experiment import TaskUse
+from taskpace.experiment.plan import Plan, PlannedItem, PlannedTask, make_plan
+from taskpace.experiment.prepare import Progress, check_engines, plan_systems
 from taskpace.judge.answers import RUN, Answer, Source, load_answers
 from taskpace.judge.questions import PREFERENCE, VERDICT, preference_item, verdict_item
 from taskpace.judge.settings import Judge
-from taskpace.plan import Plan, PlannedItem, PlannedTask, make_plan
-from taskpace.prepare import Progress, check_engines, plan_systems
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate, render
 
 _VERSION = 2

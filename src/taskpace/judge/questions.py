@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from taskpace.experiment.plan import content_id
 from taskpace.judge.answers import Answer
-from taskpace.plan import content_id
 from taskpace.tasks import Item, TurnTemplate
 
 _MARK_HEX_DIGITS = 16

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import DEFAULT_TIMEOUT_S, Experiment, experiment_of
-from taskpace.scenario_names import MOST_IN_FLIGHT
-from taskpace.strict import read_toml
+from taskpace.experiment.experiment import DEFAULT_TIMEOUT_S, Experiment, experiment_of
+from taskpace.experiment.scenario import MOST_IN_FLIGHT
+from taskpace.text.strict import read_toml
 
 _MAX_TOKENS = 512
 

@@ -23,7 +23,7 @@ from taskpace.models.reference import (
     WheelReference,
     parse_reference,
 )
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 __all__ = ["CatalogueEntry", "ModelFile", "cache_folder", "catalogue", "is_cached", "resolve"]
 

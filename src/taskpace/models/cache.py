@@ -13,7 +13,7 @@ import msgspec
 
 from taskpace.errors import ModelError
 from taskpace.models.entries import Sha256
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as ``on_progress(label, done_bytes, total_bytes)``; the total is None while it is unknown."""

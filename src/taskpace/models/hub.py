@@ -9,7 +9,7 @@ from typing import Any
 from taskpace.errors import MissingExtraError, ModelError
 from taskpace.models.cache import Progress, disk_full
 from taskpace.models.reference import HubReference
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 
 def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: bool) -> Path:

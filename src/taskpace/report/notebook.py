@@ -5,12 +5,12 @@ from __future__ import annotations
 import jinja2
 from markupsafe import Markup
 
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.charts import panels, to_svg
-from taskpace.report.columns import TEXT_COLUMNS, columns
-from taskpace.report.figures import reason_line, table_title
-from taskpace.report.sentences import sentences
-from taskpace.safe_text import printable
+from taskpace.report.words.columns import TEXT_COLUMNS, columns
+from taskpace.report.words.figures import reason_line, table_title
+from taskpace.report.words.sentences import sentences
+from taskpace.text.safe_text import printable
 
 _TEMPLATE = """\
 <div class="taskpace">

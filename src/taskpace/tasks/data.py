@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import close_to, did_you_mean, read_text
+from taskpace.text.strict import close_to, did_you_mean, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"

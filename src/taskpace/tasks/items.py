@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import canonical_json
 from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors.extraction import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
+from taskpace.text.strict import canonical_json
 
 if TYPE_CHECKING:
     from taskpace.tasks.task import Task

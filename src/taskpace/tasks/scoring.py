@@ -6,7 +6,7 @@ import msgspec
 
 from taskpace.records import Outcome, Record, Verdict
 from taskpace.tasks.committed import committed_ns
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors.extraction import EXTRACTIONS
 from taskpace.tasks.items import Item
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.task import Task

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import MissingExtraError, TaskError
-from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors.extraction import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
+from taskpace.text.strict import convert, did_you_mean, read_toml
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0

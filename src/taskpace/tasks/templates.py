@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes

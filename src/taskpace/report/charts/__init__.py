@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 import vl_convert
 
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
 from taskpace.report.charts.dials import load, sensitivity
 from taskpace.report.charts.energy import energy
@@ -21,7 +21,7 @@ from taskpace.report.charts.panel import Panel, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
 from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),

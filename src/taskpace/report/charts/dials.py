@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import altair as alt
 
-from taskpace.analysis.across import Load
-from taskpace.analysis.sweeps import Sweep
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.across.sweeps import Sweep
+from taskpace.analysis.schema.across import Load
+from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
-from taskpace.report.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
-from taskpace.report.loads import HEADINGS, KINDS, load_rows, load_sentence
-from taskpace.report.sensitivity import HEADINGS as EFFECT_HEADINGS, effect_tables
+from taskpace.report.words.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
+from taskpace.report.words.loads import HEADINGS, KINDS, load_rows, load_sentence
+from taskpace.report.words.sensitivity import HEADINGS as EFFECT_HEADINGS, effect_tables
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:

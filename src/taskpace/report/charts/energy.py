@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import altair as alt
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import TaskTable
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.analysis.stats.estimates import Number
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid, scale_for
 from taskpace.report.charts.theme import GRIDDED_NAMES, ROW, SERIES, WIDTH, by_place
-from taskpace.report.columns import with_interval
-from taskpace.report.energy import LEGEND
-from taskpace.report.figures import digits
+from taskpace.report.words.columns import with_interval
+from taskpace.report.words.energy import LEGEND
+from taskpace.report.words.figures import digits
 
 _SHAPES = {"a task": "circle", "a correct answer": "diamond"}
 

@@ -8,10 +8,10 @@ from typing import Any
 import altair as alt
 import msgspec
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import SystemRow
+from taskpace.analysis.schema.summary import SystemRow
+from taskpace.analysis.stats.estimates import Number
 from taskpace.report.charts.theme import shortened
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 Cells = tuple[str, ...]
 

@@ -6,12 +6,18 @@ from typing import Any
 
 import altair as alt
 
-from taskpace.analysis.pairs import Pair
-from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.table.pairs import Pair
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place, shortened
-from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
-from taskpace.report.rankings import by_task_time, by_tokens_per_s, inverted_pairs, with_both_ranks, with_both_speeds
+from taskpace.report.words.figures import digits, seconds, seconds_with_error, shared_ranks
+from taskpace.report.words.rankings import (
+    by_task_time,
+    by_tokens_per_s,
+    inverted_pairs,
+    with_both_ranks,
+    with_both_speeds,
+)
 
 _HEIGHT = 230
 _NAME = 20

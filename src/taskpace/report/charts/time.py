@@ -7,12 +7,12 @@ from typing import Any
 
 import altair as alt
 
-from taskpace.analysis.pairs import Pair, Split
-from taskpace.analysis.views import SystemRow, TaskTable
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.table.pairs import Pair, Split
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
-from taskpace.report.figures import seconds, share_with_error
-from taskpace.report.sentences import decimals, interval, rounded_to_sum, why
+from taskpace.report.words.figures import seconds, share_with_error
+from taskpace.report.words.sentences import decimals, interval, rounded_to_sum, why
 
 _PHASES = (
     ("wait_s", "waiting", MUTED),

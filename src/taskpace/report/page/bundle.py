@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from taskpace.analysis.trials import TrialRow, TurnText
-from taskpace.safe_text import printable
+from taskpace.analysis.data.trials import TrialRow, TurnText
+from taskpace.text.safe_text import printable
 
 LONGEST = 64 * 1024
 """Bytes of one text that a page carries."""

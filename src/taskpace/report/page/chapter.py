@@ -7,21 +7,21 @@ from collections import Counter
 import msgspec
 from markupsafe import Markup
 
-from taskpace.analysis.views import TaskTable
+from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
-from taskpace.report.client import client_sentence
-from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
-from taskpace.report.energy import energy_lines
-from taskpace.report.figures import reason_line, table_title
-from taskpace.report.json_text import json_line
+from taskpace.report.files.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
 from taskpace.report.page.judgement import Judgement, make_judgement
 from taskpace.report.page.origin import Origin, make_origin
 from taskpace.report.page.overview import Overview, make_overviews
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.safe_text import printable
+from taskpace.report.words.client import client_sentence
+from taskpace.report.words.columns import LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.words.energy import energy_lines
+from taskpace.report.words.figures import reason_line, table_title
+from taskpace.report.words.sentences import finding_lines, sentences
+from taskpace.text.safe_text import printable
 
 _IN_FRONT = "speed"
 """The chart that stands beside the answer."""

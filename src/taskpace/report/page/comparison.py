@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
-from taskpace.report.compare import change_in_words
-from taskpace.report.figures import reason_line
-from taskpace.report.sentences import why
-from taskpace.safe_text import printable
+from taskpace.report.terminal.compare import change_in_words
+from taskpace.report.words.figures import reason_line
+from taskpace.report.words.sentences import why
+from taskpace.text.safe_text import printable
 
 _MEASURES = (
     ("task time", "task_time"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from taskpace.analysis.judge import Judged
-from taskpace.report.judge import cost_sentence, judge_legend, judge_notes, judge_tables, judge_title
-from taskpace.safe_text import printable
+from taskpace.analysis.judge.agreement import Judged
+from taskpace.report.words.judge import cost_sentence, judge_legend, judge_notes, judge_tables, judge_title
+from taskpace.text.safe_text import printable
 
 _LISTED = 10
 """Disagreements of a task that the page shows."""

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from taskpace.analysis.provenance import Provenance, SystemOrigin
-from taskpace.report.experiment import experiment_toml
-from taskpace.report.figures import UNKNOWN, seconds
-from taskpace.safe_text import printable
+from taskpace.analysis.data.provenance import Provenance, SystemOrigin
+from taskpace.report.files.experiment import experiment_toml
+from taskpace.report.words.figures import UNKNOWN, seconds
+from taskpace.text.safe_text import printable
 
 Facts = tuple[tuple[str, str], ...]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from taskpace.analysis.views import Summary
-from taskpace.report.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
-from taskpace.report.overall import LEGEND as OVERALL_LEGEND, overall_tables
-from taskpace.safe_text import printable
+from taskpace.analysis.schema.summary import Summary
+from taskpace.report.words.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
+from taskpace.report.words.overall import LEGEND as OVERALL_LEGEND, overall_tables
+from taskpace.text.safe_text import printable
 
 
 class Overview(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.json_answer import schema_problem, share_of_fields
+from taskpace.tasks.extractors.json_answer import schema_problem, share_of_fields
 from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.numbers import to_number, written
+from taskpace.tasks.extractors.numbers import to_number, written
 from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer
 
 

@@ -1,0 +1,126 @@
+"""Every trial of a run with its texts and its timeline, for a reader who wants to see what is behind the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.records import Mark, unpack_marks
+
+SLICES = 60
+"""Of a timeline: arrivals are counted in so many equal stretches from dispatch to the last byte."""
+
+
+class TurnText(msgspec.Struct, frozen=True, kw_only=True):
+    """One request of a trial and what came back."""
+
+    reasoning: str
+    text: str
+    committed_bytes: int | None
+    """How much of ``text`` was there when the answer stopped changing; null where that is not in this turn."""
+    first_s: float | None
+    """Dispatch to the first arrival."""
+    end_s: float
+    arrived_bytes: tuple[int, ...]
+    """In each of ``SLICES`` equal stretches from dispatch to the end."""
+
+
+class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The last attempt at one trial. Times in seconds since dispatch."""
+
+    trial_id: str
+    system: str
+    task: str
+    scenario: str
+    item_id: str
+    repeat: int
+    attempt: int
+    outcome: str
+    answer: str | None
+    detail: str | None
+    failure: str | None
+    task_time_s: float | None
+    ttft_s: float | None
+    committed_s: float | None
+    output_tokens: int | None
+    output_bytes: int | None
+    """Visible and reasoning."""
+    turns: tuple[TurnText, ...]
+
+
+def load_prompts(source: Source) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The user's messages of each item, by task and item id."""
+    rows = source.query("SELECT task, id, prompts FROM item ORDER BY task, position")[1]
+    return {(task, item): tuple(msgspec.json.decode(prompts)) for task, item, prompts in rows}
+
+
+def load_trials(source: Source) -> Iterator[TrialRow]:
+    """All recorded trials in the experiment's order, one cell after the other."""
+    frame = last_attempts(load_frame(source))
+    for (cell,), part in frame.group_by("cell_position", maintain_order=True):
+        turns = _turns(source, int(cell))
+        for row in part.iter_rows(named=True):
+            written = (row["output_bytes"], row["reasoning_bytes"])
+            yield TrialRow(
+                **{name: row[name] for name in TrialRow.__struct_fields__ if name in _AS_THEY_ARE},
+                failure=_failure(row["failure_kind"], row["failure_message"]),
+                output_bytes=None if None in written else sum(written),
+                turns=tuple(_read(turns.get((row["trial_id"], row["attempt"]), []), row["committed_s"])),
+            )
+
+
+_AS_THEY_ARE = frozenset(TrialRow.__struct_fields__) - {"failure", "output_bytes", "turns"}
+_Turn = tuple[str, str, bytes, int]
+
+
+def _turns(source: Source, cell: int) -> dict[tuple[str, int], list[_Turn]]:
+    rows = source.query(
+        "SELECT turn.trial_id, turn.attempt, turn.reasoning, turn.text, turn.marks, turn.end_ns FROM turn"
+        " JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id WHERE cell.position = ?"
+        " ORDER BY turn.trial_id, turn.attempt, turn.turn",
+        cell,
+    )[1]
+    found: dict[tuple[str, int], list[_Turn]] = {}
+    for trial_id, attempt, *turn in rows:
+        found.setdefault((trial_id, attempt), []).append(tuple(turn))
+    return found
+
+
+def _failure(kind: str | None, message: str | None) -> str | None:
+    return None if kind is None else f"{kind}: {message}"
+
+
+def _read(turns: list[_Turn], committed_s: float | None) -> Iterator[TurnText]:
+    before_ns = 0
+    for reasoning, text, blob, end_ns in turns:
+        marks = unpack_marks(blob)
+        at_ns = None if committed_s is None else round(committed_s * 1e9) - before_ns
+        yield TurnText(
+            reasoning=reasoning,
+            text=text,
+            committed_bytes=committed_bytes(marks, at_ns, end_ns),
+            first_s=marks[0].ns / 1e9 if marks else None,
+            end_s=end_ns / 1e9,
+            arrived_bytes=arrivals(marks, end_ns, SLICES),
+        )
+        before_ns += end_ns
+
+
+def committed_bytes(marks: tuple[Mark, ...], at_ns: int | None, end_ns: int) -> int | None:
+    """How much visible text there was ``at_ns``, when the answer stopped changing; null when not in this turn."""
+    if at_ns is None or not 0 < at_ns <= end_ns:
+        return None
+    return max((mark.visible_bytes for mark in marks if mark.ns <= at_ns), default=None)
+
+
+def arrivals(marks: tuple[Mark, ...], end_ns: int, slices: int) -> tuple[int, ...]:
+    """Bytes that arrived in each of so many equal stretches from dispatch to the end."""
+    counts = [0] * slices
+    before = 0
+    for mark in marks:
+        total = mark.visible_bytes + mark.reasoning_bytes
+        counts[min(slices - 1, mark.ns * slices // max(1, end_ns))] += total - before
+        before = total
+    return tuple(counts)

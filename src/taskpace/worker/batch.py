@@ -1,0 +1,91 @@
+"""One static batch, as the paper has them: all items are sent together, and everybody waits for the last one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from taskpace.engines.base import BatchEngine, Engine, Message, Stamps
+from taskpace.records import Failure, Record, Turn
+from taskpace.worker.messages import Job
+from taskpace.worker.trial import LagMonitor, failure_of, make_request, make_turn
+
+
+async def measure_batch(
+    engine: Engine, jobs: Sequence[Job], timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]
+) -> list[Record]:
+    """Carry out one static batch of one-turn trials; a record for each, in order.
+
+    A trial's time is the batch's: from the common dispatch to the last byte of the last item. Its own end stands in
+    ``finish_ns``. What cannot be prepared (a prompt that is too long) is that trial's failure; the batch goes without.
+    """
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    payloads: list[Any] = []
+    sent: list[Job] = []
+    failures: dict[str, Failure] = {}
+    for job in jobs:
+        lag.begin(job.trial_id)
+        dispatched(job)
+        try:
+            payload = engine.prepare(make_request(job, _messages(job)))
+            await engine.ready(payload)
+        except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+            failures[job.trial_id] = failure_of(bad)
+        else:
+            payloads.append(payload)
+            sent.append(job)
+    turns = dict(zip((job.trial_id for job in sent), await _send(engine, payloads, timeout_s), strict=True))
+    records = []
+    for job in jobs:
+        turn, failure = turns.get(job.trial_id, (None, failures.get(job.trial_id)))
+        records.append(
+            Record(
+                trial_id=job.trial_id,
+                attempt=job.attempt,
+                phase=job.phase,
+                started_at=started_at,
+                turns=() if turn is None else (turn,),
+                failure=failure,
+                loop_lag_ns=lag.end(job.trial_id),
+            )
+        )
+    return records
+
+
+def _messages(job: Job) -> list[Message]:
+    system = [Message("system", job.system_prompt)] if job.system_prompt else []
+    return [*system, Message("user", job.prompts[0])]
+
+
+async def _send(engine: Engine, payloads: list[Any], timeout_s: float) -> list[tuple[Turn | None, Failure | None]]:
+    """The turn and the failure of each."""
+    if not payloads:
+        return []
+    stamps = [Stamps() for _ in payloads]
+    failure: Failure | None = None
+    dispatch_ns = engine.clock.now_ns()
+    try:
+        async with asyncio.timeout(timeout_s) as limit:
+            await cast("BatchEngine", engine).generate_batch(payloads, stamps)
+    except Exception as bad:  # noqa: BLE001 - as above
+        failure = failure_of(bad)
+        if isinstance(bad, TimeoutError) and limit.expired():
+            failure = Failure(kind="timeout", message=f"no end within {timeout_s:g} s")
+    known_ns = engine.clock.now_ns() - dispatch_ns
+    if failure is not None and failure.kind == "timeout":
+        known_ns = round(timeout_s * 1e9)
+        for each in stamps:
+            each.chunks = [chunk for chunk in each.chunks if chunk[0] - dispatch_ns <= known_ns]
+    last_ns = max((each.chunks[-1][0] for each in stamps if each.chunks), default=dispatch_ns) - dispatch_ns
+    end_ns = last_ns if failure is None else known_ns
+    found: list[tuple[Turn | None, Failure | None]] = []
+    for each in stamps:
+        try:
+            generation = engine.read(each)
+        except Exception as bad:  # noqa: BLE001 - as above
+            found.append((None, failure or failure_of(bad)))
+        else:
+            found.append((make_turn(generation, dispatch_ns, 0, end_ns), failure))
+    return found

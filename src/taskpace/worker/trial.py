@@ -1,0 +1,317 @@
+"""What lies inside the timed region, and nothing else: one trial, the client's own lag, the harness's own cost.
+
+The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer
+has been read. Parsing, scoring and storing happen before or after, never between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Self
+
+import msgspec
+
+from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps, Tell, nobody
+from taskpace.engines.threads import SlotThreads
+from taskpace.errors import EngineError
+from taskpace.machine.clock import Clock, RealClock
+from taskpace.records import Failure, Mark, Record, Turn, Usage
+from taskpace.worker.messages import Calibration, Job
+from taskpace.worker.schedule import Turnstile
+
+_LAG_INTERVAL_S = 0.02
+_LOOK_UP_NS = 500_000_000
+"""How often somebody who thinks looks up whether the run is to end."""
+_CALIBRATION_TRIALS = 200
+_CLOCK_READINGS = 2000
+
+
+class Gates:
+    """Where the trials of one event loop pass one by one."""
+
+    def __init__(self) -> None:
+        self.send = Turnstile()
+        """Before a clock starts."""
+        self.read = Turnstile()
+        """After it has stopped, before the answer is read."""
+
+
+async def measure(
+    engine: Engine,
+    job: Job,
+    timeout_s: float,
+    lag: LagMonitor,
+    dispatched: Callable[[Job], None],
+    *,
+    due_ns: int | None = None,
+    gates: Gates | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Record:
+    """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
+
+    Args:
+        engine: open, in a closed loop with a slot free.
+        job: the trial.
+        timeout_s: limit on the sum of the turns' times, in seconds; think times are none of them.
+        lag: a running monitor of the event loop.
+        dispatched: called once, before the first clock start.
+        due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
+            is sent. Null: at once.
+        gates: shared by all trials of one event loop; null: there is only this one.
+        stopping: whether the run is to end: then nobody thinks between turns any longer.
+    """
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    messages = [Message("system", job.system_prompt)] if job.system_prompt else []
+    turns: list[Turn] = []
+    failure: Failure | None = None
+    left_ns = round(timeout_s * 1e9)
+    gates = gates or Gates()
+    lag.begin(job.trial_id)
+    dispatched(job)
+    for prompt in job.prompts:
+        if turns and job.think_ns:
+            await _think(engine.clock, job.think_ns, stopping)
+        messages.append(Message("user", prompt))
+        turn, failure = await _take_turn(
+            engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
+        )
+        if turn is not None:
+            turns.append(turn)
+            left_ns -= turn.end_ns
+        if failure is not None or turn is None or turn.finish_reason == "length":
+            break
+        messages.append(Message("assistant", turn.text))
+    return Record(
+        trial_id=job.trial_id,
+        attempt=job.attempt,
+        phase=job.phase,
+        started_at=started_at,
+        turns=tuple(turns),
+        failure=failure,
+        loop_lag_ns=lag.end(job.trial_id),
+    )
+
+
+async def _think(clock: Clock, think_ns: int, stopping: Callable[[], bool]) -> None:
+    """The user's pause. It counts nowhere, so a run that is to end cuts it short and finishes the conversation."""
+    until_ns = clock.now_ns() + think_ns
+    while (left_ns := until_ns - clock.now_ns()) > 0 and not stopping():
+        await clock.sleep_until(clock.now_ns() + min(left_ns, _LOOK_UP_NS))
+
+
+def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:
+    """A job's request for the turn of that number (from 0), with all that has been said so far."""
+    return Request(
+        messages=tuple(messages),
+        max_tokens=job.max_tokens,
+        stop=job.stop,
+        sampling=job.sampling,
+        seed=job.seed,
+        trial_id=job.trial_id,
+        turn=turn,
+        last=turn == len(job.prompts) - 1,
+        script=job.script,
+    )
+
+
+async def _take_turn(
+    engine: Engine, request: Request, limit_ns: int, *, due_ns: int | None, gates: Gates
+) -> tuple[Turn | None, Failure | None]:
+    stamps = Stamps()
+    failure: Failure | None = None
+    try:
+        payload = engine.prepare(request)
+        await engine.ready(payload)
+    except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        return None, failure_of(bad)
+
+    if due_ns is None:
+        await gates.send.wait()
+    else:
+        await engine.clock.sleep_until(due_ns)
+    sent_ns = engine.clock.now_ns()
+    # In a closed loop a request is due when the slot is free and the payload ready, which is now.
+    dispatch_ns = sent_ns if due_ns is None else due_ns
+    send_delay_ns = max(0, sent_ns - dispatch_ns)
+    try:
+        async with asyncio.timeout((limit_ns - send_delay_ns) / 1e9) as limit:
+            await engine.generate(payload, stamps)
+    except Exception as bad:  # noqa: BLE001 - as above
+        # An engine may have time limits of its own; only ours is this trial's.
+        failure = failure_of(bad)
+        if isinstance(bad, TimeoutError) and limit.expired():
+            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
+    known_ns = engine.clock.now_ns() - dispatch_ns
+
+    if failure is not None and failure.kind == "timeout":
+        # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
+        known_ns = limit_ns
+        stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
+    await gates.read.wait()
+    try:
+        generation = engine.read(stamps)
+    except Exception as bad:  # noqa: BLE001 - as above
+        return None, failure or failure_of(bad)
+    if failure is None and generation.failure is not None:
+        failure = failure_of(generation.failure)
+    turn = make_turn(generation, dispatch_ns, send_delay_ns, known_ns)
+    if failure is None:
+        turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.marks, turn.finish_ns, known_ns))
+    return turn, failure
+
+
+def failure_of(bad: Exception) -> Failure:
+    """An exception as what a record says of it."""
+    if isinstance(bad, EngineError):
+        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
+    return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
+
+
+def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:
+    """A generation as a turn: absolute readings become times since ``dispatch_ns``; ``end_ns`` is one already."""
+    marks = tuple(Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals)
+    finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
+    return Turn(
+        dispatch_ns=dispatch_ns,
+        send_delay_ns=send_delay_ns,
+        marks=marks,
+        text=generation.text,
+        reasoning=generation.reasoning,
+        end_ns=end_ns,
+        finish_ns=finish_ns,
+        finish_reason=generation.finish_reason,
+        usage=generation.usage,
+    )
+
+
+def _last_byte_ns(marks: tuple[Mark, ...], finish_ns: int | None, known_ns: int) -> int:
+    """When the last byte of the final answer was read; an answer without a byte ends when its end was read."""
+    if marks and marks[-1].visible_bytes > 0:
+        return next(mark.ns for mark in marks if mark.visible_bytes == marks[-1].visible_bytes)
+    return known_ns if finish_ns is None else finish_ns
+
+
+class LagMonitor:
+    """Samples how late the event loop wakes up. A late loop dispatches late, and a client that is late is no judge.
+
+    In virtual time there is no lag and nothing is sampled.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._samples: list[int] = []
+        self._open: dict[str, int] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self._clock, RealClock):
+            self._task = asyncio.get_running_loop().create_task(self._sample())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _sample(self) -> None:
+        interval_ns = round(_LAG_INTERVAL_S * 1e9)
+        while True:
+            due = self._clock.now_ns() + interval_ns
+            await asyncio.sleep(_LAG_INTERVAL_S)
+            self._samples.append(max(0, self._clock.now_ns() - due))
+
+    def begin(self, trial_id: str) -> None:
+        """Start watching for a trial."""
+        self._open[trial_id] = len(self._samples)
+
+    def end(self, trial_id: str) -> int | None:
+        """The greatest lag since ``begin``, in nanoseconds; null when there was no sample."""
+        return max(self._samples[self._open.pop(trial_id) :], default=None)
+
+    @property
+    def samples(self) -> list[int]:
+        return self._samples
+
+
+class _InstantEngine:
+    """Answers at once, from a thread, as an engine in process does: what is left is the harness."""
+
+    def __init__(self, clock: RealClock, threads: SlotThreads) -> None:
+        self.clock: Clock = clock
+        self._threads = threads
+
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
+        raise NotImplementedError
+
+    def prepare(self, request: Request) -> Any:
+        return request
+
+    async def ready(self, payload: Any) -> None:
+        """Nothing is needed."""
+
+    async def generate(self, payload: Any, stamps: Stamps) -> None:
+        del payload
+        now_ns = self.clock.now_ns
+        await self._threads.run(lambda _cancelled: stamps.chunks.append((now_ns(), "x")))
+
+    def read(self, stamps: Stamps) -> Generation:
+        stamp = stamps.chunks[-1][0]
+        return Generation(
+            arrivals=(Mark(stamp, 1, 0),),
+            text="x",
+            reasoning="",
+            finish_ns=stamp,
+            finish_reason="stop",
+            usage=Usage(),
+        )
+
+    async def close(self) -> None:
+        raise NotImplementedError
+
+
+async def calibrate() -> Calibration:
+    """Measure the harness with its own means: trials through ``measure`` on an engine that answers at once."""
+    clock = RealClock()
+    readings = [clock.now_ns() for _ in range(_CLOCK_READINGS)]
+    steps = [b - a for a, b in pairwise(readings) if b > a]
+    threads = SlotThreads(1)
+    engine = _InstantEngine(clock, threads)
+    times: list[int] = []
+    try:
+        async with LagMonitor(clock) as lag:
+            for number in range(_CALIBRATION_TRIALS):
+                job = Job(
+                    trial_id=f"calibration-{number}",
+                    attempt=1,
+                    phase="warm-up",
+                    system_prompt=None,
+                    prompts=("x",),
+                    max_tokens=1,
+                    stop=(),
+                    sampling=Sampling(),
+                    seed=0,
+                )
+                record = await measure(engine, job, 10.0, lag, lambda _job: None)
+                times.append(record.turns[0].end_ns)
+    finally:
+        threads.close()
+    times.sort()
+    return Calibration(
+        clock_read_ns=(readings[-1] - readings[0]) / (_CLOCK_READINGS - 1),
+        clock_step_ns=min(steps, default=0),
+        harness_median_ns=round(statistics.median(times)),
+        harness_p99_ns=times[int(0.99 * len(times))],
+        trials=len(times),
+    )
+
+
+def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | None]:
+    """Median, 99th percentile (nearest rank) and maximum, in nanoseconds; null without samples."""
+    if not samples:
+        return None, None, None
+    ranked = sorted(samples)
+    return round(statistics.median(ranked)), ranked[-(-99 * len(ranked) // 100) - 1], ranked[-1]
