@@ -71,9 +71,9 @@ def bodies(plan) -> list[dict[str, object]]:
         engine.prepare(
             Request(
                 messages=(Message("user", trial.item.prompts[0]),),
-                max_tokens=cell.task.task.max_tokens,
-                stop=cell.task.task.stop,
-                sampling=cell.system.system.sampling,
+                max_tokens=cell.task.spec.max_tokens,
+                stop=cell.task.spec.stop,
+                sampling=cell.system.spec.sampling,
                 seed=request_seed(trial.id, plan.experiment.seed),
                 trial_id=trial.id,
             )

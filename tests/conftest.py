@@ -34,14 +34,14 @@ BY_FIXTURE = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise.
+    """Arrival tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise.
 
     Workers take the long files first, so that none is left over at the end.
     """
     for item in items:
-        for fixture, mark in BY_FIXTURE.items():
+        for fixture, arrival in BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(mark)
+                item.add_marker(arrival)
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -53,9 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _group(item: pytest.Item) -> str:
-    mark = item.get_closest_marker("xdist_group")
-    assert mark is not None
-    return str(mark.args[0])
+    arrival = item.get_closest_marker("xdist_group")
+    assert arrival is not None
+    return str(arrival.args[0])
 
 
 @pytest.fixture

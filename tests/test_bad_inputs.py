@@ -357,7 +357,7 @@ def page_row(case: Case, said: str) -> str:
         pytest.param(
             case,
             id=case.what.replace(" ", "-"),
-            marks=[pytest.mark.real_model] if case.prepare is truncated_model else [],
+            arrivals=[pytest.mark.real_model] if case.prepare is truncated_model else [],
         )
         for case in CASES
     ],

@@ -50,7 +50,7 @@ def test_a_limit_of_the_system_reaches_the_engine_and_only_lowers_the_task_s(sim
         plan = prepare(with_brevity(simulated(items=1), limit=limit), Path())
         cell = plan.cells[-1]
         (job,) = make_jobs(plan, cell, plan.trials(cell))
-        assert job.max_tokens == (wanted or cell.task.task.max_tokens)
+        assert job.max_tokens == (wanted or cell.task.spec.max_tokens)
 
 
 def test_forms_are_found_in_a_run_file(simulated, tmp_path):
@@ -117,7 +117,7 @@ def test_a_limit_that_cuts_answers_off_is_told_with_what_it_costs(trials_of):
 
 
 def test_brevity_that_turns_the_ranking_is_said_to(trials_of):
-    """A is quicker by itself, B when both are brief; held to nine tokens they cannot be told apart."""
+    """A is quicker by itself, B when both are brief; held to nine tokens they cannot be distinguished."""
     summary = _summary(trials_of, (2, 1.5, 1, 3, 1, 1))
     brief, limited = summary.brevity[0].rankings
     assert (brief.first_plain, brief.first_brief) == ("A", "B")

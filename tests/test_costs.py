@@ -18,7 +18,7 @@ import pytest
 
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.prepare import prepare
-from taskpace.runner.runner import carry_out
+from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.worker import __main__ as worker
 from taskpace.worker.messages import Calibration, Close, FromWorker, Open, RunCell, ToWorker
@@ -27,7 +27,7 @@ FEW, MANY = 100, 1000
 CALLS = 800
 """Python function calls that a trial of four tokens and a graded letter may cost. Measured on 3.11: 735 and 633."""
 STATEMENTS = 5
-"""SQL statements that a trial may cost: its own row, its item's, the record's, its turn's and its verdict's."""
+"""SQL statements that a trial may cost: its own row, its item's, the record's, its turn's and its grade's."""
 
 
 class Cost(NamedTuple):
@@ -157,7 +157,7 @@ def cost_of(counted: Counted, tmp_path: Path, simulated: Callable[..., Experimen
         with counted.on():
             plan = prepare(experiment, tmp_path)
             with Store.create_or_continue(path, plan, "0") as store:
-                ended = carry_out(plan, store, launch=InProcess)
+                ended = run_plan(plan, store, launch=InProcess)
         path.unlink()
         assert ended.done == ended.planned == trials * len(settings.get("models", ["sim"]))
         return counted.cost()

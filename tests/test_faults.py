@@ -17,7 +17,7 @@ import pytest
 import taskpace
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.events import RunEnded, SystemGivenUp, WorkerDied
-from taskpace.runner.runner import carry_out
+from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 
 pytestmark = pytest.mark.xdist_group("real-clock")
@@ -71,7 +71,7 @@ def acknowledged(lines: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("wanted", [10, pytest.param(100, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("wanted", [10, pytest.param(100, arrivals=pytest.mark.soak)])
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
     """SIGKILL of the whole group at random moments: every planned trial once, no acknowledged record lost."""
     (tmp_path / "x.toml").write_text(EXPERIMENT)
@@ -187,7 +187,7 @@ def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_
     plan = prepare(simulated(faults, items=9), Path())
     events = []
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        ended = carry_out(plan, store, on_event=events.append)
+        ended = run_plan(plan, store, on_event=events.append)
     assert ended == RunEnded(
         path=str(tmp_path / "x.db"), planned=9, done=ended.done, interrupted=False, given_up=("sim",)
     )
@@ -241,7 +241,7 @@ def test_scoring_and_storing_stay_outside_the_clock(tmp_path, simulated, monkeyp
     options = {"time": "real", "wait": 0.005, "token_time": 0.0001}
     plan = prepare(simulated(options, items=8, scenarios=("concurrency=4", "single")), Path())
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        carry_out(plan, store)
+        run_plan(plan, store)
     with taskpace.open(tmp_path / "x.db") as run:
         single = run.frame().filter(pl.col("scenario") == "single").sort("dispatch_ns")
     gaps_ns = (single["dispatch_ns"].shift(-1) - single["end_clock_ns"]).drop_nulls()

@@ -27,7 +27,7 @@ from taskpace.judge.settings import load_judge
 from taskpace.records import Mark
 from taskpace.report.words.judge import verdict_sentence
 from taskpace.runner.events import TrialFinished
-from taskpace.runner.runner import Never, carry_out
+from taskpace.runner.runner import Never, run_plan
 from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
 from taskpace.tasks.extractors.last_line import read_verdict
@@ -62,7 +62,7 @@ def judged(folder: Path, options: str, *, top: str = "", run: str = "x.db", outp
     with Store.open(folder / run) as store:
         plan = judge_plan(load_judge(folder / "judge.toml"), store, run, folder)
         with Store.create_or_continue(folder / output, plan, __version__) as own:
-            carry_out(plan, own)
+            run_plan(plan, own)
         with Store.open(folder / output) as own:
             return load_judged(store, own, run_file=run, judge_file=output, resamples=1000)
 
@@ -262,7 +262,7 @@ def test_an_interrupted_judge_goes_on(folder, cli):
     with Store.open(folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            ended = carry_out(plan, own, on_event=listen, stop=stop)
+            ended = run_plan(plan, own, on_event=listen, stop=stop)
         assert ended.interrupted
         with Store.open(folder / "x.judge.db") as own:
             part = load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=0)
@@ -476,13 +476,13 @@ def hostile_run(tmp_path: Path, simulated: Callable[..., Experiment]) -> Plan:
         trials = run.frame()["trial_id"].to_list()
         records = [run.trial(trial)[0] for trial in trials]
     (cell,) = plan.cells
-    items = {trial.id: trial.item.item for trial in plan.trials(cell)}
+    items = {trial.id: trial.item.spec for trial in plan.trials(cell)}
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         for text, (record, _) in zip(HOSTILE, records, strict=True):
             size = len(text.encode())
             turn = msgspec.structs.replace(record.turns[0], text=text, marks=(Mark(record.turns[0].end_ns, size, 0),))
             said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
-            store.add(said, score(cell.task.task, items[record.trial_id], said), cell.id, None)
+            store.add(said, score(cell.task.spec, items[record.trial_id], said), cell.id, None)
     return plan
 
 

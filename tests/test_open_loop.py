@@ -20,7 +20,7 @@ from taskpace.engines.simulated import SimulatedEngine
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
 from taskpace.machine.clock import RealClock, VirtualClock
-from taskpace.runner.runner import carry_out
+from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.worker.schedule import open_loop
 
@@ -55,9 +55,9 @@ def queue_times_ns(plan: Plan, slots: int) -> dict[str, int]:
         script = engine.prepare(
             Request(
                 messages=tuple(Message("user", prompt) for prompt in trial.item.prompts),
-                max_tokens=cell.task.task.max_tokens,
+                max_tokens=cell.task.spec.max_tokens,
                 stop=(),
-                sampling=cell.system.system.sampling,
+                sampling=cell.system.spec.sampling,
                 seed=0,
                 trial_id=trial.id,
             )
@@ -199,9 +199,9 @@ def test_a_resumed_open_loop_keeps_its_gaps_and_is_invalid(simulated, tmp_path):
     plan = prepare(simulated(options, scenarios=("rate=40",), items=60), Path())
     stop = StopAfter(20)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        carry_out(plan, store, on_event=stop, stop=stop)
+        run_plan(plan, store, on_event=stop, stop=stop)
         assert 20 <= len(set(store.recorded())) < 60
-        ended = carry_out(plan, store)
+        ended = run_plan(plan, store)
         assert ended.done == 60
     run = taskpace.open(tmp_path / "x.db")
     arrivals = plan.arrivals_ns(plan.cells[0])

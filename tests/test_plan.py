@@ -96,9 +96,9 @@ def test_more_items_keep_the_trials_there_were(simulated):
 def test_systems_get_the_same_items_in_the_same_order(experiment):
     """Trials of two systems on one task are paired by item."""
     plan = prepare(experiment, Path())
-    orders = {(cell.task.task.name): [trial.item.item.id for trial in plan.trials(cell)] for cell in plan.cells}
+    orders = {(cell.task.name): [trial.item.id for trial in plan.trials(cell)] for cell in plan.cells}
     for cell in plan.cells:
-        assert [trial.item.item.id for trial in plan.trials(cell)] == orders[cell.task.task.name]
+        assert [trial.item.id for trial in plan.trials(cell)] == orders[cell.task.name]
 
 
 def test_where_a_model_lies_does_not_matter_its_checksum_does(simulated):

@@ -70,8 +70,8 @@ def test_the_table_fits_the_terminal(trials_of, summary_of, width):
 
 def test_an_inversion_is_said_in_a_sentence(two):
     """The sentences name who only looks fast, who finishes first, how sure that is, and why, part by part."""
-    verdict, why, *rest = sentences(two().tables[0])
-    assert verdict == (
+    grade, why, *rest = sentences(two().tables[0])
+    assert grade == (
         "verbose has the most tokens per second (100), yet terse finishes first: 1 s against 2.2 s "
         "(in > 99 % of resamples)."
     )
@@ -88,8 +88,8 @@ def test_an_inversion_is_said_in_a_sentence(two):
 def test_agreement_is_said_too(two):
     """Where both rankings agree the sentence says so, and who is first per correct answer when that differs."""
     never_right = {"tpot_s": 0.005 * NOISE, "outcome": ["correct", *["wrong"] * 9] * 4}
-    (verdict, *_) = sentences(two(never_right, {"outcome": "correct"}).tables[0])
-    assert verdict == (
+    (grade, *_) = sentences(two(never_right, {"outcome": "correct"}).tables[0])
+    assert grade == (
         "Both rankings agree: terse is first by task time and by tokens per second. "
         "Per correct answer verbose takes the least time: 2.23 s; terse has 10.2 s."
     )
@@ -166,7 +166,7 @@ HOSTILE = "".join(map(chr, (0x1B, 0x07, 0x08, 0x0D, 0x00, 0x7F, 0x9B, 0x202E, 0x
 
 
 def test_hostile_text_is_shown_not_obeyed():
-    """Escape sequences, reordering marks, NUL and lone surrogates come out as visible escapes."""
+    """Escape sequences, reordering arrivals, NUL and lone surrogates come out as visible escapes."""
     shown = printable(f"a{HOSTILE}b\tc\nd")
     assert shown.startswith("a\\x1b\\x07\\x08\\x0d\\x00\\x7f\\x9b\\u202e")
     assert shown.endswith("b\tc\nd")

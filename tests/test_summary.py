@@ -11,7 +11,7 @@ import pytest
 
 import taskpace
 from taskpace.analysis.duration import estimate
-from taskpace.analysis.stats.estimates import UNKNOWN, Number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import StoreError
@@ -23,12 +23,12 @@ KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100,
 
 @pytest.fixture
 def run(simulated: Callable, tmp_path: Path) -> Callable:
-    def carry_out(options=KNOWN, **settings):
+    def run_plan(options=KNOWN, **settings):
         # A limit that no scripted answer reaches: truncation has tests of its own.
         output = f"{settings.pop('output', 'x')}.db"
         return taskpace.run(simulated(options, **{"max_tokens": 1000} | settings), tmp_path / output)
 
-    return carry_out
+    return run_plan
 
 
 def test_known_times_come_back_exactly(run):
@@ -230,7 +230,7 @@ options = { time = "virtual", wait = 5 }
     )
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
         failing, cut, sound = done.summary().tables[0].rows
-    assert [(reason.code, reason.voids) for reason in failing.reasons] == [("errors", "result")]
+    assert [(reason.code, reason.invalidates) for reason in failing.reasons] == [("errors", "result")]
     (reason,) = cut.reasons
     assert (reason.text, reason.remedy) == ("10 of 10 truncated", "raise max_tokens")
     assert failing.task_time_median_s.value is not None
@@ -282,7 +282,7 @@ def test_an_empty_cell_has_no_numbers(run):
     assert known.rank_task_time == 1
     assert (absent.n, absent.valid, absent.rank_task_time, absent.makespan_s) == (0, False, None, None)
     numbers = {name: getattr(absent, name) for name in absent.__struct_fields__}
-    assert {number for number in numbers.values() if isinstance(number, Number)} == {UNKNOWN}
+    assert {number for number in numbers.values() if isinstance(number, Estimate)} == {UNKNOWN}
 
 
 def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):

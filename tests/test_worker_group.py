@@ -17,7 +17,7 @@ import taskpace.runner.events
 from taskpace.engines.base import Sampling
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.worker_group import merge, share
-from taskpace.worker.messages import Job, RunCell, Stretch
+from taskpace.worker.messages import ClientMetrics, Job, RunCell
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 
@@ -74,9 +74,9 @@ def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
 
 def test_what_it_cost_is_the_sum_and_how_late_it_was_the_worst():
     """Processor time and memory of all, wall time of the longest, lag of the worst; unknown stays unknown."""
-    zero = dict.fromkeys(Stretch.__struct_fields__, 0) | {"processes": 1, "throttled_ns": None}
-    one = Stretch(**zero | {"client_cpu_ns": 5, "wall_ns": 10, "loop_lag_p99_ns": 3, "peak_rss_bytes": 100})
-    two = Stretch(**zero | {"client_cpu_ns": 7, "wall_ns": 8, "loop_lag_p99_ns": 4, "peak_rss_bytes": 50})
+    zero = dict.fromkeys(ClientMetrics.__struct_fields__, 0) | {"processes": 1, "throttled_ns": None}
+    one = ClientMetrics(**zero | {"client_cpu_ns": 5, "wall_ns": 10, "loop_lag_p99_ns": 3, "peak_rss_bytes": 100})
+    two = ClientMetrics(**zero | {"client_cpu_ns": 7, "wall_ns": 8, "loop_lag_p99_ns": 4, "peak_rss_bytes": 50})
     both = merge([one, two])
     assert (both.client_cpu_ns, both.wall_ns, both.loop_lag_p99_ns, both.peak_rss_bytes) == (12, 10, 4, 150)
     assert both.processes == 2
@@ -110,8 +110,8 @@ def test_two_processes_share_a_closed_loop(tmp_path):
     most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
     assert 3 <= most <= 5
     assert run.summary().tables[0].rows[0].makespan_s is not None
-    (stretch,) = run.store.query("SELECT client FROM stretch")[1]
-    assert '"processes":2' in stretch[0]
+    (client,) = run.store.query("SELECT client FROM client")[1]
+    assert '"processes":2' in client[0]
 
 
 def test_two_processes_keep_one_schedule(tmp_path):

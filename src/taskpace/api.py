@@ -10,7 +10,7 @@ from taskpace.errors import TaskpaceError
 from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
-from taskpace.records import Record, Verdict
+from taskpace.records import Grade, Record
 from taskpace.runner.events import Event
 from taskpace.store.store import Store
 from taskpace.version import __version__
@@ -114,8 +114,8 @@ class Run:
 
         return notebook_html(self.summary())
 
-    def trial(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
-        """Every attempt at one trial, raw, with its verdict."""
+    def trial(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
+        """Every attempt at one trial, raw, with its grade."""
         return self._store.attempts(trial_id)
 
     def close(self) -> None:
@@ -146,14 +146,14 @@ def run(
     Raises:
         TaskpaceError: what the user can put right, in one line.
     """
-    from taskpace.runner.runner import carry_out
+    from taskpace.runner.runner import run_plan
 
     if isinstance(experiment, str | Path):
         base = Path(experiment).parent
         experiment = load_experiment(Path(experiment))
     plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
     with Store.create_or_continue(Path(output), plan, __version__) as store:
-        carry_out(plan, store, on_event=on_event)
+        run_plan(plan, store, on_event=on_event)
     return Run(output)
 
 

@@ -77,7 +77,7 @@ def test_the_interval_holds_the_truth():
 
 
 def test_perfect_agreement_claims_no_certainty():
-    """Where no resample can differ there is no interval; without two verdicts there is no kappa."""
+    """Where no resample can differ there is no interval; without two grades there is no kappa."""
     perfect = kappa_number(tables([(0, 0), (1, 1)] * 5), 100)
     assert perfect.value == 1.0
     assert kappa_number(tables([(0, 0)] * 5), 100).value is None

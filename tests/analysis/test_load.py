@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 import taskpace
 from taskpace.analysis.across.load import find_knee
 from taskpace.analysis.schema.across import LoadPoint
-from taskpace.analysis.stats.estimates import UNKNOWN, Number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.report.terminal.summary import row_lines
 from taskpace.report.words.loads import HEADINGS, load_rows, load_sentence, load_title
 
@@ -20,7 +20,7 @@ def point(load: float, power: float, *, spread: float = 0.0, valid: bool = True)
         scenario=f"rate={load:g}", load=load, valid=valid, task_time_median_s=UNKNOWN, task_time_mean_s=UNKNOWN,
         tasks_per_hour=None, in_flight_mean=None, goodput=UNKNOWN, good_per_hour=None, peak_rss_bytes=None,
         device_peak_bytes=None,
-        power=Number(power, power * (1 - spread), power * (1 + spread)),
+        power=Estimate(power, power * (1 - spread), power * (1 + spread)),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import TaskpaceError
@@ -94,7 +94,7 @@ def test_the_interval_agrees_with_a_bootstrap_within_each_task(suite_of):
     assert math.log(change.high / change.low) == pytest.approx(high - low, rel=0.1)
 
 
-@pytest.mark.parametrize(("suites", "least", "most"), [(60, 1, 9), pytest.param(300, 4, 30, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("suites", "least", "most"), [(60, 1, 9), pytest.param(300, 4, 30, arrivals=pytest.mark.soak)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, least, most):
     """Of small suites with a true ratio of 1, about one in twenty is called different."""
     missed = 0
@@ -131,7 +131,9 @@ def test_all_right_is_not_certain(suite_of):
     assert wrong.accuracy.high == pytest.approx(1 - right.accuracy.low)
 
 
-@pytest.mark.parametrize(("suites", "least", "most"), [(80, 1, 11), pytest.param(400, 5, 34, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("suites", "least", "most"), [(80, 1, 11), pytest.param(400, 5, 34, arrivals=pytest.mark.soak)]
+)
 def test_the_accuracy_s_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, least, most):
     """Of suites with shares of 10, 50 and 95 % on 20 items each, about one in twenty misses their mean."""
     truth, missed = (0.1, 0.5, 0.95), 0
@@ -209,7 +211,7 @@ def test_the_mean_score_is_over_items_that_have_one(trials_of):
     some = summarise_trials(trials_of(n=12, score=scores), cells, name="x", limit_s=100, resamples=0)
     assert some.tables[0].rows[0].score_mean.value == pytest.approx(0.5)
     one = summarise_trials(trials_of(n=12, score=[0.8, *[None] * 11]), cells, name="x", limit_s=100, resamples=0)
-    assert one.tables[0].rows[0].score_mean == Number(0.8, None, None)
+    assert one.tables[0].rows[0].score_mean == Estimate(0.8, None, None)
     low = summarise_trials(trials_of(n=12, score=[0.0] * 11 + [0.3]), cells, name="x", limit_s=100, resamples=0)
     assert low.tables[0].rows[0].score_mean.low == 0
     none = summarise_trials(trials_of(n=12, score=[None] * 12), cells, name="x", limit_s=100, resamples=0)

@@ -107,8 +107,8 @@ def test_verbosity_is_named_with_the_planted_figures(table):
 
 def test_the_sentences_name_who_only_looks_fast_and_why(table):
     """Read by a person: the headline is the inversion, its cause is how much it writes, by what ratio."""
-    verdict, why, *_ = sentences(table)
-    assert re.match(r"faster-wordier has the most tokens per second \(7\d\), yet slow(-terse|er-terser) ", verdict)
+    grade, why, *_ = sentences(table)
+    assert re.match(r"faster-wordier has the most tokens per second \(7\d\), yet slow(-terse|er-terser) ", grade)
     ratio = float(re.search(r"\+[\d.]+ s because it writes (\d+) times as much", why)[1])
     first = "slower-terser" if "than slower-terser" in why else "slow-terse"
     assert ratio == pytest.approx(SYSTEMS["faster-wordier"][1] / SYSTEMS[first][1], rel=0.2)

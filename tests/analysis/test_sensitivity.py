@@ -6,7 +6,7 @@ import pytest
 import tomli_w
 
 import taskpace
-from taskpace.report.words.sensitivity import effect_tables
+from taskpace.report.words.effects import effect_tables
 
 
 def system(name: str, length: dict[str, object], **options: object) -> dict[str, object]:

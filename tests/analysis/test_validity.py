@@ -8,24 +8,24 @@ import pytest
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.report.words.sentences import sentences
-from taskpace.worker.messages import Stretch
+from taskpace.worker.messages import ClientMetrics
 
 
-def stretch(**changes: int) -> Stretch:
-    sound = dict.fromkeys(Stretch.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000, "processes": 1}
-    return Stretch(**sound | changes)
+def segment(**changes: int) -> ClientMetrics:
+    sound = dict.fromkeys(ClientMetrics.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000, "processes": 1}
+    return ClientMetrics(**sound | changes)
 
 
-def against(trials, *, planned: int | None = None, stretches=()) -> dict[str, Reason]:
+def against(trials, *, planned: int | None = None, segments=()) -> dict[str, Reason]:
     return {
         reason.code: reason
-        for reason in reasons_against(trials, trials.height if planned is None else planned, stretches)
+        for reason in reasons_against(trials, trials.height if planned is None else planned, segments)
     }
 
 
 def test_nothing_speaks_against_a_clean_cell(trials_of):
     """Forty sound trials are VALID."""
-    assert against(trials_of(), stretches=(stretch(),)) == {}
+    assert against(trials_of(), segments=(segment(),)) == {}
 
 
 @pytest.mark.parametrize(
@@ -86,14 +86,14 @@ def test_too_few_items_are_not_ranked(trials_of, items, few):
 def test_a_machine_that_was_not_ours_alone_is_told(trials_of, code, changes):
     """Stolen processor time above 5 %, a CPU quota that bit for more than 1 % of the time: INVALID."""
     changes = {name: int(value) for name, value in changes.items()}
-    assert set(against(trials_of(), stretches=(stretch(**changes),))) == {code}
+    assert set(against(trials_of(), segments=(segment(**changes),))) == {code}
     less = {name: value * 4 // 5 for name, value in changes.items()}
-    assert against(trials_of(), stretches=(stretch(**less),)) == {}
+    assert against(trials_of(), segments=(segment(**less),)) == {}
 
 
 def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     """A process that does nothing but send and read, and is at work all the time; in process that is the model."""
-    busy, idle = (stretch(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
+    busy, idle = (segment(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
     trials = trials_of()
     assert [r.code for r in reasons_against(trials, 40, (busy,), in_process=False)] == ["client-cpu"]
     assert reasons_against(trials, 40, (idle,), in_process=False) == ()
@@ -106,7 +106,7 @@ def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trial
     assert reasons_against(growing, 100, (), open_loop=True) == ()
     assert reasons_against(growing, 100, (), batched=True) == ()
     resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), 100, (), open_loop=True)
-    assert [(reason.code, reason.voids) for reason in resumed] == [("resumed", "result")]
+    assert [(reason.code, reason.invalidates) for reason in resumed] == [("resumed", "result")]
 
 
 def test_drift_is_the_machine_s_not_the_items_order(trials_of):

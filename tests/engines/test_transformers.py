@@ -112,7 +112,7 @@ PROMPTS = [
 
 
 def tokens(stamps: Stamps) -> list[int]:
-    return [event for _, event in stamps.chunks if isinstance(event, int)]
+    return [event for _, event in stamps.arrivals if isinstance(event, int)]
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
@@ -136,7 +136,7 @@ def test_an_item_ends_at_its_own_end_of_sequence_and_padding_is_no_token(ask):
         assert generation.usage.output_tokens == len(written) == (ends[0] if ends else 40)
         assert generation.finish_reason == ("stop" if ends else "length")
         assert generation.usage.prompt_tokens == len(prompt.rstrip().encode())
-        times = [ns for ns, _ in stamps.chunks]
+        times = [ns for ns, _ in stamps.arrivals]
         assert times == sorted(times)
         assert generation.finish_ns == times[-1]
 
@@ -144,17 +144,17 @@ def test_an_item_ends_at_its_own_end_of_sequence_and_padding_is_no_token(ask):
 def test_all_items_of_a_step_have_one_stamp(ask):
     """A step makes a token for every item that goes on, at one moment."""
     found = ask([request(prompt) for prompt in PROMPTS], 8)
-    longest = max((stamps for stamps, _ in found), key=lambda stamps: len(stamps.chunks))
-    steps = [ns for ns, event in longest.chunks if isinstance(event, int)]
+    longest = max((stamps for stamps, _ in found), key=lambda stamps: len(stamps.arrivals))
+    steps = [ns for ns, event in longest.arrivals if isinstance(event, int)]
     for stamps, _ in found:
-        own = [ns for ns, event in stamps.chunks if isinstance(event, int)]
+        own = [ns for ns, event in stamps.arrivals if isinstance(event, int)]
         assert own == steps[: len(own)]
 
 
 def test_marks_grow_to_the_whole_text(ask):
-    """Bytes of text so far, only ever more, all of it at the last mark; half a character is kept back."""
+    """Bytes of text so far, only ever more, all of it at the last arrival; half a character is kept back."""
     for _, generation in ask([request(prompt) for prompt in PROMPTS], 4):
-        sizes = [mark.visible_bytes for mark in generation.arrivals]
+        sizes = [arrival.visible_bytes for arrival in generation.arrivals]
         assert sizes == sorted(set(sizes))
         assert (sizes[-1] if sizes else 0) == len(generation.text.encode("utf-8", "replace"))
 

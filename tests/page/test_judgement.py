@@ -20,7 +20,7 @@ from taskpace.judge.settings import load_judge
 from taskpace.report.files.export import write
 from taskpace.report.page import page_parts
 from taskpace.report.words.judge import verdict_sentence
-from taskpace.runner.runner import carry_out
+from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.version import __version__
 
@@ -52,7 +52,7 @@ def make_judged(folder: Path) -> None:
     with taskpace.run(folder / "x.toml", folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run.store, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            carry_out(plan, own)
+            run_plan(plan, own)
 
 
 @pytest.fixture(scope="session")

@@ -152,7 +152,7 @@ def test_an_unfinished_run_is_told(tmp_path):
     with sqlite3.connect(tmp_path / "half.db") as db:
         for table in ("record", "turn"):
             db.execute(f"DROP TRIGGER {table}_stays")
-        for table in ("verdict", "turn", "record"):
+        for table in ("grade", "turn", "record"):
             db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608
     db.close()
     with taskpace.open(tmp_path / "half.db") as run:

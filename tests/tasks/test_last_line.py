@@ -18,7 +18,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
     [
         ("Verdict: correct", "correct"),
         ("It is right.\n\nVerdict: wrong\n", "wrong"),
-        ("**Verdict:** correct", "correct"),
+        ("**Grade:** correct", "correct"),
         ("**Verdict: correct**", "correct"),
         ("> VERDICT = *Wrong*.", "wrong"),
         ("Verdict: incorrect", "wrong"),
@@ -34,7 +34,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
         ("The verdict: correct is what it wants", None),
         ("My verdict: correct", None),
         ("correct", None),
-        ("Verdict:", None),
+        ("Grade:", None),
         ("Verdict: tie", None),
         ("Better: 1", None),
         ("Verdict: \u0441orrect", None),
@@ -43,7 +43,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
     ],
 )
 def test_a_verdict_is_read_or_not(text, verdict):
-    """Mark-up, case and a full stop do not matter; anything else on the line, or another verdict before, does."""
+    """Arrival-up, case and a full stop do not matter; anything else on the line, or another verdict before, does."""
     assert read_verdict(text) == verdict
 
 

@@ -16,7 +16,7 @@ import pytest
 from taskpace.errors import TaskError
 from taskpace.experiment.plan import content_id
 from taskpace.experiment.prepare import prepare
-from taskpace.records import Mark, Record, Turn, Usage
+from taskpace.records import Arrival, Record, Turn, Usage
 from taskpace.tasks import load_items, load_task, render, score, shipped_tasks, with_data
 
 MMLU = [
@@ -144,7 +144,7 @@ def outcome(task, item, text: str) -> str:
     turn = Turn(
         dispatch_ns=0,
         send_delay_ns=0,
-        marks=(Mark(1, len(text.encode()), 0),),
+        arrivals=(Arrival(1, len(text.encode()), 0),),
         text=text,
         reasoning="",
         end_ns=2,

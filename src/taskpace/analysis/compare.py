@@ -12,7 +12,7 @@ from taskpace.analysis.data.frame import Source, last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import SystemRow
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import load_cells
 from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import CellPlan, make_rows
@@ -160,7 +160,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
 def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     notes = []
     machines = [
-        {row[0] for row in side.source.query("SELECT json_extract(host, '$.cpu') FROM sitting")[1]}
+        {row[0] for row in side.source.query("SELECT json_extract(host, '$.cpu') FROM session")[1]}
         for side in (base, new)
     ]
     if machines[0] != machines[1]:
@@ -213,7 +213,7 @@ class Condition(msgspec.Struct, frozen=True):
         return change > self.limit if self.above else change < self.limit
 
 
-def relative_change(measure: Measure, change: Number) -> float | None:
+def relative_change(measure: Measure, change: Estimate) -> float | None:
     """0.05 for 5 % more; for accuracy the difference of shares."""
     if change.value is None:
         return None
@@ -254,7 +254,7 @@ def failures(compared: ComparedRuns, conditions: list[Condition]) -> list[tuple[
     for cell in compared.cells:
         for role, row in (("base", cell.base), ("new", cell.new)):
             if not row.valid and conditions:
-                against = next((reason for reason in row.reasons if reason.voids == "result"), None)
+                against = next((reason for reason in row.reasons if reason.invalidates == "result"), None)
                 problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
                 raise TaskpaceError(f"--fail-if cannot be judged: {cell.task}, {role}, is INVALID: {problem}")
         for condition in conditions:

@@ -35,10 +35,10 @@ def estimate(plan: Plan, source: Source | None, tokens_per_s: float) -> tuple[Ce
 
 
 def _cell(plan: Plan, cell: Cell, means: Mapping[tuple[str, str, str], float], tokens_per_s: float) -> CellEstimate:
-    key = (cell.system.system.name, cell.task.task.name, cell.scenario.name)
+    key = (cell.system.name, cell.task.name, cell.scenario.name)
     requests = [len(planned.prompts) for planned in cell.task.items]
     trials = len(requests) * plan.experiment.repeats
-    ceiling = sum(requests) / len(requests) * cell.task.task.max_tokens / tokens_per_s
+    ceiling = sum(requests) / len(requests) * cell.task.spec.max_tokens / tokens_per_s
     per_trial = means.get(key, min(ceiling, plan.experiment.timeout_s))
     return CellEstimate(
         system=key[0],

@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
+from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import find_overall
-from taskpace.analysis.across.sensitivity import find_effects
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.frame import Source, last_attempts, load_frame
@@ -24,7 +24,7 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearma
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import CellPlan, make_rows
-from taskpace.worker.messages import Stretch
+from taskpace.worker.messages import ClientMetrics
 
 _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""
@@ -62,9 +62,9 @@ def summarise(
 
 def load_cells(source: Source) -> list[CellPlan]:
     """The cells of a run, in the experiment's order."""
-    stretches: dict[str, list[Stretch]] = {}
-    for cell_id, client in source.query("SELECT cell_id, client FROM stretch")[1]:
-        stretches.setdefault(cell_id, []).append(msgspec.json.decode(client, type=Stretch))
+    segments: dict[str, list[ClientMetrics]] = {}
+    for cell_id, client in source.query("SELECT cell_id, client FROM segment")[1]:
+        segments.setdefault(cell_id, []).append(msgspec.json.decode(client, type=ClientMetrics))
     cells = source.query(
         "SELECT cell.id, cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
         " json_extract(task.spec, '$.scorer') IS NOT NULL,"
@@ -79,7 +79,7 @@ def load_cells(source: Source) -> list[CellPlan]:
             scenario=scenario,
             planned=planned,
             graded=bool(graded),
-            stretches=tuple(stretches.get(cell_id, ())),
+            segments=tuple(segments.get(cell_id, ())),
             in_process=in_process != 0,
             round_trip_s=None if round_trip_ns is None else round_trip_ns / 1e9,
         )
@@ -146,7 +146,7 @@ def make_table(
         scenario=cells[0].scenario,
         par2_limit_s=limit_s,
         rows=tuple(
-            msgspec.structs.replace(row, findings=row_findings(row, sample.own, arrays.place(row.system)))
+            msgspec.structs.replace(row, findings=row_findings(row, sample.own, arrays.index(row.system)))
             for row in ranked
         ),
         pairs=tuple(pairs),
@@ -158,8 +158,8 @@ def make_table(
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
     means = _log_means(arrays.task_time_s)
-    order = sorted(range(len(means)), key=lambda place: (np.isnan(means[place]), means[place], place))
-    return list(combinations([arrays.systems[place] for place in order], 2))
+    order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
+    return list(combinations([arrays.systems[index] for index in order], 2))
 
 
 def _log_means(values: Floats) -> Floats:
@@ -170,7 +170,7 @@ def _log_means(values: Floats) -> Floats:
 def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
     """Shared ranks of the valid rows that have the number in question."""
     valid = [row for row in rows if row.valid]
-    with_tokens = [row for row in valid if not any(reason.voids == "token counts" for reason in row.reasons)]
+    with_tokens = [row for row in valid if not any(reason.invalidates == "token counts" for reason in row.reasons)]
     times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time", 1)
     speeds = _ranks(
         [row.system for row in with_tokens if row.tokens_per_s_median.value is not None], pairs, "tokens_per_s", -1
@@ -202,12 +202,12 @@ def _ranks(members: list[str], pairs: list[Pair], measure: str, sign: int) -> di
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
     """Of the rankings by geometric means of tokens per second and of task time, with percentile intervals."""
-    places = [arrays.place(system) for system in valid]
-    if not places:
+    indices = [arrays.index(system) for system in valid]
+    if not indices:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [item_means(np.log(values[places])) for values in (arrays.task_time_s, arrays.tpot_s)]
-    both = [place for place in range(len(places)) if all(np.isfinite(log[place]).any() for log in logs)]
+        logs = [item_means(np.log(values[indices])) for values in (arrays.task_time_s, arrays.tpot_s)]
+    both = [index for index in range(len(indices)) if all(np.isfinite(log[index]).any() for log in logs)]
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Quickness and speed: both grow the better a system is.

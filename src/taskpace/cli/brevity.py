@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
-from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
+from taskpace.cli.run import progress_mode, run_shown, say_how_it_ended
 from taskpace.experiment.brevity import INSTRUCTION
 
 
@@ -54,7 +54,7 @@ def brevity(
     shown = None if mode == "json" else show_downloads(console)
     plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
     path = output or Path("runs") / f"{experiment.name}-brevity.db"
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if mode not in ("json", "quiet"):
         out = Console(highlight=False)
         with Store.open(path) as store:

@@ -47,7 +47,7 @@ def judge(
     JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
-    from taskpace.cli.run import carry_out_shown, progress_mode
+    from taskpace.cli.run import progress_mode, run_shown
     from taskpace.judge.plan import judge_plan
     from taskpace.report.terminal.downloads import show_downloads
     from taskpace.store.store import Store
@@ -64,7 +64,7 @@ def judge(
         base = judge_file.parent if judge_file else Path()
         fetching = show_downloads(console)
         plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
-        ended = carry_out_shown(plan, path, console, mode)
+        ended = run_shown(plan, path, console, mode)
         _show(_judged(run, run_file, path, resamples), form)
     if mode != "quiet":
         console.print(

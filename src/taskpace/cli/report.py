@@ -83,9 +83,9 @@ def _judged(
     found: list[list[Judged]] = [[] for _ in stores]
     for file in judges:
         with Store.open(file) as judge:
-            place = next((place for place, store in enumerate(stores) if is_judge_of(store, judge)), 0)
-            found[place].append(
-                load_judged(stores[place], judge, run_file=files[place].name, judge_file=file.name, resamples=resamples)
+            index = next((index for index, store in enumerate(stores) if is_judge_of(store, judge)), 0)
+            found[index].append(
+                load_judged(stores[index], judge, run_file=files[index].name, judge_file=file.name, resamples=resamples)
             )
     return [tuple(each) for each in found]
 

@@ -68,7 +68,7 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
         if fitted is None:
             return 130
         plan = fitted
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
         from taskpace.runner.budget import read_duration
 
@@ -80,9 +80,9 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
     return say_how_it_ended(ended, plan, path, console)
 
 
-def carry_out_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
+def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
     """Carry a plan out, or what is left of it, in sight of who waits; Ctrl-C stops it cleanly."""
-    from taskpace.runner.runner import carry_out
+    from taskpace.runner.runner import run_plan
     from taskpace.store.store import Store
 
     with (
@@ -90,7 +90,7 @@ def carry_out_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> Run
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        return carry_out(plan, store, on_event=listener, stop=stop)
+        return run_plan(plan, store, on_event=listener, stop=stop)
 
 
 def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:

@@ -13,7 +13,7 @@ import msgspec
 
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock
-from taskpace.records import FinishReason, Mark, Usage
+from taskpace.records import Arrival, FinishReason, Usage
 
 NO_CONNECTION = "connect-"
 """What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""
@@ -96,8 +96,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """What one request gave. Times are absolute readings of the worker's clock."""
 
-    arrivals: tuple[Mark, ...]
-    """``Mark.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
+    arrivals: tuple[Arrival, ...]
+    """``Arrival.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
     text: str
     reasoning: str
     finish_ns: int | None
@@ -115,10 +115,10 @@ class Stamps:
     its time limit or an error.
     """
 
-    __slots__ = ("chunks",)
+    __slots__ = ("arrivals",)
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, Any]] = []
+        self.arrivals: list[tuple[int, Any]] = []
         """``(absolute ns, whatever arrived)``, in order."""
 
 
@@ -167,7 +167,7 @@ class Engine(Protocol):
         ...
 
     async def generate(self, payload: Any, stamps: Stamps) -> None:
-        """Send the payload; append ``(clock.now_ns(), chunk)`` to ``stamps.chunks`` at the read point, nothing else.
+        """Send the payload; append ``(clock.now_ns(), chunk)`` to ``stamps.arrivals`` at the read point, nothing else.
 
         Returns when the answer is complete. On cancellation (a time limit) it stops the generation, waits until the
         engine is free again, then lets ``CancelledError`` through. Raises ``EngineError`` for a request that failed.
@@ -175,7 +175,7 @@ class Engine(Protocol):
         ...
 
     def read(self, stamps: Stamps) -> Generation:
-        """Turn stamped chunks, complete or cut short, into marks, text and usage. Runs after the clock has stopped."""
+        """Turn stamped chunks, complete or cut short, into arrivals, text and usage. Runs after the clock has stopped."""
         ...
 
     async def close(self) -> None:

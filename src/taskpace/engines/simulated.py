@@ -27,7 +27,7 @@ from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, R
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
 from taskpace.machine.clock import Clock, RealClock, VirtualClock
-from taskpace.records import Mark, Usage
+from taskpace.records import Arrival, Usage
 from taskpace.text.strict import convert
 from taskpace.version import __version__
 
@@ -118,14 +118,14 @@ def check_options(options: dict[str, Any]) -> None:
 
 
 def _read_options(options: dict[str, Any]) -> Options:
-    place = "options of engine simulated"
-    read = convert(options, Options, ExperimentError, place=place)
+    location = "options of engine simulated"
+    read = convert(options, Options, ExperimentError, location=location)
     for field in msgspec.structs.fields(Options):
         value = getattr(read, field.name)
         if isinstance(value, Distribution) and (problem := value.problem()):
-            raise ExperimentError(f'{place}: key "{field.name}": {problem}')
+            raise ExperimentError(f'{location}: key "{field.name}": {problem}')
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ExperimentError(f'{place}: key "{field.name}": {value} will not do: give a number of 0 or more')
+            raise ExperimentError(f'{location}: key "{field.name}": {value} will not do: give a number of 0 or more')
     shares = [
         ("correct", read.correct),
         ("answer_at", read.answer_at),
@@ -133,7 +133,7 @@ def _read_options(options: dict[str, Any]) -> Options:
     ]
     for name, share in shares:
         if not 0 <= share <= 1:
-            raise ExperimentError(f'{place}: key "{name}": {share} will not do: give a share from 0 to 1')
+            raise ExperimentError(f'{location}: key "{name}": {share} will not do: give a share from 0 to 1')
     return read
 
 
@@ -237,7 +237,7 @@ class SimulatedEngine:
                 if event.kind == "stall":
                     await asyncio.Event().wait()
                 _strike(event)
-            stamps.chunks.append((clock.now_ns(), event))
+            stamps.arrivals.append((clock.now_ns(), event))
 
     def _generate_in_real_time(self, script: Script, stamps: Stamps, cancelled: Callable[[], bool]) -> None:
         now_ns = self.clock.now_ns
@@ -250,24 +250,24 @@ class SimulatedEngine:
                 _strike(event)
             if cancelled():
                 return
-            stamps.chunks.append((now_ns(), event))
+            stamps.arrivals.append((now_ns(), event))
 
     def read(self, stamps: Stamps) -> Generation:
         visible = reasoning = 0
-        marks: list[Mark] = []
+        arrivals: list[Arrival] = []
         text: list[str] = []
         thoughts: list[str] = []
         end: tuple[int, Script] | None = None
-        for ns, event in stamps.chunks:
+        for ns, event in stamps.arrivals:
             if isinstance(event, Script):
                 end = (ns, event)
                 continue
             (thoughts if event.reasoning else text).append(event.text)
             size = len(event.text.encode())
             visible, reasoning = visible + size * (not event.reasoning), reasoning + size * event.reasoning
-            marks.append(Mark(ns, visible, reasoning))
+            arrivals.append(Arrival(ns, visible, reasoning))
         return Generation(
-            arrivals=tuple(marks),
+            arrivals=tuple(arrivals),
             text="".join(text),
             reasoning="".join(thoughts),
             finish_ns=end[0] if end else None,
@@ -282,11 +282,11 @@ class SimulatedEngine:
 
 def _events(script: Script) -> Iterator[tuple[int, _Chunk | Fault | Script]]:
     """What happens when: the chunks, then the script itself as the end; a fault cuts the sequence."""
-    for number, chunk in enumerate(script.chunks):
+    for number, chunk in enumerate(script.arrivals):
         if script.fault is not None and number >= script.fault.after_tokens:
             yield script.due_ns(number), script.fault
         yield script.due_ns(number), chunk
-    last = script.due_ns(max(0, len(script.chunks) - 1))
+    last = script.due_ns(max(0, len(script.arrivals) - 1))
     if script.fault is not None:
         yield last, script.fault
     yield last, script

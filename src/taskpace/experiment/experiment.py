@@ -145,7 +145,7 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
     if not file.system:
         if not models:
             raise ExperimentError(f"{path}: names no system: give it a [[system]], or name models with --model")
-        quick = convert(_quick_table(models, settings), _File, ExperimentError, place="flags")
+        quick = convert(_quick_table(models, settings), _File, ExperimentError, location="flags")
         given = {key: getattr(quick, key) for key in ("system", *settings) if key in _File.__struct_fields__}
         file = msgspec.structs.replace(file, **given)
     return _checked(file, str(path), default_name=path.stem)
@@ -180,9 +180,9 @@ def quick_experiment(
     return experiment_of(table, "flags", default_name="quick")
 
 
-def experiment_of(table: dict[str, Any], place: str, *, default_name: str) -> Experiment:
-    """The same from a table with the keys of an experiment file; complaints start with ``place``."""
-    return _checked(convert(table, _File, ExperimentError, place=place), place, default_name=default_name)
+def experiment_of(table: dict[str, Any], location: str, *, default_name: str) -> Experiment:
+    """The same from a table with the keys of an experiment file; complaints start with ``location``."""
+    return _checked(convert(table, _File, ExperimentError, location=location), location, default_name=default_name)
 
 
 def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
@@ -204,9 +204,9 @@ def _short_name(model: str) -> str:
     return stem.removesuffix(".gguf") or model
 
 
-def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
+def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     def refuse(problem: str) -> ExperimentError:
-        return ExperimentError(f"{place}: {problem}")
+        return ExperimentError(f"{location}: {problem}")
 
     file = _with_suite(file, refuse)
     for key, least in (
@@ -240,7 +240,7 @@ def _checked(file: _File, place: str, *, default_name: str) -> Experiment:
                 f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
                 f"{did_you_mean(system.brief_of, names)}"
             )
-    scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, place))
+    scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, location))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     return Experiment(
         name=name,

@@ -106,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
         rate = cell.scenario.rate
         if rate is None:
             return {}
-        seed = content_id("arrivals", self.experiment.seed, cell.task.task.name, cell.scenario.name)
+        seed = content_id("arrivals", self.experiment.seed, cell.task.name, cell.scenario.name)
         rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         due_s, due_ns = 0.0, {}
         for trial in self.trials(cell):

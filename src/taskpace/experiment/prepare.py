@@ -59,8 +59,8 @@ def _check_engine(system: System, scenarios: tuple[Scenario, ...]) -> None:
     try:
         entry = engines.entry(system.engine)
         engines.check_options(system.engine, system.options)
-    except TaskpaceError as bad:
-        raise ExperimentError(f'system "{system.name}": {bad}') from None
+    except TaskpaceError as exc:
+        raise ExperimentError(f'system "{system.name}": {exc}') from None
     if (entry.needs_model_file or entry.takes_model_file) and not system.model:
         raise ExperimentError(f'system "{system.name}": the key "model" is missing: name a file or a catalogue model')
     batches = [scenario.name for scenario in scenarios if scenario.batch is not None]
@@ -78,14 +78,14 @@ def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress 
         # A folder is looked for beside the experiment file, and else taken for a hub name.
         folder = base / system.model
         path = str(folder.absolute()) if folder.is_dir() else system.model
-        return PlannedSystem(system=system, path=path, sha256=None, size_bytes=None)
+        return PlannedSystem(spec=system, path=path, sha256=None, size_bytes=None)
     if not entry.needs_model_file and not entry.takes_model_file:
-        return PlannedSystem(system=system, path=system.model, sha256=None, size_bytes=None)
+        return PlannedSystem(spec=system, path=system.model, sha256=None, size_bytes=None)
     try:
         found = models.resolve(system.model, base, fetch=fetch, on_progress=on_progress)
-    except TaskpaceError as bad:
-        raise type(bad)(f'system "{system.name}": {bad}') from None
-    return PlannedSystem(system=system, path=found.path, sha256=found.sha256, size_bytes=found.size_bytes)
+    except TaskpaceError as exc:
+        raise type(exc)(f'system "{system.name}": {exc}') from None
+    return PlannedSystem(spec=system, path=found.path, sha256=found.sha256, size_bytes=found.size_bytes)
 
 
 def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, int]:
@@ -104,10 +104,10 @@ def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
     items = load_items(task, base, count, experiment.seed)
     try:
-        planned = tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items)
-    except TaskError as bad:
-        raise TaskError(f"{use.use}: {bad}") from None
-    return PlannedTask(task=task, items=planned)
+        planned = tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items)
+    except TaskError as exc:
+        raise TaskError(f"{use.use}: {exc}") from None
+    return PlannedTask(spec=task, items=planned)
 
 
 def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:

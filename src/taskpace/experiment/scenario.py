@@ -47,21 +47,21 @@ class ScenarioSweep(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     rate: list[float] = []
 
 
-def read_scenarios(given: str | ScenarioSweep, place: str) -> list[Scenario]:
+def read_scenarios(given: str | ScenarioSweep, location: str) -> list[Scenario]:
     """All that one entry of an experiment's ``scenarios`` stands for. Raises ``ExperimentError``."""
     if isinstance(given, str):
         word, equals, numbers = given.partition("=")
-        return [read_scenario(f"{word}{equals}{number}", place) for number in numbers.split(",")]
+        return [read_scenario(f"{word}{equals}{number}", location) for number in numbers.split(",")]
     texts = [f"{word}={value}" for word in ("batch", "concurrency", "rate") for value in getattr(given, word)]
     if not texts:
         raise ExperimentError(
-            f'{place}: key "scenarios": a table there needs a list: write {{ concurrency = [1, 2, 4] }} or '
+            f'{location}: key "scenarios": a table there needs a list: write {{ concurrency = [1, 2, 4] }} or '
             "{ rate = [0.5, 1, 2] }"
         )
-    return [read_scenario(text, place) for text in texts]
+    return [read_scenario(text, location) for text in texts]
 
 
-def read_scenario(text: str, place: str) -> Scenario:
+def read_scenario(text: str, location: str) -> Scenario:
     """One scenario by its name.
 
     Raises:
@@ -78,6 +78,6 @@ def read_scenario(text: str, place: str) -> Scenario:
         return Scenario(rate=float(number))
     hint = did_you_mean(word, _SCENARIOS) if word not in _SCENARIOS else ""
     raise ExperimentError(
-        f'{place}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" or "batch=N" '
+        f'{location}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" or "batch=N" '
         f'(N from 1 to {MOST_IN_FLIGHT}), or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
     )

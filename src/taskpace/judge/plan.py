@@ -78,7 +78,7 @@ def _task(judge: Judge, source: str, name: str, turn: TurnTemplate) -> Task:
 
 
 def _planned(task: Task, items: list[Item]) -> PlannedTask:
-    return PlannedTask(task=task, items=tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items))
+    return PlannedTask(spec=task, items=tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items))
 
 
 def _both_orders(answers: list[Answer]) -> Iterator[tuple[Answer, Answer]]:

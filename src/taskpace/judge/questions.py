@@ -104,8 +104,8 @@ def preference_item(first: Answer, second: Answer, rubric: str | None) -> Item:
     conversations = {"conversation": _conversation(first, "the conversation")}
     if conversations["conversation"] != _conversation(second, "the conversation"):
         conversations = {
-            f"conversation_{place}": _conversation(answer, f"the conversation before answer {place}")
-            for place, answer in enumerate((first, second), 1)
+            f"conversation_{index}": _conversation(answer, f"the conversation before answer {index}")
+            for index, answer in enumerate((first, second), 1)
         }
     fields = _fenced(parts, conversations) | {
         "rubric": rubric or _RUBRIC_FOR_PAIRS,

@@ -292,15 +292,15 @@ def _gpus() -> tuple[list[Counter], str]:
     try:
         pynvml.nvmlInit()
         chosen = _visible(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    except pynvml.NVMLError as bad:
-        return [], f"GPU: none that NVML can see ({bad})"
+    except pynvml.NVMLError as exc:
+        return [], f"GPU: none that NVML can see ({exc})"
     found: list[Counter] = []
     why = "GPU: CUDA_VISIBLE_DEVICES names none" if not chosen else ""
     for number, handle in chosen:
         try:
             found.append(_Gpu(pynvml, handle, number))
-        except pynvml.NVMLError as bad:
-            why = f"GPU: no energy counter, which cards have from Volta on ({bad})"
+        except pynvml.NVMLError as exc:
+            why = f"GPU: no energy counter, which cards have from Volta on ({exc})"
     return found, why
 
 

@@ -21,9 +21,9 @@ _TEMPLATE = """\
 {% for reason in table.reasons %}<p>{{ reason }}</p>{% endfor %}
 {{ table.picture }}
 <table><thead><tr>{% for heading, _, _ in table.columns %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
-{% for place in range(table.rows) %}
+{% for index in range(table.rows) %}
 <tr>{% for _, is_text, cells in table.columns %}<td style="text-align:{{ "left" if is_text else "right" }}">\
-{{ cells[place] }}</td>{% endfor %}</tr>
+{{ cells[index] }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table>
 {% endfor %}

@@ -27,7 +27,7 @@ from taskpace.experiment.prepare import count_items, prepare
 from taskpace.machine.clock import RealClock
 from taskpace.runner.copy_records import adopt
 from taskpace.runner.events import Event, RunEnded
-from taskpace.runner.runner import StopRequest, carry_out
+from taskpace.runner.runner import StopRequest, run_plan
 from taskpace.store.store import Store
 from taskpace.version import __version__
 
@@ -109,7 +109,7 @@ def begin(
     with TemporaryDirectory(prefix="taskpace-pilot-") as folder:
         until = _Until(stop, budget_s)
         with Store.create_or_continue(Path(folder) / "pilot.db", pilot, __version__) as store:
-            ended = carry_out(pilot, store, on_event=_but_the_end(on_event), stop=until)
+            ended = run_plan(pilot, store, on_event=_but_the_end(on_event), stop=until)
             if stop.requested:
                 raise Interrupted
             if ended.interrupted:
@@ -204,7 +204,7 @@ def measure_costs(pilot: Plan, store: Store, taken_s: float) -> Costs:
     for cell in pilot.cells:
         # A cell without a single turn (a server that refuses) says nothing: it costs next to nothing, too.
         per_trial_s = seconds.get(cell.id, 0.0)
-        per_item[cell.task.task.name] += per_trial_s * pilot.experiment.repeats
+        per_item[cell.task.name] += per_trial_s * pilot.experiment.repeats
         asked_s += per_trial_s * len(pilot.trials(cell))
     return Costs(per_item=per_item, once_s=max(0.0, taken_s - asked_s))
 
@@ -220,9 +220,9 @@ def _as_begun(experiment: Experiment, path: Path) -> Experiment:
     """The experiment with the counts that its run file has. Raises ``StoreError`` for another experiment's file."""
     with Store.open(path) as store:
         kept = msgspec.json.decode(store.query("SELECT experiment FROM run")[1][0][0], type=Experiment)
-    counts = {str(place): use.items for place, use in enumerate(kept.tasks)}
+    counts = {str(index): use.items for index, use in enumerate(kept.tasks)}
     if len(kept.tasks) == len(experiment.tasks) and all(counts.values()):
-        begun = _with_items(experiment, {place: count or 1 for place, count in counts.items()})
+        begun = _with_items(experiment, {index: count or 1 for index, count in counts.items()})
         if begun == kept:
             return begun
     raise StoreError(

@@ -16,7 +16,7 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     path: str
     planned: int
     done: int
-    """Trials that an earlier sitting has recorded already."""
+    """Trials that an earlier session has recorded already."""
     cells: tuple[tuple[str, str, str, int, int], ...]
     """Per cell: system, task, scenario, trials planned, trials recorded already."""
 

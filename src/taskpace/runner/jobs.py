@@ -29,7 +29,7 @@ def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job
 def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: Collection[str]) -> list[Job]:
     """The cell's first trials (of static batches: batches) once more, under ids of their own.
 
-    Each sitting warms up anew. Those in ``deadly`` are left out: a worker died of them.
+    Each session warms up anew. Those in ``deadly`` are left out: a worker died of them.
     """
     jobs: list[Job] = []
     for trial in plan.trials(cell):
@@ -44,11 +44,11 @@ def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: C
 
 
 def _is_scripted(cell: Cell) -> bool:
-    return engines.entry(cell.system.system.engine).scripted
+    return engines.entry(cell.system.spec.engine).scripted
 
 
 def _make_job(plan: Plan, cell: Cell, trial: Trial, *, scripted: bool) -> Job:
-    system, task = cell.system.system, cell.task.task
+    system, task = cell.system.spec, cell.task.spec
     seed = plan.experiment.seed if system.sampling.seed is None else system.sampling.seed
     return Job(
         trial_id=trial.id,
@@ -61,5 +61,5 @@ def _make_job(plan: Plan, cell: Cell, trial: Trial, *, scripted: bool) -> Job:
         sampling=system.sampling,
         seed=request_seed(trial.id, seed),
         think_ns=round(task.think_time_s * 1e9),
-        script=script(task, trial.item.item) if scripted else None,
+        script=script(task, trial.item.spec) if scripted else None,
     )

@@ -13,7 +13,7 @@ from taskpace import engines
 from taskpace.engines.base import EngineSpec
 from taskpace.experiment.plan import Cell, Plan, PlannedSystem, Trial, remaining
 from taskpace.machine import host
-from taskpace.records import Failure, Record, Verdict
+from taskpace.records import Failure, Grade, Record
 from taskpace.runner.events import (
     CellStarted,
     Event,
@@ -75,7 +75,7 @@ class Never:
     requested = False
 
 
-def carry_out(
+def run_plan(
     plan: Plan,
     store: Store,
     *,
@@ -91,13 +91,13 @@ def carry_out(
     stop = stop or Never()
     recorded = store.recorded()
     on_event(_started(plan, store, recorded))
-    sitting = store.begin_sitting(host.describe(), __version__)
+    session = store.begin_session(host.describe(), __version__)
     given_up: list[str] = []
     for system in plan.systems:
         if stop.requested:
             break
-        turn = _SystemTurn(plan, system, store, recorded, sitting=sitting, on_event=on_event, stop=stop, launch=launch)
-        if not turn.carry_out():
+        turn = _SystemTurn(plan, system, store, recorded, session=session, on_event=on_event, stop=stop, launch=launch)
+        if not turn.run():
             given_up.append(system.system.name)
     done = sum(trial.id in recorded for cell in plan.cells for trial in plan.trials(cell))
     ended = RunEnded(
@@ -116,7 +116,7 @@ def _started(plan: Plan, store: Store, recorded: dict[str, int]) -> RunStarted:
     for cell in plan.cells:
         trials = list(plan.trials(cell))
         done = sum(trial.id in recorded for trial in trials)
-        cells.append((cell.system.system.name, cell.task.task.name, cell.scenario.name, len(trials), done))
+        cells.append((cell.system.name, cell.task.name, cell.scenario.name, len(trials), done))
     return RunStarted(
         path=str(store.path),
         planned=sum(cell[3] for cell in cells),
@@ -143,7 +143,7 @@ class _SystemTurn:
         store: Store,
         recorded: dict[str, int],
         *,
-        sitting: int,
+        session: int,
         on_event: Callable[[Event], None],
         stop: StopRequest,
         launch: Callable[[], WorkerHandle],
@@ -155,7 +155,7 @@ class _SystemTurn:
         self._store = store
         self._recorded = recorded
         """The run's, kept up with what comes in: to ask the file again costs all of it each time."""
-        self._sitting = sitting
+        self._session = session
         self._on_event = on_event
         self._stop = stop
         self._launch = launch
@@ -170,7 +170,7 @@ class _SystemTurn:
         """Warm-ups that a worker died of; they are not tried again."""
         self._finished_since_death = 0
 
-    def carry_out(self) -> bool:
+    def run(self) -> bool:
         """Returns whether the system was seen through (or stopped on request), not given up."""
         deaths = 0
         while (left := self._left()) and not self._stop.requested:
@@ -178,8 +178,8 @@ class _SystemTurn:
             worker = WorkerGroup(self._launch, self._processes) if self._processes > 1 else self._launch()
             try:
                 self._serve(worker, left)
-            except _UnusableError as bad:
-                return self._give_up(str(bad))
+            except _UnusableError as exc:
+                return self._give_up(str(exc))
             except _StoppedError:
                 return True
             except WorkerDiedError as death:
@@ -228,18 +228,18 @@ class _SystemTurn:
         match said:
             case Opened() as opened:
                 self._worker_number = self._store.add_worker(
-                    self._sitting, self._name, opened.load_ns, opened.info, opened.calibration
+                    self._session, self._name, opened.load_ns, opened.info, opened.calibration
                 )
                 self._on_event(WorkerReady(system=self._name, load_s=opened.load_ns / 1e9, info=opened.info))
             case OpenFailed() as failed:
-                self._store.add_worker_death(self._sitting, None, self._name, failed.failure.message)
+                self._store.add_worker_death(self._session, None, self._name, failed.failure.message)
                 raise _UnusableError(failed.failure.message)
             case other:
                 raise AssertionError(other)
 
     def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
         self._on_event(
-            CellStarted(system=self._name, task=cell.task.task.name, scenario=cell.scenario.name, left=len(trials))
+            CellStarted(system=self._name, task=cell.task.name, scenario=cell.scenario.name, left=len(trials))
         )
         if why := self._does_not_fit(cell):
             self._pass_over(cell, trials, why)
@@ -278,18 +278,18 @@ class _SystemTurn:
                     worker.send(Stored())
             ended = next((message for message in messages if isinstance(message, CellEnded)), None)
         if self._worker_number is not None:
-            self._store.add_stretch(self._worker_number, cell.id, ended.stretch)
+            self._store.add_segment(self._worker_number, cell.id, ended.segment)
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
         if ended.out_of_memory is not None:
             batch = cell.scenario.batch or 1
-            self._too_large[cell.task.task.name] = (batch, ended.out_of_memory)
+            self._too_large[cell.task.name] = (batch, ended.out_of_memory)
             left = remaining(self._plan, cell, self._recorded)
             self._pass_over(cell, left, f"batch={batch} does not fit: {ended.out_of_memory}")
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
-        least, why = self._too_large.get(cell.task.task.name, (None, ""))
+        least, why = self._too_large.get(cell.task.name, (None, ""))
         if least is None or cell.scenario.batch is None or cell.scenario.batch < least:
             return None
         return f"batch={least} does not fit: {why}"
@@ -305,26 +305,26 @@ class _SystemTurn:
 
     def _keep(self, finished: list[Finished], cell: Cell) -> None:
         """Score what was in flight and put it on disk. A warm-up (no trial) is kept and counts nowhere."""
-        judged: list[tuple[Record, Verdict | None]] = []
+        graded: list[tuple[Record, Grade | None]] = []
         for record in (message.record for message in finished):
             _, _, trial = self._in_flight[record.trial_id, record.attempt]
-            judged.append((record, score(cell.task.task, trial.item.item, record) if trial else None))
-        if judged:
-            self._store.add_all(judged, cell.id, self._worker_number)
-        for message, (record, verdict) in zip(finished, judged, strict=True):
+            graded.append((record, score(cell.task.spec, trial.item.spec, record) if trial else None))
+        if graded:
+            self._store.add_all(graded, cell.id, self._worker_number)
+        for message, (record, grade) in zip(finished, graded, strict=True):
             del self._in_flight[record.trial_id, record.attempt]
             self._recorded[record.trial_id] = record.attempt
-            if verdict is not None and message.final:
-                self._on_event(self._finished(record, verdict, cell))
+            if grade is not None and message.final:
+                self._on_event(self._finished(record, grade, cell))
 
-    def _finished(self, record: Record, verdict: Verdict, cell: Cell) -> TrialFinished:
+    def _finished(self, record: Record, grade: Grade, cell: Cell) -> TrialFinished:
         usages = [turn.usage.output_tokens for turn in record.turns]
         return TrialFinished(
             trial_id=record.trial_id,
             system=self._name,
-            task=cell.task.task.name,
+            task=cell.task.name,
             scenario=cell.scenario.name,
-            outcome=verdict.outcome,
+            outcome=grade.outcome,
             task_time_s=sum(turn.end_ns for turn in record.turns) / 1e9 if record.turns else None,
             output_tokens=None if None in usages or not usages else sum(count or 0 for count in usages),
             detail=record.failure.message if record.failure else None,
@@ -351,7 +351,7 @@ class _SystemTurn:
     def _bury(self, reason: str) -> None:
         """Record what a dead worker had in flight as errors."""
         lost = list(self._in_flight.values())
-        self._store.add_worker_death(self._sitting, self._worker_number, self._name, reason)
+        self._store.add_worker_death(self._session, self._worker_number, self._name, reason)
         for cell, job, trial in lost:
             self._keep([Finished(record=_never_sent(job, Failure(kind="worker-died", message=reason)))], cell)
             if trial is None:

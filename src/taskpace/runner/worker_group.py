@@ -15,6 +15,7 @@ from taskpace.machine.energy import Window
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
 from taskpace.worker.messages import (
     CellEnded,
+    ClientMetrics,
     Closed,
     FromWorker,
     Job,
@@ -22,7 +23,6 @@ from taskpace.worker.messages import (
     Opened,
     RunCell,
     Stored,
-    Stretch,
     ToWorker,
 )
 
@@ -142,10 +142,10 @@ class WorkerGroup:
         if len(self._ended) < self._parts:
             return []
         why = next((ended.unreachable for ended in self._ended if ended.unreachable is not None), None)
-        stretch = merge([ended.stretch for ended in self._ended])
+        client = merge([ended.client for ended in self._ended])
         if self._energy:
-            stretch = msgspec.structs.replace(stretch, energy=_NO_ENERGY)
-        return [CellEnded(stretch=stretch, unreachable=why)]
+            client = msgspec.structs.replace(client, energy=_NO_ENERGY)
+        return [CellEnded(client=client, unreachable=why)]
 
 
 def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:
@@ -169,23 +169,23 @@ def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:
     ]
 
 
-def merge(stretches: list[Stretch]) -> Stretch:
+def merge(clients: list[ClientMetrics]) -> ClientMetrics:
     """How the client fared as a whole: times of all processes, and the worst of their lags."""
 
     def worst(name: str) -> int | None:
-        return max((value for each in stretches if (value := getattr(each, name)) is not None), default=None)
+        return max((value for each in clients if (value := getattr(each, name)) is not None), default=None)
 
-    return Stretch(
+    return ClientMetrics(
         loop_lag_median_ns=worst("loop_lag_median_ns"),
         loop_lag_p99_ns=worst("loop_lag_p99_ns"),
         loop_lag_max_ns=worst("loop_lag_max_ns"),
-        lag_samples=sum(each.lag_samples for each in stretches),
-        client_cpu_ns=sum(each.client_cpu_ns for each in stretches),
-        wall_ns=max(each.wall_ns for each in stretches),
-        peak_rss_bytes=sum(each.peak_rss_bytes or 0 for each in stretches) or None,
+        lag_samples=sum(each.lag_samples for each in clients),
+        client_cpu_ns=sum(each.client_cpu_ns for each in clients),
+        wall_ns=max(each.wall_ns for each in clients),
+        peak_rss_bytes=sum(each.peak_rss_bytes or 0 for each in clients) or None,
         device_peak_bytes=worst("device_peak_bytes"),
         steal_ticks=worst("steal_ticks"),
         cpu_ticks=worst("cpu_ticks"),
         throttled_ns=worst("throttled_ns"),
-        processes=sum(each.processes for each in stretches),
+        processes=sum(each.processes for each in clients),
     )

@@ -16,7 +16,7 @@ CREATE TABLE run (
 ) STRICT;
 
 -- One row for each time `taskpace run` worked on this file.
-CREATE TABLE sitting (
+CREATE TABLE session (
     number            INTEGER PRIMARY KEY,
     started_at        TEXT NOT NULL,
     taskpace_version  TEXT NOT NULL,
@@ -67,7 +67,7 @@ CREATE TABLE trial (
 -- One worker process. Its monotonic clock is its own: never compare times across workers.
 CREATE TABLE worker (
     number      INTEGER PRIMARY KEY,
-    sitting     INTEGER NOT NULL REFERENCES sitting (number),
+    session     INTEGER NOT NULL REFERENCES session (number),
     system      TEXT NOT NULL REFERENCES system (name),
     load_ns     INTEGER NOT NULL,        -- until the engine was ready
     info        TEXT NOT NULL,           -- JSON: what the engine says of itself
@@ -77,13 +77,13 @@ CREATE TABLE worker (
 -- A worker that ended without being asked to.
 CREATE TABLE worker_death (
     worker  INTEGER REFERENCES worker (number),  -- NULL: it died before the engine was ready
-    sitting INTEGER NOT NULL REFERENCES sitting (number),
+    session INTEGER NOT NULL REFERENCES session (number),
     system  TEXT NOT NULL REFERENCES system (name),
     reason  TEXT NOT NULL
 ) STRICT;
 
--- How the client itself fared in an unbroken stretch of one cell.
-CREATE TABLE stretch (
+-- How the client itself fared in an unbroken segment of one cell.
+CREATE TABLE segment (
     worker  INTEGER NOT NULL REFERENCES worker (number),
     cell_id TEXT NOT NULL REFERENCES cell (id),
     client  TEXT NOT NULL                -- JSON: loop lag, CPU time, wall time, peak memory
@@ -120,13 +120,13 @@ CREATE TABLE turn (
     token_source     TEXT,
     text             TEXT NOT NULL,
     reasoning        TEXT NOT NULL,
-    marks            BLOB NOT NULL,      -- per arrival, little-endian: i64 ns since dispatch, u32 visible, u32 reasoning bytes so far
+    arrivals         BLOB NOT NULL,      -- per arrival, little-endian: i64 ns since dispatch, u32 visible, u32 reasoning bytes so far
     PRIMARY KEY (trial_id, attempt, turn),
     FOREIGN KEY (trial_id, attempt) REFERENCES record (trial_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
--- What the task made of a record.
-CREATE TABLE verdict (
+-- What the task's scorer made of a record.
+CREATE TABLE grade (
     trial_id     TEXT NOT NULL,
     attempt      INTEGER NOT NULL,
     scorer       TEXT NOT NULL,          -- name and version

@@ -21,8 +21,8 @@ import msgspec
 from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
-from taskpace.records import FORMAT_VERSION, Failure, Record, Turn, Usage, Verdict, pack_marks, unpack_marks
-from taskpace.worker.messages import Calibration, Stretch
+from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
+from taskpace.worker.messages import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"
@@ -101,41 +101,41 @@ class Store:
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def begin_sitting(self, host: Any, taskpace_version: str) -> int:
+    def begin_session(self, host: Any, taskpace_version: str) -> int:
         """Note that a `taskpace run` starts on this file; returns its number."""
         return self._insert(
-            "sitting", number=None, started_at=now(), taskpace_version=taskpace_version, host=_json(host)
+            "session", number=None, started_at=now(), taskpace_version=taskpace_version, host=_json(host)
         )
 
-    def add_worker(self, sitting: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
+    def add_worker(self, session: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
         """Note a worker whose engine is ready; returns its number."""
         return self._insert(
             "worker",
             number=None,
-            sitting=sitting,
+            session=session,
             system=system,
             load_ns=load_ns,
             info=_json(info),
             calibration=_json(calibration),
         )
 
-    def add_worker_death(self, sitting: int, worker: int | None, system: str, reason: str) -> None:
+    def add_worker_death(self, session: int, worker: int | None, system: str, reason: str) -> None:
         """Note a worker that ended without being asked to."""
-        self._insert("worker_death", worker=worker, sitting=sitting, system=system, reason=reason)
+        self._insert("worker_death", worker=worker, session=session, system=system, reason=reason)
 
-    def add_stretch(self, worker: int, cell_id: str, client: Stretch) -> None:
-        """Note how the client fared over an unbroken stretch of a cell."""
-        self._insert("stretch", worker=worker, cell_id=cell_id, client=_json(client))
+    def add_segment(self, worker: int, cell_id: str, client: ClientMetrics) -> None:
+        """Note how the client fared over an unbroken segment of a cell."""
+        self._insert("segment", worker=worker, cell_id=cell_id, client=_json(client))
 
-    def add(self, record: Record, verdict: Verdict | None, cell_id: str, worker: int | None) -> None:
+    def add(self, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
         """Keep one record; see ``add_all``."""
-        self.add_all([(record, verdict)], cell_id, worker)
+        self.add_all([(record, grade)], cell_id, worker)
 
-    def add_all(self, judged: Iterable[tuple[Record, Verdict | None]], cell_id: str, worker: int | None) -> None:
-        """Keep records and verdicts (none for a warm-up), in one transaction that is on disk when this returns."""
+    def add_all(self, graded: Iterable[tuple[Record, Grade | None]], cell_id: str, worker: int | None) -> None:
+        """Keep records and grades (none for a warm-up), in one transaction that is on disk when this returns."""
         with self._transaction():
-            for record, verdict in judged:
-                _add(self._db, record, verdict, cell_id, worker)
+            for record, grade in graded:
+                _add(self._db, record, grade, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -154,14 +154,14 @@ class Store:
         query = "SELECT id FROM trial WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
         return [row[0] for row in self._rows(query, len(prefix), prefix)]
 
-    def attempts(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
-        """Every attempt at a trial, in order, with its verdict."""
+    def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
+        """Every attempt at a trial, in order, with its grade."""
         rows = self._dicts(
             "SELECT attempt, phase, started_at, loop_lag_ns, failure_kind, failure_message"
             " FROM record WHERE trial_id = ? ORDER BY attempt",
             trial_id,
         )
-        return [(self._record(trial_id, row), self._verdict(trial_id, row["attempt"])) for row in rows]
+        return [(self._record(trial_id, row), self._grade(trial_id, row["attempt"])) for row in rows]
 
     def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of a query of ours, for ``taskpace.analysis``."""
@@ -183,10 +183,10 @@ class Store:
             **kept,
         )
 
-    def _verdict(self, trial_id: str, attempt: int) -> Verdict | None:
-        columns = ", ".join(Verdict.__struct_fields__)
-        query = f"SELECT {columns} FROM verdict WHERE trial_id = ? AND attempt = ?"  # noqa: S608 - our own names
-        return next((Verdict(**row) for row in self._dicts(query, trial_id, attempt)), None)
+    def _grade(self, trial_id: str, attempt: int) -> Grade | None:
+        columns = ", ".join(Grade.__struct_fields__)
+        query = f"SELECT {columns} FROM grade WHERE trial_id = ? AND attempt = ?"  # noqa: S608 - our own names
+        return next((Grade(**row) for row in self._dicts(query, trial_id, attempt)), None)
 
     def _dicts(self, sql: str, *values: Any) -> list[dict[str, Any]]:
         columns, rows = self.query(sql, *values)
@@ -210,7 +210,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _add(db: sqlite3.Connection, record: Record, verdict: Verdict | None, cell_id: str, worker: int | None) -> None:
+def _add(db: sqlite3.Connection, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
     failure = record.failure
     _insert(
         db,
@@ -239,31 +239,31 @@ def _add(db: sqlite3.Connection, record: Record, verdict: Verdict | None, cell_i
             finish_reason=turn.finish_reason,
             text=turn.text,
             reasoning=turn.reasoning,
-            marks=pack_marks(turn.marks),
+            arrivals=pack_arrivals(turn.arrivals),
             **msgspec.structs.asdict(turn.usage),
         )
-    if verdict is not None:
+    if grade is not None:
         _insert(
             db,
-            "verdict",
+            "grade",
             trial_id=record.trial_id,
             attempt=record.attempt,
-            **msgspec.structs.asdict(verdict),
+            **msgspec.structs.asdict(grade),
         )
 
 
 def _turn(row: dict[str, Any]) -> Turn:
     usage = Usage(**{name: row[name] for name in Usage.__struct_fields__})
-    kept = {name: row[name] for name in Turn.__struct_fields__ if name in row and name != "marks"}
-    return Turn(marks=unpack_marks(row["marks"]), usage=usage, **kept)
+    kept = {name: row[name] for name in Turn.__struct_fields__ if name in row and name != "arrivals"}
+    return Turn(arrivals=unpack_arrivals(row["arrivals"]), usage=usage, **kept)
 
 
 def _take_lock(path: Path) -> filelock.BaseFileLock:
     """The lock of a run file, whose folder is made if need be."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as bad:
-        raise StoreError(f"{path}: its folder cannot be made: {bad.strerror or bad}: choose another -o") from None
+    except OSError as exc:
+        raise StoreError(f"{path}: its folder cannot be made: {exc.strerror or exc}: choose another -o") from None
     if path.is_dir():
         raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
     lock = filelock.FileLock(f"{path}.lock", blocking=False)
@@ -273,8 +273,8 @@ def _take_lock(path: Path) -> filelock.BaseFileLock:
         raise StoreError(
             f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
         ) from None
-    except OSError as bad:
-        raise StoreError(f"{path}: cannot be written: {bad.strerror or bad}: choose another -o") from None
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be written: {exc.strerror or exc}: choose another -o") from None
     return lock
 
 
@@ -334,14 +334,14 @@ def _write_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
     for position, chosen in enumerate(plan.tasks):
         task = chosen.task
         _insert(db, "task", position=position, name=task.name, version=task.version, spec=_json(task))
-        for place, planned_item in enumerate(chosen.items):
+        for index, planned_item in enumerate(chosen.items):
             item = planned_item.item
             _insert(
                 db,
                 "item",
                 task=task.name,
                 id=item.id,
-                position=place,
+                position=index,
                 fields=_json(item.fields),
                 prompts=_json(planned_item.prompts),
             )
@@ -351,13 +351,13 @@ def _write_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
             "cell",
             id=cell.id,
             position=position,
-            system=cell.system.system.name,
-            task=cell.task.task.name,
+            system=cell.system.name,
+            task=cell.task.name,
             scenario=cell.scenario.name,
         )
         db.executemany(
             "INSERT INTO trial (id, cell_id, item_id, repeat, position) VALUES (?, ?, ?, ?, ?)",
-            ((t.id, cell.id, t.item.item.id, t.repeat, place) for place, t in enumerate(plan.trials(cell))),
+            ((t.id, cell.id, t.item.id, t.repeat, index) for index, t in enumerate(plan.trials(cell))),
         )
 
 
@@ -406,8 +406,8 @@ def _explained(path: Path) -> Iterator[None]:
     """SQLite's complaints as one line with a remedy."""
     try:
         yield
-    except sqlite3.Error as bad:
-        text = str(bad)
+    except sqlite3.Error as exc:
+        text = str(exc)
         if "not a database" in text or "malformed" in text:
             raise StoreError(f"{path}: not a run file, or damaged ({text}): choose another file") from None
         if "full" in text:

@@ -29,11 +29,11 @@ def one_line(text: str, width: int = 300) -> str:
 
 def _cut(text: str, width: int) -> str:
     taken = 0
-    for place, char in enumerate(text):
+    for index, char in enumerate(text):
         taken += column_width(char)
         # Combining characters take no column; without a bound of their own a heap of them would pass.
-        if taken > width or place >= 4 * width:
-            return text[:place]
+        if taken > width or index >= 4 * width:
+            return text[:index]
     return text
 
 

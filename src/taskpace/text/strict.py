@@ -1,4 +1,4 @@
-"""Reads what people write by hand, strictly: an error names the place, the key and the remedy in one line."""
+"""Reads what people write by hand, strictly: an error names the location, the key and the remedy in one line."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def read_text(path: Path, error: type[TaskpaceError]) -> str:
     """The UTF-8 text of a file. Raises ``error`` when there is none to be had."""
     try:
         return path.read_text("utf-8")
-    except UnicodeDecodeError as bad:
-        line = path.read_bytes()[: bad.start].count(b"\n") + 1
+    except UnicodeDecodeError as exc:
+        line = path.read_bytes()[: exc.start].count(b"\n") + 1
         raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
-    except OSError as bad:
-        raise error(f"{path}: cannot be read: {bad.strerror or bad}") from None
+    except OSError as exc:
+        raise error(f"{path}: cannot be read: {exc.strerror or exc}") from None
 
 
 def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
@@ -46,17 +46,17 @@ def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
     text = read_text(path, error)
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as bad:
-        raise error(f"{path}: not valid TOML: {bad}") from None
-    return convert(table, kind, error, place=str(path))
+    except tomllib.TOMLDecodeError as exc:
+        raise error(f"{path}: not valid TOML: {exc}") from None
+    return convert(table, kind, error, location=str(path))
 
 
-def convert(table: Any, kind: type[T], error: type[TaskpaceError], *, place: str) -> T:
-    """``table`` as ``kind``; every complaint starts with ``place`` and names the key."""
+def convert(table: Any, kind: type[T], error: type[TaskpaceError], *, location: str) -> T:
+    """``table`` as ``kind``; every complaint starts with ``location`` and names the key."""
     try:
         return msgspec.convert(table, kind, strict=True)
-    except msgspec.ValidationError as bad:
-        raise error(f"{place}: {_explain(str(bad), kind)}") from None
+    except msgspec.ValidationError as exc:
+        raise error(f"{location}: {_explain(str(exc), kind)}") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -65,12 +65,12 @@ class Worker:
             engine = create(message.spec)
             runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = runner.run(engine.open(lambda text: self._run.send(Opening(text=text), True)))
-        except TaskpaceError as bad:
-            self._run.send(OpenFailed(failure=Failure(kind="open", message=str(bad))), True)
+        except TaskpaceError as exc:
+            self._run.send(OpenFailed(failure=Failure(kind="open", message=str(exc))), True)
             return False
-        except (EngineError, MemoryError, OSError, RuntimeError) as bad:
-            kind = bad.kind if isinstance(bad, EngineError) else "open"
-            self._run.send(OpenFailed(failure=Failure(kind=kind, message=f"{type(bad).__name__}: {bad}")), True)
+        except (EngineError, MemoryError, OSError, RuntimeError) as exc:
+            kind = exc.kind if isinstance(exc, EngineError) else "open"
+            self._run.send(OpenFailed(failure=Failure(kind=kind, message=f"{type(exc).__name__}: {exc}")), True)
             return False
         self._open = engine, info, runner
         # What is loaded by now stays: keep the garbage collector from walking it during a trial.
@@ -95,7 +95,7 @@ class Worker:
 
     async def _run_cell(self, message: RunCell, engine: Engine, info: EngineInfo) -> None:
         cell = CellRun(message, engine, self._run, self._records_sent)
-        self._run.send(await cell.carry_out(_counters(engine, info) if message.energy else None), True)
+        self._run.send(await cell.run(_counters(engine, info) if message.energy else None), True)
         self._records_sent = cell.records_sent
 
 

@@ -31,8 +31,8 @@ async def measure_batch(
         try:
             payload = engine.prepare(make_request(job, _messages(job)))
             await engine.ready(payload)
-        except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
-            failures[job.trial_id] = failure_of(bad)
+        except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+            failures[job.trial_id] = failure_of(exc)
         else:
             payloads.append(payload)
             sent.append(job)
@@ -69,23 +69,23 @@ async def _send(engine: Engine, payloads: list[Any], timeout_s: float) -> list[t
     try:
         async with asyncio.timeout(timeout_s) as limit:
             await cast("BatchEngine", engine).generate_batch(payloads, stamps)
-    except Exception as bad:  # noqa: BLE001 - as above
-        failure = failure_of(bad)
-        if isinstance(bad, TimeoutError) and limit.expired():
+    except Exception as exc:  # noqa: BLE001 - as above
+        failure = failure_of(exc)
+        if isinstance(exc, TimeoutError) and limit.expired():
             failure = Failure(kind="timeout", message=f"no end within {timeout_s:g} s")
     known_ns = engine.clock.now_ns() - dispatch_ns
     if failure is not None and failure.kind == "timeout":
         known_ns = round(timeout_s * 1e9)
         for each in stamps:
-            each.chunks = [chunk for chunk in each.chunks if chunk[0] - dispatch_ns <= known_ns]
-    last_ns = max((each.chunks[-1][0] for each in stamps if each.chunks), default=dispatch_ns) - dispatch_ns
+            each.arrivals = [chunk for chunk in each.arrivals if chunk[0] - dispatch_ns <= known_ns]
+    last_ns = max((each.arrivals[-1][0] for each in stamps if each.arrivals), default=dispatch_ns) - dispatch_ns
     end_ns = last_ns if failure is None else known_ns
     found: list[tuple[Turn | None, Failure | None]] = []
     for each in stamps:
         try:
             generation = engine.read(each)
-        except Exception as bad:  # noqa: BLE001 - as above
-            found.append((None, failure or failure_of(bad)))
+        except Exception as exc:  # noqa: BLE001 - as above
+            found.append((None, failure or failure_of(exc)))
         else:
             found.append((make_turn(generation, dispatch_ns, 0, end_ns), failure))
     return found

@@ -16,7 +16,7 @@ from taskpace.machine.energy import Found, Meter, Spent
 from taskpace.machine.host import Load, peak_rss_bytes, reset_peak_rss, steal_and_load
 from taskpace.records import Record
 from taskpace.worker.batch import measure_batch
-from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell, Stretch
+from taskpace.worker.messages import CellEnded, ClientMetrics, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.retries import may_pass, wait_s
 from taskpace.worker.schedule import batched, closed_loop, open_loop
 from taskpace.worker.trial import Gates, LagMonitor, measure, summarise_lag
@@ -64,37 +64,37 @@ class CellRun:
         self._out_of_memory: str | None = None
         self._measured = 0
 
-    async def carry_out(self, counters: Found | None) -> CellEnded:
+    async def run(self, counters: Found | None) -> CellEnded:
         """All of it. ``counters``: of energy, to be read over the measured trials; null: none."""
         meter = None if counters is None else Meter(counters)
         rested = await meter.rest() if meter else []
         before = self._look()
         async with self._lag:
-            spent = await self._carry_out_jobs(meter)
-        stretch = self._stretch(before)
+            spent = await self._run_jobs(meter)
+        client = self._client_metrics(before)
         if meter:
             window = meter.window(self._measured, rested, spent, await meter.rest())
-            stretch = msgspec.structs.replace(stretch, energy=window)
+            client = msgspec.structs.replace(client, energy=window)
         why = self._reach.why if self._reach.lost else None
-        return CellEnded(stretch=stretch, unreachable=why, out_of_memory=self._out_of_memory)
+        return CellEnded(client=client, unreachable=why, out_of_memory=self._out_of_memory)
 
-    async def _carry_out_jobs(self, meter: Meter | None) -> list[Spent | None]:
+    async def _run_jobs(self, meter: Meter | None) -> list[Spent | None]:
         jobs = self._message.jobs
-        await self._carry_out_closed([job for job in jobs if job.phase == "warm-up"])
+        await self._run_closed_loop([job for job in jobs if job.phase == "warm-up"])
         if meter:
             meter.begin()
-        await self._carry_out_closed([job for job in jobs if job.phase == "measured" and job.due_ns is None])
+        await self._run_closed_loop([job for job in jobs if job.phase == "measured" and job.due_ns is None])
         arrivals = [(job.due_ns, job) for job in jobs if job.due_ns is not None]
-        await open_loop(arrivals, self._engine.clock, self._carry_out_one, self._stopping, self._message.start_ns)
+        await open_loop(arrivals, self._engine.clock, self._run_trial, self._stopping, self._message.start_ns)
         return meter.end() if meter else []
 
-    async def _carry_out_closed(self, jobs: Sequence[Job]) -> None:
+    async def _run_closed_loop(self, jobs: Sequence[Job]) -> None:
         if self._message.batch is None:
-            await closed_loop(jobs, self._message.concurrency, self._carry_out_one, self._stopping)
+            await closed_loop(jobs, self._message.concurrency, self._run_trial, self._stopping)
         else:
-            await closed_loop(batched(jobs, self._message.batch), 1, self._carry_out_batch, self._stopping)
+            await closed_loop(batched(jobs, self._message.batch), 1, self._run_batch, self._stopping)
 
-    async def _carry_out_one(self, job: Job, due_ns: int | None = None) -> None:
+    async def _run_trial(self, job: Job, due_ns: int | None = None) -> None:
         clock = self._engine.clock
         record = await self._attempt(job, due_ns)
         while job.attempt <= self._message.retries and may_pass(record) and not self._stopping():
@@ -109,7 +109,7 @@ class CellRun:
             # Nothing is in flight: let scoring and the disk be done before the next clock starts.
             await asyncio.to_thread(self._run.wait_stored, self.records_sent)
 
-    async def _carry_out_batch(self, jobs: Sequence[Job]) -> None:
+    async def _run_batch(self, jobs: Sequence[Job]) -> None:
         for record in await measure_batch(self._engine, jobs, self._message.timeout_s, self._lag, self._announce):
             self._tell(Finished(record=record))
             if record.failure is not None and record.failure.kind == EngineMemoryError.kind:
@@ -149,7 +149,7 @@ class CellRun:
             self._engine.take_device_peak()
         return _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
 
-    def _stretch(self, before: _Moment) -> Stretch:
+    def _client_metrics(self, before: _Moment) -> ClientMetrics:
         after = _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
         median, p99, greatest = summarise_lag(self._lag.samples)
         in_real_time = isinstance(self._engine.clock, RealClock)
@@ -159,7 +159,7 @@ class CellRun:
             first, last = getattr(before.load, name), getattr(after.load, name)
             return None if first is None or last is None or not in_real_time else last - first
 
-        return Stretch(
+        return ClientMetrics(
             loop_lag_median_ns=median,
             loop_lag_p99_ns=p99,
             loop_lag_max_ns=greatest,

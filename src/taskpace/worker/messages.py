@@ -120,7 +120,7 @@ class Finished(_Said, frozen=True, kw_only=True):
     """Whether it is the trial's last attempt."""
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How the client itself fared while it carried out (part of) a cell."""
 
     loop_lag_median_ns: int | None
@@ -148,7 +148,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 class CellEnded(_Said, frozen=True, kw_only=True):
     """From the worker: nothing of this cell is in flight any more."""
 
-    stretch: Stretch
+    client: ClientMetrics
     unreachable: str | None = None
     """Why the cell was ended early: no connection could be opened any more. Null: it was not."""
     out_of_memory: str | None = None

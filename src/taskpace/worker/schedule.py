@@ -32,7 +32,7 @@ class Turnstile:
 async def closed_loop(
     jobs: Iterable[Job],
     concurrency: int,
-    carry_out: Callable[[Job], Awaitable[None]],
+    start: Callable[[Job], Awaitable[None]],
     stopping: Callable[[], bool],
 ) -> bool:
     """Keep ``concurrency`` jobs in flight until there are none left; with 1, one at a time.
@@ -52,7 +52,7 @@ async def closed_loop(
             if stopping():
                 unfinished = True
                 return
-            await carry_out(job)
+            await start(job)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
@@ -69,7 +69,7 @@ def batched(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:
 async def open_loop(
     jobs: Iterable[tuple[int, Job]],
     clock: Clock,
-    carry_out: Callable[[Job, int], Coroutine[Any, Any, None]],
+    start: Callable[[Job, int], Coroutine[Any, Any, None]],
     stopping: Callable[[], bool],
     start_ns: int | None = None,
 ) -> bool:
@@ -78,7 +78,7 @@ async def open_loop(
     Args:
         jobs: in order of arrival, each with when it is due, in nanoseconds since the loop's start.
         clock: whose time that is.
-        carry_out: gets the job and the clock's reading at which it is due.
+        start: gets the job and the clock's reading at which it is due.
         stopping: once true, no further job starts; those in flight are finished.
         start_ns: the reading at which an offset of 0 is due; null: as soon as can be.
 
@@ -92,5 +92,5 @@ async def open_loop(
             await clock.sleep_until(due_ns - LEAD_NS)
             if stopping():
                 return False
-            group.create_task(carry_out(job, due_ns))
+            group.create_task(start(job, due_ns))
     return True

@@ -19,7 +19,7 @@ from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Reque
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock, RealClock
-from taskpace.records import Failure, Mark, Record, Turn, Usage
+from taskpace.records import Arrival, Failure, Record, Turn, Usage
 from taskpace.worker.messages import Calibration, Job
 from taskpace.worker.schedule import Turnstile
 
@@ -126,8 +126,8 @@ async def _take_turn(
     try:
         payload = engine.prepare(request)
         await engine.ready(payload)
-    except Exception as bad:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
-        return None, failure_of(bad)
+    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        return None, failure_of(exc)
 
     if due_ns is None:
         await gates.send.wait()
@@ -140,27 +140,27 @@ async def _take_turn(
     try:
         async with asyncio.timeout((limit_ns - send_delay_ns) / 1e9) as limit:
             await engine.generate(payload, stamps)
-    except Exception as bad:  # noqa: BLE001 - as above
+    except Exception as exc:  # noqa: BLE001 - as above
         # An engine may have time limits of its own; only ours is this trial's.
-        failure = failure_of(bad)
-        if isinstance(bad, TimeoutError) and limit.expired():
+        failure = failure_of(exc)
+        if isinstance(exc, TimeoutError) and limit.expired():
             failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
     known_ns = engine.clock.now_ns() - dispatch_ns
 
     if failure is not None and failure.kind == "timeout":
         # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
         known_ns = limit_ns
-        stamps.chunks = [chunk for chunk in stamps.chunks if chunk[0] - dispatch_ns <= limit_ns]
+        stamps.arrivals = [chunk for chunk in stamps.arrivals if chunk[0] - dispatch_ns <= limit_ns]
     await gates.read.wait()
     try:
         generation = engine.read(stamps)
-    except Exception as bad:  # noqa: BLE001 - as above
-        return None, failure or failure_of(bad)
+    except Exception as exc:  # noqa: BLE001 - as above
+        return None, failure or failure_of(exc)
     if failure is None and generation.failure is not None:
         failure = failure_of(generation.failure)
     turn = make_turn(generation, dispatch_ns, send_delay_ns, known_ns)
     if failure is None:
-        turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.marks, turn.finish_ns, known_ns))
+        turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.arrivals, turn.finish_ns, known_ns))
     return turn, failure
 
 
@@ -173,12 +173,15 @@ def failure_of(bad: Exception) -> Failure:
 
 def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:
     """A generation as a turn: absolute readings become times since ``dispatch_ns``; ``end_ns`` is one already."""
-    marks = tuple(Mark(mark.ns - dispatch_ns, mark.visible_bytes, mark.reasoning_bytes) for mark in generation.arrivals)
+    arrivals = tuple(
+        Arrival(arrival.ns - dispatch_ns, arrival.visible_bytes, arrival.reasoning_bytes)
+        for arrival in generation.arrivals
+    )
     finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
     return Turn(
         dispatch_ns=dispatch_ns,
         send_delay_ns=send_delay_ns,
-        marks=marks,
+        arrivals=arrivals,
         text=generation.text,
         reasoning=generation.reasoning,
         end_ns=end_ns,
@@ -188,10 +191,10 @@ def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_
     )
 
 
-def _last_byte_ns(marks: tuple[Mark, ...], finish_ns: int | None, known_ns: int) -> int:
+def _last_byte_ns(arrivals: tuple[Arrival, ...], finish_ns: int | None, known_ns: int) -> int:
     """When the last byte of the final answer was read; an answer without a byte ends when its end was read."""
-    if marks and marks[-1].visible_bytes > 0:
-        return next(mark.ns for mark in marks if mark.visible_bytes == marks[-1].visible_bytes)
+    if arrivals and arrivals[-1].visible_bytes > 0:
+        return next(arrival.ns for arrival in arrivals if arrival.visible_bytes == arrivals[-1].visible_bytes)
     return known_ns if finish_ns is None else finish_ns
 
 
@@ -256,12 +259,12 @@ class _InstantEngine:
     async def generate(self, payload: Any, stamps: Stamps) -> None:
         del payload
         now_ns = self.clock.now_ns
-        await self._threads.run(lambda _cancelled: stamps.chunks.append((now_ns(), "x")))
+        await self._threads.run(lambda _cancelled: stamps.arrivals.append((now_ns(), "x")))
 
     def read(self, stamps: Stamps) -> Generation:
-        stamp = stamps.chunks[-1][0]
+        stamp = stamps.arrivals[-1][0]
         return Generation(
-            arrivals=(Mark(stamp, 1, 0),),
+            arrivals=(Arrival(stamp, 1, 0),),
             text="x",
             reasoning="",
             finish_ns=stamp,

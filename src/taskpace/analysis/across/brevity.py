@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from taskpace.analysis.across.sensitivity import difference, find_pair, less_base, ratio
+from taskpace.analysis.across.effects import difference, find_pair, less_base, ratio
 from taskpace.analysis.data.frame import Source
 from taskpace.analysis.schema.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
@@ -130,4 +130,4 @@ def _quicker(pair: Pair, names: tuple[str, str]) -> int | None:
 
 def _usable(row: SystemRow) -> bool:
     """Nothing but truncation speaks against it, which is what a limit does."""
-    return row.n > 0 and all(reason.code == "truncated" for reason in row.reasons if reason.voids == "result")
+    return row.n > 0 and all(reason.code == "truncated" for reason in row.reasons if reason.invalidates == "result")

@@ -8,7 +8,7 @@ import numpy as np
 
 from taskpace.analysis.schema.across import Load, LoadPoint
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import UNKNOWN, Number, number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.experiment.scenario import Scenario, read_scenario
 
 Kind = Literal["concurrency", "rate", "batch"]
@@ -40,7 +40,7 @@ def _load(task: str, kind: Kind, system: str, swept: list[tuple[float, TaskTable
         _point(table.scenario, load, row) for load, table in swept for row in table.rows if row.system == system
     )
     knee, also = find_knee(points)
-    return Load(task=task, system=system, kind=kind, points=points, knee=knee, not_told_from_knee=also)
+    return Load(task=task, system=system, kind=kind, points=points, knee=knee, indistinguishable_from_knee=also)
 
 
 def _point(scenario: str, load: float, row: SystemRow) -> LoadPoint:
@@ -61,7 +61,7 @@ def _point(scenario: str, load: float, row: SystemRow) -> LoadPoint:
     )
 
 
-def _power(per_hour: float | None, mean_s: Number) -> Number:
+def _power(per_hour: float | None, mean_s: Estimate) -> Estimate:
     """Throughput / delay, the makespan taken as it is: the interval is that of the mean task time."""
     if per_hour is None or not mean_s.value:
         return UNKNOWN

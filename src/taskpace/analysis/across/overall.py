@@ -17,7 +17,7 @@ from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import UNKNOWN, Number, number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
 from taskpace.analysis.stats.significance import holm_of_known
 from taskpace.analysis.table.pairs import Comparison, compared_by_log, per_correct_logs
@@ -119,7 +119,9 @@ def _missing(system: str, tasks: list[_Graded]) -> str | None:
     for task in tasks:
         row = task.rows[system]
         if not row.valid:
-            why = next((reason.text for reason in row.reasons if reason.voids == "result"), "nothing was recorded")
+            why = next(
+                (reason.text for reason in row.reasons if reason.invalidates == "result"), "nothing was recorded"
+            )
             invalid.append(f"{task.name} ({why})")
         elif not row.outcomes.get("correct"):
             without.append(task.name)
@@ -136,8 +138,8 @@ def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison
     total, pairs = 0.0, 0
     influence: dict[str, float] = {}
     for task in tasks:
-        places = [(task.timed.place(reference), task.timed.place(system))]
-        logs, found, counts = per_correct_logs(task.timed, places)
+        indices = [(task.timed.index(reference), task.timed.index(system))]
+        logs, found, counts = per_correct_logs(task.timed, indices)
         total += float(logs[0]) / len(tasks)
         pairs += counts[0]
         for item, part in zip(task.timed.items, found[:, 0] / len(tasks), strict=True):
@@ -147,7 +149,7 @@ def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison
     return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0]
 
 
-def _mean_accuracy(system: str, tasks: list[_Graded]) -> Number:
+def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
     """Mean over tasks of the share of correct trials; unknown where a task has no trials.
 
     The interval is that of Price & Bonett (2004), "An improved confidence interval for a linear function of binomial
@@ -157,7 +159,7 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Number:
     k = len(tasks)
     shares, moved, variance = [], [], 0.0
     for task in tasks:
-        correct = item_means(task.own.correct[task.own.place(system)])
+        correct = item_means(task.own.correct[task.own.index(system)])
         known = correct[~np.isnan(correct)]
         if not len(known):
             return UNKNOWN

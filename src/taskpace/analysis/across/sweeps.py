@@ -8,7 +8,7 @@ import msgspec
 
 from taskpace.analysis.data.frame import Source
 
-_NOT_A_DIAL = frozenset({"engine", "model", "system_prompt", "seed"})
+_NOT_SWEPT = frozenset({"engine", "model", "system_prompt", "seed"})
 """Settings that make another thing of a system, not more or less of the same."""
 
 
@@ -40,12 +40,12 @@ def find_sweeps(source: Source) -> tuple[Sweep, ...]:
         if spec.get("brief_of") is None  # what those show is told by ``taskpace.analysis.across.brevity``
     }
     found = []
-    for dial in sorted({key for chosen in settings.values() for key in chosen} - _NOT_A_DIAL):
+    for setting in sorted({key for chosen in settings.values() for key in chosen} - _NOT_SWEPT):
         alike: dict[str, list[tuple[str, Any]]] = {}
         for name, chosen in settings.items():
-            rest = {key: value for key, value in chosen.items() if key != dial}
-            alike.setdefault(repr(sorted(rest.items())), []).append((name, chosen.get(dial)))
-        found += [_sweep(dial, group) for group in alike.values() if len({repr(value) for _, value in group}) > 1]
+            rest = {key: value for key, value in chosen.items() if key != setting}
+            alike.setdefault(repr(sorted(rest.items())), []).append((name, chosen.get(setting)))
+        found += [_sweep(setting, group) for group in alike.values() if len({repr(value) for _, value in group}) > 1]
     return tuple(found)
 
 
@@ -64,7 +64,7 @@ def _settings(spec: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _sweep(dial: str, group: list[tuple[str, Any]]) -> Sweep:
+def _sweep(setting: str, group: list[tuple[str, Any]]) -> Sweep:
     if all(isinstance(value, int | float) for _, value in group):
         group = sorted(group, key=lambda point: point[1])
-    return Sweep(setting=dial, points=tuple(SweepPoint(name, str(value)) for name, value in group))
+    return Sweep(setting=setting, points=tuple(SweepPoint(name, str(value)) for name, value in group))

@@ -31,7 +31,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     correct: Floats
     """1 or 0 for every record; NaN only where there is none."""
 
-    def place(self, system: str) -> int:
+    def index(self, system: str) -> int:
         return self.systems.index(system)
 
 

@@ -9,19 +9,19 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from taskpace.records import unpack_marks
+from taskpace.records import unpack_arrivals
 
 _RECORDS = """
 SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
        record.worker, record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
-       verdict.outcome, verdict.answer, verdict.score, verdict.detail, verdict.committed_ns,
+       grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
        cell.position AS cell_position, trial.position AS trial_position,
        (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
 FROM record
 JOIN trial ON trial.id = record.trial_id
 JOIN cell ON cell.id = trial.cell_id
 JOIN item ON item.task = cell.task AND item.id = trial.item_id
-LEFT JOIN verdict USING (trial_id, attempt)
+LEFT JOIN grade USING (trial_id, attempt)
 WHERE record.phase = 'measured'
 ORDER BY cell.position, trial.position, record.attempt
 """
@@ -29,7 +29,7 @@ ORDER BY cell.position, trial.position, record.attempt
 _TURNS = """
 SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.send_delay_ns, turn.end_ns, turn.finish_ns,
        turn.finish_reason, turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens, turn.cached_tokens,
-       turn.token_source, turn.marks,
+       turn.token_source, turn.arrivals,
        length(CAST(turn.text AS BLOB)) AS output_bytes, length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
 FROM turn JOIN trial ON trial.id = turn.trial_id
 """
@@ -71,7 +71,7 @@ _TURN_TYPES: dict[str, Any] = {
     "reasoning_tokens": pl.Int64,
     "cached_tokens": pl.Int64,
     "token_source": pl.String,
-    "marks": pl.Binary,
+    "arrivals": pl.Binary,
     "output_bytes": pl.Int64,
     "reasoning_bytes": pl.Int64,
 }
@@ -124,24 +124,24 @@ def _frame(source: Source, sql: str, types: dict[str, Any]) -> pl.DataFrame:
 
 
 def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
-    marks = pl.col("marks").bin
-    first_ns = marks.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
-    last_mark_ns = marks.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
-    has_marks = marks.size() > 0
+    arrivals = pl.col("arrivals").bin
+    first_ns = arrivals.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    last_arrival_ns = arrivals.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    has_arrivals = arrivals.size() > 0
     return turns.with_columns(
         # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
-        first_ns=pl.when(has_marks).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
-        last_ns=pl.coalesce("finish_ns", pl.when(has_marks).then(last_mark_ns)),
+        first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
+        last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
         first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
-            pl.when(marks.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
+            pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
             .then(first_ns)
-            .otherwise(pl.col("marks").map_elements(_first_visible_ns, return_dtype=pl.Int64))
+            .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
         ),
     )
 
 
 def _first_visible_ns(blob: bytes) -> int | None:
-    return next((mark.ns for mark in unpack_marks(blob) if mark.visible_bytes), None)
+    return next((arrival.ns for arrival in unpack_arrivals(blob) if arrival.visible_bytes), None)
 
 
 def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from taskpace.analysis.data.frame import Source
 from taskpace.experiment.experiment import Experiment
 
 
-class Sitting(msgspec.Struct, frozen=True, kw_only=True):
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One time that ``taskpace run`` worked on the run."""
 
     started_at: str
@@ -38,7 +38,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     taskpace_version: str
     experiment: Experiment
-    sittings: tuple[Sitting, ...]
+    sessions: tuple[Session, ...]
     systems: tuple[SystemOrigin, ...]
     tasks: tuple[tuple[str, int], ...]
     """Names and versions."""
@@ -62,10 +62,10 @@ def load_provenance(source: Source) -> Provenance:
         created_at=created_at,
         taskpace_version=version,
         experiment=msgspec.json.decode(experiment, type=Experiment),
-        sittings=tuple(
-            Sitting(started_at=started_at, taskpace_version=by, host=msgspec.json.decode(host))
+        sessions=tuple(
+            Session(started_at=started_at, taskpace_version=by, host=msgspec.json.decode(host))
             for started_at, by, host in source.query(
-                "SELECT started_at, taskpace_version, host FROM sitting ORDER BY number"
+                "SELECT started_at, taskpace_version, host FROM session ORDER BY number"
             )[1]
         ),
         systems=tuple(

@@ -9,12 +9,12 @@ import polars as pl
 
 from taskpace.analysis.data.frame import Source, last_attempts, load_frame
 from taskpace.errors import StoreError
-from taskpace.records import Record, Verdict
+from taskpace.records import Grade, Record
 from taskpace.text.strict import did_you_mean
 
 
 class TrialSource(Source, Protocol):
-    def attempts(self, trial_id: str) -> list[tuple[Record, Verdict | None]]: ...
+    def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]: ...
 
 
 class TrialView(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class TrialView(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     repeat: int
     prompts: tuple[str, ...]
-    attempts: tuple[tuple[Record, Verdict | None], ...]
+    attempts: tuple[tuple[Record, Grade | None], ...]
     """Empty when it has not been carried out."""
 
 

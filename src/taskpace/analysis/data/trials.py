@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import msgspec
 
 from taskpace.analysis.data.frame import Source, last_attempts, load_frame
-from taskpace.records import Mark, unpack_marks
+from taskpace.records import Arrival, unpack_arrivals
 
 SLICES = 60
-"""Of a timeline: arrivals are counted in so many equal stretches from dispatch to the last byte."""
+"""Of a timeline: arrivals are counted in so many equal slices from dispatch to the last byte."""
 
 
 class TurnText(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class TurnText(msgspec.Struct, frozen=True, kw_only=True):
     """Dispatch to the first arrival."""
     end_s: float
     arrived_bytes: tuple[int, ...]
-    """In each of ``SLICES`` equal stretches from dispatch to the end."""
+    """In each of ``SLICES`` equal slices from dispatch to the end."""
 
 
 class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +77,7 @@ _Turn = tuple[str, str, bytes, int]
 
 def _turns(source: Source, cell: int) -> dict[tuple[str, int], list[_Turn]]:
     rows = source.query(
-        "SELECT turn.trial_id, turn.attempt, turn.reasoning, turn.text, turn.marks, turn.end_ns FROM turn"
+        "SELECT turn.trial_id, turn.attempt, turn.reasoning, turn.text, turn.arrivals, turn.end_ns FROM turn"
         " JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id WHERE cell.position = ?"
         " ORDER BY turn.trial_id, turn.attempt, turn.turn",
         cell,
@@ -95,32 +95,32 @@ def _failure(kind: str | None, message: str | None) -> str | None:
 def _read(turns: list[_Turn], committed_s: float | None) -> Iterator[TurnText]:
     before_ns = 0
     for reasoning, text, blob, end_ns in turns:
-        marks = unpack_marks(blob)
+        arrivals = unpack_arrivals(blob)
         at_ns = None if committed_s is None else round(committed_s * 1e9) - before_ns
         yield TurnText(
             reasoning=reasoning,
             text=text,
-            committed_bytes=committed_bytes(marks, at_ns, end_ns),
-            first_s=marks[0].ns / 1e9 if marks else None,
+            committed_bytes=committed_bytes(arrivals, at_ns, end_ns),
+            first_s=arrivals[0].ns / 1e9 if arrivals else None,
             end_s=end_ns / 1e9,
-            arrived_bytes=arrivals(marks, end_ns, SLICES),
+            arrived_bytes=arrivals(arrivals, end_ns, SLICES),
         )
         before_ns += end_ns
 
 
-def committed_bytes(marks: tuple[Mark, ...], at_ns: int | None, end_ns: int) -> int | None:
+def committed_bytes(arrivals: tuple[Arrival, ...], at_ns: int | None, end_ns: int) -> int | None:
     """How much visible text there was ``at_ns``, when the answer stopped changing; null when not in this turn."""
     if at_ns is None or not 0 < at_ns <= end_ns:
         return None
-    return max((mark.visible_bytes for mark in marks if mark.ns <= at_ns), default=None)
+    return max((arrival.visible_bytes for arrival in arrivals if arrival.ns <= at_ns), default=None)
 
 
-def arrivals(marks: tuple[Mark, ...], end_ns: int, slices: int) -> tuple[int, ...]:
-    """Bytes that arrived in each of so many equal stretches from dispatch to the end."""
+def arrivals(arrivals: tuple[Arrival, ...], end_ns: int, slices: int) -> tuple[int, ...]:
+    """Bytes that arrived in each of so many equal slices from dispatch to the end."""
     counts = [0] * slices
     before = 0
-    for mark in marks:
-        total = mark.visible_bytes + mark.reasoning_bytes
-        counts[min(slices - 1, mark.ns * slices // max(1, end_ns))] += total - before
+    for arrival in arrivals:
+        total = arrival.visible_bytes + arrival.reasoning_bytes
+        counts[min(slices - 1, arrival.ns * slices // max(1, end_ns))] += total - before
         before = total
     return tuple(counts)

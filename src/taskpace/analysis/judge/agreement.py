@@ -20,7 +20,7 @@ from taskpace.analysis.data.frame import Source
 from taskpace.analysis.judge.preferences import Preference, adjusted_preferences, find_preferences
 from taskpace.analysis.judge.replies import Reply, load_replies
 from taskpace.analysis.stats.bootstrap import RESAMPLES
-from taskpace.analysis.stats.estimates import Number, number, quantiles
+from taskpace.analysis.stats.estimates import Estimate, number, quantiles
 from taskpace.analysis.stats.intervals import Floats, share_interval
 from taskpace.analysis.stats.kappa import agreement_p, kappa_number
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
@@ -57,9 +57,9 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     """The same of those that it calls wrong, or can read no answer from."""
     ungraded: Said
     """The same of answers without a right one."""
-    agreement: Number
+    agreement: Estimate
     """Share of the graded answers of which both say the same."""
-    kappa: Number
+    kappa: Estimate
     """Cohen's; 0 is chance, 1 is perfect. Null where both always say the same one thing."""
     p: float | None
     """Two-sided, of "it agrees by chance alone": exact, an item counts once. Null where nothing is graded."""
@@ -67,9 +67,9 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     """The same, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
     beyond_chance: bool | None = None
     """Whether the agreement is shown to be more than chance (5 %, adjusted). Null where nothing is graded."""
-    by_scorer: Number
+    by_scorer: Estimate
     """Share that the scorer calls correct."""
-    by_judge: Number
+    by_judge: Estimate
     """Share that the judge calls correct."""
 
     @property
@@ -102,9 +102,9 @@ class JudgedTask(msgspec.Struct, frozen=True, kw_only=True):
     whole: JudgedRow
     disagreements: tuple[Disagreement, ...]
     """In the order of the items."""
-    time_median_s: Number
+    time_median_s: Estimate
     """That the judge took for an answer; part of no task time."""
-    output_tokens_median: Number
+    output_tokens_median: Estimate
     """That it wrote for an answer."""
     preferences: tuple[Preference, ...]
     """For every two systems that were compared."""
@@ -196,7 +196,7 @@ def _judged_task(task: str, replies: list[Reply], resamples: int) -> JudgedTask:
     verdicts = [reply for reply in replies if reply.kind == "verdict"]
     item_of = np.unique([reply.about["item"] for reply in verdicts], return_inverse=True)[1]
 
-    def median(values: list[float | None]) -> Number:
+    def median(values: list[float | None]) -> Estimate:
         return quantiles(np.array(values, np.float64), item_of, (0.5,))[0]
 
     return JudgedTask(
@@ -235,11 +235,11 @@ def _adjusted_rows(rows: list[JudgedRow]) -> list[JudgedRow]:
 
 def _judged_row(system: str | None, replies: list[Reply], resamples: int) -> JudgedRow:
     items = sorted({reply.about["item"] for reply in replies})
-    place = {item: number for number, item in enumerate(items)}
+    index = {item: number for number, item in enumerate(items)}
     counts = np.zeros((len(items), len(_SAID), len(_SAID)))
     """By item: what the scorer says, what the judge says. In place of nothing, the scorer knows of no right answer."""
     for reply in replies:
-        counts[place[reply.about["item"]], _SAID.index(reply.about.get("verdict")), _SAID.index(reply.said)] += 1
+        counts[index[reply.about["item"]], _SAID.index(reply.about.get("verdict")), _SAID.index(reply.said)] += 1
     graded = counts.copy()
     graded[:, 2] = 0
     asked = graded.sum(axis=(1, 2)) > 0
@@ -259,7 +259,7 @@ def _judged_row(system: str | None, replies: list[Reply], resamples: int) -> Jud
     )
 
 
-def _share(hits: Floats, trials: Floats) -> Number:
+def _share(hits: Floats, trials: Floats) -> Estimate:
     return number(*share_interval(hits, trials))
 
 

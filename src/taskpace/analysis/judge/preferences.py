@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.judge.replies import Reply
-from taskpace.analysis.stats.estimates import UNKNOWN, Number, number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import share_interval
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known, sign_test
 
@@ -28,10 +28,10 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     ties: int
     contradictions: int
     """Pairs of which the two orders say different things: they count for nobody."""
-    contradiction_share: Number
-    a_share: Number
+    contradiction_share: Estimate
+    a_share: Estimate
     """A's share of the pairs that one of the two won."""
-    first_share: Number
+    first_share: Estimate
     """Of the replies that chose one, the share that chose the answer shown first; 0.5 where the order is no matter."""
     a_items: int
     """Items of which A won more pairs than B."""
@@ -59,7 +59,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def leans_to(self) -> str | None:
-        """The place, ``first`` or ``second``, that the judge is shown to lean to; null: neither."""
+        """The index, ``first`` or ``second``, that the judge is shown to lean to; null: neither."""
         if self.first_p_holm is None or self.first_p_holm > ALPHA:
             return None
         return "first" if self.first_items > self.second_items else "second"
@@ -117,7 +117,7 @@ def _preference(a: str, b: str, pairs: list[list[Reply]]) -> Preference:
         ties=results.count("tie"),
         contradictions=results.count(None),
         contradiction_share=_share([result is None for result in results], items),
-        a_share=_share([results[place] == a for place in decided], [items[place] for place in decided]),
+        a_share=_share([results[index] == a for index in decided], [items[index] for index in decided]),
         first_share=_share([reply.said == "1" for reply in chosen], [reply.about["item"] for reply in chosen]),
         a_items=a_items,
         b_items=b_items,
@@ -145,7 +145,7 @@ def _items_either_way(balances: list[int], items: list[str]) -> tuple[int, int]:
     return sum(total > 0 for total in totals.values()), sum(total < 0 for total in totals.values())
 
 
-def _share(hits: list[bool], items: list[str]) -> Number:
+def _share(hits: list[bool], items: list[str]) -> Estimate:
     """With Wilson's interval; what is known of one item counts as one observation."""
     if not hits:
         return UNKNOWN

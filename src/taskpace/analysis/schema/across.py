@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Comparison
 
 
@@ -19,19 +19,19 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
     """Requests in flight, arrivals per second, or items in a static batch."""
     valid: bool
     """No reason speaks against the cell's result."""
-    task_time_median_s: Number
+    task_time_median_s: Estimate
     """As in the cell's row."""
-    task_time_mean_s: Number
+    task_time_mean_s: Estimate
     """In seconds."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
     in_flight_mean: float | None
     """Tasks per second x mean task time (Little's law): in an open loop, how many were waiting or being worked on."""
-    goodput: Number
+    goodput: Estimate
     """Share of trials that ended correctly within the deadline."""
     good_per_hour: float | None
     """Tasks per hour x goodput."""
-    power: Number
+    power: Estimate
     """Tasks per second / mean task time (Kleinrock 1979)."""
     peak_rss_bytes: int | None
     """As in the cell's row."""
@@ -52,14 +52,14 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """By load, ascending."""
     knee: str | None
     """The valid scenario of the greatest power; null where that is the greatest load, so the knee lies beyond."""
-    not_told_from_knee: tuple[str, ...]
+    indistinguishable_from_knee: tuple[str, ...]
     """Scenarios whose power may as well be the greatest: the intervals overlap."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """How one measure moves from one system to another, paired by item."""
 
-    change: Number
+    change: Estimate
     """A ratio, new over base; of accuracy the difference."""
     significant: bool
     """At 5 %, all pairs of the table considered (Holm)."""
@@ -116,7 +116,7 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the brief one's."""
     task_time: Change
     """Ratio of geometric means."""
-    seconds: Number | None
+    seconds: Estimate | None
     """Mean difference of task times, brief less plain; null without common items."""
     output_bytes: Change
     """Ratio of geometric means of visible bytes."""
@@ -136,7 +136,7 @@ class BriefRanking(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None
     """The limit of the brief forms."""
     first_plain: str | None
-    """The quicker one by itself; null: they cannot be told apart (5 %, Holm), or a row is INVALID."""
+    """The quicker one by itself; null: they cannot be distinguished (5 %, Holm), or a row is INVALID."""
     first_brief: str | None
     """The quicker one when both are asked to be brief."""
 
@@ -161,7 +161,7 @@ class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
     """The system's name."""
     time_per_correct: Comparison
     """Geometric mean over the tasks of the ratio of times per correct answer, this system's over the reference's."""
-    accuracy: Number
+    accuracy: Estimate
     """Mean of the tasks' accuracies: each task counts the same, however many items it has."""
     missing: str | None
     """Why there is no ratio, such as an INVALID task; null: there is one."""

@@ -1,7 +1,7 @@
 """What a summary is, as data: the JSON of ``taskpace summary --format json``, and all that a report needs to know.
 
 Every struct here is part of a published schema (docs/summary-schema.json); ``SCHEMA_VERSION`` is raised when a field
-goes or changes its meaning. Times are in seconds, unknown is null, and a ``Number`` carries its 95 % interval.
+goes or changes its meaning. Times are in seconds, unknown is null, and a ``Estimate`` carries its 95 % interval.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from taskpace.analysis.across.sweeps import Sweep
 from taskpace.analysis.schema.across import Brevity, Effect, Load, Overall
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.records import Outcome
@@ -29,7 +29,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     ``resumed``."""
     text: str
     remedy: str
-    voids: Literal["result", "token counts", "makespan"]
+    invalidates: Literal["result", "token counts", "makespan"]
     """What is invalid: everything, what is counted in tokens, or the makespan alone."""
 
 
@@ -49,7 +49,7 @@ class SolvePoint(msgspec.Struct, frozen=True):
     """A point of the solve curve."""
 
     deadline_s: float
-    share: Number
+    share: Estimate
     """Of items, answered correctly within the deadline."""
 
 
@@ -57,7 +57,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """How taskpace itself fared while it measured. Null: not known, as everything is in virtual time."""
 
     loop_lag_p99_s: float | None = None
-    """How late the event loop woke up, 99th percentile: of the worst stretch."""
+    """How late the event loop woke up, 99th percentile: of the worst segment."""
     loop_lag_max_s: float | None = None
     """The greatest lag."""
     send_delay_p99_s: float | None = None
@@ -98,9 +98,9 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     """Joules / recorded trials."""
     net_per_task_j: float | None
     """The same, net."""
-    gross_per_correct_j: Number
+    gross_per_correct_j: Estimate
     """Joules / number correct; the interval is the accuracy's."""
-    net_per_correct_j: Number
+    net_per_correct_j: Estimate
     """The same, net."""
     temperature_max_c: float | None
     """Of a GPU, looked at once a second, in degrees Celsius."""
@@ -142,48 +142,48 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: dict[Outcome, int]
     never_answered: int
     """Trials that reasoned until the token limit or the time limit, and whose last turn shows no text."""
-    task_time_median_s: Number
-    task_time_mean_s: Number
+    task_time_median_s: Estimate
+    task_time_mean_s: Estimate
     phases: Phases | None
     """Where that mean goes; null without task times."""
-    task_time_p90_s: Number
+    task_time_p90_s: Estimate
     """From 64 trials on; p95 from 130, p99 from 662 (``estimates.samples_for``)."""
-    task_time_p95_s: Number
-    task_time_p99_s: Number
-    ttft_median_s: Number
-    first_answer_median_s: Number
-    committed_median_s: Number
-    tpot_median_s: Number
-    tokens_per_s_median: Number
+    task_time_p95_s: Estimate
+    task_time_p99_s: Estimate
+    ttft_median_s: Estimate
+    first_answer_median_s: Estimate
+    committed_median_s: Estimate
+    tpot_median_s: Estimate
+    tokens_per_s_median: Estimate
     """Decode speed."""
-    bytes_per_s_median: Number
-    output_tokens_median: Number
-    output_bytes_median: Number
-    reasoning_bytes_median: Number
+    bytes_per_s_median: Estimate
+    output_tokens_median: Estimate
+    output_bytes_median: Estimate
+    reasoning_bytes_median: Estimate
     written_bytes: Spread | None
     """Of visible text and reasoning together; null without trials."""
-    bytes_per_output_token: Number
+    bytes_per_output_token: Estimate
     """Bytes written / output tokens, of all trials: the tokenizer's efficiency on what the system writes."""
-    bytes_per_prompt_token: Number
+    bytes_per_prompt_token: Estimate
     """Bytes of the user's messages / prompt tokens (with chat template and system prompt, as the model gets them)."""
     cached_between_turns_share: float | None
     """Of the prompt tokens of second and later turns, the share that came from a cache, as a conversation's own past
     may; null where it is not reported, and without later turns."""
-    accuracy: Number
+    accuracy: Estimate
     """Correct / recorded; unknown for a task without a right answer."""
-    score_mean: Number
+    score_mean: Estimate
     """Mean of the scorer's degree, 0 to 1 (chrF, ROUGE, token F1, share of demands, ...), over trials with one;
     unknown where the scorer gives none."""
-    time_per_correct_s: Number
+    time_per_correct_s: Estimate
     """Seconds of all trials / number correct."""
-    par2_s: Number
+    par2_s: Estimate
     """Mean of the task time if correct, else twice the table's limit."""
     solve_curve: tuple[SolvePoint, ...]
     makespan_s: float | None
     """First dispatch to last end; null when the cell was not carried out in one go."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
-    goodput: Number
+    goodput: Estimate
     """Share of recorded trials that ended correctly (where there is no right answer: completed) within the deadline;
     unknown without one."""
     client: Client
@@ -205,8 +205,8 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """How far the ranking by tokens per second and the ranking by task time agree: 1 the same, -1 reversed."""
 
     systems: int
-    kendall_tau_b: Number
-    spearman_rho: Number
+    kendall_tau_b: Estimate
+    spearman_rho: Estimate
 
 
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from taskpace.analysis.stats.intervals import Floats, Intervals, of_quantiles, o
 _CONFIDENCE = 0.99
 
 
-class Number(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True):
     """A value and its 95 % interval. Null: unknown; a null end beside a known value: not known on that side."""
 
     value: float | None = None
@@ -25,22 +25,22 @@ class Number(msgspec.Struct, frozen=True):
     high: float | None = None
 
 
-UNKNOWN = Number()
+UNKNOWN = Estimate()
 
 
-def number(value: float, low: float = math.nan, high: float = math.nan) -> Number:
-    """A ``Number``; what is not finite becomes null."""
+def number(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
+    """A ``Estimate``; what is not finite becomes null."""
     value, low, high = (float(end) for end in (value, low, high))
     if not math.isfinite(value):
         return UNKNOWN
-    return Number(value, *(end if math.isfinite(end) else None for end in (low, high)))
+    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)))
 
 
-def numbers(intervals: Intervals) -> list[Number]:
+def numbers(intervals: Intervals) -> list[Estimate]:
     return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
 
 
-def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Number]:
+def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Estimate]:
     """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
 
     Args:
@@ -54,7 +54,7 @@ def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ..
     return numbers(of_quantiles(values[known], item_of[known], shares))
 
 
-def ratios(numerators: Floats, denominators: Floats) -> list[Number]:
+def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:
     """Ratios of totals with ``of_ratios``' intervals: (items, k) over (items, k).
 
     Means (values over counts), PAR-2, time per correct answer (seconds of all trials over number correct: wrong
@@ -63,7 +63,7 @@ def ratios(numerators: Floats, denominators: Floats) -> list[Number]:
     return numbers(of_ratios(numerators, denominators))
 
 
-def accuracy(correct: Floats) -> Number:
+def accuracy(correct: Floats) -> Estimate:
     """Share of recorded trials that are correct; ``correct`` is 1, 0, or NaN where there is no record."""
     trials = (~np.isnan(correct)).sum(axis=1).astype(np.float64)
     asked = trials > 0
@@ -78,7 +78,7 @@ def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
     return np.where(np.isnan(correct), np.nan, np.where(correct > 0, time_s, 2 * limit_s))
 
 
-def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Number]:
+def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Estimate]:
     """Share of trials answered correctly within each deadline, F(tau) = #(correct and t <= tau) / #recorded.
 
     The cactus plot of SAT competitions. A wrong answer is a competing event, not a censored one, so this is a plain

@@ -146,13 +146,13 @@ def of_quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float,
     found = np.quantile(ranked, shares)
     z = float(special.ndtri((1 + LEVEL) / 2))
     ends = np.full((2, len(shares)), np.nan)
-    for place, (share, value) in enumerate(zip(shares, found, strict=True)):
+    for index, (share, value) in enumerate(zip(shares, found, strict=True)):
         if m < 2:
             break
         below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
         half = z * math.sqrt(share * (1 - share) / effective_trials(below[trials > 0], trials[trials > 0]))
         positions = np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
-        ends[:, place] = np.interp(positions, np.arange(m), ranked)
+        ends[:, index] = np.interp(positions, np.arange(m), ranked)
     return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
 
 

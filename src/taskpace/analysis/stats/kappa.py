@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from taskpace.analysis.stats.bootstrap import Resamples, percentile
-from taskpace.analysis.stats.estimates import Number, number
+from taskpace.analysis.stats.estimates import Estimate, number
 from taskpace.analysis.stats.intervals import Floats
 
 
@@ -32,7 +32,7 @@ def kappa(counts: Floats) -> Floats:
         return np.where(1 - expected > 1e-12, (observed - expected) / (1 - expected), np.nan)
 
 
-def kappa_number(counts: Floats, resamples: int) -> Number:
+def kappa_number(counts: Floats, resamples: int) -> Estimate:
     """Kappa with its 95 % interval by the item bootstrap (``taskpace.analysis.stats.bootstrap``).
 
     Without an interval where all resamples give the same value, as they do where every case agrees: that they cannot

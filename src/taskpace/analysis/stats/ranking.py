@@ -11,7 +11,7 @@ from taskpace.analysis.stats.significance import average_ranks
 
 
 def shared_ranks(members: Iterable[str], beats: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """1 + how many of the others are significantly better: systems that cannot be told apart share a rank.
+    """1 + how many of the others are significantly better: systems that cannot be distinguished share a rank.
 
     ``beats``: pairs (better, worse). A rank is a lower bound: three systems of which only the first and the last differ
     have ranks 1, 1 and 2.

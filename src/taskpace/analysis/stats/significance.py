@@ -56,8 +56,8 @@ def wilcoxon(differences: Floats) -> float:
     n = len(nonzero)
     if n == 0:
         return 1.0
-    _, place, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    _, index, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[index]
     statistic = float(ranks[nonzero > 0].sum())
     if n <= _EXACT_WILCOXON and len(ties) == n:
         ways = np.zeros(n * (n + 1) // 2 + 1)
@@ -108,12 +108,12 @@ def holm(p_values: list[float]) -> list[float]:
 
     NaN stays NaN and does not count. Source: Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure".
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    known = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
     adjusted = [math.nan] * len(p_values)
     highest = 0.0
-    for number, (p, place) in enumerate(known):
+    for number, (p, index) in enumerate(known):
         highest = max(highest, min(1.0, (len(known) - number) * p))
-        adjusted[place] = highest
+        adjusted[index] = highest
     return adjusted
 
 

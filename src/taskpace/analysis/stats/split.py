@@ -24,7 +24,7 @@ LEAST_TEXT_BYTES = 16
 
 
 class Side(msgspec.Struct, frozen=True):
-    """One system's trials, arrays of one length, paired by place with the other side's."""
+    """One system's trials, arrays of one length, paired by index with the other side's."""
 
     time_s: Floats
     wait_s: Floats

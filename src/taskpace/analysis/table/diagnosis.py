@@ -34,20 +34,20 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(row: SystemRow, arrays: Arrays, place: int) -> tuple[Finding, ...]:
+def row_findings(row: SystemRow, arrays: Arrays, index: int) -> tuple[Finding, ...]:
     """What one system's trials show by themselves."""
     if not row.n:
         return ()
-    times = arrays.task_time_s[place]
+    times = arrays.task_time_s[index]
     return (
         *_few(row),
         *_cut(row),
         *_never_answered(row),
         *_batches(row),
         *_retried(row),
-        *_spread(times, arrays.written_bytes[place]),
+        *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        *_waiting(times, arrays.wait_s[place]),
+        *_waiting(times, arrays.wait_s[index]),
         *_trailing(row),
         *_overloaded(row),
     )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from taskpace.analysis.schema.summary import Energy
-from taskpace.analysis.stats.estimates import UNKNOWN, Number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.machine.energy import Window
 
 
 def find_energy(
-    windows: list[Window | None], trials: int, accuracy: Number, *, alone: bool
+    windows: list[Window | None], trials: int, accuracy: Estimate, *, alone: bool
 ) -> tuple[Energy | None, str | None]:
     """The energy of a cell, or why there is none.
 
     Args:
-        windows: of the stretches that make up the cell; null where energy was not asked for.
+        windows: of the segments that make up the cell; null where energy was not asked for.
         trials: recorded in the cell.
         accuracy: with its interval, which is all that is uncertain in joules per correct answer: the energy is the
             whole cell's and is known.
@@ -27,10 +27,10 @@ def find_energy(
     if not names[0]:
         return None, missing or "no counter"
     if len(set(names)) > 1:
-        return None, "the sittings of this cell read different counters: run it anew"
+        return None, "the sessions of this cell read different counters: run it anew"
     counted = sum(window.trials for window in asked)
     if counted != trials or not trials:
-        return None, f"it was read during {counted} of {trials} trials alone: run the cell in one sitting"
+        return None, f"it was read during {counted} of {trials} trials alone: run the cell in one session"
     readings = [reading for window in asked for reading in window.readings]
     gross_j = sum(reading.joules for reading in readings)
     idle_j = _idle_j(asked)
@@ -68,7 +68,7 @@ def _idle_j(windows: list[Window]) -> float | None:
     return total
 
 
-def _per_correct(per_task_j: float, accuracy: Number) -> Number:
+def _per_correct(per_task_j: float, accuracy: Estimate) -> Estimate:
     def over(share: float | None) -> float | None:
         return per_task_j / share if share else None
 
@@ -76,4 +76,4 @@ def _per_correct(per_task_j: float, accuracy: Number) -> Number:
         return UNKNOWN
     ends = (over(accuracy.high), over(accuracy.low))
     low, high = ends if per_task_j >= 0 else ends[::-1]
-    return Number(value=over(accuracy.value), low=low, high=high)
+    return Estimate(value=over(accuracy.value), low=low, high=high)

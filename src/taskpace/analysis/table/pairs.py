@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.stats.bootstrap import Resamples
-from taskpace.analysis.stats.estimates import UNKNOWN, Number, number, numbers
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
 from taskpace.analysis.stats.intervals import (
     Flags,
     Floats,
@@ -38,7 +38,7 @@ RESOLVE = 0.05
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A."""
 
-    change: Number
+    change: Estimate
     p: float | None
     """Two-sided, of "no difference"."""
     p_holm: float | None
@@ -55,12 +55,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 class Split(msgspec.Struct, frozen=True, kw_only=True):
     """Mean seconds by which B takes longer than A, and its exact parts, which add up (``taskpace.analysis.stats.split``)."""
 
-    difference_s: Number
-    wait_s: Number
-    verbosity_s: Number
-    tokenizer_s: Number
+    difference_s: Estimate
+    wait_s: Estimate
+    verbosity_s: Estimate
+    tokenizer_s: Estimate
     """Null when tokens are unknown; ``decode_s`` then has both."""
-    decode_s: Number
+    decode_s: Estimate
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,13 +107,13 @@ def compare_pairs(
         own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
     """
     own = own or arrays
-    places = [(arrays.place(a), arrays.place(b)) for a, b in pairs]
-    log_time = _log_ratios(arrays.task_time_s, places)
-    log_speed = -_log_ratios(arrays.tpot_s, places)
-    visible = _log_ratios(own.visible_bytes, places)
-    reasoning = _log_ratios(own.reasoning_bytes, places)
-    per_correct = _per_correct(arrays, places) if graded else [_NOT_COMPARED] * len(pairs)
-    splits = _splits(arrays, places)
+    indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
+    log_time = _log_ratios(arrays.task_time_s, indices)
+    log_speed = -_log_ratios(arrays.tpot_s, indices)
+    visible = _log_ratios(own.visible_bytes, indices)
+    reasoning = _log_ratios(own.reasoning_bytes, indices)
+    per_correct = _per_correct(arrays, indices) if graded else [_NOT_COMPARED] * len(pairs)
+    splits = _splits(arrays, indices)
     inversions = _inversions(log_time, log_speed, resamples)
     found = []
     for number_, (a, b) in enumerate(pairs):
@@ -130,7 +130,7 @@ def compare_pairs(
                 tokens_per_s=_ratio(log_speed[:, number_]),
                 output_bytes=_ratio(visible[:, number_]),
                 reasoning_bytes=_ratio(reasoning[:, number_]),
-                accuracy=_accuracy(own, *places[number_]) if graded else _NOT_COMPARED,
+                accuracy=_accuracy(own, *indices[number_]) if graded else _NOT_COMPARED,
                 time_per_correct=per_correct[number_],
                 split=splits[number_],
                 inversion_probability=inversions[number_],
@@ -143,7 +143,7 @@ MEASURES = ("task_time", "tokens_per_s", "output_bytes", "reasoning_bytes", "acc
 
 
 def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
-    """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value."""
+    """Holm's adjustment of every measure over the pairs that ``family`` arrivals; the others get no adjusted p-value."""
     adjusted = pairs
     for measure in MEASURES:
         comparisons = [getattr(pair, measure) for pair in adjusted]
@@ -160,13 +160,13 @@ def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
 _NOT_COMPARED = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
 
 
-def _log_ratios(values: Floats, places: list[tuple[int, int]]) -> Floats:
+def _log_ratios(values: Floats, indices: list[tuple[int, int]]) -> Floats:
     """(items, pairs): mean over the repeats that both have of ln(b / a); NaN where there is none, or a zero."""
-    if not places:
+    if not indices:
         return np.empty((values.shape[1], 0))
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where(values > 0, np.log(values), np.nan)
-    return np.stack([item_means(logs[b] - logs[a]) for a, b in places]).T
+    return np.stack([item_means(logs[b] - logs[a]) for a, b in indices]).T
 
 
 def _known(values: Floats) -> Floats:
@@ -195,11 +195,11 @@ def _accuracy(arrays: Arrays, a: int, b: int) -> Comparison:
     return Comparison(change=number(*share_difference(differences)), p=p, p_holm=None, items=len(differences))
 
 
-def _per_correct(arrays: Arrays, places: list[tuple[int, int]]) -> list[Comparison]:
+def _per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
     """Ratio of (seconds / correct), on its logarithm, over the items that both were asked."""
-    if not places:
+    if not indices:
         return []
-    logs, influence, counts = per_correct_logs(arrays, places)
+    logs, influence, counts = per_correct_logs(arrays, indices)
     return compared_by_log(of_influence(logs, influence), counts)
 
 
@@ -213,25 +213,25 @@ def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
     ]
 
 
-def per_correct_logs(arrays: Arrays, places: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:
+def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:
     """Logarithms of b's time per correct answer over a's, with what each item contributes.
 
     Returns:
         The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN where
         one of the two was not asked; and how many items both were asked.
 
-    ``places``: of systems, (a, b), at least one pair.
+    ``indices``: of systems, (a, b), at least one pair.
     """
-    both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in places]
+    both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in indices]
 
     def columns(values: Floats, side: int) -> Floats:
         totals = [
             np.where(mask, np.nan_to_num(values[pair[side]]), 0.0).sum(axis=-1)
-            for pair, mask in zip(places, both, strict=True)
+            for pair, mask in zip(indices, both, strict=True)
         ]
         return np.stack(totals).T  # sums run down the items: keep each column in one piece
 
-    logs, influence = np.zeros(len(places)), np.zeros((len(places), len(arrays.items))).T
+    logs, influence = np.zeros(len(indices)), np.zeros((len(indices), len(arrays.items))).T
     for side, sign in ((1, 1), (0, -1)):
         seconds, correct = columns(arrays.spent_s, side), columns(arrays.correct, side)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -240,10 +240,10 @@ def per_correct_logs(arrays: Arrays, places: list[tuple[int, int]]) -> tuple[Flo
     return logs, influence, [int(mask.any(axis=-1).sum()) for mask in both]
 
 
-def _splits(arrays: Arrays, places: list[tuple[int, int]]) -> list[Split | None]:
+def _splits(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Split | None]:
     """Item means of the parts, averaged over items."""
     splits: list[Split | None] = []
-    for a, b in places:
+    for a, b in indices:
         parts, counted = _item_parts(arrays, a, b)
         wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts))
         splits.append(
@@ -265,7 +265,7 @@ def _item_parts(arrays: Arrays, a: int, b: int) -> tuple[Floats, bool]:
     the tokenizer's part can be told (else it is 0 here, within decode).
     """
     known = ~np.isnan(arrays.task_time_s[a] - arrays.task_time_s[b])
-    found = split(*(_side(arrays, place, known) for place in (a, b)))
+    found = split(*(_side(arrays, index, known) for index in (a, b)))
     counted = not np.isnan(found).any()
     parts = np.full((len(PARTS), *known.shape), np.nan)
     parts[:, known] = found.T if counted else np.nan_to_num(found).T
@@ -273,13 +273,13 @@ def _item_parts(arrays: Arrays, a: int, b: int) -> tuple[Floats, bool]:
     return np.concatenate([means, means.sum(axis=0, keepdims=True)]).T, counted
 
 
-def _side(arrays: Arrays, place: int, known: Flags) -> Side:
-    time_s = arrays.task_time_s[place][known]
+def _side(arrays: Arrays, index: int, known: Flags) -> Side:
+    time_s = arrays.task_time_s[index][known]
     return Side(
         time_s=time_s,
-        wait_s=np.fmin(arrays.wait_s[place][known], time_s),
-        written_bytes=arrays.written_bytes[place][known],
-        tpot_s=arrays.tpot_s[place][known],
+        wait_s=np.fmin(arrays.wait_s[index][known], time_s),
+        written_bytes=arrays.written_bytes[index][known],
+        tpot_s=arrays.tpot_s[index][known],
     )
 
 

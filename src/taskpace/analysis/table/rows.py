@@ -14,7 +14,7 @@ from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, SolvePoint, SystemRow
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
-    Number,
+    Estimate,
     accuracy,
     number,
     par2_values,
@@ -30,7 +30,7 @@ from taskpace.analysis.table.phases import phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.experiment.scenario import read_scenario
 from taskpace.records import OUTCOMES, Outcome
-from taskpace.worker.messages import Stretch
+from taskpace.worker.messages import ClientMetrics
 
 _TIMES = {
     "ttft_median_s": "ttft_s",
@@ -58,7 +58,7 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     planned: int
     graded: bool
     """The task has right answers."""
-    stretches: tuple[Stretch, ...] = ()
+    segments: tuple[ClientMetrics, ...] = ()
     in_process: bool = True
     """The model runs in the worker process, which then has no processor time of its own to speak of."""
 
@@ -96,7 +96,7 @@ def make_rows(
     means, per_correct, par2 = _totals(sample.shared, limit_s)
     deadlines = _deadlines(sample.shared)
     rows = []
-    for place, cell in enumerate(cells):
+    for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
         ended = part.filter(pl.col("outcome") != "error")
         item_of = places_of(ended["item_id"], sample.own.items)
@@ -105,23 +105,23 @@ def make_rows(
         reasons = reasons_against(
             part,
             cell.planned,
-            cell.stretches,
+            cell.segments,
             in_process=cell.in_process,
             open_loop=cell.open_loop,
             batched=cell.batched,
         )
         makespan_s = _makespan_s(part, cell.planned)
-        correct = sample.own.correct[place]
+        correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
-        solved = (sample.shared.task_time_s[place], sample.shared.correct[place])
+        solved = (sample.shared.task_time_s[index], sample.shared.correct[index])
         share = accuracy(correct) if graded else UNKNOWN
         joules, no_joules = find_energy(
-            [stretch.energy for stretch in cell.stretches], part.height, share, alone=cell.alone
+            [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
         )
         rows.append(
             SystemRow(
                 system=cell.system,
-                valid=part.height > 0 and not any(reason.voids == "result" for reason in reasons),
+                valid=part.height > 0 and not any(reason.invalidates == "result" for reason in reasons),
                 reasons=reasons,
                 planned=cell.planned,
                 n=part.height,
@@ -131,7 +131,7 @@ def make_rows(
                 outcomes=_outcomes(part),
                 never_answered=_never_answered(part),
                 **_task_times(ended, unit_of),
-                task_time_mean_s=means[place],
+                task_time_mean_s=means[index],
                 phases=phases(ended),
                 written_bytes=written_bytes(ended),
                 **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
@@ -141,8 +141,8 @@ def make_rows(
                 cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
                 score_mean=_score_mean(part),
-                time_per_correct_s=per_correct[place] if graded else UNKNOWN,
-                par2_s=par2[place] if graded else UNKNOWN,
+                time_per_correct_s=per_correct[index] if graded else UNKNOWN,
+                par2_s=par2[index] if graded else UNKNOWN,
                 solve_curve=_curve(*solved, deadlines) if graded else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
@@ -170,7 +170,7 @@ def _never_answered(part: pl.DataFrame) -> int:
     return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
 
 
-def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Number]:
+def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Estimate]:
     """The median, and the percentiles for which there are enough samples."""
     times = ended["task_time_s"].to_numpy()
     n = int(np.isfinite(times).sum())
@@ -183,11 +183,11 @@ def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Num
     )  # fmt: skip
 
 
-def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Number:
+def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Estimate:
     return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,))[0]
 
 
-def _score_mean(part: pl.DataFrame) -> Number:
+def _score_mean(part: pl.DataFrame) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
     scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
@@ -197,7 +197,7 @@ def _score_mean(part: pl.DataFrame) -> Number:
     return number(*(float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high)))
 
 
-def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Number], list[Number], list[Number]]:
+def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Per system: mean task time, time per correct answer, PAR-2."""
     par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
     sums = [
@@ -225,7 +225,7 @@ def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoi
     return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
 
 
-def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> Number:
+def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> Estimate:
     if deadline_s is None or not part.height:
         return UNKNOWN
     good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
@@ -235,21 +235,21 @@ def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> N
 
 
 def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
-    stretches = cell.stretches
+    segments = cell.segments
     delays = part["send_delay_s"].drop_nulls().sort()
-    cpu_s = sum(stretch.client_cpu_ns for stretch in stretches) / 1e9
-    wall_s = sum(stretch.wall_ns for stretch in stretches) / 1e9
+    cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
+    wall_s = sum(segment.wall_ns for segment in segments) / 1e9
     return Client(
-        loop_lag_p99_s=_greatest([stretch.loop_lag_p99_ns for stretch in stretches], 1e-9),
-        loop_lag_max_s=_greatest([stretch.loop_lag_max_ns for stretch in stretches], 1e-9),
+        loop_lag_p99_s=_greatest([segment.loop_lag_p99_ns for segment in segments], 1e-9),
+        loop_lag_max_s=_greatest([segment.loop_lag_max_ns for segment in segments], 1e-9),
         send_delay_p99_s=float(delays[-(-99 * len(delays) // 100) - 1]) if len(delays) else None,
         send_delay_max_s=float(delays[-1]) if len(delays) else None,
         round_trip_s=cell.round_trip_s,
-        cpu_per_trial_s=cpu_s / part.height if stretches and part.height else None,
+        cpu_per_trial_s=cpu_s / part.height if segments and part.height else None,
         cpu_share=cpu_s / wall_s if wall_s else None,
-        peak_rss_bytes=max((stretch.peak_rss_bytes for stretch in stretches if stretch.peak_rss_bytes), default=None),
+        peak_rss_bytes=max((segment.peak_rss_bytes for segment in segments if segment.peak_rss_bytes), default=None),
         device_peak_bytes=max(
-            (stretch.device_peak_bytes for stretch in stretches if stretch.device_peak_bytes), default=None
+            (segment.device_peak_bytes for segment in segments if segment.device_peak_bytes), default=None
         ),
     )
 
@@ -258,7 +258,7 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
     return max((value * scale for value in values if value is not None), default=None)
 
 
-def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Number:
+def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
     known = ended.filter(pl.col(tokens).is_not_null())
     total = int(known[tokens].sum())

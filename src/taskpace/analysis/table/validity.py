@@ -10,7 +10,7 @@ import polars as pl
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats.significance import growth
 from taskpace.machine.energy import POWER_LIMIT
-from taskpace.worker.messages import Stretch
+from taskpace.worker.messages import ClientMetrics
 
 LEAST_ITEMS = 10
 """Fewer are not ranked: the rank of one lucky item."""
@@ -33,7 +33,7 @@ FOREIGN = "foreign"
 def reasons_against(
     trials: pl.DataFrame,
     planned: int,
-    stretches: tuple[Stretch, ...],
+    segments: tuple[ClientMetrics, ...],
     *,
     in_process: bool = True,
     open_loop: bool = False,
@@ -44,7 +44,7 @@ def reasons_against(
     Args:
         trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
         planned: how many there should be.
-        stretches: how the client fared while it carried them out.
+        segments: how the client fared while it carried them out.
         in_process: the model runs in the client's own process.
         open_loop: trials arrived by a schedule.
         batched: in static batches of two or more.
@@ -52,8 +52,8 @@ def reasons_against(
     return (
         *_incomplete(trials, planned),
         *_cut_short(trials),
-        *_client(trials, stretches),
-        *(() if in_process else _busy(stretches)),
+        *_client(trials, segments),
+        *(() if in_process else _busy(segments)),
         *(() if open_loop or batched else _drift(trials)),
         *_cached(trials),
         *_token_counts(trials),
@@ -62,7 +62,7 @@ def reasons_against(
 
 
 def _against_result(code: str, text: str, remedy: str) -> Reason:
-    return Reason(code=code, text=text, remedy=remedy, voids="result")
+    return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
 def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
@@ -84,7 +84,7 @@ def _cut_short(trials: pl.DataFrame) -> Iterator[Reason]:
         yield _against_result("truncated", f"{truncated} of {n} truncated", "raise max_tokens")
 
 
-def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
+def _client(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
     for column, code, what in (
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
@@ -99,14 +99,14 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
                 "leave the client more processor time, or lower the load",
             )
-    stolen = sum(stretch.steal_ticks or 0 for stretch in stretches)
-    ticks = sum(stretch.cpu_ticks or 0 for stretch in stretches)
+    stolen = sum(segment.steal_ticks or 0 for segment in segments)
+    ticks = sum(segment.cpu_ticks or 0 for segment in segments)
     if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
         yield _against_result(
             "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", "use a machine of your own"
         )
-    throttled = sum(stretch.throttled_ns or 0 for stretch in stretches)
-    wall = sum(stretch.wall_ns for stretch in stretches)
+    throttled = sum(segment.throttled_ns or 0 for segment in segments)
+    wall = sum(segment.wall_ns for segment in segments)
     if wall and throttled > THROTTLE_LIMIT * wall:
         yield _against_result(
             "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", "raise the quota"
@@ -114,8 +114,8 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
     # A power limit is the card's normal state at full load; heat and a power brake are not.
     held = [
         word
-        for stretch in stretches
-        for reading in (stretch.energy.readings if stretch.energy else ())
+        for segment in segments
+        for reading in (segment.energy.readings if segment.energy else ())
         for word in reading.throttling
         if word != POWER_LIMIT
     ]
@@ -125,10 +125,10 @@ def _client(trials: pl.DataFrame, stretches: tuple[Stretch, ...]) -> Iterator[Re
         )
 
 
-def _busy(stretches: tuple[Stretch, ...]) -> Iterator[Reason]:
+def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
     """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
-    cpu = sum(stretch.client_cpu_ns for stretch in stretches)
-    wall = sum(stretch.wall_ns * stretch.processes for stretch in stretches)
+    cpu = sum(segment.client_cpu_ns for segment in segments)
+    wall = sum(segment.wall_ns * segment.processes for segment in segments)
     if wall and cpu > BUSY_LIMIT * wall:
         yield _against_result(
             "client-cpu",
@@ -177,7 +177,7 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
             remedy="have the server report usage",
-            voids="token counts",
+            invalidates="token counts",
         )
 
 
@@ -193,5 +193,5 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
             code="resumed",
             text="not carried out in one go, so there is no makespan",
             remedy="run it in one go for a makespan",
-            voids="makespan",
+            invalidates="makespan",
         )

@@ -40,7 +40,7 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError, ExperimentError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.models.gguf_header import read_metadata
-from taskpace.records import FinishReason, Mark, Usage
+from taskpace.records import Arrival, FinishReason, Usage
 
 # This very seed means "a random one" to llama.cpp.
 _RANDOM_SEED = 0xFFFF_FFFF
@@ -141,7 +141,7 @@ class LlamaCppEngine:
         """What a template does not know would be ignored, and the results of two efforts be the same."""
         if self._plain and (self._options.reasoning_effort or self._options.thinking_budget is not None):
             raise ExperimentError(
-                f"{path.name} gets plain text, without a chat template that marks reasoning: "
+                f"{path.name} gets plain text, without a chat template that arrivals reasoning: "
                 'leave "reasoning_effort" and "thinking_budget" out'
             )
         if self._options.reasoning_effort and not template.get("supports_reasoning_effort", True):
@@ -218,7 +218,7 @@ class LlamaCppEngine:
     ) -> None:
         if cancelled():
             return
-        now_ns, append = self.clock.now_ns, stamps.chunks.append
+        now_ns, append = self.clock.now_ns, stamps.arrivals.append
 
         def stamp(chunk: dict[str, Any]) -> bool:
             append((now_ns(), chunk))
@@ -230,8 +230,8 @@ class LlamaCppEngine:
                 self._server.handle_chat_completions(body, stamp)
             else:
                 self._server.handle_completions(body, stamp)
-        except (RuntimeError, ValueError) as bad:
-            raise _failure(str(bad)) from bad
+        except (RuntimeError, ValueError) as exc:
+            raise _failure(str(exc)) from exc
         if cancelled():
             # The call has returned, but llama.cpp stops only when it has computed what it is at, and the next request
             # would wait for that and be blamed. So wait here: an empty request queues behind the order to stop.
@@ -241,16 +241,16 @@ class LlamaCppEngine:
         _check_end(stamps, payload.max_tokens)
 
     def read(self, stamps: Stamps) -> Generation:
-        """Marks where text arrived, the texts, and llama.cpp's own counts; a stream cut short has no counts."""
+        """Arrivals where text arrived, the texts, and llama.cpp's own counts; a stream cut short has no counts."""
         text: list[str] = []
         thoughts: list[str] = []
-        marks: list[Mark] = []
+        arrivals: list[Arrival] = []
         visible_bytes = reasoning_bytes = 0
         finish_ns: int | None = None
         finish_reason: FinishReason | None = None
         counts: dict[str, Any] | None = None
         first_ns: int | None = None
-        for ns, chunk in stamps.chunks:
+        for ns, chunk in stamps.arrivals:
             if first_ns is None and "prompt_progress" not in chunk and chunk.get("choices"):
                 first_ns = ns
             for choice in chunk.get("choices", ()):
@@ -260,17 +260,17 @@ class LlamaCppEngine:
                     thoughts.append(reasoning)
                     visible_bytes += len(visible.encode())
                     reasoning_bytes += len(reasoning.encode())
-                    marks.append(Mark(ns, visible_bytes, reasoning_bytes))
+                    arrivals.append(Arrival(ns, visible_bytes, reasoning_bytes))
                 if choice.get("finish_reason"):
                     finish_ns = ns
                     finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
             counts = chunk.get("usage") or counts
-        if first_ns is not None and (not marks or marks[0].ns - first_ns > _TOGETHER_NS):
+        if first_ns is not None and (not arrivals or arrivals[0].ns - first_ns > _TOGETHER_NS):
             # llama.cpp tells of the first token at once, with text or without: it keeps text back as long as that may
             # be the beginning of a stop text. Else a few tokens would seem to have come in no time.
-            marks.insert(0, Mark(first_ns, 0, 0))
+            arrivals.insert(0, Arrival(first_ns, 0, 0))
         return Generation(
-            arrivals=tuple(marks),
+            arrivals=tuple(arrivals),
             text="".join(text),
             reasoning="".join(thoughts),
             finish_ns=finish_ns,
@@ -326,7 +326,7 @@ def _hit_limit(stamps: Stamps) -> bool:
     """A conversation ends with an answer that is cut."""
     return any(
         choice.get("finish_reason") == "length"
-        for _, chunk in stamps.chunks[-3:]
+        for _, chunk in stamps.arrivals[-3:]
         for choice in chunk.get("choices", ())
     )
 
@@ -337,7 +337,7 @@ def _check_end(stamps: Stamps, max_tokens: int) -> None:
     A full context ends an answer with the reason "length", as the limit does. It is told from it by the count.
     """
     finish: str | None = None
-    for _, chunk in stamps.chunks[-3:]:
+    for _, chunk in stamps.arrivals[-3:]:
         if "error" in chunk:
             raise _failure(_message(chunk["error"]))
         finish = next((choice["finish_reason"] for choice in chunk.get("choices", ())), None) or finish

@@ -22,7 +22,7 @@ _MICRO_BATCH = 512
 _MOST_SLOTS = 256
 # llama.cpp counts errors as level 1; above it come warnings, then a running commentary on every request.
 _ERRORS_ONLY = 1
-_PLACE = "options of engine llamacpp"
+_LOCATION = "options of engine llamacpp"
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 
@@ -55,12 +55,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     reasoning_effort: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     """``low``, ``medium``, ``high``, or what else the model's template knows. An error where it knows none."""
     thinking_budget: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """Tokens of reasoning after which llama.cpp ends it, where the model's template marks reasoning."""
+    """Tokens of reasoning after which llama.cpp ends it, where the model's template arrivals reasoning."""
 
 
 def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    return convert(options, Options, ExperimentError, place=_PLACE)
+    return convert(options, Options, ExperimentError, location=_LOCATION)
 
 
 def usable_physical_cores() -> int:
@@ -83,10 +83,10 @@ def import_xllamacpp() -> Any:
     """The library. Raises ``MissingExtraError`` without it, ``EngineError`` when it is there and does not load."""
     try:
         import xllamacpp
-    except ImportError as bad:
-        if isinstance(bad, ModuleNotFoundError) and bad.name == "xllamacpp":
+    except ImportError as exc:
+        if isinstance(exc, ModuleNotFoundError) and exc.name == "xllamacpp":
             raise MissingExtraError("engine llamacpp", "xllamacpp", "llamacpp") from None
-        raise EngineError(f"xllamacpp is installed but cannot be imported: {bad}") from bad
+        raise EngineError(f"xllamacpp is installed but cannot be imported: {exc}") from exc
     return xllamacpp
 
 
@@ -97,7 +97,7 @@ def choose_context(wanted: int | None, metadata: Mapping[str, Value], path: Path
         return wanted or _DEFAULT_CONTEXT
     if wanted is not None and wanted > trained:
         raise ExperimentError(
-            f'{_PLACE}: key "context": {path.name} was trained with {trained} tokens: ask for {trained} or fewer'
+            f'{_LOCATION}: key "context": {path.name} was trained with {trained} tokens: ask for {trained} or fewer'
         )
     return wanted or min(trained, _DEFAULT_CONTEXT)
 

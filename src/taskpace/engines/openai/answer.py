@@ -1,4 +1,4 @@
-"""What an OpenAI-compatible server sent, as marks, texts and counts. Pure: runs when the clock has stopped."""
+"""What an OpenAI-compatible server sent, as arrivals, texts and counts. Pure: runs when the clock has stopped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from taskpace.engines.base import Generation
 from taskpace.engines.openai.sse import EventSplitter
 from taskpace.errors import EngineError
-from taskpace.records import FinishReason, Mark, Usage
+from taskpace.records import Arrival, FinishReason, Usage
 
 _END = b"[DONE]"
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -55,8 +55,8 @@ class Reader:
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._visible_bytes = self._reasoning_bytes = 0
-        self._marks: list[Mark] = []
-        self._marked = (0, 0)
+        self._arrivals: list[Arrival] = []
+        self._arrived = (0, 0)
         self._thinking = _Thinking()
         self._finish_ns: int | None = None
         self._finish: str | None = None
@@ -72,32 +72,32 @@ class Reader:
             for ns, data in arrivals:
                 for event in splitter.feed(data):
                     self._read(ns, event)
-                self._mark(ns)
+                self._add_arrival(ns)
             for event in splitter.end():
                 self._read(ns, event)
-        except EngineError as bad:
-            self.failure = bad
+        except EngineError as exc:
+            self.failure = exc
         self._add(*self._thinking.end())
-        self._mark(ns)
+        self._add_arrival(ns)
 
     def whole(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read an answer that came in one piece of JSON."""
         stamped = list(arrivals)
         try:
             self._read(stamped[-1][0] if stamped else 0, b"".join(data for _, data in stamped))
-        except EngineError as bad:
-            self.failure = bad
+        except EngineError as exc:
+            self.failure = exc
         self._add(*self._thinking.end())
-        # One arrival says when all was there, and nothing of when it began: no mark.
+        # One arrival says when all was there, and nothing of when it began: no arrival.
         self._finish_ns = None
 
     def generation(self) -> Generation:
         reason = _REASONS.get(self._finish or "")
-        if reason == "length" and self._marks:
+        if reason == "length" and self._arrivals:
             # No end-of-sequence token was made: the last token is the last that was shown.
-            self._finish_ns = self._marks[-1].ns
+            self._finish_ns = self._arrivals[-1].ns
         return Generation(
-            arrivals=tuple(self._marks),
+            arrivals=tuple(self._arrivals),
             text="".join(self._text),
             reasoning="".join(self._reasoning),
             finish_ns=self._finish_ns,
@@ -123,8 +123,8 @@ class Reader:
             return
         try:
             event = _decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as bad:
-            raise EngineError(f"an event is not what it should be: {bad}: {data[:80]!r}", kind="bad-event") from None
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as exc:
+            raise EngineError(f"an event is not what it should be: {exc}: {data[:80]!r}", kind="bad-event") from None
         self._events += 1
         if event.error is not None or event.object == "error":
             raise EngineError(
@@ -151,12 +151,12 @@ class Reader:
             self._text.append(visible)
             self._visible_bytes += _size(visible)
 
-    def _mark(self, ns: int) -> None:
+    def _add_arrival(self, ns: int) -> None:
         """Several tokens in one arrival are one arrival; a role, or the end, is no token of the answer."""
         sizes = (self._visible_bytes, self._reasoning_bytes)
-        if sizes != self._marked:
-            self._marked = sizes
-            self._marks.append(Mark(ns, *sizes))
+        if sizes != self._arrived:
+            self._arrived = sizes
+            self._arrivals.append(Arrival(ns, *sizes))
 
 
 class _Thinking:

@@ -177,16 +177,16 @@ class OpenAIEngine:
         wanted = "text/event-stream" if self._options.stream else "application/json"
         found = answer.headers.get("content-type", "").split(";")[0].strip().lower()
         if found != wanted:
-            stamps.chunks.clear()  # an error page is no answer
+            stamps.arrivals.clear()  # an error page is no answer
             raise EngineError(f'the answer is "{found[:60]}" and not {wanted}', kind="content-type")
 
     def read(self, stamps: Stamps) -> Generation:
-        """Marks where text arrived, the texts, the server's counts, and what is wrong with the answer."""
+        """Arrivals where text arrived, the texts, the server's counts, and what is wrong with the answer."""
         reader = Reader()
         if self._options.stream:
-            reader.stream(stamps.chunks)
+            reader.stream(stamps.arrivals)
         else:
-            reader.whole(stamps.chunks)
+            reader.whole(stamps.arrivals)
         return reader.generation()
 
     async def close(self) -> None:

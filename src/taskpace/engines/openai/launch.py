@@ -34,8 +34,8 @@ def check_command(command: str) -> None:
     """Raises ``ExperimentError`` for a command that cannot be started or that leaves the port open."""
     try:
         words = shlex.split(command)
-    except ValueError as bad:
-        raise ExperimentError(f'key "server": {bad}: {command}') from None
+    except ValueError as exc:
+        raise ExperimentError(f'key "server": {exc}: {command}') from None
     places = set(re.findall(r"\{(\w*)\}", command))
     if not words or "port" not in places:
         raise ExperimentError('key "server": the command names no port: write {port} where it goes, after --port')
@@ -110,8 +110,8 @@ def supervise(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: os.close(_INPUT))
     try:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - as above
-    except OSError as bad:
-        sys.stderr.write(f"{command[0]}: {bad.strerror}\n")
+    except OSError as exc:
+        sys.stderr.write(f"{command[0]}: {exc.strerror}\n")
         return _NOT_FOUND
     while server.poll() is None and not _input_ended():
         pass

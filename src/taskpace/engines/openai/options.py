@@ -12,7 +12,7 @@ from taskpace.engines.openai.launch import check_command
 from taskpace.errors import ExperimentError
 from taskpace.text.strict import convert
 
-_PLACE = "options of engine openai"
+_LOCATION = "options of engine openai"
 
 Text = Annotated[str, msgspec.Meta(min_length=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -69,14 +69,14 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    found = convert(options, Options, ExperimentError, place=_PLACE)
+    found = convert(options, Options, ExperimentError, location=_LOCATION)
     try:
         _check_where(found)
         if found.ca_file is not None:
             tls_context(found.ca_file)
         make_headers(found)
-    except ExperimentError as bad:
-        raise ExperimentError(f"{_PLACE}: {bad}") from None
+    except ExperimentError as exc:
+        raise ExperimentError(f"{_LOCATION}: {exc}") from None
     return found
 
 

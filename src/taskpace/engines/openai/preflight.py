@@ -109,8 +109,8 @@ async def preflight(way: Way, model: str) -> Found:
     begun = now_ns()
     try:
         pool.give_back(await pool.connect())
-    except EngineError as bad:
-        raise TaskpaceError(f"{options.url}: {bad}: {_remedy(bad.kind, target)}") from None
+    except EngineError as exc:
+        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc.kind, target)}") from None
     connect_ns = now_ns() - begun
     answer, stamps, _ = await _get(way, _MODELS)
     if answer.status in (_UNAUTHORISED, _FORBIDDEN):
@@ -125,7 +125,7 @@ async def preflight(way: Way, model: str) -> Found:
         raise TaskpaceError(f"{options.url}: {_MODELS} answers with status {answer.status}: see that it is an endpoint")
     rounds = [(await _get(way, _MODELS))[2] for _ in range(_ROUNDS)]
     return Found(
-        model=_served(model, b"".join(data for _, data in stamps.chunks), way),
+        model=_served(model, b"".join(data for _, data in stamps.arrivals), way),
         server=answer.headers.get("server"),
         connect_ns=connect_ns,
         round_trip_ns=round(statistics.median(rounds)),
@@ -142,9 +142,9 @@ async def _get(way: Way, path: str) -> tuple[Answer, Stamps, int]:
         begun = now_ns()
         answer = await connection.ask(request, stamps, options.idle_timeout_s)
         took = now_ns() - begun
-    except EngineError as bad:
-        remedy = _remedy(bad.kind, target)
-        raise TaskpaceError(f"{options.url}: {bad}: {remedy}") from None
+    except EngineError as exc:
+        remedy = _remedy(exc.kind, target)
+        raise TaskpaceError(f"{options.url}: {exc}: {remedy}") from None
     pool.give_back(connection)
     return answer, stamps, took
 

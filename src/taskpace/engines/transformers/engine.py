@@ -26,7 +26,7 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.engines.transformers.load import Loaded, Options, import_libraries, load, read_options
 from taskpace.errors import ContextOverflowError, EngineMemoryError
 from taskpace.machine.clock import Clock, RealClock
-from taskpace.records import FinishReason, Mark, Usage
+from taskpace.records import Arrival, FinishReason, Usage
 from taskpace.text.safe_text import one_line
 
 _TAIL_TOKENS = 24
@@ -164,10 +164,10 @@ class TransformersEngine:
                     generation_config=_settings(transformers, payloads, pad),
                     stopping_criteria=transformers.StoppingCriteriaList([hook]),
                 )
-        except (MemoryError, RuntimeError) as bad:
-            if not _is_out_of_memory(torch, bad):
+        except (MemoryError, RuntimeError) as exc:
+            if not _is_out_of_memory(torch, exc):
                 raise
-            said = one_line(str(bad))[:200]
+            said = one_line(str(exc))[:200]
         else:
             return
         # Out of the handler, so that no traceback keeps what has to go.
@@ -178,12 +178,12 @@ class TransformersEngine:
         raise EngineMemoryError(f"{tried} does not fit: {said}")
 
     def read(self, stamps: Stamps) -> Generation:
-        """Marks where text grew, the text up to a stop text, and the tokens that were made."""
-        tokens = [(ns, event) for ns, event in stamps.chunks if isinstance(event, int)]
-        end = next(((ns, event) for ns, event in stamps.chunks if isinstance(event, End)), None)
-        marks, text = _texts(self._ready.tokenizer, tokens, end[1].stop if end else ())
+        """Arrivals where text grew, the text up to a stop text, and the tokens that were made."""
+        tokens = [(ns, event) for ns, event in stamps.arrivals if isinstance(event, int)]
+        end = next(((ns, event) for ns, event in stamps.arrivals if isinstance(event, End)), None)
+        arrivals, text = _texts(self._ready.tokenizer, tokens, end[1].stop if end else ())
         return Generation(
-            arrivals=marks,
+            arrivals=arrivals,
             text=text,
             reasoning="",
             finish_ns=end[0] if end else None,
@@ -230,7 +230,7 @@ class _Hook:
     ) -> None:
         self._torch, _ = import_libraries()
         self._loaded, self._payloads = loaded, payloads
-        self._chunks = [each.chunks for each in stamps]
+        self._arrivals = [each.arrivals for each in stamps]
         self._now_ns, self._cancelled = now_ns, cancelled
         self._ends = _end_tokens(loaded)
         self._written: list[list[int]] = [[] for _ in payloads]
@@ -239,19 +239,19 @@ class _Hook:
     def __call__(self, input_ids: Any, _scores: Any, **_: Any) -> Any:
         last = input_ids[:, -1].tolist()  # waits for the device: the tokens are here
         ns = self._now_ns()
-        for place, token in enumerate(last):
-            if not self._done[place]:
-                self._chunks[place].append((ns, token))
-                self._written[place].append(token)
-                if (reason := self._why(place, token)) is not None:
-                    self._done[place] = True
-                    payload = self._payloads[place]
-                    self._chunks[place].append((ns, End(reason, len(payload.tokens), payload.stop)))
+        for index, token in enumerate(last):
+            if not self._done[index]:
+                self._arrivals[index].append((ns, token))
+                self._written[index].append(token)
+                if (reason := self._why(index, token)) is not None:
+                    self._done[index] = True
+                    payload = self._payloads[index]
+                    self._arrivals[index].append((ns, End(reason, len(payload.tokens), payload.stop)))
         stopped = self._cancelled()
         return self._torch.tensor([done or stopped for done in self._done], device=input_ids.device)
 
-    def _why(self, place: int, token: int) -> FinishReason | None:
-        payload, written = self._payloads[place], self._written[place]
+    def _why(self, index: int, token: int) -> FinishReason | None:
+        payload, written = self._payloads[index], self._written[index]
         if token in self._ends:
             return "stop"
         if payload.stop:
@@ -290,7 +290,7 @@ def _is_out_of_memory(torch: Any, bad: BaseException) -> bool:
     return isinstance(bad, MemoryError | torch.OutOfMemoryError) or any(word in str(bad) for word in words)
 
 
-def _texts(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) -> tuple[tuple[Mark, ...], str]:
+def _texts(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) -> tuple[tuple[Arrival, ...], str]:
     """The text up to a stop text, and how much of it there was at each step.
 
     Tokens are decoded in a window that begins one piece earlier, for what a token means may depend on the one before
@@ -307,15 +307,15 @@ def _texts(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) 
             begin, known = known, number
             grown.append((ns, text))
     whole = _cut(text, stops)
-    marks: list[Mark] = []
+    arrivals: list[Arrival] = []
     for ns, so_far in grown:
         size = len(so_far[: len(whole)].encode("utf-8", "replace"))
-        if size > (marks[-1].visible_bytes if marks else 0):
-            marks.append(Mark(ns, size, 0))
-    return tuple(marks), whole
+        if size > (arrivals[-1].visible_bytes if arrivals else 0):
+            arrivals.append(Arrival(ns, size, 0))
+    return tuple(arrivals), whole
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:
     """Up to the first stop text."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return text[: min(places)] if places else text
+    indices = [index for stop in stops if (index := text.find(stop)) >= 0]
+    return text[: min(indices)] if indices else text

@@ -15,7 +15,7 @@ from taskpace.errors import EngineError, ExperimentError, MissingExtraError, Mod
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import convert
 
-_PLACE = "options of engine transformers"
+_LOCATION = "options of engine transformers"
 _GATED = ("gated", "401", "restricted")
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -44,7 +44,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    return convert(options, Options, ExperimentError, place=_PLACE)
+    return convert(options, Options, ExperimentError, location=_LOCATION)
 
 
 def import_libraries() -> tuple[Any, Any]:
@@ -55,10 +55,10 @@ def import_libraries() -> tuple[Any, Any]:
     try:
         import torch
         import transformers
-    except ModuleNotFoundError as bad:
-        raise MissingExtraError("engine transformers", bad.name or "torch", "transformers") from None
-    except ImportError as bad:
-        raise EngineError(f"transformers is installed but cannot be imported: {bad}") from bad
+    except ModuleNotFoundError as exc:
+        raise MissingExtraError("engine transformers", exc.name or "torch", "transformers") from None
+    except ImportError as exc:
+        raise EngineError(f"transformers is installed but cannot be imported: {exc}") from exc
     return torch, transformers
 
 
@@ -93,11 +93,11 @@ def load(model: str, options: Options) -> Loaded:
             loaded = _load(source, given, options).to(device)
         else:
             loaded = _load_quantized(source, given | {"device_map": device}, options)
-    except ImportError as bad:
-        library = bad.name or one_line(str(bad))
+    except ImportError as exc:
+        library = exc.name or one_line(str(exc))
         raise MissingExtraError(f"the model {one_line(model)}", library, "transformers") from None
-    except (OSError, ValueError, RuntimeError, KeyError) as bad:
-        raise _refusal(model, bad) from None
+    except (OSError, ValueError, RuntimeError, KeyError) as exc:
+        raise _refusal(model, exc) from None
     return Loaded(
         model=loaded.eval(),
         tokenizer=tokenizer,
@@ -135,11 +135,11 @@ def load_tokenizer(model: str, options: Options | None = None) -> Any:
     source, given = _source(model, options or Options())
     try:
         return transformers.AutoTokenizer.from_pretrained(source, padding_side="left", **given)
-    except ImportError as bad:
-        library = bad.name or one_line(str(bad))
+    except ImportError as exc:
+        library = exc.name or one_line(str(exc))
         raise MissingExtraError(f"the tokenizer of {one_line(model)}", library, "transformers") from None
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as bad:
-        raise _refusal(model, bad) from None
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as exc:
+        raise _refusal(model, exc) from None
 
 
 def _device(torch: Any, options: Options) -> str:
@@ -147,9 +147,9 @@ def _device(torch: Any, options: Options) -> str:
     if options.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[options.device]:
-        raise ExperimentError(f'{_PLACE}: key "device": there is no {options.device} here: write "auto" or "cpu"')
+        raise ExperimentError(f'{_LOCATION}: key "device": there is no {options.device} here: write "auto" or "cpu"')
     if options.device == "mps" and options.quantization is not None:
-        raise ExperimentError(f'{_PLACE}: key "quantization": bitsandbytes has none for mps: leave it out')
+        raise ExperimentError(f'{_LOCATION}: key "quantization": bitsandbytes has none for mps: leave it out')
     return options.device
 
 

@@ -14,11 +14,11 @@ import vl_convert
 
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
-from taskpace.report.charts.dials import load, sensitivity
 from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
+from taskpace.report.charts.sweeps import effects, load
 from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
 from taskpace.text.strict import did_you_mean
@@ -36,7 +36,7 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
     "load": ("task time and makespan against requests in flight", load),
-    "sensitivity": ("task time, length and accuracy against a setting that was swept", sensitivity),
+    "effects": ("task time, length and accuracy against a setting that was swept", effects),
 }
 CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **_OF_A_RUN}.items()}
 """Every chart's name and what it shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from taskpace.analysis.schema.summary import TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid, scale_for
 from taskpace.report.charts.theme import GRIDDED_NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.words.columns import with_interval
@@ -29,7 +29,7 @@ def energy(table: TaskTable, systems: list[str]) -> list[Panel]:
         }
         for row, joules in shown
         for of, number in (
-            ("a task", Number(joules.gross_per_task_j)),
+            ("a task", Estimate(joules.gross_per_task_j)),
             ("a correct answer", joules.gross_per_correct_j),
         )
         if number.value is not None

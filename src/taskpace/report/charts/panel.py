@@ -9,7 +9,7 @@ import altair as alt
 import msgspec
 
 from taskpace.analysis.schema.summary import SystemRow
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.report.charts.theme import shortened
 from taskpace.text.safe_text import one_line
 
@@ -45,7 +45,7 @@ def label(name: str) -> str:
     return shortened(one_line(name, 10_000), 60)
 
 
-def ends(prefix: str, number: Number) -> dict[str, float | None]:
+def ends(prefix: str, number: Estimate) -> dict[str, float | None]:
     """A number as three fields of a datum; an unknown end falls on the value."""
     return {
         prefix: number.value,

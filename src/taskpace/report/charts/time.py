@@ -70,8 +70,8 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
             picture=picture,
             headings=("deadline", *(marked(row) for row in shown)),
             rows=tuple(
-                (seconds(deadline), *(share_with_error(row.solve_curve[place].share) for row in shown))
-                for place, deadline in enumerate(deadlines)
+                (seconds(deadline), *(share_with_error(row.solve_curve[index].share) for row in shown))
+                for index, deadline in enumerate(deadlines)
             ),
         )
     ]
@@ -161,14 +161,14 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
     known = [(cause, part) for cause, part in causes if part.value is not None]
     whole = parts.difference_s.value or 0.0
     steps = [0.0, *itertools.accumulate(part.value or 0.0 for _, part in known)]
-    places = decimals(max(map(abs, (*steps, whole))))
-    shown = rounded_to_sum([part.value or 0.0 for _, part in known], whole, places)
+    indices = decimals(max(map(abs, (*steps, whole))))
+    shown = rounded_to_sum([part.value or 0.0 for _, part in known], whole, indices)
     values: list[dict[str, Any]] = [
         {
             "cause": cause,
             "from": start,
             "to": end,
-            "text": f"{told:+.{places}f} s{_unsure(part)}",
+            "text": f"{told:+.{indices}f} s{_unsure(part)}",
             "end": max(start, end),
         }
         for (cause, part), told, start, end in zip(known, shown, steps[:-1], steps[1:], strict=True)
@@ -178,7 +178,7 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
             "cause": "in all",
             "from": 0.0,
             "to": whole,
-            "text": f"{whole:+.{places}f} s{_unsure(parts.difference_s)}",
+            "text": f"{whole:+.{indices}f} s{_unsure(parts.difference_s)}",
             "end": max(0.0, whole),
         }
     )

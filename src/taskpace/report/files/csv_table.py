@@ -11,7 +11,7 @@ from typing import Any, get_args
 import msgspec
 
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.records import OUTCOMES
 from taskpace.report.words.figures import reason_line
 from taskpace.text.safe_text import printable
@@ -66,7 +66,7 @@ def _columns() -> list[str]:
     for field in msgspec.structs.fields(SystemRow):
         if field.name == "outcomes":
             columns.extend(f"n_{outcome}" for outcome in OUTCOMES)
-        elif field.type is Number:
+        elif field.type is Estimate:
             columns.extend((field.name, f"{field.name}_low", f"{field.name}_high"))
         elif parts := _parts(field.type):
             for part, is_number in parts.items():
@@ -78,10 +78,10 @@ def _columns() -> list[str]:
 
 
 def _parts(kind: Any) -> dict[str, bool]:
-    """The fields of a struct, also of one that may be null, and which are a ``Number``; none for anything else."""
+    """The fields of a struct, also of one that may be null, and which are a ``Estimate``; none for anything else."""
     alternatives = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     struct = next((each for each in alternatives if hasattr(each, "__struct_fields__")), None)
-    return {} if struct is None else {part.name: part.type is Number for part in msgspec.structs.fields(struct)}
+    return {} if struct is None else {part.name: part.type is Estimate for part in msgspec.structs.fields(struct)}
 
 
 def _part(value: Any, is_number: bool) -> list[Value]:
@@ -98,7 +98,7 @@ def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
         value = getattr(row, field.name)
         if field.name == "outcomes":
             values.extend(row.outcomes.get(outcome, 0) for outcome in OUTCOMES)
-        elif isinstance(value, Number):
+        elif isinstance(value, Estimate):
             values.extend((value.value, value.low, value.high))
         elif parts := _parts(field.type):
             for part, is_number in parts.items():

@@ -62,8 +62,8 @@ def check_target(path: Path, *, force: bool) -> None:
         with path.open("rb") as existing:
             if existing.read(len(_SQLITE)) == _SQLITE:
                 raise TaskpaceError(f"{path}: this is an SQLite file, perhaps a run: choose another -o")
-    except OSError as bad:
-        raise _not_written(path, bad) from None
+    except OSError as exc:
+        raise _not_written(path, exc) from None
 
 
 def write(path: Path, parts: Iterable[bytes]) -> None:
@@ -85,8 +85,8 @@ def write(path: Path, parts: Iterable[bytes]) -> None:
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
-    except OSError as bad:
-        raise _not_written(path, bad) from None
+    except OSError as exc:
+        raise _not_written(path, exc) from None
 
 
 def _not_written(path: Path, bad: OSError) -> TaskpaceError:

@@ -33,4 +33,4 @@ def _escape(found: re.Match[str]) -> str:
         return char
     # JSON has escapes of 16 bits only; what is beyond takes two.
     units = char.encode("utf-16-be")
-    return "".join(f"\\u{units[place]:02x}{units[place + 1]:02x}" for place in range(0, len(units), 2))
+    return "".join(f"\\u{units[index]:02x}{units[index + 1]:02x}" for index in range(0, len(units), 2))

@@ -9,11 +9,11 @@ from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.words.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
 from taskpace.report.words.client import client_sentence
 from taskpace.report.words.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
+from taskpace.report.words.effects import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.words.energy import energy_legend, energy_lines
 from taskpace.report.words.figures import reason_line, table_title
 from taskpace.report.words.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.words.overall import LEGEND as OVERALL_LEGEND, overall_tables
-from taskpace.report.words.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.text.safe_text import column_width, printable
 

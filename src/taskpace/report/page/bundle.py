@@ -35,11 +35,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 def bundle(trials: Iterable[TrialRow], prompts: Prompts) -> Bundle:
     names = _Names()
-    places: dict[tuple[str, str], int] = {}
+    indices: dict[tuple[str, str], int] = {}
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     texts, block = [], []
     for trial in trials:
-        item = places.setdefault((trial.task, trial.item_id), len(places))
+        item = indices.setdefault((trial.task, trial.item_id), len(indices))
         for name in _COLUMNS:
             columns[name].append(_cell(trial, name, names))
         block.append(_texts(trial, item))
@@ -48,7 +48,7 @@ def bundle(trials: Iterable[TrialRow], prompts: Prompts) -> Bundle:
             block = []
     if block:
         texts.append(_packed(block))
-    asked = [[_text(prompt) for prompt in prompts.get(key, ())] for key in places]
+    asked = [[_text(prompt) for prompt in prompts.get(key, ())] for key in indices]
     return Bundle(
         trials=len(columns["id"]),
         index=_packed({"block": _BLOCK, "names": names.lists, "columns": columns}),
@@ -68,7 +68,7 @@ class _Names:
         self.lists: dict[str, list[str]] = {name: [] for name in _NAMED}
         self._places: dict[tuple[str, str], int] = {}
 
-    def place(self, kind: str, word: str) -> int:
+    def index(self, kind: str, word: str) -> int:
         if (kind, word) not in self._places:
             self._places[kind, word] = len(self.lists[kind])
             self.lists[kind].append(printable(word))
@@ -77,7 +77,7 @@ class _Names:
 
 def _cell(trial: TrialRow, name: str, names: _Names) -> Any:
     if name in _NAMED:
-        return names.place(name, getattr(trial, name))
+        return names.index(name, getattr(trial, name))
     if name == "id":
         return trial.trial_id
     if name == "answer":

@@ -75,12 +75,12 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
     summary, name = run.summary, f"run{number}"
     figures: dict[tuple[str, str], list[Figure]] = {}
     pairs: Counter[tuple[str, str]] = Counter()
-    for place, panel in enumerate(panels(summary)):
+    for index, panel in enumerate(panels(summary)):
         key = (panel.task, panel.scenario)
         if panel.pair is not None:
             pairs[key] += 1
         if panel.pair is None or pairs[key] <= _MOST_PAIRS:
-            figures.setdefault(key, []).append(make_figure(panel, f"{name}-figure{place}"))
+            figures.setdefault(key, []).append(make_figure(panel, f"{name}-figure{index}"))
     tables = {(table.task, table.scenario) for table in summary.tables}
     unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
     return Chapter(
@@ -91,12 +91,12 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         legend=f"{client_sentence(summary)} {LEGEND}".strip(),
         overviews=tuple(make_overviews(summary)),
         sections=tuple(
-            _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{place}")
-            for place, table in enumerate(summary.tables)
+            _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{index}")
+            for index, table in enumerate(summary.tables)
             for key in [(table.task, table.scenario)]
         ),
         across=tuple(figure for key, found in figures.items() if key not in tables for figure in found),
-        judgements=tuple(make_judgement(judged, f"{name}-judge{place}") for place, judged in enumerate(run.judged)),
+        judgements=tuple(make_judgement(judged, f"{name}-judge{index}") for index, judged in enumerate(run.judged)),
         summary=Markup(json_line(summary).replace("<", "\\u003c")),  # noqa: S704 - JSON; nothing in it ends a script
         bundle=None if run.trials is None else bundle(run.trials, run.prompts),
         origin=make_origin(run.provenance, run.file),

@@ -45,8 +45,8 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
             }
         ),
         machines=tuple(
-            _facts({"started": sitting.started_at, "taskpace": sitting.taskpace_version} | _flat(sitting.host))
-            for sitting in provenance.sittings
+            _facts({"started": session.started_at, "taskpace": session.taskpace_version} | _flat(session.host))
+            for session in provenance.sessions
         ),
         systems=tuple((printable(system.name), _system(system)) for system in provenance.systems),
     )

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Comparison
 from taskpace.report.words.figures import (
     UNKNOWN,
@@ -16,7 +16,7 @@ from taskpace.report.words.figures import (
     seconds_with_error,
     share_with_error,
 )
-from taskpace.report.words.sentences import not_told_apart, why
+from taskpace.report.words.sentences import not_distinguished, why
 from taskpace.text.safe_text import column_width, one_line, printable
 
 _MANY_TIMES = 4.0
@@ -66,7 +66,7 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) ->
             console.print(Text(printable(f"{name}: {reason_line(reason)}"), style="yellow"))
     if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
         console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes))))
-    if cell.valid and not cell.pair.task_time.significant and (note := not_told_apart(names, cell.pair)):
+    if cell.valid and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):
         console.print(Text(printable(note)))
 
 
@@ -100,11 +100,11 @@ def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, b
     return lines
 
 
-def _both(before: Number, after: Number) -> tuple[str, str]:
+def _both(before: Estimate, after: Estimate) -> tuple[str, str]:
     return seconds_with_error(before), seconds_with_error(after)
 
 
-def _counts(before: Number, after: Number) -> tuple[str, str]:
+def _counts(before: Estimate, after: Estimate) -> tuple[str, str]:
     return digits(before.value, 3), digits(after.value, 3)
 
 

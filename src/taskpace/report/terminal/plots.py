@@ -16,7 +16,7 @@ from plotille import Canvas
 from rich.text import Text
 
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.figures import digits, seconds, shared_ranks
 from taskpace.report.words.rankings import (
@@ -171,7 +171,7 @@ def _solve(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Te
     yield _below(width, [seconds(x.value(share)) for share in _TICKS], "")
 
 
-def _range(number: Number) -> tuple[float, float, float]:
+def _range(number: Estimate) -> tuple[float, float, float]:
     """Low, value, high; an end that is not known falls on the value."""
     value = number.value or 0.0
     return (value if number.low is None else number.low, value, value if number.high is None else number.high)

@@ -12,6 +12,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.report.words.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
 from taskpace.report.words.client import client_sentence
+from taskpace.report.words.effects import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.words.energy import energy_legend, energy_lines
 from taskpace.report.words.figures import (
     UNKNOWN,
@@ -26,7 +27,6 @@ from taskpace.report.words.figures import (
 )
 from taskpace.report.words.loads import HEADINGS, LEGEND, load_rows, load_sentence, load_title
 from taskpace.report.words.overall import LEGEND as OVERALL_LEGEND, overall_tables
-from taskpace.report.words.sensitivity import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.text.safe_text import column_width, one_line, printable
 
@@ -146,8 +146,8 @@ def table_lines(table: TaskTable, width: int) -> Iterator[Text]:
     for number, row in enumerate(table.rows):
         name = one_line(row.system, name_width)
         text = Text(name + " " * (name_width - column_width(name)), style="bold")
-        for place, column in enumerate(columns):
-            first = place == 0 and row.rank_task_time == 1
+        for index, column in enumerate(columns):
+            first = index == 0 and row.rank_task_time == 1
             text.append(f"  {column.cells[number]:>{column.width}}", style="bold green" if first else "not bold")
         yield text
         yield Text("  " + one_line(outcomes_in_words(row), width - 2), style="dim")
@@ -190,7 +190,7 @@ def legend(summary: Summary) -> str:
         "task time: median from dispatch to the last byte of the answer, with its 95 % interval; tokens, tok/s: median "
         "written, median decode speed; s/correct: seconds of all trials / number correct. "
     )
-    ranks = "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be told apart (~). "
+    ranks = "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
     if not summary.resamples:
         return meaning + ranks + "No resamples: no probability that two rankings differ."
     return meaning + ranks + "More: `--format json`."

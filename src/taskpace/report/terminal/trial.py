@@ -9,7 +9,7 @@ from rich.text import Text
 
 from taskpace.analysis.data.trial import TrialView
 from taskpace.analysis.data.trials import arrivals, committed_bytes
-from taskpace.records import Record, Turn, Verdict
+from taskpace.records import Grade, Record, Turn
 from taskpace.report.words.figures import seconds
 from taskpace.text.safe_text import one_line, printable
 
@@ -44,37 +44,37 @@ def print_trial(view: TrialView, console: Console) -> None:
         console.print("\nnot carried out yet")
     if view.system_prompt:
         _block("system prompt", view.system_prompt, console)
-    for number, (record, verdict) in enumerate(view.attempts, 1):
+    for number, (record, grade) in enumerate(view.attempts, 1):
         if len(view.attempts) > 1:
             console.print(Text(f"\nattempt {number}", style="bold"))
-        _print_attempt(view, record, verdict, console)
+        _print_attempt(view, record, grade, console)
     if not any(record.turns for record, _ in view.attempts):
         for prompt in view.prompts:
             _block("prompt", prompt, console)
 
 
-def _print_attempt(view: TrialView, record: Record, verdict: Verdict | None, console: Console) -> None:
+def _print_attempt(view: TrialView, record: Record, grade: Grade | None, console: Console) -> None:
     before_ns = 0
     for prompt, turn in zip(view.prompts, record.turns, strict=False):
         _block("prompt", prompt, console)
         if turn.reasoning:
             _block("reasoning", turn.reasoning, console)
-        committed = verdict.committed_ns if verdict else None
+        committed = grade.committed_ns if grade else None
         at_ns = None if committed is None else committed - before_ns
-        _print_answer(turn, committed_bytes(turn.marks, at_ns, turn.end_ns), console)
+        _print_answer(turn, committed_bytes(turn.arrivals, at_ns, turn.end_ns), console)
         _print_timeline(turn, console)
         before_ns += turn.end_ns
     if record.failure is not None:
         _block("failure", f"{record.failure.kind}: {record.failure.message}", console)
-    if verdict is not None:
+    if grade is not None:
         console.print()
-        said = f"outcome: {verdict.outcome}"
-        if verdict.answer is not None:
-            said += f"; answer read: {one_line(verdict.answer, 200)}"
-        if verdict.committed_ns is not None:
-            said += f"; committed after {seconds(verdict.committed_ns / 1e9)}"
-        if verdict.detail:
-            said += f" ({one_line(verdict.detail, 200)})"
+        said = f"outcome: {grade.outcome}"
+        if grade.answer is not None:
+            said += f"; answer read: {one_line(grade.answer, 200)}"
+        if grade.committed_ns is not None:
+            said += f"; committed after {seconds(grade.committed_ns / 1e9)}"
+        if grade.detail:
+            said += f" ({one_line(grade.detail, 200)})"
         console.print(Text(said, style="bold"), soft_wrap=True)
 
 
@@ -101,7 +101,7 @@ def _print_answer(turn: Turn, committed: int | None, console: Console) -> None:
 def _print_timeline(turn: Turn, console: Console) -> None:
     console.print()
     console.print(Text("timeline", style="dim"))
-    first = turn.marks[0].ns if turn.marks else None
+    first = turn.arrivals[0].ns if turn.arrivals else None
     usage = turn.usage
     facts = [
         f"first token {seconds(None if first is None else first / 1e9)}",
@@ -119,6 +119,6 @@ def _print_timeline(turn: Turn, console: Console) -> None:
 
 def _sparkline(turn: Turn, width: int) -> str:
     """Bytes that arrived in each of ``width`` equal slices from dispatch to the end; a dot where nothing did."""
-    slices = arrivals(turn.marks, turn.end_ns, width)
+    slices = arrivals(turn.arrivals, turn.end_ns, width)
     most = max(slices, default=0)
     return "".join("·" if size == 0 else _BAR[(size * len(_BAR) - 1) // most if most else 0] for size in slices)

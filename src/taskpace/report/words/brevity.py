@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from taskpace.analysis.schema.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.schema.summary import Summary
+from taskpace.report.words.effects import moved, points, points_moved, times
 from taskpace.report.words.figures import UNKNOWN
-from taskpace.report.words.sensitivity import moved, points, points_moved, times
 from taskpace.report.words.sentences import interval
 
 HEADINGS = ("system", "limit", "task time", "accuracy", "length", "seconds", "s/correct", "truncated")

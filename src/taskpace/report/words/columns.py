@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskpace.analysis.schema.summary import SystemRow
-from taskpace.analysis.stats.estimates import UNKNOWN as NOT_KNOWN, Number
+from taskpace.analysis.stats.estimates import UNKNOWN as NOT_KNOWN, Estimate
 from taskpace.report.words.figures import UNKNOWN, digits, outcomes_in_words, seconds, shared_ranks
 
 TEXT_COLUMNS = ("system", "outcomes")
@@ -15,7 +15,7 @@ LEGEND = (
     "Task time: median from dispatch to the last byte of the answer. TTFT: median to the first token; committed: "
     "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; score: mean "
     "degree that the scorer gives, 0 to 1; s/correct: seconds of all trials / number correct. In parentheses: "
-    "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be told apart (~). "
+    "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
     "An INVALID row is shown and not ranked."
 )
 
@@ -56,11 +56,11 @@ def _time_ranks(rows: tuple[SystemRow, ...]) -> list[str]:
     return [rank if row.valid else INVALID for rank, row in zip(ranks, rows, strict=True)]
 
 
-def _seconds(number: Number) -> str:
+def _seconds(number: Estimate) -> str:
     return with_interval(number, lambda value: seconds(value).removesuffix(" s"))
 
 
-def with_interval(number: Number, show: Callable[[float], str]) -> str:
+def with_interval(number: Estimate, show: Callable[[float], str]) -> str:
     """``1.20 (1.15 to 1.31)``; ``?`` for an end that is not known."""
     if number.value is None:
         return UNKNOWN

@@ -44,7 +44,7 @@ def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
                 continue
             trials = plan.trials(cell)
             done = sum(trial.id in recorded for trial in trials)
-            name = cell.task.task.name + ("" if cell.scenario.one_at_a_time else f" {cell.scenario.name}")
+            name = cell.task.name + ("" if cell.scenario.one_at_a_time else f" {cell.scenario.name}")
             if done == len(trials):
                 whole.append(name)
             elif done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskpace.analysis.schema.summary import Reason, SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 
 UNKNOWN = "–"
 
@@ -22,14 +22,14 @@ def seconds(value: float | None) -> str:
     return f"{value:.0f} s" if value >= 100 else f"{value:#.3g} s"
 
 
-def _error(number: Number) -> float | None:
+def _error(number: Estimate) -> float | None:
     """The greater half of the interval."""
     if number.value is None or number.low is None or number.high is None:
         return None
     return max(number.high - number.value, number.value - number.low)
 
 
-def seconds_with_error(number: Number) -> str:
+def seconds_with_error(number: Estimate) -> str:
     error = _error(number)
     if error is None or not number.value:
         return seconds(number.value)
@@ -37,7 +37,7 @@ def seconds_with_error(number: Number) -> str:
     return f"{seconds(number.value)} ±{'>100' if percent > 100 else f'{percent:.0f}'} %"
 
 
-def share_with_error(number: Number) -> str:
+def share_with_error(number: Estimate) -> str:
     if number.value is None:
         return UNKNOWN
     error = _error(number)
@@ -65,5 +65,5 @@ def shared_ranks(ranks: list[int | None]) -> list[str]:
 
 def reason_line(reason: Reason) -> str:
     """What is invalid, why, and what to do."""
-    what = {"result": "INVALID, not ranked", "makespan": "no makespan"}.get(reason.voids, "INVALID token counts")
+    what = {"result": "INVALID, not ranked", "makespan": "no makespan"}.get(reason.invalidates, "INVALID token counts")
     return f"{what}: {reason.text}: {reason.remedy}"

@@ -169,8 +169,8 @@ def _always_the_same(row: JudgedRow) -> str | None:
 
 def _that_say_something(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """Headings and rows without the columns that are unknown in every row."""
-    kept = [place for place in range(len(HEADINGS)) if any(row[place] != UNKNOWN for row in rows)]
-    return tuple(HEADINGS[place] for place in kept), [tuple(row[place] for place in kept) for row in rows]
+    kept = [index for index in range(len(HEADINGS)) if any(row[index] != UNKNOWN for row in rows)]
+    return tuple(HEADINGS[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
 
 
 def _row(row: JudgedRow) -> tuple[str, ...]:

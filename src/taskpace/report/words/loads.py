@@ -44,7 +44,11 @@ def load_sentence(load: Load) -> str:
     if load.knee is None:
         return f"No knee up to {known[-1].scenario}: more load still brings more throughput than it costs time."
     point = next(point for point in known if point.scenario == load.knee)
-    alike = f" It cannot be told from {', '.join(load.not_told_from_knee)}." if load.not_told_from_knee else ""
+    alike = (
+        f" It cannot be told from {', '.join(load.indistinguishable_from_knee)}."
+        if load.indistinguishable_from_knee
+        else ""
+    )
     most = max(known, key=lambda point: point.tasks_per_hour or 0.0)
     beyond = (
         f"; at {most.scenario} it finishes {digits(most.tasks_per_hour, 3)} an hour, each in "

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import Summary, SystemRow
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.report.words.figures import UNKNOWN, seconds
 from taskpace.report.words.sentences import interval
 
@@ -57,10 +57,10 @@ def _row(row: OverallRow, overall: Overall) -> tuple[str, ...]:
     return row.system, f"x{ratio.change.value:.2f}{interval(ratio.change, '.2f')}{told}", _share(row.accuracy)
 
 
-def _share(number: Number) -> str:
+def _share(number: Estimate) -> str:
     if number.value is None:
         return UNKNOWN
-    ends = Number(*(None if end is None else 100 * end for end in (number.value, number.low, number.high)))
+    ends = Estimate(*(None if end is None else 100 * end for end in (number.value, number.low, number.high)))
     return f"{ends.value:.0f} %{interval(ends, '.0f')}"
 
 

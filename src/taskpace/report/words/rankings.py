@@ -21,7 +21,7 @@ def with_both_ranks(table: TaskTable) -> list[SystemRow]:
 
 def inverted_pairs(table: TaskTable, rows: Sequence[SystemRow]) -> list[Pair]:
     """The pairs of valid ``rows`` that tokens per second rank wrongly: ``b`` only looks faster than ``a``."""
-    names = {row.system for row in rows if row.valid and not any(r.voids == "token counts" for r in row.reasons)}
+    names = {row.system for row in rows if row.valid and not any(r.invalidates == "token counts" for r in row.reasons)}
     return [pair for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)]
 
 

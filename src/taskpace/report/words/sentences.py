@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Comparison, Pair, Split
 
 _UNKNOWN = "unknown"
@@ -33,7 +33,7 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     rows = {row.system: row for row in ranked}
     pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
     headline = _headline(rows, pairs)
-    said = [_verdict(rows, headline) + _per_correct(ranked)]
+    said = [_grade(rows, headline) + _per_correct(ranked)]
     explained = headline or _slowest(rows, pairs)
     if explained is not None and explained.split is not None and explained.task_time.significant:
         said.append(why(explained.a, explained.b, explained.split, explained.output_bytes))
@@ -90,7 +90,7 @@ def _against(a_s: float | None, b_s: float | None, pair: Pair) -> str:
     return f"item by item in {pair.task_time.change.value or 1:.2f} times the time"
 
 
-def _verdict(rows: dict[str, SystemRow], headline: Pair | None) -> str:
+def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
     firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
     fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
     if headline is not None:
@@ -154,30 +154,30 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
         (split.decode_s, decode.format("slower" if (split.decode_s.value or 0) > 0 else "faster")),
     ]
     known = [(part, part.value, cause) for part, cause in causes if part.value is not None]
-    places = decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
-    shown = rounded_to_sum([value for _, value, _ in known], whole, places)
+    indices = decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
+    shown = rounded_to_sum([value for _, value, _ in known], whole, indices)
     told = [
-        f"{figure:+.{places}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
+        f"{figure:+.{indices}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
         for figure, (part, _, cause) in sorted(zip(shown, known, strict=True), key=lambda pair: -abs(pair[0]))
         if figure
     ]
     longer = "longer" if whole >= 0 else "less"
     parts = ", ".join(told) or "no cause stands out"
-    return f"On average {b} takes {abs(whole):.{places}f} s {longer} than {a}: {parts}."
+    return f"On average {b} takes {abs(whole):.{indices}f} s {longer} than {a}: {parts}."
 
 
-def _is_clear(part: Number) -> bool:
+def _is_clear(part: Estimate) -> bool:
     """Whether the interval leaves 0 out."""
     return part.low is None or part.high is None or part.low > 0 or part.high < 0 or part.low == part.high
 
 
-def rounded_to_sum(parts: list[float], whole: float, places: int) -> list[float]:
+def rounded_to_sum(parts: list[float], whole: float, indices: int) -> list[float]:
     """Parts of ``whole`` rounded so that what is shown adds up: what rounding lost goes to the part that lost most."""
-    scale = 10**places
+    scale = 10**indices
     units = [round(part * scale) for part in parts]
     while (missing := round(whole * scale) - sum(units)) and abs(missing) <= len(parts):
         step = 1 if missing > 0 else -1
-        most = max(range(len(parts)), key=lambda place: step * (parts[place] * scale - units[place]))
+        most = max(range(len(parts)), key=lambda index: step * (parts[index] * scale - units[index]))
         units[most] += step
     return [unit / scale for unit in units]
 
@@ -190,12 +190,12 @@ def decimals(greatest: float) -> int:
 def _undecided(pairs: list[Pair]) -> list[str]:
     """The power note of the pairs that the items at hand cannot tell apart."""
     open_pairs = [pair for pair in pairs if not pair.task_time.significant and pair.items_for_5_percent]
-    notes = [not_told_apart((pair.a, pair.b), pair) for pair in open_pairs[:_MOST_NOTES]]
+    notes = [not_distinguished((pair.a, pair.b), pair) for pair in open_pairs[:_MOST_NOTES]]
     more = len(open_pairs) - len(notes)
-    return [*notes, f"{more} more pairs cannot be told apart."] if more > 0 else notes
+    return [*notes, f"{more} more pairs cannot be distinguished."] if more > 0 else notes
 
 
-def not_told_apart(names: tuple[str, str], pair: Pair) -> str:
+def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     """The power note of one pair; nothing where it cannot be computed."""
     if not pair.items_for_5_percent:
         return ""
@@ -251,7 +251,7 @@ def percent_sure(probability: float) -> str:
     return f"in {'> 99' if share > 99 else f'{share:.0f}'} % of resamples"
 
 
-def interval(number: Number, form: str) -> str:
+def interval(number: Estimate, form: str) -> str:
     """`` (1.2 to 3.4)``, or nothing where it is unknown."""
     if number.low is None and number.high is None:
         return ""

@@ -67,10 +67,10 @@ def _same(value: Any, right: Any) -> bool:
     if isinstance(right, list) and isinstance(value, list):
         left = list(value)
         for wanted in right:
-            place = next((place for place, each in enumerate(left) if _same(each, wanted)), None)
-            if place is None:
+            index = next((index for index, each in enumerate(left) if _same(each, wanted)), None)
+            if index is None:
                 return False
-            del left[place]
+            del left[index]
         return not left
     if isinstance(right, dict) and isinstance(value, dict):
         return value.keys() == right.keys() and all(_same(value[name], right[name]) for name in right)

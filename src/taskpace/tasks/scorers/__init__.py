@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskpace.tasks.scorers.agreement import AGREEMENT
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, NoOptions, Scorer
+from taskpace.tasks.scorers.base import FieldProblem, NoOptions, Scored, Scorer
 from taskpace.tasks.scorers.choice import LETTER
 from taskpace.tasks.scorers.demands import DEMANDS
 from taskpace.tasks.scorers.json_fields import JSON
@@ -14,7 +14,7 @@ from taskpace.tasks.scorers.similarity import SIMILARITY
 from taskpace.tasks.scorers.squad import SQUAD
 from taskpace.tasks.scorers.text import TEXT
 
-__all__ = ["SCORERS", "FieldProblem", "Judgement", "NoOptions", "Scorer"]
+__all__ = ["SCORERS", "FieldProblem", "NoOptions", "Scored", "Scorer"]
 
 SCORERS: dict[str, Scorer] = {
     "letter": LETTER,

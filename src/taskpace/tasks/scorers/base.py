@@ -18,7 +18,7 @@ class FieldProblem(Exception):  # noqa: N818 - it is about a field, and caught n
         self.problem = problem
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Literal["correct", "wrong", "unparsed"]
     score: float | None = None
     detail: str | None = None
@@ -39,7 +39,7 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that every item must have."""
     accept: Callable[[dict[str, Any]], dict[str, Any]]
     """Checks an item's fields and puts them in one form; raises ``FieldProblem``."""
-    judge: Callable[[str, str | None, dict[str, Any], Any], Judgement]
+    grade: Callable[[str, str | None, dict[str, Any], Any], Scored]
     """From the visible text, the answer read from it, the item's fields and the options."""
     script: Callable[[dict[str, Any]], tuple[str, str]]
     """A right and a wrong text, for an engine that only plays."""

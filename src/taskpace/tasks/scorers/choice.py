@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -49,10 +49,10 @@ def _accept_answer(value: Any, count: int) -> str:
     )
 
 
-def _judge_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Judgement:
+def _grade_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed")
-    return Judgement(outcome="correct" if answer == fields["answer"] else "wrong")
+        return Scored(outcome="unparsed")
+    return Scored(outcome="correct" if answer == fields["answer"] else "wrong")
 
 
 def _script_letter(fields: dict[str, Any]) -> tuple[str, str]:
@@ -66,6 +66,6 @@ LETTER = Scorer(
     extraction="letter",
     needs=("choices", "answer"),
     accept=_accept_choice,
-    judge=_judge_letter,
+    grade=_grade_letter,
     script=_script_letter,
 )

@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: Any = None
         self._answer = Answer()
-        self._chunks: list[tuple[int, Any]] = []
+        self._arrivals: list[tuple[int, Any]] = []
         self._done: asyncio.Future[None] | None = None
         self._ns = 0
         self._received = 0
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
         assert self._transport is not None, "connect first"  # noqa: S101 - a broken protocol, not a user's error
         self._parser = httptools.HttpResponseParser(self)
         self._answer = Answer()
-        self._chunks = stamps.chunks
+        self._arrivals = stamps.arrivals
         self._received, self._tail = 0, b"\n"
         self._told_length = self._reusable = False
         self._done = self._loop.create_future()
@@ -127,8 +127,8 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError as bad:
-            self._fail("bad-response", f"this is no HTTP/1.1 answer: {bad}: {data[:60]!r}")
+        except httptools.HttpParserError as exc:
+            self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
         if self._bodies:
             body = b"".join(self._bodies)
             self._bodies.clear()
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         elif self._answer.status != _OK:
             self._answer.body.append(body)
         else:
-            self._chunks.append((self._ns, body))
+            self._arrivals.append((self._ns, body))
             ending = self._tail + body
             if b"[DONE]" in ending and _DONE.search(ending) and len(self._timers) == 1:
                 self._timers.append(self._loop.call_later(_LINGER_S, self._complete))

@@ -61,8 +61,8 @@ class Pool:
         while True:
             try:
                 return await self.connect()
-            except EngineError as bad:
-                if bad.kind != "connect-refused" or asyncio.get_running_loop().time() + _RETRY_S > deadline:
+            except EngineError as exc:
+                if exc.kind != "connect-refused" or asyncio.get_running_loop().time() + _RETRY_S > deadline:
                     raise
             await asyncio.sleep(_RETRY_S)
 
@@ -96,21 +96,21 @@ class Pool:
             raise EngineError(
                 f"{at}: no connection within {self._connect_timeout_s:g} s", kind="connect-timeout"
             ) from None
-        except ssl.SSLCertVerificationError as bad:
+        except ssl.SSLCertVerificationError as exc:
             raise EngineError(
-                f"{at}: its certificate does not pass: {bad.verify_message}", kind="connect-tls"
+                f"{at}: its certificate does not pass: {exc.verify_message}", kind="connect-tls"
             ) from None
-        except ssl.SSLError as bad:
-            raise EngineError(f"{at}: no TLS: {bad.reason or bad}", kind="connect-tls") from None
+        except ssl.SSLError as exc:
+            raise EngineError(f"{at}: no TLS: {exc.reason or exc}", kind="connect-tls") from None
         except socket.gaierror:
             raise EngineError(f"{at}: there is no host of that name", kind="connect-name") from None
         except ConnectionRefusedError:
             raise EngineError(f"{at}: nobody listens there", kind="connect-refused") from None
-        except (ConnectionResetError, ConnectionAbortedError) as bad:
+        except (ConnectionResetError, ConnectionAbortedError) as exc:
             kind = "connect-tls" if target.tls else "connect-failed"
-            raise EngineError(f"{at}: it hung up: {bad.strerror or bad}", kind=kind) from None
-        except OSError as bad:
-            raise EngineError(f"{at}: {bad.strerror or bad}", kind="connect-failed") from None
+            raise EngineError(f"{at}: it hung up: {exc.strerror or exc}", kind=kind) from None
+        except OSError as exc:
+            raise EngineError(f"{at}: {exc.strerror or exc}", kind="connect-failed") from None
 
     async def _tunnel(self, proxy: Proxy) -> Connection:
         """TLS through a proxy: CONNECT, then the handshake with the server itself."""

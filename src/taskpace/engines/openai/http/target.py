@@ -68,8 +68,8 @@ def read_url(url: str) -> Target:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as bad:
-        raise wrong(f'"{url}" is no URL: {bad}') from None
+    except ValueError as exc:
+        raise wrong(f'"{url}" is no URL: {exc}') from None
     if parts.username or parts.password:
         raise wrong('it holds a name or a password: put the key in a variable and name that in "api_key_env"')
     if parts.scheme not in _PORTS:
@@ -115,7 +115,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     if ca_file is not None:
         try:
             context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as bad:
-            raise ExperimentError(f'key "ca_file": {ca_file}: no certificates in it (PEM): {bad}') from None
+        except (OSError, ssl.SSLError) as exc:
+            raise ExperimentError(f'key "ca_file": {ca_file}: no certificates in it (PEM): {exc}') from None
     context.set_alpn_protocols(["http/1.1"])
     return context

@@ -1,4 +1,4 @@
-"""What a turn of a dial does: requests in flight, temperature, quantisation."""
+"""What a swept setting does: requests in flight, temperature, quantisation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from taskpace.analysis.schema.across import Load
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
+from taskpace.report.words.effects import HEADINGS as EFFECT_HEADINGS, effect_tables
 from taskpace.report.words.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
 from taskpace.report.words.loads import HEADINGS, KINDS, load_rows, load_sentence
-from taskpace.report.words.sensitivity import HEADINGS as EFFECT_HEADINGS, effect_tables
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:
@@ -63,22 +63,22 @@ def _load(loads: list[Load], systems: list[str]) -> Panel:
     )
 
 
-def sensitivity(summary: Summary, systems: list[str]) -> list[Panel]:
+def effects(summary: Summary, systems: list[str]) -> list[Panel]:
     """Task time, length and accuracy against each setting that was swept, task by task."""
-    dials: dict[str, list[Sweep]] = {}
+    by_setting: dict[str, list[Sweep]] = {}
     for sweep in summary.sweeps:
-        dials.setdefault(sweep.setting, []).append(sweep)
+        by_setting.setdefault(sweep.setting, []).append(sweep)
     return [
-        _sensitivity(summary, table, setting, sweeps, systems)
-        for setting, sweeps in dials.items()
+        _effects(summary, table, setting, sweeps, systems)
+        for setting, sweeps in by_setting.items()
         for table in summary.tables
     ]
 
 
-def _sensitivity(summary: Summary, table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
+def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
     rows = {row.system: row for row in table.rows}
-    place = (setting, table.task, table.scenario)
-    effects = next((each for each in effect_tables(summary) if (each.setting, each.task, each.scenario) == place), None)
+    index = (setting, table.task, table.scenario)
+    effects = next((each for each in effect_tables(summary) if (each.setting, each.task, each.scenario) == index), None)
     changes = {row[1].removesuffix(" (INVALID)"): row[2:] for row in effects.rows} if effects else {}
     said = " ".join(effects.said) if effects else ""
     names = _family_names(sweeps)
@@ -110,7 +110,7 @@ def _sensitivity(summary: Summary, table: TaskTable, setting: str, sweeps: list[
         if any(value[field] is not None for value in values)
     ]
     return Panel(
-        chart="sensitivity",
+        chart="effects",
         task=table.task,
         scenario=table.scenario,
         title=f"What the {setting} does",
@@ -155,7 +155,7 @@ class _Dial(NamedTuple):
     systems: list[str]
 
     def picture(self, values: list[dict[str, Any]], measure: str, title: str) -> Any:
-        """One measure over the dial's positions, a line for each system."""
+        """One measure over the sweep's values, a line for each system."""
         known = [value for value in values if value[measure] is not None]
         x = alt.X(f"{self.field}:O", sort=self.order, title=self.title, axis=alt.Axis(labelAngle=0))
         axis = alt.Axis(format="%") if measure == "share" else alt.Undefined

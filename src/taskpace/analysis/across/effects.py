@@ -1,4 +1,4 @@
-"""What a turn of a dial does: each point of a sweep against its first, item by item."""
+"""What a swept setting does: each point of a sweep against its first, item by item."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from taskpace.analysis.across.sweeps import Sweep
 from taskpace.analysis.schema.across import Change, Effect
 from taskpace.analysis.schema.summary import TaskTable
-from taskpace.analysis.stats.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Comparison, Pair
 
 
@@ -49,7 +49,7 @@ def ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
     change = comparison.change
     if pair.a != base:
         value, high, low = (None if not end else 1 / end for end in (change.value, change.low, change.high))
-        change = Number(value, low, high)
+        change = Estimate(value, low, high)
     return Change(change=change, significant=comparison.significant, items=comparison.items)
 
 
@@ -59,9 +59,9 @@ def difference(pair: Pair, comparison: Comparison, base: str) -> Change:
     return Change(change=change, significant=comparison.significant, items=comparison.items)
 
 
-def less_base(pair: Pair, difference: Number, base: str) -> Number:
+def less_base(pair: Pair, difference: Estimate, base: str) -> Estimate:
     """A difference b - a as new less base."""
     if pair.a == base:
         return difference
     value, high, low = (None if end is None else -end for end in (difference.value, difference.low, difference.high))
-    return Number(value, low, high)
+    return Estimate(value, low, high)

@@ -1,4 +1,4 @@
-"""What a turn of a dial does, as a table and in sentences."""
+"""What a swept setting does, as a table and in sentences."""
 
 from __future__ import annotations
 
@@ -104,8 +104,8 @@ def _ranking(summary: Summary, effects: list[Effect]) -> list[str]:
     if len(sweeps) < 2 or any([point.value for point in sweep.points] != values for sweep in sweeps):
         return []
     orders = []
-    for place in range(len(values)):
-        at = [ranks[sweep.points[place].system] for sweep in sweeps]
+    for index in range(len(values)):
+        at = [ranks[sweep.points[index].system] for sweep in sweeps]
         if None in at:
             return []
         orders.append(sorted(range(len(sweeps)), key=lambda number, at=at: (at[number], number)))  # type: ignore[misc]
