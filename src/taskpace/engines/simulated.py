@@ -137,7 +137,7 @@ def _read_options(options: dict[str, Any]) -> Options:
     return read
 
 
-class _Chunk(msgspec.Struct, frozen=True):
+class _Piece(msgspec.Struct, frozen=True):
     reasoning: bool
     text: str
 
@@ -145,7 +145,7 @@ class _Chunk(msgspec.Struct, frozen=True):
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What one request will do. Times in nanoseconds since the engine got the request."""
 
-    chunks: tuple[_Chunk, ...]
+    pieces: tuple[_Piece, ...]
     wait_ns: int
     token_ns: int
     usage: Usage
@@ -190,18 +190,18 @@ class SimulatedEngine:
         right = rng.random() < options.correct
         text = _compose((request.script or ("done", "done"))[0 if right else 1], round(length), options.answer_at)
         pieces = [
-            *(_Chunk(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
-            *(_Chunk(False, part) for part in _cut(text, tokens_per_byte)),
+            *(_Piece(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
+            *(_Piece(False, part) for part in _cut(text, tokens_per_byte)),
         ]
         kept = tuple(pieces[: request.max_tokens])
         return Script(
-            chunks=kept,
+            pieces=kept,
             wait_ns=round(wait_s * 1e9),
             token_ns=round(token_s * 1e9),
             usage=Usage(
                 prompt_tokens=max(1, self._prompt_tokens(request.messages)),
                 output_tokens=len(kept),
-                reasoning_tokens=sum(chunk.reasoning for chunk in kept),
+                reasoning_tokens=sum(piece.reasoning for piece in kept),
                 # A later turn's prompt begins with all that was said before it.
                 cached_tokens=self._prompt_tokens(request.messages[:-1]) if request.turn else 0,
                 token_source="engine",  # noqa: S106 - a source, not a secret
@@ -280,13 +280,13 @@ class SimulatedEngine:
             self._threads.close()
 
 
-def _events(script: Script) -> Iterator[tuple[int, _Chunk | Fault | Script]]:
-    """What happens when: the chunks, then the script itself as the end; a fault cuts the sequence."""
-    for number, chunk in enumerate(script.arrivals):
+def _events(script: Script) -> Iterator[tuple[int, _Piece | Fault | Script]]:
+    """What happens when: the pieces of text, then the script itself as the end; a fault cuts the sequence."""
+    for number, piece in enumerate(script.pieces):
         if script.fault is not None and number >= script.fault.after_tokens:
             yield script.due_ns(number), script.fault
-        yield script.due_ns(number), chunk
-    last = script.due_ns(max(0, len(script.arrivals) - 1))
+        yield script.due_ns(number), piece
+    last = script.due_ns(max(0, len(script.pieces) - 1))
     if script.fault is not None:
         yield last, script.fault
     yield last, script

@@ -25,24 +25,36 @@ _ID_HEX_DIGITS = 24
 class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
     """A system whose model reference has been resolved. ``path`` is where it lies here; it is not part of the id."""
 
-    system: System
+    spec: System
     path: str
     sha256: str | None
     size_bytes: int | None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
     """An item with its prompts rendered: the user's message of each turn."""
 
-    item: Item
+    spec: Item
     prompts: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
 
 
 class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task with the items chosen for this experiment, in the order in which they will be asked."""
 
-    task: Task
+    spec: Task
     items: tuple[PlannedItem, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +98,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
         return {
             cell.id: tuple(
                 Trial(
-                    id=content_id("trial", cell.id, planned.item.id, planned.prompts, repeat),
+                    id=content_id("trial", cell.id, planned.id, planned.prompts, repeat),
                     cell_id=cell.id,
                     item=planned,
                     repeat=repeat,
@@ -126,7 +138,7 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
             id=content_id(
                 "cell",
                 _identity(system),
-                _task_identity(task.task),
+                _task_identity(task.spec),
                 scenario.name,
                 experiment.timeout_s,
                 experiment.seed,
@@ -139,7 +151,7 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
         for task in tasks
         for scenario in experiment.scenarios
     )
-    items = [[(planned.item.id, planned.prompts) for planned in task.items] for task in tasks]
+    items = [[(planned.id, planned.prompts) for planned in task.items] for task in tasks]
     plan_id = content_id("plan", [cell.id for cell in cells], items, experiment.repeats, experiment.warmup)
     return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
 
@@ -162,7 +174,7 @@ def content_id(*parts: object) -> str:
 
 def _identity(planned: PlannedSystem) -> object:
     """What makes a system itself: all of it, with the model's checksum in place of where it lies."""
-    system = plain(planned.system)
+    system = plain(planned.spec)
     del system["brief_of"]
     if system["max_tokens"] is None:
         # Ids of systems without a limit of their own are those of the time before there was one.

@@ -35,7 +35,7 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
     """
     check_engines(experiment)
     tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
-    names = [task.task.name for task in tasks]
+    names = [task.name for task in tasks]
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f'key "tasks": two tasks are called "{name}": give one a task file of its own name')

@@ -46,7 +46,7 @@ def judge_plan(
     experiment = msgspec.structs.replace(
         judge.experiment,
         name=f"{title}, judged",
-        tasks=tuple(TaskUse(use=planned.task.name, data=planned.task.data.source) for planned in tasks),
+        tasks=tuple(TaskUse(use=planned.name, data=planned.spec.data.source) for planned in tasks),
     )
     return make_plan(experiment, plan_systems(experiment, base, fetch=fetch, on_progress=on_progress), tasks)
 

@@ -199,7 +199,7 @@ def measure_costs(pilot: Plan, store: Store, taken_s: float) -> Costs:
         " FROM cell JOIN trial ON trial.cell_id = cell.id JOIN turn ON turn.trial_id = trial.id GROUP BY cell.id"
     )[1]
     seconds = {cell_id: span_ns / 1e9 / trials for cell_id, span_ns, trials in spans}
-    per_item = dict.fromkeys((task.task.name for task in pilot.tasks), 1e-3)
+    per_item = dict.fromkeys((task.name for task in pilot.tasks), 1e-3)
     asked_s = 0.0
     for cell in pilot.cells:
         # A cell without a single turn (a server that refuses) says nothing: it costs next to nothing, too.

@@ -98,7 +98,7 @@ def run_plan(
             break
         turn = _SystemTurn(plan, system, store, recorded, session=session, on_event=on_event, stop=stop, launch=launch)
         if not turn.run():
-            given_up.append(system.system.name)
+            given_up.append(system.name)
     done = sum(trial.id in recorded for cell in plan.cells for trial in plan.trials(cell))
     ended = RunEnded(
         path=str(store.path),
@@ -150,7 +150,7 @@ class _SystemTurn:
     ) -> None:
         self._plan = plan
         self._system = system
-        self._name = system.system.name
+        self._name = system.name
         self._cells = [cell for cell in plan.cells if cell.system is system]
         self._store = store
         self._recorded = recorded
@@ -160,7 +160,7 @@ class _SystemTurn:
         self._stop = stop
         self._launch = launch
         self._worker_number: int | None = None
-        remote = engines.entry(system.system.engine).remote
+        remote = engines.entry(system.spec.engine).remote
         self._processes = plan.experiment.processes if remote else 1
         self._in_flight: dict[tuple[str, int], tuple[Cell, Job, Trial | None]] = {}
         """By trial and attempt."""
@@ -208,7 +208,7 @@ class _SystemTurn:
             pass
 
     def _open(self, worker: WorkerHandle) -> None:
-        system = self._system.system
+        system = self._system.spec
         self._on_event(WorkerStarting(system=self._name, model=system.model))
         slots = max(cell.scenario.concurrency for cell in self._cells)
         log = f"{self._store.path}.{re.sub(_NOT_IN_A_FILE_NAME, '-', self._name)}.log"
@@ -278,14 +278,15 @@ class _SystemTurn:
                     worker.send(Stored())
             ended = next((message for message in messages if isinstance(message, CellEnded)), None)
         if self._worker_number is not None:
-            self._store.add_segment(self._worker_number, cell.id, ended.segment)
+            self._store.add_segment(self._worker_number, cell.id, ended.client)
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
         if ended.out_of_memory is not None:
             batch = cell.scenario.batch or 1
             self._too_large[cell.task.name] = (batch, ended.out_of_memory)
-            left = remaining(self._plan, cell, self._recorded)
-            self._pass_over(cell, left, f"batch={batch} does not fit: {ended.out_of_memory}")
+            self._pass_over(
+                cell, remaining(self._plan, cell, self._recorded), f"batch={batch} does not fit: {ended.out_of_memory}"
+            )
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""

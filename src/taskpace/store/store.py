@@ -326,16 +326,16 @@ def _write_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
             db,
             "system",
             position=position,
-            name=planned.system.name,
-            spec=_json(planned.system),
+            name=planned.name,
+            spec=_json(planned.spec),
             sha256=planned.sha256,
             size_bytes=planned.size_bytes,
         )
     for position, chosen in enumerate(plan.tasks):
-        task = chosen.task
+        task = chosen.spec
         _insert(db, "task", position=position, name=task.name, version=task.version, spec=_json(task))
         for index, planned_item in enumerate(chosen.items):
-            item = planned_item.item
+            item = planned_item.spec
             _insert(
                 db,
                 "item",

@@ -103,7 +103,7 @@ def _read(turns: list[_Turn], committed_s: float | None) -> Iterator[TurnText]:
             committed_bytes=committed_bytes(arrivals, at_ns, end_ns),
             first_s=arrivals[0].ns / 1e9 if arrivals else None,
             end_s=end_ns / 1e9,
-            arrived_bytes=arrivals(arrivals, end_ns, SLICES),
+            arrived_bytes=bytes_by_slice(arrivals, end_ns, SLICES),
         )
         before_ns += end_ns
 
@@ -115,7 +115,7 @@ def committed_bytes(arrivals: tuple[Arrival, ...], at_ns: int | None, end_ns: in
     return max((arrival.visible_bytes for arrival in arrivals if arrival.ns <= at_ns), default=None)
 
 
-def arrivals(arrivals: tuple[Arrival, ...], end_ns: int, slices: int) -> tuple[int, ...]:
+def bytes_by_slice(arrivals: tuple[Arrival, ...], end_ns: int, slices: int) -> tuple[int, ...]:
     """Bytes that arrived in each of so many equal slices from dispatch to the end."""
     counts = [0] * slices
     before = 0

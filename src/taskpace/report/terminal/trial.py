@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from taskpace.analysis.data.trial import TrialView
-from taskpace.analysis.data.trials import arrivals, committed_bytes
+from taskpace.analysis.data.trials import bytes_by_slice, committed_bytes
 from taskpace.records import Grade, Record, Turn
 from taskpace.report.words.figures import seconds
 from taskpace.text.safe_text import one_line, printable
@@ -119,6 +119,6 @@ def _print_timeline(turn: Turn, console: Console) -> None:
 
 def _sparkline(turn: Turn, width: int) -> str:
     """Bytes that arrived in each of ``width`` equal slices from dispatch to the end; a dot where nothing did."""
-    slices = arrivals(turn.arrivals, turn.end_ns, width)
+    slices = bytes_by_slice(turn.arrivals, turn.end_ns, width)
     most = max(slices, default=0)
     return "".join("·" if size == 0 else _BAR[(size * len(_BAR) - 1) // most if most else 0] for size in slices)

@@ -22,7 +22,7 @@ def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> 
         left_s: seconds of it that are left.
         continued: the plan was made when the run was begun.
     """
-    counts = {task.task.name: len(task.items) for task in plan.tasks}
+    counts = {task.name: len(task.items) for task in plan.tasks}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     if continued:
         yield printable(f"continues the plan that the run was begun with, whatever the time is now: {listed}")
@@ -53,7 +53,7 @@ def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
                 missing.append(name)
         parts = (("has", whole), ("has in part", begun), ("lacks", missing))
         said = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
-        yield printable(f"{system.system.name}: {said}")
+        yield printable(f"{system.name}: {said}")
 
 
 def overrun_line(budget: str, budget_s: float, taken_s: float) -> str | None:

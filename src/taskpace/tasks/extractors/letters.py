@@ -48,6 +48,8 @@ class _Finding(NamedTuple):
 
 _OPENERS = "([\"'{<“‘«"
 _CLOSERS = ")]\"'}>”’»"
+
+
 _NO_PART_OF_WORD = r"(?<![\w\-.&/+=^_\\#@~].)(?<!\w['’].)"
 
 
