@@ -59,7 +59,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def leans_to(self) -> str | None:
-        """The index, ``first`` or ``second``, that the judge is shown to lean to; null: neither."""
+        """Which one, ``first`` or ``second``, the judge is shown to lean to; null: neither."""
         if self.first_p_holm is None or self.first_p_holm > ALPHA:
             return None
         return "first" if self.first_items > self.second_items else "second"

@@ -124,7 +124,7 @@ class Reader:
         try:
             event = _decoder.decode(data)
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as exc:
-            raise EngineError(f"an event is not what it should be: {exc}: {data[:80]!r}", kind="exc-event") from None
+            raise EngineError(f"an event is not what it should be: {exc}: {data[:80]!r}", kind="bad-event") from None
         self._events += 1
         if event.error is not None or event.object == "error":
             raise EngineError(

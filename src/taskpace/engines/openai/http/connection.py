@@ -128,7 +128,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
-            self._fail("exc-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
+            self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
         if self._bodies:
             body = b"".join(self._bodies)
             self._bodies.clear()
