@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import SystemRow
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
@@ -17,6 +17,8 @@ from taskpace.analysis.summary import load_cells
 from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import CellPlan, make_rows
 from taskpace.errors import StoreError, TaskpaceError
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 from taskpace.text.strict import did_you_mean
 
 Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
@@ -59,7 +61,7 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
 class Side(msgspec.Struct, frozen=True):
     """What is compared: systems of a run, with a label for it."""
 
-    source: Source
+    source: Reader
     label: str
     system: str | None = None
     """Only this one; null: all, matched by name with the other side's."""
@@ -92,7 +94,7 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
 
 
 def _systems(side: Side) -> list[str]:
-    names = [row[0] for row in side.source.query("SELECT name FROM system ORDER BY position")[1]]
+    names = [system.name for system in queries.systems(side.source)]
     if side.system is None:
         return names
     if side.system not in names:
@@ -160,7 +162,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
 def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     notes = []
     machines = [
-        {row[0] for row in side.source.query("SELECT json_extract(host, '$.cpu') FROM session")[1]}
+        {msgspec.json.decode(session.host).get("cpu") for session in queries.sessions(side.source)}
         for side in (base, new)
     ]
     if machines[0] != machines[1]:
@@ -183,7 +185,7 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
 
 def _task_spec(side: Side, name: str) -> dict[str, Any]:
     """What makes a task itself, as the run file keeps it; a key that came later counts as its default."""
-    ((spec,),) = side.source.query("SELECT spec FROM task WHERE name = ?", name)[1]
+    (spec,) = (task.spec for task in queries.tasks(side.source) if task.name == name)
     left_out = ("data", "public", "description")
     kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in left_out}
     if "model_sha256" in kept["options"]:

@@ -14,7 +14,7 @@ from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
-from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
@@ -24,6 +24,9 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearma
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import CellPlan, make_rows
+from taskpace.experiment.experiment import Experiment
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 from taskpace.worker.messages import ClientMetrics
 
 _LEAST_TO_AGREE = 3
@@ -31,7 +34,7 @@ _LEAST_TO_AGREE = 3
 
 
 def summarise(
-    source: Source, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
+    source: Reader, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
 ) -> Summary:
     """The summary of a run file, finished or not.
 
@@ -44,15 +47,14 @@ def summarise(
     Raises:
         TaskpaceError: there is no such system.
     """
-    name, limit_s, own_deadline_s = source.query(
-        "SELECT name, json_extract(experiment, '$.timeout_s'), json_extract(experiment, '$.deadline_s') FROM run"
-    )[1][0]
+    run = queries.run_row(source)
+    experiment = msgspec.json.decode(run.experiment, type=Experiment)
     return summarise_trials(
         last_attempts(load_frame(source)),
         load_cells(source),
-        name=name,
-        limit_s=limit_s,
-        deadline_s=own_deadline_s if deadline_s is None else deadline_s,
+        name=run.name,
+        limit_s=experiment.timeout_s,
+        deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,
         resamples=resamples,
         sweeps=find_sweeps(source),
         forms=find_forms(source),
@@ -60,30 +62,23 @@ def summarise(
     )
 
 
-def load_cells(source: Source) -> list[CellPlan]:
+def load_cells(source: Reader) -> list[CellPlan]:
     """The cells of a run, in the experiment's order."""
     segments: dict[str, list[ClientMetrics]] = {}
-    for cell_id, client in source.query("SELECT cell_id, client FROM segment")[1]:
-        segments.setdefault(cell_id, []).append(msgspec.json.decode(client, type=ClientMetrics))
-    cells = source.query(
-        "SELECT cell.id, cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
-        " json_extract(task.spec, '$.scorer') IS NOT NULL,"
-        " (SELECT min(coalesce(json_extract(info, '$.in_process'), 1)) FROM worker WHERE worker.system = cell.system),"
-        " (SELECT max(json_extract(info, '$.details.round_trip_ns')) FROM worker WHERE worker.system = cell.system)"
-        " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
-    )[1]
+    for segment in queries.segments(source):
+        segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     return [
         CellPlan(
-            system=system,
-            task=task,
-            scenario=scenario,
-            planned=planned,
-            graded=bool(graded),
-            segments=tuple(segments.get(cell_id, ())),
-            in_process=in_process != 0,
-            round_trip_s=None if round_trip_ns is None else round_trip_ns / 1e9,
+            system=cell.system,
+            task=cell.task,
+            scenario=cell.scenario,
+            planned=cell.planned,
+            graded=cell.graded,
+            segments=tuple(segments.get(cell.id, ())),
+            in_process=cell.in_process,
+            round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
         )
-        for cell_id, system, task, scenario, planned, graded, in_process, round_trip_ns in cells
+        for cell in queries.cells(source)
     ]
 
 

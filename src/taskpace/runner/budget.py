@@ -28,6 +28,7 @@ from taskpace.machine.clock import RealClock
 from taskpace.runner.copy_records import adopt
 from taskpace.runner.events import Event, RunEnded
 from taskpace.runner.runner import StopRequest, run_plan
+from taskpace.store import queries
 from taskpace.store.store import Store
 from taskpace.version import __version__
 
@@ -194,11 +195,7 @@ def share_out(
 
 def measure_costs(pilot: Plan, store: Store, taken_s: float) -> Costs:
     """What the pilot's records say of each task, and of the rest of the time it took."""
-    spans = store.query(
-        "SELECT cell.id, max(turn.dispatch_ns + turn.end_ns) - min(turn.dispatch_ns), count(DISTINCT trial.id)"
-        " FROM cell JOIN trial ON trial.cell_id = cell.id JOIN turn ON turn.trial_id = trial.id GROUP BY cell.id"
-    )[1]
-    seconds = {cell_id: span_ns / 1e9 / trials for cell_id, span_ns, trials in spans}
+    seconds = {span.cell_id: span.span_ns / 1e9 / span.trials for span in queries.cell_spans(store)}
     per_item = dict.fromkeys((task.name for task in pilot.tasks), 1e-3)
     asked_s = 0.0
     for cell in pilot.cells:
@@ -219,7 +216,7 @@ def _with_items(experiment: Experiment, counts: Mapping[str, int]) -> Experiment
 def _as_begun(experiment: Experiment, path: Path) -> Experiment:
     """The experiment with the counts that its run file has. Raises ``StoreError`` for another experiment's file."""
     with Store.open(path) as store:
-        kept = msgspec.json.decode(store.query("SELECT experiment FROM run")[1][0][0], type=Experiment)
+        kept = msgspec.json.decode(queries.run_row(store).experiment, type=Experiment)
     counts = {str(index): use.items for index, use in enumerate(kept.tasks)}
     if len(kept.tasks) == len(experiment.tasks) and all(counts.values()):
         begun = _with_items(experiment, {index: count or 1 for index, count in counts.items()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.engines.base import EngineInfo
+from taskpace.store import queries
 from taskpace.store.store import Store
 from taskpace.worker.messages import Calibration, ClientMetrics
 
@@ -15,25 +16,23 @@ def adopt(target: Store, source: Store) -> None:
     ``target`` is open for writing and has no record of these trials yet.
     """
     sessions = {
-        number: target.begin_session(msgspec.json.decode(host), version)
-        for number, host, version in source.query("SELECT number, host, taskpace_version FROM session")[1]
+        session.number: target.begin_session(msgspec.json.decode(session.host), session.taskpace_version)
+        for session in queries.sessions(source)
     }
     workers: dict[int | None, int | None] = {None: None}
-    for number, session, system, load_ns, info, calibration in source.query(
-        "SELECT number, session, system, load_ns, info, calibration FROM worker"
-    )[1]:
-        workers[number] = target.add_worker(
-            sessions[session],
-            system,
-            load_ns,
-            msgspec.json.decode(info, type=EngineInfo),
-            msgspec.json.decode(calibration, type=Calibration),
+    for worker in queries.workers(source):
+        workers[worker.number] = target.add_worker(
+            sessions[worker.session],
+            worker.system,
+            worker.load_ns,
+            msgspec.json.decode(worker.info, type=EngineInfo),
+            msgspec.json.decode(worker.calibration, type=Calibration),
         )
-    for worker, session, system, reason in source.query("SELECT worker, session, system, reason FROM worker_death")[1]:
-        target.add_worker_death(sessions[session], workers[worker], system, reason)
-    for worker, cell_id, client in source.query("SELECT worker, cell_id, client FROM segment")[1]:
-        number = workers[worker]
+    for death in queries.worker_deaths(source):
+        target.add_worker_death(sessions[death.session], workers[death.worker], death.system, death.reason)
+    for segment in queries.segments(source):
+        number = workers[segment.worker]
         assert number is not None, "a segment has a worker"  # noqa: S101 - the schema says so
-        target.add_segment(number, cell_id, msgspec.json.decode(client, type=ClientMetrics))
-    for trial_id, cell_id, worker in source.query("SELECT DISTINCT trial_id, cell_id, worker FROM record")[1]:
-        target.add_all(source.attempts(trial_id), cell_id, workers[worker])
+        target.add_segment(number, segment.cell_id, msgspec.json.decode(segment.client, type=ClientMetrics))
+    for trial_id, cell_id, by in queries.record_origins(source):
+        target.add_all(source.attempts(trial_id), cell_id, workers[by])

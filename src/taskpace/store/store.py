@@ -22,6 +22,7 @@ from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
+from taskpace.store import queries
 from taskpace.worker.messages import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
@@ -141,27 +142,22 @@ class Store:
 
     def recorded(self) -> dict[str, int]:
         """The ids that have a record, each with its last attempt. Warm-ups included."""
-        rows = self._rows("SELECT trial_id, max(attempt) FROM record GROUP BY trial_id")
-        return dict(rows)
+        return queries.recorded(self)
 
     def planned_count(self) -> int:
         """How many trials the plan has."""
-        count: int = self._rows("SELECT count(*) FROM trial")[0][0]
-        return count
+        return queries.planned_count(self)
 
     def find_trials(self, prefix: str) -> list[str]:
         """The trial ids that start with ``prefix``."""
-        query = "SELECT id FROM trial WHERE substr(id, 1, ?) = ? ORDER BY id LIMIT 20"
-        return [row[0] for row in self._rows(query, len(prefix), prefix)]
+        return queries.trials_starting_with(self, prefix)
 
     def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
         """Every attempt at a trial, in order, with its grade."""
-        rows = self._dicts(
-            "SELECT attempt, phase, started_at, loop_lag_ns, failure_kind, failure_message"
-            " FROM record WHERE trial_id = ? ORDER BY attempt",
-            trial_id,
-        )
-        return [(self._record(trial_id, row), self._grade(trial_id, row["attempt"])) for row in rows]
+        return [
+            (self._record(trial_id, row), self._grade(trial_id, row["attempt"]))
+            for row in queries.record_rows(self, trial_id)
+        ]
 
     def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Column names and rows of a query of ours, for ``taskpace.analysis``."""
@@ -173,9 +169,7 @@ class Store:
 
     def _record(self, trial_id: str, kept: dict[str, Any]) -> Record:
         kind, message = kept.pop("failure_kind"), kept.pop("failure_message")
-        turns = self._dicts(
-            "SELECT * FROM turn WHERE trial_id = ? AND attempt = ? ORDER BY turn", trial_id, kept["attempt"]
-        )
+        turns = queries.turn_rows(self, trial_id, kept["attempt"])
         return Record(
             trial_id=trial_id,
             turns=tuple(_turn(turn) for turn in turns),
@@ -184,16 +178,8 @@ class Store:
         )
 
     def _grade(self, trial_id: str, attempt: int) -> Grade | None:
-        columns = ", ".join(Grade.__struct_fields__)
-        query = f"SELECT {columns} FROM grade WHERE trial_id = ? AND attempt = ?"  # noqa: S608 - our own names
-        return next((Grade(**row) for row in self._dicts(query, trial_id, attempt)), None)
-
-    def _dicts(self, sql: str, *values: Any) -> list[dict[str, Any]]:
-        columns, rows = self.query(sql, *values)
-        return [dict(zip(columns, row, strict=True)) for row in rows]
-
-    def _rows(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self.query(sql, *values)[1]
+        row = queries.grade_row(self, trial_id, attempt)
+        return None if row is None else Grade(**row)
 
     def _insert(self, table: str, **values: Any) -> int:
         with _explained(self.path):

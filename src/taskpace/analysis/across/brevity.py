@@ -9,10 +9,11 @@ from typing import NamedTuple
 import msgspec
 
 from taskpace.analysis.across.effects import difference, find_pair, less_base, ratio
-from taskpace.analysis.data.frame import Source
 from taskpace.analysis.schema.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.table.pairs import Pair, adjust
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 
 class Forms(NamedTuple):
@@ -24,9 +25,9 @@ class Forms(NamedTuple):
     """Most tokens of each of them; null: the task's."""
 
 
-def find_forms(source: Source) -> tuple[Forms, ...]:
+def find_forms(source: Reader) -> tuple[Forms, ...]:
     """The systems of a run that have brief forms, as the experiment names them, in its order."""
-    systems = [msgspec.json.decode(spec) for (spec,) in source.query("SELECT spec FROM system ORDER BY position")[1]]
+    systems = [msgspec.json.decode(system.spec) for system in queries.systems(source)]
     found = []
     for system in systems:
         brief = [other for other in systems if other.get("brief_of") == system["name"]]

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from taskpace.analysis.data.frame import Source
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 _NOT_SWEPT = frozenset({"engine", "model", "system_prompt", "seed"})
 """Settings that make another thing of a system, not more or less of the same."""
@@ -29,11 +30,10 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """By value, numbers ascending, else in the experiment's order."""
 
 
-def find_sweeps(source: Source) -> tuple[Sweep, ...]:
+def find_sweeps(source: Reader) -> tuple[Sweep, ...]:
     """All sweeps of a run. Two files of one model are told apart by the quantisation that the engine reports."""
-    systems = source.query("SELECT name, spec FROM system ORDER BY position")[1]
-    reported = dict(source.query("SELECT system, info FROM worker ORDER BY number")[1])
-    specs = {name: msgspec.json.decode(spec) for name, spec in systems}
+    reported = {worker.system: worker.info for worker in queries.workers(source)}
+    specs = {system.name: msgspec.json.decode(system.spec) for system in queries.systems(source)}
     settings = {
         name: _settings(spec, _details(reported.get(name)))
         for name, spec in specs.items()

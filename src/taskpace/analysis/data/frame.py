@@ -5,34 +5,13 @@ Formulas are those of the project's definitions; where a number is unknown it is
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import polars as pl
 
 from taskpace.records import unpack_arrivals
-
-_RECORDS = """
-SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
-       record.worker, record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
-       grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
-       cell.position AS cell_position, trial.position AS trial_position,
-       (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
-FROM record
-JOIN trial ON trial.id = record.trial_id
-JOIN cell ON cell.id = trial.cell_id
-JOIN item ON item.task = cell.task AND item.id = trial.item_id
-LEFT JOIN grade USING (trial_id, attempt)
-WHERE record.phase = 'measured'
-ORDER BY cell.position, trial.position, record.attempt
-"""
-
-_TURNS = """
-SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.send_delay_ns, turn.end_ns, turn.finish_ns,
-       turn.finish_reason, turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens, turn.cached_tokens,
-       turn.token_source, turn.arrivals,
-       length(CAST(turn.text AS BLOB)) AS output_bytes, length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
-FROM turn JOIN trial ON trial.id = turn.trial_id
-"""
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 _RECORD_TYPES: dict[str, Any] = {
     "system": pl.String,
@@ -77,13 +56,7 @@ _TURN_TYPES: dict[str, Any] = {
 }
 
 
-class Source(Protocol):
-    """Anything that answers queries on a run file."""
-
-    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]: ...
-
-
-def load_frame(source: Source) -> pl.DataFrame:
+def load_frame(reader: Reader) -> pl.DataFrame:
     """One row for every measured attempt; warm-ups count nowhere.
 
     Times are in seconds and end in ``_s``. Derived columns:
@@ -105,8 +78,8 @@ def load_frame(source: Source) -> pl.DataFrame:
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
     """
-    records = _frame(source, _RECORDS, _RECORD_TYPES)
-    turns = _derive_turns(_frame(source, _TURNS, _TURN_TYPES))
+    records = _frame(*queries.attempts_table(reader), _RECORD_TYPES)
+    turns = _derive_turns(_frame(*queries.turns_table(reader), _TURN_TYPES))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
     return frame.with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
         "committed_ns", "loop_lag_ns"
@@ -118,8 +91,7 @@ def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.unique("trial_id", keep="last", maintain_order=True)
 
 
-def _frame(source: Source, sql: str, types: dict[str, Any]) -> pl.DataFrame:
-    columns, rows = source.query(sql)
+def _frame(columns: list[str], rows: list[tuple[Any, ...]], types: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={column: types[column] for column in columns}, orient="row")
 
 

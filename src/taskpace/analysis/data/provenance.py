@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
-from taskpace.analysis.data.frame import Source
 from taskpace.experiment.experiment import Experiment
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,41 +45,38 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """Names and versions."""
 
 
-def load_provenance(source: Source) -> Provenance:
+def load_provenance(reader: Reader) -> Provenance:
     """From a run file, finished or not."""
-    name, plan_id, created_at, version, experiment = source.query(
-        "SELECT name, plan_id, created_at, taskpace_version, experiment FROM run"
-    )[1][0]
+    run = queries.run_row(reader)
     workers: dict[str, list[dict[str, Any]]] = {}
-    for system, load_ns, info, calibration in source.query(
-        "SELECT system, load_ns, info, calibration FROM worker ORDER BY number"
-    )[1]:
-        workers.setdefault(system, []).append(
-            {"load_ns": load_ns, "info": msgspec.json.decode(info), "calibration": msgspec.json.decode(calibration)}
+    for worker in queries.workers(reader):
+        info, calibration = msgspec.json.decode(worker.info), msgspec.json.decode(worker.calibration)
+        workers.setdefault(worker.system, []).append(
+            {"load_ns": worker.load_ns, "info": info, "calibration": calibration}
         )
     return Provenance(
-        name=name,
-        plan_id=plan_id,
-        created_at=created_at,
-        taskpace_version=version,
-        experiment=msgspec.json.decode(experiment, type=Experiment),
+        name=run.name,
+        plan_id=run.plan_id,
+        created_at=run.created_at,
+        taskpace_version=run.taskpace_version,
+        experiment=msgspec.json.decode(run.experiment, type=Experiment),
         sessions=tuple(
-            Session(started_at=started_at, taskpace_version=by, host=msgspec.json.decode(host))
-            for started_at, by, host in source.query(
-                "SELECT started_at, taskpace_version, host FROM session ORDER BY number"
-            )[1]
+            Session(
+                started_at=session.started_at,
+                taskpace_version=session.taskpace_version,
+                host=msgspec.json.decode(session.host),
+            )
+            for session in queries.sessions(reader)
         ),
         systems=tuple(
             SystemOrigin(
-                name=system,
-                spec=msgspec.json.decode(spec),
-                sha256=sha256,
-                size_bytes=size_bytes,
-                workers=tuple(workers.get(system, ())),
+                name=system.name,
+                spec=msgspec.json.decode(system.spec),
+                sha256=system.sha256,
+                size_bytes=system.size_bytes,
+                workers=tuple(workers.get(system.name, ())),
             )
-            for system, spec, sha256, size_bytes in source.query(
-                "SELECT name, spec, sha256, size_bytes FROM system ORDER BY position"
-            )[1]
+            for system in queries.systems(reader)
         ),
-        tasks=tuple(source.query("SELECT name, version FROM task ORDER BY position")[1]),
+        tasks=tuple((task.name, task.version) for task in queries.tasks(reader)),
     )

@@ -7,13 +7,17 @@ from typing import Protocol
 import msgspec
 import polars as pl
 
-from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.errors import StoreError
 from taskpace.records import Grade, Record
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 from taskpace.text.strict import did_you_mean
 
 
-class TrialSource(Source, Protocol):
+class TrialSource(Reader, Protocol):
+    """A run file whose records can be had whole."""
+
     def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]: ...
 
 
@@ -33,39 +37,34 @@ class TrialView(msgspec.Struct, frozen=True, kw_only=True):
 
 def view_trial(source: TrialSource, trial_id: str) -> TrialView:
     """Everything about a trial that is in the plan, carried out or not."""
-    rows = source.query(
-        "SELECT cell.system, system.spec, cell.task, cell.scenario, trial.repeat, item.prompts"
-        " FROM trial JOIN cell ON cell.id = trial.cell_id JOIN system ON system.name = cell.system"
-        " JOIN item ON item.task = cell.task AND item.id = trial.item_id WHERE trial.id = ?",
-        trial_id,
-    )[1]
-    system, spec, task, scenario, repeat, prompts = rows[0]
+    planned = queries.trial(source, trial_id)
     return TrialView(
         trial_id=trial_id,
-        system=system,
-        system_prompt=msgspec.json.decode(spec)["system_prompt"],
-        task=task,
-        scenario=scenario,
-        repeat=repeat,
-        prompts=tuple(msgspec.json.decode(prompts)),
+        system=planned.system,
+        system_prompt=msgspec.json.decode(planned.system_spec)["system_prompt"],
+        task=planned.task,
+        scenario=planned.scenario,
+        repeat=planned.repeat,
+        prompts=tuple(msgspec.json.decode(planned.prompts)),
         attempts=tuple(source.attempts(trial_id)),
     )
 
 
 def list_trials(
-    source: Source, *, system: str | None = None, task: str | None = None, outcome: str | None = None
+    reader: Reader, *, system: str | None = None, task: str | None = None, outcome: str | None = None
 ) -> pl.DataFrame:
     """The recorded trials (last attempts), narrowed down, with what a list of them shows.
 
     Raises:
         StoreError: the run has no system or task of that name.
     """
-    frame = last_attempts(load_frame(source))
+    frame = last_attempts(load_frame(reader))
     for column, value in (("system", system), ("task", task), ("outcome", outcome)):
         if value is None:
             continue
         if column != "outcome":
-            names = [row[0] for row in source.query(f"SELECT name FROM {column} ORDER BY position")[1]]  # noqa: S608 - one of two words
+            rows = queries.systems(reader) if column == "system" else queries.tasks(reader)
+            names = [row.name for row in rows]
             if value not in names:
                 raise StoreError(f'--{column} "{value}": the run has none of that name{did_you_mean(value, names)}')
         frame = frame.filter(pl.col(column) == value)

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
-from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.records import Arrival, unpack_arrivals
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 SLICES = 60
 """Of a timeline: arrivals are counted in so many equal slices from dispatch to the last byte."""
@@ -50,17 +52,16 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[TurnText, ...]
 
 
-def load_prompts(source: Source) -> dict[tuple[str, str], tuple[str, ...]]:
+def load_prompts(reader: Reader) -> dict[tuple[str, str], tuple[str, ...]]:
     """The user's messages of each item, by task and item id."""
-    rows = source.query("SELECT task, id, prompts FROM item ORDER BY task, position")[1]
-    return {(task, item): tuple(msgspec.json.decode(prompts)) for task, item, prompts in rows}
+    return {(item.task, item.id): tuple(msgspec.json.decode(item.prompts)) for item in queries.items(reader)}
 
 
-def load_trials(source: Source) -> Iterator[TrialRow]:
+def load_trials(reader: Reader) -> Iterator[TrialRow]:
     """All recorded trials in the experiment's order, one cell after the other."""
-    frame = last_attempts(load_frame(source))
+    frame = last_attempts(load_frame(reader))
     for (cell,), part in frame.group_by("cell_position", maintain_order=True):
-        turns = _turns(source, int(cell))
+        turns = _turns(reader, int(cell))
         for row in part.iter_rows(named=True):
             written = (row["output_bytes"], row["reasoning_bytes"])
             yield TrialRow(
@@ -72,19 +73,12 @@ def load_trials(source: Source) -> Iterator[TrialRow]:
 
 
 _AS_THEY_ARE = frozenset(TrialRow.__struct_fields__) - {"failure", "output_bytes", "turns"}
-_Turn = tuple[str, str, bytes, int]
 
 
-def _turns(source: Source, cell: int) -> dict[tuple[str, int], list[_Turn]]:
-    rows = source.query(
-        "SELECT turn.trial_id, turn.attempt, turn.reasoning, turn.text, turn.arrivals, turn.end_ns FROM turn"
-        " JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id WHERE cell.position = ?"
-        " ORDER BY turn.trial_id, turn.attempt, turn.turn",
-        cell,
-    )[1]
-    found: dict[tuple[str, int], list[_Turn]] = {}
-    for trial_id, attempt, *turn in rows:
-        found.setdefault((trial_id, attempt), []).append(tuple(turn))
+def _turns(reader: Reader, cell: int) -> dict[tuple[str, int], list[queries.TurnText]]:
+    found: dict[tuple[str, int], list[queries.TurnText]] = {}
+    for turn in queries.texts_of_cell(reader, cell):
+        found.setdefault((turn.trial_id, turn.attempt), []).append(turn)
     return found
 
 
@@ -92,20 +86,20 @@ def _failure(kind: str | None, message: str | None) -> str | None:
     return None if kind is None else f"{kind}: {message}"
 
 
-def _read(turns: list[_Turn], committed_s: float | None) -> Iterator[TurnText]:
+def _read(turns: list[queries.TurnText], committed_s: float | None) -> Iterator[TurnText]:
     before_ns = 0
-    for reasoning, text, blob, end_ns in turns:
-        arrivals = unpack_arrivals(blob)
+    for turn in turns:
+        arrivals = unpack_arrivals(turn.arrivals)
         at_ns = None if committed_s is None else round(committed_s * 1e9) - before_ns
         yield TurnText(
-            reasoning=reasoning,
-            text=text,
-            committed_bytes=committed_bytes(arrivals, at_ns, end_ns),
+            reasoning=turn.reasoning,
+            text=turn.text,
+            committed_bytes=committed_bytes(arrivals, at_ns, turn.end_ns),
             first_s=arrivals[0].ns / 1e9 if arrivals else None,
-            end_s=end_ns / 1e9,
-            arrived_bytes=bytes_by_slice(arrivals, end_ns, SLICES),
+            end_s=turn.end_ns / 1e9,
+            arrived_bytes=bytes_by_slice(arrivals, turn.end_ns, SLICES),
         )
-        before_ns += end_ns
+        before_ns += turn.end_ns
 
 
 def committed_bytes(arrivals: tuple[Arrival, ...], at_ns: int | None, end_ns: int) -> int | None:

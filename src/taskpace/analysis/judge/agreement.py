@@ -16,7 +16,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from taskpace.analysis.data.frame import Source
 from taskpace.analysis.judge.preferences import Preference, adjusted_preferences, find_preferences
 from taskpace.analysis.judge.replies import Reply, load_replies
 from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -26,6 +25,8 @@ from taskpace.analysis.stats.kappa import agreement_p, kappa_number
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
 from taskpace.errors import StoreError
 from taskpace.judge.answers import RUN, count_answers
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 SCHEMA_VERSION = 1
 _SAID: tuple[str | None, ...] = ("correct", "wrong", None)
@@ -131,7 +132,7 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[JudgedTask, ...]
 
 
-def load_judged(run: Source, judge: Source, *, run_file: str, judge_file: str, resamples: int = RESAMPLES) -> Judged:
+def load_judged(run: Reader, judge: Reader, *, run_file: str, judge_file: str, resamples: int = RESAMPLES) -> Judged:
     """From both run files, finished or not; the files' names are for messages and for commands to show.
 
     Raises:
@@ -139,17 +140,16 @@ def load_judged(run: Source, judge: Source, *, run_file: str, judge_file: str, r
     """
     _check_is_judge_of(run, judge, run_file, judge_file)
     replies = load_replies(judge)
-    ((name, spec),) = judge.query("SELECT name, spec FROM system")[1]
-    ((planned,),) = judge.query("SELECT count(*) FROM trial")[1]
-    ((asked,),) = judge.query("SELECT count(*) FROM item WHERE task LIKE 'verdict: %'")[1]
+    (system,) = queries.systems(judge)
+    asked = sum(item.task.startswith(f"{VERDICT}: ") for item in queries.items(judge))
     return Judged(
         schema_version=SCHEMA_VERSION,
         run_file=run_file,
         judge_file=judge_file,
-        judge=name,
-        model=msgspec.json.decode(spec)["model"],
+        judge=system.name,
+        model=msgspec.json.decode(system.spec)["model"],
         own=_own(run, judge),
-        planned=planned,
+        planned=queries.planned_count(judge),
         done=len(replies),
         left_out=max(0, count_answers(run) - asked),
         time_s=sum(reply.time_s or 0.0 for reply in replies),
@@ -167,13 +167,12 @@ def judge_tasks(replies: list[Reply], resamples: int) -> tuple[JudgedTask, ...]:
     )
 
 
-def is_judge_of(run: Source, judge: Source) -> bool:
+def is_judge_of(run: Reader, judge: Reader) -> bool:
     """Whether the second file holds judgements of the first."""
-    ((plan_id,),) = run.query("SELECT plan_id FROM run")[1]
-    return _judged_plans(judge) == {RUN + plan_id}
+    return _judged_plans(judge) == {RUN + queries.run_row(run).plan_id}
 
 
-def _check_is_judge_of(run: Source, judge: Source, run_file: str, judge_file: str) -> None:
+def _check_is_judge_of(run: Reader, judge: Reader, run_file: str, judge_file: str) -> None:
     """Raises ``StoreError``, saying what the second file is, where ``is_judge_of`` is false."""
     if is_judge_of(run, judge):
         return
@@ -182,14 +181,18 @@ def _check_is_judge_of(run: Source, judge: Source, run_file: str, judge_file: st
     raise StoreError(f"{judge_file}: holds no judgements: name what `taskpace judge {run_file} ...` made")
 
 
-def _judged_plans(judge: Source) -> set[str]:
-    return {source for (source,) in judge.query("SELECT json_extract(spec, '$.data.source') FROM task")[1]}
+def _judged_plans(judge: Reader) -> set[str]:
+    return {msgspec.json.decode(task.spec)["data"]["source"] for task in queries.tasks(judge)}
 
 
-def _own(run: Source, judge: Source) -> tuple[str, ...]:
-    model = "SELECT coalesce(sha256, json_extract(spec, '$.model')), name FROM system ORDER BY position"
-    ((judging, _),) = judge.query(model)[1]
-    return tuple(name for judged, name in run.query(model)[1] if judging and judged == judging)
+def _own(run: Reader, judge: Reader) -> tuple[str, ...]:
+    """The systems whose model is the judge's own."""
+
+    def model(system: queries.SystemSpec) -> str:
+        return system.sha256 or msgspec.json.decode(system.spec)["model"]
+
+    (judging,) = map(model, queries.systems(judge))
+    return tuple(system.name for system in queries.systems(run) if judging and model(system) == judging)
 
 
 def _judged_task(task: str, replies: list[Reply], resamples: int) -> JudgedTask:

@@ -6,7 +6,9 @@ from typing import Any
 
 import msgspec
 
-from taskpace.analysis.data.frame import Source, last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,9 +28,9 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None
 
 
-def load_replies(judge: Source) -> list[Reply]:
+def load_replies(judge: Reader) -> list[Reply]:
     """All of them, in the order of the questions."""
-    fields = {(task, item): text for task, item, text in judge.query("SELECT task, id, fields FROM item")[1]}
+    fields = {(item.task, item.id): item.fields for item in queries.items(judge)}
     found = []
     for row in last_attempts(load_frame(judge)).iter_rows(named=True):
         kind, _, task = row["task"].partition(": ")
