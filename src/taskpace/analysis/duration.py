@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import msgspec
 import polars as pl
 
-from taskpace.analysis.data.frame import Source, load_frame
+from taskpace.analysis.data.frame import load_frame
 from taskpace.experiment.plan import Cell, Plan
+from taskpace.store.queries import Reader
 
 
 class CellEstimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,7 +24,7 @@ class CellEstimate(msgspec.Struct, frozen=True, kw_only=True):
     """From trials of this very cell; else a ceiling: every answer as long as its limit allows."""
 
 
-def estimate(plan: Plan, source: Source | None, tokens_per_s: float) -> tuple[CellEstimate, ...]:
+def estimate(plan: Plan, source: Reader | None, tokens_per_s: float) -> tuple[CellEstimate, ...]:
     """Seconds per cell.
 
     Where ``source`` holds trials of a cell: trials x their mean task time / concurrency. Elsewhere: trials x the task's
@@ -50,7 +51,7 @@ def _cell(plan: Plan, cell: Cell, means: Mapping[tuple[str, str, str], float], t
     )
 
 
-def _mean_times(source: Source) -> dict[tuple[str, str, str], float]:
+def _mean_times(source: Reader) -> dict[tuple[str, str, str], float]:
     times = load_frame(source).filter(pl.col("task_time_s").is_not_null())
     means = times.group_by("system", "task", "scenario").agg(pl.col("task_time_s").mean())
     return {(system, task, scenario): mean for system, task, scenario, mean in means.iter_rows()}

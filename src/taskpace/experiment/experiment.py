@@ -34,7 +34,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     """The most that it may write of an answer, where that is less than the task's own limit; null: the task's."""
     brief_of: str | None = None
-    """The system that this one is a form of, asked to be brief (``taskpace.experiment.brevity``); no part of what it is."""
+    """The system that this one is a form of, asked to be brief (see ``experiment.brevity``); no part of what it is."""
 
 
 class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

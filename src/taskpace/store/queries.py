@@ -199,8 +199,8 @@ def cells(reader: Reader) -> list[CellSummary]:
         " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
     )[1]
     return [
-        CellSummary(*names, planned, bool(graded), in_process != 0, round_trip_ns)
-        for *names, planned, graded, in_process, round_trip_ns in rows
+        CellSummary(cell_id, system, task, scenario, planned, bool(graded), in_process != 0, round_trip_ns)
+        for cell_id, system, task, scenario, planned, graded, in_process, round_trip_ns in rows
     ]
 
 

@@ -17,8 +17,8 @@ Extract = Callable[[str], str | None]
 def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[int, int]] | None = None) -> int | None:
     """Nanoseconds from the first dispatch, over all turns; null when the final text has no answer.
 
-    The text at an arrival is what its first ``visible_bytes`` bytes decode to, an unfinished character left out. The time
-    of earlier turns counts in full.
+    The text at an arrival is what its first ``visible_bytes`` bytes decode to, an unfinished character left out. The
+    time of earlier turns counts in full.
 
     Args:
         turns: of one record, in order; the answer is in the last.

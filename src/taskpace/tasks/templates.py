@@ -105,8 +105,8 @@ def fields_used(template: str, location: str) -> FieldsUsed:
     """What a template needs.
 
     Raises:
-        TaskError: one line that starts with ``location``, for a template that is not well formed or does what a template
-            may not.
+        TaskError: one line that starts with ``location``, for a template that is not well formed or does what a
+            template may not.
     """
     from jinja2 import meta, nodes
 

@@ -141,7 +141,7 @@ def load_judged(run: Reader, judge: Reader, *, run_file: str, judge_file: str, r
     _check_is_judge_of(run, judge, run_file, judge_file)
     replies = load_replies(judge)
     (system,) = queries.systems(judge)
-    asked = sum(item.task.startswith(f"{VERDICT}: ") for item in queries.items(judge))
+    asked = sum(item.task.startswith("verdict: ") for item in queries.items(judge))
     return Judged(
         schema_version=SCHEMA_VERSION,
         run_file=run_file,

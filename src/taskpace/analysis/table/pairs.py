@@ -53,7 +53,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean seconds by which B takes longer than A, and its exact parts, which add up (``taskpace.analysis.stats.split``)."""
+    """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``)."""
 
     difference_s: Estimate
     wait_s: Estimate
@@ -143,7 +143,7 @@ MEASURES = ("task_time", "tokens_per_s", "output_bytes", "reasoning_bytes", "acc
 
 
 def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
-    """Holm's adjustment of every measure over the pairs that ``family`` arrivals; the others get no adjusted p-value."""
+    """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value."""
     adjusted = pairs
     for measure in MEASURES:
         comparisons = [getattr(pair, measure) for pair in adjusted]
