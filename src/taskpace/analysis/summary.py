@@ -27,7 +27,7 @@ from taskpace.analysis.table.rows import CellPlan, make_rows
 from taskpace.experiment.experiment import Experiment
 from taskpace.store import queries
 from taskpace.store.queries import Reader
-from taskpace.worker.messages import ClientMetrics
+from taskpace.telemetry import ClientMetrics
 
 _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""

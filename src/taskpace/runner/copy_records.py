@@ -7,7 +7,7 @@ import msgspec
 from taskpace.engines.base import EngineInfo
 from taskpace.store import queries
 from taskpace.store.store import Store
-from taskpace.worker.messages import Calibration, ClientMetrics
+from taskpace.telemetry import Calibration, ClientMetrics
 
 
 def adopt(target: Store, source: Store) -> None:

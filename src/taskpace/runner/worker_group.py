@@ -13,18 +13,8 @@ import msgspec
 from taskpace.machine.clock import RealClock
 from taskpace.machine.energy import Window
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
-from taskpace.worker.messages import (
-    CellEnded,
-    ClientMetrics,
-    Closed,
-    FromWorker,
-    Job,
-    Open,
-    Opened,
-    RunCell,
-    Stored,
-    ToWorker,
-)
+from taskpace.telemetry import ClientMetrics
+from taskpace.worker.messages import CellEnded, Closed, FromWorker, Job, Open, Opened, RunCell, Stored, ToWorker
 
 _POLL_S = 0.005
 _START_NS = 100_000_000

@@ -23,7 +23,7 @@ from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
 from taskpace.store import queries
-from taskpace.worker.messages import Calibration, ClientMetrics
+from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"

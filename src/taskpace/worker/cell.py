@@ -15,8 +15,9 @@ from taskpace.machine.clock import RealClock
 from taskpace.machine.energy import Found, Meter, Spent
 from taskpace.machine.host import Load, peak_rss_bytes, reset_peak_rss, steal_and_load
 from taskpace.records import Record
+from taskpace.telemetry import ClientMetrics
 from taskpace.worker.batch import measure_batch
-from taskpace.worker.messages import CellEnded, ClientMetrics, Dispatched, Finished, FromWorker, Job, RunCell
+from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.retries import may_pass, wait_s
 from taskpace.worker.schedule import batched, closed_loop, open_loop
 from taskpace.worker.trial import Gates, LagMonitor, measure, summarise_lag

@@ -20,7 +20,8 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.records import Arrival, Failure, Record, Turn, Usage
-from taskpace.worker.messages import Calibration, Job
+from taskpace.telemetry import Calibration
+from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile
 
 _LAG_INTERVAL_S = 0.02

@@ -30,7 +30,7 @@ from taskpace.analysis.table.phases import phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.experiment.scenario import read_scenario
 from taskpace.records import OUTCOMES, Outcome
-from taskpace.worker.messages import ClientMetrics
+from taskpace.telemetry import ClientMetrics
 
 _TIMES = {
     "ttft_median_s": "ttft_s",

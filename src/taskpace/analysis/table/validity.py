@@ -10,7 +10,7 @@ import polars as pl
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats.significance import growth
 from taskpace.machine.energy import POWER_LIMIT
-from taskpace.worker.messages import ClientMetrics
+from taskpace.telemetry import ClientMetrics
 
 LEAST_ITEMS = 10
 """Fewer are not ranked: the rank of one lucky item."""
