@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of everything a run file holds; a file with a higher one is refused, not guessed at."""
 
 Outcome = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error", "completed"]

@@ -5,6 +5,7 @@
 --
 -- Format history
 --   1  first format
+--   2  names: session (was sitting), segment (stretch), grade (verdict), turn.arrivals (marks)
 
 -- What the run is. One row.
 CREATE TABLE run (
@@ -82,7 +83,7 @@ CREATE TABLE worker_death (
     reason  TEXT NOT NULL
 ) STRICT;
 
--- How the client itself fared in an unbroken segment of one cell.
+-- How the client itself fared over a segment: an unbroken stretch of one cell.
 CREATE TABLE segment (
     worker  INTEGER NOT NULL REFERENCES worker (number),
     cell_id TEXT NOT NULL REFERENCES cell (id),

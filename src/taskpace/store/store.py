@@ -23,6 +23,7 @@ from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.migration import format_version, migrate, view_as_new
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
@@ -52,6 +53,7 @@ class Store:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             try:
                 _check_ours(connection, path)
+                view_as_new(connection)
             except BaseException:
                 connection.close()
                 raise
@@ -285,6 +287,9 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
         raise StoreError(
             f"{path}: holds a run of another plan ({_difference(kept, plan)}): choose another -o, or restore that plan"
         )
+    if format_version(db) < FORMAT_VERSION:
+        with _transaction(db):
+            migrate(db)
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -360,7 +365,7 @@ def _difference(kept_json: str, plan: Plan) -> str:
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     application = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    version = format_version(db)
     if application != APPLICATION_ID:
         raise StoreError(f"{path}: an SQLite file, but not of taskpace: choose another file")
     if version > FORMAT_VERSION:
