@@ -27,7 +27,8 @@ from taskpace.experiment.prepare import count_items, prepare
 from taskpace.machine.clock import RealClock
 from taskpace.runner.copy_records import adopt
 from taskpace.runner.events import Event, RunEnded
-from taskpace.runner.runner import StopRequest, run_plan
+from taskpace.runner.runner import run_plan
+from taskpace.runner.session import StopRequest
 from taskpace.store import queries
 from taskpace.store.store import Store
 from taskpace.version import __version__
