@@ -8,17 +8,18 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
+from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
-from taskpace.analysis.schema.summary import SystemRow
+from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.summary import load_cells
 from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
-from taskpace.analysis.table.rows import CellPlan, make_rows
+from taskpace.analysis.table.rows import make_rows
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.store import queries
 from taskpace.store.queries import Reader
+from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean
 
 Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
@@ -26,7 +27,7 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 
@@ -37,8 +38,8 @@ class ComparedCell(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     base_system: str
     new_system: str
-    base: SystemRow
-    new: SystemRow
+    base: MeasuredRow
+    new: MeasuredRow
     pair: Pair
     """``a`` is the base, ``b`` the new one; adjusted p-values are over all cells that are valid on both sides."""
 
@@ -74,7 +75,9 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
         StoreError: no such system, or nothing in common to compare.
     """
     names = _matched(base, new)
-    cells = [cell for one, other in names for cell in _compare_system(base, one, new, other, resamples)]
+    before = _load(base)
+    after = before if new.source is base.source else _load(new)
+    cells = [cell for one, other in names for cell in _compare_system(before, one, after, other, resamples)]
     if not cells:
         raise StoreError(
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
@@ -118,13 +121,24 @@ def _matched(base: Side, new: Side) -> list[tuple[str, str]]:
     return [(name, name) for name in common]
 
 
-def _compare_system(base: Side, one: str, new: Side, other: str, resamples: int) -> list[ComparedCell]:
-    loaded = {}
-    for role, side, system in (("base", base, one), ("new", new, other)):
-        trials = last_attempts(load_frame(side.source)).filter(pl.col("system") == system)
-        cells = {(cell.task, cell.scenario): cell for cell in load_cells(side.source) if cell.system == system}
-        loaded[role] = (trials.with_columns(system=pl.lit(role)), cells)
-    (before, base_cells), (after, new_cells) = loaded["base"], loaded["new"]
+class _Loaded(msgspec.Struct, frozen=True):
+    """A side's trials and cells, read once for all its systems."""
+
+    trials: pl.DataFrame
+    cells: list[CellPlan]
+
+    def of(self, system: str, role: str) -> tuple[pl.DataFrame, dict[tuple[str, str], CellPlan]]:
+        """One system's trials, called by its role, and its cells by task and scenario."""
+        trials = self.trials.filter(pl.col("system") == system).with_columns(system=pl.lit(role))
+        return trials, {(cell.task, cell.scenario.name): cell for cell in self.cells if cell.system == system}
+
+
+def _load(side: Side) -> _Loaded:
+    return _Loaded(last_attempts(load_frame(side.source)), load_cells(side.source))
+
+
+def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples: int) -> list[ComparedCell]:
+    (before, base_cells), (after, new_cells) = base.of(one, "base"), new.of(other, "new")
     found = []
     for key in base_cells:
         if key not in new_cells:
@@ -150,7 +164,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own)
     return ComparedCell(
         task=plans[0].task,
-        scenario=plans[0].scenario,
+        scenario=plans[0].scenario.name,
         base_system="base",
         new_system="new",
         base=rows[0],
@@ -172,7 +186,7 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     notes.extend(
         f"the task {task} is not the same in both: its prompt, limits or scorer changed"
         for task in tasks
-        if _task_spec(base, task) != _task_spec(new, task)
+        if _identity(base, task) != _identity(new, task)
     )
     notes.extend(
         f"{cell.task}: {_units(cell.base)} and {_units(cell.new)} "
@@ -183,17 +197,13 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     return notes
 
 
-def _task_spec(side: Side, name: str) -> dict[str, Any]:
-    """What makes a task itself, as the run file keeps it; a key that came later counts as its default."""
+def _identity(side: Side, name: str) -> dict[str, Any]:
+    """What makes a task itself, of a run file's task."""
     (spec,) = (task.spec for task in queries.tasks(side.source) if task.name == name)
-    left_out = ("data", "public", "description")
-    kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in left_out}
-    if "model_sha256" in kept["options"]:
-        del kept["options"]["model"]  # where a scorer's model lies
-    return {"think_time_s": 0.0} | kept
+    return task_identity(msgspec.json.decode(spec, type=Task))
 
 
-def _units(row: SystemRow) -> int:
+def _units(row: MeasuredRow) -> int:
     """What task times are paired by."""
     return row.items if row.batches is None else row.batches
 

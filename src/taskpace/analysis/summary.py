@@ -14,20 +14,28 @@ from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import Sample, take_sample
-from taskpace.analysis.schema.summary import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
+from taskpace.analysis.schema.summary import (
+    SCHEMA_VERSION,
+    Agreement,
+    Finding,
+    MeasuredRow,
+    Summary,
+    SystemRow,
+    TaskTable,
+)
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
-from taskpace.analysis.table.rows import CellPlan, make_rows
+from taskpace.analysis.table.rows import make_rows
 from taskpace.experiment.experiment import Experiment
 from taskpace.store import queries
 from taskpace.store.queries import Reader
-from taskpace.telemetry import ClientMetrics
 
 _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""
@@ -62,26 +70,6 @@ def summarise(
     )
 
 
-def load_cells(source: Reader) -> list[CellPlan]:
-    """The cells of a run, in the experiment's order."""
-    segments: dict[str, list[ClientMetrics]] = {}
-    for segment in queries.segments(source):
-        segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
-    return [
-        CellPlan(
-            system=cell.system,
-            task=cell.task,
-            scenario=cell.scenario,
-            planned=cell.planned,
-            graded=cell.graded,
-            segments=tuple(segments.get(cell.id, ())),
-            in_process=cell.in_process,
-            round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
-        )
-        for cell in queries.cells(source)
-    ]
-
-
 def summarise_trials(
     trials: pl.DataFrame,
     cells: list[CellPlan],
@@ -97,7 +85,7 @@ def summarise_trials(
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
-        tables.setdefault((cell.task, cell.scenario), []).append(cell)
+        tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     parts = dict(trials.group_by("task", "scenario", maintain_order=True))
     samples = {
         key: take_sample(parts.get(key, trials.clear()), tuple(cell.system for cell in table), batched=table[0].batched)
@@ -117,7 +105,7 @@ def summarise_trials(
         tables=made,
         sweeps=sweeps,
         effects=find_effects(sweeps, made),
-        loads=find_loads(made),
+        loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
         brevity=find_brevity(forms, made),
         overall=find_overall(made, tables, samples, reference=reference),
     )
@@ -135,15 +123,13 @@ def make_table(
         found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded, own=sample.own),
         [{pair.a, pair.b} <= valid for pair in found],
     )
-    ranked = _rank(rows, pairs)
+    findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
+    ranked = _rank(rows, pairs, findings)
     return TaskTable(
         task=cells[0].task,
-        scenario=cells[0].scenario,
+        scenario=cells[0].scenario.name,
         par2_limit_s=limit_s,
-        rows=tuple(
-            msgspec.structs.replace(row, findings=row_findings(row, sample.own, arrays.index(row.system)))
-            for row in ranked
-        ),
+        rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid], drawn),
         findings=table_findings(ranked, pairs),
@@ -162,8 +148,8 @@ def _log_means(values: Floats) -> Floats:
         return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
 
 
-def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
-    """Shared ranks of the valid rows that have the number in question."""
+def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[Finding, ...]]) -> list[SystemRow]:
+    """With shared ranks of the valid rows that have the number in question."""
     valid = [row for row in rows if row.valid]
     with_tokens = [row for row in valid if not any(reason.invalidates == "token counts" for reason in row.reasons)]
     times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time", 1)
@@ -174,11 +160,12 @@ def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
         [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct", 1
     )
     return [
-        msgspec.structs.replace(
-            row,
+        SystemRow(
+            **{name: getattr(row, name) for name in MeasuredRow.__struct_fields__},
             rank_task_time=times.get(row.system),
             rank_tokens_per_s=speeds.get(row.system),
             rank_time_per_correct=per_correct.get(row.system),
+            findings=findings[row.system],
         )
         for row in rows
     ]

@@ -175,7 +175,7 @@ class Engine(Protocol):
         ...
 
     def read(self, stamps: Stamps) -> Generation:
-        """Turn what was stamped, complete or cut short, into arrivals, text and usage. Runs when the clock has stopped."""
+        """Turn what was stamped, complete or cut short, into arrivals, text and usage, once the clock has stopped."""
         ...
 
     async def close(self) -> None:

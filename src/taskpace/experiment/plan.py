@@ -15,7 +15,7 @@ import msgspec
 
 from taskpace.experiment.experiment import Experiment, System
 from taskpace.experiment.scenario import Scenario
-from taskpace.tasks import Item, Task
+from taskpace.tasks import Item, Task, task_identity
 from taskpace.text.strict import canonical_json, plain
 
 _ID_HEX_DIGITS = 24
@@ -138,7 +138,7 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
             id=content_id(
                 "cell",
                 _identity(system),
-                _task_identity(task.spec),
+                task_identity(task.spec),
                 scenario.name,
                 experiment.timeout_s,
                 experiment.seed,
@@ -182,15 +182,3 @@ def _identity(planned: PlannedSystem) -> object:
     if planned.sha256 is not None:
         system["model"] = planned.sha256
     return system
-
-
-def _task_identity(task: Task) -> object:
-    """What makes a task itself; where its data or a scorer's model lies is not part of it, their own hashes are."""
-    left_out = ("data", "public", "description")
-    identity = {key: value for key, value in plain(task).items() if key not in left_out}
-    if not task.think_time_s:
-        # A key that came later: without it, ids are those of older run files.
-        del identity["think_time_s"]
-    if "model_sha256" in task.options:
-        identity["options"] = {key: value for key, value in identity["options"].items() if key != "model"}
-    return identity

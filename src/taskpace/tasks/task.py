@@ -14,7 +14,7 @@ from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extractors.extraction import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
-from taskpace.text.strict import convert, did_you_mean, read_toml
+from taskpace.text.strict import convert, did_you_mean, plain, read_toml
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0
@@ -281,3 +281,18 @@ def _check_scorer(task: Task, location: str) -> None:
         wanted = f'"{scorer.extraction}"' if scorer.extraction else "no extraction"
         raise TaskError(f'{location}: key "extraction": the scorer "{name}" works with {wanted}: change one of the two')
     convert(task.options, scorer.options, TaskError, location=f'{location}: key "options"')
+
+
+def task_identity(task: Task) -> dict[str, Any]:
+    """What makes a task itself, for ids and for comparing: where its data or a scorer's model lies is not part of it.
+
+    Those have hashes of their own.
+    """
+    left_out = ("data", "public", "description")
+    identity = {key: value for key, value in plain(task).items() if key not in left_out}
+    if not task.think_time_s:
+        # A key that came later: without it, ids are those of older run files.
+        del identity["think_time_s"]
+    if "model_sha256" in task.options:
+        identity["options"] = {key: value for key, value in identity["options"].items() if key != "model"}
+    return identity

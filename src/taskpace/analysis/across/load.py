@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -9,17 +10,21 @@ import numpy as np
 from taskpace.analysis.schema.across import Load, LoadPoint
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.experiment.scenario import Scenario
 
 Kind = Literal["concurrency", "rate", "batch"]
 
 
-def find_loads(tables: tuple[TaskTable, ...]) -> tuple[Load, ...]:
-    """Each system on each task that was run under two or more loads of one kind, by task, then kind, then system."""
+def find_loads(tables: tuple[TaskTable, ...], scenarios: Mapping[str, Scenario]) -> tuple[Load, ...]:
+    """Each system on each task that was run under two or more loads of one kind, by task, then kind, then system.
+
+    Args:
+        tables: of the summary.
+        scenarios: by the name that the tables give them.
+    """
     by_task: dict[tuple[str, Kind], list[tuple[float, TaskTable]]] = {}
     for table in tables:
-        scenario = read_scenario(table.scenario, "run file")
-        kind, load = _kind(scenario)
+        kind, load = _kind(scenarios[table.scenario])
         by_task.setdefault((table.task, kind), []).append((load, table))
     loads = []
     for (task, kind), swept in by_task.items():

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
@@ -21,7 +22,6 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
 from taskpace.analysis.stats.significance import holm_of_known
 from taskpace.analysis.table.pairs import Comparison, compared_by_log, per_correct_logs
-from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
 

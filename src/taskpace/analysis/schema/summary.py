@@ -17,7 +17,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.records import Outcome
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +123,8 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """Of Welch's t-test on the logarithms. Waiting times of neighbours go together, so it is a rough guide."""
 
 
-class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell. Medians are over the trials that ended, timeouts at their limit; errors have no task time."""
+class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell on its own. Medians are over the trials that ended, timeouts at their limit; errors have no task time."""
 
     system: str
     valid: bool
@@ -194,6 +194,11 @@ class SystemRow(msgspec.Struct, frozen=True, kw_only=True):
     """Null: not asked for, or not to be had."""
     energy_missing: str | None
     """Why joules, or a part of them, are missing; null: nothing is, or nobody asked."""
+
+
+class SystemRow(MeasuredRow, frozen=True, kw_only=True):
+    """One cell, beside the others of its table."""
+
     rank_task_time: int | None
     """1 + how many valid systems are significantly quicker; null for an invalid row. Likewise the other two."""
     rank_tokens_per_s: int | None

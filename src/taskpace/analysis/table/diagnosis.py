@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means
-from taskpace.analysis.schema.summary import Finding, SystemRow
+from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.validity import TRUNCATION_LIMIT
@@ -34,7 +34,7 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(row: SystemRow, arrays: Arrays, index: int) -> tuple[Finding, ...]:
+def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding, ...]:
     """What one system's trials show by themselves."""
     if not row.n:
         return ()
@@ -53,14 +53,14 @@ def row_findings(row: SystemRow, arrays: Arrays, index: int) -> tuple[Finding, .
     )
 
 
-def table_findings(rows: list[SystemRow], pairs: list[Pair]) -> tuple[Finding, ...]:
+def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Finding, ...]:
     """What shows only when systems are compared; of pairs of valid systems."""
     valid = {row.system: row for row in rows if row.valid}
     compared = [pair for pair in pairs if pair.a in valid and pair.b in valid]
     return (*_only_looks_fast(compared), *_tokenizers(compared, valid), *_outliers(compared))
 
 
-def _few(row: SystemRow) -> Iterator[Finding]:
+def _few(row: MeasuredRow) -> Iterator[Finding]:
     if row.items < FEW_ITEMS:
         yield Finding(
             code="few-items",
@@ -78,7 +78,7 @@ def _few(row: SystemRow) -> Iterator[Finding]:
         )
 
 
-def _retried(row: SystemRow) -> Iterator[Finding]:
+def _retried(row: MeasuredRow) -> Iterator[Finding]:
     if row.retried:
         yield Finding(
             code="retried",
@@ -88,7 +88,7 @@ def _retried(row: SystemRow) -> Iterator[Finding]:
         )
 
 
-def _batches(row: SystemRow) -> Iterator[Finding]:
+def _batches(row: MeasuredRow) -> Iterator[Finding]:
     if row.batches is not None and row.batches < FEW_BATCHES:
         yield Finding(
             code="few-batches",
@@ -99,7 +99,7 @@ def _batches(row: SystemRow) -> Iterator[Finding]:
         )
 
 
-def _cut(row: SystemRow) -> Iterator[Finding]:
+def _cut(row: MeasuredRow) -> Iterator[Finding]:
     if (truncated := row.outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * row.n:
         yield Finding(
             code="truncated",
@@ -109,7 +109,7 @@ def _cut(row: SystemRow) -> Iterator[Finding]:
         )
 
 
-def _never_answered(row: SystemRow) -> Iterator[Finding]:
+def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
     if row.never_answered > TRUNCATION_LIMIT * row.n:
         yield Finding(
             code="never-answered",
@@ -194,7 +194,7 @@ def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
         )
 
 
-def _trailing(row: SystemRow) -> Iterator[Finding]:
+def _trailing(row: MeasuredRow) -> Iterator[Finding]:
     committed, whole = row.committed_median_s.value, row.task_time_median_s.value
     if committed is None or not whole:
         return
@@ -208,7 +208,7 @@ def _trailing(row: SystemRow) -> Iterator[Finding]:
         )
 
 
-def _overloaded(row: SystemRow) -> Iterator[Finding]:
+def _overloaded(row: MeasuredRow) -> Iterator[Finding]:
     backlog = row.backlog
     if backlog is None or backlog.growth is None or backlog.growth_p is None:
         return
@@ -247,7 +247,7 @@ def _mostly_verbosity(pair: Pair) -> bool:
     return pair.split.verbosity_s.value > pair.split.difference_s.value / 2
 
 
-def _tokenizers(pairs: list[Pair], rows: dict[str, SystemRow]) -> Iterator[Finding]:
+def _tokenizers(pairs: list[Pair], rows: Mapping[str, MeasuredRow]) -> Iterator[Finding]:
     """On the prompts, which are the same text for all; on the outputs where prompt tokens are unknown."""
     known = {
         name: row.bytes_per_prompt_token.value or row.bytes_per_output_token.value

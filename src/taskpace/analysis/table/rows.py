@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 
-import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, places_of
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample
-from taskpace.analysis.schema.summary import Client, SolvePoint, SystemRow
+from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Estimate,
@@ -28,9 +28,7 @@ from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.energy import find_energy
 from taskpace.analysis.table.phases import phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
-from taskpace.experiment.scenario import read_scenario
 from taskpace.records import OUTCOMES, Outcome
-from taskpace.telemetry import ClientMetrics
 
 _TIMES = {
     "ttft_median_s": "ttft_s",
@@ -49,40 +47,9 @@ _PERCENTILES = {"task_time_p90_s": 0.90, "task_time_p95_s": 0.95, "task_time_p99
 _DEADLINES = 24
 
 
-class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell as planned, and how the client fared in it."""
-
-    system: str
-    task: str
-    scenario: str
-    planned: int
-    graded: bool
-    """The task has right answers."""
-    segments: tuple[ClientMetrics, ...] = ()
-    in_process: bool = True
-    """The model runs in the worker process, which then has no processor time of its own to speak of."""
-
-    round_trip_s: float | None = None
-    """Of the network, as calibrated before the cell."""
-
-    @property
-    def batched(self) -> bool:
-        return (read_scenario(self.scenario, "run file").batch or 1) > 1
-
-    @property
-    def alone(self) -> bool:
-        """One task at a time."""
-        scenario = read_scenario(self.scenario, "run file")
-        return scenario.one_at_a_time and scenario.batch in (None, 1)
-
-    @property
-    def open_loop(self) -> bool:
-        return read_scenario(self.scenario, "run file").rate is not None
-
-
 def make_rows(
     cells: list[CellPlan], sample: Sample, limit_s: float, deadline_s: float | None = None
-) -> list[SystemRow]:
+) -> list[MeasuredRow]:
     """One row for each cell of a table.
 
     Args:
@@ -102,14 +69,7 @@ def make_rows(
         item_of = places_of(ended["item_id"], sample.own.items)
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
-        reasons = reasons_against(
-            part,
-            cell.planned,
-            cell.segments,
-            in_process=cell.in_process,
-            open_loop=cell.open_loop,
-            batched=cell.batched,
-        )
+        reasons = reasons_against(part, cell)
         makespan_s = _makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
@@ -119,7 +79,7 @@ def make_rows(
             [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
         )
         rows.append(
-            SystemRow(
+            MeasuredRow(
                 system=cell.system,
                 valid=part.height > 0 and not any(reason.invalidates == "result" for reason in reasons),
                 reasons=reasons,
@@ -151,10 +111,6 @@ def make_rows(
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
                 energy=joules,
                 energy_missing=no_joules,
-                rank_task_time=None,
-                rank_tokens_per_s=None,
-                rank_time_per_correct=None,
-                findings=(),
             )
         )
     return rows

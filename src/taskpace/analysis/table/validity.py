@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats.significance import growth
 from taskpace.machine.energy import POWER_LIMIT
@@ -30,34 +31,22 @@ BUSY_LIMIT = 0.9
 FOREIGN = "foreign"
 
 
-def reasons_against(
-    trials: pl.DataFrame,
-    planned: int,
-    segments: tuple[ClientMetrics, ...],
-    *,
-    in_process: bool = True,
-    open_loop: bool = False,
-    batched: bool = False,
-) -> tuple[Reason, ...]:
-    """Everything that speaks against a cell's numbers, the gravest first.
+def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
+    """List the reasons why a cell's results may not be trusted, most severe first.
 
     Args:
         trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
-        planned: how many there should be.
-        segments: how the client fared while it carried them out.
-        in_process: the model runs in the client's own process.
-        open_loop: trials arrived by a schedule.
-        batched: in static batches of two or more.
+        cell: as planned, and how the client fared.
     """
     return (
-        *_incomplete(trials, planned),
+        *_incomplete(trials, cell.planned),
         *_cut_short(trials),
-        *_client(trials, segments),
-        *(() if in_process else _busy(segments)),
-        *(() if open_loop or batched else _drift(trials)),
+        *_client(trials, cell.segments),
+        *(() if cell.in_process else _busy(cell.segments)),
+        *(() if cell.open_loop or cell.batched else _drift(trials)),
         *_cached(trials),
         *_token_counts(trials),
-        *_resumed(trials, open_loop=open_loop),
+        *_resumed(trials, open_loop=cell.open_loop),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from taskpace.analysis.schema.summary import Reason, SystemRow, TaskTable
+from taskpace.analysis.schema.summary import MeasuredRow, Reason, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 
 UNKNOWN = "–"
@@ -50,7 +50,7 @@ def digits(value: float | None, digits: int) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.{digits}g}"
 
 
-def outcomes_in_words(row: SystemRow) -> str:
+def outcomes_in_words(row: MeasuredRow) -> str:
     """``5 correct, 14 wrong, 1 unparsed``; how many are missing when the cell is not whole."""
     words = [f"{count} {outcome}" for outcome, count in row.outcomes.items()]
     if row.n < row.planned:
