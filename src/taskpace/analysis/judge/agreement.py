@@ -28,7 +28,7 @@ from taskpace.judge.answers import RUN, count_answers
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SAID: tuple[str | None, ...] = ("correct", "wrong", None)
 _EXCERPT = 160
 """Characters of an answer in a list of disagreements."""
