@@ -16,7 +16,7 @@ import threading
 import time
 from typing import BinaryIO, Protocol
 
-from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode
+from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, read_frame
 
 _LOG_TAIL_BYTES = 4000
 _EXIT_WAIT_S = 10.0
@@ -106,10 +106,7 @@ class WorkerProcess:
         source = self._process.stdout
         assert source is not None  # noqa: S101 - asked for above
         while True:
-            header = source.read(4)
-            size = int.from_bytes(header, "little")
-            body = source.read(size) if len(header) == 4 else b""
-            if len(header) < 4 or len(body) < size:
+            if (body := read_frame(source)) is None:
                 self._inbox.put(None)
                 return
             self._inbox.put(decode_from_worker(body))

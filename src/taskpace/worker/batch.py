@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from taskpace.engines.base import BatchEngine, Engine, Message, Stamps
 from taskpace.records import Failure, Record, Turn
+from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
-from taskpace.worker.trial import LagMonitor, failure_of, make_request, make_turn
+from taskpace.worker.trial import failure_of, generate_within, make_request, make_turn
 
 
 async def measure_batch(
@@ -64,20 +64,9 @@ async def _send(engine: Engine, payloads: list[Any], timeout_s: float) -> list[t
     if not payloads:
         return []
     stamps = [Stamps() for _ in payloads]
-    failure: Failure | None = None
     dispatch_ns = engine.clock.now_ns()
-    try:
-        async with asyncio.timeout(timeout_s) as limit:
-            await cast("BatchEngine", engine).generate_batch(payloads, stamps)
-    except Exception as exc:  # noqa: BLE001 - as above
-        failure = failure_of(exc)
-        if isinstance(exc, TimeoutError) and limit.expired():
-            failure = Failure(kind="timeout", message=f"no end within {timeout_s:g} s")
-    known_ns = engine.clock.now_ns() - dispatch_ns
-    if failure is not None and failure.kind == "timeout":
-        known_ns = round(timeout_s * 1e9)
-        for each in stamps:
-            each.arrivals = [chunk for chunk in each.arrivals if chunk[0] - dispatch_ns <= known_ns]
+    generating = cast("BatchEngine", engine).generate_batch(payloads, stamps)
+    known_ns, failure = await generate_within(generating, round(timeout_s * 1e9), engine.clock, dispatch_ns, stamps)
     last_ns = max((each.arrivals[-1][0] for each in stamps if each.arrivals), default=dispatch_ns) - dispatch_ns
     end_ns = last_ns if failure is None else known_ns
     found: list[tuple[Turn | None, Failure | None]] = []

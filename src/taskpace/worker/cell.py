@@ -17,10 +17,11 @@ from taskpace.machine.host import Load, peak_rss_bytes, reset_peak_rss, steal_an
 from taskpace.records import Record
 from taskpace.telemetry import ClientMetrics
 from taskpace.worker.batch import measure_batch
+from taskpace.worker.lag import LagMonitor, summarise_lag
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.retries import may_pass, wait_s
 from taskpace.worker.schedule import batched, closed_loop, open_loop
-from taskpace.worker.trial import Gates, LagMonitor, measure, summarise_lag
+from taskpace.worker.trial import Gates, measure
 
 _UNREACHABLE_IN_A_ROW = 3
 """So many trials without a connection, and none with one in between: the server is down for good."""

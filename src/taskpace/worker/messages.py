@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
@@ -133,6 +133,14 @@ def encode(message: ToWorker | FromWorker) -> bytes:
     """A frame: four bytes of length, little-endian, then MessagePack."""
     body = _encoder.encode(message)
     return len(body).to_bytes(4, "little") + body
+
+
+def read_frame(source: IO[bytes]) -> bytes | None:
+    """The body of the next frame; null when the other side is gone, also in the middle of one."""
+    header = source.read(4)
+    size = int.from_bytes(header, "little")
+    body = source.read(size) if len(header) == 4 else b""
+    return body if body and len(body) == size else None
 
 
 def decode_to_worker(body: bytes) -> ToWorker:

@@ -1,4 +1,4 @@
-"""What lies inside the timed region, and nothing else: one trial, the client's own lag, the harness's own cost.
+"""What lies inside the timed region of one trial, and nothing else.
 
 The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer
 has been read. Parsing, scoring and storing happen before or after, never between.
@@ -7,28 +7,21 @@ has been read. Parsing, scoring and storing happen before or after, never betwee
 from __future__ import annotations
 
 import asyncio
-import statistics
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any, Self
 
 import msgspec
 
-from taskpace.engines.base import Engine, EngineInfo, Generation, Message, Request, Sampling, Stamps, Tell, nobody
-from taskpace.engines.threads import SlotThreads
+from taskpace.engines.base import Engine, Generation, Message, Request, Stamps
 from taskpace.errors import EngineError
-from taskpace.machine.clock import Clock, RealClock
-from taskpace.records import Arrival, Failure, Record, Turn, Usage
-from taskpace.telemetry import Calibration
+from taskpace.machine.clock import Clock
+from taskpace.records import Arrival, Failure, Record, Turn
+from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile
 
-_LAG_INTERVAL_S = 0.02
 _LOOK_UP_NS = 500_000_000
 """How often somebody who thinks looks up whether the run is to end."""
-_CALIBRATION_TRIALS = 200
-_CLOCK_READINGS = 2000
 
 
 class Gates:
@@ -123,7 +116,6 @@ async def _take_turn(
     engine: Engine, request: Request, limit_ns: int, *, due_ns: int | None, gates: Gates
 ) -> tuple[Turn | None, Failure | None]:
     stamps = Stamps()
-    failure: Failure | None = None
     try:
         payload = engine.prepare(request)
         await engine.ready(payload)
@@ -138,20 +130,9 @@ async def _take_turn(
     # In a closed loop a request is due when the slot is free and the payload ready, which is now.
     dispatch_ns = sent_ns if due_ns is None else due_ns
     send_delay_ns = max(0, sent_ns - dispatch_ns)
-    try:
-        async with asyncio.timeout((limit_ns - send_delay_ns) / 1e9) as limit:
-            await engine.generate(payload, stamps)
-    except Exception as exc:  # noqa: BLE001 - as above
-        # An engine may have time limits of its own; only ours is this trial's.
-        failure = failure_of(exc)
-        if isinstance(exc, TimeoutError) and limit.expired():
-            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
-    known_ns = engine.clock.now_ns() - dispatch_ns
-
-    if failure is not None and failure.kind == "timeout":
-        # What the engine still delivered while it was being stopped came after the limit: nobody waited for it.
-        known_ns = limit_ns
-        stamps.arrivals = [chunk for chunk in stamps.arrivals if chunk[0] - dispatch_ns <= limit_ns]
+    known_ns, failure = await generate_within(
+        engine.generate(payload, stamps), limit_ns, engine.clock, dispatch_ns, [stamps], spent_ns=send_delay_ns
+    )
     await gates.read.wait()
     try:
         generation = engine.read(stamps)
@@ -163,6 +144,46 @@ async def _take_turn(
     if failure is None:
         turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.arrivals, turn.finish_ns, known_ns))
     return turn, failure
+
+
+async def generate_within(
+    generating: Awaitable[None],
+    limit_ns: int,
+    clock: Clock,
+    dispatch_ns: int,
+    stamps: Sequence[Stamps],
+    *,
+    spent_ns: int = 0,
+) -> tuple[int, Failure | None]:
+    """Let an engine generate until it ends, fails or the time limit has passed.
+
+    What it still delivers while it is being stopped came after the limit: nobody waited for it, and it is discarded.
+
+    Args:
+        generating: the engine's answer to what was sent.
+        limit_ns: from ``dispatch_ns``.
+        clock: the engine's.
+        dispatch_ns: its reading when the clock started.
+        stamps: what the engine appends to.
+        spent_ns: of the limit, before the request was sent.
+
+    Returns:
+        When it was known, in nanoseconds since dispatch, and why it failed; null: it did not.
+    """
+    failure: Failure | None = None
+    try:
+        async with asyncio.timeout((limit_ns - spent_ns) / 1e9) as limit:
+            await generating
+    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        # An engine may have time limits of its own; only ours is this trial's.
+        failure = failure_of(exc)
+        if isinstance(exc, TimeoutError) and limit.expired():
+            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
+    if failure is None or failure.kind != "timeout":
+        return clock.now_ns() - dispatch_ns, failure
+    for each in stamps:
+        each.arrivals = [arrival for arrival in each.arrivals if arrival[0] - dispatch_ns <= limit_ns]
+    return limit_ns, failure
 
 
 def failure_of(bad: Exception) -> Failure:
@@ -197,125 +218,3 @@ def _last_byte_ns(arrivals: tuple[Arrival, ...], finish_ns: int | None, known_ns
     if arrivals and arrivals[-1].visible_bytes > 0:
         return next(arrival.ns for arrival in arrivals if arrival.visible_bytes == arrivals[-1].visible_bytes)
     return known_ns if finish_ns is None else finish_ns
-
-
-class LagMonitor:
-    """Samples how late the event loop wakes up. A late loop dispatches late, and a client that is late is no judge.
-
-    In virtual time there is no lag and nothing is sampled.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._samples: list[int] = []
-        self._open: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        if isinstance(self._clock, RealClock):
-            self._task = asyncio.get_running_loop().create_task(self._sample())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _sample(self) -> None:
-        interval_ns = round(_LAG_INTERVAL_S * 1e9)
-        while True:
-            due = self._clock.now_ns() + interval_ns
-            await asyncio.sleep(_LAG_INTERVAL_S)
-            self._samples.append(max(0, self._clock.now_ns() - due))
-
-    def begin(self, trial_id: str) -> None:
-        """Start watching for a trial."""
-        self._open[trial_id] = len(self._samples)
-
-    def end(self, trial_id: str) -> int | None:
-        """The greatest lag since ``begin``, in nanoseconds; null when there was no sample."""
-        return max(self._samples[self._open.pop(trial_id) :], default=None)
-
-    @property
-    def samples(self) -> list[int]:
-        return self._samples
-
-
-class _InstantEngine:
-    """Answers at once, from a thread, as an engine in process does: what is left is the harness."""
-
-    def __init__(self, clock: RealClock, threads: SlotThreads) -> None:
-        self.clock: Clock = clock
-        self._threads = threads
-
-    async def open(self, tell: Tell = nobody) -> EngineInfo:
-        raise NotImplementedError
-
-    def prepare(self, request: Request) -> Any:
-        return request
-
-    async def ready(self, payload: Any) -> None:
-        """Nothing is needed."""
-
-    async def generate(self, payload: Any, stamps: Stamps) -> None:
-        del payload
-        now_ns = self.clock.now_ns
-        await self._threads.run(lambda _cancelled: stamps.arrivals.append((now_ns(), "x")))
-
-    def read(self, stamps: Stamps) -> Generation:
-        stamp = stamps.arrivals[-1][0]
-        return Generation(
-            arrivals=(Arrival(stamp, 1, 0),),
-            text="x",
-            reasoning="",
-            finish_ns=stamp,
-            finish_reason="stop",
-            usage=Usage(),
-        )
-
-    async def close(self) -> None:
-        raise NotImplementedError
-
-
-async def calibrate() -> Calibration:
-    """Measure the harness with its own means: trials through ``measure`` on an engine that answers at once."""
-    clock = RealClock()
-    readings = [clock.now_ns() for _ in range(_CLOCK_READINGS)]
-    steps = [b - a for a, b in pairwise(readings) if b > a]
-    threads = SlotThreads(1)
-    engine = _InstantEngine(clock, threads)
-    times: list[int] = []
-    try:
-        async with LagMonitor(clock) as lag:
-            for number in range(_CALIBRATION_TRIALS):
-                job = Job(
-                    trial_id=f"calibration-{number}",
-                    attempt=1,
-                    phase="warm-up",
-                    system_prompt=None,
-                    prompts=("x",),
-                    max_tokens=1,
-                    stop=(),
-                    sampling=Sampling(),
-                    seed=0,
-                )
-                record = await measure(engine, job, 10.0, lag, lambda _job: None)
-                times.append(record.turns[0].end_ns)
-    finally:
-        threads.close()
-    times.sort()
-    return Calibration(
-        clock_read_ns=(readings[-1] - readings[0]) / (_CLOCK_READINGS - 1),
-        clock_step_ns=min(steps, default=0),
-        harness_median_ns=round(statistics.median(times)),
-        harness_p99_ns=times[int(0.99 * len(times))],
-        trials=len(times),
-    )
-
-
-def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | None]:
-    """Median, 99th percentile (nearest rank) and maximum, in nanoseconds; null without samples."""
-    if not samples:
-        return None, None, None
-    ranked = sorted(samples)
-    return round(statistics.median(ranked)), ranked[-(-99 * len(ranked) // 100) - 1], ranked[-1]

@@ -124,7 +124,7 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell on its own. Medians are over the trials that ended, timeouts at their limit; errors have no task time."""
+    """One cell by itself. Medians are over trials that ended, timeouts at their limit; errors have no task time."""
 
     system: str
     valid: bool
