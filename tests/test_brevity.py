@@ -12,11 +12,12 @@ import pytest
 
 import taskpace
 from taskpace.analysis.across.brevity import Forms, find_forms
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import ExperimentError
 from taskpace.experiment.brevity import INSTRUCTION, NEUTRAL, with_brevity
 from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.brevity import brevity_tables
 from taskpace.runner.jobs import make_jobs
 from taskpace.store.store import Store
@@ -86,7 +87,7 @@ def _summary(trials_of, factors, cut=0):
         _trials(trials_of, name, factor, 0.5 if "most" not in name else 0.25, cut=cut if "most" in name else 0)
         for name, factor in zip(names, factors, strict=True)
     ]
-    cells = [CellPlan(system=name, task="t", scenario="single", planned=40, graded=True) for name in names]
+    cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=40, graded=True) for name in names]
     return summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
 
 
@@ -136,7 +137,7 @@ def test_a_row_that_is_invalid_for_another_reason_says_nothing(trials_of):
     frames = [
         trials_of(name, n=9, task_time_s=pl.Series([1.0 + place] * 9).to_numpy()) for place, name in enumerate(names)
     ]
-    cells = [CellPlan(system=name, task="t", scenario="single", planned=9, graded=True) for name in names]
+    cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=9, graded=True) for name in names]
     summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
     assert not any(form.usable for form in summary.brevity[0].forms)
     assert {ranking.first_plain for ranking in summary.brevity[0].rankings} == {None}
@@ -151,7 +152,7 @@ def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
         rng = np.random.default_rng(seed)
         names = [name for forms in FORMS for name in (forms.plain, *forms.brief)]
         frames = [trials_of(name, n=30, task_time_s=np.exp(0.5 * rng.standard_normal(30))) for name in names]
-        cells = [CellPlan(system=name, task="t", scenario="single", planned=30, graded=True) for name in names]
+        cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=30, graded=True) for name in names]
         summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
         claimed += any("changes who finishes first" in said for said in next(brevity_tables(summary)).said)
     assert claimed <= 1

@@ -20,7 +20,8 @@ from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.coverage import fitted_lines, overrun_line
 from taskpace.runner.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
-from taskpace.runner.runner import Never, run_plan
+from taskpace.runner.runner import run_plan
+from taskpace.runner.session import Never
 from taskpace.store.store import Store
 
 SUITE = """

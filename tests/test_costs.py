@@ -20,8 +20,9 @@ from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
-from taskpace.worker import __main__ as worker
-from taskpace.worker.messages import Calibration, Close, FromWorker, Open, RunCell, ToWorker
+from taskpace.telemetry import Calibration
+from taskpace.worker import worker
+from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
 
 FEW, MANY = 100, 1000
 CALLS = 800

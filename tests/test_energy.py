@@ -27,9 +27,10 @@ from taskpace.report.charts import panels, styled
 from taskpace.report.files.csv_table import summary_csv
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.words.energy import energy_lines
-from taskpace.worker import __main__ as worker
-from taskpace.worker.__main__ import Worker
-from taskpace.worker.messages import CellEnded, ClientMetrics, Dispatched, Finished, FromWorker, Job, Open, RunCell
+from taskpace.telemetry import ClientMetrics
+from taskpace.worker import worker
+from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell
+from taskpace.worker.worker import Worker
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 

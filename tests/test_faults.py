@@ -229,15 +229,15 @@ def test_a_signal_to_the_whole_group_costs_nothing(tmp_path):
 
 def test_scoring_and_storing_stay_outside_the_clock(tmp_path, simulated, monkeypatch):
     """One at a time, the next trial is dispatched only when the last is scored and stored, whatever ran before it."""
-    from taskpace.runner import runner
+    from taskpace.runner import session
 
-    slow = runner.score
+    slow = session.score
 
     def score(*arguments):
         time.sleep(0.05)
         return slow(*arguments)
 
-    monkeypatch.setattr(runner, "score", score)
+    monkeypatch.setattr(session, "score", score)
     options = {"time": "real", "wait": 0.005, "token_time": 0.0001}
     plan = prepare(simulated(options, items=8, scenarios=("concurrency=4", "single")), Path())
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:

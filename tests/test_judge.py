@@ -27,7 +27,8 @@ from taskpace.judge.settings import load_judge
 from taskpace.records import Mark
 from taskpace.report.words.judge import verdict_sentence
 from taskpace.runner.events import TrialFinished
-from taskpace.runner.runner import Never, run_plan
+from taskpace.runner.runner import run_plan
+from taskpace.runner.session import Never
 from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
 from taskpace.tasks.extractors.last_line import read_verdict

@@ -11,10 +11,12 @@ from taskpace.engines.base import EngineInfo, Generation, Message, Request, Samp
 from taskpace.errors import ContextOverflowError
 from taskpace.machine.clock import Clock, RealClock, VirtualClock
 from taskpace.records import Arrival, Record, Usage
-from taskpace.runner.runner import longest_silence_s
+from taskpace.runner.system_run import longest_silence_s
+from taskpace.worker.calibrate import calibrate
+from taskpace.worker.lag import LagMonitor, summarise_lag
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import closed_loop
-from taskpace.worker.trial import LagMonitor, calibrate, measure, summarise_lag
+from taskpace.worker.trial import measure
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 

@@ -10,13 +10,14 @@ import polars as pl
 import pytest
 
 import taskpace
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.duration import estimate
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.table.rows import CellPlan
 from taskpace.errors import StoreError
 from taskpace.experiment.experiment import TaskUse
 from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
 
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
 
@@ -274,7 +275,7 @@ def test_an_empty_cell_has_no_numbers(run):
     with run(items=10) as done:
         trials = done.frame()
     cells = [
-        CellPlan(system=system, task="mmlu-letter", scenario="single", planned=10, graded=True)
+        CellPlan(system=system, task="mmlu-letter", scenario=Scenario(), planned=10, graded=True)
         for system in ("sim", "absent")
     ]
     (table,) = summarise_trials(trials, cells, name="x", limit_s=60, resamples=100).tables
@@ -289,7 +290,7 @@ def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):
     """Before a run: every answer as long as allowed; from a run file: the cell's own mean."""
     plan = prepare(simulated(KNOWN, items=4, scenarios=("concurrency=2",), max_tokens=1000), Path())
     (before,) = estimate(plan, None, tokens_per_s=10)
-    limit = plan.tasks[0].task.max_tokens
+    limit = plan.tasks[0].spec.max_tokens
     assert (before.trials, before.measured) == (4, False)
     assert before.seconds == pytest.approx(4 * limit / 10 / 2)
     with run(items=4, scenarios=("concurrency=2",)) as done:

@@ -17,7 +17,8 @@ import taskpace.runner.events
 from taskpace.engines.base import Sampling
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.worker_group import merge, share
-from taskpace.worker.messages import ClientMetrics, Job, RunCell
+from taskpace.telemetry import ClientMetrics
+from taskpace.worker.messages import Job, RunCell
 
 pytestmark = pytest.mark.xdist_group("real-clock")
 
@@ -110,7 +111,7 @@ def test_two_processes_share_a_closed_loop(tmp_path):
     most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
     assert 3 <= most <= 5
     assert run.summary().tables[0].rows[0].makespan_s is not None
-    (client,) = run.store.query("SELECT client FROM client")[1]
+    (client,) = run.store.query("SELECT client FROM segment")[1]
     assert '"processes":2' in client[0]
 
 

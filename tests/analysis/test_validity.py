@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.table.validity import reasons_against
+from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.sentences import sentences
-from taskpace.worker.messages import ClientMetrics
+from taskpace.telemetry import ClientMetrics
 
 
 def segment(**changes: int) -> ClientMetrics:
@@ -16,11 +20,14 @@ def segment(**changes: int) -> ClientMetrics:
     return ClientMetrics(**sound | changes)
 
 
+def cell(planned: int, *segments: ClientMetrics, **changes: Any) -> CellPlan:
+    defaults: dict[str, Any] = {"system": "s", "task": "t", "scenario": Scenario(), "graded": True}
+    return CellPlan(planned=planned, segments=segments, **defaults | changes)
+
+
 def against(trials, *, planned: int | None = None, segments=()) -> dict[str, Reason]:
-    return {
-        reason.code: reason
-        for reason in reasons_against(trials, trials.height if planned is None else planned, segments)
-    }
+    found = reasons_against(trials, cell(trials.height if planned is None else planned, *segments))
+    return {reason.code: reason for reason in found}
 
 
 def test_nothing_speaks_against_a_clean_cell(trials_of):
@@ -95,17 +102,17 @@ def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     """A process that does nothing but send and read, and is at work all the time; in process that is the model."""
     busy, idle = (segment(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
     trials = trials_of()
-    assert [r.code for r in reasons_against(trials, 40, (busy,), in_process=False)] == ["client-cpu"]
-    assert reasons_against(trials, 40, (idle,), in_process=False) == ()
-    assert reasons_against(trials, 40, (busy,)) == ()
+    assert [r.code for r in reasons_against(trials, cell(40, busy, in_process=False))] == ["client-cpu"]
+    assert reasons_against(trials, cell(40, idle, in_process=False)) == ()
+    assert reasons_against(trials, cell(40, busy)) == ()
 
 
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
-    assert reasons_against(growing, 100, (), open_loop=True) == ()
-    assert reasons_against(growing, 100, (), batched=True) == ()
-    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), 100, (), open_loop=True)
+    assert reasons_against(growing, cell(100, scenario=Scenario(rate=1.0))) == ()
+    assert reasons_against(growing, cell(100, scenario=Scenario(batch=4))) == ()
+    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), cell(100, scenario=Scenario(rate=1.0)))
     assert [(reason.code, reason.invalidates) for reason in resumed] == [("resumed", "result")]
 
 

@@ -13,8 +13,9 @@ from taskpace.engines.base import EngineSpec, Sampling
 from taskpace.engines.simulated import check_options
 from taskpace.errors import ExperimentError
 from taskpace.records import Record
+from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
-from taskpace.worker.trial import LagMonitor, measure
+from taskpace.worker.trial import measure
 
 
 def job(trial_id: str = "t", **changes: Any) -> Job:

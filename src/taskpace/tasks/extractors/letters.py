@@ -48,8 +48,6 @@ class _Finding(NamedTuple):
 
 _OPENERS = "([\"'{<“‘«"
 _CLOSERS = ")]\"'}>”’»"
-
-
 _NO_PART_OF_WORD = r"(?<![\w\-.&/+=^_\\#@~].)(?<!\w['’].)"
 
 
