@@ -63,8 +63,8 @@ NO_DOCSTRING = {
     "MeasuredRow.output_tokens_median": "Output tokens, reasoning and end-of-sequence included.",
     "MeasuredRow.output_bytes_median": "UTF-8 bytes of visible text.",
     "MeasuredRow.reasoning_bytes_median": "UTF-8 bytes of reasoning.",
-    "MeasuredRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without right "
-    "answers.",
+    "MeasuredRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without "
+    "right answers.",
     "SystemRow.rank_tokens_per_s": "The same by tokens per second; null too where token counts are void or unknown.",
     "SystemRow.rank_time_per_correct": "The same by time per correct answer; null too without correct answers.",
     "SystemRow.findings": "What this system's trials show by themselves.",

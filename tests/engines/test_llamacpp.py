@@ -188,7 +188,7 @@ def test_read_plain_text() -> None:
 
 
 def test_read_text_that_was_kept_back() -> None:
-    """Where a possible stop text held the first tokens back, the first token has an arrival of its own, without text."""
+    """Where a possible stop text held the first tokens back, the first has an arrival of its own, without text."""
 
     def read(*chunks: tuple[int, dict[str, Any]]) -> tuple[Arrival, ...]:
         stamps = Stamps()
