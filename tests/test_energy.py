@@ -22,12 +22,12 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.energy import find_energy
 from taskpace.engines.base import EngineSpec, Sampling
 from taskpace.machine import energy
-from taskpace.machine.energy import Found, Meter, Reading, Window, find
+from taskpace.machine.energy import Found, Meter, find
 from taskpace.report.charts import panels, styled
 from taskpace.report.files.csv_table import summary_csv
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.words.energy import energy_lines
-from taskpace.telemetry import ClientMetrics
+from taskpace.telemetry import ClientMetrics, Reading, Window
 from taskpace.worker import worker
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell
 from taskpace.worker.worker import Worker

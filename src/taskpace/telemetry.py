@@ -1,10 +1,13 @@
-"""What is recorded of the measuring itself: the harness's own cost, and how the client fared."""
+"""What is recorded of the measuring itself: the harness's own cost, how the client fared, and energy read meanwhile."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
-from taskpace.machine.energy import Window
+Covers = Literal["GPU", "CPU package"]
+POWER_LIMIT = "power limit"
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +21,34 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Task time of an engine that answers at once: what the harness adds to a trial."""
     harness_p99_ns: int
     trials: int
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """What one counter says of a window."""
+
+    name: str
+    covers: Covers
+    joules: float
+    """Gross, from the window's begin to its end."""
+    idle_before_w: float | None
+    """Mean power before the window, with the model loaded and nothing to do."""
+    idle_after_w: float | None
+    """The same after it."""
+    temperature_max_c: float | None
+    """The greatest that was seen, once a second."""
+    throttling: tuple[str, ...]
+    """What held the clock back at any of those moments."""
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """The energy of some trials, and what could not be read."""
+
+    trials: int
+    """How many were finished in it."""
+    seconds: float
+    readings: tuple[Reading, ...] = ()
+    missing: tuple[str, ...] = ()
+    """Why a kind of counter says nothing, with the remedy."""
 
 
 class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import msgspec
-
-Covers = Literal["GPU", "CPU package"]
+from taskpace.telemetry import POWER_LIMIT, Covers, Reading, Window
 
 IDLE_S = 2.0
 """How long idle power is measured before and after a cell: some twenty updates of the slowest counter."""
@@ -44,34 +42,6 @@ class Counter(Protocol):
     def throttling(self) -> tuple[str, ...]:
         """What holds the clock back now."""
         ...
-
-
-class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one counter says of a window."""
-
-    name: str
-    covers: Covers
-    joules: float
-    """Gross, from the window's begin to its end."""
-    idle_before_w: float | None
-    """Mean power before the window, with the model loaded and nothing to do."""
-    idle_after_w: float | None
-    """The same after it."""
-    temperature_max_c: float | None
-    """The greatest that was seen, once a second."""
-    throttling: tuple[str, ...]
-    """What held the clock back at any of those moments."""
-
-
-class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """The energy of a stretch of trials, and what could not be read."""
-
-    trials: int
-    """How many were finished in it."""
-    seconds: float
-    readings: tuple[Reading, ...] = ()
-    missing: tuple[str, ...] = ()
-    """Why a kind of counter says nothing, with the remedy."""
 
 
 class Found(NamedTuple):
@@ -249,7 +219,6 @@ def _packages(powercap: Path) -> tuple[list[Counter], str]:
     return found, "" if found else why
 
 
-POWER_LIMIT = "power limit"
 _HELD_BACK = {
     "SwPowerCap": POWER_LIMIT,
     "HwSlowdown": "hardware slowdown",

@@ -11,9 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from taskpace.machine.clock import RealClock
-from taskpace.machine.energy import Window
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
-from taskpace.telemetry import ClientMetrics
+from taskpace.telemetry import ClientMetrics, Window
 from taskpace.worker.messages import CellEnded, Closed, FromWorker, Job, Open, Opened, RunCell, Stored, ToWorker
 
 _POLL_S = 0.005

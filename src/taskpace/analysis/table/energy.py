@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskpace.analysis.schema.summary import Energy
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
-from taskpace.machine.energy import Window
+from taskpace.telemetry import Window
 
 
 def find_energy(

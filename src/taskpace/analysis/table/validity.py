@@ -10,8 +10,7 @@ import polars as pl
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats.significance import growth
-from taskpace.machine.energy import POWER_LIMIT
-from taskpace.telemetry import ClientMetrics
+from taskpace.telemetry import POWER_LIMIT, ClientMetrics
 
 LEAST_ITEMS = 10
 """Fewer are not ranked: the rank of one lucky item."""
