@@ -24,7 +24,7 @@ from taskpace.judge.answers import Answer
 from taskpace.judge.plan import judge_plan
 from taskpace.judge.questions import PREFERENCE, VERDICT, fence_mark, preference_item, verdict_item
 from taskpace.judge.settings import load_judge
-from taskpace.records import Mark
+from taskpace.records import Arrival
 from taskpace.report.words.judge import verdict_sentence
 from taskpace.runner.events import TrialFinished
 from taskpace.runner.runner import run_plan
@@ -481,7 +481,7 @@ def hostile_run(tmp_path: Path, simulated: Callable[..., Experiment]) -> Plan:
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         for text, (record, _) in zip(HOSTILE, records, strict=True):
             size = len(text.encode())
-            turn = msgspec.structs.replace(record.turns[0], text=text, marks=(Mark(record.turns[0].end_ns, size, 0),))
+            turn = msgspec.structs.replace(record.turns[0], text=text, arrivals=(Arrival(record.turns[0].end_ns, size, 0),))
             said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
             store.add(said, score(cell.task.spec, items[record.trial_id], said), cell.id, None)
     return plan

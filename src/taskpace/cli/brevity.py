@@ -43,9 +43,9 @@ def brevity(
     from taskpace.analysis.summary import summarise
     from taskpace.experiment.brevity import with_brevity
     from taskpace.experiment.prepare import prepare
+    from taskpace.report.terminal.document import print_blocks
     from taskpace.report.terminal.downloads import show_downloads
-    from taskpace.report.terminal.summary import print_brevity
-    from taskpace.report.words.brevity import LEGEND
+    from taskpace.report.words.brevity import LEGEND, brevity_blocks
     from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
@@ -58,7 +58,7 @@ def brevity(
     if mode not in ("json", "quiet"):
         out = Console(highlight=False)
         with Store.open(path) as store:
-            print_brevity(summarise(store), out)
+            print_blocks(brevity_blocks(summarise(store)), out)
         out.print()
         out.print(Text(LEGEND, style="dim"))
         click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")

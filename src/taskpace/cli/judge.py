@@ -106,10 +106,12 @@ def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None)
 
 def _show(judged: Judged, form: str) -> None:
     from taskpace.report.files.json_text import json_text
-    from taskpace.report.terminal.judge import judged_markdown, print_judged
+    from taskpace.report.files.markdown import document_markdown
+    from taskpace.report.terminal.document import print_document
+    from taskpace.report.words.judge import judged_document
 
     if form == "terminal":
-        print_judged(judged, Console(highlight=False))
+        print_document(judged_document(judged), Console(highlight=False), titled=True)
         return
-    text = json_text(judged) if form == "json" else judged_markdown(judged)
+    text = json_text(judged) if form == "json" else document_markdown(judged_document(judged))
     click.echo(text.encode(), nl=False)

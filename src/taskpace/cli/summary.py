@@ -53,7 +53,7 @@ def print_run(
     """The tables of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
     from rich.console import Console
 
-    from taskpace.report.terminal.summary import print_summary
+    from taskpace.report.terminal.document import print_summary
 
     print_summary(_summarised(run_file, resamples, deadline_s, reference), Console(highlight=False), plots=plots)
 

@@ -11,9 +11,10 @@ from taskpace.analysis.schema.across import Load
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
-from taskpace.report.words.effects import HEADINGS as EFFECT_HEADINGS, effect_tables
+from taskpace.report.words.block import texts
+from taskpace.report.words.effects import change_columns, effect_sentences, effects_by_key
 from taskpace.report.words.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
-from taskpace.report.words.loads import HEADINGS, KINDS, load_rows, load_sentence
+from taskpace.report.words.loads import KINDS, load_columns, load_sentence
 
 
 def load(summary: Summary, systems: list[str]) -> list[Panel]:
@@ -58,8 +59,8 @@ def _load(loads: list[Load], systems: list[str]) -> Panel:
         title=f"Under load: more and more {title}",
         caption="What to look for: where throughput stops to grow and task time begins to. " + knees + invalid,
         picture=alt.vconcat(*(pictures or [against.picture(values, "time", "task time, median, s")]), spacing=18),
-        headings=("system", *HEADINGS),
-        rows=tuple((label(each.system), *row) for each in loads for row in load_rows(each)),
+        headings=("system", *(column.heading for column in load_columns(loads[0]))),
+        rows=tuple((label(each.system), *row) for each in loads for row in texts(load_columns(each))),
     )
 
 
@@ -77,10 +78,10 @@ def effects(summary: Summary, systems: list[str]) -> list[Panel]:
 
 def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Sweep], systems: list[str]) -> Panel:
     rows = {row.system: row for row in table.rows}
-    index = (setting, table.task, table.scenario)
-    effects = next((each for each in effect_tables(summary) if (each.setting, each.task, each.scenario) == index), None)
-    changes = {row[1].removesuffix(" (INVALID)"): row[2:] for row in effects.rows} if effects else {}
-    said = " ".join(effects.said) if effects else ""
+    effects = effects_by_key(summary).get((setting, table.task, table.scenario), [])
+    columns = change_columns(effects)
+    changes = dict(zip((effect.system for effect in effects), texts(columns), strict=True))
+    said = " ".join(effect_sentences(summary, effects)) if effects else ""
     names = _family_names(sweeps)
     points = [
         (names[label(sweep.points[0].system)], point.value, rows[point.system])
@@ -119,7 +120,7 @@ def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Swee
         picture=alt.vconcat(*pictures, spacing=18),
         headings=(
             *("system", setting, "task time", "output, bytes", "accuracy"),
-            *(f"{measure}, change" for measure in EFFECT_HEADINGS[2:]),
+            *(f"{column.heading}, change" for column in columns),
         ),
         rows=tuple(
             (
@@ -128,7 +129,7 @@ def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Swee
                 seconds_with_error(row.task_time_median_s),
                 digits(row.output_bytes_median.value, 3),
                 share_with_error(row.accuracy) if row.accuracy.value is not None else UNKNOWN,
-                *changes.get(row.system, (UNKNOWN,) * len(EFFECT_HEADINGS[2:])),
+                *changes.get(row.system, (UNKNOWN,) * len(columns)),
             )
             for _, value, row in points
         ),

@@ -1,21 +1,15 @@
-"""A summary as GitHub-flavoured Markdown: tables with intervals, the sentences, and what to look into."""
+"""A document as GitHub-flavoured Markdown: tables with intervals, the sentences, and what to look into."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from taskpace.analysis.schema.summary import Summary, TaskTable
-from taskpace.report.words.brevity import HEADINGS as BREVITY_HEADINGS, LEGEND as BREVITY_LEGEND, brevity_tables
-from taskpace.report.words.client import client_sentence
-from taskpace.report.words.columns import INVALID, LEGEND, TEXT_COLUMNS, columns
-from taskpace.report.words.effects import HEADINGS as EFFECT_HEADINGS, LEGEND as EFFECT_LEGEND, effect_tables
-from taskpace.report.words.energy import energy_legend, energy_lines
-from taskpace.report.words.figures import reason_line, table_title
-from taskpace.report.words.loads import HEADINGS, LEGEND as LOAD_LEGEND, load_rows, load_sentence, load_title
-from taskpace.report.words.overall import LEGEND as OVERALL_LEGEND, overall_tables
-from taskpace.report.words.sentences import finding_lines, sentences
-from taskpace.text.safe_text import column_width, printable
+from taskpace.analysis.schema.summary import Summary
+from taskpace.report.words.block import Block, Cell, Document, Name, Rank, Words, shown
+from taskpace.report.words.document import document
+from taskpace.report.words.figures import Form
+from taskpace.text.safe_text import column_width, padded, printable
 
 _WIDEST_PADDED = 60
 """Columns are padded so that the raw text reads well; one endless name must not blow every row up."""
@@ -33,9 +27,14 @@ _NOTIFIES = re.compile(r"@|#(?=\d)")
 An empty comment inside takes them apart without a trace in what is shown."""
 
 
+def document_markdown(whole: Document) -> str:
+    """The whole document; the same one gives the same text. Whatever text comes from a run is inert."""
+    return "\n\n".join(_parts(whole)) + "\n"
+
+
 def summary_markdown(summary: Summary) -> str:
-    """The whole summary; the same one gives the same text. Whatever text comes from the run is inert."""
-    return "\n\n".join(_blocks(summary)) + "\n"
+    """A run's summary."""
+    return document_markdown(document(summary))
 
 
 def escape(text: str) -> str:
@@ -62,73 +61,39 @@ def _at_start(text: str) -> str:
     return text if number is None else f"{number[0]}\\{text[number.end() :]}"
 
 
-def _blocks(summary: Summary) -> Iterator[str]:
-    yield f"# {escape(summary.name)}"
-    if summary.done < summary.planned:
-        yield f"{summary.done} of {summary.planned} trials; the rest has not been run."
-    for table in summary.tables:
-        yield f"## {escape(table_title(table))}"
-        yield "\n".join(_table_lines(table))
-        if any(row.reasons for row in table.rows):
-            yield "\n".join(
-                f"- {escape(f'{row.system}: {reason_line(reason)}')}" for row in table.rows for reason in row.reasons
-            )
-        for paragraph in (*sentences(table), *energy_lines(table)):
-            yield escape(paragraph)
-        if findings := finding_lines(table):
-            yield "\n".join(f"- {escape(finding)}" for finding in findings)
-    for effects in effect_tables(summary):
-        yield f"## {escape(effects.title)}"
-        yield "\n".join(rows_lines(EFFECT_HEADINGS, [tuple(map(escape, row)) for row in effects.rows]))
-        for sentence in effects.said:
-            yield escape(sentence)
-    for brevity in brevity_tables(summary):
-        yield f"## {escape(brevity.title)}"
-        yield "\n".join(rows_lines(BREVITY_HEADINGS, [tuple(map(escape, row)) for row in brevity.rows]))
-        for sentence in brevity.said:
-            yield escape(sentence)
-    for overall in overall_tables(summary):
-        for title, headings, rows in (
-            (overall.title, overall.headings, overall.rows),
-            (overall.parts_title, overall.parts_headings, overall.parts),
-        ):
-            yield f"## {escape(title)}"
-            yield "\n".join(rows_lines(tuple(map(escape, headings)), [tuple(map(escape, row)) for row in rows]))
-        for sentence in overall.said:
-            yield escape(sentence)
-    for load in summary.loads:
-        yield f"## {escape(load_title(load))}"
-        yield "\n".join(rows_lines(HEADINGS, load_rows(load)))
-        yield escape(load_sentence(load))
-    if about := client_sentence(summary):
-        yield escape(about)
-    more = (f" Under load: {LOAD_LEGEND}" if summary.loads else "") + (f" {EFFECT_LEGEND}" if summary.effects else "")
-    more += f" {BREVITY_LEGEND}" if summary.brevity else ""
-    more += f" {OVERALL_LEGEND}" if summary.overall else ""
-    more += f" {energy}" if (energy := energy_legend(summary)) else ""
-    yield f"*{escape(LEGEND + more)}*"
+def _parts(whole: Document) -> Iterator[str]:
+    yield f"# {escape(whole.title)}"
+    yield from map(escape, whole.warnings)
+    for block in whole.blocks:
+        yield f"## {escape(block.title)}"
+        yield "\n".join(_table_lines(block))
+        yield from _list(caution.sentence for caution in block.cautions)
+        yield from map(escape, block.paragraphs)
+        yield from _list(block.findings)
+    yield from map(escape, whole.closing)
+    yield f"*{escape(whole.legend)}*"
 
 
-def rows_lines(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(headings)} |"
-    yield f"| --- |{' ---: |' * (len(headings) - 1)}"
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+def _list(lines: Iterable[str]) -> Iterator[str]:
+    if points := [f"- {escape(line)}" for line in lines]:
+        yield "\n".join(points)
 
 
-def _table_lines(table: TaskTable) -> Iterator[str]:
-    rules, padded = [], []
-    for heading, plain in columns(table.rows):
-        is_text = heading in TEXT_COLUMNS
-        cells = [escape(cell) if is_text else f"**{cell}**" if cell == INVALID else cell for cell in plain]
-        width = min(_WIDEST_PADDED, max(map(column_width, (heading, *cells))))
-        rules.append("-" * width if is_text else "-" * (width - 1) + ":")
-        padded.append([_padded(text, width, right=not is_text) for text in (heading, *cells)])
-    head, *body = zip(*padded, strict=True)
+def _table_lines(block: Block) -> Iterator[str]:
+    rules, columns = [], []
+    for column in block.wide:
+        is_number = column.kind == "number"
+        texts = [escape(column.heading), *(_cell(cell, column.form) for cell in column.cells)]
+        width = min(_WIDEST_PADDED, max(map(column_width, texts)))
+        rules.append("-" * (width - 1) + ":" if is_number else "-" * width)
+        columns.append([padded(text, width, right=is_number) for text in texts])
+    head, *body = zip(*columns, strict=True)
     for line in (head, rules, *body):
         yield f"| {' | '.join(line)} |"
 
 
-def _padded(text: str, width: int, *, right: bool) -> str:
-    room = " " * max(0, width - column_width(text))
-    return room + text if right else text + room
+def _cell(cell: Cell, form: Form) -> str:
+    text = shown(cell, form).text
+    if isinstance(cell, Name | Words):
+        return escape(text)
+    return f"**{text}**" if isinstance(cell, Rank) and cell.invalid else _escape_part(text)

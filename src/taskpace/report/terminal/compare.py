@@ -8,21 +8,21 @@ from rich.text import Text
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Comparison
+from taskpace.report.words.causes import why
+from taskpace.report.words.comparison import change_of
 from taskpace.report.words.figures import (
-    UNKNOWN,
     digits,
     outcomes_in_words,
     reason_line,
     seconds_with_error,
     share_with_error,
 )
-from taskpace.report.words.sentences import not_distinguished, why
-from taskpace.text.safe_text import column_width, one_line, printable
+from taskpace.report.words.sentences import not_distinguished
+from taskpace.text.safe_text import end_of_line, one_line, padded, printable
 
-_MANY_TIMES = 4.0
-"""From here on a ratio reads better as "4 times" than in per cent."""
 _WIDEST_NAME = 16
 _ROOM_FOR_P = 96
+_STYLES = {"": "bold", "~": "dim", "INVALID": "yellow"}
 
 
 def print_comparison(compared: ComparedRuns, console: Console) -> None:
@@ -42,10 +42,8 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
 
 def failure_line(cell: ComparedCell, condition: Condition) -> str:
     """``FAILED: task_time > 5%: mmlu-letter · single · smollm2: +9.8 % (+5.5 to +14)``."""
-    change, _ = change_in_words(
-        getattr(cell.pair, condition.measure), points=condition.measure == "accuracy", with_p=False
-    )
-    return f"FAILED: {condition.text}: {cell.task} · {cell.scenario} · {cell.new_system}: {change}"
+    change = change_of(getattr(cell.pair, condition.measure), points=condition.measure == "accuracy")
+    return f"FAILED: {condition.text}: {cell.task} · {cell.scenario} · {cell.new_system}: {change.text}"
 
 
 def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) -> None:
@@ -56,9 +54,12 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) ->
     heading = f"{'':12}  {_fit(names[0])}  {_fit(names[1])}  change"
     console.print(Text(heading, style="dim"), soft_wrap=True)
     for label, before, after, comparison, points in _lines(cell):
-        change, style = change_in_words(comparison, points=points, with_p=console.width >= _ROOM_FOR_P)
-        text = Text(f"{label:12}  {before:<{_WIDEST_NAME}}  {after:<{_WIDEST_NAME}}  ")
-        text.append(change, style=style)
+        text = Text(f"{label:12}  {padded(before, _WIDEST_NAME)}  {padded(after, _WIDEST_NAME)}  ")
+        if comparison is not None:
+            change = change_of(comparison, points=points)
+            p = f", {change.p}" if change.p and console.width >= _ROOM_FOR_P else ""
+            style = "dim" if comparison.change.value is None else _STYLES[change.mark]
+            text.append(change.text + p, style=style)
         console.print(text, soft_wrap=True)
     for name, row in zip(names, (cell.base, cell.new), strict=True):
         console.print(Text(printable(f"{name}: {outcomes_in_words(row)}"), style="dim"))
@@ -78,9 +79,7 @@ def _names(compared: ComparedRuns, cell: ComparedCell) -> tuple[str, str]:
 
 def _fit(name: str) -> str:
     """The end of a name says more than its beginning: runs of one project have the same."""
-    name = printable(name)
-    short = one_line(name if column_width(name) <= _WIDEST_NAME else "…" + name[-_WIDEST_NAME + 1 :], _WIDEST_NAME)
-    return short + " " * (_WIDEST_NAME - column_width(short))
+    return padded(end_of_line(name, _WIDEST_NAME), _WIDEST_NAME)
 
 
 def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, bool]]:
@@ -106,34 +105,3 @@ def _both(before: Estimate, after: Estimate) -> tuple[str, str]:
 
 def _counts(before: Estimate, after: Estimate) -> tuple[str, str]:
     return digits(before.value, 3), digits(after.value, 3)
-
-
-def change_in_words(comparison: Comparison | None, *, points: bool, with_p: bool) -> tuple[str, str]:
-    """``+142 % (+130 to +155), p < 0.001`` and a style; ``~`` first where the change is not significant."""
-    if comparison is None:
-        return "", ""
-    change = comparison.change
-    if change.value is None:
-        return UNKNOWN, "dim"
-    many = not points and change.value >= _MANY_TIMES
-    shift = 0 if points or many else -1
-    scale = 1 if many else 100
-    unit = "points" if points else "times" if many else "%"
-    value, low, high = (
-        "?" if end is None else _signed(scale * (end + shift), signed=not many)
-        for end in (change.value, change.low, change.high)
-    )
-    spread = "" if change.low is None and change.high is None else f" ({low} to {high})"
-    p = comparison.p_holm if comparison.p_holm is not None else comparison.p
-    known = "" if p is None or not with_p else f", p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
-    text = f"{value} {unit}{spread}{known}"
-    if comparison.significant:
-        return text, "bold"
-    if comparison.p is not None and comparison.p_holm is None:
-        return f"INVALID {text}", "yellow"
-    return f"~ {text}", "dim"
-
-
-def _signed(value: float, *, signed: bool) -> str:
-    digits = 0 if abs(value) >= 10 else 1
-    return f"{value:{'+' if signed else ''}.{digits}f}"

@@ -26,7 +26,7 @@ from taskpace.report.words.rankings import (
     with_both_ranks,
     with_both_speeds,
 )
-from taskpace.text.safe_text import column_width, one_line
+from taskpace.text.safe_text import column_width, one_line, padded
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase + string.digits
 _COLOURS = ("blue", "yellow", "green", "magenta", "cyan", "red")
@@ -130,12 +130,11 @@ def _ranks(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Te
     for place, row in enumerate(left):
         heights = [4 * (len(shown) - 1 - at) + 2 for at in (place, right.index(row))]
         canvas.line(0, heights[0], _LINKS * 2 - 1, heights[1], color=_colour(letters[row.system]))
-    names = min(max(column_width(row.system) for row in shown), (width - _LINKS) // 2 - 8)
+    names = min(max(column_width(one_line(row.system)) for row in shown), (width - _LINKS) // 2 - 8)
     yield _title("The two rankings: by tokens per second, by task time", width)
     for place, line in enumerate(canvas.plot(linesep="\n").split("\n")):
         from_, to = left[place].system, right[place].system
-        before = one_line(from_, names)
-        before = f"{' ' * (names - column_width(before))}{before} {letters[from_]}"
+        before = f"{padded(one_line(from_, names), names, right=True)} {letters[from_]}"
         after = f"{letters[to]} {one_line(to, names)}"
         yield (
             Text(f"{before} {ranks[0][place]:>3} ")

@@ -3,58 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from taskpace.analysis.schema.across import Brevity, BriefForm, BriefRanking
+from taskpace.analysis.schema.across import BriefForm, BriefRanking
 from taskpace.analysis.schema.summary import Summary
-from taskpace.report.words.effects import moved, points, points_moved, times
-from taskpace.report.words.figures import UNKNOWN
-from taskpace.report.words.sentences import interval
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.report.words.block import INVALID, Block, Column, Name, Number, Words, change
+from taskpace.report.words.effects import moved, points_moved
+from taskpace.report.words.figures import POINTS, RATIO, SECONDS_MORE, WHOLE, percent, within
 
-HEADINGS = ("system", "limit", "task time", "accuracy", "length", "seconds", "s/correct", "truncated")
 LEGEND = (
     "Brevity: brief over plain (accuracy: points; seconds: mean difference), paired by item, with 95 % intervals; "
     "truncated answers count as not correct; ~: not significant at 5 % (Holm)."
 )
 
 
-class BrevityTable(NamedTuple):
-    """One task in one scenario."""
-
-    title: str
-    rows: list[tuple[str, ...]]
-    """For ``HEADINGS``."""
-    said: list[str]
-
-
-def brevity_tables(summary: Summary) -> Iterator[BrevityTable]:
+def brevity_blocks(summary: Summary) -> Iterator[Block]:
     """One for each task in which systems differ in the request to be brief."""
     for brevity in summary.brevity:
-        yield BrevityTable(
+        yield Block(
             title=f"{brevity.task} · {brevity.scenario} · what the request to be brief does",
-            rows=[_row(form) for form in brevity.forms],
-            said=[_sentence(form) for form in brevity.forms] + _ranking(brevity),
+            columns=_columns(brevity.forms),
+            paragraphs=(*map(_sentence, brevity.forms), *map(_who, brevity.rankings)),
+            legend=LEGEND,
         )
 
 
-def _row(form: BriefForm) -> tuple[str, ...]:
-    before, after = (f"{100 * share:.0f}" for share in (form.truncated_plain, form.truncated_brief))
+def _columns(forms: tuple[BriefForm, ...]) -> tuple[Column, ...]:
     return (
-        form.plain + ("" if form.valid else " (INVALID)"),
-        str(form.max_tokens or UNKNOWN),
-        times(form.task_time),
-        points(form.accuracy),
-        times(form.output_bytes),
-        _seconds(form),
-        times(form.time_per_correct),
-        f"{before} to {after} %" if form.truncated_plain or form.truncated_brief else UNKNOWN,
+        Column(
+            heading="system",
+            kind="text",
+            cells=tuple(Name(form.plain, () if form.valid else (INVALID,)) for form in forms),
+        ),
+        Column(heading="limit", form=WHOLE, cells=tuple(Number(Estimate(form.max_tokens)) for form in forms)),
+        Column(heading="task time", form=RATIO, cells=tuple(change(form.task_time) for form in forms)),
+        Column(heading="accuracy", form=POINTS, cells=tuple(change(form.accuracy) for form in forms)),
+        Column(heading="length", form=RATIO, cells=tuple(change(form.output_bytes) for form in forms)),
+        Column(heading="seconds", form=SECONDS_MORE, cells=tuple(Number(form.seconds or UNKNOWN) for form in forms)),
+        Column(heading="s/correct", form=RATIO, cells=tuple(change(form.time_per_correct) for form in forms)),
+        Column(heading="truncated", cells=tuple(_truncated(form) for form in forms)),
     )
 
 
-def _seconds(form: BriefForm) -> str:
-    if form.seconds is None or form.seconds.value is None:
-        return UNKNOWN
-    return f"{form.seconds.value:+.2f}{interval(form.seconds, '+.2f')}"
+def _truncated(form: BriefForm) -> Words:
+    if not form.truncated_plain and not form.truncated_brief:
+        return Words(None)
+    return Words(f"{percent(form.truncated_plain)} to {percent(form.truncated_brief)} %")
 
 
 def _sentence(form: BriefForm) -> str:
@@ -66,12 +60,12 @@ def _sentence(form: BriefForm) -> str:
     saved = ""
     if time.significant and seconds is not None and seconds.value is not None:
         word = "less" if seconds.value < 0 else "more"
-        saved = f", on average {abs(seconds.value):.2f} s {word} a task{interval(seconds, '+.2f')}"
+        saved = f", on average {abs(seconds.value):.2f} s {word} a task{within(seconds, SECONDS_MORE.write)}"
     limit = f" and held to {form.max_tokens} tokens" if form.max_tokens else ""
-    within = interval(time.change, ".2f") if time.significant else ""
+    told = within(time.change, RATIO.write) if time.significant else ""
     changed = moved("it takes", time, "as long", "it shows no clear change in task time")
     parts = [
-        f"asked to be brief{limit}, {changed}{within}{saved}",
+        f"asked to be brief{limit}, {changed}{told}{saved}",
         moved("writes", form.output_bytes, "as much", "no clear change in length"),
         points_moved(form.accuracy),
     ]
@@ -81,10 +75,6 @@ def _sentence(form: BriefForm) -> str:
         parts.append(f"{100 * form.truncated_brief:.0f} % of its answers are cut off")
     note = "" if form.valid else " (INVALID rows, for answers are truncated)"
     return f"{form.plain}{note}: {'; '.join(part for part in parts if part)}."
-
-
-def _ranking(brevity: Brevity) -> list[str]:
-    return [_who(ranking) for ranking in brevity.rankings]
 
 
 def _who(ranking: BriefRanking) -> str:

@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
 
 from taskpace.analysis.schema.across import Change, Effect
 from taskpace.analysis.schema.summary import Summary
-from taskpace.report.words.figures import UNKNOWN
-from taskpace.report.words.sentences import interval
+from taskpace.report.words.block import INVALID, Block, Column, Name, change
+from taskpace.report.words.figures import POINTS, RATIO
 
-HEADINGS = ("from", "to", "task time", "length", "tokens/s", "accuracy")
-LEGEND = "Sensitivity: new over old (accuracy: points), paired by item, with 95 % intervals; ~: not significant at 5 %."
+_LEGEND = (
+    "Sensitivity: new over old (accuracy: points), paired by item, with 95 % intervals; ~: not significant at 5 %."
+)
 
-
-class EffectTable(NamedTuple):
-    """What one setting does on one task."""
-
-    setting: str
-    task: str
-    scenario: str
-    rows: list[tuple[str, ...]]
-    """For ``HEADINGS``."""
-    said: list[str]
-
-    @property
-    def title(self) -> str:
-        return f"{self.task} · {self.scenario} · what the {self.setting} does"
+Key = tuple[str, str, str]
+"""Setting, task, scenario."""
 
 
-def effect_tables(summary: Summary) -> Iterator[EffectTable]:
+def effect_blocks(summary: Summary) -> Iterator[Block]:
     """One for each setting on each task."""
-    found: dict[tuple[str, str, str], list[Effect]] = {}
+    for (setting, task, scenario), effects in effects_by_key(summary).items():
+        yield Block(
+            title=f"{task} · {scenario} · what the {setting} does",
+            columns=(
+                Column(heading="from", kind="text", cells=tuple(Name(effect.base_system) for effect in effects)),
+                Column(
+                    heading="to",
+                    kind="text",
+                    cells=tuple(Name(effect.system, () if effect.valid else (INVALID,)) for effect in effects),
+                ),
+                *change_columns(effects),
+            ),
+            paragraphs=effect_sentences(summary, effects),
+            legend=_LEGEND,
+            chart="effects",
+        )
+
+
+def effects_by_key(summary: Summary) -> dict[Key, list[Effect]]:
+    """The points of each sweep on each task."""
+    found: dict[Key, list[Effect]] = {}
     for effect in summary.effects:
         found.setdefault((effect.setting, effect.task, effect.scenario), []).append(effect)
-    for (setting, task, scenario), effects in found.items():
-        rows = [_row(effect) for effect in effects]
-        said = [_sentence(effect) for effect in effects if effect.valid]
-        yield EffectTable(setting, task, scenario, rows, [*said, *_ranking(summary, effects)])
+    return found
 
 
-def _row(effect: Effect) -> tuple[str, ...]:
+def change_columns(effects: Sequence[Effect]) -> tuple[Column, ...]:
+    """How each measure moves, a row for each effect."""
     return (
-        effect.base_system,
-        effect.system + ("" if effect.valid else " (INVALID)"),
-        *(times(change) for change in (effect.task_time, effect.output_bytes, effect.tokens_per_s)),
-        points(effect.accuracy),
+        Column(heading="task time", form=RATIO, cells=tuple(change(effect.task_time) for effect in effects)),
+        Column(heading="length", form=RATIO, cells=tuple(change(effect.output_bytes) for effect in effects)),
+        Column(heading="tokens/s", form=RATIO, cells=tuple(change(effect.tokens_per_s) for effect in effects)),
+        Column(heading="accuracy", form=POINTS, cells=tuple(change(effect.accuracy) for effect in effects)),
     )
 
 
-def times(change: Change) -> str:
-    """``x1.83 (1.50 to 2.20)``, with a ``~`` where it is not significant."""
-    if change.change.value is None:
-        return UNKNOWN
-    return f"x{change.change.value:.2f}{interval(change.change, '.2f')}{'' if change.significant else ' ~'}"
-
-
-def points(change: Change) -> str:
-    """``-5 (-12 to +2) ~``: percentage points."""
-    value, low, high = (change.change.value, change.change.low, change.change.high)
-    if value is None:
-        return UNKNOWN
-    within = "" if low is None or high is None else f" ({100 * low:+.0f} to {100 * high:+.0f})"
-    return f"{100 * value:+.0f}{within}{'' if change.significant else ' ~'}"
+def effect_sentences(summary: Summary, effects: Sequence[Effect]) -> tuple[str, ...]:
+    """What the effects of one setting on one task come to."""
+    return (*(_sentence(effect) for effect in effects if effect.valid), *_ranking(summary, effects))
 
 
 def _sentence(effect: Effect) -> str:
@@ -94,7 +89,7 @@ def points_moved(change: Change) -> str:
     return f"accuracy {'rises' if points > 0 else 'falls'} by {abs(points):.0f} points"
 
 
-def _ranking(summary: Summary, effects: list[Effect]) -> list[str]:
+def _ranking(summary: Summary, effects: Sequence[Effect]) -> list[str]:
     """Whether systems that are swept alike change places, where there are several."""
     setting, task, scenario = effects[0].setting, effects[0].task, effects[0].scenario
     sweeps = [sweep for sweep in summary.sweeps if sweep.setting == setting]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from taskpace.analysis.schema.summary import Energy, Summary, TaskTable
-from taskpace.report.words.figures import digits
-from taskpace.report.words.sentences import interval
+from taskpace.report.words.figures import THREE_DIGITS, digits, within
 
 LEGEND = (
     "J: gross, all that the named counters counted from the first dispatch to the last end, idle power included; net: "
@@ -35,7 +34,9 @@ def energy_sentence(energy: Energy) -> str:
     net = "" if energy.net_per_task_j is None else f" ({digits(energy.net_per_task_j, 3)} net of idle)"
     correct = energy.gross_per_correct_j
     per_correct = (
-        "" if correct.value is None else f", {digits(correct.value, 3)}{interval(correct, '.3g')} J a correct answer"
+        ""
+        if correct.value is None
+        else f", {digits(correct.value, 3)}{within(correct, THREE_DIGITS.write)} J a correct answer"
     )
     heat = "" if energy.temperature_max_c is None else f"; at most {energy.temperature_max_c:.0f} °C"
     held = f"; clock held back: {', '.join(energy.throttling)}" if energy.throttling else ""

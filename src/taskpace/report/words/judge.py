@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 from taskpace.analysis.judge.agreement import Disagreement, Judged, JudgedRow, JudgedTask, Said
 from taskpace.analysis.judge.preferences import Preference
-from taskpace.report.words.columns import with_interval
-from taskpace.report.words.figures import UNKNOWN, digits, seconds
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.report.words.block import Block, Column, Document, Name, Number, Words
+from taskpace.report.words.figures import (
+    PERCENT,
+    PERCENT_ALONE,
+    TWO_DECIMALS,
+    WHOLE,
+    Form,
+    digits,
+    seconds,
+    written,
+)
 from taskpace.text.safe_text import one_line
 
-HEADINGS = ("system", "answers", "agreement (%)", "kappa", "correct", "wrong", "ungraded", "judge (%)", "scorer (%)")
-PREFERENCE_HEADINGS = ("A", "B", "pairs", "A better", "B better", "tie", "contradict", "first chosen (%)")
-DISAGREEMENT_HEADINGS = ("answer", "system", "scorer", "judge", "reply", "text")
-LEGEND = (
+_LEGEND = (
     "agreement: share of answers of which judge and scorer say the same (no verdict is neither); kappa: the same "
     "beyond chance, 0 is chance, 1 perfect (Cohen 1960). correct, wrong, ungraded: answers that are so by the "
     "scorer, and what the judge says of them: correct / wrong / no verdict. judge, scorer: share that each calls "
     "correct. In parentheses: 95 % intervals. p: of chance alone, exact (Fisher 1935), an item counts once; adjusted "
     "for all tasks (Holm 1979)."
 )
-PREFERENCE_LEGEND = (
+_PREFERENCE_LEGEND = (
     "Pairs are shown in both orders; a preference counts where both have it. first chosen: how often the answer "
     "shown first, of all choices; 50 % where the order is no matter. p of a preference: exact (sign test over items), "
     "adjusted for all pairs and tasks (Holm 1979)."
@@ -32,22 +38,23 @@ _ID_DIGITS = 10
 _TEXT_WIDTH = 40
 
 
-class JudgeTable(NamedTuple):
-    """A table with what it says."""
+def judged_document(judged: Judged, *, listed: int = LISTED) -> Document:
+    """What a judge made of a run.
 
-    title: str
-    headings: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    said: list[str]
-
-
-def judge_title(judged: Judged) -> str:
-    """Who judged what."""
+    Args:
+        judged: the judgement.
+        listed: disagreements of a task that are shown.
+    """
     model = f" ({judged.model})" if judged.model else ""
-    return f"{judged.run_file} judged by {judged.judge}{model}"
+    return Document(
+        title=f"{judged.run_file} judged by {judged.judge}{model}",
+        warnings=_warnings(judged),
+        blocks=tuple(_blocks(judged, listed)),
+        closing=(_cost(judged),),
+    )
 
 
-def judge_notes(judged: Judged) -> list[str]:
+def _warnings(judged: Judged) -> tuple[str, ...]:
     """What a reader must know before the numbers: what is missing, and who judges themselves."""
     notes = []
     if judged.done < judged.planned:
@@ -61,10 +68,10 @@ def judge_notes(judged: Judged) -> list[str]:
             f"The judge is the same model as {', '.join(judged.own)}: models favour their own answers, so compare "
             "systems by another judge."
         )
-    return notes
+    return tuple(notes)
 
 
-def cost_sentence(judged: Judged) -> str:
+def _cost(judged: Judged) -> str:
     """What judging took, apart from the tasks."""
     parts = [
         f"{task.task}: median {seconds(task.time_median_s.value)} and {digits(task.output_tokens_median.value, 3)} "
@@ -78,26 +85,27 @@ def cost_sentence(judged: Judged) -> str:
     )
 
 
-def judge_tables(judged: Judged, *, listed: int = LISTED) -> Iterator[JudgeTable]:
+def _blocks(judged: Judged, listed: int) -> Iterator[Block]:
     """Of each task the agreement, some disagreements, and the preferences; those that there are."""
+    preferences = any(task.preferences for task in judged.tasks)
+    legend = f"{_LEGEND} {_PREFERENCE_LEGEND}" if preferences else _LEGEND
     for task in judged.tasks:
         if task.rows:
-            shown = (*task.rows, task.whole) if len(task.rows) > 1 else task.rows
-            title, said = f"{task.task} · agreement with the scorer", [verdict_sentence(task.whole)]
-            yield JudgeTable(title, *_that_say_something([_row(row) for row in shown]), said)
+            yield Block(
+                title=f"{task.task} · agreement with the scorer",
+                columns=_agreement((*task.rows, task.whole) if len(task.rows) > 1 else task.rows),
+                paragraphs=(verdict_sentence(task.whole),),
+                legend=legend,
+            )
         if task.disagreements:
             yield _disagreements(judged, task, listed)
         if task.preferences:
-            yield JudgeTable(
-                f"{task.task} · preferences",
-                PREFERENCE_HEADINGS,
-                [_preference_row(one) for one in task.preferences],
-                [preference_sentence(one) for one in task.preferences],
+            yield Block(
+                title=f"{task.task} · preferences",
+                columns=_preferences(task.preferences),
+                paragraphs=tuple(map(preference_sentence, task.preferences)),
+                legend=legend,
             )
-
-
-def judge_legend(judged: Judged) -> str:
-    return LEGEND + (f" {PREFERENCE_LEGEND}" if any(task.preferences for task in judged.tasks) else "")
 
 
 def verdict_sentence(row: JudgedRow) -> str:
@@ -167,62 +175,74 @@ def _always_the_same(row: JudgedRow) -> str | None:
     return "the judge calls" if any(sum(each) == row.of_correct.total + row.of_wrong.total for each in said) else None
 
 
-def _that_say_something(rows: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Headings and rows without the columns that are unknown in every row."""
-    kept = [index for index in range(len(HEADINGS)) if any(row[index] != UNKNOWN for row in rows)]
-    return tuple(HEADINGS[index] for index in kept), [tuple(row[index] for index in kept) for row in rows]
+def _agreement(rows: tuple[JudgedRow, ...]) -> tuple[Column, ...]:
+    def numbers(heading: str, form: Form, read: Callable[[JudgedRow], Estimate]) -> Column:
+        return Column(heading=heading, form=form, optional=True, cells=tuple(Number(read(row)) for row in rows))
 
+    def counts(heading: str, read: Callable[[JudgedRow], Said]) -> Column:
+        return Column(heading=heading, optional=True, cells=tuple(_said(read(row)) for row in rows))
 
-def _row(row: JudgedRow) -> tuple[str, ...]:
-    total = row.of_correct.total + row.of_wrong.total + row.ungraded.total
     return (
-        "all systems" if row.system is None else row.system,
-        str(total),
-        with_interval(row.agreement, _whole_percent),
-        with_interval(row.kappa, lambda value: f"{value:.2f}"),
-        *(_said(said) for said in (row.of_correct, row.of_wrong, row.ungraded)),
-        with_interval(row.by_judge, _whole_percent),
-        with_interval(row.by_scorer, _whole_percent),
+        Column(
+            heading="system",
+            kind="text",
+            cells=tuple(Name("all systems" if row.system is None else row.system) for row in rows),
+        ),
+        numbers("answers", WHOLE, lambda row: Estimate(row.of_correct.total + row.of_wrong.total + row.ungraded.total)),
+        numbers("agreement (%)", PERCENT, lambda row: row.agreement),
+        numbers("kappa", TWO_DECIMALS, lambda row: row.kappa),
+        counts("correct", lambda row: row.of_correct),
+        counts("wrong", lambda row: row.of_wrong),
+        counts("ungraded", lambda row: row.ungraded),
+        numbers("judge (%)", PERCENT, lambda row: row.by_judge),
+        numbers("scorer (%)", PERCENT, lambda row: row.by_scorer),
     )
 
 
-def _said(said: Said) -> str:
-    return f"{said.correct}/{said.wrong}/{said.nothing}" if said.total else UNKNOWN
+def _said(said: Said) -> Words:
+    return Words(f"{said.correct}/{said.wrong}/{said.nothing}" if said.total else None)
 
 
-def _preference_row(one: Preference) -> tuple[str, ...]:
-    counts = (one.pairs, one.a_better, one.b_better, one.ties, one.contradictions)
-    return (one.a, one.b, *map(str, counts), with_interval(one.first_share, _whole_percent))
+def _preferences(found: tuple[Preference, ...]) -> tuple[Column, ...]:
+    def count(heading: str, read: Callable[[Preference], int]) -> Column:
+        return Column(heading=heading, form=WHOLE, cells=tuple(Number(Estimate(read(one))) for one in found))
 
-
-def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> JudgeTable:
-    shown = task.disagreements[:listed]
-    count = len(task.disagreements)
-    return JudgeTable(
-        f"{task.task} · disagreements · {len(shown)} of {count}",
-        DISAGREEMENT_HEADINGS,
-        [_disagreement(one) for one in shown],
-        [f"`taskpace show {judged.run_file} ANSWER` shows one, `taskpace show {judged.judge_file} REPLY` a reply."],
-    )
-
-
-def _disagreement(one: Disagreement) -> tuple[str, ...]:
     return (
-        one.trial_id[:_ID_DIGITS],
-        one.system,
-        one.scorer,
-        one.judge or "no verdict",
-        one.judge_trial_id[:_ID_DIGITS],
-        one_line(one.answer, _TEXT_WIDTH),
+        Column(heading="A", kind="text", cells=tuple(Name(one.a) for one in found)),
+        Column(heading="B", kind="text", cells=tuple(Name(one.b) for one in found)),
+        count("pairs", lambda one: one.pairs),
+        count("A better", lambda one: one.a_better),
+        count("B better", lambda one: one.b_better),
+        count("tie", lambda one: one.ties),
+        count("contradict", lambda one: one.contradictions),
+        Column(heading="first chosen (%)", form=PERCENT, cells=tuple(Number(one.first_share) for one in found)),
     )
 
 
-def _whole_percent(share: float) -> str:
-    return f"{100 * share:.0f}"
+def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> Block:
+    found = task.disagreements[:listed]
+
+    def words(heading: str, read: Callable[[Disagreement], str]) -> Column:
+        return Column(heading=heading, kind="text", cells=tuple(Words(read(one)) for one in found))
+
+    return Block(
+        title=f"{task.task} · disagreements · {len(found)} of {len(task.disagreements)}",
+        columns=(
+            words("answer", lambda one: one.trial_id[:_ID_DIGITS]),
+            words("system", lambda one: one.system),
+            words("scorer", lambda one: one.scorer),
+            words("judge", lambda one: one.judge or "no verdict"),
+            words("reply", lambda one: one.judge_trial_id[:_ID_DIGITS]),
+            words("text", lambda one: one_line(one.answer, _TEXT_WIDTH)),
+        ),
+        paragraphs=(
+            f"`taskpace show {judged.run_file} ANSWER` shows one, `taskpace show {judged.judge_file} REPLY` a reply.",
+        ),
+    )
 
 
 def _percent(share: float | None) -> str:
-    return UNKNOWN if share is None else f"{_whole_percent(share)} %"
+    return written(Estimate(share), PERCENT_ALONE).value
 
 
 def _p(value: float | None) -> str:

@@ -2,38 +2,65 @@
 
 from __future__ import annotations
 
-from taskpace.analysis.schema.across import Load, LoadPoint
-from taskpace.report.words.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
+from collections.abc import Callable, Iterator
 
-HEADINGS = ("scenario", "task time", "tasks/h", "in flight", "in time", "good/h", "power", "memory", "GPU memory")
+from taskpace.analysis.schema.across import Load, LoadPoint
+from taskpace.analysis.schema.summary import Summary
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.report.words.block import INVALID, Block, Column, Name, Number
+from taskpace.report.words.figures import (
+    GIGABYTES,
+    PERCENT_WITH_ERROR,
+    SECONDS_WITH_ERROR,
+    THREE_DIGITS,
+    TWO_DIGITS,
+    Form,
+    digits,
+    seconds,
+)
+
 KINDS = {"concurrency": "requests in flight", "rate": "arrivals per second", "batch": "items in a batch"}
-LEGEND = (
-    "in flight: mean number, waiting or being worked on; in time: correct within the deadline; power: tasks per second "
-    "/ mean task time, greatest at the knee (Kleinrock 1979); memory: the most that the worker had resident."
+_LEGEND = (
+    "Under load: in flight: mean number, waiting or being worked on; in time: correct within the deadline; power: "
+    "tasks per second / mean task time, greatest at the knee (Kleinrock 1979); memory: the most that the worker had "
+    "resident."
 )
 
 
-def load_title(load: Load) -> str:
-    return f"{load.task} · {load.system} · more and more {KINDS[load.kind]}"
+def load_blocks(summary: Summary) -> Iterator[Block]:
+    """One for each system and kind of load on each task."""
+    for load in summary.loads:
+        yield Block(
+            title=f"{load.task} · {load.system} · more and more {KINDS[load.kind]}",
+            columns=load_columns(load),
+            paragraphs=(load_sentence(load),),
+            legend=_LEGEND,
+            chart="load",
+        )
 
 
-def load_rows(load: Load) -> list[tuple[str, ...]]:
-    """Cells for ``HEADINGS``; unknown is a dash."""
-    return [_row(point, load.knee) for point in load.points]
+def load_columns(load: Load) -> tuple[Column, ...]:
+    """A row for each load."""
 
+    def column(heading: str, form: Form, read: Callable[[LoadPoint], Estimate]) -> Column:
+        return Column(heading=heading, form=form, cells=tuple(Number(read(point)) for point in load.points))
 
-def _row(point: LoadPoint, knee: str | None) -> tuple[str, ...]:
     return (
-        point.scenario + (" (knee)" if point.scenario == knee else "") + ("" if point.valid else " (INVALID)"),
-        seconds_with_error(point.task_time_median_s),
-        digits(point.tasks_per_hour, 3),
-        digits(point.in_flight_mean, 2),
-        share_with_error(point.goodput) if point.goodput.value is not None else UNKNOWN,
-        digits(point.good_per_hour, 3),
-        digits(point.power.value, 2),
-        _gigabytes(point.peak_rss_bytes),
-        _gigabytes(point.device_peak_bytes),
+        Column(heading="scenario", kind="text", cells=tuple(_name(point, load.knee) for point in load.points)),
+        column("task time", SECONDS_WITH_ERROR, lambda point: point.task_time_median_s),
+        column("tasks/h", THREE_DIGITS, lambda point: Estimate(point.tasks_per_hour)),
+        column("in flight", TWO_DIGITS, lambda point: Estimate(point.in_flight_mean)),
+        column("in time", PERCENT_WITH_ERROR, lambda point: point.goodput),
+        column("good/h", THREE_DIGITS, lambda point: Estimate(point.good_per_hour)),
+        column("power", TWO_DIGITS, lambda point: point.power),
+        column("memory", GIGABYTES, lambda point: Estimate(point.peak_rss_bytes)),
+        column("GPU memory", GIGABYTES, lambda point: Estimate(point.device_peak_bytes)),
     )
+
+
+def _name(point: LoadPoint, knee: str | None) -> Name:
+    marks = ("knee", point.scenario == knee), (INVALID, not point.valid)
+    return Name(point.scenario, tuple(mark for mark, there in marks if there))
 
 
 def load_sentence(load: Load) -> str:
@@ -60,7 +87,3 @@ def load_sentence(load: Load) -> str:
         f"The knee is at {load.knee}: {digits(point.tasks_per_hour, 3)} tasks an hour, each in "
         f"{seconds(point.task_time_median_s.value)}{beyond}.{alike}"
     )
-
-
-def _gigabytes(size: int | None) -> str:
-    return UNKNOWN if size is None else f"{size / 1e9:.2f} GB"

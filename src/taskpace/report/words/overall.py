@@ -3,65 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from taskpace.analysis.schema.across import Overall, OverallRow
-from taskpace.analysis.schema.summary import Summary, SystemRow
-from taskpace.analysis.stats.estimates import Estimate
-from taskpace.report.words.figures import UNKNOWN, seconds
-from taskpace.report.words.sentences import interval
+from taskpace.analysis.schema.summary import Summary, TaskTable
+from taskpace.report.words.block import Block, Cell, Column, Name, Number, Several, Words, change
+from taskpace.report.words.figures import (
+    PERCENT_ALONE,
+    PERCENT_OF_ALL,
+    RATIO,
+    SECONDS_ALONE,
+    within,
+    written,
+)
 
-LEGEND = (
+_LEGEND = (
     "Over the tasks: geometric mean of the ratios of time per correct answer, and mean accuracy, each task counting "
     "the same, with 95 % intervals over items; ~: not significant at 5 % (Holm). No mean where a task is INVALID."
 )
 
 
-class OverallTable(NamedTuple):
-    """What is said of all tasks in one scenario."""
-
-    scenario: str
-    title: str
-    headings: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    said: list[str]
-    parts_title: str
-    parts_headings: tuple[str, ...]
-    parts: list[tuple[str, ...]]
-    """Task by task: seconds per correct answer and accuracy of each system."""
-
-
-def overall_tables(summary: Summary) -> Iterator[OverallTable]:
-    """One for each scenario with two or more tasks that have right answers."""
+def overall_blocks(summary: Summary) -> Iterator[Block]:
+    """Two for each scenario with two or more tasks that have right answers: the mean, and what it is made of."""
     for overall in summary.overall:
-        systems = [row.system for row in overall.rows]
-        yield OverallTable(
-            scenario=overall.scenario,
+        yield Block(
             title=f"Over {len(overall.tasks)} tasks · {overall.scenario}",
-            headings=("system", f"s/correct over {overall.reference}'s", "accuracy"),
-            rows=[_row(row, overall) for row in overall.rows],
-            said=[_sentence(row, overall) for row in overall.rows if row.system != overall.reference or row.missing],
-            parts_title=f"Task by task · {overall.scenario} · s/correct and accuracy",
-            parts_headings=("task", *systems),
-            parts=list(_parts(summary, overall)),
+            columns=(
+                Column(heading="system", kind="text", cells=tuple(Name(row.system) for row in overall.rows)),
+                Column(
+                    heading=f"s/correct over {overall.reference}'s",
+                    form=RATIO,
+                    cells=tuple(_ratio(row, overall) for row in overall.rows),
+                ),
+                Column(
+                    heading="accuracy",
+                    form=PERCENT_OF_ALL,
+                    cells=tuple(Number(row.accuracy) for row in overall.rows),
+                ),
+            ),
+            paragraphs=tuple(
+                _sentence(row, overall) for row in overall.rows if row.system != overall.reference or row.missing
+            ),
+            legend=_LEGEND,
+        )
+        yield Block(
+            title=f"Task by task · {overall.scenario} · s/correct and accuracy",
+            columns=_task_by_task(summary, overall),
         )
 
 
-def _row(row: OverallRow, overall: Overall) -> tuple[str, ...]:
-    ratio = row.time_per_correct
-    if ratio.change.value is None:
-        return row.system, UNKNOWN, _share(row.accuracy)
-    if row.system == overall.reference:
-        return row.system, "1", _share(row.accuracy)
-    told = "" if ratio.significant else " ~"
-    return row.system, f"x{ratio.change.value:.2f}{interval(ratio.change, '.2f')}{told}", _share(row.accuracy)
+def _ratio(row: OverallRow, overall: Overall) -> Cell:
+    if row.system == overall.reference and row.time_per_correct.change.value is not None:
+        return Words("1")
+    return change(row.time_per_correct)
 
 
-def _share(number: Estimate) -> str:
-    if number.value is None:
-        return UNKNOWN
-    ends = Estimate(*(None if end is None else 100 * end for end in (number.value, number.low, number.high)))
-    return f"{ends.value:.0f} %{interval(ends, '.0f')}"
+def _task_by_task(summary: Summary, overall: Overall) -> tuple[Column, ...]:
+    """A row for each task, a column for each system."""
+    tables = [table for table in summary.tables if table.scenario == overall.scenario and table.task in overall.tasks]
+    return (
+        Column(heading="task", kind="text", cells=tuple(Name(table.task) for table in tables)),
+        *(
+            Column(heading=each.system, cells=tuple(_part(table, each.system) for table in tables))
+            for each in overall.rows
+        ),
+    )
+
+
+def _part(table: TaskTable, system: str) -> Several:
+    """Seconds per correct answer and accuracy."""
+    row = next(row for row in table.rows if row.system == system)
+    return Several(((row.time_per_correct_s, SECONDS_ALONE), (row.accuracy, PERCENT_ALONE)), row.valid)
 
 
 def _sentence(row: OverallRow, overall: Overall) -> str:
@@ -72,17 +83,6 @@ def _sentence(row: OverallRow, overall: Overall) -> str:
     told = "" if ratio.significant else ", which cannot be told from 1"
     return (
         f"Over {len(overall.tasks)} tasks a correct answer takes {row.system} {ratio.change.value:.2f} times"
-        f"{interval(ratio.change, '.2f')} as long as {overall.reference}{told}, at an accuracy of "
-        f"{_share(row.accuracy)} against {_share(first.accuracy)}."
+        f"{within(ratio.change, RATIO.write)} as long as {overall.reference}{told}, at an accuracy of "
+        f"{written(row.accuracy, PERCENT_OF_ALL).text} against {written(first.accuracy, PERCENT_OF_ALL).text}."
     )
-
-
-def _parts(summary: Summary, overall: Overall) -> Iterator[tuple[str, ...]]:
-    for table in summary.tables:
-        if table.scenario == overall.scenario and table.task in overall.tasks:
-            yield table.task, *(_part(row) for row in table.rows)
-
-
-def _part(row: SystemRow) -> str:
-    share = UNKNOWN if row.accuracy.value is None else f"{100 * row.accuracy.value:.0f} %"
-    return f"{seconds(row.time_per_correct_s.value)} {share}" + ("" if row.valid else " INVALID")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison, Pair, Split
+from taskpace.analysis.table.pairs import Pair
+from taskpace.report.words.causes import why
+from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds, within
 
-_UNKNOWN = "unknown"
 _MOST_NOTES = 2
 
 
@@ -100,7 +100,7 @@ def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
         if headline.a in firsts and headline.b in fastest:
             most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
             first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
-            speed = figure(b.tokens_per_s_median.value)
+            speed = digits(b.tokens_per_s_median.value, 2)
             return f"{headline.b} {most} ({speed}), yet {headline.a} {first}: {times}{sure}."
         return (
             f"{_finish_first(firsts)}. But {headline.b} has more tokens per second than {headline.a} and finishes "
@@ -133,60 +133,6 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     )
 
 
-def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
-    """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up."""
-    whole = split.difference_s.value or 0.0
-    ratio = output_bytes.change.value
-    if not ratio or (split.verbosity_s.value or 0.0) * (ratio - 1) < 0:
-        # The ratio is of visible text alone: with reasoning, what is written may differ the other way.
-        writes = "the length of what it writes, reasoning included"
-    elif figure(max(ratio, 1 / ratio)) == "1":
-        writes = "the length of its text"
-    elif ratio >= 1:
-        writes = f"because it writes {figure(ratio)} times as much"
-    else:
-        writes = f"because it writes {figure(1 / ratio)} times less"
-    decode = "because each token comes {}" if split.tokenizer_s.value is not None else "because each byte comes {}"
-    causes = [
-        (split.wait_s, "waiting for the first token"),
-        (split.verbosity_s, writes),
-        (split.tokenizer_s, "its tokenizer"),
-        (split.decode_s, decode.format("slower" if (split.decode_s.value or 0) > 0 else "faster")),
-    ]
-    known = [(part, part.value, cause) for part, cause in causes if part.value is not None]
-    indices = decimals(max(abs(value) for value in (whole, *(value for _, value, _ in known))))
-    shown = rounded_to_sum([value for _, value, _ in known], whole, indices)
-    told = [
-        f"{figure:+.{indices}f} s{'' if _is_clear(part) else ' (~)'} {cause}"
-        for figure, (part, _, cause) in sorted(zip(shown, known, strict=True), key=lambda pair: -abs(pair[0]))
-        if figure
-    ]
-    longer = "longer" if whole >= 0 else "less"
-    parts = ", ".join(told) or "no cause stands out"
-    return f"On average {b} takes {abs(whole):.{indices}f} s {longer} than {a}: {parts}."
-
-
-def _is_clear(part: Estimate) -> bool:
-    """Whether the interval leaves 0 out."""
-    return part.low is None or part.high is None or part.low > 0 or part.high < 0 or part.low == part.high
-
-
-def rounded_to_sum(parts: list[float], whole: float, indices: int) -> list[float]:
-    """Parts of ``whole`` rounded so that what is shown adds up: what rounding lost goes to the part that lost most."""
-    scale = 10**indices
-    units = [round(part * scale) for part in parts]
-    while (missing := round(whole * scale) - sum(units)) and abs(missing) <= len(parts):
-        step = 1 if missing > 0 else -1
-        most = max(range(len(parts)), key=lambda index: step * (parts[index] * scale - units[index]))
-        units[most] += step
-    return [unit / scale for unit in units]
-
-
-def decimals(greatest: float) -> int:
-    """So many that the greatest number has two digits or more."""
-    return 0 if greatest >= 100 else max(0, 1 - math.floor(math.log10(greatest))) if greatest > 0 else 0
-
-
 def _undecided(pairs: list[Pair]) -> list[str]:
     """The power note of the pairs that the items at hand cannot tell apart."""
     open_pairs = [pair for pair in pairs if not pair.task_time.significant and pair.items_for_5_percent]
@@ -217,7 +163,7 @@ def _agreement(table: TaskTable) -> str:
     tau = table.agreement.kendall_tau_b
     return (
         f"Agreement of the two rankings over {table.agreement.systems} systems: Kendall's tau-b "
-        f"{tau.value:.2f}{interval(tau, '.2f')}; 1 is the same order, -1 the reverse."
+        f"{tau.value:.2f}{within(tau, TWO_DECIMALS.write)}; 1 is the same order, -1 the reverse."
     )
 
 
@@ -249,26 +195,6 @@ def percent_sure(probability: float) -> str:
     """``in 97 % of resamples``; never 0 or 100."""
     share = 100 * probability
     return f"in {'> 99' if share > 99 else f'{share:.0f}'} % of resamples"
-
-
-def interval(number: Estimate, form: str) -> str:
-    """`` (1.2 to 3.4)``, or nothing where it is unknown."""
-    if number.low is None and number.high is None:
-        return ""
-    low, high = (_UNKNOWN if end is None else f"{end:{form}}" for end in (number.low, number.high))
-    return f" ({low} to {high})"
-
-
-def seconds(value: float | None) -> str:
-    """Three significant digits."""
-    return _UNKNOWN if value is None else f"{value:.0f} s" if value >= 100 else f"{value:.3g} s"
-
-
-def figure(value: float | None) -> str:
-    """A number without a unit, in about two or three digits."""
-    if value is None:
-        return _UNKNOWN
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _and(names: list[str]) -> str:
