@@ -481,7 +481,9 @@ def hostile_run(tmp_path: Path, simulated: Callable[..., Experiment]) -> Plan:
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         for text, (record, _) in zip(HOSTILE, records, strict=True):
             size = len(text.encode())
-            turn = msgspec.structs.replace(record.turns[0], text=text, arrivals=(Arrival(record.turns[0].end_ns, size, 0),))
+            turn = msgspec.structs.replace(
+                record.turns[0], text=text, arrivals=(Arrival(record.turns[0].end_ns, size, 0),)
+            )
             said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
             store.add(said, score(cell.task.spec, items[record.trial_id], said), cell.id, None)
     return plan

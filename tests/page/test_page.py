@@ -16,7 +16,8 @@ import taskpace
 from taskpace.analysis.data.trials import load_trials
 from taskpace.report.files.json_text import json_text
 from taskpace.report.page.bundle import LONGEST
-from taskpace.report.words.columns import columns
+from taskpace.report.words.block import texts
+from taskpace.report.words.tasks import task_blocks
 
 
 class Reader(HTMLParser):
@@ -84,10 +85,9 @@ def test_its_tables_show_the_numbers_of_the_summary(page, summary):
     """Each task's table has a row for each system, and cell for cell what the summary comes to in words."""
     shown = [table for table in page.tables if "outcomes" in table[0]]
     assert len(shown) == len(summary.tables)
-    for table, (heading, *rows) in zip(summary.tables, shown, strict=True):
-        wanted = columns(table.rows)
-        assert heading == [name for name, _ in wanted]
-        assert rows == [list(row) for row in zip(*(cells for _, cells in wanted), strict=True)]
+    for block, (heading, *rows) in zip(task_blocks(summary), shown, strict=True):
+        assert heading == [column.heading for column in block.wide]
+        assert rows == [list(row) for row in texts(block.wide)]
 
 
 def test_the_same_run_gives_the_same_bytes(planted, report, tmp_path):
