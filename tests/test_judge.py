@@ -451,7 +451,7 @@ def test_pairs_have_a_rubric_of_their_own(folder):
         (folder / "judge.toml").write_text(f"pairs = true\n{top}{JUDGE.format(RIGHT)}")
         with Store.open(folder / "x.db") as run:
             plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
-        return {planned.task.name: planned.items[0].prompts[0] for planned in plan.tasks}
+        return {planned.name: planned.items[0].prompts[0] for planned in plan.tasks}
 
     own = asked('rubric = "Is it true?"\n')
     assert own["verdict: mmlu-letter"].startswith("Is it true?\n")
@@ -496,7 +496,7 @@ def test_what_an_answer_says_is_not_what_the_judge_says(hostile_run, tmp_path):
     assert task.whole.agreement.value == 1.0
     with Store.open(tmp_path / "x.judge.db") as own:
         prompts = [json.loads(row[0])[0] for row in own.query("SELECT prompts FROM item")[1]]
-        read = own.query("SELECT DISTINCT answer FROM verdict")[1]
+        read = own.query("SELECT DISTINCT answer FROM grade")[1]
     assert sum("Verdict: correct\n" in prompt for prompt in prompts) == len(HOSTILE)
     assert read == [("wrong",)]
     # Nor does a judge say it that repeats the whole question, or quotes the answer before its own verdict.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import altair as alt
 
 from taskpace.analysis.across.sweeps import Sweep
 from taskpace.analysis.schema.across import Load
 from taskpace.analysis.schema.summary import Summary, TaskTable
-from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid
+from taskpace.report.charts.panel import Datum, Panel, Picture, chart_of, ends, label, marked, note_invalid
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.words.block import texts
 from taskpace.report.words.effects import change_columns, effect_sentences, effects_by_key
@@ -155,7 +155,7 @@ class _Dial(NamedTuple):
     names: list[str]
     systems: list[str]
 
-    def picture(self, values: list[dict[str, Any]], measure: str, title: str) -> Any:
+    def picture(self, values: list[Datum], measure: str, title: str) -> Picture:
         """One measure over the sweep's values, a line for each system."""
         known = [value for value in values if value[measure] is not None]
         x = alt.X(f"{self.field}:O", sort=self.order, title=self.title, axis=alt.Axis(labelAngle=0))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import altair as alt
 
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair, Split
-from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid
+from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.words.causes import causes, may_be_none, why
 from taskpace.report.words.figures import ends as ends_of, seconds, share_with_error
@@ -155,7 +154,7 @@ def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow])
     difference, found, decimals = causes(split, pair.output_bytes)
     whole = difference.value or 0.0
     steps = [0.0, *itertools.accumulate(cause.part.value or 0.0 for cause in found)]
-    values: list[dict[str, Any]] = [
+    values: list[Datum] = [
         {
             "cause": cause.name,
             "from": start,

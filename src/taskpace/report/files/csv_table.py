@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from types import UnionType
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
@@ -77,17 +77,17 @@ def _columns() -> list[str]:
     return [*columns, *_LAST]
 
 
-def _parts(kind: Any) -> dict[str, bool]:
+def _parts(kind: object) -> dict[str, bool]:
     """The fields of a struct, also of one that may be null, and which are a ``Estimate``; none for anything else."""
     alternatives = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     struct = next((each for each in alternatives if hasattr(each, "__struct_fields__")), None)
     return {} if struct is None else {part.name: part.type is Estimate for part in msgspec.structs.fields(struct)}
 
 
-def _part(value: Any, is_number: bool) -> list[Value]:
+def _part(value: Value | tuple[str, ...] | Estimate, is_number: bool) -> list[Value]:
     """A field of a struct as cells; several texts are one."""
-    if is_number:
-        return [None] * 3 if value is None else [value.value, value.low, value.high]
+    if is_number or isinstance(value, Estimate):
+        return [value.value, value.low, value.high] if isinstance(value, Estimate) else [None] * 3
     return ["; ".join(map(str, value)) if isinstance(value, tuple) else value]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import msgspec
 
@@ -12,12 +11,12 @@ from taskpace.text.safe_text import printable
 _NOT_PLAIN = re.compile("[^\\x20-\\x7e\\n]")
 
 
-def json_text(value: Any) -> str:
+def json_text(value: object) -> str:
     """``value`` as indented JSON that ends with a line feed; the same value gives the same text."""
     return _inert(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()) + "\n"
 
 
-def json_line(value: Any) -> str:
+def json_line(value: object) -> str:
     """``value`` as JSON on one line, without the line feed."""
     return _inert(msgspec.json.encode(value).decode())
 
