@@ -18,12 +18,13 @@ from rich.console import Console
 
 import taskpace
 from taskpace.analysis.across.brevity import Forms
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.pairs import Comparison, Split
-from taskpace.analysis.table.rows import CellPlan
 from taskpace.api import Run
+from taskpace.experiment.scenario import Scenario
 from taskpace.report.charts import panels
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.notebook import notebook_html
@@ -265,7 +266,7 @@ def test_brevity_marks_the_row_and_not_the_name(trials_of: Callable[..., pl.Data
         trials_of(name, outcome=["truncated"] * 30 + ["correct"] * 10 if name == "b, brief" else "correct")
         for name in names
     ]
-    cells = [CellPlan(system=name, task="t", scenario="single", planned=40, graded=True) for name in names]
+    cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=40, graded=True) for name in names]
     summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=forms)
     (block,) = brevity_blocks(summary)
     assert block.columns[0].cells == (Name("a (INVALID)"), Name("b ~", ("INVALID",)))
