@@ -188,7 +188,7 @@ def test_read_plain_text() -> None:
 
 
 def test_read_text_that_was_kept_back() -> None:
-    """Where a possible stop text held the first tokens back, the first has an arrival of its own, without text."""
+    """Where a possible stop text held the first tokens back, the first token has its own arrival, without text."""
 
     def read(*chunks: tuple[int, dict[str, Any]]) -> tuple[Arrival, ...]:
         stamps = Stamps()
@@ -207,7 +207,7 @@ def test_read_text_that_was_kept_back() -> None:
     )
 
 
-@pytest.mark.parametrize("arrivals", [(), (piece("a"), piece("b"))])
+@pytest.mark.parametrize("chunks", [(), (piece("a"), piece("b"))])
 def test_read_what_was_cut_short(chunks: tuple[dict[str, Any], ...]) -> None:
     """A stream without its end keeps its text; what is not known of it is null, not 0."""
     generation = engine().read(stamped(*chunks))
@@ -216,7 +216,7 @@ def test_read_what_was_cut_short(chunks: tuple[dict[str, Any], ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arrivals", "error"),
+    ("chunks", "error"),
     [
         (
             ({"error": {"type": "exceed_context_size_error", "message": "exceeds the context size"}},),

@@ -122,6 +122,58 @@ class Stamps:
         """``(absolute ns, whatever arrived)``, in order."""
 
 
+class AnswerBuilder:
+    """Puts an answer together once the clock has stopped: its texts, and an arrival for each read that brought some.
+
+    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp.
+    """
+
+    def __init__(self) -> None:
+        self._visible: list[str] = []
+        self._reasoning: list[str] = []
+        self._visible_bytes = self._reasoning_bytes = 0
+        self._arrivals: list[Arrival] = []
+
+    def add(self, visible: str = "", reasoning: str = "") -> None:
+        """Append text. It counts from the next ``arrived``."""
+        if visible:
+            self._visible.append(visible)
+            self._visible_bytes += _size(visible)
+        if reasoning:
+            self._reasoning.append(reasoning)
+            self._reasoning_bytes += _size(reasoning)
+
+    def arrived(self, ns: int) -> None:
+        """End one read: an arrival at ``ns`` if text was added since the last one, however many pieces; else none."""
+        last = self._arrivals[-1] if self._arrivals else None
+        sizes = (self._visible_bytes, self._reasoning_bytes)
+        if sizes != ((0, 0) if last is None else (last.visible_bytes, last.reasoning_bytes)):
+            self._arrivals.append(Arrival(ns, *sizes))
+
+    def announced(self, ns: int) -> None:
+        """Put an arrival without text first: at ``ns`` a token was there whose text came later."""
+        self._arrivals.insert(0, Arrival(ns, 0, 0))
+
+    @property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """``Generation.arrivals``."""
+        return tuple(self._arrivals)
+
+    @property
+    def text(self) -> str:
+        """The visible text so far."""
+        return "".join(self._visible)
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return "".join(self._reasoning)
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+
+
 class BatchEngine(Protocol):
     """What an engine has besides that answers several requests as one static batch."""
 

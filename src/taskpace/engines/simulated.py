@@ -23,11 +23,21 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
+from taskpace.engines.base import (
+    AnswerBuilder,
+    EngineInfo,
+    EngineSpec,
+    Generation,
+    Message,
+    Request,
+    Stamps,
+    Tell,
+    nobody,
+)
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
 from taskpace.machine.clock import Clock, RealClock, VirtualClock
-from taskpace.records import Arrival, Usage
+from taskpace.records import Usage
 from taskpace.text.strict import convert
 from taskpace.version import __version__
 
@@ -253,23 +263,20 @@ class SimulatedEngine:
             stamps.arrivals.append((now_ns(), event))
 
     def read(self, stamps: Stamps) -> Generation:
-        visible = reasoning = 0
-        arrivals: list[Arrival] = []
-        text: list[str] = []
-        thoughts: list[str] = []
+        answer = AnswerBuilder()
         end: tuple[int, Script] | None = None
         for ns, event in stamps.arrivals:
             if isinstance(event, Script):
                 end = (ns, event)
-                continue
-            (thoughts if event.reasoning else text).append(event.text)
-            size = len(event.text.encode())
-            visible, reasoning = visible + size * (not event.reasoning), reasoning + size * event.reasoning
-            arrivals.append(Arrival(ns, visible, reasoning))
+            elif event.reasoning:
+                answer.add(reasoning=event.text)
+            else:
+                answer.add(event.text)
+            answer.arrived(ns)
         return Generation(
-            arrivals=tuple(arrivals),
-            text="".join(text),
-            reasoning="".join(thoughts),
+            arrivals=answer.arrivals,
+            text=answer.text,
+            reasoning=answer.reasoning,
             finish_ns=end[0] if end else None,
             finish_reason=end[1].finish_reason if end else None,
             usage=end[1].usage if end else Usage(),

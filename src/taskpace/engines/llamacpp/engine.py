@@ -25,7 +25,7 @@ from typing import Any, cast
 
 import msgspec
 
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
+from taskpace.engines.base import AnswerBuilder, EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
 from taskpace.engines.llamacpp.load import (
     choose_context,
     import_xllamacpp,
@@ -40,7 +40,7 @@ from taskpace.engines.threads import SlotThreads
 from taskpace.errors import ContextOverflowError, EngineError, EngineMemoryError, ExperimentError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.models.gguf_header import read_metadata
-from taskpace.records import Arrival, FinishReason, Usage
+from taskpace.records import FinishReason, Usage
 
 # This very seed means "a random one" to llama.cpp.
 _RANDOM_SEED = 0xFFFF_FFFF
@@ -242,10 +242,7 @@ class LlamaCppEngine:
 
     def read(self, stamps: Stamps) -> Generation:
         """Arrivals where text arrived, the texts, and llama.cpp's own counts; a stream cut short has no counts."""
-        text: list[str] = []
-        thoughts: list[str] = []
-        arrivals: list[Arrival] = []
-        visible_bytes = reasoning_bytes = 0
+        answer = AnswerBuilder()
         finish_ns: int | None = None
         finish_reason: FinishReason | None = None
         counts: dict[str, Any] | None = None
@@ -254,28 +251,23 @@ class LlamaCppEngine:
             if first_ns is None and "prompt_progress" not in chunk and chunk.get("choices"):
                 first_ns = ns
             for choice in chunk.get("choices", ()):
-                visible, reasoning = _texts(choice)
-                if visible or reasoning:
-                    text.append(visible)
-                    thoughts.append(reasoning)
-                    visible_bytes += len(visible.encode())
-                    reasoning_bytes += len(reasoning.encode())
-                    arrivals.append(Arrival(ns, visible_bytes, reasoning_bytes))
+                answer.add(*_texts(choice))
                 if choice.get("finish_reason"):
                     finish_ns = ns
                     finish_reason = "length" if choice["finish_reason"] == "length" else "stop"
+            answer.arrived(ns)
             counts = chunk.get("usage") or counts
-        if first_ns is not None and (not arrivals or arrivals[0].ns - first_ns > _TOGETHER_NS):
-            # llama.cpp tells of the first token at once, with text or without: it keeps text back as long as that may
+        if first_ns is not None and (not answer.arrivals or answer.arrivals[0].ns - first_ns > _TOGETHER_NS):
+            # llama.cpp announces the first token at once, with text or without: it keeps text back as long as that may
             # be the beginning of a stop text. Else a few tokens would seem to have come in no time.
-            arrivals.insert(0, Arrival(first_ns, 0, 0))
+            answer.announced(first_ns)
         return Generation(
-            arrivals=tuple(arrivals),
-            text="".join(text),
-            reasoning="".join(thoughts),
+            arrivals=answer.arrivals,
+            text=answer.text,
+            reasoning=answer.reasoning,
             finish_ns=finish_ns,
             finish_reason=finish_reason,
-            usage=_usage(counts, reasoned=reasoning_bytes > 0),
+            usage=_usage(counts, reasoned=bool(answer.reasoning)),
         )
 
     async def close(self) -> None:

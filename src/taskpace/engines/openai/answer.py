@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from taskpace.engines.base import Generation
+from taskpace.engines.base import AnswerBuilder, Generation
 from taskpace.engines.openai.sse import EventSplitter
 from taskpace.errors import EngineError
-from taskpace.records import Arrival, FinishReason, Usage
+from taskpace.records import FinishReason, Usage
 
 _END = b"[DONE]"
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -52,11 +52,7 @@ class Reader:
     """Puts an answer together, arrival by arrival; what is wrong with it ends up in ``failure``."""
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._visible_bytes = self._reasoning_bytes = 0
-        self._arrivals: list[Arrival] = []
-        self._arrived = (0, 0)
+        self._answer = AnswerBuilder()
         self._thinking = _Thinking()
         self._finish_ns: int | None = None
         self._finish: str | None = None
@@ -72,13 +68,14 @@ class Reader:
             for ns, data in arrivals:
                 for event in splitter.feed(data):
                     self._read(ns, event)
-                self._add_arrival(ns)
+                # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
+                self._answer.arrived(ns)
             for event in splitter.end():
                 self._read(ns, event)
         except EngineError as exc:
             self.failure = exc
-        self._add(*self._thinking.end())
-        self._add_arrival(ns)
+        self._answer.add(*self._thinking.end())
+        self._answer.arrived(ns)
 
     def whole(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read an answer that came in one piece of JSON."""
@@ -87,19 +84,20 @@ class Reader:
             self._read(stamped[-1][0] if stamped else 0, b"".join(data for _, data in stamped))
         except EngineError as exc:
             self.failure = exc
-        self._add(*self._thinking.end())
+        self._answer.add(*self._thinking.end())
         # One arrival says when all was there, and nothing of when it began: no arrival.
         self._finish_ns = None
 
     def generation(self) -> Generation:
         reason = _REASONS.get(self._finish or "")
-        if reason == "length" and self._arrivals:
+        arrivals = self._answer.arrivals
+        if reason == "length" and arrivals:
             # No end-of-sequence token was made: the last token is the last that was shown.
-            self._finish_ns = self._arrivals[-1].ns
+            self._finish_ns = arrivals[-1].ns
         return Generation(
-            arrivals=tuple(self._arrivals),
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
+            arrivals=arrivals,
+            text=self._answer.text,
+            reasoning=self._answer.reasoning,
             finish_ns=self._finish_ns,
             finish_reason=reason,
             usage=read_usage(self._usage),
@@ -138,38 +136,23 @@ class Reader:
             said = choice.delta or choice.message or _Said()
             visible = choice.text or said.content or ""
             reasoning = said.reasoning_content or said.reasoning or ""
-            more_reasoning, visible = self._thinking.feed(visible)
-            self._add(reasoning + more_reasoning, visible)
+            visible, more_reasoning = self._thinking.feed(visible)
+            self._answer.add(visible, reasoning + more_reasoning)
             if choice.finish_reason:
                 self._finish_ns, self._finish = ns, choice.finish_reason
 
-    def _add(self, reasoning: str, visible: str) -> None:
-        if reasoning:
-            self._reasoning.append(reasoning)
-            self._reasoning_bytes += _size(reasoning)
-        if visible:
-            self._text.append(visible)
-            self._visible_bytes += _size(visible)
-
-    def _add_arrival(self, ns: int) -> None:
-        """Several tokens in one arrival are one arrival; a role, or the end, is no token of the answer."""
-        sizes = (self._visible_bytes, self._reasoning_bytes)
-        if sizes != self._arrived:
-            self._arrived = sizes
-            self._arrivals.append(Arrival(ns, *sizes))
-
 
 class _Thinking:
-    """Tells reasoning that stands in the text itself, between ``<think>`` and ``</think>`` at its beginning."""
+    """Separates reasoning that stands in the text itself, between ``<think>`` and ``</think>`` at its beginning."""
 
     def __init__(self) -> None:
         self._state = "before"
         self._held = ""
 
     def feed(self, text: str) -> tuple[str, str]:
-        """New text as (reasoning, visible); what may be the beginning of a tag is held back."""
+        """New text as (visible, reasoning); what may be the beginning of a tag is held back."""
         if self._state == "answer" or not text:
-            return "", text
+            return text, ""
         text, self._held = self._held + text, ""
         if self._state == "before":
             begun = text.lstrip()
@@ -178,7 +161,7 @@ class _Thinking:
                 return "", ""
             if not begun.startswith(_OPEN):
                 self._state = "answer"
-                return "", text
+                return text, ""
             self._state, text = "thinking", begun[len(_OPEN) :]
         return self._think(text)
 
@@ -186,19 +169,15 @@ class _Thinking:
         reasoning, tag, visible = text.partition(_CLOSE)
         if tag:
             self._state = "answer"
-            return reasoning, visible
+            return visible, reasoning
         held = _begun(text)
         self._held = text[len(text) - held :]
-        return text[: len(text) - held], ""
+        return "", text[: len(text) - held]
 
     def end(self) -> tuple[str, str]:
         """What was held back, once nothing more comes."""
         held, self._held = self._held, ""
-        return (held, "") if self._state == "thinking" else ("", held)
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        return ("", held) if self._state == "thinking" else (held, "")
 
 
 def _begun(text: str) -> int:

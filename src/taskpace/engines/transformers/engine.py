@@ -20,13 +20,23 @@ from typing import Any
 
 import msgspec
 
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Request, Sampling, Stamps, Tell, nobody
+from taskpace.engines.base import (
+    AnswerBuilder,
+    EngineInfo,
+    EngineSpec,
+    Generation,
+    Request,
+    Sampling,
+    Stamps,
+    Tell,
+    nobody,
+)
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.engines.threads import SlotThreads
 from taskpace.engines.transformers.load import Loaded, Options, import_libraries, load, read_options
 from taskpace.errors import ContextOverflowError, EngineMemoryError
 from taskpace.machine.clock import Clock, RealClock
-from taskpace.records import Arrival, FinishReason, Usage
+from taskpace.records import FinishReason, Usage
 from taskpace.text.safe_text import one_line
 
 _TAIL_TOKENS = 24
@@ -181,10 +191,10 @@ class TransformersEngine:
         """Arrivals where text grew, the text up to a stop text, and the tokens that were made."""
         tokens = [(ns, event) for ns, event in stamps.arrivals if isinstance(event, int)]
         end = next(((ns, event) for ns, event in stamps.arrivals if isinstance(event, End)), None)
-        arrivals, text = _texts(self._ready.tokenizer, tokens, end[1].stop if end else ())
+        answer = _answer(self._ready.tokenizer, tokens, end[1].stop if end else ())
         return Generation(
-            arrivals=arrivals,
-            text=text,
+            arrivals=answer.arrivals,
+            text=answer.text,
             reasoning="",
             finish_ns=end[0] if end else None,
             finish_reason=end[1].reason if end else None,
@@ -290,14 +300,14 @@ def _is_out_of_memory(torch: Any, bad: BaseException) -> bool:
     return isinstance(bad, MemoryError | torch.OutOfMemoryError) or any(word in str(bad) for word in words)
 
 
-def _texts(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) -> tuple[tuple[Arrival, ...], str]:
+def _answer(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) -> AnswerBuilder:
     """The text up to a stop text, and how much of it there was at each step.
 
     Tokens are decoded in a window that begins one piece earlier, for what a token means may depend on the one before
     (a blank, half a character); a character that is not whole yet is kept back. The method is that of vLLM and TGI.
     """
     numbers = [token for _, token in tokens]
-    grown: list[tuple[int, str]] = []
+    grown: list[tuple[int, int]] = []
     text, begin, known = "", 0, 0
     for number, (ns, _) in enumerate(tokens, 1):
         before = tokenizer.decode(numbers[begin:known], skip_special_tokens=True)
@@ -305,14 +315,15 @@ def _texts(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) 
         if len(after) > len(before) and (not after.endswith("\ufffd") or number == len(tokens)):
             text += after[len(before) :]
             begin, known = known, number
-            grown.append((ns, text))
+            grown.append((ns, len(text)))
     whole = _cut(text, stops)
-    arrivals: list[Arrival] = []
-    for ns, so_far in grown:
-        size = len(so_far[: len(whole)].encode("utf-8", "replace"))
-        if size > (arrivals[-1].visible_bytes if arrivals else 0):
-            arrivals.append(Arrival(ns, size, 0))
-    return tuple(arrivals), whole
+    answer = AnswerBuilder()
+    begin = 0
+    for ns, end in grown:
+        answer.add(whole[begin:end])
+        answer.arrived(ns)
+        begin = end
+    return answer
 
 
 def _cut(text: str, stops: Sequence[str]) -> str:
