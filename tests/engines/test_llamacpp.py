@@ -18,8 +18,8 @@ from hypothesis import given, strategies as st
 from taskpace import models
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.llamacpp.engine import LlamaCppEngine, _check_end, check_options
-from taskpace.engines.llamacpp.load import choose_context, make_params, usable_physical_cores
+from taskpace.engines.llamacpp.engine import LlamaCppEngine, _check_end
+from taskpace.engines.llamacpp.load import choose_context, make_params, read_options, usable_physical_cores
 from taskpace.engines.llamacpp.slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
@@ -93,8 +93,8 @@ def counted(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
 
 def test_options_that_are_right_pass() -> None:
     """Every documented option is taken, and none is needed."""
-    check_options({})
-    check_options(
+    read_options({})
+    read_options(
         {
             "context": 512,
             "threads": 2,
@@ -122,7 +122,7 @@ def test_options_that_are_right_pass() -> None:
 def test_options_that_are_wrong_are_named(options: dict[str, Any], says: str) -> None:
     """A wrong option is an error of one line that names the key, before anything is loaded."""
     with pytest.raises(ExperimentError) as caught:
-        check_options(options)
+        read_options(options)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(ExperimentError):

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Sampling
-from taskpace.engines.simulated import check_options
+from taskpace.engines.simulated import read_options
 from taskpace.errors import ExperimentError
 from taskpace.records import Record
 from taskpace.worker.lag import LagMonitor
@@ -175,6 +175,6 @@ def test_real_time_keeps_the_schedule_and_frees_the_slot_after_a_stall():
 def test_bad_options_are_named(options, says):
     """A wrong option is refused before anything runs, with its key."""
     with pytest.raises(ExperimentError) as refusal:
-        check_options(options)
+        read_options(options)
     for words in says:
         assert words in str(refusal.value)

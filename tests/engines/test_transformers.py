@@ -20,7 +20,8 @@ import tomli_w
 import taskpace
 import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.transformers.engine import TransformersEngine, check_options
+from taskpace.engines.transformers.engine import TransformersEngine
+from taskpace.engines.transformers.load import read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
 from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
@@ -190,7 +191,7 @@ def test_a_prompt_without_room_is_refused_before_the_clock(ask):
 def test_bad_options_name_the_key(options, words):
     """Before anything is loaded."""
     with pytest.raises(ExperimentError, match="options of engine transformers") as bad:
-        check_options(options)
+        read_options(options)
     assert words in str(bad.value)
 
 

@@ -47,7 +47,7 @@ def test_a_starter_set_is_whole(name):
 
 
 def _extracted(extraction, text, fields):
-    from taskpace.tasks.extractors.extraction import EXTRACTIONS
+    from taskpace.tasks.extractors import EXTRACTIONS
 
     return None if extraction is None else EXTRACTIONS[extraction].read(text, fields)
 

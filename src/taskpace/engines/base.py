@@ -1,7 +1,8 @@
 """What every engine is: a protocol, the request it takes, and what it hands back.
 
-An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in the
-registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskpace.engines`` of another distribution.
+An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in
+``taskpace.engines``, or an entry point in the group ``taskpace.engines`` of another distribution: both name an
+``EngineEntry``. What not every engine can do is a protocol of its own (``BatchEngine``, ``DeviceEngine``).
 """
 
 from __future__ import annotations
@@ -174,26 +175,6 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
-class BatchEngine(Protocol):
-    """What an engine has besides that answers several requests as one static batch."""
-
-    async def generate_batch(self, payloads: Sequence[Any], stamps: Sequence[Stamps]) -> None:
-        """As ``generate``, for all at once; returns when the last item is complete.
-
-        Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
-        """
-        ...
-
-
-@runtime_checkable
-class DeviceEngine(Protocol):
-    """What an engine has besides that may compute on a GPU."""
-
-    def take_device_peak(self) -> int | None:
-        """The most memory of the GPU in use since the last call, in bytes; null where there is none."""
-        ...
-
-
 class Engine(Protocol):
     """A runtime that runs a model. Created and used in one worker process."""
 
@@ -227,9 +208,78 @@ class Engine(Protocol):
         ...
 
     def read(self, stamps: Stamps) -> Generation:
-        """Turn what was stamped, complete or cut short, into arrivals, text and usage, once the clock has stopped."""
+        """Turn what was stamped, complete or cut short, into a ``Generation`` (see ``AnswerBuilder``).
+
+        Runs when the clock has stopped.
+        """
         ...
 
     async def close(self) -> None:
         """Give back what ``open`` took."""
         ...
+
+
+@runtime_checkable
+class BatchEngine(Engine, Protocol):
+    """Optional capability: answer several requests as one static batch. ``EngineEntry.batches`` announces it."""
+
+    async def generate_batch(self, payloads: Sequence[Any], stamps: Sequence[Stamps]) -> None:
+        """As ``generate``, for all at once; returns when the last item is complete.
+
+        Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
+        """
+        ...
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """Optional capability: compute on a GPU and measure its memory."""
+
+    def take_device_peak(self) -> int | None:
+        """The most memory of the GPU in use since the last call, in bytes; null where there is none."""
+        ...
+
+
+class EngineFactory(Protocol):
+    """What ``EngineEntry.target`` names: mostly the engine's class."""
+
+    def __call__(self, spec: EngineSpec, /) -> Engine:
+        """A new engine, not yet open. Raises ``ExperimentError`` for an option that cannot be used."""
+        ...
+
+
+class OptionsCheck(Protocol):
+    """What ``EngineEntry.options_check`` names."""
+
+    def __call__(self, options: dict[str, Any], /) -> object:
+        """Raises ``ExperimentError`` naming the key when ``options`` cannot be used. What it returns is ignored."""
+        ...
+
+
+class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine is, and what can be known of it without loading it."""
+
+    name: str
+    summary: str
+    """One line for ``taskpace list engines``."""
+    target: str
+    """``module:class`` (see ``EngineFactory``), imported in the worker only."""
+    options_check: str | None = None
+    """``module:function`` (see ``OptionsCheck``), imported before anything is started, so by itself it should need no
+    optional library. Null: options are checked when the engine is created."""
+    needs_model_file: bool = True
+    """Whether ``model`` is a reference to a file (see ``taskpace.models``); else it is passed on as it is."""
+    takes_model_file: bool = False
+    """Whether ``model`` may be such a reference as well; then it is looked up if it is one."""
+    batches: bool = False
+    """Whether it answers several requests as one static batch (``BatchEngine``)."""
+    remote: bool = False
+    """Whether the model runs outside the worker, so that several workers can share its load."""
+    scripted: bool = False
+    """Whether the engine makes its answers up from a right and a wrong one (``Request.script``)."""
+    library: str | None = None
+    """The optional library it needs, by its import name."""
+    extra: str | None = None
+    """The extra of its distribution that installs that library; null: the library has no extra."""
+    distribution: str = "taskpace"
+    """The distribution it comes with; an entry point's own takes its place."""

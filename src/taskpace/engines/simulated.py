@@ -122,12 +122,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     faults: list[Fault] = []
 
 
-def check_options(options: dict[str, Any]) -> None:
+def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    _read_options(options)
-
-
-def _read_options(options: dict[str, Any]) -> Options:
     location = "options of engine simulated"
     read = convert(options, Options, ExperimentError, location=location)
     for field in msgspec.structs.fields(Options):
@@ -171,7 +167,7 @@ class SimulatedEngine:
     """Plays scripts. See ``Options``."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._options = _read_options(spec.options)
+        self._options = read_options(spec.options)
         self._slots = self._options.slots or spec.slots
         self._free = asyncio.Semaphore(self._slots)
         self._threads: SlotThreads | None = None

@@ -65,7 +65,7 @@ def _check_engine(system: System, scenarios: tuple[Scenario, ...]) -> None:
         raise ExperimentError(f'system "{system.name}": the key "model" is missing: name a file or a catalogue model')
     batches = [scenario.name for scenario in scenarios if scenario.batch is not None]
     if batches and not entry.batches:
-        able = " and ".join(f'"{name}"' for name, each in engines.available().items() if each.batches)
+        able = " and ".join(f'"{name}"' for name, each in engines.ENGINES.items() if each.batches)
         raise ExperimentError(
             f'system "{system.name}": engine {system.engine} has no static batches ("{batches[0]}"): {able} has them'
         )

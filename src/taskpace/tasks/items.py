@@ -10,7 +10,7 @@ import msgspec
 
 from taskpace.errors import TaskError
 from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
-from taskpace.tasks.extractors.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
 from taskpace.text.strict import canonical_json

@@ -6,7 +6,7 @@ import msgspec
 
 from taskpace.records import Grade, Outcome, Record
 from taskpace.tasks.committed import committed_ns
-from taskpace.tasks.extractors.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.items import Item
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.task import Task

@@ -11,7 +11,7 @@ import msgspec
 
 from taskpace.errors import MissingExtraError, TaskError
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
-from taskpace.tasks.extractors.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
 from taskpace.text.strict import convert, did_you_mean, plain, read_toml
@@ -110,9 +110,10 @@ def load_task(reference: str, base: Path) -> Task:
 
 def _able(task: Task) -> Task:
     """The same, once it is known that it can be judged here."""
-    for library in SCORERS[task.scorer].libraries if task.scorer else ():
+    scorer = SCORERS[task.scorer] if task.scorer else None
+    for library in scorer.libraries if scorer else ():
         if find_spec(library) is None:
-            raise MissingExtraError(f'task "{task.name}"', library, "quality")
+            raise MissingExtraError(f'task "{task.name}"', library, scorer.extra, scorer.distribution)
     return task
 
 
@@ -234,11 +235,8 @@ def _check(task: Task, location: str) -> None:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
     if "" in task.stop:
         raise refuse("stop", "an empty text would end every generation at once: take it out")
-    if task.extraction is not None and task.extraction not in EXTRACTIONS:
-        raise refuse(
-            "extraction",
-            f'there is no extraction "{task.extraction}"{did_you_mean(task.extraction, EXTRACTIONS)}',
-        )
+    if task.extraction is not None and (problem := EXTRACTIONS.problem(task.extraction)):
+        raise refuse("extraction", problem)
     used = {
         name: f"turn {number} uses"
         for number, turn in enumerate(task.turns, 1)
@@ -274,8 +272,8 @@ def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
 
 def _check_scorer(task: Task, location: str) -> None:
     name = task.scorer or ""
-    if name not in SCORERS:
-        raise TaskError(f'{location}: key "scorer": there is no scorer "{name}"{did_you_mean(name, SCORERS)}')
+    if problem := SCORERS.problem(name):
+        raise TaskError(f'{location}: key "scorer": {problem}')
     scorer = SCORERS[name]
     if scorer.extraction != task.extraction:
         wanted = f'"{scorer.extraction}"' if scorer.extraction else "no extraction"

@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -258,7 +259,7 @@ def _counted(values: Iterable[Any]) -> Iterator[Any]:
 
 def _letter(index: int) -> str:
     """0 -> A, 1 -> B, ..., 25 -> Z."""
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
+    return ascii_uppercase[index]
 
 
 def _json(value: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-from taskpace.engines.base import BatchEngine, Engine, Message, Stamps
+from taskpace.engines.base import BatchEngine, Message, Stamps
 from taskpace.records import Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
@@ -14,7 +14,7 @@ from taskpace.worker.trial import failure_of, generate_within, make_request, mak
 
 
 async def measure_batch(
-    engine: Engine, jobs: Sequence[Job], timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]
+    engine: BatchEngine, jobs: Sequence[Job], timeout_s: float, lag: LagMonitor, dispatched: Callable[[Job], None]
 ) -> list[Record]:
     """Carry out one static batch of one-turn trials; a record for each, in order.
 
@@ -59,13 +59,13 @@ def _messages(job: Job) -> list[Message]:
     return [*system, Message("user", job.prompts[0])]
 
 
-async def _send(engine: Engine, payloads: list[Any], timeout_s: float) -> list[tuple[Turn | None, Failure | None]]:
+async def _send(engine: BatchEngine, payloads: list[Any], timeout_s: float) -> list[tuple[Turn | None, Failure | None]]:
     """The turn and the failure of each."""
     if not payloads:
         return []
     stamps = [Stamps() for _ in payloads]
     dispatch_ns = engine.clock.now_ns()
-    generating = cast("BatchEngine", engine).generate_batch(payloads, stamps)
+    generating = engine.generate_batch(payloads, stamps)
     known_ns, failure = await generate_within(generating, round(timeout_s * 1e9), engine.clock, dispatch_ns, stamps)
     last_ns = max((each.arrivals[-1][0] for each in stamps if each.arrivals), default=dispatch_ns) - dispatch_ns
     end_ns = last_ns if failure is None else known_ns

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from taskpace.engines.base import NO_CONNECTION, DeviceEngine, Engine
+from taskpace.engines.base import NO_CONNECTION, BatchEngine, DeviceEngine, Engine
 from taskpace.errors import EngineMemoryError
 from taskpace.machine.clock import RealClock
 from taskpace.machine.energy import Found, Meter, Spent
@@ -112,6 +112,7 @@ class CellRun:
             await asyncio.to_thread(self._run.wait_stored, self.records_sent)
 
     async def _run_batch(self, jobs: Sequence[Job]) -> None:
+        assert isinstance(self._engine, BatchEngine), "the plan allows no other"  # noqa: S101 - see engines.create
         for record in await measure_batch(self._engine, jobs, self._message.timeout_s, self._lag, self._announce):
             self._tell(Finished(record=record))
             if record.failure is not None and record.failure.kind == EngineMemoryError.kind:

@@ -48,11 +48,6 @@ _RANDOM_SEED = 0xFFFF_FFFF
 _TOGETHER_NS = 500_000
 
 
-def check_options(options: dict[str, Any]) -> None:
-    """Check without llama.cpp being installed. Raises ``ExperimentError`` naming the key."""
-    read_options(options)
-
-
 class Payload(msgspec.Struct, frozen=True):
     """A request, ready to be handed to llama.cpp."""
 

@@ -38,11 +38,6 @@ _MOST_DIGITS = 7
 _SEED_BITS = 0x7FFF_FFFF
 
 
-def check_options(options: dict[str, Any]) -> None:
-    """Raises ``ExperimentError`` naming the key, also when a variable is not set."""
-    read_options(options)
-
-
 class Payload(msgspec.Struct):
     """A request, ready to be written, and the connection that is open for it."""
 

@@ -68,7 +68,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def read_options(options: dict[str, Any]) -> Options:
-    """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
+    """Raises ``ExperimentError`` naming the key, also when a variable is not set."""
     found = convert(options, Options, ExperimentError, location=_LOCATION)
     try:
         _check_where(found)

@@ -44,11 +44,6 @@ _TAIL_TOKENS = 24
 _SEED_BITS = 0x7FFF_FFFF
 
 
-def check_options(options: dict[str, Any]) -> None:
-    """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    read_options(options)
-
-
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt as tokens, and how to go on."""
 

@@ -7,6 +7,8 @@ import math
 import re
 from typing import Any
 
+from taskpace.tasks.extractors.base import Extraction
+
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)```", re.DOTALL | re.IGNORECASE)
 _MOST_TRIES = 50
 _MOST_CHARACTERS = 100_000
@@ -75,3 +77,10 @@ def _same(value: Any, right: Any) -> bool:
     if isinstance(right, dict) and isinstance(value, dict):
         return value.keys() == right.keys() and all(_same(value[name], right[name]) for name in right)
     return value is None and right is None
+
+
+def _read(text: str, _: dict[str, Any]) -> str | None:
+    return read_json(text)
+
+
+JSON = Extraction(read=_read)

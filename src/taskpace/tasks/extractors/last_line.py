@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
+
+from taskpace.tasks.extractors.base import Extraction
 
 VERDICTS = {"correct": "correct", "wrong": "wrong", "incorrect": "wrong"}
 PREFERENCES = {"1": "1", "2": "2", "tie": "tie"}
@@ -42,3 +45,24 @@ def _decision(line: str, word: str, known: Mapping[str, str]) -> str | None:
         return None
     found = _LINE.fullmatch(line.strip(_MARK_UP).lower())
     return known.get(found[2]) if found is not None and found[1] == word else None
+
+
+def _read_verdict(text: str, _: dict[str, Any]) -> str | None:
+    return read_verdict(text)
+
+
+def _script_verdict(_: dict[str, Any]) -> tuple[str, str]:
+    return "Verdict: correct", "Verdict: wrong"
+
+
+def _read_preference(text: str, _: dict[str, Any]) -> str | None:
+    return read_preference(text)
+
+
+def _script_preference(fields: dict[str, Any]) -> tuple[str, str]:
+    """The better one by the field ``better`` where there is one; and always the first, as of a judge that is biased."""
+    return f"Better: {fields.get('better', 'tie')}", "Better: 1"
+
+
+VERDICT = Extraction(read=_read_verdict, script=_script_verdict)
+PREFERENCE = Extraction(read=_read_preference, script=_script_preference)

@@ -22,11 +22,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
 from taskpace.tasks.plain import EDGE, fold, normalise
 
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BEFORE = 90
 _AFTER = 60
 _MAX_TOKENS = 1000
@@ -52,16 +52,16 @@ _NO_PART_OF_WORD = r"(?<![\w\-.&/+=^_\\#@~].)(?<!\w['’].)"
 
 
 def _token_pattern(count: int) -> re.Pattern[str]:
-    upper, lower = _ALPHABET[:count], _ALPHABET[:count].lower()
+    upper, lower = ascii_uppercase[:count], ascii_uppercase[:count].lower()
     right = r"(?![\w+#=^~@])(?!['’][A-Za-z])(?!\-[A-Za-z0-9])(?!\.[A-Za-z0-9])"
     # Upper case wherever it stands alone; lower case only where punctuation or the end of a line shows it is no word.
     shown = rf"(?:(?<=[{upper}])|(?=[)\]}}\"'”’>»<]|[.,;:!?](?:\s|$)|[ \t]{{0,4}}(?:\n|$)))"
     return re.compile(rf"[{upper}{lower}]{right}{_NO_PART_OF_WORD}{shown}", re.DOTALL)
 
 
-_PATTERNS = {count: _token_pattern(count) for count in range(1, len(_ALPHABET) + 1)}
+_PATTERNS = {count: _token_pattern(count) for count in range(1, len(ascii_uppercase) + 1)}
 _WORD_STARTS = {
-    count: re.compile(rf"[{_ALPHABET[:count]}{_ALPHABET[:count].lower()}]{_NO_PART_OF_WORD}", re.DOTALL)
+    count: re.compile(rf"[{ascii_uppercase[:count]}{ascii_uppercase[:count].lower()}]{_NO_PART_OF_WORD}", re.DOTALL)
     for count in _PATTERNS
 }
 
@@ -315,7 +315,7 @@ def _read_label(
 def _several(after: str, count: int) -> bool:
     """Whether the token is the first of several: "B or C", "A and C", "A, B, C"."""
     more = _MORE_AFTER.match(after)
-    if more is None or more["next"].upper() not in _ALPHABET[:count]:
+    if more is None or more["next"].upper() not in ascii_uppercase[:count]:
         return False
     if more["next"].islower() and not more["close"]:
         return False
@@ -330,7 +330,7 @@ def _word_follows(after: str) -> bool:
 
 
 def _starts_with_choice(after: str, letter: str, folded: Sequence[str]) -> bool:
-    own = folded[_ALPHABET.index(letter)][: _AFTER // 2]
+    own = folded[ascii_uppercase.index(letter)][: _AFTER // 2]
     return bool(own) and fold(after).startswith(own)
 
 
@@ -346,7 +346,7 @@ def _read_choice_after(normal: str, cue: re.Match[str], folded: Sequence[str]) -
         named = fold(candidate)
         same = [index for index, choice in enumerate(folded) if choice and choice == named]
         if len(same) == 1 and len(folded[same[0]]) > 1:
-            return _Finding(cue.end(), cue.end() + len(candidate), "stated", _ALPHABET[same[0]])
+            return _Finding(cue.end(), cue.end() + len(candidate), "stated", ascii_uppercase[same[0]])
     return None
 
 
@@ -368,7 +368,7 @@ def _read_labels(normal: str, labels: list[tuple[int, str, bool]]) -> list[_Find
             reason = bisect_left(reasons, at)
             listed = reason == len(reasons) or reasons[reason] >= other[0]
         after = normal[at + 1 : at + 1 + _AFTER]
-        several = _several(after, len(_ALPHABET)) or _NEXT_LABEL.match(after) is not None
+        several = _several(after, len(ascii_uppercase)) or _NEXT_LABEL.match(after) is not None
         findings.append(_Finding(at, at + 1, "label", _AMBIGUOUS if listed or several else letter))
     return findings
 
@@ -396,4 +396,4 @@ def _matching_choice(normal: str, choices: Sequence[str]) -> str | None:
         return None
     whole = fold(begun)
     same = [index for index, choice in enumerate(_folded(tuple(choices))) if choice == whole]
-    return _ALPHABET[same[0]] if len(same) == 1 else None
+    return ascii_uppercase[same[0]] if len(same) == 1 else None

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from typing import Any
+
+from taskpace.tasks.extractors.base import Extraction
 
 _SPACES = "\u0020\u00a0\u2009\u202f"
 _NUMBER = re.compile(
@@ -97,3 +100,10 @@ def _value(found: re.Match[str]) -> Fraction:
         value *= Fraction(10) ** max(-400, min(400, exponent))
     negative = "-" in (part["sign"] or "") or "\u2212" in (part["sign"] or "") or bool(part["sign2"])
     return -value if negative else value
+
+
+def _read(text: str, _: dict[str, Any]) -> str | None:
+    return read_number(text)
+
+
+NUMBER = Extraction(read=_read)

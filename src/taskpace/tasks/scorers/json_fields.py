@@ -74,4 +74,5 @@ JSON = Scorer(
     script=_script,
     options=JsonOptions,
     libraries=("jsonschema",),
+    extra="quality",
 )

@@ -126,6 +126,7 @@ TRANSLATION = Scorer(
     script=_script_translation,
     options=TranslationOptions,
     libraries=("sacrebleu",),
+    extra="quality",
 )
 SUMMARY = Scorer(
     version=1,
@@ -136,4 +137,5 @@ SUMMARY = Scorer(
     script=_script_summary,
     options=SummaryOptions,
     libraries=("rouge_score",),
+    extra="quality",
 )

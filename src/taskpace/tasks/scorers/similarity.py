@@ -130,5 +130,6 @@ SIMILARITY = Scorer(
     script=_script,
     options=SimilarityOptions,
     libraries=("model2vec",),
+    extra="quality",
     locate=_locate,
 )
