@@ -18,7 +18,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
     [
         ("Verdict: correct", "correct"),
         ("It is right.\n\nVerdict: wrong\n", "wrong"),
-        ("**Grade:** correct", "correct"),
+        ("**Verdict:** correct", "correct"),
         ("**Verdict: correct**", "correct"),
         ("> VERDICT = *Wrong*.", "wrong"),
         ("Verdict: incorrect", "wrong"),
@@ -34,7 +34,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
         ("The verdict: correct is what it wants", None),
         ("My verdict: correct", None),
         ("correct", None),
-        ("Grade:", None),
+        ("Verdict:", None),
         ("Verdict: tie", None),
         ("Better: 1", None),
         ("Verdict: \u0441orrect", None),

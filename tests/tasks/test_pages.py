@@ -51,7 +51,7 @@ def facts(task: Task) -> str:
         "stops at": ", ".join(f"`{json.dumps(text)}`" for text in task.stop) or "its own end",
         "answer read by": f"extraction `{task.extraction}`" if task.extraction else "nothing: the whole text is judged",
         "judged by": f"scorer `{task.scorer}`, version {scorer.version}",
-        "pass arrival": ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in options.items()) or "it is right",
+        "pass mark": ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in options.items()) or "it is right",
         "public data": "none" if task.public is None else f"`{task.public.source}`",
     }
     table = "".join(f"| {name} | {said} |\n" for name, said in rows.items())
@@ -71,7 +71,7 @@ def _lines(right: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_has_a_page_that_says_what_its_file_says(name):
-    """Version, data version, scorer, pass arrival, limit, stops, public data, and an item as it is asked."""
+    """Version, data version, scorer, pass mark, limit, stops, public data, and an item as it is asked."""
     text = page(name).read_text("utf-8")
     begin, end = fenced(name)
     assert text.split(begin)[1].split(end)[0] == facts(TASKS[name])

@@ -123,7 +123,7 @@ def test_a_paraphrase_has_a_degree_and_no_committed_answer() -> None:
     item = Item(id="1", fields={"question": "What is the capital of Canada?", "choices": ["Ottawa", "Toronto"]})
     grade = score(task, item, record("Which city is Canada's capital?"))
     assert (grade.outcome, grade.score, grade.answer, grade.committed_ns) == ("correct", 1.0, None, None)
-    assert grade.scorer == "paraphrase/2"
+    assert grade.scorer == "paraphrase/3"
     copied = score(task, item, record("What is the capital of Canada?"))
     assert copied.outcome == "wrong"
     assert copied.detail is not None

@@ -110,8 +110,10 @@ def load_task(reference: str, base: Path) -> Task:
 
 def _able(task: Task) -> Task:
     """The same, once it is known that it can be judged here."""
-    scorer = SCORERS[task.scorer] if task.scorer else None
-    for library in scorer.libraries if scorer else ():
+    if task.scorer is None:
+        return task
+    scorer = SCORERS[task.scorer]
+    for library in scorer.libraries:
         if find_spec(library) is None:
             raise MissingExtraError(f'task "{task.name}"', library, scorer.extra, scorer.distribution)
     return task

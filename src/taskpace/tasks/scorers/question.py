@@ -28,7 +28,7 @@ def _script_paraphrase(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 PARAPHRASE = Scorer(
-    version=2,
+    version=3,
     extraction=None,
     needs=("question",),
     wants=("choices",),
