@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -61,5 +62,6 @@ def brevity(
             print_blocks(brevity_blocks(summarise(store)), out)
         out.print()
         out.print(Text(LEGEND, style="dim"))
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace report {quoted}`")
     return say_how_it_ended(ended, plan, path, console)

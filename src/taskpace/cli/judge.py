@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,8 @@ def judge(
         _show(_judged(run, run_file, path, resamples), form)
     if mode != "quiet":
         console.print(
-            f"Everything the judge said is in {path}: `taskpace report {run_file} --judge {path}`",
+            f"Everything the judge said is in {path}: "
+            f"`taskpace report {shlex.quote(str(run_file))} --judge {shlex.quote(str(path))}`",
             soft_wrap=True,
             markup=False,
         )

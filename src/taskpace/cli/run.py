@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -76,7 +77,8 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
             console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
         print_run(path)
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace show {quoted} TRIAL`")
     return say_how_it_ended(ended, plan, path, console)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -35,7 +36,8 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
         found = store.find_trials(trial)
         if not found:
             raise StoreError(
-                f"{run_file}: no trial starts with {one_line(trial, 40)}: `taskpace show {run_file}` lists them"
+                f"{run_file}: no trial starts with {one_line(trial, 40)}: "
+                f"`taskpace show {shlex.quote(str(run_file))}` lists them"
             )
         if len(found) > 1:
             raise StoreError(f"{run_file}: {len(found)} or more trials start with {trial}: give more digits")

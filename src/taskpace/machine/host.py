@@ -9,6 +9,7 @@ import contextlib
 import functools
 import itertools
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -153,7 +154,7 @@ def extras() -> tuple[Extra, ...]:
             enables=enables,
             libraries=libraries,
             installed=all(_version(library) for library in libraries),
-            install=f"pip install 'taskpace[{name}]'",
+            install=f"pip install {shlex.quote(f'taskpace[{name}]')}",
         )
         for name, (enables, libraries) in _EXTRAS.items()
     )

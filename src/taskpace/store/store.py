@@ -6,6 +6,7 @@ A record is acknowledged once its transaction is on disk (WAL, synchronous FULL)
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -48,7 +49,9 @@ class Store:
             StoreError: no such file, not a run file, or a format newer than this taskpace.
         """
         if not path.is_file():
-            raise StoreError(f"{path}: there is no such run file: `taskpace run ... -o {path}` makes one")
+            raise StoreError(
+                f"{path}: there is no such run file: `taskpace run ... -o {shlex.quote(str(path))}` makes one"
+            )
         with _explained(path):
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             try:

@@ -10,6 +10,7 @@ proof against a judge, and perfect agreement on them is none for it.
 
 from __future__ import annotations
 
+import shlex
 from itertools import islice
 from typing import Literal
 
@@ -178,7 +179,9 @@ def _check_is_judge_of(run: Reader, judge: Reader, run_file: str, judge_file: st
         return
     if all(source.startswith(RUN) for source in _judged_plans(judge)):
         raise StoreError(f"{judge_file}: holds judgements of another run than {run_file}: name the run that it is of")
-    raise StoreError(f"{judge_file}: holds no judgements: name what `taskpace judge {run_file} ...` made")
+    raise StoreError(
+        f"{judge_file}: holds no judgements: name what `taskpace judge {shlex.quote(str(run_file))} ...` made"
+    )
 
 
 def _judged_plans(judge: Reader) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePath
 from typing import Any
 
@@ -33,7 +34,7 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
     stem = PurePath(file).name.removesuffix(".db")
     tasks = ", ".join(f"{name} (version {version})" for name, version in provenance.tasks)
     return Origin(
-        command=printable(f"taskpace run {_quoted(f'{stem}.toml')} -o {_quoted(f'{stem}-again.db')}"),
+        command=printable(f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"),
         experiment=printable(experiment_toml(provenance.experiment)),
         experiment_file=printable(f"{stem}.toml"),
         run=_facts(
@@ -50,12 +51,6 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
         ),
         systems=tuple((printable(system.name), _system(system)) for system in provenance.systems),
     )
-
-
-def _quoted(name: str) -> str:
-    """As a POSIX shell takes it."""
-    plain = all(char.isalnum() or char in "._-" for char in name)
-    return name if plain and name.isascii() else "'" + name.replace("'", "'\\''") + "'"
 
 
 def _system(system: SystemOrigin) -> Facts:

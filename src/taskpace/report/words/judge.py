@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 
 from taskpace.analysis.judge.agreement import Disagreement, Judged, JudgedRow, JudgedTask, Said
@@ -225,6 +226,7 @@ def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> Block:
     def words(heading: str, read: Callable[[Disagreement], str]) -> Column:
         return Column(heading=heading, kind="text", cells=tuple(Words(read(one)) for one in found))
 
+    run_file, judge_file = shlex.quote(judged.run_file), shlex.quote(judged.judge_file)
     return Block(
         title=f"{task.task} · disagreements · {len(found)} of {len(task.disagreements)}",
         columns=(
@@ -235,9 +237,7 @@ def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> Block:
             words("reply", lambda one: one.judge_trial_id[:_ID_DIGITS]),
             words("text", lambda one: one_line(one.answer, _TEXT_WIDTH)),
         ),
-        paragraphs=(
-            f"`taskpace show {judged.run_file} ANSWER` shows one, `taskpace show {judged.judge_file} REPLY` a reply.",
-        ),
+        paragraphs=(f"`taskpace show {run_file} ANSWER` shows one, `taskpace show {judge_file} REPLY` a reply.",),
     )
 
 
