@@ -1,8 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# A file's tests stay together; those of real clocks are one group, and never run beside each other.
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+# Which tests stay on one worker: tests/conftest.py.
+PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
@@ -32,8 +32,8 @@ demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishe
 test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 	$(BIN)/python -m pytest $(PARALLEL)
 
-test-fast: $(VENV)/.dev  ## The tests that need neither a real model nor a browser
-	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak"
+test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
+	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak and not slow"
 
 soak: $(VENV)/.browser  ## What repeats for long: a hundred kills, large simulations
 	$(BIN)/python -m pytest -m soak

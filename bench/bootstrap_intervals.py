@@ -2,7 +2,7 @@
 
     python bench/bootstrap_intervals.py [--experiments N] [--resamples N]
 
-The same simulated experiments as in bench/statistics.py, the lognormal ones. BCa is Efron's (1987), over items, with
+The same simulated experiments as in bench/calibration.py, the lognormal ones. BCa is Efron's (1987), over items, with
 10,000 resamples; the bootstrap of quantiles is the percentile interval of 2,000.
 """
 

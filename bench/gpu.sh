@@ -54,9 +54,9 @@ system() { # name, model, options
     printf 'tasks = [%s]\n\n' "$(tasks)"
     # Quantised weights compute in bfloat16: in float16 Gemma 3 overflows and writes nothing, which its float16 row shows.
     for model in $models; do
+        [ "$quick" ] || system "$model float16" "$model" 'dtype = "float16"'
         system "$model bfloat16" "$model" 'dtype = "bfloat16"'
         [ -z "$quick" ] || continue
-        system "$model float16" "$model" 'dtype = "float16"'
         system "$model 8-bit" "$model" 'dtype = "bfloat16", quantization = "8bit"'
         system "$model 4-bit" "$model" 'dtype = "bfloat16", quantization = "4bit"'
     done

@@ -30,33 +30,57 @@ BY_FIXTURE = {
     "browser": pytest.mark.browser,
     "chat_model": pytest.mark.real_model,
     "base_model": pytest.mark.real_model,
+    "planted": pytest.mark.slow,
 }
+REAL_CLOCK = (
+    "engines/test_launch",
+    "engines/test_llamacpp",
+    "engines/test_openai",
+    "engines/test_openai_real",
+    "test_energy",
+    "test_faults",
+    "test_host",
+    "test_measure",
+    "test_open_loop",
+    "test_worker_group",
+)
+"""Files whose tests read real clocks, or end real processes: never two of them at once."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Arrival tests by the fixtures they use; a file's tests go to one worker of xdist, unless they say otherwise.
-
-    Workers take the long files first, so that none is left over at the end.
-    """
+    """Arrival tests by the fixtures they use; have the workers of xdist begin with what takes longest."""
+    ranks: dict[str, int] = {}
     for item in items:
         for fixture, arrival in BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(arrival)
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
+        part = part_of(item.nodeid)
+        ranks[part] = min(ranks.get(part, rank), rank, 0 if part == "real clocks" else rank)
     if "PYTEST_XDIST_WORKER" in os.environ:
-        slow = {_group(item): 3 for item in items} | {"real-clock": 0}
-        for item in items:
-            rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
-            slow[_group(item)] = min(slow[_group(item)], rank)
-        items.sort(key=lambda item: slow[_group(item)])
+        items.sort(key=lambda item: ranks[part_of(item.nodeid)])
 
 
-def _group(item: pytest.Item) -> str:
-    arrival = item.get_closest_marker("xdist_group")
-    assert arrival is not None
-    return str(arrival.args[0])
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """One worker for a file, whose tests share fixtures, and one for all that read real clocks.
+
+    It is what ``--dist loadgroup`` is for; xdist 3.8 does not see groups under pytest 9.2, which has no ``_nodeid``.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Parts(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return part_of(nodeid)
+
+    return Parts(config, log)
+
+
+def part_of(nodeid: str) -> str:
+    """What a test is handed out with."""
+    path = nodeid.partition("::")[0]
+    return "real clocks" if path.removeprefix("tests/").removesuffix(".py") in REAL_CLOCK else path
 
 
 @pytest.fixture

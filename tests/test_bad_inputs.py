@@ -333,6 +333,13 @@ CASES = [
 ]
 
 
+MARKS = {
+    "a truncated model file": pytest.mark.real_model,
+    "a full disk": pytest.mark.slow,
+    "a limit on file sizes": pytest.mark.slow,
+}
+
+
 def outcome(case: Case, folder: Path) -> tuple[int, str]:
     """Exit code and what was printed on standard error, with the folder's own name taken out."""
     case.prepare(folder)
@@ -357,7 +364,7 @@ def page_row(case: Case, said: str) -> str:
         pytest.param(
             case,
             id=case.what.replace(" ", "-"),
-            arrivals=[pytest.mark.real_model] if case.prepare is truncated_model else [],
+            arrivals=MARKS.get(case.what, ()),
         )
         for case in CASES
     ],

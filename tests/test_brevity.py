@@ -148,6 +148,7 @@ def test_a_row_that_is_invalid_for_another_reason_says_nothing(trials_of):
     assert all("nothing can be said" in said for said in block.paragraphs[:4])
 
 
+@pytest.mark.slow
 def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
     """Of 60 tables in which brevity does nothing, hardly one claims that it changes who finishes first."""
     claimed = 0
@@ -161,6 +162,7 @@ def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
     assert claimed <= 1
 
 
+@pytest.mark.slow
 def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path):
     """From the command line, simulated: the sentence, the run file, the same again without a new trial, the JSON."""
     (tmp_path / "x.toml").write_text(

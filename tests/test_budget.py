@@ -127,6 +127,7 @@ def _begin(folder: Path, budget_s: float, experiment=None, stop=None):
     ).plan
 
 
+@pytest.mark.slow
 def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
     """In virtual time the pilot takes no time of ours and items cost what they did: the rest fills the budget."""
     plan = _begin(tmp_path, 600.0)
@@ -142,6 +143,7 @@ def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
     assert all(PILOT_ITEMS < len(task.items) < 30 for task in plan.tasks)
 
 
+@pytest.mark.slow
 def test_what_the_pilot_asked_is_kept_and_not_asked_again(tmp_path):
     """The pilot's records are the run's first: every trial has one record, in two sessions, and a summary reads it."""
     plan = _begin(tmp_path, 300.0)
@@ -156,6 +158,7 @@ def test_what_the_pilot_asked_is_kept_and_not_asked_again(tmp_path):
         assert run.summary(resamples=0).done == plan.trial_count
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_keeps_its_plan(tmp_path):
     """The same command on the run file that it began makes the same plan, whatever a new pilot would have found."""
     first = _begin(tmp_path, 300.0)
@@ -184,6 +187,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_pilot(tmp_path):
     assert asked == []
 
 
+@pytest.mark.slow
 def test_a_pilot_ends_with_the_budget(tmp_path):
     """Where not even the first items come in time the pilot is stopped, and says how far it came."""
     with pytest.raises(ExperimentError, match=r"too short: [0-9]+ of the 36 trials that say how long things take"):
@@ -191,6 +195,7 @@ def test_a_pilot_ends_with_the_budget(tmp_path):
     assert not (tmp_path / "run.db").exists()
 
 
+@pytest.mark.slow
 def test_under_load_the_pilot_is_asked_again(tmp_path):
     """Two in flight are not four: with concurrency the run begins anew, in one go, and has a makespan."""
     experiment = _experiment(tmp_path)
@@ -243,12 +248,13 @@ def test_a_stop_during_the_pilot_keeps_nothing(tmp_path):
     assert not (tmp_path / "run.db").exists()
 
 
+@pytest.mark.slow
 def test_interrupted_it_says_what_it_has_and_what_it_lacks(tmp_path, cli):
     """Ctrl-C in the middle: exit code 130, the tasks that are whole, in part and missing; the same command goes on."""
-    _experiment(tmp_path, time_="real", token_time=0.005)
+    _experiment(tmp_path, time_="real", token_time=0.002)
     suite = (tmp_path / "suite.toml").read_text()
-    few = suite.replace('suite = "core-1"', 'tasks = ["translate", "summarise", "math"]\nitems = 30')
-    (tmp_path / "suite.toml").write_text(few)
+    few = suite.replace('suite = "core-1"', 'tasks = ["translate", "summarise", "math"]\nitems = 9')
+    (tmp_path / "suite.toml").write_text(few.replace("length", "wait = 0.03\nlength"))
     command = ["run", "suite.toml", "-o", "run.db", "--budget", "30s", "--progress", "json"]
     with subprocess.Popen(
         [sys.executable, "-m", "taskpace", *command],

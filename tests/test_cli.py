@@ -81,6 +81,7 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     assert "terse · mmlu-letter · single" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_live_line(folder):
     """On a terminal a status line counts up while the run goes on, and is gone when the table comes."""
     ours, theirs = pty.openpty()

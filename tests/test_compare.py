@@ -56,6 +56,7 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / DATA).write_text("\n".join(map(json.dumps, rows)))
 
 
+@pytest.mark.slow
 def test_noise_passes_the_guard(make_run, cli):
     """Two runs of the same system: the change is shown as ``~``, the exit code is 0."""
     make_run("base.db")
@@ -66,6 +67,7 @@ def test_noise_passes_the_guard(make_run, cli):
     assert "you need about n =" in " ".join(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_real_change_fails_the_build(make_run, cli):
     """A tenth more task time, with limit 5 %: exit code 1, and the line that failed."""
     make_run("base.db")
@@ -96,6 +98,7 @@ def test_a_large_change_that_few_items_show_passes(make_run, cli):
     assert done.returncode == 0
 
 
+@pytest.mark.slow
 def test_a_small_change_is_found_when_there_are_items_enough(make_run, cli):
     """3 % more is found on 400 items of 15 % scatter."""
     make_run("base.db", items=400, seed=5)
@@ -104,6 +107,7 @@ def test_a_small_change_is_found_when_there_are_items_enough(make_run, cli):
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 def test_lost_accuracy_fails_the_build(make_run, cli):
     """Quicker and wrong more often is no improvement: accuracy is guarded in points."""
     make_run("base.db", correct=0.9)
@@ -115,6 +119,7 @@ def test_lost_accuracy_fails_the_build(make_run, cli):
     assert "points" in line
 
 
+@pytest.mark.slow
 def test_what_is_invalid_is_not_judged(make_run, cli):
     """A run with errors cannot pass a guard, nor fail it: exit code 2, and what to do."""
     make_run("base.db")
@@ -138,6 +143,7 @@ def test_two_systems_of_one_run_are_compared(make_run, cli):
     assert json.loads(second.stdout)["cells"] == [cell]
 
 
+@pytest.mark.slow
 def test_systems_of_two_runs_are_matched_by_name(make_run):
     """Each system with its namesake; one that only one side has is left out; the family is all that is compared."""
     make_run("base.db", models=("a", "b", "gone"))

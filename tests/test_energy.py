@@ -32,8 +32,6 @@ from taskpace.worker import worker
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell
 from taskpace.worker.worker import Worker
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 RANGE_UJ = 1_000_000
 
 
@@ -386,6 +384,7 @@ def test_a_gpu_that_held_back_for_heat_is_invalid_and_a_power_limit_is_not(trial
         assert [reason.code for reason in row.reasons] == codes
 
 
+@pytest.mark.slow
 def test_the_flag_asks_and_the_summary_answers(cli):
     """`--energy` with a model that takes no energy ends with the reason in the summary and nothing invented."""
     done = cli("run", "-m", "s", "--engine", "simulated", "-n", "12", "-t", "mmlu-letter", "--energy", "-o", "r.db")

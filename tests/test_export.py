@@ -104,6 +104,7 @@ def test_a_run_without_trials_is_a_table_without_rows(cli, tmp_path, simulated, 
         assert ("task_time_s" in path.read_text()) == (kind == "csv")
 
 
+@pytest.mark.slow
 def test_many_rows_come_in_order(frame):
     """More rows than are made into text at a time: all there, in their order, under one header."""
     many = pl.concat([frame] * 3000).with_row_index("row")

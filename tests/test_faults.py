@@ -20,8 +20,6 @@ from taskpace.runner.events import RunEnded, SystemGivenUp, WorkerDied
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 EXPERIMENT = """
 items = 30
 tasks = ["mmlu-letter"]
@@ -71,6 +69,7 @@ def acknowledged(lines: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", [10, pytest.param(100, arrivals=pytest.mark.soak)])
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
     """SIGKILL of the whole group at random moments: every planned trial once, no acknowledged record lost."""
@@ -117,6 +116,7 @@ def check_whole(path: Path, seen: set[str]) -> None:
     assert frame["task_time_s"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
     """SIGKILL of the worker: its trial in flight becomes an error, the rest and the other system go on."""
     (tmp_path / "x.toml").write_text(
@@ -151,6 +151,7 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in listing.read_text().split()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["crash", "error", "out-of-memory", "stall"])
 def test_a_fault_in_one_system_leaves_the_other_whole(tmp_path, kind):
     """Scripted crashes, errors, exhausted memory and stalls are recorded as what they are; every trial is recorded."""
@@ -181,6 +182,7 @@ options = {{ time = "virtual" }}
     assert sound["failure_kind"].null_count() == 30
 
 
+@pytest.mark.slow
 def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_path, simulated):
     """After three deaths in a row without a finished trial the system is given up, with what is left unrecorded."""
     faults = {"faults": [{"kind": "crash"}]}
@@ -196,6 +198,7 @@ def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_
     assert given_up.left == 9 - ended.done > 0
 
 
+@pytest.mark.slow
 def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
     """Ctrl-C: what is in flight is finished and kept, exit code 130, and the run is continued to its end."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.1"))
@@ -277,6 +280,7 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_outlive_its_run(tmp_path):
     """SIGKILL of the parent alone: the worker notices and ends by itself."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))

@@ -14,8 +14,6 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from taskpace.machine import host
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 

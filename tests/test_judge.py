@@ -167,6 +167,7 @@ def test_pairs_are_asked_in_both_orders(folder, cli):
     assert (again.returncode, " ".join(again.stdout.split())) == (0, said)
 
 
+@pytest.mark.slow
 def test_without_right_answers_only_the_judge_speaks(tmp_path, cli):
     """A task that nobody scores: the judge's share stands, no agreement is claimed, nobody is told to trust it."""
     (tmp_path / "p.jsonl").write_text("".join(f'{{"prompt": "Say {number}."}}\n' for number in range(8)))
@@ -290,6 +291,7 @@ def test_formats_say_the_same(folder, cli):
     assert f"{whole.of_correct.correct}/{whole.of_correct.wrong}/0" in row
 
 
+@pytest.mark.slow
 def test_a_model_that_judges_itself_is_named(tmp_path, cli):
     """The same model as a judged system: a note says so."""
     (tmp_path / "p.jsonl").write_text('{"prompt": "Say yes.", "answer": "yes"}\n')

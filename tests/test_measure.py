@@ -18,8 +18,6 @@ from taskpace.worker.messages import Job
 from taskpace.worker.schedule import closed_loop
 from taskpace.worker.trial import measure
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 SECOND = 1_000_000_000
 
 

@@ -24,8 +24,6 @@ from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.worker.schedule import open_loop
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 SLOTS, WAIT_S = 3, 0.4
 OPTIONS = {"time": "virtual", "slots": SLOTS, "wait": {"kind": "lognormal", "median": WAIT_S, "sigma": 0.5}}
 SERVICE_S = WAIT_S * np.exp(0.5**2 / 2) + 29 * 0.01
@@ -69,6 +67,7 @@ def queue_times_ns(plan: Plan, slots: int) -> dict[str, int]:
     return times
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("utilisation", "overloaded"), [(0.8, False), (1.5, True)])
 def test_every_task_time_is_that_of_a_queue_with_the_same_arrivals(open_run, utilisation, overloaded):
     """At 80 and at 150 % of capacity each task waits as long as in a queueing simulation: nothing is omitted."""
@@ -92,6 +91,7 @@ def test_every_task_time_is_that_of_a_queue_with_the_same_arrivals(open_run, uti
     assert row.backlog.in_flight_mean == pytest.approx(sum(expected.values()) / ends.max(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_backlog_grows_with_the_run_and_not_with_the_client(open_run):
     """At 150 % of capacity a third of all tasks is unfinished at the last arrival, as 1 - 1/1.5 says, about."""
     _, run = open_run(rate_of(1.5), items=140, repeats=4)
@@ -100,6 +100,7 @@ def test_a_backlog_grows_with_the_run_and_not_with_the_client(open_run):
     assert row.client.send_delay_max_s == 0
 
 
+@pytest.mark.slow
 @given(rate=st.floats(0.01, 1000), seed=st.integers(0, 1000), items=st.integers(1, 30))
 def test_arrivals_are_absolute_and_the_same_for_all_systems(rate, seed, items):
     """They start at 0, never go back, depend on the seed, the task and the rate alone, and grow by appending."""
@@ -172,6 +173,7 @@ def test_a_stop_leaves_the_rest_undispatched(open_run):
     assert started == [0, 1, 2, 3]
 
 
+@pytest.mark.slow
 def test_the_time_limit_runs_from_the_arrival(open_run):
     """A task that waits in the queue for longer than the limit is a timeout at exactly the limit."""
     _, run = open_run(rate_of(1.5), timeout=2)
@@ -193,6 +195,7 @@ class StopAfter:
             self.requested = self.requested or self.left <= 0
 
 
+@pytest.mark.slow
 def test_a_resumed_open_loop_keeps_its_gaps_and_is_invalid(simulated, tmp_path):
     """The rest comes at the plan's own intervals; the queue was empty once more, so the cell is INVALID."""
     options = OPTIONS | {"time": "real", "wait": 0.01, "token_time": 0.0001}

@@ -116,6 +116,7 @@ def test_where_a_model_lies_does_not_matter_its_checksum_does(simulated):
     assert not set(ids(here)) & set(ids(other))
 
 
+@pytest.mark.slow
 @given(done=st.sets(st.integers(0, 14)))
 def test_what_remains_is_what_has_no_record(done):
     """For any set of recorded trials the rest remains, in the plan's order, and nothing else."""

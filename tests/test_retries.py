@@ -52,6 +52,7 @@ def test_nothing_is_retried_by_default(tmp_path):
     assert set(frame["failure_kind"]) == {"http-429"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "items"), [("single", 3), ("concurrency=6", 12), ("rate=200", 12)])
 def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, scenario, items):
     """Two refusals that ask for a second each: three attempts a trial, the last one right and over two seconds long."""

@@ -24,6 +24,8 @@ from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
 

@@ -20,8 +20,6 @@ from taskpace.runner.worker_group import merge, share
 from taskpace.telemetry import ClientMetrics
 from taskpace.worker.messages import Job, RunCell
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 SERVER = """
 import http.server, json, sys
 print("started", flush=True)
@@ -126,6 +124,7 @@ def test_two_processes_keep_one_schedule(tmp_path):
     assert found == plan.arrivals_ns(plan.cells[0])
 
 
+@pytest.mark.slow
 def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
     """SIGKILL of one process: its trials in flight are errors, nothing is lost or recorded twice, the run completes."""
     finished: list[str] = []

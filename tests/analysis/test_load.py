@@ -66,6 +66,7 @@ def loads(run_file):
         return run.summary()
 
 
+@pytest.mark.slow
 def test_a_closed_loop_s_knee_is_at_the_engine_s_slots(loads):
     """One second a task and four slots: throughput grows up to four in flight, and from there only task time."""
     closed = next(load for load in loads.loads if load.kind == "concurrency")

@@ -97,6 +97,7 @@ def test_the_interval_agrees_with_a_bootstrap_within_each_task(suite_of):
     assert math.log(change.high / change.low) == pytest.approx(high - low, rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suites", "least", "most"), [(60, 1, 9), pytest.param(300, 4, 30, arrivals=pytest.mark.soak)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, least, most):
     """Of small suites with a true ratio of 1, about one in twenty is called different."""
@@ -134,6 +135,7 @@ def test_all_right_is_not_certain(suite_of):
     assert wrong.accuracy.high == pytest.approx(1 - right.accuracy.low)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suites", "least", "most"), [(80, 1, 11), pytest.param(400, 5, 34, arrivals=pytest.mark.soak)]
 )

@@ -11,6 +11,8 @@ import taskpace
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.report.words.sentences import finding_lines, is_inverted, sentences
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 60
 SIGMA = 0.3
 WAIT = 0.2

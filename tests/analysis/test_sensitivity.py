@@ -9,6 +9,8 @@ import taskpace
 from taskpace.report.words.block import texts
 from taskpace.report.words.effects import effect_blocks
 
+pytestmark = pytest.mark.slow
+
 
 def system(name: str, length: dict[str, object], **options: object) -> dict[str, object]:
     """Virtual time: a token is four bytes and takes 10 ms; the wait varies, so that there is something to test."""

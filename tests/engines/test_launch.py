@@ -20,8 +20,6 @@ from taskpace import models
 from taskpace.engines.openai.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
 # Answers as an endpoint with one model should, once PORT is bound; writes its process number and a child's to a file.
 SMALL = """
@@ -108,6 +106,7 @@ def test_a_server_is_started_waited_for_used_and_stopped_with_its_children(small
     assert "x.db.my-small-one.log" in info
 
 
+@pytest.mark.slow
 def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch):
     """Who waits sees for how long, and what the server printed last."""
     monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.2)
@@ -182,6 +181,7 @@ def test_no_server_outlives_a_kill(small, tmp_path, victim):
         process.kill()
 
 
+@pytest.mark.slow
 def test_a_server_that_ignores_the_request_is_killed(tmp_path):
     """Who does not end on SIGTERM ends on SIGKILL."""
     script = (

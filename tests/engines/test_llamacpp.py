@@ -34,8 +34,6 @@ from taskpace.machine.clock import RealClock
 from taskpace.models.gguf_header import read_metadata
 from taskpace.records import Arrival, Usage
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 T = TypeVar("T")
 
 

@@ -22,8 +22,6 @@ import taskpace
 from taskpace.api import Run
 from taskpace.errors import ExperimentError
 
-pytestmark = pytest.mark.xdist_group("real-clock")
-
 QUICK = {"idle_timeout_s": 0.4, "connect_timeout_s": 0.3}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -362,6 +360,7 @@ def free_port() -> int:
         return one.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tmp_path):
     """Each thing that can be wrong with an endpoint is one line that says what to change."""
     told = {}

@@ -98,6 +98,7 @@ def test_the_page_tells_of_the_disagreement(opened, judged, judged_page, violati
             assert violations(page, "section.judge") == []
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
     """The page's summary does not know of the judge: no time, no token of it is in there."""
     pages = []

@@ -124,6 +124,7 @@ def test_only_our_script_may_run(report):
     assert links <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}
 
 
+@pytest.mark.slow
 def test_without_trials_it_is_small_and_says_so(tmp_path):
     """Left out on demand, no text of a trial is in the file, and the page tells."""
     with taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db") as run:
@@ -133,6 +134,7 @@ def test_without_trials_it_is_small_and_says_so(tmp_path):
     assert "left out of this file on demand" in file.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path):
     """The page of 13 systems carries 66 waterfalls a task, and says how many more there are and how to draw them."""
     systems = [{"name": f"s{number}", "token_time": 0.01 + number / 1000} for number in range(13)]
@@ -143,6 +145,7 @@ def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path):
     assert text.count("66 pairs are here, the valid ones first; 12 more: <code>taskpace chart ") == 2
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_told(tmp_path):
     """A run whose trials are not all there says how many are, in the page as in the notebook."""
     import sqlite3
@@ -205,6 +208,7 @@ def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
     assert [file.name for file in tmp_path.iterdir()] == ["x.db"]
 
 
+@pytest.mark.slow
 def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
     """A second time takes --force."""
     taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db").close()
@@ -218,6 +222,7 @@ def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
     assert done.stdout.startswith("The report is x.html (")
 
 
+@pytest.mark.slow
 def test_several_tasks_have_a_section_of_their_own_before_them(tmp_path):
     """A run of two graded tasks says first what holds over both, with ~ beside what is not significant."""
     experiment = taskpace.quick_experiment(

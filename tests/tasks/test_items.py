@@ -124,6 +124,7 @@ def test_items_do_not_hang_on_the_order_of_rows(
     assert found() == before
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(0, 142), st.integers(0, 142), st.integers(0, 1000))
 def test_a_smaller_choice_is_the_beginning_of_a_larger_one(first: int, second: int, seed: int) -> None:
