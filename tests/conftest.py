@@ -49,12 +49,12 @@ REAL_CLOCK = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Arrival tests by the fixtures they use; have the workers of xdist begin with what takes longest."""
+    """Mark tests by the fixtures they use; have the workers of xdist begin with what takes longest."""
     ranks: dict[str, int] = {}
     for item in items:
-        for fixture, arrival in BY_FIXTURE.items():
+        for fixture, mark in BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
-                item.add_marker(arrival)
+                item.add_marker(mark)
         rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
         part = part_of(item.nodeid)
         ranks[part] = min(ranks.get(part, rank), rank, 0 if part == "real clocks" else rank)
