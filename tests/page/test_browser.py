@@ -249,7 +249,7 @@ def test_axe_finds_no_serious_violation(opened, report, violations, scheme):
 def test_it_is_worth_reading_without_scripts(opened, report, summary):
     """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
     with opened(report, java_script_enabled=False) as page:
-        assert page.locator(".grade").count() == len(summary.tables)
+        assert page.locator(".verdict").count() == len(summary.tables)
         assert page.locator('figure[data-chart="speed"] svg').first.is_visible()
         assert page.locator("table.systems").first.is_visible()
         assert not page.locator("form").is_visible()
