@@ -364,7 +364,7 @@ def page_row(case: Case, said: str) -> str:
         pytest.param(
             case,
             id=case.what.replace(" ", "-"),
-            arrivals=MARKS.get(case.what, ()),
+            marks=MARKS.get(case.what, ()),
         )
         for case in CASES
     ],

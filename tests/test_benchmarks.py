@@ -70,7 +70,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
         del sys.modules[name]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, arrivals=MARKS.get(name, ())) for name in SCRIPTS])
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCRIPTS])
 def test_quick_form_runs_and_gives_the_figures_of_the_results_file(name: str, tmp_path: Path) -> None:
     """Every script runs in its quick form, keeps what it prints, and has the figures that the pages are made of."""
     done = run(sys.executable, BENCH / f"{name}.py", "--quick", "--save", tmp_path, cwd=tmp_path)

@@ -70,7 +70,7 @@ def acknowledged(lines: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wanted", [10, pytest.param(100, arrivals=pytest.mark.soak)])
+@pytest.mark.parametrize("wanted", [10, pytest.param(100, marks=pytest.mark.soak)])
 def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
     """SIGKILL of the whole group at random moments: every planned trial once, no acknowledged record lost."""
     (tmp_path / "x.toml").write_text(EXPERIMENT)

@@ -98,7 +98,7 @@ def test_the_interval_agrees_with_a_bootstrap_within_each_task(suite_of):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("suites", "least", "most"), [(60, 1, 9), pytest.param(300, 4, 30, arrivals=pytest.mark.soak)])
+@pytest.mark.parametrize(("suites", "least", "most"), [(60, 1, 9), pytest.param(300, 4, 30, marks=pytest.mark.soak)])
 def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, least, most):
     """Of small suites with a true ratio of 1, about one in twenty is called different."""
     missed = 0
@@ -137,7 +137,7 @@ def test_all_right_is_not_certain(suite_of):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("suites", "least", "most"), [(80, 1, 11), pytest.param(400, 5, 34, arrivals=pytest.mark.soak)]
+    ("suites", "least", "most"), [(80, 1, 11), pytest.param(400, 5, 34, marks=pytest.mark.soak)]
 )
 def test_the_accuracy_s_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, least, most):
     """Of suites with shares of 10, 50 and 95 % on 20 items each, about one in twenty misses their mean."""

@@ -101,7 +101,7 @@ def experiment(trials_of: Any, rng: np.random.Generator) -> Summary:
     [
         (60, 1 / 60, {"ratio": 0.16, "mean": 0.25, "median": 0.16}),
         # The mean's are of twelve skewed observations.
-        pytest.param(300, 0.02, {"ratio": 0.09, "mean": 0.15, "median": 0.09}, arrivals=pytest.mark.soak),
+        pytest.param(300, 0.02, {"ratio": 0.09, "mean": 0.15, "median": 0.09}, marks=pytest.mark.soak),
     ],
 )
 def test_intervals_of_times_hold_the_truth_in_static_batches(trials_of, experiments, least, most):
