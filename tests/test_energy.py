@@ -280,7 +280,7 @@ def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: s
     working.run_cell(RunCell(concurrency=1, one_at_a_time=True, timeout_s=60, energy=asked, jobs=jobs))
     working.close()
     assert sum(isinstance(said, Finished) for said in run.heard) == sum(isinstance(s, Dispatched) for s in run.heard)
-    return next(said.segment for said in run.heard if isinstance(said, CellEnded))
+    return next(said.client for said in run.heard if isinstance(said, CellEnded))
 
 
 def test_a_cells_window_is_that_of_its_measured_trials(monkeypatch):

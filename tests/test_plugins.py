@@ -165,20 +165,20 @@ def test_a_task_names_a_broken_scorer_or_extraction(install, monkeypatch, tmp_pa
         load_task("t.toml", tmp_path)
 
 
-def test_the_tool_works_beside_a_broken_plug_in(install, cli, tmp_path):
+def test_the_tool_works_beside_a_broken_plug_in(install, cli_process, tmp_path):
     """``list engines`` and ``doctor`` name it, a run on it is refused in one line, and other engines run."""
     install("plug-i", "import there_is_no_such_library", bad="ENTRY")
     path = {"PYTHONPATH": f"{tmp_path}:{Path(engines.__file__).parents[2]}"}
-    listed = cli("list", "engines", columns=300, **path)
+    listed = cli_process("list", "engines", columns=300, **path)
     assert listed.returncode == 0
     assert 'engine "bad" of plug-i cannot be used' in listed.stdout
-    facts = json.loads(cli("doctor", "--json", **path).stdout)
+    facts = json.loads(cli_process("doctor", "--json", **path).stdout)
     assert [(each["what"], each["name"], each["distribution"]) for each in facts["plugins"]] == [
         ("engine", "bad", "plug-i")
     ]
-    refused = cli("run", "-m", "sim", "--engine", "bad", **path)
+    refused = cli_process("run", "-m", "sim", "--engine", "bad", **path)
     assert refused.returncode == 2
     assert len(refused.stderr.splitlines()) == 1
     assert "there_is_no_such_library" in refused.stderr
-    done = cli("plan", "-m", "sim", "--engine", "simulated", "-n", "1", **path)
+    done = cli_process("plan", "-m", "sim", "--engine", "simulated", "-n", "1", **path)
     assert done.returncode == 0, done.stderr

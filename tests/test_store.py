@@ -14,7 +14,17 @@ from taskpace.errors import StoreError
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
-from taskpace.records import Arrival, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
+from taskpace.records import (
+    FORMAT_VERSION,
+    Arrival,
+    Failure,
+    Grade,
+    Record,
+    Turn,
+    Usage,
+    pack_arrivals,
+    unpack_arrivals,
+)
 from taskpace.store.store import APPLICATION_ID, Store
 
 
@@ -133,7 +143,7 @@ def test_the_file_says_what_it_is(tmp_path, plan):
     for _ in range(2):
         with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
             assert store.query("PRAGMA application_id")[1] == [(APPLICATION_ID,)]
-            assert store.query("PRAGMA user_version")[1] == [(1,)]
+            assert store.query("PRAGMA user_version")[1] == [(FORMAT_VERSION,)]
             assert store.query("PRAGMA journal_mode")[1] == [("wal",)]
             assert store.query("PRAGMA synchronous")[1] == [(2,)]
 

@@ -223,7 +223,7 @@ def test_public_data_are_asked_for_by_flag_or_key_and_named_in_the_results(simul
 
     monkeypatch.setattr(pl, "read_parquet", read)
     plan = prepare(simulated(tasks=("mmlu-letter",), data="public", items=2), Path())
-    stored = msgspec.json.decode(msgspec.json.encode(plan.tasks[0].task))
+    stored = msgspec.json.decode(msgspec.json.encode(plan.tasks[0].spec))
     assert asked == ["hf://datasets/cais/mmlu/all/test-*.parquet"] == [stored["data"]["source"]]
 
 
@@ -255,7 +255,7 @@ def test_public_data_do_not_change_what_a_task_is(name, simulated):
     """The ids of cells and trials do not hang on which public set is named."""
     plan = prepare(simulated(tasks=(name,)), Path())
     (planned,) = plan.tasks
-    bare = msgspec.structs.replace(planned, task=msgspec.structs.replace(planned.task, public=None))
+    bare = msgspec.structs.replace(planned, task=msgspec.structs.replace(planned.spec, public=None))
     from taskpace.experiment.plan import make_plan
 
     assert make_plan(plan.experiment, plan.systems, (bare,)).id == plan.id
