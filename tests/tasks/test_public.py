@@ -255,7 +255,7 @@ def test_public_data_do_not_change_what_a_task_is(name, simulated):
     """The ids of cells and trials do not hang on which public set is named."""
     plan = prepare(simulated(tasks=(name,)), Path())
     (planned,) = plan.tasks
-    bare = msgspec.structs.replace(planned, task=msgspec.structs.replace(planned.spec, public=None))
+    bare = msgspec.structs.replace(planned, spec=msgspec.structs.replace(planned.spec, public=None))
     from taskpace.experiment.plan import make_plan
 
     assert make_plan(plan.experiment, plan.systems, (bare,)).id == plan.id
