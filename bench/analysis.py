@@ -23,11 +23,11 @@ import polars as pl
 
 import taskpace
 from harness import Bench
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.frame import last_attempts, load_frame
-from taskpace.analysis.pairs import compare_pairs
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.summary import load_cells, summarise_trials
+from taskpace.analysis.table.pairs import compare_pairs
 from worlds import WORLDS, as_arrays, draw
 
 SYSTEMS, BOOTSTRAP_ITEMS = 10, 660

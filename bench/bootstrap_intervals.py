@@ -16,9 +16,9 @@ import numpy as np
 from scipy import special
 
 from harness import Bench
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.intervals import Floats, of_means, of_quantiles, of_ratios
-from taskpace.analysis.split import split
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.intervals import Floats, of_means, of_quantiles, of_ratios
+from taskpace.analysis.stats.split import split
 from worlds import HURRY, SLOWER, TRUTH_ITEMS, WORLDS, Trials, World, draw, side_of
 
 DESIGNS = ((30, 1), (100, 1), (660, 1), (100, 3))

@@ -20,14 +20,22 @@ import numpy as np
 
 import taskpace
 from harness import Bench
-from taskpace.analysis.arrays import Arrays, to_arrays
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.diagnosis import heavy_tail
-from taskpace.analysis.estimates import Number, accuracy, par2_values, quantiles, ratios, samples_for, solve_curve
-from taskpace.analysis.frame import last_attempts
-from taskpace.analysis.pairs import adjust, compare_pairs
-from taskpace.analysis.split import PARTS, Side, split
+from taskpace.analysis.data.arrays import Arrays, to_arrays
+from taskpace.analysis.data.frame import last_attempts
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.estimates import (
+    Estimate,
+    accuracy,
+    par2_values,
+    quantiles,
+    ratios,
+    samples_for,
+    solve_curve,
+)
+from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.summary import agreement
+from taskpace.analysis.table.diagnosis import heavy_tail
+from taskpace.analysis.table.pairs import adjust, compare_pairs
 from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,
@@ -52,7 +60,7 @@ SIZES = {"experiments": (2000, BATCH), "resamples": (RESAMPLES, 50), "truth_item
 # ---- coverage ------------------------------------------------------------------------------------------------------
 
 
-def intervals(arrays: Arrays) -> Iterator[tuple[str, Number]]:
+def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
     """Every interval of experiments of two systems each, by name."""
     firsts = list(range(0, len(arrays.systems), 2))
     time_s, correct = arrays.task_time_s[firsts], arrays.correct[firsts]
@@ -93,7 +101,7 @@ class Tally(msgspec.Struct):
     covered: int = 0
     experiments: int = 0
 
-    def add(self, found: Number, true: float) -> None:
+    def add(self, found: Estimate, true: float) -> None:
         # An end that is not known (a time per correct answer without a correct one) excludes nothing on its side.
         low, high = -np.inf if found.low is None else found.low, np.inf if found.high is None else found.high
         self.experiments += 1

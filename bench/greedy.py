@@ -18,7 +18,7 @@ import tomli_w
 import taskpace
 from harness import Bench
 from taskpace import models
-from taskpace.engines.transformers_load import Options, import_libraries, load
+from taskpace.engines.transformers.load import Options, import_libraries, load
 
 MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
 

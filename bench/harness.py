@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from taskpace import host
+from taskpace.machine import host
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench" / "results"

@@ -17,11 +17,11 @@ from pathlib import Path
 import taskpace
 from harness import Bench, run_quietly
 from taskpace.engines.base import EngineSpec, Message, Request
-from taskpace.engines.llamacpp import LlamaCppEngine
-from taskpace.events import CellStarted, TrialFinished
+from taskpace.engines.llamacpp.engine import LlamaCppEngine
+from taskpace.experiment.plan import request_seed
+from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
-from taskpace.plan import request_seed
-from taskpace.prepare import prepare
+from taskpace.runner.events import CellStarted, TrialFinished
 
 TASKS = ("mmlu-letter", "mmlu-explain")
 MODEL = "smollm2-135m"
@@ -30,7 +30,7 @@ OPTIONS = {"threads": 2, "context": 2048}
 BARE = """
 import json, sys, time
 import xllamacpp
-from taskpace.engines.llamacpp_load import Options, make_params
+from taskpace.engines.llamacpp.load import Options, make_params
 model, context, threads, requests = json.load(sys.stdin)
 params = make_params(xllamacpp, Options(), model=model, slots=1, context=context, threads=threads, key="key")
 server = xllamacpp.Server(params)
@@ -71,9 +71,9 @@ def bodies(plan) -> list[dict[str, object]]:
         engine.prepare(
             Request(
                 messages=(Message("user", trial.item.prompts[0]),),
-                max_tokens=cell.task.task.max_tokens,
-                stop=cell.task.task.stop,
-                sampling=cell.system.system.sampling,
+                max_tokens=cell.task.spec.max_tokens,
+                stop=cell.task.spec.stop,
+                sampling=cell.system.spec.sampling,
                 seed=request_seed(trial.id, plan.experiment.seed),
                 trial_id=trial.id,
             )

@@ -24,7 +24,7 @@ SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
 
 BARE = """
 import json, sys, time
-from taskpace.engines.transformers_load import Options, import_libraries, load
+from taskpace.engines.transformers.load import Options, import_libraries, load
 torch, transformers = import_libraries()
 model, batches, max_tokens = json.load(sys.stdin)
 loaded = load(model, Options(dtype="bfloat16"))

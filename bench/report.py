@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import taskpace
 from harness import Bench
-from taskpace.experiment import quick_experiment
+from taskpace.experiment.experiment import quick_experiment
 
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser import FLAGS, executable

@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 from scipy import stats
 
-from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.intervals import Floats
-from taskpace.analysis.split import PARTS, Side, split
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.split import PARTS, Side, split
 
 SLOWER = np.array([0.0, 0.25])
 """Logarithm of the task time of two systems, and below of their TPOT."""

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from taskpace import host
+from taskpace.machine import host
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 

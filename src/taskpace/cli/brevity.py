@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.brevity import INSTRUCTION
 from taskpace.cli.experiments import experiment_options, read_experiment
-from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
+from taskpace.cli.run import progress_mode, run_shown, say_how_it_ended
+from taskpace.experiment.brevity import INSTRUCTION
 
 
 @click.command(context_settings={"show_default": True})
@@ -41,12 +42,12 @@ def brevity(
     summary` and `taskpace report` have all of it.
     """
     from taskpace.analysis.summary import summarise
-    from taskpace.brevity import with_brevity
-    from taskpace.prepare import prepare
-    from taskpace.report.brevity import LEGEND
-    from taskpace.report.downloads import show_downloads
-    from taskpace.report.terminal import print_brevity
-    from taskpace.store import Store
+    from taskpace.experiment.brevity import with_brevity
+    from taskpace.experiment.prepare import prepare
+    from taskpace.report.terminal.document import print_blocks
+    from taskpace.report.terminal.downloads import show_downloads
+    from taskpace.report.words.brevity import LEGEND, brevity_blocks
+    from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
@@ -54,12 +55,13 @@ def brevity(
     shown = None if mode == "json" else show_downloads(console)
     plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
     path = output or Path("runs") / f"{experiment.name}-brevity.db"
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if mode not in ("json", "quiet"):
         out = Console(highlight=False)
         with Store.open(path) as store:
-            print_brevity(summarise(store), out)
+            print_blocks(brevity_blocks(summarise(store)), out)
         out.print()
         out.print(Text(LEGEND, style="dim"))
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace report {quoted}`")
     return say_how_it_ended(ended, plan, path, console)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -14,15 +15,15 @@ from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.cli.summary import print_run
-from taskpace.report.coverage import coverage_lines, fitted_lines, overrun_line
-from taskpace.report.downloads import show_downloads
-from taskpace.report.progress import Mode, follow
+from taskpace.report.terminal.downloads import show_downloads
+from taskpace.report.terminal.progress import Mode, follow
+from taskpace.report.words.coverage import coverage_lines, fitted_lines, overrun_line
 from taskpace.version import __version__
 
 if TYPE_CHECKING:
-    from taskpace.events import RunEnded
-    from taskpace.experiment import Experiment
-    from taskpace.plan import Plan
+    from taskpace.experiment.experiment import Experiment
+    from taskpace.experiment.plan import Plan
+    from taskpace.runner.events import RunEnded
 
 
 @click.command(context_settings={"show_default": True})
@@ -53,7 +54,7 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
     systems, such as the suite core-1, takes them from --model. Without a file, the flags make up an experiment: one
     system for each --model.
     """
-    from taskpace.prepare import prepare
+    from taskpace.experiment.prepare import prepare
 
     begun_at = time.monotonic()
     experiment, base = read_experiment(**options)
@@ -68,34 +69,35 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
         if fitted is None:
             return 130
         plan = fitted
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
-        from taskpace.budget import read_duration
+        from taskpace.runner.budget import read_duration
 
         if late := overrun_line(budget, read_duration(budget), time.monotonic() - begun_at):
             console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
         print_run(path)
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace show {quoted} TRIAL`")
     return say_how_it_ended(ended, plan, path, console)
 
 
-def carry_out_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
+def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
     """Carry a plan out, or what is left of it, in sight of who waits; Ctrl-C stops it cleanly."""
-    from taskpace.runner import carry_out
-    from taskpace.store import Store
+    from taskpace.runner.runner import run_plan
+    from taskpace.store.store import Store
 
     with (
         Store.create_or_continue(path, plan, __version__) as store,
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        return carry_out(plan, store, on_event=listener, stop=stop)
+        return run_plan(plan, store, on_event=listener, stop=stop)
 
 
 def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:
     """Say what is missing, if anything is, and return the exit code."""
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
     if ended.done < ended.planned:
         with Store.open(path) as store:
@@ -113,7 +115,7 @@ def _fit(
     experiment: Experiment, base: Path, path: Path, budget: str, *, console: Console, mode: Mode, fetch: bool
 ) -> Plan | None:
     """The plan that ends in time; null: interrupted before there was one."""
-    from taskpace.budget import Interrupted, begin, read_duration
+    from taskpace.runner.budget import Interrupted, begin, read_duration
 
     begun_at = time.monotonic()
     budget_s = read_duration(budget)
