@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
-from taskpace.cli.run import progress_mode, run_shown, say_how_it_ended
+from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown, say_how_it_ended
 from taskpace.experiment.brevity import INSTRUCTION
 
 
@@ -26,13 +26,8 @@ from taskpace.experiment.brevity import INSTRUCTION
 )
 @click.option("--instruction", default=INSTRUCTION, metavar="TEXT", help="The request, put after the system prompt.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "live", "plain", "json", "quiet"]),
-    default="auto",
-    help="As in `taskpace run`.",
-)
-@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")
+@progress_option()
+@no_fetch_option
 def brevity(
     output: Path | None, instruction: str, limit: int | None, *, progress: str, no_fetch: bool, **options: Any
 ) -> int:

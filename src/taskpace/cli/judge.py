@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown
 from taskpace.errors import ExperimentError, StoreError
 
 if TYPE_CHECKING:
@@ -33,13 +34,8 @@ if TYPE_CHECKING:
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal")
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "live", "plain", "quiet"]),
-    default="auto",
-    help="live: a status line; plain: lines for a log; quiet: errors only.",
-)
-@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if the model is not here.")
+@progress_option(events=False)
+@no_fetch_option
 def judge(
     run_file: Path, judge_file: Path | None, output: Path | None, form: str, resamples: int | None, **flags: Any
 ) -> int:
@@ -48,7 +44,6 @@ def judge(
     JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
-    from taskpace.cli.run import progress_mode, run_shown
     from taskpace.judge.plan import judge_plan
     from taskpace.report.terminal.downloads import show_downloads
     from taskpace.store.store import Store

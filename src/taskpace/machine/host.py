@@ -6,7 +6,6 @@ The machine's name, its users and its serial numbers are left out on purpose: re
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import os
 import shlex
@@ -14,12 +13,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import msgspec
 
-P = ParamSpec("P")
-T = TypeVar("T")
+from taskpace.machine.cgroups import cgroup_folders, memory_limit, quota_cores
+from taskpace.machine.probe import or_none
 
 LIBRARIES = (
     *("msgspec", "polars", "numpy", "scipy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
@@ -27,8 +25,6 @@ LIBRARIES = (
     *("bitsandbytes", "torchao", "vllm", "aiohttp", "httptools", "uvloop", "nvidia-ml-py", "ray"),
 )
 _PROBE_LIMIT_S = 5.0
-# cgroup version 1 writes "no limit" as a number close to 2**63.
-_NO_LIMIT = 1 << 60
 # A plain string: a type checker takes sys.platform for its own, and the code for others for unreachable.
 _SYSTEM: str = sys.platform
 
@@ -160,25 +156,12 @@ def extras() -> tuple[Extra, ...]:
     )
 
 
-def _or_none(probe: Callable[P, T | None]) -> Callable[P, T | None]:
-    """A probe that answers None where it would raise: no measurement is worth losing to a missing file."""
-
-    @functools.wraps(probe)
-    def careful(*args: P.args, **kwargs: P.kwargs) -> T | None:
-        try:
-            return probe(*args, **kwargs)
-        except Exception:  # noqa: BLE001  # the promise of this module
-            return None
-
-    return careful
-
-
 def _describe(root: Path) -> Host:
     import platform
 
     return Host(
-        platform=_or_none(platform.platform)(),
-        kernel=_or_none(platform.release)(),
+        platform=or_none(platform.platform)(),
+        kernel=or_none(platform.release)(),
         python=_python(),
         cpu=_cpu(root),
         physical_cores=_physical_cores(root),
@@ -193,14 +176,14 @@ def _describe(root: Path) -> Host:
     )
 
 
-@_or_none
+@or_none
 def _python() -> str:
     import platform
 
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
-@_or_none
+@or_none
 def _version(distribution: str) -> str | None:
     from importlib.metadata import version  # slow to import
 
@@ -216,7 +199,7 @@ def _values(cpuinfo: str, key: str) -> list[str]:
     return [value.strip() for name, _, value in pairs if name.strip() == key]
 
 
-@_or_none
+@or_none
 def _cpu(root: Path) -> str | None:
     import platform
 
@@ -229,7 +212,7 @@ def _cpu(root: Path) -> str | None:
     return names[0] or None
 
 
-@_or_none
+@or_none
 def _physical_cores(root: Path) -> int | None:
     if _SYSTEM == "darwin":
         return int(_output("sysctl", "-n", "hw.physicalcpu") or "") or None
@@ -238,20 +221,20 @@ def _physical_cores(root: Path) -> int | None:
     return len({path.read_text(encoding="ascii") for path in cpus}) or None
 
 
-@_or_none
+@or_none
 def _usable_cores(root: Path) -> float | None:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    limits = [limit for limit in (affinity, _quota_cores(root)) if limit is not None]
+    limits = [limit for limit in (affinity, quota_cores(root)) if limit is not None]
     return float(min(limits)) if limits else None
 
 
-@_or_none
+@or_none
 def _governor(root: Path) -> str | None:
     paths = (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor")
     return ", ".join(sorted({path.read_text(encoding="ascii").strip() for path in paths})) or None
 
 
-@_or_none
+@or_none
 def _virtualised(root: Path) -> bool | None:
     flags = _values(_cpuinfo(root), "flags")
     if flags:
@@ -260,13 +243,13 @@ def _virtualised(root: Path) -> bool | None:
     return True if (root / "sys/hypervisor/type").exists() else None
 
 
-@_or_none
+@or_none
 def _memory_total(root: Path) -> int | None:
-    amounts = [amount for amount in (_machine_memory(root), _memory_limit(root)) if amount is not None]
+    amounts = [amount for amount in (_machine_memory(root), memory_limit(root)) if amount is not None]
     return min(amounts, default=None)
 
 
-@_or_none
+@or_none
 def _machine_memory(root: Path) -> int | None:
     meminfo = root / "proc/meminfo"
     if meminfo.exists():
@@ -276,7 +259,7 @@ def _machine_memory(root: Path) -> int | None:
     return sysconf("SC_PHYS_PAGES") * sysconf("SC_PAGE_SIZE") if sysconf else None
 
 
-@_or_none
+@or_none
 def _gpus() -> tuple[Gpu, ...]:
     output = _output("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits")
     return tuple(_gpu(line) for line in (output or "").splitlines() if line.count(",") >= 2)
@@ -292,7 +275,7 @@ def _gpu(line: str) -> Gpu:
     )
 
 
-@_or_none
+@or_none
 def _output(program: str, *arguments: str) -> str | None:
     """What a program prints, if it is on PATH, succeeds, and is done in time."""
     import shutil
@@ -313,54 +296,6 @@ def _output(program: str, *arguments: str) -> str | None:
     return done.stdout.strip() or None
 
 
-def _cgroup_folders(root: Path, controller: str) -> list[Path]:
-    """The cgroup of this process and those around it, innermost first: the smallest of their limits counts.
-
-    Inside a container the path that the kernel names is often not mounted; the mounted root is then its own.
-    """
-    for line in (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
-        number, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            mount = root / "sys/fs/cgroup" / controller
-        elif number == "0" and (root / "sys/fs/cgroup/cgroup.controllers").exists():
-            mount = root / "sys/fs/cgroup"
-        else:
-            continue
-        steps = [part for part in path.split("/") if part not in ("", "..")]
-        return [mount.joinpath(*steps[:count]) for count in range(len(steps), -1, -1)]
-    return []
-
-
-@_or_none
-def _number(path: Path) -> int | None:
-    return int(path.read_text(encoding="ascii"))
-
-
-@_or_none
-def _quota_cores(root: Path) -> float | None:
-    quotas = [_quota_of(folder) for folder in _cgroup_folders(root, "cpu")]
-    return min((quota for quota in quotas if quota is not None), default=None)
-
-
-@_or_none
-def _quota_of(folder: Path) -> float | None:
-    if (folder / "cpu.max").exists():
-        quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    quota_us, period_us = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
-    return quota_us / period_us if quota_us and period_us and quota_us > 0 else None
-
-
-@_or_none
-def _memory_limit(root: Path) -> int | None:
-    found = [
-        _number(folder / name)
-        for folder in _cgroup_folders(root, "memory")
-        for name in ("memory.max", "memory.limit_in_bytes")
-    ]
-    return min((limit for limit in found if limit is not None and 0 < limit < _NO_LIMIT), default=None)
-
-
 def _load(root: Path) -> Load:
     ticks = _cpu_ticks(root)
     loads = _load_averages(root) or (None, None, None)
@@ -374,7 +309,7 @@ def _load(root: Path) -> Load:
     )
 
 
-@_or_none
+@or_none
 def _cpu_ticks(root: Path) -> tuple[int, int]:
     with (root / "proc/stat").open(encoding="ascii") as file:
         name, *ticks = file.readline().split()
@@ -385,28 +320,28 @@ def _cpu_ticks(root: Path) -> tuple[int, int]:
     return counted[7], sum(counted)
 
 
-@_or_none
+@or_none
 def _load_averages(root: Path) -> tuple[float, float, float]:
     first, second, third, *_ = (root / "proc/loadavg").read_text(encoding="ascii").split()
     return float(first), float(second), float(third)
 
 
-@_or_none
+@or_none
 def _throttled_ns(root: Path) -> int | None:
-    text = (_cgroup_folders(root, "cpu")[0] / "cpu.stat").read_text(encoding="ascii")
+    text = (cgroup_folders(root, "cpu")[0] / "cpu.stat").read_text(encoding="ascii")
     counters = dict(line.split() for line in text.splitlines())
     if "throttled_usec" in counters:
         return int(counters["throttled_usec"]) * 1000
     return int(counters["throttled_time"])
 
 
-@_or_none
+@or_none
 def _peak_of(root: Path, pid: int) -> int | None:
     text = (root / f"proc/{int(pid)}/status").read_text(encoding="utf-8", errors="replace")
     return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("VmHWM:"))
 
 
-@_or_none
+@or_none
 def _own_peak() -> int | None:
     from importlib import import_module
 
@@ -415,12 +350,12 @@ def _own_peak() -> int | None:
     return peak if _SYSTEM == "darwin" else peak * 1024
 
 
-@_or_none
+@or_none
 def _declared_resolution_ns() -> float:
     return time.get_clock_info("perf_counter").resolution * 1e9
 
 
-@_or_none
+@or_none
 def _read_cost_ns() -> float:
     now, readings, batches = time.perf_counter_ns, 100, 51
     costs = []
@@ -432,7 +367,7 @@ def _read_cost_ns() -> float:
     return sorted(costs)[batches // 2]
 
 
-@_or_none
+@or_none
 def _smallest_step_ns() -> int | None:
     now = time.perf_counter_ns
     stamps = [now() for _ in range(5000)]

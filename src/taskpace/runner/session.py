@@ -10,7 +10,8 @@ from taskpace.machine import host
 from taskpace.records import Failure, Grade, Record
 from taskpace.runner.events import Event, RunEnded, RunStarted, TrialFinished
 from taskpace.runner.worker_process import WorkerHandle
-from taskpace.store.store import Store, now
+from taskpace.store.rows import now
+from taskpace.store.store import Store
 from taskpace.tasks import score
 from taskpace.version import __version__
 from taskpace.worker.messages import Finished, Job

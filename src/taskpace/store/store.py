@@ -10,8 +10,6 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -22,9 +20,10 @@ import msgspec
 from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
-from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, pack_arrivals, unpack_arrivals
+from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.migration import format_version, migrate, view_as_new
+from taskpace.store.rows import as_json, insert, insert_plan, insert_record, now
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
@@ -110,7 +109,7 @@ class Store:
     def begin_session(self, host: Any, taskpace_version: str) -> int:
         """Note that a `taskpace run` starts on this file; returns its number."""
         return self._insert(
-            "session", number=None, started_at=now(), taskpace_version=taskpace_version, host=_json(host)
+            "session", number=None, started_at=now(), taskpace_version=taskpace_version, host=as_json(host)
         )
 
     def add_worker(self, session: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
@@ -121,8 +120,8 @@ class Store:
             session=session,
             system=system,
             load_ns=load_ns,
-            info=_json(info),
-            calibration=_json(calibration),
+            info=as_json(info),
+            calibration=as_json(calibration),
         )
 
     def add_worker_death(self, session: int, worker: int | None, system: str, reason: str) -> None:
@@ -131,7 +130,7 @@ class Store:
 
     def add_segment(self, worker: int, cell_id: str, client: ClientMetrics) -> None:
         """Note how the client fared over an unbroken segment of a cell."""
-        self._insert("segment", worker=worker, cell_id=cell_id, client=_json(client))
+        self._insert("segment", worker=worker, cell_id=cell_id, client=as_json(client))
 
     def add(self, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
         """Keep one record; see ``add_all``."""
@@ -141,7 +140,7 @@ class Store:
         """Keep records and grades (none for a warm-up), in one transaction that is on disk when this returns."""
         with self._transaction():
             for record, grade in graded:
-                _add(self._db, record, grade, cell_id, worker)
+                insert_record(self._db, record, grade, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -188,59 +187,12 @@ class Store:
 
     def _insert(self, table: str, **values: Any) -> int:
         with _explained(self.path):
-            return _insert(self._db, table, **values)
+            return insert(self._db, table, **values)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with _explained(self.path), _transaction(self._db):
             yield
-
-
-def now() -> str:
-    """A wall-clock label: ISO 8601, UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _add(db: sqlite3.Connection, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
-    failure = record.failure
-    _insert(
-        db,
-        "record",
-        trial_id=record.trial_id,
-        attempt=record.attempt,
-        cell_id=cell_id,
-        worker=worker,
-        phase=record.phase,
-        started_at=record.started_at,
-        loop_lag_ns=record.loop_lag_ns,
-        failure_kind=failure.kind if failure else None,
-        failure_message=failure.message if failure else None,
-    )
-    for number, turn in enumerate(record.turns, 1):
-        _insert(
-            db,
-            "turn",
-            trial_id=record.trial_id,
-            attempt=record.attempt,
-            turn=number,
-            dispatch_ns=turn.dispatch_ns,
-            send_delay_ns=turn.send_delay_ns,
-            end_ns=turn.end_ns,
-            finish_ns=turn.finish_ns,
-            finish_reason=turn.finish_reason,
-            text=turn.text,
-            reasoning=turn.reasoning,
-            arrivals=pack_arrivals(turn.arrivals),
-            **msgspec.structs.asdict(turn.usage),
-        )
-    if grade is not None:
-        _insert(
-            db,
-            "grade",
-            trial_id=record.trial_id,
-            attempt=record.attempt,
-            **msgspec.structs.asdict(grade),
-        )
 
 
 def _turn(row: dict[str, Any]) -> Turn:
@@ -280,7 +232,7 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
             db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             for statement in _statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")):
                 db.execute(statement)
-            _write_plan(db, plan, taskpace_version)
+            insert_plan(db, plan, taskpace_version)
         return
     _check_ours(db, path)
     db.execute("PRAGMA journal_mode = WAL")
@@ -305,59 +257,9 @@ def _statements(script: str) -> Iterator[str]:
             statement = ""
 
 
-def _write_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> None:
-    _insert(
-        db,
-        "run",
-        plan_id=plan.id,
-        name=plan.experiment.name,
-        created_at=now(),
-        taskpace_version=taskpace_version,
-        experiment=_json(plan.experiment),
-    )
-    for position, planned in enumerate(plan.systems):
-        _insert(
-            db,
-            "system",
-            position=position,
-            name=planned.name,
-            spec=_json(planned.spec),
-            sha256=planned.sha256,
-            size_bytes=planned.size_bytes,
-        )
-    for position, chosen in enumerate(plan.tasks):
-        task = chosen.spec
-        _insert(db, "task", position=position, name=task.name, version=task.version, spec=_json(task))
-        for index, planned_item in enumerate(chosen.items):
-            item = planned_item.spec
-            _insert(
-                db,
-                "item",
-                task=task.name,
-                id=item.id,
-                position=index,
-                fields=_json(item.fields),
-                prompts=_json(planned_item.prompts),
-            )
-    for position, cell in enumerate(plan.cells):
-        _insert(
-            db,
-            "cell",
-            id=cell.id,
-            position=position,
-            system=cell.system.name,
-            task=cell.task.name,
-            scenario=cell.scenario.name,
-        )
-        db.executemany(
-            "INSERT INTO trial (id, cell_id, item_id, repeat, position) VALUES (?, ?, ?, ?, ?)",
-            ((t.id, cell.id, t.item.id, t.repeat, index) for index, t in enumerate(plan.trials(cell))),
-        )
-
-
 def _difference(kept_json: str, plan: Plan) -> str:
     """The first thing in which the kept experiment and the new one differ, in words."""
-    kept, new = msgspec.json.decode(kept_json), msgspec.json.decode(_json(plan.experiment))
+    kept, new = msgspec.json.decode(kept_json), msgspec.json.decode(as_json(plan.experiment))
     for key in new:
         if kept.get(key) != new[key]:
             if isinstance(new[key], list):
@@ -409,17 +311,3 @@ def _explained(path: Path) -> Iterator[None]:
         if "unable to open" in text or "readonly" in text:
             raise StoreError(f"{path}: cannot be written ({text}): put it where it can, or choose another -o") from None
         raise StoreError(f"{path}: {text}: {_CONTINUE}") from None
-
-
-def _insert(db: sqlite3.Connection, table: str, **values: Any) -> int:
-    return db.execute(_insertion(table, *values), tuple(values.values())).lastrowid or 0
-
-
-@cache
-def _insertion(table: str, *columns: str) -> str:
-    """The statement; the names are ours alone, values are bound."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
