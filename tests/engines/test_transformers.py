@@ -360,8 +360,8 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     model = make_tiny(tmp_path / "wide", intermediate=60_000)
     options = {"dtype": "float32", "threads": 1, "memory_limit_mb": 1400}
     system = {"name": "tiny", "engine": "transformers", "model": str(model), "options": options}
-    scenarios = [{"batch": [1, 2, 16, 20]}]
-    file = experiment(tmp_path, scenarios=scenarios, items=20, warmup=0, system=[system])
+    scenarios = [{"batch": [1, 2, 8, 10]}]
+    file = experiment(tmp_path, scenarios=scenarios, items=10, warmup=0, system=[system])
     said: list[object] = []
     frame = taskpace.run(file, tmp_path / "x.db", on_event=said.append).frame()
     assert not [event for event in said if isinstance(event, taskpace.events.WorkerDied)]
@@ -372,13 +372,13 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     assert kinds == {
         "batch=1": {None},
         "batch=2": {None},
-        "batch=16": {"out-of-memory", "not-tried"},
-        "batch=20": {"not-tried"},
+        "batch=8": {"out-of-memory", "not-tried"},
+        "batch=10": {"not-tried"},
     }
     failed = frame.filter(failure_kind="out-of-memory")
-    assert len(failed) == 16
-    assert "a batch of 16 with prompts of up to" in failed["failure_message"][0]
-    assert frame.height == 80
+    assert len(failed) == 8
+    assert "a batch of 8 with prompts of up to" in failed["failure_message"][0]
+    assert frame.height == 40
 
 
 def test_engines_without_static_batches_say_which_have_them():
