@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 PARALLEL := -n 2 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
+	progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration
+
 .PHONY: install demo test test-fast soak check format bench bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
@@ -45,23 +48,14 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+bench: $(VENV)/.browser  ## Measures all that docs/benchmarks.md and docs/statistics.md show, and fills them in
+	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --save || exit 1; done
+	$(BIN)/python bench/page.py
+
 bench-peers: $(VENV)/.dev  ## Beside other load generators, in environments of their own (gigabytes)
 	$(BIN)/python bench/peers.py
-	$(BIN)/python bench/http_capacity.py
-	$(BIN)/python bench/http_fidelity.py
-	$(BIN)/python bench/servers.py
-
-bench: $(VENV)/.dev  ## Speed, memory and fidelity; prints what docs/benchmarks.md quotes
-	$(BIN)/python bench/startup.py
-	$(BIN)/python bench/fidelity.py
-	$(BIN)/python bench/http_fidelity.py
-	$(BIN)/python bench/http_faults.py
-	$(BIN)/python bench/overhead_llamacpp.py
-	$(BIN)/python bench/progress_cost.py
-	$(BIN)/python bench/analysis.py
-	$(BIN)/python bench/report.py
-	$(BIN)/python bench/statistics.py
-	$(BIN)/python bench/bootstrap_intervals.py
+	for name in http_capacity http_fidelity servers; do $(BIN)/python bench/$$name.py --save || exit 1; done
+	$(BIN)/python bench/page.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

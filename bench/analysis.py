@@ -1,6 +1,6 @@
 """Does the analysis scale? Time and memory of a summary of a million records, and of the bootstrap.
 
-    python bench/analysis.py
+    python bench/analysis.py [--rounds N] [--items N] [--resamples N] [--load N]
 
 Each part runs in a process of its own, so that its peak memory is its own; the ratio compares two things that ran
 alternately in one process.
@@ -15,80 +15,80 @@ import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
 import taskpace
-from pairs import machine_line, spread
-from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.frame import last_attempts, load_frame
-from taskpace.analysis.pairs import compare_pairs
-from taskpace.analysis.rows import CellPlan
-from taskpace.analysis.summary import summarise_trials
+from harness import Bench
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.summary import load_cells, summarise_trials
+from taskpace.analysis.table.pairs import compare_pairs
+from worlds import WORLDS, as_arrays, draw
 
-SYSTEMS, TASKS, ITEMS = 10, 5, 20_000
-ROUNDS = 5
+SYSTEMS, BOOTSTRAP_ITEMS = 10, 660
+TASKS = ("mmlu-letter", "mmlu-explain", "math", "qa-closed", "qa-context")
+REAL_ITEMS = 10
+"""Of the run whose frame is repeated until there are records enough."""
 
 
-def million_records() -> tuple[pl.DataFrame, list[CellPlan]]:
-    """Trials as ``load_frame`` gives them: 10 systems x 5 tasks x 20,000 items."""
-    rng = np.random.default_rng(1)
-    n = SYSTEMS * TASKS * ITEMS
-    cell = np.repeat(np.arange(SYSTEMS * TASKS), ITEMS)
-    system, task = cell // TASKS, cell % TASKS
-    time_s = rng.lognormal(0.1 * system, 0.5)
-    wait_s = time_s * rng.uniform(0.05, 0.15, n)
-    tpot_s = 0.02 * np.exp(rng.normal(-0.05 * system, 0.1))
-    tokens = np.rint(1 + (time_s - wait_s) / tpot_s).astype(np.int64)
-    ends = (time_s * 1e9).astype(np.int64).cumsum()
-    trials = pl.DataFrame(
-        {
-            "system": np.array([f"system {k}" for k in range(SYSTEMS)])[system],
-            "task": np.array([f"task {k}" for k in range(TASKS)])[task],
-            "item_id": np.tile(np.array([f"item {k}" for k in range(ITEMS)]), SYSTEMS * TASKS),
-            "task_time_s": time_s,
-            "wait_s": wait_s,
-            "ttft_s": wait_s,
-            "first_answer_s": wait_s,
-            "committed_s": time_s * 0.9,
-            "tpot_s": tpot_s,
-            "tokens_per_s": 1 / tpot_s,
-            "output_tokens": tokens,
-            "output_bytes": 4 * tokens,
-            "bytes_per_s": 4 * tokens / (time_s - wait_s),
-            "outcome": np.where(rng.random(n) < 0.7, "correct", "wrong"),
-            "dispatch_ns": ends - (time_s * 1e9).astype(np.int64),
-            "end_clock_ns": ends,
-        }
-    ).with_columns(
-        pl.lit("single").alias("scenario"),
-        pl.int_range(pl.len()).cast(pl.String).alias("trial_id"),
-        pl.lit("engine").alias("token_source"),
-        *(pl.lit(value, pl.Int64).alias(name) for name, value in _CONSTANT.items()),
-        *(pl.lit(0.0).alias(name) for name in ("loop_lag_s", "send_delay_s", "reasoning_s")),
-        pl.lit(value=False).alias("unanswered"),
+class Measured(NamedTuple):
+    """What a part's process tells."""
+
+    ours_s: list[float]
+    theirs_s: list[float]
+    before_mb: float
+    """Peak memory before the work."""
+    peak_mb: float
+    records: int
+
+
+def many_records(items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
+    """Trials and cells as they are loaded from a run file: 10 systems x 5 tasks x ``items``.
+
+    A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
+    column that the loader gains is here at once.
+    """
+    experiment = taskpace.quick_experiment(
+        models=tuple(f"system {number}" for number in range(SYSTEMS)),
+        engine="simulated",
+        tasks=TASKS,
+        items=min(REAL_ITEMS, items),
+        warmup=0,
+        max_tokens=10_000,
+        options={
+            "time": "virtual",
+            "correct": 0.7,
+            "wait": {"kind": "lognormal", "median": 0.1, "sigma": 0.3},
+            "token_time": {"kind": "lognormal", "median": 0.02, "sigma": 0.1},
+            "length": {"kind": "lognormal", "median": 200, "sigma": 0.5},
+        },
     )
-    cells = [
-        CellPlan(system=f"system {s}", task=f"task {t}", scenario="single", planned=ITEMS, graded=True)
-        for t in range(TASKS)
-        for s in range(SYSTEMS)
-    ]
-    return trials, cells
-
-
-_CONSTANT = {
-    "repeat": 1,
-    "attempt": 1,
-    "worker": 1,
-    "reasoning_bytes": 0,
-    "prompt_tokens": 50,
-    "prompt_bytes": 200,
-    "cached_tokens": 0,
-    "first_prompt_tokens": 50,
-    "first_cached_tokens": 0,
-}
+    with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder, "x.db")) as run:
+        trials, cells = last_attempts(run.frame()), load_cells(run.store)
+    copies = -(-items // min(REAL_ITEMS, items))
+    rng = np.random.default_rng(1)
+    span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())
+    longer = pl.col("longer")
+    seconds = [name for name in trials.columns if name.endswith("_s") and not name.endswith("_per_s")]
+    many = (
+        trials.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
+        .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, trials.height * copies)))
+        .with_columns(
+            pl.format("{}/{}", "item_id", "copy").alias("item_id"),
+            pl.format("{}/{}", "trial_id", "copy").alias("trial_id"),
+            *(pl.col(name) * longer for name in seconds),
+            *(pl.col(name) / longer for name in ("tokens_per_s", "bytes_per_s")),
+            *(pl.col(name) + span_ns * pl.col("copy") for name in ("dispatch_ns", "end_clock_ns")),
+        )
+        .drop("copy", "longer")
+        .sort("cell_position", maintain_order=True)
+    )
+    return many, [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
 
 
 def group_by(trials: pl.DataFrame) -> pl.DataFrame:
@@ -125,61 +125,39 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def summary_part() -> None:
-    trials, cells = million_records()
-    before = peak_mb()
+def summary_part(rounds: int, items: int) -> Measured:
+    trials, cells = many_records(items)
+    before_mb = peak_mb()
     ours, theirs = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         theirs.append(timed(lambda: group_by(trials)))
         ours.append(timed(lambda: summarise_trials(trials, cells, name="x", limit_s=60, resamples=0)))
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-    print(f"summary of {trials.height:,} records, {SYSTEMS} systems x {TASKS} tasks, no bootstrap; {ROUNDS} rounds")
-    print(f"  summary         {spread(ours, 2)} s, with every interval, pair and split")
-    print(f"  polars group-by {spread(theirs, 2)} s")
-    print(f"  ratio           {spread(ratios, 2)}  (target: at most 5)")
-    print(f"  peak memory     {peak_mb():,.0f} MB, of which {before:,.0f} MB before the summary  (target: 2,048)")
+    return Measured(ours, theirs, before_mb, peak_mb(), trials.height)
 
 
-def bootstrap_part() -> None:
-    rng = np.random.default_rng(2)
-    shape = (10, 660, 1)
-    time_s = rng.lognormal(0, 0.5, shape)
-    tpot_s = rng.lognormal(-4, 0.1, shape)
-    arrays = Arrays(
-        systems=tuple(map(str, range(10))),
-        items=tuple(map(str, range(660))),
-        task_time_s=time_s,
-        spent_s=time_s,
-        wait_s=0.1 * time_s,
-        written_bytes=400 * time_s,
-        visible_bytes=400 * time_s,
-        reasoning_bytes=0 * time_s,
-        tpot_s=tpot_s,
-        correct=(rng.random(shape) < 0.7).astype(np.float64),
-    )
-    pairs = [(str(a), str(b)) for a in range(10) for b in range(a)]
-    before = peak_mb()
+def bootstrap_part(rounds: int, resamples: int) -> Measured:
+    """``ours_s`` with the bootstrap, ``theirs_s`` without."""
+    rng, equal = np.random.default_rng(2), np.zeros(SYSTEMS)
+    arrays = as_arrays([draw(WORLDS[0], rng, equal, equal, items=BOOTSTRAP_ITEMS, repeats=1)])
+    pairs = [(str(a), str(b)) for a in range(SYSTEMS) for b in range(a)]
+    before_mb = peak_mb()
 
     def five_tasks(count: int) -> None:
         for task in range(5):
-            compare_pairs(arrays, pairs, Resamples(660, count, seed=task) if count else None, graded=True)
+            compare_pairs(arrays, pairs, Resamples(BOOTSTRAP_ITEMS, count, seed=task) if count else None, graded=True)
 
     five_tasks(0)
     without, with_it = [], []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         without.append(timed(lambda: five_tasks(0)))
-        with_it.append(timed(lambda: five_tasks(RESAMPLES)))
-    print(f"bootstrap: {RESAMPLES:,} resamples, {len(pairs)} pairs x 5 tasks x 660 items; {ROUNDS} rounds")
-    print(f"  with            {spread(with_it, 2)} s")
-    print(f"  without         {spread(without, 2)} s: all paired tests, intervals and splits")
-    print(f"  peak memory     {peak_mb():,.0f} MB, of which {before:,.0f} MB before")
+        with_it.append(timed(lambda: five_tasks(resamples)))
+    return Measured(with_it, without, before_mb, peak_mb(), 0)
 
 
-def load_part() -> None:
-    """From the run file: 100,000 trials of the simulated engine in virtual time."""
-    n = 50_000
+def load_part(rounds: int, records: int) -> Measured:
+    """From the run file: trials of two systems of the simulated engine in virtual time."""
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "p.jsonl").write_text("".join(f'{{"prompt": "number {i}"}}\n' for i in range(n)))
+        Path(folder, "p.jsonl").write_text("".join(f'{{"prompt": "number {i}"}}\n' for i in range(records // 2)))
         experiment = taskpace.quick_experiment(
             models=("a", "b"),
             engine="simulated",
@@ -188,22 +166,52 @@ def load_part() -> None:
             options={"time": "virtual", "length": {"kind": "lognormal", "median": 100, "sigma": 0.5}},
         )
         with taskpace.run(experiment, Path(folder, "x.db")) as done:
-            size_mb = Path(folder, "x.db").stat().st_size / 2**20
-            before = peak_mb()
-            times = [timed(lambda: last_attempts(load_frame(done.store))) for _ in range(3)]
-    print(f"loading {2 * n:,} records from a run file of {size_mb:,.0f} MB; 3 rounds")
-    print(f"  load_frame      {spread(times, 2)} s")
-    print(f"  peak memory     {peak_mb():,.0f} MB, of which {before:,.0f} MB before")
+            before_mb = peak_mb()
+            times = [timed(lambda: last_attempts(load_frame(done.store))) for _ in range(rounds)]
+    return Measured(times, [], before_mb, peak_mb(), records)
+
+
+def apart(part: Callable[..., Measured], *arguments: int) -> Measured:
+    """In a process of its own."""
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(part, arguments)
 
 
 def main() -> None:
-    print(f"analysis: {machine_line()}")
-    for part in (summary_part, bootstrap_part, load_part):
-        process = get_context("spawn").Process(target=part)
-        process.start()
-        process.join()
-        if process.exitcode:
-            raise SystemExit(f"{part.__name__} failed")
+    sizes = {"rounds": (5, 1), "items": (20_000, 20), "resamples": (RESAMPLES, 100), "load": (100_000, 200)}
+    bench = Bench("analysis", __doc__, sizes)
+    rounds, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
+    bench.head(f"{rounds} rounds")
+
+    found = apart(summary_part, rounds, items)
+    ratio = bench.figure("ratio", [a / b for a, b in zip(found.ours_s, found.theirs_s, strict=True)], at_most=5)
+    peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=2048)
+    before = bench.figure("summary: memory before", found.before_mb, "MB")
+    bench.say(f"summary of {found.records:,} records, {SYSTEMS} systems x {len(TASKS)} tasks, no bootstrap")
+    bench.say(
+        f"  summary         {bench.figure('summary', found.ours_s, 's'):.2f} s, with every interval, pair and split"
+    )
+    bench.say(f"  polars group-by {bench.figure('polars group-by', found.theirs_s, 's'):.2f} s")
+    bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
+    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before the summary  {peak.target}")
+
+    found = apart(bootstrap_part, rounds, resamples)
+    with_it = bench.figure("bootstrap: with", found.ours_s, "s")
+    without = bench.figure("bootstrap: without", found.theirs_s, "s")
+    peak = bench.figure("bootstrap: peak memory", found.peak_mb, "MB")
+    before = bench.figure("bootstrap: memory before", found.before_mb, "MB")
+    bench.say(f"bootstrap: {resamples:,} resamples, 45 pairs x 5 tasks x {BOOTSTRAP_ITEMS} items")
+    bench.say(f"  with            {with_it:.2f} s")
+    bench.say(f"  without         {without:.2f} s: all paired tests, intervals and splits")
+    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+
+    found = apart(load_part, min(rounds, 3), load)
+    peak = bench.figure("loading: peak memory", found.peak_mb, "MB")
+    before = bench.figure("loading: memory before", found.before_mb, "MB")
+    bench.say(f"loading {found.records:,} records from a run file; {len(found.ours_s)} rounds")
+    bench.say(f"  load_frame      {bench.figure('loading', found.ours_s, 's'):.2f} s")
+    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+    bench.finish()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """What the bootstrap's intervals would cover, beside those that taskpace uses: why it does not use BCa.
 
-    python bench/bootstrap_intervals.py [--experiments 1000]
+    python bench/bootstrap_intervals.py [--experiments N] [--resamples N]
 
-The same simulated experiments as in bench/statistics.py, the lognormal ones. BCa is Efron's (1987), over items, with
+The same simulated experiments as in bench/calibration.py, the lognormal ones. BCa is Efron's (1987), over items, with
 10,000 resamples; the bootstrap of quantiles is the percentile interval of 2,000.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -16,10 +15,10 @@ from multiprocessing import get_context
 import numpy as np
 from scipy import special
 
-from pairs import machine_line
-from taskpace.analysis.bootstrap import Resamples
-from taskpace.analysis.intervals import Floats, of_means, of_quantiles, of_ratios
-from taskpace.analysis.split import split
+from harness import Bench
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.intervals import Floats, of_means, of_quantiles, of_ratios
+from taskpace.analysis.stats.split import split
 from worlds import HURRY, SLOWER, TRUTH_ITEMS, WORLDS, Trials, World, draw, side_of
 
 DESIGNS = ((30, 1), (100, 1), (660, 1), (100, 3))
@@ -63,16 +62,16 @@ def statistic(totals: Floats) -> Floats:
     return np.stack([np.log(seconds / count), np.log(seconds / correct), verbosity / items, whole / items], axis=-1)
 
 
-def cell(job: tuple[World, int, int, int]) -> tuple[Floats, Floats]:
+def cell(job: tuple[World, int, int, int, int, int]) -> tuple[Floats, Floats]:
     """Share of the experiments in which each interval holds the truth: by bootstrap, and taskpace's."""
-    world, n, repeats, experiments = job
-    many = draw(world, np.random.default_rng(1), SLOWER, HURRY, items=TRUTH_ITEMS // repeats, repeats=repeats)
+    world, n, repeats, experiments, count, truth_items = job
+    many = draw(world, np.random.default_rng(1), SLOWER, HURRY, items=truth_items // repeats, repeats=repeats)
     true = statistic(estimates(many)[0].sum(axis=0))
     shares = (0.5, 0.9)
     true_quantiles = np.quantile(many.time_s[0], shares)
     del many
     rng = np.random.default_rng(11)
-    resamples = Resamples(n)
+    resamples = Resamples(n, count)
     drawn_items = np.random.default_rng(12).integers(0, n, (2000, n))
     theirs, ours = np.zeros(6), np.zeros(6)
     for _ in range(experiments):
@@ -94,18 +93,29 @@ def cell(job: tuple[World, int, int, int]) -> tuple[Floats, Floats]:
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--experiments", type=int, default=1000)
-    chosen = arguments.parse_args()
+    sizes = {"experiments": (1000, 2), "resamples": (RESAMPLES, 100), "truth_items": (TRUTH_ITEMS, 2000)}
+    bench = Bench("bootstrap_intervals", __doc__, sizes, markdown=True)
+    chosen = bench.chosen
+    bench.head(f"{chosen.experiments} experiments a cell")
+    bench.say("bootstrap / taskpace, per cent\n")
+    bench.say("| world | design | " + " | ".join(NAMES) + " |\n| --- | --- |" + " ---: |" * len(NAMES))
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    print(f"bootstrap_intervals: {machine_line()}; {chosen.experiments} experiments a cell")
-    print("bootstrap / taskpace, per cent\n")
-    print("| world | design | " + " | ".join(NAMES) + " |\n| --- | --- |" + " ---: |" * len(NAMES))
-    jobs = [(world, n, repeats, chosen.experiments) for world in WORLDS[:2] for n, repeats in DESIGNS]
+    held: dict[str, list[float]] = {}
+    jobs = [
+        (world, n, repeats, chosen.experiments, chosen.resamples, chosen.truth_items)
+        for world in WORLDS[:2]
+        for n, repeats in DESIGNS
+    ]
     with get_context("spawn").Pool(os.cpu_count()) as pool:
-        for (world, n, repeats, _), (theirs, ours) in zip(jobs, pool.imap(cell, jobs), strict=True):
+        for (world, n, repeats, *_), (theirs, ours) in zip(jobs, pool.imap(cell, jobs), strict=True):
             cells = " | ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(theirs, ours, strict=True))
-            print(f"| {world.name} | n = {n}{f' x {repeats}' if repeats > 1 else ''} | {cells} |", flush=True)
+            bench.say(f"| {world.name} | n = {n}{f' x {repeats}' if repeats > 1 else ''} | {cells} |")
+            for name, by_bootstrap, by_taskpace in zip(NAMES, theirs, ours, strict=True):
+                held.setdefault(f"{world.name}, {name}: bootstrap", []).append(by_bootstrap)
+                held.setdefault(f"{world.name}, {name}: taskpace", []).append(by_taskpace)
+    for name, shares in held.items():
+        bench.figure(name, shares, "%")
+    bench.finish()
 
 
 if __name__ == "__main__":

@@ -1,24 +1,22 @@
 """A dialogue in process and over HTTP: what do later turns gain from the prompt cache, and does HTTP cost anything?
 
-Run: python bench/dialogue.py [ITEMS]. SmolLM2-135M, 4-bit, in llama.cpp in process and behind llama.cpp's own server,
-which taskpace starts. Leaves runs/dialogue.db and prints its tables, and the cached tokens turn by turn, as Markdown.
+Run: python bench/dialogue.py [--items N]. SmolLM2-135M, 4-bit, in llama.cpp in process and behind llama.cpp's own
+server, which taskpace starts. Prints the cached tokens turn by turn and the run's tables as Markdown.
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import polars as pl
 import tomli_w
 
-from pairs import machine_line
+import taskpace
+from harness import Bench, run_quietly
 from taskpace import models
-from taskpace.store import Store
 
-ITEMS = 30
-ROOT = Path(__file__).parents[1]
 _TURNS = """
 SELECT cell.system, turn.turn, turn.prompt_tokens, turn.cached_tokens, turn.end_ns / 1e9 AS seconds
 FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.cell_id
@@ -27,7 +25,7 @@ FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.ce
 
 def experiment(items: int) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
-    server = f"{sys.executable} {ROOT / 'bench' / 'llama_server.py'} {{model}} {{port}} 1"
+    server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
         "items": items,
@@ -40,36 +38,37 @@ def experiment(items: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def turn_table(run: Path) -> str:
+def by_turn(run: Path) -> pl.DataFrame:
     """Means by system and turn."""
-    with Store.open(run) as store:
-        columns, rows = store.query(_TURNS)
-    means = (
+    with taskpace.open(run) as done:
+        columns, rows = done.store.query(_TURNS)
+    return (
         pl.DataFrame(rows, schema=columns, orient="row")
         .group_by("system", "turn", maintain_order=True)
         .agg(pl.len().alias("turns"), pl.col("prompt_tokens", "cached_tokens", "seconds").mean())
         .sort("system", "turn")
     )
-    lines = [
-        "| system | turn | turns | prompt tokens | of these cached | seconds |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    lines += [
-        f"| {system} | {turn} | {count} | {prompt:.1f} | {cached:.1f} | {seconds:.3f} |"
-        for system, turn, count, prompt, cached, seconds in means.iter_rows()
-    ]
-    return "\n".join(lines)
 
 
 def main() -> None:
-    file, run = ROOT / "runs" / "dialogue.toml", ROOT / "runs" / "dialogue.db"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(tomli_w.dumps(experiment(int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS)), "utf-8")
-    taskpace = [sys.executable, "-m", "taskpace"]
-    subprocess.run([*taskpace, "run", file, "-o", run], check=True, stdout=subprocess.DEVNULL)
-    print(f"dialogue: {machine_line()}\n", flush=True)
-    subprocess.run([*taskpace, "summary", run, "--format", "markdown"], check=True)
-    print(turn_table(run))
+    bench = Bench("dialogue", __doc__, {"items": (30, 1)}, markdown=True)
+    bench.head(f"{bench.chosen.items} dialogues")
+    with tempfile.TemporaryDirectory() as folder:
+        file, run = Path(folder) / "dialogue.toml", Path(folder) / "dialogue.db"
+        file.write_text(tomli_w.dumps(experiment(bench.chosen.items)), "utf-8")
+        command = [sys.executable, "-m", "taskpace"]
+        run_quietly([*command, "run", file, "-o", run])
+        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
+        turns = by_turn(run)
+    bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
+    bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for system, turn, count, prompt_tokens, cached_tokens, seconds in turns.iter_rows():
+        prompt = bench.figure(f"{system}, turn {turn}: prompt tokens", prompt_tokens)
+        cached = bench.figure(f"{system}, turn {turn}: cached tokens", cached_tokens)
+        took = bench.figure(f"{system}, turn {turn}: time", seconds, "s")
+        bench.say(f"| {system} | {turn} | {count} | {prompt:.1f} | {cached:.1f} | {took:.3f} |")
+    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
+    bench.finish()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
 """The same GGUF weights, greedy, through llama.cpp and through transformers: where the texts part, and why.
 
-Run: python bench/greedy.py [ITEMS]. llama.cpp computes with the packed 4-bit weights and activations rounded to 8 bits;
-transformers with the same weights dequantised, in float32. Where their texts part, this asks the dequantised model how
-much less it likes llama.cpp's token than its own, and compares that with how decided it is on average.
+Run: python bench/greedy.py [--items N]. llama.cpp computes with the packed 4-bit weights and activations rounded to 8
+bits; transformers with the same weights dequantised, in float32. Where their texts part, this asks the dequantised
+model how much less it likes llama.cpp's token than its own, and compares that with how decided it is on average.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,21 +16,25 @@ import numpy as np
 import tomli_w
 
 import taskpace
-from pairs import machine_line
+from harness import Bench
 from taskpace import models
-from taskpace.engines.transformers_load import Options, import_libraries, load
+from taskpace.engines.transformers.load import Options, import_libraries, load
 
-MODEL, TASKS, ITEMS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain"), 40
+MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
+
+Answer = tuple[list[str], str, int]
+"""Prompts, text, prompt tokens."""
 
 
-def run(folder: Path, items: int) -> dict[tuple[str, str], dict[str, tuple[list[str], str, int]]]:
-    """By task and item: each engine's prompt, text and prompt tokens."""
+def run(folder: Path, items: int, limits: dict[str, int]) -> dict[tuple[str, str], dict[str, Answer]]:
+    """By task and item: what each engine answered."""
     system = [
         {"name": "llamacpp", "engine": "llamacpp", "model": MODEL},
         {"name": "transformers", "engine": "transformers", "model": MODEL, "options": {"dtype": "float32"}},
     ]
-    (folder / "x.toml").write_text(tomli_w.dumps({"tasks": list(TASKS), "items": items, "system": system}), "utf-8")
-    found: dict[tuple[str, str], dict[str, tuple[list[str], str, int]]] = {}
+    plan = {"tasks": list(TASKS), "items": items, "system": system} | limits
+    (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
+    found: dict[tuple[str, str], dict[str, Answer]] = {}
     with taskpace.run(folder / "x.toml", folder / "x.db") as done:
         for task, item, name, prompts, text, tokens in done.store.query(
             "SELECT cell.task, trial.item_id, cell.system, item.prompts, turn.text, turn.prompt_tokens FROM turn"
@@ -73,28 +76,37 @@ class Judge:
 
 
 def main() -> None:
-    items = int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS
+    bench = Bench("greedy", __doc__, {"items": (40, 1)}, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), items)
+        found = run(Path(folder), bench.chosen.items, {"max_tokens": 4, "warmup": 0} if bench.quick else {})
     judge = Judge()
-    print(f"greedy: {machine_line()}; {MODEL}, {items} items a task, llama.cpp (Q4_1) against transformers (float32)")
+    bench.head(f"{MODEL}, {bench.chosen.items} items a task, llama.cpp (Q4_1) against transformers (float32)")
+    bench.say()
+    bench.say(
+        "| task | items | prompt tokens equal | texts equal | mean bytes, llama.cpp | mean bytes, transformers "
+        "| where they part: logit of its own token less llama.cpp's | elsewhere: first less second choice |"
+    )
+    bench.say("| --- |" + " ---: |" * 7)  # fmt: skip
     for task in TASKS:
         both = [texts for (name, _), texts in found.items() if name == task]
-        counts = sum(texts["llamacpp"][2] == texts["transformers"][2] for texts in both)
-        same = sum(texts["llamacpp"][1] == texts["transformers"][1] for texts in both)
-        parted, decided = [], []
-        for texts in both:
-            gap, before = judge.gaps(texts["transformers"][0][0], texts["transformers"][1], texts["llamacpp"][1])
-            decided += before
-            parted += [] if gap is None else [gap]
-        sizes = [np.mean([len(texts[name][1].encode()) for texts in both]) for name in ("llamacpp", "transformers")]
-        quartiles = [f"{np.quantile(parted, share):.2f}" if parted else "-" for share in (0.25, 0.5, 0.75)]
-        print(
-            f"  {task:16} prompt tokens equal {counts} of {len(both)}; texts equal {same}; mean length "
-            f"{sizes[0]:.0f} and {sizes[1]:.0f} bytes; where they part transformers prefers its token by "
-            f"{quartiles[1]} (quartiles {quartiles[0]} to {quartiles[2]}), elsewhere the "
-            f"second by {np.median(decided):.2f} (median)"
-        )
+        gaps = [
+            judge.gaps(texts["transformers"][0][0], texts["transformers"][1], texts["llamacpp"][1]) for texts in both
+        ]
+        figures = [
+            bench.figure(f"{task}: {name}", values)
+            for name, values in {
+                "items": len(both),
+                "prompt tokens equal": sum(texts["llamacpp"][2] == texts["transformers"][2] for texts in both),
+                "texts equal": sum(texts["llamacpp"][1] == texts["transformers"][1] for texts in both),
+                "mean bytes, llama.cpp": np.mean([len(texts["llamacpp"][1].encode()) for texts in both]),
+                "mean bytes, transformers": np.mean([len(texts["transformers"][1].encode()) for texts in both]),
+                "gap where they part": [gap for gap, _ in gaps if gap is not None],
+                "gap elsewhere": np.median([gap for _, before in gaps for gap in before]),
+            }.items()
+        ]
+        bench.say(f"| {task} | " + " | ".join(f"{figure:.{digits}f}" for figure, digits in
+                                              zip(figures, (0, 0, 0, 0, 0, 2, 2), strict=True)) + " |")  # fmt: skip
+    bench.finish()
 
 
 if __name__ == "__main__":

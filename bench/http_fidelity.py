@@ -1,9 +1,9 @@
 """How true are times over HTTP? A loopback server's own log of what it sent and when is the truth.
 
-Run: python bench/http_fidelity.py. The server waits 200 ms, then sends 50 tokens 10 ms apart, at concurrency 1, 16 and
-100; server and client have a core each, if there are two. An error is taskpace's time minus the server's (request read
-to token written). Targets: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. Other load generators run
-beside it if `python bench/peers.py` has installed them.
+Run: python bench/http_fidelity.py. The server waits 200 ms, then sends 50 tokens 10 ms apart, at 1, 16 and 100 in
+flight; server and client have a core each, if there are two. An error is taskpace's time minus the server's (request
+read to token written). Targets: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. Below it the plainest
+loop on aiohttp, and other load generators if `python bench/peers.py` has installed them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ import tomli_w
 import uvloop
 
 import taskpace
-from pairs import machine_line
-from peers import PEERS, TITLES, Load, Peer, environment, write_prompts
+from harness import Bench
+from peers import BARE, PEERS, Load, Peer, environment, write_prompts
 
 WAIT_S, STEP_S, TOKENS = 0.2, 0.01, 50
-CONCURRENCIES = (1, 16, 100)
-TRIALS = {1: 20, 16: 160, 100: 500}
+TRIALS, QUICK = {1: 20, 16: 160, 100: 500}, {1: 1, 16: 16, 100: 100}
+"""By requests in flight."""
 
 
 def event(data: bytes) -> bytes:
@@ -132,10 +132,10 @@ class Served:
         """TTFT and task time of each request, by the number that its prompt says."""
 
 
-def our_errors_ms(concurrency: int, folder: Path) -> np.ndarray:
+def our_errors_ms(concurrency: int, count: int, folder: Path) -> np.ndarray:
     """Errors of TTFT and of task time, (trials, 2)."""
     prompts = folder / "prompts.jsonl"
-    write_prompts(prompts, TRIALS[concurrency])
+    write_prompts(prompts, count)
     with Served() as served:
         file = folder / f"{concurrency}.toml"
         system = {"name": "s", "engine": "openai", "model": "m", "options": {"url": f"{served.url}/v1"}}
@@ -145,7 +145,7 @@ def our_errors_ms(concurrency: int, folder: Path) -> np.ndarray:
         with taskpace.run(file, folder / f"{concurrency}.db") as run:
             frame = run.frame()
             said = dict(run.store.query("SELECT id, prompts FROM item")[1])
-    assert frame.height == TRIALS[concurrency]
+    assert frame.height == count
     assert frame["failure_kind"].null_count() == frame.height
     measured = [
         (int(SAY.search(said[item].encode())[1]), 1e3 * ttft_s, 1e3 * task_time_s)
@@ -154,10 +154,10 @@ def our_errors_ms(concurrency: int, folder: Path) -> np.ndarray:
     return np.array([np.subtract(times, served.truth_ms[number]) for number, *times in measured])
 
 
-def peer_errors_ms(peer: Peer, concurrency: int, folder: Path) -> np.ndarray:
+def peer_errors_ms(peer: Peer, concurrency: int, count: int, folder: Path) -> np.ndarray:
     """Errors of the means of TTFT and of task time: peers do not say which request was which."""
     with Served() as served:
-        load = Load(served.url, "m", folder / "prompts.jsonl", TRIALS[concurrency], concurrency, folder)
+        load = Load(served.url, "m", folder / "prompts.jsonl", count, concurrency, folder)
         write_prompts(load.prompts, load.count)
         subprocess.run(["taskset", "-c", "0", *peer.command(load)], check=True, capture_output=True, env=environment())
     truth = np.array(list(served.truth_ms.values()))
@@ -165,27 +165,34 @@ def peer_errors_ms(peer: Peer, concurrency: int, folder: Path) -> np.ndarray:
 
 
 def main() -> None:
-    machine = machine_line()
+    bench = Bench("http_fidelity", __doc__)
+    counts = QUICK if bench.quick else TRIALS
     pin(0)
-    print(f"http_fidelity: {machine}; {TOKENS} tokens, first after {WAIT_S * 1e3:.0f} ms, {STEP_S * 1e3:.0f} ms apart")
-    print("  errors in ms: mean of absolute errors (p99); targets: mean at most 1, p99 at most 5")
-    print(f"  {'client':<26}{'in flight':<10}{'requests':>9}  {'TTFT':<18}{'task time':<18}")
-    for concurrency in CONCURRENCIES:
+    bench.head(f"{TOKENS} tokens, first after {WAIT_S * 1e3:.0f} ms, {STEP_S * 1e3:.0f} ms apart")
+    bench.say("  errors in ms: mean of absolute errors (p99); targets: mean at most 1, p99 at most 5")
+    bench.say(f"  {'client':<31}{'in flight':<10}{'requests':>9}  {'TTFT':<18}{'task time':<18}")
+    for concurrency, count in counts.items():
         with tempfile.TemporaryDirectory() as name:
-            errors = np.abs(our_errors_ms(concurrency, Path(name)))
-        told = [f"{column.mean():.2f} ({np.quantile(column, 0.99):.2f})" for column in errors.T]
-        print(f"  {'taskpace':<26}{concurrency:<10}{len(errors):>9}  {told[0]:<18}{told[1]:<18}", flush=True)
-    peers = [peer for peer in PEERS if peer.there]
-    if peers:
-        print("  error of the mean over all requests, in ms")
-    for peer in peers:
-        for concurrency in CONCURRENCIES:
+            errors = np.abs(our_errors_ms(concurrency, count, Path(name)))
+        cells = []
+        for title, column in zip(("TTFT", "task time"), errors.T, strict=True):
+            named = f"taskpace, {concurrency} in flight, {title}"
+            mean = bench.figure(f"{named}: mean error", column.mean(), "ms", at_most=1)
+            p99 = bench.figure(f"{named}: p99 of errors", np.quantile(column, 0.99), "ms", at_most=5)
+            cells.append(f"{mean:.2f} ({p99:.2f})")
+        bench.say(f"  {'taskpace':<31}{concurrency:<10}{count:>9}  {cells[0]:<18}{cells[1]:<18}")
+    bench.say("  error of the mean over all requests, in ms")
+    for peer in (BARE[1], *(peer for peer in PEERS if peer.there)):
+        for concurrency, count in counts.items():
             with tempfile.TemporaryDirectory() as name:
-                ttft, task_time = peer_errors_ms(peer, concurrency, Path(name))
-            title = f"{TITLES[peer.name]} {peer.version()}"
-            print(
-                f"  {title:<26}{concurrency:<10}{TRIALS[concurrency]:>9}  {ttft:<18.2f}{task_time:<18.2f}", flush=True
-            )
+                errors = peer_errors_ms(peer, concurrency, count, Path(name))
+            ttft, task_time = (
+                bench.figure(f"{peer.name}, {concurrency} in flight, {title}: error of the mean", error, "ms",
+                             optional=not peer.bare)
+                for title, error in zip(("TTFT", "task time"), errors, strict=True)
+            )  # fmt: skip
+            bench.say(f"  {peer.label():<31}{concurrency:<10}{count:>9}  {f'{ttft:.2f}':<18}{f'{task_time:.2f}':<18}")
+    bench.finish()
 
 
 if __name__ == "__main__":

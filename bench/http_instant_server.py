@@ -1,14 +1,16 @@
 """The server of the capacity benchmark: answers at once with a stream of 32 chunks, at next to no cost of its own.
 
-Run: python bench/http_instant_server.py. Prints its port, serves until its standard input ends, then prints how many
-completions it has sent.
+Run: python bench/http_instant_server.py. Prints its port and serves until its standard input ends. ``first_request_ns``
+asks it when the first completion was requested.
 """
 
 from __future__ import annotations
 
 import asyncio
+import http.client
 import os
 import sys
+import time
 
 import uvloop
 
@@ -41,13 +43,15 @@ PIECES = [
     + chunked(b"data: [DONE]\n\n")
     + b"0\r\n\r\n",
 ]
+FIRST = "/first-request"
 LISTING = b'{"object":"list","data":[{"id":"instant","object":"model","created":1,"owned_by":"x"}]}'
 
 
 class Instant(asyncio.Protocol):
     """Each chunk is a write of its own, so a client may well have to read as often."""
 
-    served = 0
+    first_ns = 0
+    """When the first completion since the last question was asked for, by the clock that all processes share."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -61,10 +65,13 @@ class Instant(asyncio.Protocol):
             return
         self.read = b""
         if not head.startswith(b"POST"):
+            told = LISTING
+            if head.startswith(b"GET %b " % FIRST.encode()):
+                told, Instant.first_ns = b"%d" % Instant.first_ns, 0
             kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
-            self.transport.write(kind % (len(LISTING), LISTING))
+            self.transport.write(kind % (len(told), told))
             return
-        Instant.served += 1
+        Instant.first_ns = Instant.first_ns or time.perf_counter_ns()
         for piece in PIECES:
             self.transport.write(piece)
 
@@ -73,7 +80,15 @@ async def serve() -> None:
     server = await asyncio.get_running_loop().create_server(Instant, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    print(Instant.served)
+
+
+def first_request_ns(url: str) -> int:
+    """When the first completion since the last call was requested, by ``time.perf_counter_ns``; 0: none was."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"))
+    connection.request("GET", FIRST)
+    told = int(connection.getresponse().read())
+    connection.close()
+    return told
 
 
 if __name__ == "__main__":

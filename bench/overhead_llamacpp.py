@@ -2,7 +2,7 @@
 
 Targets: ratio of wall times at most 1.01 (median); memory of the parent process at most 150 MB.
 
-Run: python bench/overhead_llamacpp.py
+Run: python bench/overhead_llamacpp.py [--rounds N] [--items N] [--tokens N]
 """
 
 from __future__ import annotations
@@ -15,28 +15,22 @@ import time
 from pathlib import Path
 
 import taskpace
-from pairs import machine_line, spread
+from harness import Bench, run_quietly
 from taskpace.engines.base import EngineSpec, Message, Request
-from taskpace.engines.llamacpp import LlamaCppEngine
-from taskpace.events import CellStarted, TrialFinished
+from taskpace.engines.llamacpp.engine import LlamaCppEngine
+from taskpace.experiment.plan import request_seed
+from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
-from taskpace.plan import request_seed
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.store import Store
-from taskpace.version import __version__
+from taskpace.runner.events import CellStarted, TrialFinished
 
-ROUNDS = 15
-ITEMS = 12
 TASKS = ("mmlu-letter", "mmlu-explain")
 MODEL = "smollm2-135m"
-MAX_TOKENS = 96
 OPTIONS = {"threads": 2, "context": 2048}
 
 BARE = """
 import json, sys, time
 import xllamacpp
-from taskpace.engines.llamacpp_load import Options, make_params
+from taskpace.engines.llamacpp.load import Options, make_params
 model, context, threads, requests = json.load(sys.stdin)
 params = make_params(xllamacpp, Options(), model=model, slots=1, context=context, threads=threads, key="key")
 server = xllamacpp.Server(params)
@@ -50,18 +44,23 @@ print(time.perf_counter() - begun)
 
 
 def main() -> None:
+    bench = Bench("overhead_llamacpp", __doc__, {"rounds": (15, 1), "items": (12, 1), "tokens": (96, 8)})
+    rounds, items, tokens = bench.chosen.rounds, bench.chosen.items, bench.chosen.tokens
     experiment = taskpace.quick_experiment(
-        models=(MODEL,), tasks=TASKS, items=ITEMS, warmup=0, max_tokens=MAX_TOKENS, options=OPTIONS
+        models=(MODEL,), tasks=TASKS, items=items, warmup=0, max_tokens=tokens, options=OPTIONS
     )
     plan = prepare(experiment, Path())
     requests = bodies(plan)
+    bench.head(f"{len(requests)} prompts, {rounds} alternating rounds")
     through_taskpace(plan)
-    pairs = [(through_taskpace(plan), bare(requests)) for _ in range(ROUNDS)]
-    print(f"overhead_llamacpp: {machine_line()}; {len(requests)} prompts, {ROUNDS} alternating rounds")
-    print(f"  taskpace        {spread([ours for ours, _ in pairs])} s")
-    print(f"  bare xllamacpp  {spread([theirs for _, theirs in pairs])} s")
-    print(f"  ratio           {spread([ours / theirs for ours, theirs in pairs])}  (target: median at most 1.01)")
-    print(f"  parent process  {parent_memory_mb():.0f} MB at most  (target: 150)")
+    pairs = [(through_taskpace(plan), bare(requests)) for _ in range(rounds)]
+    ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.01)
+    memory = bench.figure("parent process", parent_memory_mb(items), "MB", at_most=150)
+    bench.say(f"  taskpace        {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")
+    bench.say(f"  bare xllamacpp  {bench.figure('bare xllamacpp', [theirs for _, theirs in pairs], 's'):.3f} s")
+    bench.say(f"  ratio           {ratio:.3f}  {ratio.target}")
+    bench.say(f"  parent process  {memory:.0f} MB at most  {memory.target}")
+    bench.finish()
 
 
 def bodies(plan) -> list[dict[str, object]]:
@@ -72,9 +71,9 @@ def bodies(plan) -> list[dict[str, object]]:
         engine.prepare(
             Request(
                 messages=(Message("user", trial.item.prompts[0]),),
-                max_tokens=cell.task.task.max_tokens,
-                stop=cell.task.task.stop,
-                sampling=cell.system.system.sampling,
+                max_tokens=cell.task.spec.max_tokens,
+                stop=cell.task.spec.stop,
+                sampling=cell.system.spec.sampling,
                 seed=request_seed(trial.id, plan.experiment.seed),
                 trial_id=trial.id,
             )
@@ -94,11 +93,8 @@ def through_taskpace(plan) -> float:
         elif isinstance(event, TrialFinished):
             walls[event.task].append(time.perf_counter())
 
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Store.create_or_continue(Path(folder) / "run.db", plan, __version__) as store,
-    ):
-        carry_out(plan, store, on_event=watch)
+    with tempfile.TemporaryDirectory() as folder:
+        taskpace.run(plan, Path(folder) / "run.db", on_event=watch).close()
     return sum(times[-1] - times[0] for times in walls.values())
 
 
@@ -114,22 +110,18 @@ def bare(requests: list[dict[str, object]]) -> float:
     return float(done.stdout)
 
 
-def parent_memory_mb() -> float:
+def parent_memory_mb(items: int) -> float:
     """Peak resident memory of the process that a user starts, over a whole run with its table."""
+    program = (
+        "import resource\n"
+        "from taskpace.cli import main\n"
+        "try:\n    main()\n"
+        "finally:\n    print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        program = (
-            "import resource, sys\n"
-            "from taskpace.cli import main\n"
-            "try:\n    main()\n"
-            "finally:\n    print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr)\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", program, "run", "-m", MODEL, "-t", TASKS[0], "-n", "20", "-o", f"{folder}/run.db"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    return int(done.stderr.rsplit("peak ", 1)[1]) / 1024
+        run = ["run", "-m", MODEL, "-t", TASKS[0], "-n", str(items), "-o", f"{folder}/run.db"]
+        told = run_quietly([sys.executable, "-c", program, *run])
+    return int(told.rsplit("peak ", 1)[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Overhead: the same static batches through taskpace and through a bare ``model.generate`` loop, alternating.
 
-Run: python bench/overhead_transformers.py [ROUNDS]. Target: ratio of makespans at most 1.02 (median). What is compared
-is the time from the first dispatch to the last end: stamping every step, looking for ends, scoring and storing between
+Run: python bench/overhead_transformers.py [--rounds N]. Target: ratio of makespans at most 1.02 (median). A makespan is
+the time from the first dispatch to the last end: stamping every step, looking for ends, scoring and storing between
 batches are in taskpace's, loading is in neither.
 """
 
@@ -13,19 +13,18 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import tomli_w
 
 import taskpace
-from pairs import machine_line, spread
+from harness import Bench
 from taskpace import models
 from taskpace.tasks import load_items, load_task, render
 
-ROUNDS, ITEMS, BATCH, MAX_TOKENS = 9, 32, 8, 32
+SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
 
 BARE = """
 import json, sys, time
-from taskpace.engines.transformers_load import Options, import_libraries, load
+from taskpace.engines.transformers.load import Options, import_libraries, load
 torch, transformers = import_libraries()
 model, batches, max_tokens = json.load(sys.stdin)
 loaded = load(model, Options(dtype="bfloat16"))
@@ -45,11 +44,11 @@ print(time.perf_counter() - begun)
 """
 
 
-def through_taskpace(folder: Path, prompts: list[str]) -> float:
+def through_taskpace(folder: Path, prompts: list[str], batch: int, tokens: int) -> float:
     lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
     (folder / "prompts.jsonl").write_text(lines, "utf-8")
     system = {"name": "s", "engine": "transformers", "model": "smollm2-135m", "options": {"dtype": "bfloat16"}}
-    plan = {"tasks": [{"prompts": "prompts.jsonl"}], "scenarios": [f"batch={BATCH}"], "max_tokens": MAX_TOKENS,
+    plan = {"tasks": [{"prompts": "prompts.jsonl"}], "scenarios": [f"batch={batch}"], "max_tokens": tokens,
             "system": [system]}  # fmt: skip
     (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
     run = folder / "x.db"
@@ -58,31 +57,34 @@ def through_taskpace(folder: Path, prompts: list[str]) -> float:
         (row,) = done.summary(resamples=0).tables[0].rows
         order = [said for (said,) in done.store.query("SELECT prompts FROM item ORDER BY position")[1]]
     prompts[:] = [json.loads(said)[0] for said in order]  # the order in which they were asked, for the other loop
-    assert row.n == ITEMS
+    assert row.n == len(prompts)
     assert row.makespan_s is not None
     return row.makespan_s
 
 
-def bare(prompts: list[str]) -> float:
-    batches = [prompts[begin : begin + BATCH] for begin in range(0, ITEMS, BATCH)]
-    told = json.dumps([str(models.resolve("smollm2-135m", Path()).path), batches, MAX_TOKENS])
+def bare(prompts: list[str], batch: int, tokens: int) -> float:
+    batches = [prompts[begin : begin + batch] for begin in range(0, len(prompts), batch)]
+    told = json.dumps([str(models.resolve("smollm2-135m", Path()).path), batches, tokens])
     done = subprocess.run([sys.executable, "-c", BARE], input=told, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
+    bench = Bench("overhead_transformers", __doc__, SIZES)
+    rounds, items, batch, tokens = (getattr(bench.chosen, name) for name in SIZES)
+    bench.head(f"{items} prompts in batches of {batch}, at most {tokens} tokens, {rounds} alternating rounds")
     task = load_task("mmlu-explain", Path())
-    prompts = [render(task, item)[0] for item in load_items(task, Path(), ITEMS, 0)]
+    prompts = [render(task, item)[0] for item in load_items(task, Path(), items, 0)]
     with tempfile.TemporaryDirectory() as name:
-        pairs = [(through_taskpace(Path(name), prompts), bare(prompts)) for _ in range(rounds)]
-    print(
-        f"overhead_transformers: {machine_line()}; {ITEMS} prompts in batches of {BATCH}, at most {MAX_TOKENS} tokens"
-    )
-    print(f"  taskpace             {spread([ours for ours, _ in pairs])} s")
-    print(f"  bare model.generate  {spread([theirs for _, theirs in pairs])} s")
-    ratios = [ours / theirs for ours, theirs in pairs]
-    print(f"  ratio                {spread(ratios)}  (target: median at most 1.02; here {np.median(ratios):.3f})")
+        pairs = [
+            (through_taskpace(Path(name), prompts, batch, tokens), bare(prompts, batch, tokens)) for _ in range(rounds)
+        ]
+    ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.02)
+    bench.say(f"  taskpace             {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")
+    theirs = bench.figure("bare model.generate", [theirs for _, theirs in pairs], "s")
+    bench.say(f"  bare model.generate  {theirs:.3f} s")
+    bench.say(f"  ratio                {ratio:.3f}  {ratio.target}")
+    bench.finish()
 
 
 if __name__ == "__main__":

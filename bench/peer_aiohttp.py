@@ -1,6 +1,7 @@
 """The plainest client on aiohttp: a closed loop, a stamp per event, every event parsed, nothing kept but times.
 
-Run by bench/http_capacity.py and bench/http_fidelity.py in an environment that has aiohttp.
+Run by bench/http_capacity.py and bench/http_fidelity.py: peer_aiohttp.py LOOP URL MODEL COUNT IN_FLIGHT OUTPUT, where
+LOOP is asyncio or uvloop.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import time
 from pathlib import Path
 
 import aiohttp
+import uvloop
+
+from peers import request_body
 
 
 async def main(url: str, model: str, count: int, concurrency: int) -> list[tuple[float, float]]:
@@ -20,15 +24,9 @@ async def main(url: str, model: str, count: int, concurrency: int) -> list[tuple
 
     async def slot(session: aiohttp.ClientSession) -> None:
         for number in numbers:
-            body = {
-                "model": model,
-                "messages": [{"role": "user", "content": f"Say {number}."}],
-                "max_tokens": 64,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
             text = []
             first = last = 0.0
+            body = request_body(model, number)
             begun = time.perf_counter()
             async with session.post(f"{url}/v1/chat/completions", json=body) as response:
                 async for line in response.content:
@@ -48,5 +46,6 @@ async def main(url: str, model: str, count: int, concurrency: int) -> list[tuple
 
 
 if __name__ == "__main__":
-    found = asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
-    Path(sys.argv[5]).write_text(json.dumps(found), "utf-8")
+    run = uvloop.run if sys.argv[1] == "uvloop" else asyncio.run
+    found = run(main(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])))
+    Path(sys.argv[6]).write_text(json.dumps(found), "utf-8")

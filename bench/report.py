@@ -1,8 +1,9 @@
 """The HTML report of 20,000 trials: its size, and how soon a browser shows the first chart, against empty pages.
 
-Run: python bench/report.py   (after `make test`, which installs the browser). Targets: at most 15 MB; the first chart
-within 2 times what an empty page with the same style and script takes, plus 1 s. Beside them an empty page with Vega,
-Vega-Lite and Vega-Embed in it, which a report drawn in the browser would have to start.
+Run: python bench/report.py [--rounds N] [--prompts N]; needs the browser that `make bench` or `make test` installs.
+Targets: at most 15 MB; the first chart within 2 times what an empty page with the same style and script takes, plus 1
+s. Beside them an empty page with Vega, Vega-Lite and Vega-Embed in it, which a report drawn in the browser would have
+to start.
 """
 
 from __future__ import annotations
@@ -21,15 +22,13 @@ import vl_convert
 from playwright.sync_api import Browser, sync_playwright
 
 import taskpace
-from pairs import machine_line, spread
-from taskpace.experiment import quick_experiment
+from harness import Bench
+from taskpace.experiment.experiment import quick_experiment
 
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser import FLAGS, executable
 
-SYSTEMS, PROMPTS = 4, 5000
-ROUNDS = 15
-LIMIT_MB = 15.0
+SYSTEMS = 4
 
 # When a frame is about to be drawn in which the first picture has its place, or, on an empty page, the end of the body.
 WATCH = """
@@ -55,7 +54,7 @@ def words() -> list[str]:
     return found
 
 
-def large_run(folder: Path) -> Path:
+def large_run(folder: Path, count: int) -> Path:
     """A run of the simulated engine, virtual time, whose texts are words drawn at random.
 
     They compress less well than a model's.
@@ -70,15 +69,13 @@ def large_run(folder: Path) -> Path:
         return "".join(parts)
 
     prompts = folder / "prompts.jsonl"
-    prompts.write_bytes(
-        b"\n".join(msgspec.json.encode({"prompt": f"{n}: {text(300)}"}) for n in range(PROMPTS)) + b"\n"
-    )
+    prompts.write_bytes(b"\n".join(msgspec.json.encode({"prompt": f"{n}: {text(300)}"}) for n in range(count)) + b"\n")
     length = {"kind": "lognormal", "median": 400.0, "sigma": 0.6}
     experiment = quick_experiment(
         models=tuple(f"system-{n}" for n in range(SYSTEMS)),
         engine="simulated",
         prompts=str(prompts),
-        items=PROMPTS,
+        items=count,
         max_tokens=100_000,
         options={
             "time": "virtual",
@@ -127,33 +124,39 @@ def empty_pages(folder: Path, report: Path) -> dict[str, Path]:
 
 
 def main() -> None:
+    bench = Bench("report", __doc__, {"rounds": (15, 1), "prompts": (5000, 5)})
+    rounds, trials = bench.chosen.rounds, SYSTEMS * bench.chosen.prompts
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        path = large_run(folder)
+        path = large_run(folder, bench.chosen.prompts)
         begun = time.perf_counter()
         with taskpace.open(path) as run:
             report = run.report(folder / "large.html")
-            written = sum(run.frame()["output_bytes"])
-        took = time.perf_counter() - begun
-        size = report.stat().st_size / 1e6
-        print(f"report: {machine_line()}; {SYSTEMS * PROMPTS:,} trials, {written / 1e6:.1f} MB of answers")
-        print(f"  size              {size:.1f} MB  (target: at most {LIMIT_MB:.0f})")
-        print(f"  made in           {took:.1f} s")
+            took_s = time.perf_counter() - begun
+            written = run.frame()["output_bytes"].sum()
         browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         pages = {"report": report} | empty_pages(folder, report)
         times: dict[str, list[float]] = {page: [] for page in pages}
         for page in pages.values():
             shown_after(browser, page)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for page, file in pages.items():
                 times[page].append(shown_after(browser, file))
+        engine = browser.version
         browser.close()
-        print(f"  first chart, seconds after the start of navigation; {ROUNDS} alternating rounds, median (spread)")
-        for page, seconds in times.items():
-            print(f"    {page:<28} {spread(seconds)}")
-        for page in list(pages)[1:]:
-            beyond = [ours - 2 * theirs for ours, theirs in zip(times["report"], times[page], strict=True)]
-            print(f"    report - 2 x empty ({page}): {spread(beyond)} s  (target: at most 1)")
+        size = bench.figure("size", report.stat().st_size / 1e6, "MB", at_most=15)
+    made = bench.figure("made in", took_s, "s")
+    bench.head(f"{trials:,} trials, {written / 1e6:.1f} MB of answers, headless Chromium {engine}")
+    bench.say(f"  size              {size:.1f} MB  {size.target}")
+    bench.say(f"  made in           {made:.1f} s")
+    bench.say(f"  first chart, seconds after the start of navigation; {rounds} alternating rounds, median (spread)")
+    for page, seconds in times.items():
+        bench.say(f"    {page:<28} {bench.figure(f'first chart: {page}', seconds, 's'):.3f}")
+    for page in list(pages)[1:]:
+        beyond_s = [ours - 2 * theirs for ours, theirs in zip(times["report"], times[page], strict=True)]
+        beyond = bench.figure(f"report - 2 x empty ({page})", beyond_s, "s", at_most=1)
+        bench.say(f"    {beyond.name}: {beyond:.3f} s  {beyond.target}")
+    bench.finish()
 
 
 if __name__ == "__main__":

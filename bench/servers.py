@@ -1,56 +1,65 @@
 """The same model in process, behind llama.cpp's own HTTP server and behind vLLM: who finishes tasks first?
 
-Run: python bench/servers.py [ITEMS]; needs `python bench/peers.py` for vLLM. taskpace starts both servers itself.
-SmolLM2-135M: 4-bit in llama.cpp (in process and over HTTP), the same weights dequantised to bfloat16 in vLLM. One at a
-time and eight in flight, three tasks. Leaves runs/servers.db and prints its tables as Markdown.
+Run: python bench/servers.py [--items N]. taskpace starts both servers itself; vLLM takes part where `python
+bench/peers.py` has installed it. SmolLM2-135M: 4-bit in llama.cpp (in process and over HTTP), the same weights
+dequantised to bfloat16 in vLLM. One at a time and eight in flight, three tasks. Prints the run's tables as Markdown.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import tomli_w
 
-from pairs import machine_line
-from peers import ENVIRONMENT, HOME, TOKENIZER
+import taskpace
+from harness import Bench, run_quietly
+from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
 
-ITEMS = 40
-ROOT = Path(__file__).parents[1]
+VLLM = "vLLM"
 
 
-def experiment(items: int) -> dict[str, object]:
+def experiment(items: int, limits: dict[str, int]) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
-    llama = f"{sys.executable} {ROOT / 'bench' / 'llama_server.py'} {{model}} {{port}} 8"
+    llama = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 8"
     vllm = (
         f"{HOME / 'vllm' / 'bin' / 'vllm'} serve {{model}} --host {{host}} --port {{port}} --dtype bfloat16 "
         "--max-model-len 1024 --no-enable-prefix-caching"
     )
-    return {
-        "name": "servers",
-        "items": items,
-        "scenarios": ["single", "concurrency=8"],
-        "system": [
-            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": 2}},
-            {"name": "llama.cpp server", "engine": "openai", "model": gguf,
-             "options": {"server": llama, "body": {"cache_prompt": False}}},
-            {"name": "vLLM", "engine": "openai", "model": str(TOKENIZER), "options": {"server": vllm}},
-        ],
-    }  # fmt: skip
+    systems = [
+        {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": 2}},
+        {"name": "llama.cpp server", "engine": "openai", "model": gguf,
+         "options": {"server": llama, "body": {"cache_prompt": False}}},
+        {"name": VLLM, "engine": "openai", "model": str(TOKENIZER), "options": {"server": vllm}},
+    ]  # fmt: skip
+    if not PEERS[0].there:
+        systems.pop()
+    scenarios = ["single", "concurrency=8"]
+    return {"name": "servers", "items": items, "scenarios": scenarios, "system": systems} | limits
 
 
 def main() -> None:
+    bench = Bench("servers", __doc__, {"items": (40, 1)}, markdown=True)
+    bench.head(f"{bench.chosen.items} items a task")
     os.environ.update(ENVIRONMENT)
-    file, run = ROOT / "runs" / "servers.toml", ROOT / "runs" / "servers.db"
-    file.parent.mkdir(exist_ok=True)
-    file.write_text(tomli_w.dumps(experiment(int(sys.argv[1]) if len(sys.argv) > 1 else ITEMS)), "utf-8")
-    taskpace = [sys.executable, "-m", "taskpace"]
-    subprocess.run([*taskpace, "run", file, "-o", run], check=True, stdout=subprocess.DEVNULL)
-    print(f"servers: {machine_line()}\n", flush=True)
-    subprocess.run([*taskpace, "summary", run, "--format", "markdown"], check=True)
+    limits = {"max_tokens": 4, "warmup": 0} if bench.quick else {}
+    with tempfile.TemporaryDirectory() as folder:
+        file, run = Path(folder) / "servers.toml", Path(folder) / "servers.db"
+        file.write_text(tomli_w.dumps(experiment(bench.chosen.items, limits)), "utf-8")
+        command = [sys.executable, "-m", "taskpace"]
+        run_quietly([*command, "run", file, "-o", run])
+        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
+        with taskpace.open(run) as done:
+            frame = done.frame()
+    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
+    for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
+        named, optional = f"{task}, {scenario}, {system}", system == VLLM
+        bench.figure(f"{named}: median task time", part["task_time_s"].median(), "s", optional=optional)
+        bench.figure(f"{named}: median tokens per second", part["tokens_per_s"].median(), optional=optional)
+    bench.finish()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Start-up: `taskpace --help` against `python -c "import click"`, alternating. Target: at most 2 times.
 
-Run: python bench/startup.py
+Run: python bench/startup.py [--rounds N]
 """
 
 from __future__ import annotations
@@ -8,9 +8,8 @@ from __future__ import annotations
 import sys
 import time
 
-from pairs import machine_line, run_quietly, spread
+from harness import Bench, run_quietly
 
-ROUNDS = 25
 OURS = [sys.executable, "-m", "taskpace", "--help"]
 THEIRS = [sys.executable, "-c", "import click"]
 
@@ -22,12 +21,17 @@ def timed(command: list[str]) -> float:
 
 
 def main() -> None:
+    bench = Bench("startup", __doc__, {"rounds": (25, 2)})
+    bench.head(f"{bench.chosen.rounds} alternating rounds, median (least to greatest)")
     timed(OURS), timed(THEIRS)
-    pairs = [(timed(OURS), timed(THEIRS)) for _ in range(ROUNDS)]
-    print(f"startup: {machine_line()}; {ROUNDS} alternating rounds, median (least to greatest)")
-    print(f"  taskpace --help          {spread([ours for ours, _ in pairs])} s")
-    print(f"  python -c 'import click' {spread([theirs for _, theirs in pairs])} s")
-    print(f"  ratio                    {spread([ours / theirs for ours, theirs in pairs], 2)}  (target: at most 2)")
+    pairs = [(timed(OURS), timed(THEIRS)) for _ in range(bench.chosen.rounds)]
+    ours = bench.figure("taskpace --help", [ours for ours, _ in pairs], "s")
+    theirs = bench.figure("import click", [theirs for _, theirs in pairs], "s")
+    ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=2)
+    bench.say(f"  taskpace --help          {ours:.3f} s")
+    bench.say(f"  python -c 'import click' {theirs:.3f} s")
+    bench.say(f"  ratio                    {ratio:.2f}  {ratio.target}")
+    bench.finish()
 
 
 if __name__ == "__main__":

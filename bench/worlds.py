@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+from scipy import stats
 
-from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.intervals import Floats
-from taskpace.analysis.split import Side
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.split import PARTS, Side, split
 
 SLOWER = np.array([0.0, 0.25])
 """Logarithm of the task time of two systems, and below of their TPOT."""
@@ -15,6 +16,9 @@ HURRY = np.array([0.0, -0.1])
 FIVE_SLOWER = np.array([0.0, 0.05, 0.2, 0.3, 0.6])
 FIVE_HURRY = np.array([0.1, -0.2, 0.0, -0.25, 0.15])
 TRUTH_ITEMS = 2_000_000
+LIMIT_S = 20.0
+"""Of PAR-2."""
+SHARES = {"median": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99}
 
 
 class World(msgspec.Struct, frozen=True):
@@ -101,3 +105,35 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
 
 def side_of(trials: Trials, system: int) -> Side:
     return Side(*(values[system].ravel() for values in (trials.time_s, trials.wait_s, trials.written, trials.tpot_s)))
+
+
+def truth(world: World, repeats: int, items: int) -> dict[str, float]:
+    """The true value of every estimate, by formula where there is one and else from very many items."""
+    rng = np.random.default_rng(7)
+    trials = draw(world, rng, SLOWER, HURRY, items=items // repeats, repeats=repeats)
+    time_a, correct_a = trials.time_s[0], trials.correct[0]
+    parts = split(*(side_of(trials, place) for place in (0, 1))).mean(axis=0)
+    mean_s = mean_time_s(world)
+    whole_s = mean_s * np.expm1(SLOWER[1])
+    found = {f"{name} task time": np.quantile(time_a, share) for name, share in SHARES.items()}
+    found |= {
+        "accuracy": correct_a.mean(),
+        "mean task time": mean_s,
+        "time per correct answer": mean_s / correct_a.mean(),
+        "PAR-2": np.where(correct_a > 0, time_a, 2 * LIMIT_S).mean(),
+        "solve curve at the median": ((correct_a > 0) & (time_a <= np.median(time_a))).mean(),
+        "ratio of task times": np.exp(SLOWER[1]),
+        "ratio of tokens per second": np.exp(-HURRY[1]),
+        "verbosity ratio": np.exp(np.log(trials.written[1] / trials.written[0]).mean()),
+        "difference in accuracy": 0.0,
+        "ratio of time per correct answer": np.exp(SLOWER[1]),
+        "split: whole": whole_s,
+    }
+    # The parts' shares of the whole are told well by the simulated items, where the whole itself is not.
+    found |= {f"split: {part}": parts[place] / parts.sum() * whole_s for place, part in enumerate(PARTS)}
+    found |= dict(zip(("Kendall's tau-b", "Spearman's rho"), _true_agreement(), strict=True))
+    return {name: float(value) for name, value in found.items()}
+
+
+def _true_agreement() -> tuple[float, float]:
+    return stats.kendalltau(-FIVE_SLOWER, -FIVE_HURRY).statistic, stats.spearmanr(-FIVE_SLOWER, -FIVE_HURRY).statistic

@@ -16,10 +16,11 @@ from tests.commandline import Cli, run_apart, run_here
 from tests.once import Once, make_once
 
 import taskpace
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.views import Summary
-from taskpace.experiment import Experiment
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.scenario import Scenario
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")
@@ -180,7 +181,7 @@ def summary_of() -> Callable[..., Summary]:
     def build(*cells: pl.DataFrame, graded: bool = True, resamples: int = 1000, **changes: Any) -> Summary:
         trials = pl.concat(cells)
         plans = [
-            CellPlan(system=system, task=task, scenario="single", planned=n, graded=graded, **changes)
+            CellPlan(system=system, task=task, scenario=Scenario(), planned=n, graded=graded, **changes)
             for system, task, n in trials.group_by("system", "task", maintain_order=True).len().iter_rows()
         ]
         return summarise_trials(trials, plans, name="planted", limit_s=60.0, resamples=resamples)

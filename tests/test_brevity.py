@@ -11,15 +11,17 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.analysis.brevity import Forms, find_forms
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.across.brevity import Forms, find_forms
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.summary import summarise_trials
-from taskpace.brevity import INSTRUCTION, NEUTRAL, with_brevity
 from taskpace.errors import ExperimentError
-from taskpace.jobs import make_jobs
-from taskpace.prepare import prepare
-from taskpace.report.brevity import brevity_tables
-from taskpace.store import Store
+from taskpace.experiment.brevity import INSTRUCTION, NEUTRAL, with_brevity
+from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
+from taskpace.report.words.block import texts
+from taskpace.report.words.brevity import brevity_blocks
+from taskpace.runner.jobs import make_jobs
+from taskpace.store.store import Store
 
 FORMS = (
     Forms("A", ("A, brief", "A, brief, 9 tokens at most"), (None, 9)),
@@ -50,7 +52,7 @@ def test_a_limit_of_the_system_reaches_the_engine_and_only_lowers_the_task_s(sim
         plan = prepare(with_brevity(simulated(items=1), limit=limit), Path())
         cell = plan.cells[-1]
         (job,) = make_jobs(plan, cell, plan.trials(cell))
-        assert job.max_tokens == (wanted or cell.task.task.max_tokens)
+        assert job.max_tokens == (wanted or cell.task.spec.max_tokens)
 
 
 def test_forms_are_found_in_a_run_file(simulated, tmp_path):
@@ -86,7 +88,7 @@ def _summary(trials_of, factors, cut=0):
         _trials(trials_of, name, factor, 0.5 if "most" not in name else 0.25, cut=cut if "most" in name else 0)
         for name, factor in zip(names, factors, strict=True)
     ]
-    cells = [CellPlan(system=name, task="t", scenario="single", planned=40, graded=True) for name in names]
+    cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=40, graded=True) for name in names]
     return summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
 
 
@@ -110,21 +112,23 @@ def test_a_limit_that_cuts_answers_off_is_told_with_what_it_costs(trials_of):
     assert (limited.valid, limited.max_tokens, limited.truncated_brief) == (False, 9, 0.75)
     assert limited.accuracy.change.value == pytest.approx(-0.45)
     assert limited.accuracy.significant
-    (table,) = brevity_tables(summary)
-    assert "accuracy falls by 45 points" in table.said[1]
-    assert "75 % of its answers are cut off" in table.said[1]
-    assert "(INVALID)" in table.rows[1][0]
+    (block,) = brevity_blocks(summary)
+    assert "accuracy falls by 45 points" in block.paragraphs[1]
+    assert "75 % of its answers are cut off" in block.paragraphs[1]
+    assert "(INVALID)" in texts(block.columns)[1][0]
 
 
 def test_brevity_that_turns_the_ranking_is_said_to(trials_of):
-    """A is quicker by itself, B when both are brief; held to nine tokens they cannot be told apart."""
+    """A is quicker by itself, B when both are brief; held to nine tokens they cannot be distinguished."""
     summary = _summary(trials_of, (2, 1.5, 1, 3, 1, 1))
     brief, limited = summary.brevity[0].rankings
     assert (brief.first_plain, brief.first_brief) == ("A", "B")
     assert limited.first_brief is None
-    (table,) = brevity_tables(summary)
-    assert table.said[-2] == ("A and B: brevity changes who finishes first: as they are, A does; asked to be brief, B.")
-    assert table.said[-1] == (
+    (block,) = brevity_blocks(summary)
+    assert block.paragraphs[-2] == (
+        "A and B: brevity changes who finishes first: as they are, A does; asked to be brief, B."
+    )
+    assert block.paragraphs[-1] == (
         "A and B: as they are, A finishes first; "
         "asked to be brief and held to 9 tokens, neither can be told to finish first."
     )
@@ -136,12 +140,12 @@ def test_a_row_that_is_invalid_for_another_reason_says_nothing(trials_of):
     frames = [
         trials_of(name, n=9, task_time_s=pl.Series([1.0 + place] * 9).to_numpy()) for place, name in enumerate(names)
     ]
-    cells = [CellPlan(system=name, task="t", scenario="single", planned=9, graded=True) for name in names]
+    cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=9, graded=True) for name in names]
     summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
     assert not any(form.usable for form in summary.brevity[0].forms)
     assert {ranking.first_plain for ranking in summary.brevity[0].rankings} == {None}
-    (table,) = brevity_tables(summary)
-    assert all("nothing can be said" in said for said in table.said[:4])
+    (block,) = brevity_blocks(summary)
+    assert all("nothing can be said" in said for said in block.paragraphs[:4])
 
 
 @pytest.mark.slow
@@ -152,9 +156,9 @@ def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
         rng = np.random.default_rng(seed)
         names = [name for forms in FORMS for name in (forms.plain, *forms.brief)]
         frames = [trials_of(name, n=30, task_time_s=np.exp(0.5 * rng.standard_normal(30))) for name in names]
-        cells = [CellPlan(system=name, task="t", scenario="single", planned=30, graded=True) for name in names]
+        cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=30, graded=True) for name in names]
         summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=FORMS)
-        claimed += any("changes who finishes first" in said for said in next(brevity_tables(summary)).said)
+        claimed += any("changes who finishes first" in said for said in next(brevity_blocks(summary)).paragraphs)
     assert claimed <= 1
 
 

@@ -14,14 +14,15 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
 from taskpace.errors import ExperimentError, StoreError
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
-from taskpace.report.coverage import fitted_lines, overrun_line
-from taskpace.runner import Never, carry_out
-from taskpace.scenario_names import Scenario
-from taskpace.store import Store
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
+from taskpace.report.words.coverage import fitted_lines, overrun_line
+from taskpace.runner.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
+from taskpace.runner.runner import run_plan
+from taskpace.runner.session import Never
+from taskpace.store.store import Store
 
 SUITE = """
 name = "suite"
@@ -131,10 +132,10 @@ def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
     """In virtual time the pilot takes no time of ours and items cost what they did: the rest fills the budget."""
     plan = _begin(tmp_path, 600.0)
     with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
-        carry_out(plan, store)
+        run_plan(plan, store)
         spent = store.query(
             "SELECT sum(turn.end_ns) / 1e9, max(turn.end_ns) / 1e9 FROM turn JOIN trial ON trial.id = turn.trial_id"
-            " JOIN record USING (trial_id, attempt) JOIN worker ON worker.number = record.worker WHERE sitting = 2"
+            " JOIN record USING (trial_id, attempt) JOIN worker ON worker.number = record.worker WHERE session = 2"
         )[1]
     ((total_s, longest_s),) = spent
     # Items differ a little from the pilot's; below, each task may lack one item of each system.
@@ -144,15 +145,15 @@ def test_a_known_cost_gives_a_plan_that_fills_the_budget(tmp_path):
 
 @pytest.mark.slow
 def test_what_the_pilot_asked_is_kept_and_not_asked_again(tmp_path):
-    """The pilot's records are the run's first: every trial has one record, in two sittings, and a summary reads it."""
+    """The pilot's records are the run's first: every trial has one record, in two sessions, and a summary reads it."""
     plan = _begin(tmp_path, 300.0)
     with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
         assert len(store.query("SELECT 1 FROM record WHERE phase = 'measured'")[1]) == 2 * 9 * PILOT_ITEMS
-        carry_out(plan, store)
+        run_plan(plan, store)
         records = store.query("SELECT trial_id, count(*) FROM record WHERE phase = 'measured' GROUP BY trial_id")[1]
         assert len(records) == plan.trial_count
         assert {count for _, count in records} == {1}
-        assert len(store.query("SELECT 1 FROM sitting")[1]) == 2
+        assert len(store.query("SELECT 1 FROM session")[1]) == 2
     with taskpace.open(tmp_path / "run.db") as run:
         assert run.summary(resamples=0).done == plan.trial_count
 
@@ -202,7 +203,7 @@ def test_under_load_the_pilot_is_asked_again(tmp_path):
     plan = _begin(tmp_path, 600.0, four)
     with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
         assert store.recorded() == {}
-        carry_out(plan, store)
+        run_plan(plan, store)
     with taskpace.open(tmp_path / "run.db") as run:
         assert all(row.makespan_s for table in run.summary(resamples=0).tables for row in table.rows)
 

@@ -12,7 +12,7 @@ import pytest
 
 import taskpace
 from taskpace.analysis.compare import Side, compare, failures, parse_condition, relative_change
-from taskpace.analysis.estimates import Number
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.errors import StoreError, TaskpaceError
 
 NOISE = {"kind": "lognormal", "sigma": 0.15}
@@ -218,9 +218,9 @@ def test_conditions_that_cannot_be_read(text, message):
 
 def test_a_relative_change_is_points_for_accuracy():
     """A ratio of 1.05 is 5 % more; a difference of shares is itself."""
-    assert relative_change("task_time", Number(1.05)) == pytest.approx(0.05)
-    assert relative_change("accuracy", Number(-0.1)) == -0.1
-    assert relative_change("task_time", Number()) is None
+    assert relative_change("task_time", Estimate(1.05)) == pytest.approx(0.05)
+    assert relative_change("accuracy", Estimate(-0.1)) == -0.1
+    assert relative_change("task_time", Estimate()) is None
 
 
 def test_a_measure_that_is_unknown_cannot_be_guarded(make_run, tmp_path):

@@ -18,17 +18,19 @@ import pynvml
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace import energy, worker
-from taskpace.analysis.energy import find_energy
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.energy import Found, Meter, Reading, Window, find
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.energy import find_energy
 from taskpace.engines.base import EngineSpec, Sampling
-from taskpace.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell, Stretch
+from taskpace.machine import energy
+from taskpace.machine.energy import Found, Meter, find
 from taskpace.report.charts import panels, styled
-from taskpace.report.csv_table import summary_csv
-from taskpace.report.energy import energy_lines
-from taskpace.report.markdown import summary_markdown
-from taskpace.worker import Worker
+from taskpace.report.files.csv_table import summary_csv
+from taskpace.report.files.markdown import summary_markdown
+from taskpace.report.words.energy import energy_lines
+from taskpace.telemetry import ClientMetrics, Reading, Window
+from taskpace.worker import worker
+from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, Open, RunCell
+from taskpace.worker.worker import Worker
 
 RANGE_UJ = 1_000_000
 
@@ -253,7 +255,7 @@ class Listener:
         return False
 
 
-def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: str = "real") -> Stretch:
+def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: str = "real") -> ClientMetrics:
     """What a worker says of a cell of a warm-up and four trials."""
     monkeypatch.setattr(worker, "find", lambda: Found(counters, () if counters else ("no counter here",)))
     monkeypatch.setattr(energy, "IDLE_S", 0.05)
@@ -278,7 +280,7 @@ def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: s
     working.run_cell(RunCell(concurrency=1, one_at_a_time=True, timeout_s=60, energy=asked, jobs=jobs))
     working.close()
     assert sum(isinstance(said, Finished) for said in run.heard) == sum(isinstance(s, Dispatched) for s in run.heard)
-    return next(said.stretch for said in run.heard if isinstance(said, CellEnded))
+    return next(said.client for said in run.heard if isinstance(said, CellEnded))
 
 
 def test_a_cells_window_is_that_of_its_measured_trials(monkeypatch):
@@ -311,14 +313,14 @@ def test_joules_by_task_and_by_correct_answer():
         Window(trials=10, seconds=2.0, readings=(reading(100.0), reading(50.0, 5.0, name="GPU 0: x", covers="GPU"))),
         Window(trials=10, seconds=3.0, readings=(reading(200.0), reading(50.0, 5.0, name="GPU 0: x", covers="GPU"))),
     ]
-    found, missing = find_energy(windows, 20, Number(0.5, 0.25, 0.8), alone=True)
+    found, missing = find_energy(windows, 20, Estimate(0.5, 0.25, 0.8), alone=True)
     assert missing is None
     assert (found.gross_j, found.net_j) == (400.0, 400.0 - 5 * 15)
     assert found.covers == ("CPU package", "GPU")
     assert found.kind == "measured"
     assert (found.gross_per_task_j, found.net_per_task_j) == (20.0, 16.25)
-    assert found.gross_per_correct_j == Number(40.0, 25.0, 80.0)
-    assert found.net_per_correct_j == Number(32.5, 16.25 / 0.8, 65.0)
+    assert found.gross_per_correct_j == Estimate(40.0, 25.0, 80.0)
+    assert found.net_per_correct_j == Estimate(32.5, 16.25 / 0.8, 65.0)
     assert find_energy(windows, 20, UNKNOWN, alone=False)[0].kind == "allocated"
     assert find_energy(windows, 20, UNKNOWN, alone=False)[0].gross_per_correct_j == UNKNOWN
 
@@ -344,9 +346,9 @@ def test_joules_of_a_part_are_not_those_of_the_whole(windows, why):
     assert why in missing
 
 
-def stretch(window: Window | None) -> Stretch:
+def segment(window: Window | None) -> ClientMetrics:
     lags = dict.fromkeys(("loop_lag_median_ns", "loop_lag_p99_ns", "loop_lag_max_ns", "steal_ticks", "cpu_ticks"))
-    return Stretch(
+    return ClientMetrics(
         **lags, lag_samples=0, client_cpu_ns=0, wall_ns=1, peak_rss_bytes=None, throttled_ns=None, energy=window
     )
 
@@ -354,7 +356,7 @@ def stretch(window: Window | None) -> Stretch:
 def test_the_reports_show_joules_where_there_are_some(trials_of, summary_of):
     """Table, sentence, chart and legend name joules, what they cover and how; without any none of them does."""
     window = Window(trials=40, seconds=40.0, readings=(reading(800.0),), missing=("GPU: none that NVML can see",))
-    summary = summary_of(trials_of("a", outcome=["correct", "wrong"] * 20), stretches=(stretch(window),))
+    summary = summary_of(trials_of("a", outcome=["correct", "wrong"] * 20), segments=(segment(window),))
     text = summary_markdown(summary)
     assert "a: 20 J a task (10 net of idle), 40" in text
     assert "CPU package, measured, 20 W on average" in text
@@ -378,7 +380,7 @@ def test_a_gpu_that_held_back_for_heat_is_invalid_and_a_power_limit_is_not(trial
         (("power limit", "heat (driver)"), ["gpu-throttled"]),
     ):
         window = Window(trials=40, seconds=40.0, readings=(reading(800.0, throttling=throttling),))
-        (row,) = summary_of(trials_of("a"), stretches=(stretch(window),)).tables[0].rows
+        (row,) = summary_of(trials_of("a"), segments=(segment(window),)).tables[0].rows
         assert [reason.code for reason in row.reasons] == codes
 
 

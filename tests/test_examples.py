@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 import taskpace
-from taskpace.experiment import Experiment, load_experiment
-from taskpace.prepare import prepare
+from taskpace.experiment.experiment import Experiment, load_experiment
+from taskpace.experiment.prepare import prepare
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))

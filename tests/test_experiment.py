@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import DEFAULT_TASKS, load_experiment, quick_experiment
-from taskpace.report.experiment import experiment_toml
-from taskpace.scenario_names import Scenario, read_scenario
+from taskpace.experiment.experiment import DEFAULT_TASKS, load_experiment, quick_experiment
+from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.report.files.experiment import experiment_toml
 
 MINIMAL = '[[system]]\nname = "a"\nmodel = "m.gguf"\n'
 

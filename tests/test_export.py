@@ -17,11 +17,11 @@ from polars.testing import assert_frame_equal
 
 import taskpace
 from taskpace.errors import TaskpaceError
-from taskpace.prepare import prepare
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure
-from taskpace.report.export import check_target, render, write
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.report.files.export import check_target, render, write
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 HOSTILE = '=1+1 \x00 \x1b[31m \x9b \u202e \r\n "quoted", a\'b | \U000e0041 日本'
 
@@ -32,13 +32,13 @@ def run_file(tmp_path: Path, simulated: Callable) -> Path:
     path = tmp_path / "x.db"
     plan = prepare(simulated(items=6, models=("=sim",)), Path())
     with taskpace.run(plan, path) as done:
-        ((record, verdict),) = done.trial(done.frame()["trial_id"][0])
+        ((record, grade),) = done.trial(done.frame()["trial_id"][0])
         ((cell_id,),) = done.store.query("SELECT id FROM cell")[1]
     failed = msgspec.structs.replace(
         record, attempt=2, turns=(), failure=Failure(kind="engine", message=HOSTILE), loop_lag_ns=None
     )
     with Store.create_or_continue(path, plan, "0") as store:
-        store.add(failed, msgspec.structs.replace(verdict, outcome="error", answer=None, detail=HOSTILE), cell_id, None)
+        store.add(failed, msgspec.structs.replace(grade, outcome="error", answer=None, detail=HOSTILE), cell_id, None)
     return path
 
 

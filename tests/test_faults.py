@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.events import RunEnded, SystemGivenUp, WorkerDied
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.store import Store
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.events import RunEnded, SystemGivenUp, WorkerDied
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
 
 EXPERIMENT = """
 items = 30
@@ -189,7 +189,7 @@ def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_
     plan = prepare(simulated(faults, items=9), Path())
     events = []
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        ended = carry_out(plan, store, on_event=events.append)
+        ended = run_plan(plan, store, on_event=events.append)
     assert ended == RunEnded(
         path=str(tmp_path / "x.db"), planned=9, done=ended.done, interrupted=False, given_up=("sim",)
     )
@@ -232,19 +232,19 @@ def test_a_signal_to_the_whole_group_costs_nothing(tmp_path):
 
 def test_scoring_and_storing_stay_outside_the_clock(tmp_path, simulated, monkeypatch):
     """One at a time, the next trial is dispatched only when the last is scored and stored, whatever ran before it."""
-    from taskpace import runner
+    from taskpace.runner import session
 
-    slow = runner.score
+    slow = session.score
 
     def score(*arguments):
         time.sleep(0.05)
         return slow(*arguments)
 
-    monkeypatch.setattr(runner, "score", score)
+    monkeypatch.setattr(session, "score", score)
     options = {"time": "real", "wait": 0.005, "token_time": 0.0001}
     plan = prepare(simulated(options, items=8, scenarios=("concurrency=4", "single")), Path())
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        carry_out(plan, store)
+        run_plan(plan, store)
     with taskpace.open(tmp_path / "x.db") as run:
         single = run.frame().filter(pl.col("scenario") == "single").sort("dispatch_ns")
     gaps_ns = (single["dispatch_ns"].shift(-1) - single["end_clock_ns"]).drop_nulls()
@@ -298,7 +298,7 @@ def test_a_worker_does_not_outlive_its_run(tmp_path):
 def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):
     """The thread that writes must not die alone: the run would wait for ever. The process ends and says why."""
     code = (
-        "import sys; from taskpace.worker import _Pipes\n"
+        "import sys; from taskpace.worker.__main__ import _Pipes\n"
         "pipes = _Pipes(sys.stdin.buffer, sys.stdout.buffer)\n"
         "pipes.send(object(), True)\n"
         "import time; time.sleep(60)"

@@ -21,14 +21,14 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.commandline import call_here
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import Summary, SystemRow
+from taskpace.analysis.schema.summary import Summary, SystemRow
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.records import OUTCOMES
-from taskpace.report.csv_table import csv_lines, summary_csv
-from taskpace.report.json_text import json_line, json_text
-from taskpace.report.markdown import escape, summary_markdown
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.safe_text import printable
+from taskpace.report.files.csv_table import csv_lines, summary_csv
+from taskpace.report.files.json_text import json_line, json_text
+from taskpace.report.files.markdown import escape, summary_markdown
+from taskpace.report.words.sentences import finding_lines, sentences
+from taskpace.text.safe_text import printable
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SCATTER = np.exp(np.linspace(-0.3, 0.3, 40))
@@ -91,7 +91,7 @@ HOSTILE = "**a|b** `c` <script>x</script> [y](http://e.com) @me \x1b[31m\n\n# z\
 
 @pytest.fixture
 def three(trials_of: Callable, summary_of: Callable) -> Callable[..., Summary]:
-    """Two systems that cannot be told apart, and a third that is slower and has errors."""
+    """Two systems that cannot be distinguished, and a third that is slower and has errors."""
 
     def build(*names: str) -> Summary:
         a, b, c = names or ("a", "b", "c")
@@ -112,8 +112,8 @@ def inline(document: str) -> Iterator[Token]:
 
 def shown(token: Token) -> str:
     """The text that a reader sees."""
-    marks = {"text": "{}", "code_inline": "`{}`", "html_inline": ""}
-    return "".join(marks[part.type].format(part.content) for part in token.children)
+    arrivals = {"text": "{}", "code_inline": "`{}`", "html_inline": ""}
+    return "".join(arrivals[part.type].format(part.content) for part in token.children)
 
 
 def tables(document: str) -> list[list[list[str]]]:
@@ -171,7 +171,7 @@ def test_any_text_is_shown_as_it_is(text):
 
 
 def test_markdown_has_intervals_shared_ranks_and_what_is_invalid(three):
-    """Systems that cannot be told apart share ``1=``; an INVALID row has no rank, but a reason and what to do."""
+    """Systems that cannot be distinguished share ``1=``; an INVALID row has no rank, but a reason and what to do."""
     text = summary_markdown(three())
     ((head, a, b, c),) = tables(text)
     rows = [dict(zip(head, cells, strict=True)) for cells in (a, b, c)]
@@ -233,7 +233,7 @@ def test_markdown_of_a_run_with_nothing_in_it(trials_of, summary_of):
     summary = summary_of(trials_of(n=40).head(0), trials_of("other", n=40))
     table = summary.tables[0]
     empty = msgspec.structs.replace(
-        table.rows[0], system="–", n=0, outcomes={}, valid=False, task_time_median_s=Number(), rank_task_time=None
+        table.rows[0], system="–", n=0, outcomes={}, valid=False, task_time_median_s=Estimate(), rank_task_time=None
     )
     summary = msgspec.structs.replace(
         summary, done=0, planned=40, tables=(msgspec.structs.replace(table, rows=(empty,)),)
@@ -260,7 +260,7 @@ def test_csv_has_every_number_of_every_cell(three):
     for cells, row in zip(rows, summary.tables[0].rows, strict=True):
         for field in msgspec.structs.fields(SystemRow):
             value = getattr(row, field.name)
-            if isinstance(value, Number):
+            if isinstance(value, Estimate):
                 for suffix, end in (("", value.value), ("_low", value.low), ("_high", value.high)):
                     assert cells[field.name + suffix] == ("" if end is None else repr(end))
             elif field.name in ("phases", "written_bytes", "client", "backlog", "energy"):
@@ -312,7 +312,7 @@ def test_json_is_the_whole_summary(three):
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_json_is_inert_and_exact(text):
-    """No control character or reordering mark stands in JSON as itself, and every text reads back unchanged."""
+    """No control character or reordering arrival stands in JSON as itself, and every text reads back unchanged."""
     line = json_line({"text": text})
     assert printable(line) == line
     assert "\n" not in line

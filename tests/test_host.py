@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from taskpace import host
+from taskpace.machine import cgroups, host
 
 PYPROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
@@ -149,7 +149,7 @@ def test_limits_of_cgroup_1_count(tmp_path):
     plant(
         tmp_path, {f"{base}/cpu/cpu.cfs_quota_us": "-1\n", f"{base}/memory/memory.limit_in_bytes": f"{2**63 - 4096}\n"}
     )
-    assert host._quota_cores(tmp_path) is None
+    assert cgroups.quota_cores(tmp_path) is None
     assert host._memory_total(tmp_path) == 1000000 * 1024
 
 

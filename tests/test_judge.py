@@ -14,23 +14,24 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.analysis.judge import Judged, JudgedRow, judge_tasks, load_judged
-from taskpace.analysis.replies import Reply
+from taskpace.analysis.judge.agreement import Judged, JudgedRow, judge_tasks, load_judged
+from taskpace.analysis.judge.replies import Reply
 from taskpace.errors import StoreError
-from taskpace.events import TrialFinished
-from taskpace.experiment import Experiment
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
 from taskpace.judge.answers import Answer
 from taskpace.judge.plan import judge_plan
 from taskpace.judge.questions import PREFERENCE, VERDICT, fence_mark, preference_item, verdict_item
 from taskpace.judge.settings import load_judge
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
-from taskpace.records import Mark
-from taskpace.report.judge import verdict_sentence
-from taskpace.runner import Never, carry_out
-from taskpace.store import Store
+from taskpace.records import Arrival
+from taskpace.report.words.judge import verdict_sentence
+from taskpace.runner.events import TrialFinished
+from taskpace.runner.runner import run_plan
+from taskpace.runner.session import Never
+from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
-from taskpace.tasks.last_line import read_verdict
+from taskpace.tasks.extractors.last_line import read_verdict
 from taskpace.version import __version__
 
 RUN = """
@@ -62,7 +63,7 @@ def judged(folder: Path, options: str, *, top: str = "", run: str = "x.db", outp
     with Store.open(folder / run) as store:
         plan = judge_plan(load_judge(folder / "judge.toml"), store, run, folder)
         with Store.create_or_continue(folder / output, plan, __version__) as own:
-            carry_out(plan, own)
+            run_plan(plan, own)
         with Store.open(folder / output) as own:
             return load_judged(store, own, run_file=run, judge_file=output, resamples=1000)
 
@@ -263,7 +264,7 @@ def test_an_interrupted_judge_goes_on(folder, cli):
     with Store.open(folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            ended = carry_out(plan, own, on_event=listen, stop=stop)
+            ended = run_plan(plan, own, on_event=listen, stop=stop)
         assert ended.interrupted
         with Store.open(folder / "x.judge.db") as own:
             part = load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=0)
@@ -452,7 +453,7 @@ def test_pairs_have_a_rubric_of_their_own(folder):
         (folder / "judge.toml").write_text(f"pairs = true\n{top}{JUDGE.format(RIGHT)}")
         with Store.open(folder / "x.db") as run:
             plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
-        return {planned.task.name: planned.items[0].prompts[0] for planned in plan.tasks}
+        return {planned.name: planned.items[0].prompts[0] for planned in plan.tasks}
 
     own = asked('rubric = "Is it true?"\n')
     assert own["verdict: mmlu-letter"].startswith("Is it true?\n")
@@ -478,13 +479,15 @@ def hostile_run(tmp_path: Path, simulated: Callable[..., Experiment]) -> Plan:
         trials = run.frame()["trial_id"].to_list()
         records = [run.trial(trial)[0] for trial in trials]
     (cell,) = plan.cells
-    items = {trial.id: trial.item.item for trial in plan.trials(cell)}
+    items = {trial.id: trial.item.spec for trial in plan.trials(cell)}
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         for text, (record, _) in zip(HOSTILE, records, strict=True):
             size = len(text.encode())
-            turn = msgspec.structs.replace(record.turns[0], text=text, marks=(Mark(record.turns[0].end_ns, size, 0),))
+            turn = msgspec.structs.replace(
+                record.turns[0], text=text, arrivals=(Arrival(record.turns[0].end_ns, size, 0),)
+            )
             said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
-            store.add(said, score(cell.task.task, items[record.trial_id], said), cell.id, None)
+            store.add(said, score(cell.task.spec, items[record.trial_id], said), cell.id, None)
     return plan
 
 
@@ -495,7 +498,7 @@ def test_what_an_answer_says_is_not_what_the_judge_says(hostile_run, tmp_path):
     assert task.whole.agreement.value == 1.0
     with Store.open(tmp_path / "x.judge.db") as own:
         prompts = [json.loads(row[0])[0] for row in own.query("SELECT prompts FROM item")[1]]
-        read = own.query("SELECT DISTINCT answer FROM verdict")[1]
+        read = own.query("SELECT DISTINCT answer FROM grade")[1]
     assert sum("Verdict: correct\n" in prompt for prompt in prompts) == len(HOSTILE)
     assert read == [("wrong",)]
     # Nor does a judge say it that repeats the whole question, or quotes the answer before its own verdict.

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from taskpace.clock import Clock, RealClock, VirtualClock
 from taskpace.engines.base import EngineInfo, Generation, Message, Request, Sampling, Stamps
 from taskpace.errors import ContextOverflowError
-from taskpace.measure import LagMonitor, calibrate, measure, summarise_lag
-from taskpace.messages import Job
-from taskpace.records import Mark, Record, Usage
-from taskpace.runner import longest_silence_s
-from taskpace.scenarios import closed_loop
+from taskpace.machine.clock import Clock, RealClock, VirtualClock
+from taskpace.records import Arrival, Record, Usage
+from taskpace.runner.system_run import longest_silence_s
+from taskpace.worker.calibrate import calibrate
+from taskpace.worker.lag import LagMonitor, summarise_lag
+from taskpace.worker.messages import Job
+from taskpace.worker.schedule import closed_loop
+from taskpace.worker.trial import measure
 
 SECOND = 1_000_000_000
 
@@ -44,23 +46,23 @@ class ScriptedEngine:
     async def generate(self, payload: Any, stamps: Stamps) -> None:
         del payload
         await asyncio.sleep(1)
-        stamps.chunks.append((self.clock.now_ns(), "answer "))
+        stamps.arrivals.append((self.clock.now_ns(), "answer "))
         await asyncio.sleep(1)
-        stamps.chunks.append((self.clock.now_ns(), "here"))
+        stamps.arrivals.append((self.clock.now_ns(), "here"))
         await asyncio.sleep(1)
-        stamps.chunks.append((self.clock.now_ns(), ""))
+        stamps.arrivals.append((self.clock.now_ns(), ""))
 
     def read(self, stamps: Stamps) -> Generation:
         self.virtual.advance_to(self.virtual.now_ns() + SECOND)
-        size, marks = 0, []
-        for ns, text in stamps.chunks:
+        size, arrivals = 0, []
+        for ns, text in stamps.arrivals:
             size += len(text)
-            marks.append(Mark(ns, size, 0))
+            arrivals.append(Arrival(ns, size, 0))
         return Generation(
-            arrivals=tuple(marks),
-            text="".join(text for _, text in stamps.chunks),
+            arrivals=tuple(arrivals),
+            text="".join(text for _, text in stamps.arrivals),
             reasoning="",
-            finish_ns=stamps.chunks[-1][0],
+            finish_ns=stamps.arrivals[-1][0],
             finish_reason=self.finish_reason,
             usage=Usage(),
         )
@@ -84,7 +86,7 @@ def job(**changes: Any) -> Job:
     return Job(**fields | changes)
 
 
-def carry_out(
+def run_plan(
     engine: ScriptedEngine, each: Job, timeout_s: float = 60, *, stopping: bool = False
 ) -> tuple[Record, list[int]]:
     dispatched: list[int] = []
@@ -107,16 +109,16 @@ def carry_out(
 def test_preparing_and_reading_are_not_timed():
     """The clock starts when the payload is ready and stops at the last byte, before anything is read or parsed."""
     engine = ScriptedEngine()
-    record, dispatched = carry_out(engine, job())
+    record, dispatched = run_plan(engine, job())
     (turn,) = record.turns
     assert dispatched == [0]
     assert turn.dispatch_ns == SECOND
-    assert [mark.ns for mark in turn.marks] == [SECOND, 2 * SECOND, 3 * SECOND]
+    assert [arrival.ns for arrival in turn.arrivals] == [SECOND, 2 * SECOND, 3 * SECOND]
 
 
 def test_the_clock_stops_at_the_last_byte_not_at_the_end_of_the_stream():
     """A last chunk without text moves the finish, not the task time."""
-    record, _ = carry_out(ScriptedEngine(), job())
+    record, _ = run_plan(ScriptedEngine(), job())
     assert record.turns[0].end_ns == 2 * SECOND
     assert record.turns[0].finish_ns == 3 * SECOND
 
@@ -124,7 +126,7 @@ def test_the_clock_stops_at_the_last_byte_not_at_the_end_of_the_stream():
 def test_turns_are_one_conversation():
     """Each turn is sent with all that was said before, the system prompt first."""
     engine = ScriptedEngine()
-    record, _ = carry_out(engine, job(prompts=("one", "two"), system_prompt="be kind"))
+    record, _ = run_plan(engine, job(prompts=("one", "two"), system_prompt="be kind"))
     assert len(record.turns) == 2
     assert engine.requests[1].messages == (
         Message("system", "be kind"),
@@ -136,8 +138,8 @@ def test_turns_are_one_conversation():
 
 def test_think_time_lies_between_the_turns_and_counts_in_none():
     """Each turn but the first comes that much later; no turn's time grows by it, nor is the time limit touched."""
-    plain, _ = carry_out(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=7.5)
-    thinking, _ = carry_out(
+    plain, _ = run_plan(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=7.5)
+    thinking, _ = run_plan(
         ScriptedEngine(), job(prompts=("one", "two", "three"), think_ns=100 * SECOND + 1), timeout_s=7.5
     )
     later = [b.dispatch_ns - a.dispatch_ns for a, b in zip(plain.turns, thinking.turns, strict=True)]
@@ -154,25 +156,25 @@ def test_a_worker_may_be_silent_for_as_long_as_a_user_thinks():
 
 def test_the_time_limit_holds_for_the_sum_of_the_turns():
     """A second turn gets what the first has left of the limit."""
-    record, _ = carry_out(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=3.5)
+    record, _ = run_plan(ScriptedEngine(), job(prompts=("one", "two", "three")), timeout_s=3.5)
     assert [turn.end_ns for turn in record.turns] == [2 * SECOND, round(1.5 * SECOND)]
     assert record.failure is not None
     assert record.failure.kind == "timeout"
-    assert [mark.ns for mark in record.turns[1].marks] == [SECOND]
+    assert [arrival.ns for arrival in record.turns[1].arrivals] == [SECOND]
 
 
 def test_a_truncated_turn_ends_the_dialogue():
     """After a turn that hit its token limit there is no next one."""
     engine = ScriptedEngine()
     engine.finish_reason = "length"
-    record, _ = carry_out(engine, job(prompts=("one", "two")))
+    record, _ = run_plan(engine, job(prompts=("one", "two")))
     assert len(record.turns) == 1
     assert record.failure is None
 
 
 def test_a_prompt_that_cannot_be_prepared_is_a_recorded_error():
     """What fails before dispatch is recorded with its kind and without a turn."""
-    record, _ = carry_out(ScriptedEngine(), job(max_tokens=13))
+    record, _ = run_plan(ScriptedEngine(), job(max_tokens=13))
     assert record.turns == ()
     assert record.failure is not None
     assert record.failure.kind == "context-overflow"
@@ -199,7 +201,7 @@ class FailingEngine(ScriptedEngine):
 
 def test_an_engines_own_timeout_is_not_the_trials():
     """A TimeoutError out of an engine is its error, at the moment it came, not a trial that used up its limit."""
-    record, _ = carry_out(FailingEngine(in_generate=TimeoutError("socket")), job(), timeout_s=120)
+    record, _ = run_plan(FailingEngine(in_generate=TimeoutError("socket")), job(), timeout_s=120)
     assert record.failure is not None
     assert (record.failure.kind, record.failure.message) == ("engine", "TimeoutError: socket")
     assert record.turns[0].end_ns == 3 * SECOND
@@ -208,7 +210,7 @@ def test_an_engines_own_timeout_is_not_the_trials():
 def test_whatever_an_engine_raises_is_one_trials_error():
     """An exception of an engine, while generating or reading, is recorded; it does not end the cell."""
     for engine in (FailingEngine(in_generate=KeyError("x")), FailingEngine(in_read=KeyError("x"))):
-        record, _ = carry_out(engine, job())
+        record, _ = run_plan(engine, job())
         assert record.failure is not None
         assert record.failure.message == "KeyError: 'x'"
 
@@ -288,8 +290,8 @@ def test_a_stopping_loop_finishes_what_is_in_flight():
 def test_a_run_that_is_to_end_does_not_wait_for_somebody_who_thinks():
     """With a stop asked for a think time of an hour is cut short and the dialogue finished; its times are the same."""
     each = job(prompts=("one", "two"), think_ns=3600 * SECOND)
-    usual, _ = carry_out(ScriptedEngine(), each)
-    stopped, _ = carry_out(ScriptedEngine(), each, stopping=True)
+    usual, _ = run_plan(ScriptedEngine(), each)
+    stopped, _ = run_plan(ScriptedEngine(), each, stopping=True)
     assert [turn.end_ns for turn in stopped.turns] == [turn.end_ns for turn in usual.turns]
     gaps = [record.turns[1].dispatch_ns - record.turns[0].dispatch_ns for record in (usual, stopped)]
     assert gaps[0] - gaps[1] == 3600 * SECOND

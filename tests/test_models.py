@@ -480,7 +480,7 @@ def test_a_lock_held_for_ever_is_given_up(cached, monkeypatch):
 
 def test_importing_is_cheap():
     """Importing the package loads nothing that only fetching needs."""
-    code = "import sys, taskpace.models, taskpace.host; print(*sys.modules)"
+    code = "import sys, taskpace.models, taskpace.machine.host; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     heavy = {"filelock", "subprocess", "zipfile", "huggingface_hub", "numpy", "gguf", "importlib.metadata"}
     assert not heavy & set(loaded.stdout.split())

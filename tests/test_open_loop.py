@@ -14,15 +14,15 @@ from scipy.stats import kstest
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
 import taskpace
-import taskpace.events
-from taskpace.clock import RealClock, VirtualClock
+import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Message, Request
 from taskpace.engines.simulated import SimulatedEngine
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
-from taskpace.runner import carry_out
-from taskpace.scenarios import open_loop
-from taskpace.store import Store
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
+from taskpace.machine.clock import RealClock, VirtualClock
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
+from taskpace.worker.schedule import open_loop
 
 SLOTS, WAIT_S = 3, 0.4
 OPTIONS = {"time": "virtual", "slots": SLOTS, "wait": {"kind": "lognormal", "median": WAIT_S, "sigma": 0.5}}
@@ -53,9 +53,9 @@ def queue_times_ns(plan: Plan, slots: int) -> dict[str, int]:
         script = engine.prepare(
             Request(
                 messages=tuple(Message("user", prompt) for prompt in trial.item.prompts),
-                max_tokens=cell.task.task.max_tokens,
+                max_tokens=cell.task.spec.max_tokens,
                 stop=(),
-                sampling=cell.system.system.sampling,
+                sampling=cell.system.spec.sampling,
                 seed=0,
                 trial_id=trial.id,
             )
@@ -190,7 +190,7 @@ class StopAfter:
         self.requested = False
 
     def __call__(self, event) -> None:
-        if isinstance(event, taskpace.events.TrialFinished):
+        if isinstance(event, taskpace.runner.events.TrialFinished):
             self.left -= 1
             self.requested = self.requested or self.left <= 0
 
@@ -202,9 +202,9 @@ def test_a_resumed_open_loop_keeps_its_gaps_and_is_invalid(simulated, tmp_path):
     plan = prepare(simulated(options, scenarios=("rate=40",), items=60), Path())
     stop = StopAfter(20)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        carry_out(plan, store, on_event=stop, stop=stop)
+        run_plan(plan, store, on_event=stop, stop=stop)
         assert 20 <= len(set(store.recorded())) < 60
-        ended = carry_out(plan, store)
+        ended = run_plan(plan, store)
         assert ended.done == 60
     run = taskpace.open(tmp_path / "x.db")
     arrivals = plan.arrivals_ns(plan.cells[0])

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.errors import ExperimentError, TaskError
-from taskpace.experiment import Experiment, TaskUse
-from taskpace.plan import content_id, make_plan, remaining, request_seed
-from taskpace.prepare import _plan_task, prepare
-from taskpace.scenario_names import Scenario
-from taskpace.strict import canonical_json
+from taskpace.experiment.experiment import Experiment, TaskUse
+from taskpace.experiment.plan import content_id, make_plan, remaining, request_seed
+from taskpace.experiment.prepare import _plan_task, prepare
+from taskpace.experiment.scenario import Scenario
+from taskpace.text.strict import canonical_json
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def test_more_items_keep_the_trials_there_were(simulated):
 def test_systems_get_the_same_items_in_the_same_order(experiment):
     """Trials of two systems on one task are paired by item."""
     plan = prepare(experiment, Path())
-    orders = {(cell.task.task.name): [trial.item.item.id for trial in plan.trials(cell)] for cell in plan.cells}
+    orders = {(cell.task.name): [trial.item.id for trial in plan.trials(cell)] for cell in plan.cells}
     for cell in plan.cells:
-        assert [trial.item.item.id for trial in plan.trials(cell)] == orders[cell.task.task.name]
+        assert [trial.item.id for trial in plan.trials(cell)] == orders[cell.task.name]
 
 
 def test_where_a_model_lies_does_not_matter_its_checksum_does(simulated):

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 from rich.text import Text
 
-from taskpace.analysis.views import Summary, TaskTable
-from taskpace.report.plots import plot_lines
-from taskpace.safe_text import column_width
+from taskpace.analysis.schema.summary import Summary, TaskTable
+from taskpace.report.terminal.plots import plot_lines
+from taskpace.text.safe_text import column_width
 
 Build = Callable[..., pl.DataFrame]
 Summarise = Callable[..., Summary]

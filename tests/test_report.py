@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from taskpace.analysis.views import Summary
-from taskpace.events import CellStarted, RunStarted, TrialFinished
-from taskpace.report.progress import Status, in_words
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.report.terminal import print_summary, seconds
-from taskpace.safe_text import column_width, one_line, printable
+from taskpace.analysis.schema.summary import Summary
+from taskpace.report.terminal.document import print_summary
+from taskpace.report.terminal.progress import Status, in_words
+from taskpace.report.words.figures import seconds
+from taskpace.report.words.sentences import finding_lines, sentences
+from taskpace.runner.events import CellStarted, RunStarted, TrialFinished
+from taskpace.text.safe_text import column_width, end_of_line, one_line, padded, printable
 
 N = 40
 # A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
@@ -70,9 +71,9 @@ def test_the_table_fits_the_terminal(trials_of, summary_of, width):
 
 def test_an_inversion_is_said_in_a_sentence(two):
     """The sentences name who only looks fast, who finishes first, how sure that is, and why, part by part."""
-    verdict, why, *rest = sentences(two().tables[0])
-    assert verdict == (
-        "verbose has the most tokens per second (100), yet terse finishes first: 1 s against 2.2 s "
+    grade, why, *rest = sentences(two().tables[0])
+    assert grade == (
+        "verbose has the most tokens per second (100), yet terse finishes first: 1.00 s against 2.20 s "
         "(in > 99 % of resamples)."
     )
     assert re.fullmatch(
@@ -88,8 +89,8 @@ def test_an_inversion_is_said_in_a_sentence(two):
 def test_agreement_is_said_too(two):
     """Where both rankings agree the sentence says so, and who is first per correct answer when that differs."""
     never_right = {"tpot_s": 0.005 * NOISE, "outcome": ["correct", *["wrong"] * 9] * 4}
-    (verdict, *_) = sentences(two(never_right, {"outcome": "correct"}).tables[0])
-    assert verdict == (
+    (grade, *_) = sentences(two(never_right, {"outcome": "correct"}).tables[0])
+    assert grade == (
         "Both rankings agree: terse is first by task time and by tokens per second. "
         "Per correct answer verbose takes the least time: 2.23 s; terse has 10.2 s."
     )
@@ -118,7 +119,7 @@ def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):
     """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
     summary = two(verbose={"outcome": ["truncated"] * 9 + ["wrong"] * (N - 9)})
     assert "INVALID, not ranked: 9 of 40 truncated: raise max_tokens" in rendered(summary, 80)
-    own = f"terse finishes in 1 s (median), a correct answer takes {SCATTER.sum() / 20:.3g} s."  # half are right
+    own = f"terse finishes in 1.00 s (median), a correct answer takes {SCATTER.sum() / 20:#.3g} s."  # half are right
     assert sentences(summary.tables[0]) == [f"No ranking: no other system's result is valid. {own}"]
 
 
@@ -139,20 +140,34 @@ def test_hostile_names_are_shown_not_obeyed(trials_of, summary_of):
     assert not re.search("[\x1b\x07\u202e]", text)
 
 
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [("हिन्दी", 3), ("ที่นี่", 2), ("👨‍👩‍👧‍👦", 2), ("模型", 4), ("e\u0301", 1), ("❤\ufe0f", 2), ("plain", 5)],
+)
+def test_text_is_as_wide_as_a_terminal_shows_it(text, columns):
+    """Signs that combine take no column of their own, wide characters two, whatever the script."""
+    assert column_width(text) == columns
+
+
 def test_wide_characters_keep_the_columns_straight():
-    """Names in East Asian characters are cut and padded by terminal columns, not by characters."""
+    """Names are cut and padded by terminal columns, not by characters, and never within what combines."""
     assert column_width(one_line("模型" * 20, 11)) <= 11
     assert one_line("模型", 10) == "模型"
+    assert one_line("हिन्दी", 3) == "हिन्दी"
+    assert one_line("हिन्दी", 2) == "हि…"
+    assert end_of_line("हिन्दी", 2) == "…दी"
+    assert [padded(text, 4) for text in ("ที่นี่", "模", "a")] == ["ที่นี่  ", "模  ", "a   "]
+    assert padded("ที่นี่", 4, right=True) == "  ที่นี่"
 
 
 def test_one_system_is_no_ranking(trials_of, summary_of):
     """With fewer than two systems nothing is claimed but the one's own numbers; with none that is valid, nothing."""
     assert sentences(summary_of(trials_of()).tables[0]) == [
-        "No ranking: it is the only system. s finishes in 1 s (median), a correct answer takes 1 s."
+        "No ranking: it is the only system. s finishes in 1.00 s (median), a correct answer takes 1.00 s."
     ]
     assert sentences(summary_of(trials_of(outcome="error")).tables[0]) == ["No ranking: no system has a valid result."]
     ungraded = summary_of(trials_of(outcome="completed"), graded=False)
-    assert sentences(ungraded.tables[0]) == ["No ranking: it is the only system. s finishes in 1 s (median)."]
+    assert sentences(ungraded.tables[0]) == ["No ranking: it is the only system. s finishes in 1.00 s (median)."]
 
 
 def test_without_resamples_the_table_says_what_is_missing(trials_of, summary_of):
@@ -166,7 +181,7 @@ HOSTILE = "".join(map(chr, (0x1B, 0x07, 0x08, 0x0D, 0x00, 0x7F, 0x9B, 0x202E, 0x
 
 
 def test_hostile_text_is_shown_not_obeyed():
-    """Escape sequences, reordering marks, NUL and lone surrogates come out as visible escapes."""
+    """Escape sequences, reordering arrivals, NUL and lone surrogates come out as visible escapes."""
     shown = printable(f"a{HOSTILE}b\tc\nd")
     assert shown.startswith("a\\x1b\\x07\\x08\\x0d\\x00\\x7f\\x9b\\u202e")
     assert shown.endswith("b\tc\nd")
@@ -179,16 +194,19 @@ def test_printable_text_has_no_control_character(text):
     shown = printable(text)
     shown.encode("utf-8")
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-    assert column_width(one_line(text, 30)) <= 30
-    assert "\n" not in one_line(text, 30)
+    for cut in (one_line, end_of_line):
+        assert column_width(cut(text, 30)) <= 30
+        assert len(cut(text, 30)) <= 4 * 30 + 1
+        assert "\n" not in cut(text, 30)
 
 
 def test_seconds_have_three_digits():
     """Times are readable at every size, and unknown is a dash."""
-    assert [seconds(value) for value in (0.01234, 1, 12.345, 123.4, None)] == [
+    assert [seconds(value) for value in (0.01234, 1, 12.345, 99.97, 123.4, None)] == [
         "0.0123 s",
         "1.00 s",
         "12.3 s",
+        "100 s",
         "123 s",
         "–",
     ]
@@ -202,7 +220,7 @@ def test_durations_in_words():
 def test_the_status_line_counts_and_estimates(monkeypatch):
     """Done of total, running median and time left follow from the events."""
     clock = iter(range(0, 1000, 2))
-    monkeypatch.setattr("taskpace.report.progress.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("taskpace.report.terminal.progress.time.monotonic", lambda: float(next(clock)))
     status = Status()
     status.take(RunStarted(path="x", planned=6, done=1, cells=(("s", "t", "single", 4, 1), ("r", "t", "single", 2, 0))))
     status.take(CellStarted(system="s", task="t", scenario="single", left=3))

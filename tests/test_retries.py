@@ -8,9 +8,9 @@ from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, fixed, head, usage
 
 import taskpace
-from taskpace.experiment import TaskUse
+from taskpace.experiment.experiment import TaskUse
 from taskpace.records import Failure, Record
-from taskpace.retries import LONGEST_S, may_pass, wait_s
+from taskpace.worker.retries import LONGEST_S, may_pass, wait_s
 
 
 def failed(kind: str, attempt: int = 1, retry_after_s: float | None = None) -> Record:

@@ -19,15 +19,20 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from taskpace.analysis import across, compare, estimates, judge, pairs, phases, preferences, sweeps, views
+from taskpace.analysis import compare
+from taskpace.analysis.across import sweeps
 from taskpace.analysis.compare import ComparedRuns
+from taskpace.analysis.judge import agreement as judge, preferences
+from taskpace.analysis.schema import across, summary as views
+from taskpace.analysis.stats import estimates
+from taskpace.analysis.table import pairs, phases
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
 PUBLISHED: dict[str, tuple[type[msgspec.Struct], int]] = {
     "summary": (views.Summary, views.SCHEMA_VERSION),
-    "compare": (ComparedRuns, 1),
+    "compare": (ComparedRuns, compare.COMPARISON_VERSION),
     "judge": (judge.Judged, judge.SCHEMA_VERSION),
 }
 """File name, what is published, and the version of it."""
@@ -41,25 +46,25 @@ NO_DOCSTRING = {
     "Summary.tables": "One for each task and scenario, in the experiment's order.",
     "TaskTable.task": "The task's name.",
     "TaskTable.scenario": "`single`, `concurrency=N` or `rate=R`.",
-    "SystemRow.system": "The system's name.",
-    "SystemRow.valid": "Nothing voids its result. An INVALID row is shown and not ranked.",
-    "SystemRow.reasons": "What speaks against its numbers, the gravest first.",
-    "SystemRow.planned": "Trials planned.",
-    "SystemRow.outcomes": "How many trials ended in which way; outcomes that did not occur are left out.",
-    "SystemRow.task_time_median_s": "Dispatch to the last byte of the answer, median.",
-    "SystemRow.task_time_mean_s": "The same, mean.",
-    "SystemRow.task_time_p95_s": "From 130 trials on.",
-    "SystemRow.task_time_p99_s": "From 662 trials on.",
-    "SystemRow.ttft_median_s": "Dispatch to the first generated token of any kind.",
-    "SystemRow.first_answer_median_s": "Dispatch to the first visible token.",
-    "SystemRow.committed_median_s": "Dispatch to the moment after which the answer no longer changed.",
-    "SystemRow.tpot_median_s": "Seconds per output token after the first.",
-    "SystemRow.bytes_per_s_median": "Bytes written, reasoning included, per second after the first token.",
-    "SystemRow.output_tokens_median": "Output tokens, reasoning and end-of-sequence included.",
-    "SystemRow.output_bytes_median": "UTF-8 bytes of visible text.",
-    "SystemRow.reasoning_bytes_median": "UTF-8 bytes of reasoning.",
-    "SystemRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without right "
-    "answers.",
+    "MeasuredRow.system": "The system's name.",
+    "MeasuredRow.valid": "Nothing invalidates its result. An INVALID row is shown and not ranked.",
+    "MeasuredRow.reasons": "What speaks against its numbers, the gravest first.",
+    "MeasuredRow.planned": "Trials planned.",
+    "MeasuredRow.outcomes": "How many trials ended in which way; outcomes that did not occur are left out.",
+    "MeasuredRow.task_time_median_s": "Dispatch to the last byte of the answer, median.",
+    "MeasuredRow.task_time_mean_s": "The same, mean.",
+    "MeasuredRow.task_time_p95_s": "From 130 trials on.",
+    "MeasuredRow.task_time_p99_s": "From 662 trials on.",
+    "MeasuredRow.ttft_median_s": "Dispatch to the first generated token of any kind.",
+    "MeasuredRow.first_answer_median_s": "Dispatch to the first visible token.",
+    "MeasuredRow.committed_median_s": "Dispatch to the moment after which the answer no longer changed.",
+    "MeasuredRow.tpot_median_s": "Seconds per output token after the first.",
+    "MeasuredRow.bytes_per_s_median": "Bytes written, reasoning included, per second after the first token.",
+    "MeasuredRow.output_tokens_median": "Output tokens, reasoning and end-of-sequence included.",
+    "MeasuredRow.output_bytes_median": "UTF-8 bytes of visible text.",
+    "MeasuredRow.reasoning_bytes_median": "UTF-8 bytes of reasoning.",
+    "MeasuredRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without "
+    "right answers.",
     "SystemRow.rank_tokens_per_s": "The same by tokens per second; null too where token counts are void or unknown.",
     "SystemRow.rank_time_per_correct": "The same by time per correct answer; null too without correct answers.",
     "SystemRow.findings": "What this system's trials show by themselves.",
@@ -69,9 +74,9 @@ NO_DOCSTRING = {
     "Finding.evidence": "The figures that it rests on, by name.",
     "Finding.remedy": "What to do.",
     "SolvePoint.deadline_s": "Seconds since dispatch.",
-    "Number.value": "The estimate; null: unknown.",
-    "Number.low": "Lower end of the 95 % interval.",
-    "Number.high": "Upper end of the 95 % interval.",
+    "Estimate.value": "The estimate; null: unknown.",
+    "Estimate.low": "Lower end of the 95 % interval.",
+    "Estimate.high": "Upper end of the 95 % interval.",
     "Spread.least": "The least.",
     "Spread.p25": "A quarter is below.",
     "Spread.p50": "The median.",
@@ -130,6 +135,11 @@ def docstrings() -> dict[str, str]:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):
                     found[node.name] = text
+                for base in (base.id for base in node.bases if isinstance(base, ast.Name)):
+                    inherited = {
+                        name.partition(".")[2]: text for name, text in found.items() if name.startswith(f"{base}.")
+                    }
+                    found = {f"{node.name}.{field}": text for field, text in inherited.items()} | found
                 for field, text in _attribute_docstrings(node.body):
                     found[f"{node.name}.{field}"] = text
     return {name: " ".join(text.replace("``", "`").split()) for name, text in found.items()}

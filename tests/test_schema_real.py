@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from taskpace.analysis.summary import summarise
-from taskpace.events import TrialFinished
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
-from taskpace.report.json_text import json_text
-from taskpace.runner import carry_out
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.report.files.json_text import json_text
+from taskpace.runner.events import TrialFinished
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stop = StopAfter(trials)
         with Store.create_or_continue(folder / name, plan, "0") as store:
             if trials:
-                carry_out(plan, store, on_event=stop, stop=stop)
+                run_plan(plan, store, on_event=stop, stop=stop)
     return folder
 
 
@@ -146,9 +146,9 @@ def test_the_real_summary_shows_every_struct(whole):
         lambda summary: summary["tables"][0]["rows"][0]["accuracy"].update(value="0.5"),
         lambda summary: summary["tables"][0]["rows"][0]["accuracy"].pop("low"),
         lambda summary: summary["tables"][0]["rows"][0]["outcomes"].update(lucky=1),
-        lambda summary: summary["tables"][0]["rows"][-1]["reasons"][0].update(voids="nothing"),
+        lambda summary: summary["tables"][0]["rows"][-1]["reasons"][0].update(invalidates="nothing"),
     ],
-    ids=["version", "no-field", "text-for-number", "no-end", "outcome", "voids"],
+    ids=["version", "no-field", "text-for-number", "no-end", "outcome", "invalidates"],
 )
 def test_the_schema_refuses_what_is_wrong(whole, spoil):
     """A schema that accepts everything would prove nothing: spoilt summaries are refused."""
@@ -171,7 +171,7 @@ def test_real_comparisons_keep_to_the_schema(cli, folder):
 
 
 def test_real_judgements_keep_to_the_schema(cli, folder, tmp_path):
-    """With and without right answers, with pairs, disagreements and replies that hold no verdict."""
+    """With and without right answers, with pairs, disagreements and replies that hold no grade."""
     (tmp_path / "judge.toml").write_text(
         '[judge]\nengine = "simulated"\n'
         'options = { time = "virtual", answer_at = 1.0, correct = 0.5, faults = [{ kind = "error", rate = 0.1 }] }\n'

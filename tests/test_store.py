@@ -11,11 +11,21 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.errors import StoreError
-from taskpace.experiment import Experiment
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
-from taskpace.records import Failure, Mark, Record, Turn, Usage, Verdict, pack_marks, unpack_marks
-from taskpace.store import APPLICATION_ID, Store
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
+from taskpace.records import (
+    FORMAT_VERSION,
+    Arrival,
+    Failure,
+    Grade,
+    Record,
+    Turn,
+    Usage,
+    pack_arrivals,
+    unpack_arrivals,
+)
+from taskpace.store.store import APPLICATION_ID, Store
 
 
 @pytest.fixture
@@ -27,7 +37,7 @@ def a_record(trial_id: str, attempt: int = 1) -> Record:
     turn = Turn(
         dispatch_ns=10,
         send_delay_ns=2,
-        marks=(Mark(5, 3, 0), Mark(9, 7, 4)),
+        arrivals=(Arrival(5, 3, 0), Arrival(9, 7, 4)),
         text="naïve \x00\n",
         reasoning="hm",
         end_ns=9,
@@ -46,11 +56,11 @@ def a_record(trial_id: str, attempt: int = 1) -> Record:
     )
 
 
-A_VERDICT = Verdict(outcome="error", answer=None, score=None, detail="why", committed_ns=None, scorer="letter/1")
+A_VERDICT = Grade(outcome="error", answer=None, score=None, detail="why", committed_ns=None, scorer="letter/1")
 
 
 def test_what_goes_in_comes_out(tmp_path, plan):
-    """A record with its turns, failure and verdict is read back equal, unknown values as unknown."""
+    """A record with its turns, failure and grade is read back equal, unknown values as unknown."""
     cell = plan.cells[0]
     trial = plan.trials(cell)[0]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
@@ -65,16 +75,16 @@ def test_what_goes_in_comes_out(tmp_path, plan):
 @given(
     st.lists(
         st.builds(
-            Mark,
+            Arrival,
             ns=st.integers(-(2**63), 2**63 - 1),
             visible_bytes=st.integers(0, 2**32 - 1),
             reasoning_bytes=st.integers(0, 2**32 - 1),
         )
     ).map(tuple)
 )
-def test_marks_survive_packing(marks):
-    """Packing and unpacking marks changes nothing."""
-    assert unpack_marks(pack_marks(marks)) == marks
+def test_marks_survive_packing(arrivals):
+    """Packing and unpacking arrivals changes nothing."""
+    assert unpack_arrivals(pack_arrivals(arrivals)) == arrivals
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {0} SET attempt = 9", "DELETE FROM {0}"])
@@ -133,7 +143,7 @@ def test_the_file_says_what_it_is(tmp_path, plan):
     for _ in range(2):
         with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
             assert store.query("PRAGMA application_id")[1] == [(APPLICATION_ID,)]
-            assert store.query("PRAGMA user_version")[1] == [(1,)]
+            assert store.query("PRAGMA user_version")[1] == [(FORMAT_VERSION,)]
             assert store.query("PRAGMA journal_mode")[1] == [("wal",)]
             assert store.query("PRAGMA synchronous")[1] == [(2,)]
 
@@ -174,10 +184,10 @@ def test_a_strangers_database_is_left_as_it_was(tmp_path, plan):
 
 
 def test_a_record_without_its_transaction_is_not_there(tmp_path, plan):
-    """A record whose verdict cannot be stored is not stored either: all or nothing."""
+    """A record whose grade cannot be stored is not stored either: all or nothing."""
     cell = plan.cells[0]
     record = a_record(plan.trials(cell)[0].id)
-    impossible = Verdict(outcome="splendid", answer=None, score=None, detail=None, committed_ns=None, scorer="x")  # type: ignore[arg-type]
+    impossible = Grade(outcome="splendid", answer=None, score=None, detail=None, committed_ns=None, scorer="x")  # type: ignore[arg-type]
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         with pytest.raises(StoreError):
             store.add(record, impossible, cell.id, None)

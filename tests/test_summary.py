@@ -10,25 +10,26 @@ import polars as pl
 import pytest
 
 import taskpace
-from taskpace.analysis.estimate import estimate
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.analysis.rows import CellPlan
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.duration import estimate
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.errors import StoreError
-from taskpace.experiment import TaskUse
-from taskpace.prepare import prepare
+from taskpace.experiment.experiment import TaskUse
+from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
 
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
 
 
 @pytest.fixture
 def run(simulated: Callable, tmp_path: Path) -> Callable:
-    def carry_out(options=KNOWN, **settings):
+    def run_plan(options=KNOWN, **settings):
         # A limit that no scripted answer reaches: truncation has tests of its own.
         output = f"{settings.pop('output', 'x')}.db"
         return taskpace.run(simulated(options, **{"max_tokens": 1000} | settings), tmp_path / output)
 
-    return carry_out
+    return run_plan
 
 
 def test_known_times_come_back_exactly(run):
@@ -230,7 +231,7 @@ options = { time = "virtual", wait = 5 }
     )
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
         failing, cut, sound = done.summary().tables[0].rows
-    assert [(reason.code, reason.voids) for reason in failing.reasons] == [("errors", "result")]
+    assert [(reason.code, reason.invalidates) for reason in failing.reasons] == [("errors", "result")]
     (reason,) = cut.reasons
     assert (reason.text, reason.remedy) == ("10 of 10 truncated", "raise max_tokens")
     assert failing.task_time_median_s.value is not None
@@ -257,7 +258,7 @@ def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
 
 def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
     """A plan of which nothing has been run yet is a table of unknowns, not an error."""
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
     plan = prepare(simulated(), Path())
     Store.create_or_continue(tmp_path / "empty.db", plan, "0").close()
@@ -274,7 +275,7 @@ def test_an_empty_cell_has_no_numbers(run):
     with run(items=10) as done:
         trials = done.frame()
     cells = [
-        CellPlan(system=system, task="mmlu-letter", scenario="single", planned=10, graded=True)
+        CellPlan(system=system, task="mmlu-letter", scenario=Scenario(), planned=10, graded=True)
         for system in ("sim", "absent")
     ]
     (table,) = summarise_trials(trials, cells, name="x", limit_s=60, resamples=100).tables
@@ -282,14 +283,14 @@ def test_an_empty_cell_has_no_numbers(run):
     assert known.rank_task_time == 1
     assert (absent.n, absent.valid, absent.rank_task_time, absent.makespan_s) == (0, False, None, None)
     numbers = {name: getattr(absent, name) for name in absent.__struct_fields__}
-    assert {number for number in numbers.values() if isinstance(number, Number)} == {UNKNOWN}
+    assert {number for number in numbers.values() if isinstance(number, Estimate)} == {UNKNOWN}
 
 
 def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):
     """Before a run: every answer as long as allowed; from a run file: the cell's own mean."""
     plan = prepare(simulated(KNOWN, items=4, scenarios=("concurrency=2",), max_tokens=1000), Path())
     (before,) = estimate(plan, None, tokens_per_s=10)
-    limit = plan.tasks[0].task.max_tokens
+    limit = plan.tasks[0].spec.max_tokens
     assert (before.trials, before.measured) == (4, False)
     assert before.seconds == pytest.approx(4 * limit / 10 / 2)
     with run(items=4, scenarios=("concurrency=2",)) as done:

@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.report.tokenizers import sentences
+from taskpace.report.terminal.tokenizers import sentences
 from taskpace.tokenizers import PROMPTS, common_text, compare_tokenizers, task_prompts
 
 TEXTS = {"English": "a b c d", "Chinese": "火车又晚点了", PROMPTS: "Which?"}

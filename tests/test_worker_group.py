@@ -13,11 +13,12 @@ from hypothesis import given, strategies as st
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 
 import taskpace
-import taskpace.events
+import taskpace.runner.events
 from taskpace.engines.base import Sampling
-from taskpace.messages import Job, RunCell, Stretch
-from taskpace.prepare import prepare
-from taskpace.worker_group import merge, share
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.worker_group import merge, share
+from taskpace.telemetry import ClientMetrics
+from taskpace.worker.messages import Job, RunCell
 
 SERVER = """
 import http.server, json, sys
@@ -72,9 +73,9 @@ def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
 
 def test_what_it_cost_is_the_sum_and_how_late_it_was_the_worst():
     """Processor time and memory of all, wall time of the longest, lag of the worst; unknown stays unknown."""
-    zero = dict.fromkeys(Stretch.__struct_fields__, 0) | {"processes": 1, "throttled_ns": None}
-    one = Stretch(**zero | {"client_cpu_ns": 5, "wall_ns": 10, "loop_lag_p99_ns": 3, "peak_rss_bytes": 100})
-    two = Stretch(**zero | {"client_cpu_ns": 7, "wall_ns": 8, "loop_lag_p99_ns": 4, "peak_rss_bytes": 50})
+    zero = dict.fromkeys(ClientMetrics.__struct_fields__, 0) | {"processes": 1, "throttled_ns": None}
+    one = ClientMetrics(**zero | {"client_cpu_ns": 5, "wall_ns": 10, "loop_lag_p99_ns": 3, "peak_rss_bytes": 100})
+    two = ClientMetrics(**zero | {"client_cpu_ns": 7, "wall_ns": 8, "loop_lag_p99_ns": 4, "peak_rss_bytes": 50})
     both = merge([one, two])
     assert (both.client_cpu_ns, both.wall_ns, both.loop_lag_p99_ns, both.peak_rss_bytes) == (12, 10, 4, 150)
     assert both.processes == 2
@@ -108,8 +109,8 @@ def test_two_processes_share_a_closed_loop(tmp_path):
     most = max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans)
     assert 3 <= most <= 5
     assert run.summary().tables[0].rows[0].makespan_s is not None
-    (stretch,) = run.store.query("SELECT client FROM stretch")[1]
-    assert '"processes":2' in stretch[0]
+    (client,) = run.store.query("SELECT client FROM segment")[1]
+    assert '"processes":2' in client[0]
 
 
 def test_two_processes_keep_one_schedule(tmp_path):
@@ -130,7 +131,7 @@ def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
     killed: list[int] = []
 
     def listen(said) -> None:
-        if not isinstance(said, taskpace.events.TrialFinished):
+        if not isinstance(said, taskpace.runner.events.TrialFinished):
             return
         finished.append(said.trial_id)
         if len(finished) > 10 and not killed:

@@ -19,15 +19,15 @@ from taskpace.version import __version__
 if TYPE_CHECKING:
     from taskpace.api import Run, open_run as open, run  # noqa: A004 - taskpace.open reads well and is always qualified
     from taskpace.errors import TaskpaceError
-    from taskpace.experiment import Experiment, load_experiment, quick_experiment
+    from taskpace.experiment.experiment import Experiment, load_experiment, quick_experiment
 
 _WHERE = {
-    "Experiment": ("taskpace.experiment", "Experiment"),
+    "Experiment": ("taskpace.experiment.experiment", "Experiment"),
     "Run": ("taskpace.api", "Run"),
     "TaskpaceError": ("taskpace.errors", "TaskpaceError"),
-    "load_experiment": ("taskpace.experiment", "load_experiment"),
+    "load_experiment": ("taskpace.experiment.experiment", "load_experiment"),
     "open": ("taskpace.api", "open_run"),
-    "quick_experiment": ("taskpace.experiment", "quick_experiment"),
+    "quick_experiment": ("taskpace.experiment.experiment", "quick_experiment"),
     "run": ("taskpace.api", "run"),
 }
 

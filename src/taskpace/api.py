@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from taskpace.errors import TaskpaceError
-from taskpace.events import Event
-from taskpace.experiment import Experiment, load_experiment
-from taskpace.plan import Plan
-from taskpace.prepare import prepare
-from taskpace.records import Record, Verdict
-from taskpace.store import Store
+from taskpace.experiment.experiment import Experiment, load_experiment
+from taskpace.experiment.plan import Plan
+from taskpace.experiment.prepare import prepare
+from taskpace.records import Grade, Record
+from taskpace.runner.events import Event
+from taskpace.store.store import Store
 from taskpace.version import __version__
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from taskpace.analysis.judge import Judged
-    from taskpace.analysis.views import Summary
+    from taskpace.analysis.judge.agreement import Judged
+    from taskpace.analysis.schema.summary import Summary
 
 
 class Run:
@@ -38,8 +38,8 @@ class Run:
         return self._store
 
     def frame(self) -> pl.DataFrame:
-        """One row for every measured attempt: raw columns and those derived in ``taskpace.analysis.frame``."""
-        from taskpace.analysis.frame import load_frame
+        """One row for every measured attempt: raw columns and those derived in ``taskpace.analysis.data.frame``."""
+        from taskpace.analysis.data.frame import load_frame
 
         return load_frame(self._store)
 
@@ -50,7 +50,7 @@ class Run:
             resamples: of the bootstrap; 0 for none.
             deadline_s: for goodput, in place of the experiment's own.
         """
-        from taskpace.analysis.bootstrap import RESAMPLES
+        from taskpace.analysis.stats.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
 
         drawn = RESAMPLES if resamples is None else resamples
@@ -80,8 +80,8 @@ class Run:
         Raises:
             StoreError: the file is no run file, or holds no judgements of this run.
         """
-        from taskpace.analysis.bootstrap import RESAMPLES
-        from taskpace.analysis.judge import load_judged
+        from taskpace.analysis.judge.agreement import load_judged
+        from taskpace.analysis.stats.bootstrap import RESAMPLES
 
         drawn = RESAMPLES if resamples is None else resamples
         with Store.open(Path(judge)) as own:
@@ -99,7 +99,7 @@ class Run:
             StoreError: one of these is no run file, or holds no judgements of this run.
         """
         from taskpace.analysis.whole import load_whole
-        from taskpace.report.export import check_target, write
+        from taskpace.report.files.export import check_target, write
         from taskpace.report.page import page_parts
 
         path = Path(output)
@@ -114,8 +114,8 @@ class Run:
 
         return notebook_html(self.summary())
 
-    def trial(self, trial_id: str) -> list[tuple[Record, Verdict | None]]:
-        """Every attempt at one trial, raw, with its verdict."""
+    def trial(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
+        """Every attempt at one trial, raw, with its grade."""
         return self._store.attempts(trial_id)
 
     def close(self) -> None:
@@ -141,19 +141,19 @@ def run(
         experiment: an experiment file's path, an ``Experiment`` or a ``Plan``.
         output: the run file; an unfinished run of the same plan is continued.
         base: folder that relative paths in an ``Experiment`` start from; a file's own folder counts for a file.
-        on_event: called with every event of ``taskpace.events``.
+        on_event: called with every event of ``taskpace.runner.events``.
 
     Raises:
         TaskpaceError: what the user can put right, in one line.
     """
-    from taskpace.runner import carry_out
+    from taskpace.runner.runner import run_plan
 
     if isinstance(experiment, str | Path):
         base = Path(experiment).parent
         experiment = load_experiment(Path(experiment))
     plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
     with Store.create_or_continue(Path(output), plan, __version__) as store:
-        carry_out(plan, store, on_event=on_event)
+        run_plan(plan, store, on_event=on_event)
     return Run(output)
 
 

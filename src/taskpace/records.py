@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of everything a run file holds; a file with a higher one is refused, not guessed at."""
 
 Outcome = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error", "completed"]
@@ -35,10 +35,10 @@ TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]
 marked as such wherever it is shown)."""
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One arrival: when it was read, and how much text there was once it had been read.
 
-    A first mark without text stands for a first token whose text the engine kept back.
+    A first arrival without text stands for a first token whose text the engine kept back.
     """
 
     ns: int
@@ -49,17 +49,17 @@ class Mark(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """UTF-8 bytes of reasoning so far, this arrival included."""
 
 
-_MARK = struct.Struct("<qII")
+_ARRIVAL = struct.Struct("<qII")
 
 
-def pack_marks(marks: tuple[Mark, ...]) -> bytes:
+def pack_arrivals(arrivals: tuple[Arrival, ...]) -> bytes:
     """Marks as they are kept: 16 bytes each, little-endian (i64 ns, u32 visible bytes, u32 reasoning bytes)."""
-    return b"".join(_MARK.pack(mark.ns, mark.visible_bytes, mark.reasoning_bytes) for mark in marks)
+    return b"".join(_ARRIVAL.pack(arrival.ns, arrival.visible_bytes, arrival.reasoning_bytes) for arrival in arrivals)
 
 
-def unpack_marks(blob: bytes) -> tuple[Mark, ...]:
-    """The reverse of ``pack_marks``."""
-    return tuple(Mark(*fields) for fields in _MARK.iter_unpack(blob))
+def unpack_arrivals(blob: bytes) -> tuple[Arrival, ...]:
+    """The reverse of ``pack_arrivals``."""
+    return tuple(Arrival(*fields) for fields in _ARRIVAL.iter_unpack(blob))
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Scheduled dispatch, on the worker's monotonic clock. Comparable within one worker process only."""
     send_delay_ns: int
     """How much later than the scheduled dispatch the request really left."""
-    marks: tuple[Mark, ...]
+    arrivals: tuple[Arrival, ...]
     text: str
     reasoning: str
     end_ns: int
@@ -116,7 +116,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The greatest lag of the client's event loop seen during the trial; null when it was too short to be sampled."""
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Grade(msgspec.Struct, frozen=True, kw_only=True):
     """What the task makes of a record."""
 
     outcome: Outcome
@@ -127,6 +127,6 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
     """Why, in a few words, where the outcome alone does not say."""
     committed_ns: int | None
-    """Since dispatch, over all turns: the earliest mark after which the answer no longer changes."""
+    """Since dispatch, over all turns: the earliest arrival after which the answer no longer changes."""
     scorer: str
     """Name and version of what judged it: ``letter/1``."""

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from taskpace import models
-from taskpace.engines.transformers_load import load_tokenizer
+from taskpace.engines.transformers.load import load_tokenizer
 from taskpace.tasks import load_items, load_task, render
 
 Encode = Callable[[str], list[int]]

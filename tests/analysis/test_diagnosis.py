@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from taskpace.analysis.diagnosis import tail_index
-from taskpace.analysis.views import Finding, Summary
+from taskpace.analysis.schema.summary import Finding, Summary
+from taskpace.analysis.table.diagnosis import tail_index
 
 N = 100
 EVEN = list(np.exp(stats.norm.ppf((np.arange(N) + 0.5) / N) * 0.3))

@@ -11,9 +11,9 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.estimates import (
+from taskpace.analysis.stats.estimates import (
     UNKNOWN,
-    Number,
+    Estimate,
     accuracy,
     number,
     par2_values,
@@ -102,4 +102,4 @@ def test_percentile_floors_are_mlperfs(share, n):
 def test_what_is_not_finite_becomes_null():
     """A value that is no number has no interval either; an end that is none is null by itself."""
     assert number(math.inf, 1, 2) == UNKNOWN
-    assert number(1.5, 1, math.inf) == Number(1.5, 1.0, None)
+    assert number(1.5, 1, math.inf) == Estimate(1.5, 1.0, None)

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.intervals import (
+from taskpace.analysis.stats.intervals import (
     degrees_of_freedom,
     effective_trials,
     of_influence,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from taskpace.analysis.kappa import agreement_p, kappa, kappa_number
+from taskpace.analysis.stats.kappa import agreement_p, kappa, kappa_number
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
 
@@ -77,7 +77,7 @@ def test_the_interval_holds_the_truth():
 
 
 def test_perfect_agreement_claims_no_certainty():
-    """Where no resample can differ there is no interval; without two verdicts there is no kappa."""
+    """Where no resample can differ there is no interval; without two grades there is no kappa."""
     perfect = kappa_number(tables([(0, 0), (1, 1)] * 5), 100)
     assert perfect.value == 1.0
     assert kappa_number(tables([(0, 0)] * 5), 100).value is None

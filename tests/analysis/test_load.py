@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 import taskpace
-from taskpace.analysis.across import LoadPoint
-from taskpace.analysis.estimates import UNKNOWN, Number
-from taskpace.analysis.load import find_knee
-from taskpace.report.loads import HEADINGS, load_rows, load_sentence, load_title
-from taskpace.report.terminal import row_lines
+from taskpace.analysis.across.load import find_knee
+from taskpace.analysis.schema.across import LoadPoint
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.report.terminal.document import table_lines
+from taskpace.report.words.loads import load_blocks, load_sentence
 
 SLOTS = 4
 
@@ -20,7 +20,7 @@ def point(load: float, power: float, *, spread: float = 0.0, valid: bool = True)
         scenario=f"rate={load:g}", load=load, valid=valid, task_time_median_s=UNKNOWN, task_time_mean_s=UNKNOWN,
         tasks_per_hour=None, in_flight_mean=None, goodput=UNKNOWN, good_per_hour=None, peak_rss_bytes=None,
         device_peak_bytes=None,
-        power=Number(power, power * (1 - spread), power * (1 + spread)),
+        power=Estimate(power, power * (1 - spread), power * (1 + spread)),
     )  # fmt: skip
 
 
@@ -99,8 +99,8 @@ def test_points_are_in_the_order_of_load_whatever_the_experiment_s(loads):
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_load_s_table_fits_the_terminal(loads, width):
     """What does not fit is left out from the right; the scenario and its task time stay."""
-    for load in loads.loads:
-        lines = [line.plain for line in row_lines(load_title(load), HEADINGS, load_rows(load), width)]
+    for load, block in zip(loads.loads, load_blocks(loads), strict=True):
+        lines = [line.plain for line in table_lines(block, width)]
         assert max(map(len, lines)) <= width
         assert len(lines) == 2 + len(load.points)
         assert "task time" in lines[1]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from taskpace.analysis.arrays import Arrays
-from taskpace.analysis.bootstrap import Resamples
-from taskpace.analysis.pairs import MEASURES, Pair, adjust, compare_pairs
-from taskpace.analysis.significance import holm
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats.bootstrap import Resamples
+from taskpace.analysis.stats.significance import holm
+from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
 
 
 def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: float = 0.1) -> Arrays:

@@ -8,8 +8,8 @@ import re
 import pytest
 
 import taskpace
-from taskpace.analysis.views import TaskTable
-from taskpace.report.sentences import finding_lines, is_inverted, sentences
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.report.words.sentences import finding_lines, is_inverted, sentences
 
 pytestmark = pytest.mark.slow
 
@@ -109,8 +109,8 @@ def test_verbosity_is_named_with_the_planted_figures(table):
 
 def test_the_sentences_name_who_only_looks_fast_and_why(table):
     """Read by a person: the headline is the inversion, its cause is how much it writes, by what ratio."""
-    verdict, why, *_ = sentences(table)
-    assert re.match(r"faster-wordier has the most tokens per second \(7\d\), yet slow(-terse|er-terser) ", verdict)
+    grade, why, *_ = sentences(table)
+    assert re.match(r"faster-wordier has the most tokens per second \(7\d\), yet slow(-terse|er-terser) ", grade)
     ratio = float(re.search(r"\+[\d.]+ s because it writes (\d+) times as much", why)[1])
     first = "slower-terser" if "than slower-terser" in why else "slow-terse"
     assert ratio == pytest.approx(SYSTEMS["faster-wordier"][1] / SYSTEMS[first][1], rel=0.2)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskpace.analysis.preferences import Preference, adjusted_preferences, find_preferences
-from taskpace.analysis.replies import Reply
-from taskpace.report.judge import preference_sentence
+from taskpace.analysis.judge.preferences import Preference, adjusted_preferences, find_preferences
+from taskpace.analysis.judge.replies import Reply
+from taskpace.report.words.judge import preference_sentence
 
 
 def pair(item: int, forwards: str | None, backwards: str | None) -> list[Reply]:

@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.bootstrap import Resamples, percentile
-from taskpace.analysis.ranking import inversion_probability, kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.stats.bootstrap import Resamples, percentile
+from taskpace.analysis.stats.ranking import inversion_probability, kendall_tau_b, shared_ranks, spearman_rho
 
 scores = st.integers(0, 4).map(float)
 two = hnp.arrays(np.float64, st.tuples(st.just(2), st.integers(2, 9)), elements=scores)
@@ -83,7 +83,7 @@ def test_the_same_arguments_draw_the_same():
 def test_chunks_do_not_show(monkeypatch):
     """What is too large to keep is drawn again, the same, in pieces."""
     whole = Resamples(30, 500).totals(np.eye(30))
-    monkeypatch.setattr("taskpace.analysis.bootstrap._KEPT_BYTES", 0)
+    monkeypatch.setattr("taskpace.analysis.stats.bootstrap._KEPT_BYTES", 0)
     piecewise = Resamples(30, 500)
     assert (piecewise.totals(np.eye(30)) == whole).all()
     assert (piecewise.totals(np.eye(30)) == whole).all()

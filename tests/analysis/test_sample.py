@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.analysis.rows import CellPlan
-from taskpace.analysis.sample import by_batch, take_sample
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.sample import by_batch, take_sample
+from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.views import Summary
+from taskpace.experiment.scenario import Scenario
 
 
 def frame(batches: dict[str, list[list[int]]]) -> pl.DataFrame:
@@ -89,7 +90,7 @@ def experiment(trials_of: Any, rng: np.random.Generator) -> Summary:
             )
         )
     plans = [
-        CellPlan(system=system, task="t", scenario=f"batch={SIZE}", planned=SIZE * BATCHES, graded=True)
+        CellPlan(system=system, task="t", scenario=Scenario(batch=SIZE), planned=SIZE * BATCHES, graded=True)
         for system in "ab"
     ]
     return summarise_trials(pl.concat(cells), plans, name="x", limit_s=60.0, resamples=0)

@@ -6,7 +6,8 @@ import pytest
 import tomli_w
 
 import taskpace
-from taskpace.report.sensitivity import effect_tables
+from taskpace.report.words.block import texts
+from taskpace.report.words.effects import effect_blocks
 
 pytestmark = pytest.mark.slow
 
@@ -48,8 +49,8 @@ def test_a_planted_length_comes_back(swept):
         assert 1 < time.change.low < time.change.value < time.change.high
         assert not effect.accuracy.significant
         assert time.items == 80
-    (table,) = effect_tables(summary)
-    rows, said = table.rows, table.said
+    (block,) = effect_blocks(summary)
+    rows, said = texts(block.columns), block.paragraphs
     assert [row[3].split()[0] for row in rows] == ["x2.00", "x4.00"]
     assert "it writes 4.00 times as much" in said[1]
     assert "no clear change in accuracy" in said[1]
@@ -70,6 +71,6 @@ def test_a_ranking_that_turns_is_said(swept):
     summary = swept(
         system("late", {}, wait=2.0, token_time=0.001) | sweep, system("slow", {}, wait=0.1, token_time=0.01) | sweep
     )
-    (table,) = effect_tables(summary)
-    said = table.said
+    (block,) = effect_blocks(summary)
+    said = block.paragraphs
     assert said[-1] == "The ranking by task time changes over length 40, 2000."

@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.significance import (
+from taskpace.analysis.stats.significance import (
     average_ranks,
     clustered_mcnemar,
     holm,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.analysis.split import LEAST_TEXT_BYTES, PARTS, Side, log_mean, split
+from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, log_mean, split
 
 seconds = st.floats(1e-6, 1e5)
 

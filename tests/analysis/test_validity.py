@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from taskpace.analysis.validity import reasons_against
-from taskpace.analysis.views import Reason
-from taskpace.messages import Stretch
-from taskpace.report.sentences import sentences
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.schema.summary import Reason
+from taskpace.analysis.table.validity import reasons_against
+from taskpace.experiment.scenario import Scenario
+from taskpace.report.words.sentences import sentences
+from taskpace.telemetry import ClientMetrics
 
 
-def stretch(**changes: int) -> Stretch:
-    sound = dict.fromkeys(Stretch.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000, "processes": 1}
-    return Stretch(**sound | changes)
+def segment(**changes: int) -> ClientMetrics:
+    sound = dict.fromkeys(ClientMetrics.__struct_fields__, 0) | {"wall_ns": 10**10, "cpu_ticks": 1000, "processes": 1}
+    return ClientMetrics(**sound | changes)
 
 
-def against(trials, *, planned: int | None = None, stretches=()) -> dict[str, Reason]:
-    return {
-        reason.code: reason
-        for reason in reasons_against(trials, trials.height if planned is None else planned, stretches)
-    }
+def cell(planned: int, *segments: ClientMetrics, **changes: Any) -> CellPlan:
+    defaults: dict[str, Any] = {"system": "s", "task": "t", "scenario": Scenario(), "graded": True}
+    return CellPlan(planned=planned, segments=segments, **defaults | changes)
+
+
+def against(trials, *, planned: int | None = None, segments=()) -> dict[str, Reason]:
+    found = reasons_against(trials, cell(trials.height if planned is None else planned, *segments))
+    return {reason.code: reason for reason in found}
 
 
 def test_nothing_speaks_against_a_clean_cell(trials_of):
     """Forty sound trials are VALID."""
-    assert against(trials_of(), stretches=(stretch(),)) == {}
+    assert against(trials_of(), segments=(segment(),)) == {}
 
 
 @pytest.mark.parametrize(
@@ -86,27 +93,27 @@ def test_too_few_items_are_not_ranked(trials_of, items, few):
 def test_a_machine_that_was_not_ours_alone_is_told(trials_of, code, changes):
     """Stolen processor time above 5 %, a CPU quota that bit for more than 1 % of the time: INVALID."""
     changes = {name: int(value) for name, value in changes.items()}
-    assert set(against(trials_of(), stretches=(stretch(**changes),))) == {code}
+    assert set(against(trials_of(), segments=(segment(**changes),))) == {code}
     less = {name: value * 4 // 5 for name, value in changes.items()}
-    assert against(trials_of(), stretches=(stretch(**less),)) == {}
+    assert against(trials_of(), segments=(segment(**less),)) == {}
 
 
 def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     """A process that does nothing but send and read, and is at work all the time; in process that is the model."""
-    busy, idle = (stretch(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
+    busy, idle = (segment(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
     trials = trials_of()
-    assert [r.code for r in reasons_against(trials, 40, (busy,), in_process=False)] == ["client-cpu"]
-    assert reasons_against(trials, 40, (idle,), in_process=False) == ()
-    assert reasons_against(trials, 40, (busy,)) == ()
+    assert [r.code for r in reasons_against(trials, cell(40, busy, in_process=False))] == ["client-cpu"]
+    assert reasons_against(trials, cell(40, idle, in_process=False)) == ()
+    assert reasons_against(trials, cell(40, busy)) == ()
 
 
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
-    assert reasons_against(growing, 100, (), open_loop=True) == ()
-    assert reasons_against(growing, 100, (), batched=True) == ()
-    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), 100, (), open_loop=True)
-    assert [(reason.code, reason.voids) for reason in resumed] == [("resumed", "result")]
+    assert reasons_against(growing, cell(100, scenario=Scenario(rate=1.0))) == ()
+    assert reasons_against(growing, cell(100, scenario=Scenario(batch=4))) == ()
+    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), cell(100, scenario=Scenario(rate=1.0)))
+    assert [(reason.code, reason.invalidates) for reason in resumed] == [("resumed", "result")]
 
 
 def test_drift_is_the_machine_s_not_the_items_order(trials_of):

@@ -15,9 +15,9 @@ import pytest
 import tomli_w
 
 import taskpace
-import taskpace.events
+import taskpace.runner.events
 from taskpace import models
-from taskpace.engines.launch import Server, check_command, fill_in, free_port
+from taskpace.engines.openai.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
 
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
@@ -109,13 +109,13 @@ def test_a_server_is_started_waited_for_used_and_stopped_with_its_children(small
 @pytest.mark.slow
 def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch):
     """Who waits sees for how long, and what the server printed last."""
-    monkeypatch.setattr("taskpace.engines.openai_preflight._TELL_EVERY_S", 0.2)
+    monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.2)
     file, _ = small(delay_s=0.0)
     file.write_text(file.read_text("utf-8").replace(" 0.0 ", " 7 "), "utf-8")
     told: list[str] = []
 
     def listen(event) -> None:
-        if isinstance(event, taskpace.events.WorkerOpening):
+        if isinstance(event, taskpace.runner.events.WorkerOpening):
             told.append(event.text)
 
     taskpace.run(file, tmp_path / "x.db", on_event=listen)
@@ -140,7 +140,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path, command, options, wor
     file.write_text(tomli_w.dumps({"items": 10, "tasks": ["mmlu-letter"], "system": [system]}), "utf-8")
     events: list[object] = []
     run = taskpace.run(file, tmp_path / "x.db", on_event=events.append)
-    (given_up,) = [event for event in events if isinstance(event, taskpace.events.SystemGivenUp)]
+    (given_up,) = [event for event in events if isinstance(event, taskpace.runner.events.SystemGivenUp)]
     for word in words:
         assert word in given_up.reason
     assert "\n" not in given_up.reason
@@ -152,7 +152,7 @@ def test_a_server_that_dies_in_between_ends_its_part_with_its_last_words(small, 
     file, pids = small(answers=4, items=20, connect_timeout_s=1.0)
     events: list[object] = []
     run = taskpace.run(file, tmp_path / "x.db", on_event=events.append)
-    (given_up,) = [event for event in events if isinstance(event, taskpace.events.SystemGivenUp)]
+    (given_up,) = [event for event in events if isinstance(event, taskpace.runner.events.SystemGivenUp)]
     assert "ended with status 7" in given_up.reason
     assert "fatal: no more" in given_up.reason
     outcomes = run.frame()["outcome"].to_list()

@@ -16,12 +16,11 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace import models
-from taskpace.clock import RealClock
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.llamacpp import LlamaCppEngine, _check_end, check_options
-from taskpace.engines.llamacpp_load import choose_context, make_params, usable_physical_cores
-from taskpace.engines.llamacpp_slots import SlotTable
+from taskpace.engines.llamacpp.engine import LlamaCppEngine, _check_end
+from taskpace.engines.llamacpp.load import choose_context, make_params, read_options, usable_physical_cores
+from taskpace.engines.llamacpp.slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
     ContextOverflowError,
@@ -31,8 +30,9 @@ from taskpace.errors import (
     MissingExtraError,
     ModelError,
 )
+from taskpace.machine.clock import RealClock
 from taskpace.models.gguf_header import read_metadata
-from taskpace.records import Mark, Usage
+from taskpace.records import Arrival, Usage
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ async def generate(opened: LlamaCppEngine, asked: Request, **body: Any) -> Gener
 def stamped(*chunks: dict[str, Any]) -> Stamps:
     """Chunks stamped 100, 200, ... ns."""
     stamps = Stamps()
-    stamps.chunks = [(100 * number, chunk) for number, chunk in enumerate(chunks, start=1)]
+    stamps.arrivals = [(100 * number, chunk) for number, chunk in enumerate(chunks, start=1)]
     return stamps
 
 
@@ -91,8 +91,8 @@ def counted(prompt: int, completion: int, cached: int = 0) -> dict[str, Any]:
 
 def test_options_that_are_right_pass() -> None:
     """Every documented option is taken, and none is needed."""
-    check_options({})
-    check_options(
+    read_options({})
+    read_options(
         {
             "context": 512,
             "threads": 2,
@@ -120,7 +120,7 @@ def test_options_that_are_right_pass() -> None:
 def test_options_that_are_wrong_are_named(options: dict[str, Any], says: str) -> None:
     """A wrong option is an error of one line that names the key, before anything is loaded."""
     with pytest.raises(ExperimentError) as caught:
-        check_options(options)
+        read_options(options)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     with pytest.raises(ExperimentError):
@@ -165,7 +165,7 @@ def test_read_a_chat_with_reasoning() -> None:
             {"choices": [], "usage": counted(12, 9, 3), "timings": {}},
         )
     )
-    assert generation.arrivals == (Mark(300, 0, 2), Mark(400, 0, 5), Mark(500, 3, 5), Mark(600, 4, 5))
+    assert generation.arrivals == (Arrival(300, 0, 2), Arrival(400, 0, 5), Arrival(500, 3, 5), Arrival(600, 4, 5))
     assert (generation.text, generation.reasoning) == ("né!", "Hm…")
     assert (generation.finish_ns, generation.finish_reason) == (600, "stop")
     assert generation.usage == Usage(
@@ -178,7 +178,7 @@ def test_read_plain_text() -> None:
     generation = engine().read(
         stamped(piece("", prompt_progress={}), piece("a"), piece("b"), piece("", "length", usage=counted(2, 2)))
     )
-    assert generation.arrivals == (Mark(200, 1, 0), Mark(300, 2, 0))
+    assert generation.arrivals == (Arrival(200, 1, 0), Arrival(300, 2, 0))
     assert (generation.text, generation.finish_ns, generation.finish_reason) == ("ab", 400, "length")
     assert generation.usage == Usage(
         prompt_tokens=2, output_tokens=2, reasoning_tokens=0, cached_tokens=0, token_source="engine"
@@ -186,22 +186,22 @@ def test_read_plain_text() -> None:
 
 
 def test_read_text_that_was_kept_back() -> None:
-    """Where a possible stop text held the first tokens back, the first token has a mark of its own, without text."""
+    """Where a possible stop text held the first tokens back, the first token has its own arrival, without text."""
 
-    def read(*chunks: tuple[int, dict[str, Any]]) -> tuple[Mark, ...]:
+    def read(*chunks: tuple[int, dict[str, Any]]) -> tuple[Arrival, ...]:
         stamps = Stamps()
-        stamps.chunks = list(chunks)
+        stamps.arrivals = list(chunks)
         return engine().read(stamps).arrivals
 
     progress, end = piece("", prompt_progress={}), piece("", "stop", usage=counted(2, 4))
     ms = 1_000_000
     assert read((ms, progress), (2 * ms, piece("")), (9 * ms, piece("ab")), (9 * ms, end)) == (
-        Mark(2 * ms, 0, 0),
-        Mark(9 * ms, 2, 0),
+        Arrival(2 * ms, 0, 0),
+        Arrival(9 * ms, 2, 0),
     )
-    assert read((ms, progress), (2 * ms, piece("")), (9 * ms, end)) == (Mark(2 * ms, 0, 0),)
+    assert read((ms, progress), (2 * ms, piece("")), (9 * ms, end)) == (Arrival(2 * ms, 0, 0),)
     assert read((ms, progress), (2 * ms, delta(role="assistant")), (2 * ms + 9, delta(content="a")), (9 * ms, end)) == (
-        Mark(2 * ms + 9, 1, 0),
+        Arrival(2 * ms + 9, 1, 0),
     )
 
 
@@ -343,11 +343,11 @@ def test_answer_marks_and_counts(chat: LlamaCppEngine) -> None:
     assert "Paris" in generation.text
     assert generation.reasoning == ""
     assert generation.finish_reason == "stop"
-    marks = generation.arrivals
-    assert marks[-1].visible_bytes == len(generation.text.encode())
-    assert all(a.ns <= b.ns and a.visible_bytes < b.visible_bytes for a, b in pairwise(marks))
+    arrivals = generation.arrivals
+    assert arrivals[-1].visible_bytes == len(generation.text.encode())
+    assert all(a.ns <= b.ns and a.visible_bytes < b.visible_bytes for a, b in pairwise(arrivals))
     assert generation.finish_ns is not None
-    assert generation.finish_ns >= marks[-1].ns
+    assert generation.finish_ns >= arrivals[-1].ns
     prompt = chat._ask("POST", "/apply-template", {"messages": [{"role": "user", "content": question}]})["prompt"]
     assert generation.usage == Usage(
         prompt_tokens=tokens(chat, prompt, whole_prompt=True),
@@ -423,7 +423,7 @@ def test_stop_while_writing(chat: LlamaCppEngine) -> None:
 
 def test_stop_while_reading(chat: LlamaCppEngine) -> None:
     """A prompt that is being read can be stopped too, and the slot is free when the cancellation comes through."""
-    generation = run(stopped(chat, request("a fox jumps. " * 60), lambda s: bool(s.chunks)))
+    generation = run(stopped(chat, request("a fox jumps. " * 60), lambda s: bool(s.arrivals)))
     assert (generation.text, generation.usage) == ("", Usage())
     assert not any(busy(chat))
 
@@ -446,7 +446,7 @@ def test_no_character_is_split(chat: LlamaCppEngine) -> None:
     generation = run(generate(chat, request("Smile!", 11), grammar=faces))
     assert generation.usage.output_tokens == 11
     assert 0 < len(generation.text) < 11
-    shown = [mark.visible_bytes for mark in generation.arrivals if mark.visible_bytes]
+    shown = [arrival.visible_bytes for arrival in generation.arrivals if arrival.visible_bytes]
     assert shown == [4 * n for n in range(1, len(generation.text) + 1)]
 
 
@@ -490,7 +490,7 @@ def test_effort_and_budget_reach_a_model_that_reasons(chat_model: str, monkeypat
         params.chat_template = THINKING
         return params
 
-    monkeypatch.setattr("taskpace.engines.llamacpp.make_params", thinking)
+    monkeypatch.setattr("taskpace.engines.llamacpp.engine.make_params", thinking)
 
     async def answer(**options: Any) -> Generation:
         opened = engine(chat_model, context=256, **options)

@@ -37,7 +37,7 @@ Carry = Callable[..., Run]
 
 
 @pytest.fixture
-def carry_out(tmp_path: Path) -> Iterator[Carry]:
+def run_plan(tmp_path: Path) -> Iterator[Carry]:
     """Runs an experiment on one endpoint and opens the result."""
     opened: list[Run] = []
 
@@ -57,7 +57,7 @@ def carry_out(tmp_path: Path) -> Iterator[Carry]:
         one.close()
 
 
-def test_a_good_server_is_measured_whole(carry_out):
+def test_a_good_server_is_measured_whole(run_plan):
     """Text, outcome, counts and the three times come out; connections are kept alive."""
 
     async def paced(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -67,7 +67,7 @@ def test_a_good_server_is_measured_whole(carry_out):
                      usage(3, prompt_tokens_details={"cached_tokens": 5}), DONE, pause_s=0.02)  # fmt: skip
 
     with Endpoint(paced) as server:
-        frame = carry_out(server.url, scenario="concurrency=4", items=24).frame()
+        frame = run_plan(server.url, scenario="concurrency=4", items=24).frame()
         assert len(server.asked) == 24
         assert server.connections < 24  # kept alive: fewer than requests
     assert set(frame["outcome"]) <= {"correct", "wrong"}
@@ -81,13 +81,13 @@ def test_a_good_server_is_measured_whole(carry_out):
     assert (frame["task_time_s"] > frame["ttft_s"]).all()
 
 
-def test_the_request_is_what_was_asked_for(carry_out, monkeypatch):
+def test_the_request_is_what_was_asked_for(run_plan, monkeypatch):
     """Model, limits, sampling, extra fields and headers are in it; the key is, and in no file."""
     monkeypatch.setenv("SECRET_KEY", "sk-very-secret")
     with Endpoint() as server:
         options = {"body": {"cache_prompt": False, "top_p": 0.5}, "max_tokens_field": "max_completion_tokens"}
         secrets = {"api_key_env": "SECRET_KEY", "headers": {"X-Team": {"env": "SECRET_KEY"}}}
-        run = carry_out(server.url, items=1, **options, **secrets)
+        run = run_plan(server.url, items=1, **options, **secrets)
     (asked,) = server.asked
     assert asked.headers["authorization"] == "Bearer sk-very-secret"
     assert asked.headers["x-team"] == "sk-very-secret"
@@ -102,13 +102,13 @@ def test_the_request_is_what_was_asked_for(carry_out, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["server", "llama.cpp", "vllm"])
-def test_a_prompt_cache_is_kept_within_one_conversation(carry_out, kind):
+def test_a_prompt_cache_is_kept_within_one_conversation(run_plan, kind):
     """``cache_prompt`` is false with first turns alone; ``cache_salt`` is one for all turns of a conversation, another
     for each conversation and each run; ``server`` sends neither.
     """
     with Endpoint() as server:
         for _ in range(2):
-            carry_out(server.url, tasks=["dialogue"], items=3, scenario="concurrency=3", prompt_cache=kind)
+            run_plan(server.url, tasks=["dialogue"], items=3, scenario="concurrency=3", prompt_cache=kind)
         asked = [one.body for one in server.asked]
     assert len(asked) == 2 * 3 * 3
     firsts = [body for body in asked if len(body["messages"]) == 1]
@@ -141,7 +141,7 @@ def test_effort_and_budget_are_sent_and_can_be_swept(tmp_path):
     assert [body.get("custom_params") for body in bodies] == [None] * 2 + [{"thinking_budget": 0}] * 2
 
 
-def test_a_thought_without_an_answer_is_told(carry_out):
+def test_a_thought_without_an_answer_is_told(run_plan):
     """Reasoning until the token limit over HTTP: truncated, no visible byte, never answered."""
 
     async def think(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -150,12 +150,12 @@ def test_a_thought_without_an_answer_is_told(carry_out):
                      usage(9), DONE)  # fmt: skip
 
     with Endpoint(think) as server:
-        (row,) = carry_out(server.url).summary().tables[0].rows
+        (row,) = run_plan(server.url).summary().tables[0].rows
     assert (row.outcomes, row.never_answered) == ({"truncated": 10}, 10)
     assert "never-answered" in {finding.code for finding in row.findings}
 
 
-def test_plain_completions_send_the_prompt_as_it_stands(carry_out):
+def test_plain_completions_send_the_prompt_as_it_stands(run_plan):
     """``api = "completions"`` asks for text after the prompt, without roles."""
 
     async def plain(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -163,14 +163,14 @@ def test_plain_completions_send_the_prompt_as_it_stands(carry_out):
         await stream(writer, b'data: {"choices": [{"index": 0, "text": " A", "finish_reason": "stop"}]}\n\n', DONE)
 
     with Endpoint(plain) as server:
-        frame = carry_out(server.url, items=1, api="completions", usage=False).frame()
+        frame = run_plan(server.url, items=1, api="completions", usage=False).frame()
     assert server.asked[0].path == "/v1/completions"
     assert server.asked[0].body["prompt"].startswith("Answer the following")
     assert frame["answer"].to_list() == ["A"]
     assert frame["output_tokens"].to_list() == [None]  # not reported: never a count of chunks
 
 
-def test_an_answer_in_one_piece_has_a_time_and_no_ttft(carry_out):
+def test_an_answer_in_one_piece_has_a_time_and_no_ttft(run_plan):
     """Not streamed: the task time is known, the first token's time and the decode speed are not."""
     body = (b'{"choices": [{"index": 0, "message": {"content": "A"}, "finish_reason": "stop"}], '
             b'"usage": {"prompt_tokens": 9, "completion_tokens": 2}}')  # fmt: skip
@@ -182,7 +182,7 @@ def test_an_answer_in_one_piece_has_a_time_and_no_ttft(carry_out):
         writer.write(fixed("200 OK", body))
 
     with Endpoint(whole) as server:
-        frame = carry_out(server.url, items=1, stream=False).frame()
+        frame = run_plan(server.url, items=1, stream=False).frame()
     assert frame["task_time_s"][0] >= 0.05
     assert frame.select("ttft_s", "tokens_per_s", "output_tokens").rows() == [(None, None, 2)]
 
@@ -257,7 +257,7 @@ FAULTS: dict[str, tuple[Callable[[asyncio.StreamWriter], Any], str, str, str]] =
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(carry_out, fault):
+def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(run_plan, fault):
     """The third of six trials goes wrong: it alone is an error, with its kind, its words and the text so far."""
     behave, kind, told, text = FAULTS[fault]
 
@@ -270,7 +270,7 @@ def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(carry_out, fault)
             await answer(asked, writer, number)
 
     with Endpoint(behaviour) as server:
-        run = carry_out(server.url, items=6, timeout=1.0)
+        run = run_plan(server.url, items=6, timeout=1.0)
         frame = run.frame()
         assert len(server.asked) == frame.height == 6  # issued = recorded
     bad = frame.filter(pl.col("failure_kind").is_not_null())
@@ -281,7 +281,7 @@ def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(carry_out, fault)
     assert "".join(turn.text for turn in record.turns) == text
 
 
-def test_wrong_and_missing_usage_is_unknown(carry_out):
+def test_wrong_and_missing_usage_is_unknown(run_plan):
     """Counts that are none are null; the answer itself counts."""
 
     async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -290,12 +290,12 @@ def test_wrong_and_missing_usage_is_unknown(carry_out):
         await stream(writer, event("A"), event(finish="stop"), *([wrong] if number % 2 else []), DONE)
 
     with Endpoint(behaviour) as server:
-        frame = carry_out(server.url, items=4).frame()
+        frame = run_plan(server.url, items=4).frame()
     assert frame["output_tokens"].to_list() == [None] * 4
     assert frame["failure_kind"].to_list() == [None] * 4
 
 
-def test_a_stream_that_is_left_open_after_its_end_is_over(carry_out):
+def test_a_stream_that_is_left_open_after_its_end_is_over(run_plan):
     """``[DONE]`` ends the answer though the server keeps the message open; the time is that of the last byte."""
 
     async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -305,12 +305,12 @@ def test_a_stream_that_is_left_open_after_its_end_is_over(carry_out):
         await asyncio.sleep(30)
 
     with Endpoint(behaviour) as server:
-        frame = carry_out(server.url, items=2, idle_timeout_s=20.0).frame()
+        frame = run_plan(server.url, items=2, idle_timeout_s=20.0).frame()
     assert frame["failure_kind"].to_list() == [None, None]
     assert frame["task_time_s"].max() < 0.4  # it waits half a second for the message's end
 
 
-def test_a_server_that_is_gone_ends_the_cell_early(carry_out):
+def test_a_server_that_is_gone_ends_the_cell_early(run_plan):
     """Three trials find nobody; then the rest is left for later, and the run says why."""
     with Endpoint() as server:
 
@@ -320,7 +320,7 @@ def test_a_server_that_is_gone_ends_the_cell_early(carry_out):
                 server.leave()
 
         server.behaviour = leave
-        run = carry_out(server.url, items=20)
+        run = run_plan(server.url, items=20)
         frame = run.frame()
     assert frame.height < 20
     kinds = frame["failure_kind"].drop_nulls().to_list()
@@ -340,11 +340,11 @@ def server_context(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLCon
     return context
 
 
-def test_tls_with_an_authority_of_ones_own(carry_out, authority, tmp_path):
+def test_tls_with_an_authority_of_ones_own(run_plan, authority, tmp_path):
     """With ``ca_file`` a private authority is trusted, and the stream is measured as any other."""
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with Endpoint(tls=server_context(authority)) as server:
-        frame = carry_out(server.url, items=2, ca_file=str(tmp_path / "ca.pem")).frame()
+        frame = run_plan(server.url, items=2, ca_file=str(tmp_path / "ca.pem")).frame()
     assert frame["failure_kind"].to_list() == [None, None]
 
 
@@ -361,25 +361,25 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_before_any_trial_is_spent_the_endpoint_is_tried(carry_out, authority, tmp_path):
+def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tmp_path):
     """Each thing that can be wrong with an endpoint is one line that says what to change."""
     told = {}
-    told["refused"] = refusal(carry_out(f"http://127.0.0.1:{free_port()}/v1"))
-    told["name"] = refusal(carry_out("http://no-such-host.invalid/v1"))
+    told["refused"] = refusal(run_plan(f"http://127.0.0.1:{free_port()}/v1"))
+    told["name"] = refusal(run_plan("http://no-such-host.invalid/v1"))
     with Endpoint() as server:
-        told["model"] = refusal(carry_out(server.url, model="tinny"))
-        told["path"] = refusal(carry_out(server.url.removesuffix("/v1")))
-        told["tls on plain"] = refusal(carry_out(server.url.replace("http:", "https:")))
+        told["model"] = refusal(run_plan(server.url, model="tinny"))
+        told["path"] = refusal(run_plan(server.url.removesuffix("/v1")))
+        told["tls on plain"] = refusal(run_plan(server.url.replace("http:", "https:")))
     with Endpoint(tls=server_context(authority)) as server:
-        told["unknown authority"] = refusal(carry_out(server.url))
-        told["plain on tls"] = refusal(carry_out(server.url.replace("https:", "http:")))
+        told["unknown authority"] = refusal(run_plan(server.url))
+        told["plain on tls"] = refusal(run_plan(server.url.replace("https:", "http:")))
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with Endpoint(tls=server_context(authority, "elsewhere.example")) as server:
-        told["name of certificate"] = refusal(carry_out(server.url, ca_file=str(tmp_path / "ca.pem")))
+        told["name of certificate"] = refusal(run_plan(server.url, ca_file=str(tmp_path / "ca.pem")))
     with Endpoint(listing=fixed("401 Unauthorized", b"{}")) as server:
-        told["key"] = refusal(carry_out(server.url))
+        told["key"] = refusal(run_plan(server.url))
     with Endpoint(models=["a", "b"]) as server:
-        told["no model"] = refusal(carry_out(server.url, model=""))
+        told["no model"] = refusal(run_plan(server.url, model=""))
     assert "nobody listens there: start the server, or correct the port" in told["refused"]
     assert "there is no host of that name: correct the host's name" in told["name"]
     assert 'does not serve "tinny" (did you mean "tiny"?)' in told["model"]
@@ -394,33 +394,33 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(carry_out, authority, t
     assert all("\n" not in line for line in told.values())
 
 
-def test_one_served_model_needs_no_name(carry_out):
+def test_one_served_model_needs_no_name(run_plan):
     """A server with one model is asked for that one; what it is called is kept."""
     with Endpoint() as server:
-        run = carry_out(server.url, model="", items=1)
+        run = run_plan(server.url, model="", items=1)
     assert server.asked[0].body["model"] == MODEL
     assert f'"served_model":"{MODEL}"' in run.store.query("SELECT info FROM worker")[1][0][0]
 
 
-def test_a_server_without_a_list_of_models_will_do(carry_out):
+def test_a_server_without_a_list_of_models_will_do(run_plan):
     """Not every gateway lists its models; with a name given it is measured."""
     with Endpoint(listing=fixed("404 Not Found", b"{}")) as server:
-        frame = carry_out(server.url, items=1).frame()
+        frame = run_plan(server.url, items=1).frame()
     assert frame["failure_kind"].to_list() == [None]
 
 
-def test_a_proxy_is_used_where_the_environment_names_one(carry_out, monkeypatch):
+def test_a_proxy_is_used_where_the_environment_names_one(run_plan, monkeypatch):
     """With HTTP_PROXY the proxy is asked for the whole URL; NO_PROXY goes past it."""
     with Endpoint(base="http://far.example/v1") as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://user:pass@127.0.0.1:{proxy.port}")
-        frame = carry_out("http://far.example/v1", items=1).frame()
+        frame = run_plan("http://far.example/v1", items=1).frame()
         assert frame["failure_kind"].to_list() == [None]
         assert proxy.asked[0].path == "http://far.example/v1/chat/completions"
         assert proxy.asked[0].headers["host"] == "far.example"
         assert proxy.asked[0].headers["proxy-authorization"] == "Basic dXNlcjpwYXNz"
         with Endpoint() as server:
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-            assert carry_out(server.url, items=1).frame()["failure_kind"].to_list() == [None]
+            assert run_plan(server.url, items=1).frame()["failure_kind"].to_list() == [None]
 
 
 @pytest.mark.parametrize(
@@ -440,11 +440,11 @@ def test_a_proxy_is_used_where_the_environment_names_one(carry_out, monkeypatch)
         ({"url": "http://x/v1", "streams": False}, 'unknown key "streams" (did you mean "stream"?)'),
     ],
 )
-def test_bad_options_are_one_line(carry_out, options, problem):
+def test_bad_options_are_one_line(run_plan, options, problem):
     """What is wrong with an option is told before anything is started, and no secret is repeated."""
     given = dict(options)
     with pytest.raises(ExperimentError) as bad:
-        carry_out(given.pop("url", None), **given) if "url" in options else _without_url()
+        run_plan(given.pop("url", None), **given) if "url" in options else _without_url()
     assert problem in str(bad.value)
     assert "secret" not in str(bad.value)
     assert "\n" not in str(bad.value)
@@ -506,13 +506,13 @@ class Tunnel:
         sink.close()
 
 
-def test_tls_goes_through_a_proxy_s_tunnel(carry_out, authority, tmp_path, monkeypatch):
+def test_tls_goes_through_a_proxy_s_tunnel(run_plan, authority, tmp_path, monkeypatch):
     """With HTTPS_PROXY the proxy is asked to CONNECT, with its password; TLS is with the server itself."""
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(ca_file)
     with Endpoint(tls=server_context(authority)) as server, Tunnel() as tunnel:
         monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass@127.0.0.1:{tunnel.port}")
-        frame = carry_out(server.url, ca_file=str(ca_file), items=4).frame()
+        frame = run_plan(server.url, ca_file=str(ca_file), items=4).frame()
         port = server.port
     assert frame["failure_kind"].null_count() == 4
     assert tunnel.heads
@@ -521,10 +521,10 @@ def test_tls_goes_through_a_proxy_s_tunnel(carry_out, authority, tmp_path, monke
     assert not any("authorization" in key for asked in server.asked for key in asked.headers)
 
 
-def test_a_proxy_that_refuses_the_tunnel_is_named(carry_out, authority, monkeypatch):
+def test_a_proxy_that_refuses_the_tunnel_is_named(run_plan, authority, monkeypatch):
     """The proxy's own words, and which variable to look at, before any trial is spent."""
     with Endpoint(tls=server_context(authority)) as server, Tunnel("407 Proxy Authentication Required") as tunnel:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
-        said = refusal(carry_out(server.url))
+        said = refusal(run_plan(server.url))
     assert "407 Proxy Authentication Required" in said
     assert "HTTPS_PROXY" in said

@@ -1,4 +1,4 @@
-"""Reading an OpenAI-compatible answer: marks, texts, counts, and what is wrong with it."""
+"""Reading an OpenAI-compatible answer: arrivals, texts, counts, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
-from taskpace.engines.openai_answer import Reader, read_usage
-from taskpace.records import Mark, Usage
+from taskpace.engines.openai.answer import Reader, read_usage
+from taskpace.records import Arrival, Usage
 
 
 def read(*arrivals: bytes, step_ns: int = 10):
@@ -23,7 +23,7 @@ def read(*arrivals: bytes, step_ns: int = 10):
 def test_a_role_is_no_token_and_the_end_is_no_mark():
     """Marks stand where text arrived; the finish has its own stamp; the counts are the server's."""
     found = read(event(role="assistant", content=""), event("Yes"), event("."), event(finish="stop"), usage(3), DONE)
-    assert found.arrivals == (Mark(10, 3, 0), Mark(20, 4, 0))
+    assert found.arrivals == (Arrival(10, 3, 0), Arrival(20, 4, 0))
     assert (found.text, found.reasoning, found.finish_ns, found.finish_reason) == ("Yes.", "", 30, "stop")
     assert found.usage == Usage(prompt_tokens=20, output_tokens=3, token_source="usage")
     assert found.failure is None
@@ -32,7 +32,7 @@ def test_a_role_is_no_token_and_the_end_is_no_mark():
 def test_several_tokens_in_one_arrival_are_one_mark():
     """Two events that were read at once came at one moment."""
     found = read(event("a") + event("b"), event("é", finish="stop"))
-    assert found.arrivals == (Mark(0, 2, 0), Mark(10, 4, 0))
+    assert found.arrivals == (Arrival(0, 2, 0), Arrival(10, 4, 0))
 
 
 def test_at_the_token_limit_the_last_token_is_the_last_that_was_shown():
@@ -46,7 +46,7 @@ def test_reasoning_has_fields_of_its_own(field):
     """Both names that servers use are kept apart from the answer."""
     found = read(event(**{field: "hm, "}), event(**{field: "yes"}), event("Yes"), event(finish="stop"))
     assert (found.reasoning, found.text) == ("hm, yes", "Yes")
-    assert found.arrivals == (Mark(0, 0, 4), Mark(10, 0, 7), Mark(20, 3, 7))
+    assert found.arrivals == (Arrival(0, 0, 4), Arrival(10, 0, 7), Arrival(20, 3, 7))
 
 
 texts = st.text("ab <>/think\n", max_size=20)
@@ -63,7 +63,7 @@ def test_think_tags_are_found_however_they_are_cut(before, thought, said, cuts):
     pieces = [whole[start:end] for start, end in pairwise(places)]
     found = read(*map(event, pieces), event(finish="stop"))
     assert (found.reasoning, found.text) == (thought, said)
-    last = found.arrivals[-1] if found.arrivals else Mark(0, 0, 0)
+    last = found.arrivals[-1] if found.arrivals else Arrival(0, 0, 0)
     assert (last.visible_bytes, last.reasoning_bytes) == (len(said), len(thought))
 
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings, strategies as st
 
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Sampling
-from taskpace.engines.simulated import check_options
+from taskpace.engines.simulated import read_options
 from taskpace.errors import ExperimentError
-from taskpace.measure import LagMonitor, measure
-from taskpace.messages import Job
 from taskpace.records import Record
+from taskpace.worker.lag import LagMonitor
+from taskpace.worker.messages import Job
+from taskpace.worker.trial import measure
 
 
 def job(trial_id: str = "t", **changes: Any) -> Job:
@@ -67,12 +68,12 @@ def test_virtual_time_comes_back_exactly(wait_ns, token_ns, tokens, reasoning):
     }
     (record,) = play(options, job())
     (turn,) = record.turns
-    assert turn.marks[0].ns == wait_ns
+    assert turn.arrivals[0].ns == wait_ns
     assert turn.end_ns == turn.finish_ns == wait_ns + (tokens + reasoning - 1) * token_ns
     assert turn.usage.output_tokens == tokens + reasoning
     assert turn.usage.reasoning_tokens == reasoning
-    assert len(turn.text.encode()) == tokens == turn.marks[-1].visible_bytes
-    assert len(turn.reasoning.encode()) == reasoning == turn.marks[-1].reasoning_bytes
+    assert len(turn.text.encode()) == tokens == turn.arrivals[-1].visible_bytes
+    assert len(turn.reasoning.encode()) == reasoning == turn.arrivals[-1].reasoning_bytes
     assert record.failure is None
     assert turn.finish_reason == "stop"
 
@@ -86,14 +87,14 @@ def test_the_token_limit_cuts_the_answer_and_says_so():
 
 
 def test_a_stall_ends_at_the_time_limit_and_keeps_what_had_come():
-    """A stalled trial takes exactly its limit, keeps the marks before it, and its counts are unknown, not 0."""
+    """A stalled trial takes exactly its limit, keeps the arrivals before it, and its counts are unknown, not 0."""
     options = {"wait": 0.5, "token_time": 0.1, "faults": [{"kind": "stall", "after_tokens": 3}]}
     (record,) = play(options, job(), timeout_s=2)
     (turn,) = record.turns
     assert record.failure is not None
     assert record.failure.kind == "timeout"
     assert turn.end_ns == 2_000_000_000
-    assert [mark.ns for mark in turn.marks] == [500_000_000, 600_000_000, 700_000_000]
+    assert [arrival.ns for arrival in turn.arrivals] == [500_000_000, 600_000_000, 700_000_000]
     assert turn.finish_reason is None
     assert turn.finish_ns is None
     assert turn.usage.output_tokens is None
@@ -101,13 +102,13 @@ def test_a_stall_ends_at_the_time_limit_and_keeps_what_had_come():
 
 @pytest.mark.parametrize(("kind", "recorded"), [("error", "engine"), ("out-of-memory", "out-of-memory")])
 def test_a_scripted_error_is_recorded_with_its_kind(kind, recorded):
-    """An engine's error becomes a failure of the trial, after the marks that came before it."""
+    """An engine's error becomes a failure of the trial, after the arrivals that came before it."""
     options = {"wait": 0.5, "token_time": 0.1, "faults": [{"kind": kind, "after_tokens": 2}]}
     (record,) = play(options, job())
     assert record.failure is not None
     assert record.failure.kind == recorded
     assert record.turns[0].end_ns == 700_000_000
-    assert len(record.turns[0].marks) == 2
+    assert len(record.turns[0].arrivals) == 2
 
 
 def test_a_fault_rate_strikes_its_share_of_trials():
@@ -154,7 +155,7 @@ def test_real_time_keeps_the_schedule_and_frees_the_slot_after_a_stall():
     assert set(kinds) == {"timeout", "ended"}
     for record in records:
         (turn,) = record.turns
-        stamps = [mark.ns for mark in turn.marks]
+        stamps = [arrival.ns for arrival in turn.arrivals]
         assert stamps == sorted(stamps)
         assert stamps[0] >= 10_000_000
 
@@ -174,6 +175,6 @@ def test_real_time_keeps_the_schedule_and_frees_the_slot_after_a_stall():
 def test_bad_options_are_named(options, says):
     """A wrong option is refused before anything runs, with its key."""
     with pytest.raises(ExperimentError) as refusal:
-        check_options(options)
+        read_options(options)
     for words in says:
         assert words in str(refusal.value)

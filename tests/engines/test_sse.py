@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.engines.sse import EventSplitter, EventTooLongError
+from taskpace.engines.openai.sse import EventSplitter, EventTooLongError
 
 PARTS = (
     *(b"\r", b"\n", b"\r\n", b"data: x", b"data:", b"data", b"data:  y", b": c", b"a", b"event: e", b"id", b" "),

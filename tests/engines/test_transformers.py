@@ -18,12 +18,13 @@ import pytest
 import tomli_w
 
 import taskpace
-import taskpace.events
+import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
-from taskpace.engines.transformers import TransformersEngine, check_options
+from taskpace.engines.transformers.engine import TransformersEngine
+from taskpace.engines.transformers.load import read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
+from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
-from taskpace.prepare import prepare
 
 pytestmark = [
     pytest.mark.real_model,
@@ -112,7 +113,7 @@ PROMPTS = [
 
 
 def tokens(stamps: Stamps) -> list[int]:
-    return [event for _, event in stamps.chunks if isinstance(event, int)]
+    return [event for _, event in stamps.arrivals if isinstance(event, int)]
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
@@ -136,7 +137,7 @@ def test_an_item_ends_at_its_own_end_of_sequence_and_padding_is_no_token(ask):
         assert generation.usage.output_tokens == len(written) == (ends[0] if ends else 40)
         assert generation.finish_reason == ("stop" if ends else "length")
         assert generation.usage.prompt_tokens == len(prompt.rstrip().encode())
-        times = [ns for ns, _ in stamps.chunks]
+        times = [ns for ns, _ in stamps.arrivals]
         assert times == sorted(times)
         assert generation.finish_ns == times[-1]
 
@@ -144,17 +145,17 @@ def test_an_item_ends_at_its_own_end_of_sequence_and_padding_is_no_token(ask):
 def test_all_items_of_a_step_have_one_stamp(ask):
     """A step makes a token for every item that goes on, at one moment."""
     found = ask([request(prompt) for prompt in PROMPTS], 8)
-    longest = max((stamps for stamps, _ in found), key=lambda stamps: len(stamps.chunks))
-    steps = [ns for ns, event in longest.chunks if isinstance(event, int)]
+    longest = max((stamps for stamps, _ in found), key=lambda stamps: len(stamps.arrivals))
+    steps = [ns for ns, event in longest.arrivals if isinstance(event, int)]
     for stamps, _ in found:
-        own = [ns for ns, event in stamps.chunks if isinstance(event, int)]
+        own = [ns for ns, event in stamps.arrivals if isinstance(event, int)]
         assert own == steps[: len(own)]
 
 
 def test_marks_grow_to_the_whole_text(ask):
-    """Bytes of text so far, only ever more, all of it at the last mark; half a character is kept back."""
+    """Bytes of text so far, only ever more, all of it at the last arrival; half a character is kept back."""
     for _, generation in ask([request(prompt) for prompt in PROMPTS], 4):
-        sizes = [mark.visible_bytes for mark in generation.arrivals]
+        sizes = [arrival.visible_bytes for arrival in generation.arrivals]
         assert sizes == sorted(set(sizes))
         assert (sizes[-1] if sizes else 0) == len(generation.text.encode("utf-8", "replace"))
 
@@ -190,7 +191,7 @@ def test_a_prompt_without_room_is_refused_before_the_clock(ask):
 def test_bad_options_name_the_key(options, words):
     """Before anything is loaded."""
     with pytest.raises(ExperimentError, match="options of engine transformers") as bad:
-        check_options(options)
+        read_options(options)
     assert words in str(bad.value)
 
 
@@ -275,7 +276,7 @@ def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
 QUANTISE = """
 import functools, json, sys
 import gguf, torch
-from taskpace.engines.transformers_load import Options, load
+from taskpace.engines.transformers.load import Options, load
 
 # One parse of the file for all loads: it takes transformers longer than the rest, and is not what is tested.
 gguf.GGUFReader = functools.cache(gguf.GGUFReader)
@@ -364,7 +365,7 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     file = experiment(tmp_path, scenarios=scenarios, items=10, warmup=0, system=[system])
     said: list[object] = []
     frame = taskpace.run(file, tmp_path / "x.db", on_event=said.append).frame()
-    assert not [event for event in said if isinstance(event, taskpace.events.WorkerDied)]
+    assert not [event for event in said if isinstance(event, taskpace.runner.events.WorkerDied)]
     kinds = {
         scenario: set(part["failure_kind"].to_list())
         for (scenario,), part in frame.group_by("scenario", maintain_order=True)

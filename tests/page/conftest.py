@@ -13,7 +13,7 @@ from tests.browser import FLAGS, executable
 from tests.once import Once
 
 import taskpace
-from taskpace.analysis.views import Summary
+from taskpace.analysis.schema.summary import Summary
 from taskpace.api import Run
 from taskpace.report.charts import panels
 from taskpace.report.charts.panel import Panel

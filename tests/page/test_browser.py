@@ -10,9 +10,9 @@ import pytest
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
-from taskpace.analysis.frame import last_attempts
+from taskpace.analysis.data.frame import last_attempts
 from taskpace.report.charts.panel import marked
-from taskpace.report.figures import share_with_error
+from taskpace.report.words.figures import share_with_error
 
 
 def listed(page) -> list[str]:

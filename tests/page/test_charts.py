@@ -29,7 +29,7 @@ from taskpace.report.charts.theme import (
     by_place,
     shortened,
 )
-from taskpace.report.figures import digits, seconds, seconds_with_error, share_with_error, shared_ranks
+from taskpace.report.words.figures import digits, seconds, seconds_with_error, share_with_error, shared_ranks
 
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
@@ -66,7 +66,7 @@ def test_every_eye_tells_the_colours_apart(page, sight):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_marks_and_words_stand_out(page):
-    """WCAG 2.2: marks have a contrast of 3 to the page, words of 4.5."""
+    """WCAG 2.2: arrivals have a contrast of 3 to the page, words of 4.5."""
     paper, shown = PAGES[page]
     assert min(contrast(shown[colour], paper) for colour in SERIES) >= 3
     assert min(contrast(shown[colour], paper) for colour in (INK, MUTED, ALERT)) >= 4.5
@@ -152,7 +152,7 @@ def test_the_front_is_that_of_brute_force(summary):
 
 def test_a_sweeps_line_has_the_name_that_its_systems_share(drawn):
     """Two temperatures of one system are one line, called by what their names have in common."""
-    panel = only(drawn, "sensitivity")
+    panel = only(drawn, "effects")
     assert ">fast and wordy<" in to_svg(panel.picture)
     assert [row[0] for row in panel.rows] == [
         "fast and wordy temperature=0 (INVALID)",

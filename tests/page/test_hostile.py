@@ -13,11 +13,11 @@ import pytest
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
-from taskpace.experiment import load_experiment
-from taskpace.prepare import prepare
-from taskpace.records import Failure, Mark
-from taskpace.safe_text import printable
-from taskpace.store import Store
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.records import Arrival, Failure
+from taskpace.store.store import Store
+from taskpace.text.safe_text import printable
 
 HOSTILE = {
     "script": "<script>window.pwned = 1</script>",
@@ -48,16 +48,16 @@ def make_run(folder: Path, text: str) -> Path:
     path = folder / "hostile.db"
     with taskpace.run(plan, path) as run:
         first, second = run.frame()["trial_id"].to_list()[:2]
-        ((record, verdict),) = run.trial(first)
+        ((record, grade),) = run.trial(first)
         ((cell_id,),) = run.store.query("SELECT cell_id FROM trial WHERE id = ?", first)[1]
     turn = msgspec.structs.replace(
         record.turns[0],
         text=stored,
         reasoning=stored,
-        marks=(Mark(record.turns[0].end_ns, len(stored.encode()), len(stored.encode())),),
+        arrivals=(Arrival(record.turns[0].end_ns, len(stored.encode()), len(stored.encode())),),
     )
     said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
-    judged = msgspec.structs.replace(verdict, answer=stored, detail=stored)
+    judged = msgspec.structs.replace(grade, answer=stored, detail=stored)
     failed = msgspec.structs.replace(
         record, trial_id=second, attempt=2, turns=(), failure=Failure(kind="engine", message=stored)
     )

@@ -12,16 +12,16 @@ from tests.once import Once
 from tests.page.test_hostile import HOSTILE
 
 import taskpace
-from taskpace.analysis.judge import Judged, load_judged
+from taskpace.analysis.judge.agreement import Judged, load_judged
 from taskpace.analysis.whole import load_whole
 from taskpace.errors import StoreError
 from taskpace.judge.plan import judge_plan
 from taskpace.judge.settings import load_judge
-from taskpace.report.export import write
-from taskpace.report.judge import verdict_sentence
+from taskpace.report.files.export import write
 from taskpace.report.page import page_parts
-from taskpace.runner import carry_out
-from taskpace.store import Store
+from taskpace.report.words.judge import verdict_sentence
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
 from taskpace.version import __version__
 
 EXPERIMENT = """
@@ -52,7 +52,7 @@ def make_judged(folder: Path) -> None:
     with taskpace.run(folder / "x.toml", folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run.store, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            carry_out(plan, own)
+            run_plan(plan, own)
 
 
 @pytest.fixture(scope="session")

@@ -13,10 +13,11 @@ import pytest
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
-from taskpace.analysis.trials import load_trials
-from taskpace.report.columns import columns
-from taskpace.report.json_text import json_text
+from taskpace.analysis.data.trials import load_trials
+from taskpace.report.files.json_text import json_text
 from taskpace.report.page.bundle import LONGEST
+from taskpace.report.words.block import texts
+from taskpace.report.words.tasks import task_blocks
 
 
 class Reader(HTMLParser):
@@ -84,10 +85,9 @@ def test_its_tables_show_the_numbers_of_the_summary(page, summary):
     """Each task's table has a row for each system, and cell for cell what the summary comes to in words."""
     shown = [table for table in page.tables if "outcomes" in table[0]]
     assert len(shown) == len(summary.tables)
-    for table, (heading, *rows) in zip(summary.tables, shown, strict=True):
-        wanted = columns(table.rows)
-        assert heading == [name for name, _ in wanted]
-        assert rows == [list(row) for row in zip(*(cells for _, cells in wanted), strict=True)]
+    for block, (heading, *rows) in zip(task_blocks(summary), shown, strict=True):
+        assert heading == [column.heading for column in block.wide]
+        assert rows == [list(row) for row in texts(block.wide)]
 
 
 def test_the_same_run_gives_the_same_bytes(planted, report, tmp_path):
@@ -155,7 +155,7 @@ def test_an_unfinished_run_is_told(tmp_path):
     with sqlite3.connect(tmp_path / "half.db") as db:
         for table in ("record", "turn"):
             db.execute(f"DROP TRIGGER {table}_stays")
-        for table in ("verdict", "turn", "record"):
+        for table in ("grade", "turn", "record"):
             db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608
     db.close()
     with taskpace.open(tmp_path / "half.db") as run:
@@ -168,9 +168,9 @@ def test_an_unfinished_run_is_told(tmp_path):
 
 def test_a_run_without_a_record_is_a_page_too(tmp_path, cli):
     """Nothing recorded yet: no picture, no trace of an error, the plan is told."""
-    from taskpace.experiment import load_experiment
-    from taskpace.prepare import prepare
-    from taskpace.store import Store
+    from taskpace.experiment.experiment import load_experiment
+    from taskpace.experiment.prepare import prepare
+    from taskpace.store.store import Store
 
     file = experiment_file(tmp_path, SYSTEMS[:2], items=3)
     Store.create_or_continue(tmp_path / "empty.db", prepare(load_experiment(file), tmp_path), "0").close()

@@ -1,4 +1,4 @@
-"""Time to committed answer, against a reader who looks at every mark."""
+"""Time to committed answer, against a reader who looks at every arrival."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from taskpace.records import Mark, Turn, Usage
+from taskpace.records import Arrival, Turn, Usage
 from taskpace.tasks.committed import committed_ns
-from taskpace.tasks.letters import letter_spans, read_letter
+from taskpace.tasks.extractors.letters import letter_spans, read_letter
 
 CHOICES = ("London", "Paris", "Rome", "Berlin")
 
 
 def turn(text: str, sizes: list[int], end_ns: int = 10**9) -> Turn:
-    """A turn whose marks show so many bytes each, a nanosecond apart."""
+    """A turn whose arrivals show so many bytes each, a nanosecond apart."""
     return Turn(
         dispatch_ns=0,
         send_delay_ns=0,
-        marks=tuple(Mark(number + 1, size, 0) for number, size in enumerate(sizes)),
+        arrivals=tuple(Arrival(number + 1, size, 0) for number, size in enumerate(sizes)),
         text=text,
         reasoning="",
         end_ns=end_ns,
@@ -35,10 +35,10 @@ def brute_force(last: Turn, extract: Callable[[str], str | None]) -> int | None:
     if final is None:
         return None
     raw = last.text.encode()
-    answers = [extract(raw[: mark.visible_bytes].decode(errors="ignore")) for mark in last.marks]
-    for number, mark in enumerate(last.marks):
+    answers = [extract(raw[: arrival.visible_bytes].decode(errors="ignore")) for arrival in last.arrivals]
+    for number, arrival in enumerate(last.arrivals):
         if all(answer == final for answer in answers[number:]):
-            return mark.ns
+            return arrival.ns
     return last.end_ns
 
 
@@ -59,7 +59,7 @@ PIECES = [
 @settings(max_examples=600, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.DataObject) -> None:
-    """Skipping marks by the letter's spans, or not skipping any, finds what looking at all of them finds."""
+    """Skipping arrivals by the letter's spans, or not skipping any, finds what looking at all of them finds."""
     size = len(text.encode())
     every = data.draw(st.booleans())
     sizes = list(range(size + 1)) if every else sorted(data.draw(st.lists(st.integers(0, size), max_size=30)))
@@ -95,7 +95,7 @@ def test_an_answer_that_comes_back_is_committed_when_it_comes_back() -> None:
 
 
 def test_few_extractions_are_needed() -> None:
-    """Two thousand marks after an early answer are not two thousand readings."""
+    """Two thousand arrivals after an early answer are not two thousand readings."""
     text = "The answer is B. " + "and then a city called Rome grows beside a river, " * 160
     sizes = [round(len(text) * number / 2000) for number in range(1, 2001)]
     calls = 0
@@ -122,7 +122,7 @@ def test_nothing_extracted_is_null() -> None:
 
 
 def test_text_that_no_mark_shows_counts_at_the_end_of_the_turn() -> None:
-    """An answer without marks was there when the turn ended."""
+    """An answer without arrivals was there when the turn ended."""
     assert committed_ns([turn("B", [], end_ns=77)], read) == 77
 
 

@@ -2,7 +2,7 @@
 
 ``labelled/answers.jsonl`` holds what was asked, the answer's text and the label: ``correct``, ``wrong`` or ``none`` (no
 answer that a person could read), with the letter or number that the text commits to where the task has one. The reader
-saw no verdict. ``python tests/tasks/test_labels.py`` writes the confusion table and every disagreement into
+saw no grade. ``python tests/tasks/test_labels.py`` writes the confusion table and every disagreement into
 docs/grading.md.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from taskpace.records import Mark, Record, Turn, Usage, Verdict
+from taskpace.records import Arrival, Grade, Record, Turn, Usage
 from taskpace.tasks import Item, load_task, score
 
 LABELLED = Path(__file__).parent / "labelled" / "answers.jsonl"
@@ -42,17 +42,17 @@ class Labelled(msgspec.Struct, frozen=True):
 
 class Graded(msgspec.Struct, frozen=True):
     answer: Labelled
-    verdict: Verdict
+    grade: Grade
     mechanical: bool
 
     @property
     def agrees(self) -> bool:
         """Both call it correct, or neither does."""
-        return (self.verdict.outcome == "correct") == (self.answer.label == "correct")
+        return (self.grade.outcome == "correct") == (self.answer.label == "correct")
 
 
 def graded() -> list[Graded]:
-    """Every labelled answer with the verdict that taskpace gives it now."""
+    """Every labelled answer with the grade that taskpace gives it now."""
     found = []
     for line in LABELLED.read_text("utf-8").splitlines():
         answer = msgspec.json.decode(line, type=Labelled)
@@ -60,7 +60,7 @@ def graded() -> list[Graded]:
         turn = Turn(
             dispatch_ns=0,
             send_delay_ns=0,
-            marks=(Mark(1, len(answer.text.encode()), 0),),
+            arrivals=(Arrival(1, len(answer.text.encode()), 0),),
             text=answer.text,
             reasoning="",
             end_ns=1,
@@ -77,8 +77,8 @@ def graded() -> list[Graded]:
             failure=None,
             loop_lag_ns=None,
         )
-        verdict = score(task, Item(id=answer.id, fields=answer.item), record)
-        found.append(Graded(answer, verdict, task.scorer in MECHANICAL))
+        grade = score(task, Item(id=answer.id, fields=answer.item), record)
+        found.append(Graded(answer, grade, task.scorer in MECHANICAL))
     return found
 
 
@@ -108,16 +108,16 @@ def test_correct_is_said_of_correct_answers(answers):
     that a mechanical scorer does, nine in ten are correct to the other as well.
     """
     mechanical = [each for each in answers if each.mechanical]
-    both = sum(each.verdict.outcome == "correct" and each.answer.label == "correct" for each in mechanical)
+    both = sum(each.grade.outcome == "correct" and each.answer.label == "correct" for each in mechanical)
     assert both >= 20
     assert both >= 0.9 * sum(each.answer.label == "correct" for each in mechanical)
-    assert both >= 0.9 * sum(each.verdict.outcome == "correct" for each in mechanical)
+    assert both >= 0.9 * sum(each.grade.outcome == "correct" for each in mechanical)
 
 
 def test_letters_and_numbers_are_read_as_the_reader_reads_them(answers):
     """Where the text commits to one letter or number, and only there, extraction finds that one, in 98 of 100."""
     read = [each for each in answers if each.answer.task in READ]
-    missed = [each.answer.id for each in read if not _same(each.verdict.answer, each.answer.read)]
+    missed = [each.answer.id for each in read if not _same(each.grade.answer, each.answer.read)]
     assert len(missed) <= (1 - LEAST_AGREEMENT) * len(read), missed
 
 
@@ -166,7 +166,7 @@ def _tables(answers: list[Graded]) -> str:
 def _line(name: str, group: list[Graded]) -> str:
     """Empty answers are counted and no part of the rest: nobody needs a reader for them."""
     said = [each for each in group if each.answer.text.strip()]
-    cells = Counter((each.verdict.outcome == "correct", each.answer.label == "correct") for each in said)
+    cells = Counter((each.grade.outcome == "correct", each.answer.label == "correct") for each in said)
     counts = [cells[True, True], cells[False, False], cells[True, False], cells[False, True]]
     n, same = len(said), cells[True, True] + cells[False, False]
     agreement = f"{100 * same / n:.1f} %" if n else "–"
@@ -184,9 +184,9 @@ def _kappa(both: int, neither: int, scorer: int, reader: int) -> str:
 
 
 def _disagreement(each: Graded) -> str:
-    answer, verdict = each.answer, each.verdict
-    detail = f" ({_cell(verdict.detail)})" if verdict.detail else ""
-    cells = (f"`{answer.task}`", verdict.outcome + detail, answer.label, _cell(answer.why), _cell(answer.text))
+    answer, grade = each.answer, each.grade
+    detail = f" ({_cell(grade.detail)})" if grade.detail else ""
+    cells = (f"`{answer.task}`", grade.outcome + detail, answer.label, _cell(answer.why), _cell(answer.text))
     return f"| {' | '.join(cells)} |"
 
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.tasks.last_line import read_preference, read_verdict
+from taskpace.tasks.extractors.last_line import read_preference, read_verdict
 
 LINES = st.text(st.characters(exclude_categories=("Cs",)), max_size=60).map(lambda text: " ".join(text.split()))
 WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|better", line, re.IGNORECASE)), max_size=5)
@@ -43,7 +43,7 @@ WITHOUT_DECISION = st.lists(LINES.filter(lambda line: not re.search("verdict|bet
     ],
 )
 def test_a_verdict_is_read_or_not(text, verdict):
-    """Mark-up, case and a full stop do not matter; anything else on the line, or another verdict before, does."""
+    """Arrival-up, case and a full stop do not matter; anything else on the line, or another verdict before, does."""
     assert read_verdict(text) == verdict
 
 

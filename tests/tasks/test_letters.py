@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.tasks.letters import read_letter
+from taskpace.tasks.extractors.letters import read_letter
 
 CHOICES = ("London", "Paris", "Rome", "Berlin")
 
@@ -233,7 +233,7 @@ def test_letters_beyond_the_choices_are_no_answers() -> None:
     assert read_letter("The answer is C.", ("yes", "no")) is None
 
 
-def test_two_equal_choices_are_not_told_apart_by_their_text() -> None:
+def test_two_equal_choices_are_not_distinguished_by_their_text() -> None:
     """A choice's text stated alone is no answer when two choices have it."""
     assert read_letter("Paris", ("Paris", "Rome", "paris", "Berlin")) is None
 
@@ -249,7 +249,7 @@ def test_the_letter_counts_when_the_text_after_it_is_of_another_choice() -> None
 
 
 def test_a_long_choice_stated_alone_is_read() -> None:
-    """The text of one choice, with other case, spacing and mark-up, is that choice."""
+    """The text of one choice, with other case, spacing and arrival-up, is that choice."""
     choices = ("It lowers the activation energy", "It supplies heat")
     assert read_letter("**it lowers  the activation energy.**", choices) == "A"
 

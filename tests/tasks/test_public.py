@@ -14,9 +14,9 @@ import polars as pl
 import pytest
 
 from taskpace.errors import TaskError
-from taskpace.plan import content_id
-from taskpace.prepare import prepare
-from taskpace.records import Mark, Record, Turn, Usage
+from taskpace.experiment.plan import content_id
+from taskpace.experiment.prepare import prepare
+from taskpace.records import Arrival, Record, Turn, Usage
 from taskpace.tasks import load_items, load_task, render, score, shipped_tasks, with_data
 
 MMLU = [
@@ -144,7 +144,7 @@ def outcome(task, item, text: str) -> str:
     turn = Turn(
         dispatch_ns=0,
         send_delay_ns=0,
-        marks=(Mark(1, len(text.encode()), 0),),
+        arrivals=(Arrival(1, len(text.encode()), 0),),
         text=text,
         reasoning="",
         end_ns=2,
@@ -223,7 +223,7 @@ def test_public_data_are_asked_for_by_flag_or_key_and_named_in_the_results(simul
 
     monkeypatch.setattr(pl, "read_parquet", read)
     plan = prepare(simulated(tasks=("mmlu-letter",), data="public", items=2), Path())
-    stored = msgspec.json.decode(msgspec.json.encode(plan.tasks[0].task))
+    stored = msgspec.json.decode(msgspec.json.encode(plan.tasks[0].spec))
     assert asked == ["hf://datasets/cais/mmlu/all/test-*.parquet"] == [stored["data"]["source"]]
 
 
@@ -255,8 +255,8 @@ def test_public_data_do_not_change_what_a_task_is(name, simulated):
     """The ids of cells and trials do not hang on which public set is named."""
     plan = prepare(simulated(tasks=(name,)), Path())
     (planned,) = plan.tasks
-    bare = msgspec.structs.replace(planned, task=msgspec.structs.replace(planned.task, public=None))
-    from taskpace.plan import make_plan
+    bare = msgspec.structs.replace(planned, spec=msgspec.structs.replace(planned.spec, public=None))
+    from taskpace.experiment.plan import make_plan
 
     assert make_plan(plan.experiment, plan.systems, (bare,)).id == plan.id
 

@@ -1,4 +1,4 @@
-"""Prompts in the sandbox, and verdicts: which outcome a record gets."""
+"""Prompts in the sandbox, and grades: which outcome a record gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from taskpace.errors import TaskError
-from taskpace.records import Failure, FinishReason, Mark, Record, Turn, Usage
+from taskpace.records import Arrival, Failure, FinishReason, Record, Turn, Usage
 from taskpace.tasks import (
     DataSource,
     Item,
@@ -43,7 +43,7 @@ def record(*texts: str, finish: FinishReason | None = "stop", failure: str | Non
         Turn(
             dispatch_ns=0,
             send_delay_ns=0,
-            marks=(Mark(10, len(text.encode()), 0),),
+            arrivals=(Arrival(10, len(text.encode()), 0),),
             text=text,
             reasoning="The answer is A.",
             end_ns=100,
@@ -89,9 +89,9 @@ def test_a_letter_record_gets_its_outcome(
     given: Record, outcome: str, answer: str | None, committed: int | None
 ) -> None:
     """A failure comes before the limit, the limit before the answer; reasoning is never read."""
-    verdict = score(LETTER, ITEM, given)
-    assert (verdict.outcome, verdict.answer, verdict.committed_ns) == (outcome, answer, committed)
-    assert verdict.scorer == "letter/1"
+    grade = score(LETTER, ITEM, given)
+    assert (grade.outcome, grade.answer, grade.committed_ns) == (outcome, answer, committed)
+    assert grade.scorer == "letter/1"
 
 
 def test_the_kind_of_a_failure_is_kept() -> None:
@@ -113,17 +113,17 @@ def test_without_a_scorer_a_trial_is_completed() -> None:
 )
 def test_text_answers_are_compared_without_case_and_punctuation(text: str, outcome: str) -> None:
     """The whole text must be the answer."""
-    verdict = score(TEXT, Item(id="1", fields={"prompt": "?", "answer": "Paris"}), record(text))
-    assert (verdict.outcome, verdict.scorer) == (outcome, "text/1")
+    grade = score(TEXT, Item(id="1", fields={"prompt": "?", "answer": "Paris"}), record(text))
+    assert (grade.outcome, grade.scorer) == (outcome, "text/1")
 
 
 def test_a_paraphrase_has_a_degree_and_no_committed_answer() -> None:
     """The score is the share of content words kept; there is no answer to commit to."""
     task = load_task("mmlu-paraphrase", Path())
     item = Item(id="1", fields={"question": "What is the capital of Canada?", "choices": ["Ottawa", "Toronto"]})
-    verdict = score(task, item, record("Which city is Canada's capital?"))
-    assert (verdict.outcome, verdict.score, verdict.answer, verdict.committed_ns) == ("correct", 1.0, None, None)
-    assert verdict.scorer == "paraphrase/2"
+    grade = score(task, item, record("Which city is Canada's capital?"))
+    assert (grade.outcome, grade.score, grade.answer, grade.committed_ns) == ("correct", 1.0, None, None)
+    assert grade.scorer == "paraphrase/3"
     copied = score(task, item, record("What is the capital of Canada?"))
     assert copied.outcome == "wrong"
     assert copied.detail is not None

@@ -15,8 +15,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import taskpace
 from taskpace.errors import TaskError
-from taskpace.plan import make_plan
-from taskpace.prepare import prepare
+from taskpace.experiment.plan import make_plan
+from taskpace.experiment.prepare import prepare
 from taskpace.tasks import Task, load_items, load_task, script
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.similarity import similarity
@@ -85,7 +85,7 @@ def test_a_pass_mark_decides(tmp_path, make_task):
     scorer, (item, _) = SCORERS["similarity"], load_items(task, Path(), None, 0)
     options = msgspec.convert(task.options, scorer.options)
     right, wrong = script(task, item)
-    judged = [scorer.judge(text, None, item.fields, options) for text in (right, wrong, " ")]
+    judged = [scorer.grade(text, None, item.fields, options) for text in (right, wrong, " ")]
     assert [each.outcome for each in judged] == ["correct", "wrong", "unparsed"]
     assert [each.score for each in judged] == [pytest.approx(1.0, abs=1e-6), 0.0, None]
 

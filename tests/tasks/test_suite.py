@@ -15,8 +15,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
 from taskpace.tasks.data import read_rows
-from taskpace.tasks.json_answer import read_json, share_of_fields
-from taskpace.tasks.numbers import read_number, to_number, written
+from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
+from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.overlap import bleu, chrf, rouge
 from taskpace.tasks.scorers.squad import SquadOptions, exact_match, normalise, token_f1
@@ -41,13 +41,13 @@ def test_a_starter_set_is_whole(name):
         for text in script(task, item):
             answer = _extracted(task.extraction, text, item.fields)
             options = _options(task)
-            outcomes.append(scorer.judge(text, answer, item.fields, options).outcome)
+            outcomes.append(scorer.grade(text, answer, item.fields, options).outcome)
         assert outcomes[0] == "correct", item.fields
         assert outcomes[1] != "correct", item.fields
 
 
 def _extracted(extraction, text, fields):
-    from taskpace.tasks.extraction import EXTRACTIONS
+    from taskpace.tasks.extractors import EXTRACTIONS
 
     return None if extraction is None else EXTRACTIONS[extraction].read(text, fields)
 
@@ -144,12 +144,12 @@ def test_exact_match_and_f1_are_squads():
     ],
 )
 def test_numbers_are_read_as_people_read_them(text, number):
-    """Thousands marks, decimals, signs, units, fractions, and what is marked as the answer."""
+    """Thousands arrivals, decimals, signs, units, fractions, and what is marked as the answer."""
     assert read_number(text) == number
 
 
 def test_a_right_number_is_one_number():
-    """Of a worked answer as GSM8K has them, the one behind the mark; several or none are refused."""
+    """Of a worked answer as GSM8K has them, the one behind the arrival; several or none are refused."""
     assert to_number("3 + 4 = 7, so 7.\n#### 1,007") == 1007
     assert to_number("2 or 3") is None
     assert written(Fraction(504, 10)) == "50.4"
@@ -277,9 +277,9 @@ def test_a_sentence_with_the_right_answer_in_it_is_verbose_and_not_wrong(said, p
     """Word for word and not too long, an answer within a sentence counts where the task allows it; the F1 stays low."""
     fields = {"question": "Who wrote Oliver Twist?", "answers": ["Charles Dickens", "Dickens"]}
     options = SquadOptions(pass_f1=0.6, contained_words=30)
-    judged = SCORERS["squad"].judge(said, said, fields, options)
+    judged = SCORERS["squad"].grade(said, said, fields, options)
     assert (judged.outcome == "correct") == passes
-    assert SCORERS["squad"].judge(said, said, fields, SquadOptions()).outcome == "wrong"
+    assert SCORERS["squad"].grade(said, said, fields, SquadOptions()).outcome == "wrong"
 
 
 def test_the_last_line_that_gives_an_answer_counts():

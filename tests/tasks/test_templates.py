@@ -126,6 +126,6 @@ def test_any_text_is_either_a_template_or_refused_in_one_line(text: str) -> None
     """Whatever is written, the answer is the fields used or one line that starts with the place."""
     try:
         fields_used(text, "here")
-    except TaskError as bad:
-        assert str(bad).startswith("here: ")  # noqa: PT017 - either way is right
-        assert "\n" not in str(bad)  # noqa: PT017
+    except TaskError as exc:
+        assert str(exc).startswith("here: ")  # noqa: PT017 - either way is right
+        assert "\n" not in str(exc)  # noqa: PT017

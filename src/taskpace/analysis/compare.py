@@ -8,23 +8,26 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.frame import Source, last_attempts, load_frame
-from taskpace.analysis.pairs import Comparison, Pair, adjust, compare_pairs
-from taskpace.analysis.rows import CellPlan, make_rows
-from taskpace.analysis.sample import take_sample
-from taskpace.analysis.summary import load_cells
-from taskpace.analysis.views import SystemRow
+from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.sample import take_sample
+from taskpace.analysis.schema.summary import MeasuredRow
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
+from taskpace.analysis.table.rows import make_rows
 from taskpace.errors import StoreError, TaskpaceError
-from taskpace.strict import did_you_mean
+from taskpace.store import queries
+from taskpace.store.queries import Reader
+from taskpace.tasks import Task, task_identity
+from taskpace.text.strict import did_you_mean
 
 Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
 _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION = 2
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 
@@ -35,8 +38,8 @@ class ComparedCell(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     base_system: str
     new_system: str
-    base: SystemRow
-    new: SystemRow
+    base: MeasuredRow
+    new: MeasuredRow
     pair: Pair
     """``a`` is the base, ``b`` the new one; adjusted p-values are over all cells that are valid on both sides."""
 
@@ -59,7 +62,7 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
 class Side(msgspec.Struct, frozen=True):
     """What is compared: systems of a run, with a label for it."""
 
-    source: Source
+    source: Reader
     label: str
     system: str | None = None
     """Only this one; null: all, matched by name with the other side's."""
@@ -72,7 +75,9 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
         StoreError: no such system, or nothing in common to compare.
     """
     names = _matched(base, new)
-    cells = [cell for one, other in names for cell in _compare_system(base, one, new, other, resamples)]
+    before = _load(base)
+    after = before if new.source is base.source else _load(new)
+    cells = [cell for one, other in names for cell in _compare_system(before, one, after, other, resamples)]
     if not cells:
         raise StoreError(
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
@@ -92,7 +97,7 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
 
 
 def _systems(side: Side) -> list[str]:
-    names = [row[0] for row in side.source.query("SELECT name FROM system ORDER BY position")[1]]
+    names = [system.name for system in queries.systems(side.source)]
     if side.system is None:
         return names
     if side.system not in names:
@@ -116,13 +121,24 @@ def _matched(base: Side, new: Side) -> list[tuple[str, str]]:
     return [(name, name) for name in common]
 
 
-def _compare_system(base: Side, one: str, new: Side, other: str, resamples: int) -> list[ComparedCell]:
-    loaded = {}
-    for role, side, system in (("base", base, one), ("new", new, other)):
-        trials = last_attempts(load_frame(side.source)).filter(pl.col("system") == system)
-        cells = {(cell.task, cell.scenario): cell for cell in load_cells(side.source) if cell.system == system}
-        loaded[role] = (trials.with_columns(system=pl.lit(role)), cells)
-    (before, base_cells), (after, new_cells) = loaded["base"], loaded["new"]
+class _Loaded(msgspec.Struct, frozen=True):
+    """A side's trials and cells, read once for all its systems."""
+
+    trials: pl.DataFrame
+    cells: list[CellPlan]
+
+    def of(self, system: str, role: str) -> tuple[pl.DataFrame, dict[tuple[str, str], CellPlan]]:
+        """One system's trials, called by its role, and its cells by task and scenario."""
+        trials = self.trials.filter(pl.col("system") == system).with_columns(system=pl.lit(role))
+        return trials, {(cell.task, cell.scenario.name): cell for cell in self.cells if cell.system == system}
+
+
+def _load(side: Side) -> _Loaded:
+    return _Loaded(last_attempts(load_frame(side.source)), load_cells(side.source))
+
+
+def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples: int) -> list[ComparedCell]:
+    (before, base_cells), (after, new_cells) = base.of(one, "base"), new.of(other, "new")
     found = []
     for key in base_cells:
         if key not in new_cells:
@@ -148,7 +164,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own)
     return ComparedCell(
         task=plans[0].task,
-        scenario=plans[0].scenario,
+        scenario=plans[0].scenario.name,
         base_system="base",
         new_system="new",
         base=rows[0],
@@ -160,7 +176,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -
 def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     notes = []
     machines = [
-        {row[0] for row in side.source.query("SELECT json_extract(host, '$.cpu') FROM sitting")[1]}
+        {msgspec.json.decode(session.host).get("cpu") for session in queries.sessions(side.source)}
         for side in (base, new)
     ]
     if machines[0] != machines[1]:
@@ -170,7 +186,7 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     notes.extend(
         f"the task {task} is not the same in both: its prompt, limits or scorer changed"
         for task in tasks
-        if _task_spec(base, task) != _task_spec(new, task)
+        if _identity(base, task) != _identity(new, task)
     )
     notes.extend(
         f"{cell.task}: {_units(cell.base)} and {_units(cell.new)} "
@@ -181,17 +197,13 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     return notes
 
 
-def _task_spec(side: Side, name: str) -> dict[str, Any]:
-    """What makes a task itself, as the run file keeps it; a key that came later counts as its default."""
-    ((spec,),) = side.source.query("SELECT spec FROM task WHERE name = ?", name)[1]
-    left_out = ("data", "public", "description")
-    kept = {key: value for key, value in msgspec.json.decode(spec).items() if key not in left_out}
-    if "model_sha256" in kept["options"]:
-        del kept["options"]["model"]  # where a scorer's model lies
-    return {"think_time_s": 0.0} | kept
+def _identity(side: Side, name: str) -> dict[str, Any]:
+    """What makes a task itself, of a run file's task."""
+    (spec,) = (task.spec for task in queries.tasks(side.source) if task.name == name)
+    return task_identity(msgspec.json.decode(spec, type=Task))
 
 
-def _units(row: SystemRow) -> int:
+def _units(row: MeasuredRow) -> int:
     """What task times are paired by."""
     return row.items if row.batches is None else row.batches
 
@@ -213,7 +225,7 @@ class Condition(msgspec.Struct, frozen=True):
         return change > self.limit if self.above else change < self.limit
 
 
-def relative_change(measure: Measure, change: Number) -> float | None:
+def relative_change(measure: Measure, change: Estimate) -> float | None:
     """0.05 for 5 % more; for accuracy the difference of shares."""
     if change.value is None:
         return None
@@ -254,7 +266,7 @@ def failures(compared: ComparedRuns, conditions: list[Condition]) -> list[tuple[
     for cell in compared.cells:
         for role, row in (("base", cell.base), ("new", cell.new)):
             if not row.valid and conditions:
-                against = next((reason for reason in row.reasons if reason.voids == "result"), None)
+                against = next((reason for reason in row.reasons if reason.invalidates == "result"), None)
                 problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
                 raise TaskpaceError(f"--fail-if cannot be judged: {cell.task}, {role}, is INVALID: {problem}")
         for condition in conditions:

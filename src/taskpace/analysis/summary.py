@@ -8,30 +8,41 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from taskpace.analysis.arrays import Arrays, item_means
-from taskpace.analysis.bootstrap import RESAMPLES, Resamples, percentile
-from taskpace.analysis.brevity import Forms, find_brevity, find_forms
-from taskpace.analysis.diagnosis import row_findings, table_findings
-from taskpace.analysis.estimates import number
-from taskpace.analysis.frame import Source, last_attempts, load_frame
-from taskpace.analysis.intervals import Floats
-from taskpace.analysis.load import find_loads
-from taskpace.analysis.overall import find_overall
-from taskpace.analysis.pairs import Pair, adjust, compare_pairs
-from taskpace.analysis.ranking import kendall_tau_b, shared_ranks, spearman_rho
-from taskpace.analysis.rows import CellPlan, make_rows
-from taskpace.analysis.sample import Sample, take_sample
-from taskpace.analysis.sensitivity import find_effects
-from taskpace.analysis.sweeps import Sweep, find_sweeps
-from taskpace.analysis.views import SCHEMA_VERSION, Agreement, Summary, SystemRow, TaskTable
-from taskpace.messages import Stretch
+from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
+from taskpace.analysis.across.effects import find_effects
+from taskpace.analysis.across.load import find_loads
+from taskpace.analysis.across.overall import find_overall
+from taskpace.analysis.across.sweeps import Sweep, find_sweeps
+from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.sample import Sample, take_sample
+from taskpace.analysis.schema.summary import (
+    SCHEMA_VERSION,
+    Agreement,
+    Finding,
+    MeasuredRow,
+    Summary,
+    SystemRow,
+    TaskTable,
+)
+from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
+from taskpace.analysis.stats.estimates import number
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.table.diagnosis import row_findings, table_findings
+from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
+from taskpace.analysis.table.rows import make_rows
+from taskpace.experiment.experiment import Experiment
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 
 _LEAST_TO_AGREE = 3
 """Two systems agree or do not: their inversion probability says it better."""
 
 
 def summarise(
-    source: Source, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
+    source: Reader, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
 ) -> Summary:
     """The summary of a run file, finished or not.
 
@@ -44,47 +55,19 @@ def summarise(
     Raises:
         TaskpaceError: there is no such system.
     """
-    name, limit_s, own_deadline_s = source.query(
-        "SELECT name, json_extract(experiment, '$.timeout_s'), json_extract(experiment, '$.deadline_s') FROM run"
-    )[1][0]
+    run = queries.run_row(source)
+    experiment = msgspec.json.decode(run.experiment, type=Experiment)
     return summarise_trials(
         last_attempts(load_frame(source)),
         load_cells(source),
-        name=name,
-        limit_s=limit_s,
-        deadline_s=own_deadline_s if deadline_s is None else deadline_s,
+        name=run.name,
+        limit_s=experiment.timeout_s,
+        deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,
         resamples=resamples,
         sweeps=find_sweeps(source),
         forms=find_forms(source),
         reference=reference,
     )
-
-
-def load_cells(source: Source) -> list[CellPlan]:
-    """The cells of a run, in the experiment's order."""
-    stretches: dict[str, list[Stretch]] = {}
-    for cell_id, client in source.query("SELECT cell_id, client FROM stretch")[1]:
-        stretches.setdefault(cell_id, []).append(msgspec.json.decode(client, type=Stretch))
-    cells = source.query(
-        "SELECT cell.id, cell.system, cell.task, cell.scenario, (SELECT count(*) FROM trial WHERE cell_id = cell.id),"
-        " json_extract(task.spec, '$.scorer') IS NOT NULL,"
-        " (SELECT min(coalesce(json_extract(info, '$.in_process'), 1)) FROM worker WHERE worker.system = cell.system),"
-        " (SELECT max(json_extract(info, '$.details.round_trip_ns')) FROM worker WHERE worker.system = cell.system)"
-        " FROM cell JOIN task ON task.name = cell.task ORDER BY cell.position"
-    )[1]
-    return [
-        CellPlan(
-            system=system,
-            task=task,
-            scenario=scenario,
-            planned=planned,
-            graded=bool(graded),
-            stretches=tuple(stretches.get(cell_id, ())),
-            in_process=in_process != 0,
-            round_trip_s=None if round_trip_ns is None else round_trip_ns / 1e9,
-        )
-        for cell_id, system, task, scenario, planned, graded, in_process, round_trip_ns in cells
-    ]
 
 
 def summarise_trials(
@@ -102,7 +85,7 @@ def summarise_trials(
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
-        tables.setdefault((cell.task, cell.scenario), []).append(cell)
+        tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     parts = dict(trials.group_by("task", "scenario", maintain_order=True))
     samples = {
         key: take_sample(parts.get(key, trials.clear()), tuple(cell.system for cell in table), batched=table[0].batched)
@@ -122,7 +105,7 @@ def summarise_trials(
         tables=made,
         sweeps=sweeps,
         effects=find_effects(sweeps, made),
-        loads=find_loads(made),
+        loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
         brevity=find_brevity(forms, made),
         overall=find_overall(made, tables, samples, reference=reference),
     )
@@ -140,15 +123,13 @@ def make_table(
         found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded, own=sample.own),
         [{pair.a, pair.b} <= valid for pair in found],
     )
-    ranked = _rank(rows, pairs)
+    findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
+    ranked = _rank(rows, pairs, findings)
     return TaskTable(
         task=cells[0].task,
-        scenario=cells[0].scenario,
+        scenario=cells[0].scenario.name,
         par2_limit_s=limit_s,
-        rows=tuple(
-            msgspec.structs.replace(row, findings=row_findings(row, sample.own, arrays.place(row.system)))
-            for row in ranked
-        ),
+        rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid], drawn),
         findings=table_findings(ranked, pairs),
@@ -158,8 +139,8 @@ def make_table(
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
     means = _log_means(arrays.task_time_s)
-    order = sorted(range(len(means)), key=lambda place: (np.isnan(means[place]), means[place], place))
-    return list(combinations([arrays.systems[place] for place in order], 2))
+    order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
+    return list(combinations([arrays.systems[index] for index in order], 2))
 
 
 def _log_means(values: Floats) -> Floats:
@@ -167,10 +148,10 @@ def _log_means(values: Floats) -> Floats:
         return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
 
 
-def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
-    """Shared ranks of the valid rows that have the number in question."""
+def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[Finding, ...]]) -> list[SystemRow]:
+    """With shared ranks of the valid rows that have the number in question."""
     valid = [row for row in rows if row.valid]
-    with_tokens = [row for row in valid if not any(reason.voids == "token counts" for reason in row.reasons)]
+    with_tokens = [row for row in valid if not any(reason.invalidates == "token counts" for reason in row.reasons)]
     times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time", 1)
     speeds = _ranks(
         [row.system for row in with_tokens if row.tokens_per_s_median.value is not None], pairs, "tokens_per_s", -1
@@ -179,11 +160,12 @@ def _rank(rows: list[SystemRow], pairs: list[Pair]) -> list[SystemRow]:
         [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct", 1
     )
     return [
-        msgspec.structs.replace(
-            row,
+        SystemRow(
+            **{name: getattr(row, name) for name in MeasuredRow.__struct_fields__},
             rank_task_time=times.get(row.system),
             rank_tokens_per_s=speeds.get(row.system),
             rank_time_per_correct=per_correct.get(row.system),
+            findings=findings[row.system],
         )
         for row in rows
     ]
@@ -202,12 +184,12 @@ def _ranks(members: list[str], pairs: list[Pair], measure: str, sign: int) -> di
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
     """Of the rankings by geometric means of tokens per second and of task time, with percentile intervals."""
-    places = [arrays.place(system) for system in valid]
-    if not places:
+    indices = [arrays.index(system) for system in valid]
+    if not indices:
         return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [item_means(np.log(values[places])) for values in (arrays.task_time_s, arrays.tpot_s)]
-    both = [place for place in range(len(places)) if all(np.isfinite(log[place]).any() for log in logs)]
+        logs = [item_means(np.log(values[indices])) for values in (arrays.task_time_s, arrays.tpot_s)]
+    both = [index for index in range(len(indices)) if all(np.isfinite(log[index]).any() for log in logs)]
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Quickness and speed: both grow the better a system is.

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from taskpace.analysis.bootstrap import RESAMPLES
-from taskpace.analysis.frame import Source
-from taskpace.analysis.judge import Judged
-from taskpace.analysis.provenance import Provenance, load_provenance
+from taskpace.analysis.data.provenance import Provenance, load_provenance
+from taskpace.analysis.data.trials import TrialRow, load_prompts, load_trials
+from taskpace.analysis.judge.agreement import Judged
+from taskpace.analysis.schema.summary import Summary
+from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.summary import summarise
-from taskpace.analysis.trials import TrialRow, load_prompts, load_trials
-from taskpace.analysis.views import Summary
+from taskpace.store.queries import Reader
 
 
 class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +31,7 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_whole(
-    source: Source, file: str, *, resamples: int = RESAMPLES, trials: bool = True, judged: tuple[Judged, ...] = ()
+    source: Reader, file: str, *, resamples: int = RESAMPLES, trials: bool = True, judged: tuple[Judged, ...] = ()
 ) -> WholeRun:
     """``resamples``: of the bootstrap; ``trials``: with the texts of all trials; ``judged``: what judges made of it."""
     return WholeRun(

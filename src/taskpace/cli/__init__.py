@@ -77,12 +77,12 @@ def main() -> NoReturn:
     except click.exceptions.NoArgsIsHelpError as bare:
         click.echo(bare.format_message())
         sys.exit(0)
-    except click.ClickException as bad:
-        context = bad.ctx.command_path if isinstance(bad, click.UsageError) and bad.ctx else "taskpace"
-        _complain(f"{bad.format_message()} (see `{context} --help`)")
+    except click.ClickException as exc:
+        context = exc.ctx.command_path if isinstance(exc, click.UsageError) and exc.ctx else "taskpace"
+        _complain(f"{exc.format_message()} (see `{context} --help`)")
         sys.exit(2)
-    except TaskpaceError as bad:
-        _complain(str(bad))
+    except TaskpaceError as exc:
+        _complain(str(exc))
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")
@@ -99,6 +99,6 @@ def _is_text(argument: str) -> bool:
 
 
 def _complain(message: str) -> None:
-    from taskpace.safe_text import one_line
+    from taskpace.text.safe_text import one_line
 
     click.echo(f"taskpace: {one_line(message, 2000)}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.brevity import INSTRUCTION
 from taskpace.cli.experiments import experiment_options, read_experiment
-from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
+from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown, say_how_it_ended
+from taskpace.experiment.brevity import INSTRUCTION
 
 
 @click.command(context_settings={"show_default": True})
@@ -25,13 +26,8 @@ from taskpace.cli.run import carry_out_shown, progress_mode, say_how_it_ended
 )
 @click.option("--instruction", default=INSTRUCTION, metavar="TEXT", help="The request, put after the system prompt.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "live", "plain", "json", "quiet"]),
-    default="auto",
-    help="As in `taskpace run`.",
-)
-@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")
+@progress_option()
+@no_fetch_option
 def brevity(
     output: Path | None, instruction: str, limit: int | None, *, progress: str, no_fetch: bool, **options: Any
 ) -> int:
@@ -41,12 +37,12 @@ def brevity(
     summary` and `taskpace report` have all of it.
     """
     from taskpace.analysis.summary import summarise
-    from taskpace.brevity import with_brevity
-    from taskpace.prepare import prepare
-    from taskpace.report.brevity import LEGEND
-    from taskpace.report.downloads import show_downloads
-    from taskpace.report.terminal import print_brevity
-    from taskpace.store import Store
+    from taskpace.experiment.brevity import with_brevity
+    from taskpace.experiment.prepare import prepare
+    from taskpace.report.terminal.document import print_blocks
+    from taskpace.report.terminal.downloads import show_downloads
+    from taskpace.report.words.brevity import LEGEND, brevity_blocks
+    from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
     console = Console(stderr=True, highlight=False)
@@ -54,12 +50,13 @@ def brevity(
     shown = None if mode == "json" else show_downloads(console)
     plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
     path = output or Path("runs") / f"{experiment.name}-brevity.db"
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if mode not in ("json", "quiet"):
         out = Console(highlight=False)
         with Store.open(path) as store:
-            print_brevity(summarise(store), out)
+            print_blocks(brevity_blocks(summarise(store)), out)
         out.print()
         out.print(Text(LEGEND, style="dim"))
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace report {path}`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace report {quoted}`")
     return say_how_it_ended(ended, plan, path, console)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from taskpace.errors import TaskpaceError
-from taskpace.safe_text import printable
+from taskpace.text.safe_text import printable
 
 if TYPE_CHECKING:
     from taskpace.report.charts.panel import Panel
@@ -28,11 +28,11 @@ def chart(
     run_file: Path, name: str | None, output: Path | None, resamples: int | None, force: bool, **only: Any
 ) -> None:
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
-    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.report.charts import CHARTS, check_name, joined, panels, to_png, to_svg
-    from taskpace.report.export import check_target, write
-    from taskpace.store import Store
+    from taskpace.report.files.export import check_target, write
+    from taskpace.store.store import Store
 
     if name is not None:
         check_name(name)

@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from taskpace.errors import StoreError
-from taskpace.safe_text import printable
+from taskpace.text.safe_text import printable
 
 
 @click.command()
@@ -29,11 +29,11 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
 
     Exit codes: 0, or 1 when a --fail-if condition is met, or 2 when it cannot be judged.
     """
-    from taskpace.analysis.bootstrap import RESAMPLES
     from taskpace.analysis.compare import Side, compare as compare_sides, failures, parse_condition
-    from taskpace.report.compare import failure_line, print_comparison
-    from taskpace.report.json_text import json_text
-    from taskpace.store import Store
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.report.files.json_text import json_text
+    from taskpace.report.terminal.compare import failure_line, print_comparison
+    from taskpace.store.store import Store
 
     conditions = [parse_condition(text) for text in fail_if]
     (base_file, base_system), (new_file, new_system) = _sides(what)

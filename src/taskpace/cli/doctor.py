@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from taskpace.plugins import Plugin
+
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def doctor(as_json: bool) -> None:
     """Say what this machine has, what is installed, what is missing and how to get it."""
-    from taskpace import energy, host, models
+    from taskpace import models
+    from taskpace.engines import ENGINES
+    from taskpace.machine import energy, host
+    from taskpace.tasks.extractors import EXTRACTIONS
+    from taskpace.tasks.scorers import SCORERS
 
+    plugins = [plugin for registry in (ENGINES, SCORERS, EXTRACTIONS) for plugin in registry.plugins()]
     machine, clock, extras, joules = host.describe(), host.clock_resolution(), host.extras(), energy.find()
     counters = [counter.name for counter in joules.counters]
     if as_json:
@@ -24,6 +35,7 @@ def doctor(as_json: bool) -> None:
             "extras": extras,
             "energy_counters": counters,
             "energy_missing": joules.missing,
+            "plugins": [plugin._asdict() for plugin in plugins],
             "model_cache": str(models.cache_folder()),
         }
         click.echo(msgspec.json.format(msgspec.json.encode(facts)).decode())
@@ -44,6 +56,20 @@ def doctor(as_json: bool) -> None:
     for extra in extras:
         parts.add_row(extra.name, Text("yes" if extra.installed else f"no: {extra.install}"), Text(extra.enables))
     console.print(parts)
+    if plugins:
+        console.print()
+        console.print(_plugin_table(plugins))
+
+
+def _plugin_table(plugins: Sequence[Plugin]) -> Table:
+    """What other distributions add, and what is wrong with it."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("plug-in", "from", "usable"):
+        table.add_column(heading, overflow="fold")
+    for plugin in plugins:
+        usable = "yes" if plugin.problem is None else plugin.problem
+        table.add_row(Text(f"{plugin.what} {plugin.name}"), Text(plugin.distribution), Text(usable))
+    return table
 
 
 def _flat(facts: dict[str, object]) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
-from taskpace.experiments import shipped_file
+from taskpace.experiment.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
+from taskpace.experiment.library import shipped_file
 
 _FLAGS = (
     click.argument("file", required=False, type=click.Path(path_type=Path)),

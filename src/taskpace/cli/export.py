@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from taskpace.errors import TaskpaceError
-from taskpace.safe_text import printable
+from taskpace.text.safe_text import printable
 
 if TYPE_CHECKING:
-    from taskpace.report.export import Kind
+    from taskpace.report.files.export import Kind
 
 _STANDARD_OUTPUT = Path("-")
 
@@ -39,9 +39,9 @@ def export(run_file: Path, kind: Kind, output: Path | None, force: bool) -> None
     The columns are those of `taskpace.open(RUN_FILE).frame()` in Python: times in seconds end in _s, unknown is empty
     or null. A trial that was repeated after a failure has several attempts, counted from 1; the last one counts.
     """
-    from taskpace.analysis.frame import load_frame
-    from taskpace.report.export import check_target, render, write
-    from taskpace.store import Store
+    from taskpace.analysis.data.frame import load_frame
+    from taskpace.report.files.export import check_target, render, write
+    from taskpace.store.store import Store
 
     with Store.open(run_file) as store:
         if output == _STANDARD_OUTPUT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import click
 import msgspec
 from rich.console import Console
 
+from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown
 from taskpace.errors import ExperimentError, StoreError
 
 if TYPE_CHECKING:
-    from taskpace.analysis.judge import Judged
+    from taskpace.analysis.judge.agreement import Judged
     from taskpace.judge.settings import Judge
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
 
 @click.command(context_settings={"show_default": True})
@@ -32,13 +34,8 @@ if TYPE_CHECKING:
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal")
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "live", "plain", "quiet"]),
-    default="auto",
-    help="live: a status line; plain: lines for a log; quiet: errors only.",
-)
-@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if the model is not here.")
+@progress_option(events=False)
+@no_fetch_option
 def judge(
     run_file: Path, judge_file: Path | None, output: Path | None, form: str, resamples: int | None, **flags: Any
 ) -> int:
@@ -47,10 +44,9 @@ def judge(
     JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
-    from taskpace.cli.run import carry_out_shown, progress_mode
     from taskpace.judge.plan import judge_plan
-    from taskpace.report.downloads import show_downloads
-    from taskpace.store import Store
+    from taskpace.report.terminal.downloads import show_downloads
+    from taskpace.store.store import Store
 
     settings = _settings(run_file, judge_file, flags["model"], flags["engine"])
     if flags["pairs"]:
@@ -64,11 +60,12 @@ def judge(
         base = judge_file.parent if judge_file else Path()
         fetching = show_downloads(console)
         plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
-        ended = carry_out_shown(plan, path, console, mode)
+        ended = run_shown(plan, path, console, mode)
         _show(_judged(run, run_file, path, resamples), form)
     if mode != "quiet":
         console.print(
-            f"Everything the judge said is in {path}: `taskpace report {run_file} --judge {path}`",
+            f"Everything the judge said is in {path}: "
+            f"`taskpace report {shlex.quote(str(run_file))} --judge {shlex.quote(str(path))}`",
             soft_wrap=True,
             markup=False,
         )
@@ -95,9 +92,9 @@ def _settings(run_file: Path, judge_file: Path | None, model: str | None, engine
 
 
 def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None) -> Judged:
-    from taskpace.analysis.bootstrap import RESAMPLES
-    from taskpace.analysis.judge import load_judged
-    from taskpace.store import Store
+    from taskpace.analysis.judge.agreement import load_judged
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.store.store import Store
 
     drawn = RESAMPLES if resamples is None else resamples
     with Store.open(judge_file) as store:
@@ -105,11 +102,13 @@ def _judged(run: Store, run_file: Path, judge_file: Path, resamples: int | None)
 
 
 def _show(judged: Judged, form: str) -> None:
-    from taskpace.report.json_text import json_text
-    from taskpace.report.judge_text import judged_markdown, print_judged
+    from taskpace.report.files.json_text import json_text
+    from taskpace.report.files.markdown import document_markdown
+    from taskpace.report.terminal.document import print_document
+    from taskpace.report.words.judge import judged_document
 
     if form == "terminal":
-        print_judged(judged, Console(highlight=False))
+        print_document(judged_document(judged), Console(highlight=False), titled=True)
         return
-    text = json_text(judged) if form == "json" else judged_markdown(judged)
+    text = json_text(judged) if form == "json" else document_markdown(judged_document(judged))
     click.echo(text.encode(), nl=False)

@@ -27,14 +27,15 @@ Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 
 def _engines() -> Rows:
-    from importlib.util import find_spec
-
-    from taskpace.engines import available
+    from taskpace.engines import ENGINES, is_ready
+    from taskpace.errors import install_command
 
     rows = []
-    for engine in available().values():
-        ready = engine.library is None or find_spec(engine.library) is not None
-        rows.append((engine.name, "yes" if ready else f"pip install 'taskpace[{engine.extra}]'", engine.summary))
+    for engine in ENGINES.values():
+        missing = "" if engine.library is None or is_ready(engine) else engine.library
+        ready = install_command(missing, engine.extra, engine.distribution) if missing else "yes"
+        rows.append((engine.name, ready, engine.summary))
+    rows += [(each.name, "no", each.problem) for each in ENGINES.plugins() if each.problem is not None]
     return ("engine", "ready", "what it is"), rows
 
 
@@ -62,6 +63,6 @@ def _models() -> Rows:
 
 
 def _experiments() -> Rows:
-    from taskpace.experiments import shipped
+    from taskpace.experiment.library import shipped
 
     return ("experiment", "what it is"), list(shipped().items())

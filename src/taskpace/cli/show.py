@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from taskpace.errors import StoreError
 from taskpace.records import OUTCOMES
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 
 @click.command()
@@ -23,9 +24,9 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
 
     TRIAL is an id or its first digits. Without it, the trials are listed.
     """
-    from taskpace.analysis.trial import list_trials, view_trial
-    from taskpace.report.trial import print_trial, print_trials
-    from taskpace.store import Store
+    from taskpace.analysis.data.trial import list_trials, view_trial
+    from taskpace.report.terminal.trial import print_trial, print_trials
+    from taskpace.store.store import Store
 
     console = Console(highlight=False)
     with Store.open(run_file) as store:
@@ -35,7 +36,8 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
         found = store.find_trials(trial)
         if not found:
             raise StoreError(
-                f"{run_file}: no trial starts with {one_line(trial, 40)}: `taskpace show {run_file}` lists them"
+                f"{run_file}: no trial starts with {one_line(trial, 40)}: "
+                f"`taskpace show {shlex.quote(str(run_file))}` lists them"
             )
         if len(found) > 1:
             raise StoreError(f"{run_file}: {len(found)} or more trials start with {trial}: give more digits")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from taskpace.analysis.views import Summary
+    from taskpace.analysis.schema.summary import Summary
 
 
 @click.command()
@@ -53,15 +53,15 @@ def print_run(
     """The tables of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
     from rich.console import Console
 
-    from taskpace.report.terminal import print_summary
+    from taskpace.report.terminal.document import print_summary
 
     print_summary(_summarised(run_file, resamples, deadline_s, reference), Console(highlight=False), plots=plots)
 
 
 def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None) -> Summary:
-    from taskpace.analysis.bootstrap import RESAMPLES
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
-    from taskpace.store import Store
+    from taskpace.store.store import Store
 
     with Store.open(run_file) as store:
         return summarise(
@@ -74,13 +74,13 @@ def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None,
 
 def _rendered(view: Summary, form: str) -> str:
     if form == "json":
-        from taskpace.report.json_text import json_text
+        from taskpace.report.files.json_text import json_text
 
         return json_text(view)
     if form == "markdown":
-        from taskpace.report.markdown import summary_markdown
+        from taskpace.report.files.markdown import summary_markdown
 
         return summary_markdown(view)
-    from taskpace.report.csv_table import summary_csv
+    from taskpace.report.files.csv_table import summary_csv
 
     return summary_csv(view)

@@ -18,8 +18,8 @@ def tokenizers(model: tuple[str, ...], form: str, no_fetch: bool) -> None:
     """
     from rich.console import Console
 
-    from taskpace.report.json_text import json_text
-    from taskpace.report.tokenizers import print_tokenizers
+    from taskpace.report.files.json_text import json_text
+    from taskpace.report.terminal.tokenizers import print_tokenizers
     from taskpace.tokenizers import PROMPTS, common_text, compare_tokenizers, open_tokenizer, task_prompts
 
     encoders = {}

@@ -1,107 +1,88 @@
 """The engines there are, and how to get one.
 
-An engine of this package is one line in ``REGISTRY``. Another distribution adds one with an entry point in the group
-``taskpace.engines`` that names its class; the class is called with an ``EngineSpec``.
+An engine of this package is one line in ``ENGINES``. Another distribution adds one with an entry point in the group
+``taskpace.engines`` that names its ``EngineEntry`` (docs/extending.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pkgutil import resolve_name
 from typing import Any, cast
 
 import msgspec
 
-from taskpace.engines.base import Engine, EngineSpec
+from taskpace.engines.base import BatchEngine, Engine, EngineEntry, EngineFactory, EngineSpec, OptionsCheck
 from taskpace.errors import ExperimentError, MissingExtraError
-from taskpace.strict import did_you_mean
+from taskpace.plugins import Registry
 
+__all__ = ["ENGINES", "EngineEntry", "check_options", "create", "entry", "is_ready", "require_library"]
 
-class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an engine is, and what can be said of it without loading it."""
-
-    name: str
-    summary: str
-    target: str
-    """``module:class``, imported in the worker only."""
-    needs_model_file: bool = True
-    """Whether ``model`` is a reference to a file (see ``taskpace.models``); else it is passed on as it is."""
-    takes_model_file: bool = False
-    """Whether ``model`` may be such a reference as well; then it is looked up if it is one."""
-    batches: bool = False
-    """Whether it answers several requests as one static batch."""
-    remote: bool = False
-    """Whether the model runs outside the worker, so that several workers can share its load."""
-    scripted: bool = False
-    """Whether the engine makes its answers up from a right and a wrong one."""
-    library: str | None = None
-    """The optional library it needs, by its import name."""
-    extra: str | None = None
-    """The extra that installs that library."""
-
-
-REGISTRY: dict[str, EngineEntry] = {
-    "llamacpp": EngineEntry(
+_OURS = (
+    EngineEntry(
         name="llamacpp",
         summary="GGUF models in process, by llama.cpp's own server (continuous batching)",
-        target="taskpace.engines.llamacpp:LlamaCppEngine",
+        target="taskpace.engines.llamacpp.engine:LlamaCppEngine",
+        options_check="taskpace.engines.llamacpp.load:read_options",
         library="xllamacpp",
         extra="llamacpp",
     ),
-    "openai": EngineEntry(
+    EngineEntry(
         name="openai",
         summary="any OpenAI-compatible HTTP endpoint: vLLM, llama-server, SGLang, Ollama, OpenAI, ...",
-        target="taskpace.engines.openai:OpenAIEngine",
+        target="taskpace.engines.openai.engine:OpenAIEngine",
+        options_check="taskpace.engines.openai.options:read_options",
         needs_model_file=False,
         remote=True,
     ),
-    "transformers": EngineEntry(
+    EngineEntry(
         name="transformers",
         summary="hub models, folders and GGUF files in process, by Hugging Face transformers; static batches",
-        target="taskpace.engines.transformers:TransformersEngine",
+        target="taskpace.engines.transformers.engine:TransformersEngine",
+        options_check="taskpace.engines.transformers.load:read_options",
         needs_model_file=False,
         takes_model_file=True,
         batches=True,
         library="transformers",
         extra="transformers",
     ),
-    "simulated": EngineEntry(
+    EngineEntry(
         name="simulated",
         summary="scripted waits, lengths, answers and faults, in real or virtual time",
         target="taskpace.engines.simulated:SimulatedEngine",
+        options_check="taskpace.engines.simulated:read_options",
         needs_model_file=False,
         scripted=True,
     ),
-}
+)
 
 
-def available() -> dict[str, EngineEntry]:
-    """Every engine by name: this package's, then other distributions' (which cannot replace ours)."""
-    others = {
-        point.name: EngineEntry(
-            name=point.name,
-            summary=f"from {point.value.partition(':')[0]}",
-            target=point.value,
-            needs_model_file=False,
-        )
-        for point in entry_points(group="taskpace.engines")
-    }
-    return others | REGISTRY
+def _receive(found: EngineEntry, name: str, distribution: str) -> EngineEntry:
+    if found.name != name:
+        raise ValueError(f'its entry is called "{found.name}": give both one name')
+    return msgspec.structs.replace(found, distribution=distribution)
+
+
+ENGINES: Registry[EngineEntry] = Registry(
+    "taskpace.engines", "engine", EngineEntry, {each.name: each for each in _OURS}, _receive
+)
+"""Every engine by name."""
 
 
 def entry(name: str) -> EngineEntry:
-    """The engine called ``name``. Raises ``ExperimentError`` with the nearest names when there is none."""
-    engines = available()
-    if name not in engines:
-        raise ExperimentError(f'key "engine": there is no engine "{name}"{did_you_mean(name, engines)}')
-    return engines[name]
+    """The engine called ``name``. Raises ``ExperimentError`` when there is none or it cannot be used, saying why."""
+    if problem := ENGINES.problem(name):
+        raise ExperimentError(f'key "engine": {problem}')
+    return ENGINES[name]
 
 
 def create(spec: EngineSpec) -> Engine:
     """A new engine, not yet open. Raises ``TaskpaceError`` when its library is missing or an option is wrong."""
-    return cast("Engine", _load(entry(spec.engine).target)(spec))
+    engine = entry(spec.engine)
+    made = cast("EngineFactory", _load(engine, engine.target))(spec)
+    if engine.batches and not isinstance(made, BatchEngine):
+        raise ExperimentError(f'engine "{engine.name}" promises static batches but has no method "generate_batch"')
+    return made
 
 
 def check_options(name: str, options: dict[str, Any]) -> None:
@@ -110,18 +91,29 @@ def check_options(name: str, options: dict[str, Any]) -> None:
     Raises:
         ExperimentError: an unknown key or a wrong type; the message names the key.
     """
-    module = import_module(entry(name).target.partition(":")[0])
-    check = getattr(module, "check_options", None)
-    if check is not None:
-        check(options)
+    engine = entry(name)
+    if engine.options_check is not None:
+        cast("OptionsCheck", _load(engine, engine.options_check))(options)
+
+
+def is_ready(engine: EngineEntry) -> bool:
+    """Whether the engine's optional library is installed. Imports nothing."""
+    return engine.library is None or find_spec(engine.library) is not None
 
 
 def require_library(engine: EngineEntry) -> None:
     """Raises ``MissingExtraError`` when the engine's optional library is not installed. Imports nothing."""
-    if engine.library and engine.extra and find_spec(engine.library) is None:
-        raise MissingExtraError(f"engine {engine.name}", engine.library, engine.extra)
+    if engine.library is not None and not is_ready(engine):
+        raise MissingExtraError(f"engine {engine.name}", engine.library, engine.extra, engine.distribution)
 
 
-def _load(target: str) -> Callable[[EngineSpec], Any]:
-    module, _, name = target.partition(":")
-    return cast("Callable[[EngineSpec], Any]", getattr(import_module(module), name))
+def _load(engine: EngineEntry, target: str) -> Any:
+    """What ``module:attribute`` names. Raises ``TaskpaceError`` when it cannot be imported."""
+    try:
+        return resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as exc:
+        require_library(engine)
+        raise ExperimentError(
+            f'engine "{engine.name}" of {engine.distribution} cannot be used: {target} cannot be imported: '
+            f"{type(exc).__name__}: {exc}"
+        ) from exc

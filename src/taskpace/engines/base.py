@@ -1,7 +1,8 @@
 """What every engine is: a protocol, the request it takes, and what it hands back.
 
-An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in the
-registry (``taskpace.engines.REGISTRY``), or an entry point in the group ``taskpace.engines`` of another distribution.
+An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in
+``taskpace.engines``, or an entry point in the group ``taskpace.engines`` of another distribution: both name an
+``EngineEntry``. What not every engine can do is a protocol of its own (``BatchEngine``, ``DeviceEngine``).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
-from taskpace.clock import Clock
 from taskpace.errors import EngineError
-from taskpace.records import FinishReason, Mark, Usage
+from taskpace.machine.clock import Clock
+from taskpace.records import Arrival, FinishReason, Usage
 
 NO_CONNECTION = "connect-"
 """What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""
@@ -96,8 +97,8 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
 class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """What one request gave. Times are absolute readings of the worker's clock."""
 
-    arrivals: tuple[Mark, ...]
-    """``Mark.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
+    arrivals: tuple[Arrival, ...]
+    """``Arrival.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
     text: str
     reasoning: str
     finish_ns: int | None
@@ -115,31 +116,63 @@ class Stamps:
     its time limit or an error.
     """
 
-    __slots__ = ("chunks",)
+    __slots__ = ("arrivals",)
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, Any]] = []
+        self.arrivals: list[tuple[int, Any]] = []
         """``(absolute ns, whatever arrived)``, in order."""
 
 
-class BatchEngine(Protocol):
-    """What an engine has besides that answers several requests as one static batch."""
+class AnswerBuilder:
+    """Puts an answer together once the clock has stopped: its texts, and an arrival for each read that brought some.
 
-    async def generate_batch(self, payloads: Sequence[Any], stamps: Sequence[Stamps]) -> None:
-        """As ``generate``, for all at once; returns when the last item is complete.
+    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp.
+    """
 
-        Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
-        """
-        ...
+    def __init__(self) -> None:
+        self._visible: list[str] = []
+        self._reasoning: list[str] = []
+        self._visible_bytes = self._reasoning_bytes = 0
+        self._arrivals: list[Arrival] = []
+
+    def add(self, visible: str = "", reasoning: str = "") -> None:
+        """Append text. It counts from the next ``arrived``."""
+        if visible:
+            self._visible.append(visible)
+            self._visible_bytes += _size(visible)
+        if reasoning:
+            self._reasoning.append(reasoning)
+            self._reasoning_bytes += _size(reasoning)
+
+    def arrived(self, ns: int) -> None:
+        """End one read: an arrival at ``ns`` if text was added since the last one, however many pieces; else none."""
+        last = self._arrivals[-1] if self._arrivals else None
+        sizes = (self._visible_bytes, self._reasoning_bytes)
+        if sizes != ((0, 0) if last is None else (last.visible_bytes, last.reasoning_bytes)):
+            self._arrivals.append(Arrival(ns, *sizes))
+
+    def announced(self, ns: int) -> None:
+        """Put an arrival without text first: at ``ns`` a token was there whose text came later."""
+        self._arrivals.insert(0, Arrival(ns, 0, 0))
+
+    @property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """``Generation.arrivals``."""
+        return tuple(self._arrivals)
+
+    @property
+    def text(self) -> str:
+        """The visible text so far."""
+        return "".join(self._visible)
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning so far."""
+        return "".join(self._reasoning)
 
 
-@runtime_checkable
-class DeviceEngine(Protocol):
-    """What an engine has besides that may compute on a GPU."""
-
-    def take_device_peak(self) -> int | None:
-        """The most memory of the GPU in use since the last call, in bytes; null where there is none."""
-        ...
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 class Engine(Protocol):
@@ -167,7 +200,7 @@ class Engine(Protocol):
         ...
 
     async def generate(self, payload: Any, stamps: Stamps) -> None:
-        """Send the payload; append ``(clock.now_ns(), chunk)`` to ``stamps.chunks`` at the read point, nothing else.
+        """Send the payload; append ``(clock.now_ns(), chunk)`` to ``stamps.arrivals`` at the read point, nothing else.
 
         Returns when the answer is complete. On cancellation (a time limit) it stops the generation, waits until the
         engine is free again, then lets ``CancelledError`` through. Raises ``EngineError`` for a request that failed.
@@ -175,9 +208,78 @@ class Engine(Protocol):
         ...
 
     def read(self, stamps: Stamps) -> Generation:
-        """Turn stamped chunks, complete or cut short, into marks, text and usage. Runs after the clock has stopped."""
+        """Turn what was stamped, complete or cut short, into a ``Generation`` (see ``AnswerBuilder``).
+
+        Runs when the clock has stopped.
+        """
         ...
 
     async def close(self) -> None:
         """Give back what ``open`` took."""
         ...
+
+
+@runtime_checkable
+class BatchEngine(Engine, Protocol):
+    """Optional capability: answer several requests as one static batch. ``EngineEntry.batches`` announces it."""
+
+    async def generate_batch(self, payloads: Sequence[Any], stamps: Sequence[Stamps]) -> None:
+        """As ``generate``, for all at once; returns when the last item is complete.
+
+        Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
+        """
+        ...
+
+
+@runtime_checkable
+class DeviceEngine(Engine, Protocol):
+    """Optional capability: compute on a GPU and measure its memory."""
+
+    def take_device_peak(self) -> int | None:
+        """The most memory of the GPU in use since the last call, in bytes; null where there is none."""
+        ...
+
+
+class EngineFactory(Protocol):
+    """What ``EngineEntry.target`` names: mostly the engine's class."""
+
+    def __call__(self, spec: EngineSpec, /) -> Engine:
+        """A new engine, not yet open. Raises ``ExperimentError`` for an option that cannot be used."""
+        ...
+
+
+class OptionsCheck(Protocol):
+    """What ``EngineEntry.options_check`` names."""
+
+    def __call__(self, options: dict[str, Any], /) -> object:
+        """Raises ``ExperimentError`` naming the key when ``options`` cannot be used. What it returns is ignored."""
+        ...
+
+
+class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an engine is, and what can be known of it without loading it."""
+
+    name: str
+    summary: str
+    """One line for ``taskpace list engines``."""
+    target: str
+    """``module:class`` (see ``EngineFactory``), imported in the worker only."""
+    options_check: str | None = None
+    """``module:function`` (see ``OptionsCheck``), imported before anything is started, so by itself it should need no
+    optional library. Null: options are checked when the engine is created."""
+    needs_model_file: bool = True
+    """Whether ``model`` is a reference to a file (see ``taskpace.models``); else it is passed on as it is."""
+    takes_model_file: bool = False
+    """Whether ``model`` may be such a reference as well; then it is looked up if it is one."""
+    batches: bool = False
+    """Whether it answers several requests as one static batch (``BatchEngine``)."""
+    remote: bool = False
+    """Whether the model runs outside the worker, so that several workers can share its load."""
+    scripted: bool = False
+    """Whether the engine makes its answers up from a right and a wrong one (``Request.script``)."""
+    library: str | None = None
+    """The optional library it needs, by its import name."""
+    extra: str | None = None
+    """The extra of its distribution that installs that library; null: the library has no extra."""
+    distribution: str = "taskpace"
+    """The distribution it comes with; an entry point's own takes its place."""

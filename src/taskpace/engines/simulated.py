@@ -23,12 +23,22 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from taskpace.clock import Clock, RealClock, VirtualClock
-from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
+from taskpace.engines.base import (
+    AnswerBuilder,
+    EngineInfo,
+    EngineSpec,
+    Generation,
+    Message,
+    Request,
+    Stamps,
+    Tell,
+    nobody,
+)
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
-from taskpace.records import Mark, Usage
-from taskpace.strict import convert
+from taskpace.machine.clock import Clock, RealClock, VirtualClock
+from taskpace.records import Usage
+from taskpace.text.strict import convert
 from taskpace.version import __version__
 
 _FILLER = "and then it goes on, "
@@ -112,20 +122,16 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     faults: list[Fault] = []
 
 
-def check_options(options: dict[str, Any]) -> None:
+def read_options(options: dict[str, Any]) -> Options:
     """Raises ``ExperimentError`` naming the key when ``options`` cannot be used."""
-    _read_options(options)
-
-
-def _read_options(options: dict[str, Any]) -> Options:
-    place = "options of engine simulated"
-    read = convert(options, Options, ExperimentError, place=place)
+    location = "options of engine simulated"
+    read = convert(options, Options, ExperimentError, location=location)
     for field in msgspec.structs.fields(Options):
         value = getattr(read, field.name)
         if isinstance(value, Distribution) and (problem := value.problem()):
-            raise ExperimentError(f'{place}: key "{field.name}": {problem}')
+            raise ExperimentError(f'{location}: key "{field.name}": {problem}')
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ExperimentError(f'{place}: key "{field.name}": {value} will not do: give a number of 0 or more')
+            raise ExperimentError(f'{location}: key "{field.name}": {value} will not do: give a number of 0 or more')
     shares = [
         ("correct", read.correct),
         ("answer_at", read.answer_at),
@@ -133,11 +139,11 @@ def _read_options(options: dict[str, Any]) -> Options:
     ]
     for name, share in shares:
         if not 0 <= share <= 1:
-            raise ExperimentError(f'{place}: key "{name}": {share} will not do: give a share from 0 to 1')
+            raise ExperimentError(f'{location}: key "{name}": {share} will not do: give a share from 0 to 1')
     return read
 
 
-class _Chunk(msgspec.Struct, frozen=True):
+class _Piece(msgspec.Struct, frozen=True):
     reasoning: bool
     text: str
 
@@ -145,7 +151,7 @@ class _Chunk(msgspec.Struct, frozen=True):
 class Script(msgspec.Struct, frozen=True, kw_only=True):
     """What one request will do. Times in nanoseconds since the engine got the request."""
 
-    chunks: tuple[_Chunk, ...]
+    pieces: tuple[_Piece, ...]
     wait_ns: int
     token_ns: int
     usage: Usage
@@ -161,7 +167,7 @@ class SimulatedEngine:
     """Plays scripts. See ``Options``."""
 
     def __init__(self, spec: EngineSpec) -> None:
-        self._options = _read_options(spec.options)
+        self._options = read_options(spec.options)
         self._slots = self._options.slots or spec.slots
         self._free = asyncio.Semaphore(self._slots)
         self._threads: SlotThreads | None = None
@@ -190,18 +196,18 @@ class SimulatedEngine:
         right = rng.random() < options.correct
         text = _compose((request.script or ("done", "done"))[0 if right else 1], round(length), options.answer_at)
         pieces = [
-            *(_Chunk(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
-            *(_Chunk(False, part) for part in _cut(text, tokens_per_byte)),
+            *(_Piece(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
+            *(_Piece(False, part) for part in _cut(text, tokens_per_byte)),
         ]
         kept = tuple(pieces[: request.max_tokens])
         return Script(
-            chunks=kept,
+            pieces=kept,
             wait_ns=round(wait_s * 1e9),
             token_ns=round(token_s * 1e9),
             usage=Usage(
                 prompt_tokens=max(1, self._prompt_tokens(request.messages)),
                 output_tokens=len(kept),
-                reasoning_tokens=sum(chunk.reasoning for chunk in kept),
+                reasoning_tokens=sum(piece.reasoning for piece in kept),
                 # A later turn's prompt begins with all that was said before it.
                 cached_tokens=self._prompt_tokens(request.messages[:-1]) if request.turn else 0,
                 token_source="engine",  # noqa: S106 - a source, not a secret
@@ -237,7 +243,7 @@ class SimulatedEngine:
                 if event.kind == "stall":
                     await asyncio.Event().wait()
                 _strike(event)
-            stamps.chunks.append((clock.now_ns(), event))
+            stamps.arrivals.append((clock.now_ns(), event))
 
     def _generate_in_real_time(self, script: Script, stamps: Stamps, cancelled: Callable[[], bool]) -> None:
         now_ns = self.clock.now_ns
@@ -250,26 +256,23 @@ class SimulatedEngine:
                 _strike(event)
             if cancelled():
                 return
-            stamps.chunks.append((now_ns(), event))
+            stamps.arrivals.append((now_ns(), event))
 
     def read(self, stamps: Stamps) -> Generation:
-        visible = reasoning = 0
-        marks: list[Mark] = []
-        text: list[str] = []
-        thoughts: list[str] = []
+        answer = AnswerBuilder()
         end: tuple[int, Script] | None = None
-        for ns, event in stamps.chunks:
+        for ns, event in stamps.arrivals:
             if isinstance(event, Script):
                 end = (ns, event)
-                continue
-            (thoughts if event.reasoning else text).append(event.text)
-            size = len(event.text.encode())
-            visible, reasoning = visible + size * (not event.reasoning), reasoning + size * event.reasoning
-            marks.append(Mark(ns, visible, reasoning))
+            elif event.reasoning:
+                answer.add(reasoning=event.text)
+            else:
+                answer.add(event.text)
+            answer.arrived(ns)
         return Generation(
-            arrivals=tuple(marks),
-            text="".join(text),
-            reasoning="".join(thoughts),
+            arrivals=answer.arrivals,
+            text=answer.text,
+            reasoning=answer.reasoning,
             finish_ns=end[0] if end else None,
             finish_reason=end[1].finish_reason if end else None,
             usage=end[1].usage if end else Usage(),
@@ -280,13 +283,13 @@ class SimulatedEngine:
             self._threads.close()
 
 
-def _events(script: Script) -> Iterator[tuple[int, _Chunk | Fault | Script]]:
-    """What happens when: the chunks, then the script itself as the end; a fault cuts the sequence."""
-    for number, chunk in enumerate(script.chunks):
+def _events(script: Script) -> Iterator[tuple[int, _Piece | Fault | Script]]:
+    """What happens when: the pieces of text, then the script itself as the end; a fault cuts the sequence."""
+    for number, piece in enumerate(script.pieces):
         if script.fault is not None and number >= script.fault.after_tokens:
             yield script.due_ns(number), script.fault
-        yield script.due_ns(number), chunk
-    last = script.due_ns(max(0, len(script.chunks) - 1))
+        yield script.due_ns(number), piece
+    last = script.due_ns(max(0, len(script.pieces) - 1))
     if script.fault is not None:
         yield last, script.fault
     yield last, script

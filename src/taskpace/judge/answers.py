@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 from taskpace.tasks import Task
 from taskpace.tasks.scorers import SCORERS
 
 RUN = "run:"
 """What the data source of a judge's task begins with; the id of the judged run's plan follows."""
-
-_COLUMNS = """
-SELECT record.trial_id, record.attempt, cell.system, cell.task, cell.scenario, trial.item_id, trial.repeat,
-       verdict.outcome, item.prompts, item.fields
-"""
-_ANSWERS = """
-FROM record
-JOIN trial ON trial.id = record.trial_id
-JOIN cell ON cell.id = trial.cell_id
-JOIN task ON task.name = cell.task
-JOIN item ON item.task = cell.task AND item.id = trial.item_id
-JOIN verdict USING (trial_id, attempt)
-WHERE record.phase = 'measured' AND verdict.outcome IN ('correct', 'wrong', 'unparsed', 'completed')
-  AND record.attempt = (SELECT max(attempt) FROM record AS other WHERE other.trial_id = record.trial_id)
-ORDER BY task.position, item.position, trial.repeat, cell.position
-"""
-
-
-class Source(Protocol):
-    """Anything that answers queries on a run file."""
-
-    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]: ...
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,36 +39,33 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return {"completed": None, "correct": "correct"}.get(self.outcome, "wrong")
 
 
-def count_answers(run: Source) -> int:
+def count_answers(run: Reader) -> int:
     """How many there are."""
-    ((count,),) = run.query(f"SELECT count(*) {_ANSWERS}")[1]
-    return int(count)
+    return queries.answer_count(run)
 
 
-def load_answers(run: Source) -> list[Answer]:
+def load_answers(run: Reader) -> list[Answer]:
     """All of them, item by item in the order of the experiment, the answers to one item together."""
     texts: dict[tuple[str, int], list[str]] = {}
-    for trial_id, attempt, text in run.query("SELECT trial_id, attempt, text FROM turn ORDER BY turn")[1]:
+    for trial_id, attempt, text in queries.visible_texts(run):
         texts.setdefault((trial_id, attempt), []).append(text)
-    tasks = {name: msgspec.json.decode(spec, type=Task) for name, spec in run.query("SELECT name, spec FROM task")[1]}
-    prompts_of = dict(run.query("SELECT name, json_extract(spec, '$.system_prompt') FROM system")[1])
+    tasks = {task.name: msgspec.json.decode(task.spec, type=Task) for task in queries.tasks(run)}
+    prompts_of = {system.name: msgspec.json.decode(system.spec)["system_prompt"] for system in queries.systems(run)}
     return [
         Answer(
-            trial_id=trial_id,
-            system=system,
-            system_prompt=prompts_of[system],
-            task=task,
-            scenario=scenario,
-            item_id=item_id,
-            repeat=repeat,
-            outcome=outcome,
-            prompts=tuple(msgspec.json.decode(prompts)),
-            texts=tuple(texts[trial_id, attempt]),
-            reference=_reference(tasks[task], msgspec.json.decode(fields)),
+            trial_id=row.trial_id,
+            system=row.system,
+            system_prompt=prompts_of[row.system],
+            task=row.task,
+            scenario=row.scenario,
+            item_id=row.item_id,
+            repeat=row.repeat,
+            outcome=row.outcome,
+            prompts=tuple(msgspec.json.decode(row.prompts)),
+            texts=tuple(texts[row.trial_id, row.attempt]),
+            reference=_reference(tasks[row.task], msgspec.json.decode(row.fields)),
         )
-        for trial_id, attempt, system, task, scenario, item_id, repeat, outcome, prompts, fields in run.query(
-            _COLUMNS + _ANSWERS
-        )[1]
+        for row in queries.answers(run)
     ]
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import msgspec
 
 from taskpace.errors import StoreError
-from taskpace.experiment import TaskUse
-from taskpace.judge.answers import RUN, Answer, Source, load_answers
+from taskpace.experiment.experiment import TaskUse
+from taskpace.experiment.plan import Plan, PlannedItem, PlannedTask, make_plan
+from taskpace.experiment.prepare import Progress, check_engines, plan_systems
+from taskpace.judge.answers import RUN, Answer, load_answers
 from taskpace.judge.questions import PREFERENCE, VERDICT, preference_item, verdict_item
 from taskpace.judge.settings import Judge
-from taskpace.plan import Plan, PlannedItem, PlannedTask, make_plan
-from taskpace.prepare import Progress, check_engines, plan_systems
+from taskpace.store import queries
+from taskpace.store.queries import Reader
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate, render
 
 _VERSION = 2
@@ -22,7 +24,7 @@ _VERSION = 2
 
 
 def judge_plan(
-    judge: Judge, run: Source, name: str, base: Path, *, fetch: bool = True, on_progress: Progress | None = None
+    judge: Judge, run: Reader, name: str, base: Path, *, fetch: bool = True, on_progress: Progress | None = None
 ) -> Plan:
     """The plan of a run that grades another.
 
@@ -41,12 +43,12 @@ def judge_plan(
     answers = load_answers(run)
     if not answers:
         raise StoreError(f"{name}: there is no answer to judge: none of its trials has ended by itself")
-    ((plan_id, title),) = run.query("SELECT plan_id, name FROM run")[1]
-    tasks = tuple(_tasks(judge, answers, RUN + plan_id))
+    judged = queries.run_row(run)
+    tasks = tuple(_tasks(judge, answers, RUN + judged.plan_id))
     experiment = msgspec.structs.replace(
         judge.experiment,
-        name=f"{title}, judged",
-        tasks=tuple(TaskUse(use=planned.task.name, data=planned.task.data.source) for planned in tasks),
+        name=f"{judged.name}, judged",
+        tasks=tuple(TaskUse(use=planned.name, data=planned.spec.data.source) for planned in tasks),
     )
     return make_plan(experiment, plan_systems(experiment, base, fetch=fetch, on_progress=on_progress), tasks)
 
@@ -78,7 +80,7 @@ def _task(judge: Judge, source: str, name: str, turn: TurnTemplate) -> Task:
 
 
 def _planned(task: Task, items: list[Item]) -> PlannedTask:
-    return PlannedTask(task=task, items=tuple(PlannedItem(item=item, prompts=render(task, item)) for item in items))
+    return PlannedTask(spec=task, items=tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items))
 
 
 def _both_orders(answers: list[Answer]) -> Iterator[tuple[Answer, Answer]]:

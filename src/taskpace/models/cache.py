@@ -13,7 +13,7 @@ import msgspec
 
 from taskpace.errors import ModelError
 from taskpace.models.entries import Sha256
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Called as ``on_progress(label, done_bytes, total_bytes)``; the total is None while it is unknown."""
@@ -137,7 +137,7 @@ def workspace(final: Path, label: str, on_progress: Progress) -> Iterator[Path]:
     """An empty folder next to ``final``, held by this process alone and removed at the end.
 
     Its name depends only on ``final``: what a killed process left there is removed by the next one. It is on
-    the same file system as ``final``, so that a file can be moved into place in one step.
+    the same file system as ``final``, so that a file can be moved into location in one step.
     """
     import shutil
 

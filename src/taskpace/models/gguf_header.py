@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from taskpace.errors import ModelError
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 # A header is read in one piece, because stepping through a quarter of a million vocabulary strings one read
 # at a time would be slow. 16 MiB holds nearly every header. Mapping the file instead could kill the process

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
 from taskpace.errors import MissingExtraError, ModelError
 from taskpace.models.cache import Progress, disk_full
 from taskpace.models.reference import HubReference
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 
 def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: bool) -> Path:
@@ -47,7 +48,7 @@ def fetch_from_hub(reference: HubReference, on_progress: Progress, *, fetch: boo
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         if not fetch:
             raise ModelError(
-                f"{where}: it is not here and fetching is off: run `taskpace models pull {reference}`"
+                f"{where}: it is not here and fetching is off: run `taskpace models pull {shlex.quote(str(reference))}`"
             ) from error
         raise ModelError(
             f"{where}: the hub could not be reached: check the network and HF_HUB_OFFLINE, or give a file's path"

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import msgspec
 
 from taskpace.errors import ModelError
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 HUB_FORM = "hf:owner/repo/path/file.gguf or hf:owner/repo@revision/path/file.gguf"
 WHEEL_FORM = "pypi:package==version/path/in/wheel"

@@ -24,7 +24,7 @@ from taskpace.models.cache import (
 )
 from taskpace.models.entries import CatalogueEntry, known_sha256
 from taskpace.models.reference import WheelReference
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 if TYPE_CHECKING:
     import zipfile

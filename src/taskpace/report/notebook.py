@@ -5,25 +5,23 @@ from __future__ import annotations
 import jinja2
 from markupsafe import Markup
 
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.schema.summary import Summary
 from taskpace.report.charts import panels, to_svg
-from taskpace.report.columns import TEXT_COLUMNS, columns
-from taskpace.report.figures import reason_line, table_title
-from taskpace.report.sentences import sentences
-from taskpace.safe_text import printable
+from taskpace.report.page.table import make_table
+from taskpace.report.words.document import document
 
 _TEMPLATE = """\
 <div class="taskpace">
-{% if unfinished %}<p>{{ unfinished }}</p>{% endif %}
-{% for table in tables %}
+{% for warning in warnings %}<p>{{ warning }}</p>{% endfor %}
+{% for table, picture in sections %}
 <h4>{{ table.title }}</h4>
-<p>{{ table.answer }}</p>
-{% for reason in table.reasons %}<p>{{ reason }}</p>{% endfor %}
-{{ table.picture }}
-<table><thead><tr>{% for heading, _, _ in table.columns %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
-{% for place in range(table.rows) %}
-<tr>{% for _, is_text, cells in table.columns %}<td style="text-align:{{ "left" if is_text else "right" }}">\
-{{ cells[place] }}</td>{% endfor %}</tr>
+<p>{{ table.paragraphs[0] }}</p>
+{% for caution in table.cautions %}<p>{{ caution }}</p>{% endfor %}
+{{ picture }}
+<table><thead><tr>{% for heading, _ in table.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in table.rows %}
+<tr>{% for cell in row %}<td style="text-align:{{ "left" if table.headings[loop.index0][1] else "right" }}">\
+{{ cell.text }}</td>{% endfor %}</tr>
 {% endfor %}
 </tbody></table>
 {% endfor %}
@@ -33,27 +31,15 @@ _TEMPLATE = """\
 
 def notebook_html(summary: Summary) -> str:
     """HTML without scripts, styles of its own or anything from the network; whatever the run holds is escaped."""
+    whole = document(summary)
     pictures = {
         (panel.task, panel.scenario): Markup(to_svg(panel.picture))  # noqa: S704 - vl-convert escaped the text in it
         for panel in panels(summary, "speed")
     }
-    unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_TEMPLATE)
     return template.render(
-        unfinished=unfinished if summary.done < summary.planned else "",
-        tables=[_table(table, pictures.get((table.task, table.scenario), Markup())) for table in summary.tables],
-    )
-
-
-def _table(table: TaskTable, picture: Markup) -> dict[str, object]:
-    return {
-        "title": printable(table_title(table)),
-        "answer": printable(sentences(table)[0]),
-        "reasons": [printable(f"{row.system}: {reason_line(reason)}") for row in table.rows for reason in row.reasons],
-        "picture": picture,
-        "rows": len(table.rows),
-        "columns": [
-            (heading, heading in TEXT_COLUMNS, [printable(cell) for cell in cells])
-            for heading, cells in columns(table.rows)
+        warnings=whole.warnings,
+        sections=[
+            (make_table(block), pictures.get(block.task, Markup())) for block in whole.blocks if block.task is not None
         ],
-    }
+    )

@@ -14,6 +14,7 @@ from taskpace.tasks.task import (
     load_task,
     prompts_task,
     shipped_tasks,
+    task_identity,
     with_data,
     with_think_time,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "score",
     "script",
     "shipped_tasks",
+    "task_identity",
     "with_data",
     "with_think_time",
 ]

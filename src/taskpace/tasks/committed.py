@@ -1,6 +1,6 @@
 """Time to committed answer: when a reader could have stopped reading. Pure.
 
-Defined as the earliest mark after which the answer extracted from the text so far no longer changes. An answer may
+Defined as the earliest arrival after which the answer extracted from the text so far no longer changes. An answer may
 come, go and come back, so this is no binary search: it walks back from the end while the answer stays what it is there.
 """
 
@@ -17,8 +17,8 @@ Extract = Callable[[str], str | None]
 def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[int, int]] | None = None) -> int | None:
     """Nanoseconds from the first dispatch, over all turns; null when the final text has no answer.
 
-    The text at a mark is what its first ``visible_bytes`` bytes decode to, an unfinished character left out. The time
-    of earlier turns counts in full.
+    The text at an arrival is what its first ``visible_bytes`` bytes decode to, an unfinished character left out. The
+    time of earlier turns counts in full.
 
     Args:
         turns: of one record, in order; the answer is in the last.
@@ -37,15 +37,15 @@ def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[
     regions = None if spans is None else _Regions(last.text, spans)
     committed: int | None = None
     same_as_later: tuple[int, int] | None = None
-    for mark in reversed(last.marks):
-        size = min(mark.visible_bytes, len(raw))
+    for arrival in reversed(last.arrivals):
+        size = min(arrival.visible_bytes, len(raw))
         place = (-1, size) if regions is None else regions.place(size)
         if place != same_as_later:
-            if extract(raw[:size].decode(errors="ignore")) != final:
+            if size < len(raw) and extract(raw[:size].decode(errors="ignore")) != final:
                 break
             same_as_later = place
-        committed = mark.ns
-    # Text without a mark that shows it (none was kept) was there at the end of the turn, and not provably before.
+        committed = arrival.ns
+    # Text without an arrival that shows it (none was kept) was there at the end of the turn, and not provably before.
     return earlier_ns + (last.end_ns if committed is None else committed)
 
 

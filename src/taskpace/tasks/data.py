@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import close_to, did_you_mean, read_text
+from taskpace.text.strict import close_to, did_you_mean, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"
@@ -111,37 +111,37 @@ def _read_remote(source: str) -> list[Row]:
     return _frame_rows(kind, source)
 
 
-def _kind(name: str, place: str) -> str:
+def _kind(name: str, location: str) -> str:
     suffix = Path(name).suffix.lower()
     if suffix not in _KINDS:
-        raise TaskError(f'{place}: files of the kind "{suffix}" cannot be read: use {", ".join(_KINDS)}')
+        raise TaskError(f'{location}: files of the kind "{suffix}" cannot be read: use {", ".join(_KINDS)}')
     return _KINDS[suffix]
 
 
-def _frame_rows(kind: str, place: str) -> list[Row]:
+def _frame_rows(kind: str, location: str) -> list[Row]:
     import polars as pl
     from polars.exceptions import NoDataError, PolarsError
 
     try:
         if kind == "parquet":
-            frame = pl.read_parquet(place, glob=place.startswith(REMOTE))
+            frame = pl.read_parquet(location, glob=location.startswith(REMOTE))
         elif kind == "csv":
-            frame = pl.read_csv(place, infer_schema_length=None, glob=place.startswith(REMOTE))
+            frame = pl.read_csv(location, infer_schema_length=None, glob=location.startswith(REMOTE))
         else:
-            frame = pl.scan_ndjson(place, infer_schema_length=None).collect()
+            frame = pl.scan_ndjson(location, infer_schema_length=None).collect()
         return frame.to_dicts()
     except NoDataError:
         return []
-    except (PolarsError, OSError, ValueError) as bad:
+    except (PolarsError, OSError, ValueError) as exc:
         remedy = (
             "check the address, and that this machine reaches huggingface.co"
-            if place.startswith(REMOTE)
+            if location.startswith(REMOTE)
             else f"is it whole, and really {kind}?"
         )
-        raise TaskError(f"{place}: cannot be read: {_first_line(bad)}: {remedy}") from None
+        raise TaskError(f"{location}: cannot be read: {_first_line(exc)}: {remedy}") from None
 
 
-def _read_jsonl(path: Path, place: str) -> list[Row]:
+def _read_jsonl(path: Path, location: str) -> list[Row]:
     rows: list[Row] = []
     # Split at \n alone: JSON text may hold other line separators as they are.
     for number, line in enumerate(read_text(path, TaskError).removeprefix("\ufeff").split("\n"), 1):
@@ -149,12 +149,12 @@ def _read_jsonl(path: Path, place: str) -> list[Row]:
             continue
         try:
             value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as bad:
-            raise TaskError(f"{place}: line {number} is not JSON ({_first_line(bad)}): correct the line") from None
+        except (msgspec.DecodeError, RecursionError) as exc:
+            raise TaskError(f"{location}: line {number} is not JSON ({_first_line(exc)}): correct the line") from None
         if isinstance(value, str):
             value = {"prompt": value}
         if not isinstance(value, dict):
-            raise TaskError(f"{place}: line {number} is not an object: write one object {{...}} a line")
+            raise TaskError(f"{location}: line {number} is not an object: write one object {{...}} a line")
         rows.append(value)
     return rows
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import canonical_json
 from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
+from taskpace.text.strict import canonical_json
 
 if TYPE_CHECKING:
     from taskpace.tasks.task import Task
@@ -103,8 +103,8 @@ def _usable(task: Task, rows: dict[int, Row], columns: Columns) -> dict[int, dic
     for number, row in rows.items():
         try:
             fields[number] = _fields(task, row, columns, number)
-        except TaskError as bad:
-            problem = problem or bad
+        except TaskError as exc:
+            problem = problem or exc
             if not task.data.leave_out:
                 break
     if problem is not None and not (fields and task.data.leave_out):
@@ -113,22 +113,22 @@ def _usable(task: Task, rows: dict[int, Row], columns: Columns) -> dict[int, dic
 
 
 def _fields(task: Task, row: Row, columns: Columns, number: int) -> dict[str, Any]:
-    place = f"{task.data.source}: row {number}"
+    location = f"{task.data.source}: row {number}"
     fields = dict(task.data.values)
     for field, parts in columns.items():
         values = []
         for part in parts:
             value = task.data.values[part] if part in task.data.values else _value(row, part)
             if value is None:
-                raise TaskError(f'{place}, column "{part}": there is no value: fill it in or take the row out')
-            values.append(_plain(value, f'{place}, column "{part}"'))
+                raise TaskError(f'{location}, column "{part}": there is no value: fill it in or take the row out')
+            values.append(_plain(value, f'{location}, column "{part}"'))
         fields[field] = values[0] if len(values) == 1 else "\n\n".join(str(value).strip() for value in values)
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
-        except FieldProblem as bad:
-            column = ", ".join(columns.get(bad.field, (bad.field,)))
-            raise TaskError(f'{place}, column "{column}": {bad.problem}') from None
+        except FieldProblem as exc:
+            column = ", ".join(columns.get(exc.field, (exc.field,)))
+            raise TaskError(f'{location}, column "{column}": {exc.problem}') from None
     return fields
 
 
@@ -145,15 +145,15 @@ def _value(row: Row, column: str) -> Any:
     return value
 
 
-def _plain(value: Any, place: str) -> Any:
+def _plain(value: Any, location: str) -> Any:
     """``value`` in JSON's own types: what can be hashed, stored and put into a prompt. Dates become text."""
     if isinstance(value, bytes):
-        raise TaskError(f"{place}: binary data cannot be asked about: name a column of text")
+        raise TaskError(f"{location}: binary data cannot be asked about: name a column of text")
     plain = msgspec.to_builtins(value, enc_hook=str)
     try:
         canonical_json(plain).decode()
     except UnicodeError:
-        raise TaskError(f"{place}: broken Unicode (a lone surrogate): correct the text") from None
+        raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
     return plain
 
 

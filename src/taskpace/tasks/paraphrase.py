@@ -15,7 +15,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache, lru_cache
 from itertools import pairwise
+from typing import Any
 
 import msgspec
 
@@ -78,28 +80,6 @@ statements true false answer question option options choice choices correct best
 one s t re ve d ll m
 """
 _STOP_WORDS = frozenset(_SAYS_LITTLE.split())
-_SUFFIXES = (
-    "ations",
-    "ation",
-    "ities",
-    "ings",
-    "ness",
-    "ity",
-    "ies",
-    "ied",
-    "ing",
-    "ion",
-    "ers",
-    "est",
-    "ally",
-    "ly",
-    "ed",
-    "es",
-    "er",
-    "al",
-    "s",
-    "e",
-)
 
 
 def check_paraphrase(text: str, question: str, choices: Sequence[str], options: ParaphraseOptions) -> Check | None:
@@ -234,16 +214,19 @@ def _names(question: str) -> set[str]:
 
 
 def _stems(words: list[str]) -> list[str]:
-    """Light stemming: enough that "burns", "burned" and "burning" are one word. Over-stemming costs little here."""
+    """By the Snowball stemmer for English (Porter2), so that "burns", "burned" and "burning" are one word."""
     return [_stem(word) for word in words]
 
 
+# The same few words come again in every answer to a question.
+@lru_cache(maxsize=1 << 14)
 def _stem(word: str) -> str:
-    word = word.removesuffix("'s")
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            word = word[: -len(suffix)]
-            break
-    if len(word) > 3 and word[-1] == word[-2] and word[-1] not in "aeiou":
-        word = word[:-1]
-    return word[:-1] + "i" if len(word) > 3 and word.endswith("y") else word
+    return str(_stemmer().stemWord(word))
+
+
+@cache
+def _stemmer() -> Any:
+    # The class and not ``snowballstemmer.stemmer``, which hands over to another library where that is installed.
+    from snowballstemmer.english_stemmer import EnglishStemmer
+
+    return EnglishStemmer()

@@ -20,12 +20,12 @@ def render(task: Task, item: Item) -> tuple[str, ...]:
     """
     texts = []
     for number, turn in enumerate(task.turns, 1):
-        place = f'task "{task.name}", turn {number}, key "prompt"'
+        location = f'task "{task.name}", turn {number}, key "prompt"'
         try:
             text = run_template(turn.prompt, item.fields).strip()
-        except TemplateProblem as bad:
-            raise TaskError(f"{place}: {bad}") from None
+        except TemplateProblem as exc:
+            raise TaskError(f"{location}: {exc}") from None
         if not text:
-            raise TaskError(f"{place}: renders to no text at all: write a prompt")
+            raise TaskError(f"{location}: renders to no text at all: write a prompt")
         texts.append(text)
     return tuple(texts)

@@ -1,12 +1,12 @@
-"""From a record to a verdict. Pure: the same record gives the same verdict, now or years later."""
+"""From a record to a grade. Pure: the same record gives the same grade, now or years later."""
 
 from __future__ import annotations
 
 import msgspec
 
-from taskpace.records import Outcome, Record, Verdict
+from taskpace.records import Grade, Outcome, Record
 from taskpace.tasks.committed import committed_ns
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.items import Item
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.task import Task
@@ -14,7 +14,7 @@ from taskpace.tasks.task import Task
 _NO_SCORER = "none/1"
 
 
-def score(task: Task, item: Item, record: Record) -> Verdict:
+def score(task: Task, item: Item, record: Record) -> Grade:
     """What the task makes of a record.
 
     What ended the trial comes first: a failure is ``timeout`` or ``error``; a last turn that hit the token limit is
@@ -23,22 +23,22 @@ def score(task: Task, item: Item, record: Record) -> Verdict:
     """
     if record.failure is not None:
         outcome: Outcome = "timeout" if record.failure.kind == "timeout" else "error"
-        return _verdict(task, outcome, detail=record.failure.kind)
+        return _grade(task, outcome, detail=record.failure.kind)
     if not record.turns:
-        return _verdict(task, "error", detail="no turn was recorded")
+        return _grade(task, "error", detail="no turn was recorded")
     last = record.turns[-1]
     answer, committed = _read(task, item, record)
     if last.finish_reason == "length":
-        return _verdict(task, "truncated", answer=answer, committed=committed)
+        return _grade(task, "truncated", answer=answer, committed=committed)
     if task.scorer is None:
-        return _verdict(task, "completed", answer=answer, committed=committed)
+        return _grade(task, "completed", answer=answer, committed=committed)
     scorer = SCORERS[task.scorer]
-    judged = scorer.judge(last.text, answer, item.fields, msgspec.convert(task.options, scorer.options))
-    return _verdict(task, judged.outcome, answer=answer, degree=judged.score, detail=judged.detail, committed=committed)
+    scored = scorer.grade(last.text, answer, item.fields, msgspec.convert(task.options, scorer.options))
+    return _grade(task, scored.outcome, answer=answer, degree=scored.score, detail=scored.detail, committed=committed)
 
 
 def script(task: Task, item: Item) -> tuple[str, str]:
-    """A right and a wrong text for an item, for engines that play a script; where nothing is judged two that can be
+    """A right and a wrong text for an item, for engines that play a script; where nothing is scored two that can be
     read, or the same twice.
     """
     if task.scorer is not None:
@@ -60,7 +60,7 @@ def _read(task: Task, item: Item, record: Record) -> tuple[str | None, int | Non
     return answer, committed_ns(record.turns, lambda part: extraction.read(part, item.fields), spans)
 
 
-def _verdict(
+def _grade(
     task: Task,
     outcome: Outcome,
     *,
@@ -68,8 +68,8 @@ def _verdict(
     degree: float | None = None,
     detail: str | None = None,
     committed: int | None = None,
-) -> Verdict:
-    return Verdict(
+) -> Grade:
+    return Grade(
         outcome=outcome,
         answer=answer,
         score=degree,

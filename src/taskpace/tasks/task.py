@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import MissingExtraError, TaskError
-from taskpace.strict import convert, did_you_mean, read_toml
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
-from taskpace.tasks.extraction import EXTRACTIONS
+from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
+from taskpace.text.strict import convert, did_you_mean, plain, read_toml
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0
@@ -110,9 +110,12 @@ def load_task(reference: str, base: Path) -> Task:
 
 def _able(task: Task) -> Task:
     """The same, once it is known that it can be judged here."""
-    for library in SCORERS[task.scorer].libraries if task.scorer else ():
+    if task.scorer is None:
+        return task
+    scorer = SCORERS[task.scorer]
+    for library in scorer.libraries:
         if find_spec(library) is None:
-            raise MissingExtraError(f'task "{task.name}"', library, "quality")
+            raise MissingExtraError(f'task "{task.name}"', library, scorer.extra, scorer.distribution)
     return task
 
 
@@ -182,12 +185,12 @@ def with_think_time(task: Task, think_time_s: float) -> Task:
     return msgspec.structs.replace(task, think_time_s=think_time_s)
 
 
-def _check_think_time(think_time_s: float, turns: int, place: str) -> None:
+def _check_think_time(think_time_s: float, turns: int, location: str) -> None:
     if think_time_s and turns == 1:
-        raise TaskError(f'{place}: key "think_time_s": with one turn there is nothing to think between: take it out')
+        raise TaskError(f'{location}: key "think_time_s": with one turn there is nothing to think between: take it out')
     if not 0 <= think_time_s <= _MOST_THINK_TIME_S:  # a NaN is refused here too
         raise TaskError(
-            f'{place}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
+            f'{location}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
         )
 
 
@@ -215,13 +218,13 @@ def _located(task: Task, path: Path) -> dict[str, Any]:
         return task.options
     try:
         return locate(task.options, path.parent)
-    except FieldProblem as bad:
-        raise TaskError(f'{path}: key "options.{bad.field}": {bad.problem}') from None
+    except FieldProblem as exc:
+        raise TaskError(f'{path}: key "options.{exc.field}": {exc.problem}') from None
 
 
-def _check(task: Task, place: str) -> None:
+def _check(task: Task, location: str) -> None:
     def refuse(key: str, problem: str) -> TaskError:
-        return TaskError(f'{place}: key "{key}": {problem}')
+        return TaskError(f'{location}: key "{key}": {problem}')
 
     for key in ("name", "description"):
         if not getattr(task, key).strip():
@@ -229,23 +232,20 @@ def _check(task: Task, place: str) -> None:
     for key in ("version", "max_tokens"):
         if getattr(task, key) < 1:
             raise refuse(key, f"{getattr(task, key)} is too small: give 1 or more")
-    _check_think_time(task.think_time_s, len(task.turns), place)
+    _check_think_time(task.think_time_s, len(task.turns), location)
     if not task.turns:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
     if "" in task.stop:
         raise refuse("stop", "an empty text would end every generation at once: take it out")
-    if task.extraction is not None and task.extraction not in EXTRACTIONS:
-        raise refuse(
-            "extraction",
-            f'there is no extraction "{task.extraction}"{did_you_mean(task.extraction, EXTRACTIONS)}',
-        )
+    if task.extraction is not None and (problem := EXTRACTIONS.problem(task.extraction)):
+        raise refuse("extraction", problem)
     used = {
         name: f"turn {number} uses"
         for number, turn in enumerate(task.turns, 1)
-        for name in sorted(fields_used(turn.prompt, f'{place}: turn {number}, key "prompt"').required)
+        for name in sorted(fields_used(turn.prompt, f'{location}: turn {number}, key "prompt"').required)
     }
     if task.scorer is not None:
-        _check_scorer(task, place)
+        _check_scorer(task, location)
         used |= dict.fromkeys(SCORERS[task.scorer].needs, f'the scorer "{task.scorer}" needs')
     elif task.options:
         raise refuse("options", "there is no scorer to take them: name a scorer or take them out")
@@ -253,7 +253,7 @@ def _check(task: Task, place: str) -> None:
         used |= dict.fromkeys(EXTRACTIONS[task.extraction].needs, f'the extraction "{task.extraction}" needs')
     for table, data in (("data", task.data), ("public", task.public)):
         if data is not None:
-            _check_data(data, used, f'{place}: key "{table}')
+            _check_data(data, used, f'{location}: key "{table}')
 
 
 def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
@@ -272,12 +272,27 @@ def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
         )
 
 
-def _check_scorer(task: Task, place: str) -> None:
+def _check_scorer(task: Task, location: str) -> None:
     name = task.scorer or ""
-    if name not in SCORERS:
-        raise TaskError(f'{place}: key "scorer": there is no scorer "{name}"{did_you_mean(name, SCORERS)}')
+    if problem := SCORERS.problem(name):
+        raise TaskError(f'{location}: key "scorer": {problem}')
     scorer = SCORERS[name]
     if scorer.extraction != task.extraction:
         wanted = f'"{scorer.extraction}"' if scorer.extraction else "no extraction"
-        raise TaskError(f'{place}: key "extraction": the scorer "{name}" works with {wanted}: change one of the two')
-    convert(task.options, scorer.options, TaskError, place=f'{place}: key "options"')
+        raise TaskError(f'{location}: key "extraction": the scorer "{name}" works with {wanted}: change one of the two')
+    convert(task.options, scorer.options, TaskError, location=f'{location}: key "options"')
+
+
+def task_identity(task: Task) -> dict[str, Any]:
+    """What makes a task itself, for ids and for comparing: where its data or a scorer's model lies is not part of it.
+
+    Those have hashes of their own.
+    """
+    left_out = ("data", "public", "description")
+    identity = {key: value for key, value in plain(task).items() if key not in left_out}
+    if not task.think_time_s:
+        # A key that came later: without it, ids are those of older run files.
+        del identity["think_time_s"]
+    if "model_sha256" in task.options:
+        identity["options"] = {key: value for key, value in identity["options"].items() if key != "model"}
+    return identity

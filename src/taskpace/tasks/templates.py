@@ -13,12 +13,13 @@ import json
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from functools import lru_cache
+from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes
@@ -101,20 +102,20 @@ class FieldsUsed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=256)
-def fields_used(template: str, place: str) -> FieldsUsed:
+def fields_used(template: str, location: str) -> FieldsUsed:
     """What a template needs.
 
     Raises:
-        TaskError: one line that starts with ``place``, for a template that is not well formed or does what a template
-            may not.
+        TaskError: one line that starts with ``location``, for a template that is not well formed or does what a
+            template may not.
     """
     from jinja2 import meta, nodes
 
     try:
         compiled_template(template)
         tree = _environment().parse(template)
-    except TemplateProblem as bad:
-        raise TaskError(f"{place}: {bad}") from None
+    except TemplateProblem as exc:
+        raise TaskError(f"{location}: {exc}") from None
     names = meta.find_undeclared_variables(tree)
     optional = {
         found.node.name
@@ -133,8 +134,8 @@ def compiled_template(template: str) -> Template:
     try:
         _check(environment.parse(template))
         return environment.from_string(template)
-    except (TemplateError, RecursionError) as bad:
-        raise TemplateProblem(f"{_line(bad)}{one_line(bad)}: correct the template") from None
+    except (TemplateError, RecursionError) as exc:
+        raise TemplateProblem(f"{_line(exc)}{one_line(exc)}: correct the template") from None
 
 
 def run_template(template: str, fields: dict[str, Any]) -> str:
@@ -152,12 +153,12 @@ def run_template(template: str, fields: dict[str, Any]) -> str:
         return _joined(compiled.generate(fields))
     except TemplateProblem:
         raise
-    except UndefinedError as bad:
-        raise TemplateProblem(f"{one_line(bad)}: the item's fields are {', '.join(sorted(fields))}") from None
-    except SecurityError as bad:
-        raise TemplateProblem(f"{one_line(bad)}: {_MAY}") from None
-    except Exception as bad:  # noqa: BLE001 - a template is the user's code: it may fail in any way
-        raise TemplateProblem(f"{type(bad).__name__}: {one_line(bad)}: correct the template") from None
+    except UndefinedError as exc:
+        raise TemplateProblem(f"{one_line(exc)}: the item's fields are {', '.join(sorted(fields))}") from None
+    except SecurityError as exc:
+        raise TemplateProblem(f"{one_line(exc)}: {_MAY}") from None
+    except Exception as exc:  # noqa: BLE001 - a template is the user's code: it may fail in any way
+        raise TemplateProblem(f"{type(exc).__name__}: {one_line(exc)}: correct the template") from None
 
 
 def _joined(made: Iterable[str]) -> str:
@@ -258,7 +259,7 @@ def _counted(values: Iterable[Any]) -> Iterator[Any]:
 
 def _letter(index: int) -> str:
     """0 -> A, 1 -> B, ..., 25 -> Z."""
-    return "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[index]
+    return ascii_uppercase[index]
 
 
 def _json(value: Any) -> str:

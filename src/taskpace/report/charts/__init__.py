@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import altair as alt
 import vl_convert
 
-from taskpace.analysis.views import Summary, TaskTable
+from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
-from taskpace.report.charts.dials import load, sensitivity
 from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
-from taskpace.report.charts.panel import Panel, label
+from taskpace.report.charts.panel import Panel, Picture, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
+from taskpace.report.charts.sweeps import effects, load
 from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
-from taskpace.strict import did_you_mean
+from taskpace.text.strict import did_you_mean
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),
@@ -36,7 +35,7 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
     "load": ("task time and makespan against requests in flight", load),
-    "sensitivity": ("task time, length and accuracy against a setting that was swept", sensitivity),
+    "effects": ("task time, length and accuracy against a setting that was swept", effects),
 }
 CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **_OF_A_RUN}.items()}
 """Every chart's name and what it shows."""
@@ -63,14 +62,16 @@ def panels(summary: Summary, chart: str | None = None) -> list[Panel]:
     return found
 
 
-def joined(found: list[Panel]) -> Any:
+def joined(found: list[Panel]) -> Picture:
     """Several panels as one altair chart, each with its title, three in a row at most."""
     titled = [panel.picture.properties(title=alt.Title(_title(panel), subtitle=_subtitle(panel))) for panel in found]
     if len(titled) == 1:
-        return titled[0]
-    return alt.concat(*titled, columns=3, spacing=30).resolve_scale(
+        (only,) = titled
+        return only
+    several: alt.ConcatChart = alt.concat(*titled, columns=3, spacing=30).resolve_scale(
         color="independent", shape="independent", strokeDash="independent", x="independent", y="independent"
     )
+    return several
 
 
 def _title(panel: Panel) -> str:
@@ -81,12 +82,12 @@ def _subtitle(panel: Panel) -> str:
     return label(" · ".join(part for part in (panel.task, panel.scenario) if part))
 
 
-def styled(picture: Any) -> Any:
+def styled(picture: Picture) -> Picture:
     """The same altair chart with the look of the house in it, for those who show or change it themselves."""
     return alt.Chart.from_dict(configured(picture))
 
 
-def to_svg(picture: Any, *, paper: str | None = PAPER) -> str:
+def to_svg(picture: Picture, *, paper: str | None = PAPER) -> str:
     """An altair chart as SVG text; ``paper``: the background, null for none."""
     specification = configured(picture)
     specification["config"]["background"] = paper or "transparent"
@@ -94,7 +95,7 @@ def to_svg(picture: Any, *, paper: str | None = PAPER) -> str:
     return svg
 
 
-def to_png(picture: Any, *, scale: float = 2.0) -> bytes:
+def to_png(picture: Picture, *, scale: float = 2.0) -> bytes:
     """An altair chart as a PNG file's content; ``scale``: pixels per point."""
     specification = configured(picture)
     specification["config"]["background"] = PAPER

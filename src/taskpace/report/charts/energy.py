@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import altair as alt
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import TaskTable
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid, scale_for
 from taskpace.report.charts.theme import GRIDDED_NAMES, ROW, SERIES, WIDTH, by_place
-from taskpace.report.columns import with_interval
-from taskpace.report.energy import LEGEND
-from taskpace.report.figures import digits
+from taskpace.report.words.energy import LEGEND
+from taskpace.report.words.figures import THREE_DIGITS_WITH_ENDS, digits, written
 
 _SHAPES = {"a task": "circle", "a correct answer": "diamond"}
 
@@ -29,7 +28,7 @@ def energy(table: TaskTable, systems: list[str]) -> list[Panel]:
         }
         for row, joules in shown
         for of, number in (
-            ("a task", Number(joules.gross_per_task_j)),
+            ("a task", Estimate(joules.gross_per_task_j)),
             ("a correct answer", joules.gross_per_correct_j),
         )
         if number.value is not None
@@ -70,7 +69,7 @@ def energy(table: TaskTable, systems: list[str]) -> list[Panel]:
                     digits(joules.gross_per_task_j, 3),
                     digits(joules.net_per_task_j, 3),
                     *(
-                        with_interval(number, lambda value: digits(value, 3))
+                        written(number, THREE_DIGITS_WITH_ENDS).text
                         for number in (joules.gross_per_correct_j, joules.net_per_correct_j)
                     ),
                     f"{', '.join(joules.counters)}; {joules.kind}",

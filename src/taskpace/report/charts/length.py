@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import altair as alt
 
-from taskpace.analysis.views import TaskTable
+from taskpace.analysis.schema.summary import TaskTable
 from taskpace.report.charts.panel import Panel, chart_of, label, marked, name_invalid, scale_for
 from taskpace.report.charts.theme import GRIDDED_NAMES, NAMES, ROW, SERIES, WIDTH, by_place
-from taskpace.report.figures import digits
+from taskpace.report.words.figures import digits
 
 _QUANTILES = ("least", "p25", "p50", "p75", "most")
 

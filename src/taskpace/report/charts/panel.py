@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import msgspec
 
-from taskpace.analysis.estimates import Number
-from taskpace.analysis.views import SystemRow
+from taskpace.analysis.schema.summary import SystemRow
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.report.charts.theme import shortened
-from taskpace.safe_text import one_line
+from taskpace.text.safe_text import one_line
 
 Cells = tuple[str, ...]
+Datum = dict[str, Any]
+"""Fields of one mark, as Vega-Lite takes them."""
+Picture = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.ConcatChart
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,16 +31,15 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     caption: str
     """What to see."""
-    picture: Any
-    """An altair chart."""
+    picture: Picture
     headings: Cells
     rows: tuple[Cells, ...]
     """The numbers in the picture, for those who cannot see it."""
 
 
-def chart_of(values: list[dict[str, Any]], **settings: Any) -> Any:
+def chart_of(values: Sequence[Mapping[str, object]], name: str | alt.UndefinedType = alt.Undefined) -> alt.Chart:
     """An altair chart of data in it."""
-    return alt.Chart(alt.Data(values=values), **settings)  # type: ignore[no-untyped-call]
+    return alt.Chart(alt.Data(values=values), name=name)  # type: ignore[no-untyped-call]
 
 
 def label(name: str) -> str:
@@ -45,7 +47,7 @@ def label(name: str) -> str:
     return shortened(one_line(name, 10_000), 60)
 
 
-def ends(prefix: str, number: Number) -> dict[str, float | None]:
+def ends(prefix: str, number: Estimate) -> dict[str, float | None]:
     """A number as three fields of a datum; an unknown end falls on the value."""
     return {
         prefix: number.value,

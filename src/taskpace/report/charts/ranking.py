@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import altair as alt
 
-from taskpace.analysis.pairs import Pair
-from taskpace.analysis.views import SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, note_invalid, scale_for
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.table.pairs import Pair
+from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place, shortened
-from taskpace.report.figures import digits, seconds, seconds_with_error, shared_ranks
-from taskpace.report.rankings import by_task_time, by_tokens_per_s, inverted_pairs, with_both_ranks, with_both_speeds
+from taskpace.report.words.figures import digits, seconds, seconds_with_error, shared_ranks
+from taskpace.report.words.rankings import (
+    by_task_time,
+    by_tokens_per_s,
+    inverted_pairs,
+    with_both_ranks,
+    with_both_speeds,
+)
 
 _HEIGHT = 230
 _NAME = 20
@@ -30,7 +34,7 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
     base = chart_of(points)
     colour = by_place(names, systems, "color", SERIES, POINTS)
     inverted = inverted_pairs(table, shown)
-    layers: list[Any] = []
+    layers: list[alt.Chart] = []
     if inverted:
         layers.append(_links(inverted, {row.system: row for row in shown}, x, y))
     layers += [
@@ -59,7 +63,7 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
     ]
 
 
-def _point(row: SystemRow, systems: list[str]) -> dict[str, Any]:
+def _point(row: SystemRow, systems: list[str]) -> Datum:
     colour = SERIES[systems.index(label(row.system)) % len(SERIES)]
     return {
         "system": label(row.system),
@@ -71,21 +75,22 @@ def _point(row: SystemRow, systems: list[str]) -> dict[str, Any]:
     }
 
 
-def _marks(base: Any, names: list[str], systems: list[str]) -> Any:
+def _marks(base: alt.Chart, names: list[str], systems: list[str]) -> alt.Chart:
     """A point for each system, told apart by colour and by shape."""
-    return base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
+    marks: alt.Chart = base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
         color=by_place(names, systems, "color", SERIES, POINTS),
         shape=by_place(names, systems, "shape", SHAPES, POINTS),
         fill=alt.Fill("fill:N", scale=None),
         description="about:N",
     )
+    return marks
 
 
-def _range(points: list[dict[str, Any]], field: str) -> alt.Scale:
+def _range(points: list[Datum], field: str) -> alt.Scale:
     return scale_for([point[end] for point in points for end in (field, f"{field}_low", f"{field}_high")])
 
 
-def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> Any:
+def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) -> alt.Chart:
     """From the one that only looks fast to the one that finishes before it."""
     values = [
         {
@@ -97,11 +102,12 @@ def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) ->
         }
         for pair in pairs
     ]
-    return (
+    links: alt.Chart = (
         chart_of(values)
         .mark_rule(color=ALERT, strokeDash=[5, 4], strokeWidth=1.5)
         .encode(x=x, y=y, x2="speed_to:Q", y2="time_to:Q", description="about:N")
     )
+    return links
 
 
 def _speed_caption(inverted: list[Pair]) -> str:
@@ -127,7 +133,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
     crossing = {name for pair in inverted_pairs(table, shown) for name in (pair.a, pair.b)}
     speed_ranks = shared_ranks([row.rank_tokens_per_s for row in shown])
     time_ranks = shared_ranks([row.rank_task_time for row in shown])
-    values: list[dict[str, Any]] = []
+    values: list[Datum] = []
     for row, in_speed, in_time in zip(shown, speed_ranks, time_ranks, strict=True):
         common = {
             "system": label(row.system),
@@ -167,7 +173,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="The two rankings",
             caption=f"Lines that cross: tokens per second promise another order than people see{crossed}. "
-            "n= is a shared rank: those systems cannot be told apart.",
+            "n= is a shared rank: those systems cannot be distinguished.",
             picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
             headings=("system", "rank by tokens per second", "rank by task time"),
             rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),

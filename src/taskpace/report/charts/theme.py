@@ -114,15 +114,15 @@ def unchecked() -> AbstractContextManager[None]:
 
 
 def by_place(
-    names: list[str], places: list[str], channel: str, choices: tuple[Any, ...], legend: alt.Legend | None = None
+    names: list[str], indices: list[str], channel: str, choices: tuple[Any, ...], legend: alt.Legend | None = None
 ) -> Any:
     """An encoding that gives each system the same colour, shape or dash in every chart of a run.
 
-    ``names``: in this chart; ``places``: all systems of the run.
+    ``names``: in this chart; ``indices``: all systems of the run.
     """
     kinds = {"color": alt.Color, "shape": alt.Shape, "strokeDash": alt.StrokeDash}
     # From the ninth system on a colour comes again, with another shape and dash.
     shift = 0 if channel == "color" else 1
-    chosen = [choices[(place + shift * (place // len(choices))) % len(choices)] for place in map(places.index, names)]
+    chosen = [choices[(index + shift * (index // len(choices))) % len(choices)] for index in map(indices.index, names)]
     scale = alt.Scale(domain=names, range=chosen)
     return kinds[channel]("system:N", scale=scale, legend=legend)

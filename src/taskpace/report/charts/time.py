@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import altair as alt
 
-from taskpace.analysis.pairs import Pair, Split
-from taskpace.analysis.views import SystemRow, TaskTable
-from taskpace.report.charts.panel import Panel, chart_of, ends, label, marked, name_invalid
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.table.pairs import Pair, Split
+from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
-from taskpace.report.figures import seconds, share_with_error
-from taskpace.report.sentences import decimals, interval, rounded_to_sum, why
+from taskpace.report.words.causes import causes, may_be_none, why
+from taskpace.report.words.figures import ends as ends_of, seconds, share_with_error
 
 _PHASES = (
     ("wait_s", "waiting", MUTED),
@@ -70,8 +70,8 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
             picture=picture,
             headings=("deadline", *(marked(row) for row in shown)),
             rows=tuple(
-                (seconds(deadline), *(share_with_error(row.solve_curve[place].share) for row in shown))
-                for place, deadline in enumerate(deadlines)
+                (seconds(deadline), *(share_with_error(row.solve_curve[index].share) for row in shown))
+                for index, deadline in enumerate(deadlines)
             ),
         )
     ]
@@ -150,35 +150,26 @@ def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
     return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None]
 
 
-def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow]) -> Panel:
-    writes = "its text's length"
-    causes = [
-        ("waiting", parts.wait_s),
-        (writes, parts.verbosity_s),
-        ("its tokenizer", parts.tokenizer_s),
-        ("speed per token" if parts.tokenizer_s.value is not None else "speed per byte", parts.decode_s),
-    ]
-    known = [(cause, part) for cause, part in causes if part.value is not None]
-    whole = parts.difference_s.value or 0.0
-    steps = [0.0, *itertools.accumulate(part.value or 0.0 for _, part in known)]
-    places = decimals(max(map(abs, (*steps, whole))))
-    shown = rounded_to_sum([part.value or 0.0 for _, part in known], whole, places)
-    values: list[dict[str, Any]] = [
+def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow]) -> Panel:
+    difference, found, decimals = causes(split, pair.output_bytes)
+    whole = difference.value or 0.0
+    steps = [0.0, *itertools.accumulate(cause.part.value or 0.0 for cause in found)]
+    values: list[Datum] = [
         {
-            "cause": cause,
+            "cause": cause.name,
             "from": start,
             "to": end,
-            "text": f"{told:+.{places}f} s{_unsure(part)}",
+            "text": f"{cause.rounded:+.{decimals}f} s{_unsure(cause.part)}",
             "end": max(start, end),
         }
-        for (cause, part), told, start, end in zip(known, shown, steps[:-1], steps[1:], strict=True)
+        for cause, start, end in zip(found, steps[:-1], steps[1:], strict=True)
     ]
     values.append(
         {
             "cause": "in all",
             "from": 0.0,
             "to": whole,
-            "text": f"{whole:+.{places}f} s{_unsure(parts.difference_s)}",
+            "text": f"{whole:+.{decimals}f} s{_unsure(difference)}",
             "end": max(0.0, whole),
         }
     )
@@ -210,19 +201,19 @@ def _why(table: TaskTable, pair: Pair, parts: Split, rows: dict[str, SystemRow])
         scenario=table.scenario,
         pair=(pair.a, pair.b),
         title=f"{pair.b} against {pair.a}, on average"
-        if _unsure(parts.difference_s) or whole <= 0
+        if _unsure(difference) or whole <= 0
         else f"Why {pair.b} takes longer than {pair.a}",
-        caption=why(pair.a, pair.b, parts, pair.output_bytes)
+        caption=why(pair.a, pair.b, split, pair.output_bytes)
         + " ~: it may be none at all (5 %)."
         + ("" if sure else " INVALID numbers are among them."),
         picture=picture,
         headings=("cause", "seconds", "95 % interval"),
         rows=tuple(
-            (cause, f"{part.value:+.3g}", interval(part, ".3g").strip(" ()"))
-            for cause, part in [*known, ("in all", parts.difference_s)]
+            (name, f"{part.value:+.3g}", ends_of(part, lambda value: f"{value:.3g}"))
+            for name, part in [*((cause.name, cause.part) for cause in found), ("in all", difference)]
         ),
     )
 
 
-def _unsure(part: Any) -> str:
-    return " ~" if part.low is not None and part.high is not None and part.low <= 0 <= part.high else ""
+def _unsure(part: Estimate) -> str:
+    return " ~" if may_be_none(part) else ""

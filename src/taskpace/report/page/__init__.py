@@ -13,8 +13,9 @@ from markupsafe import Markup
 from taskpace.analysis.compare import ComparedRuns
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.page.chapter import Chapter, make_chapter
-from taskpace.report.page.comparison import Comparisons, make_comparisons
 from taskpace.report.page.figure import colour_rules
+from taskpace.report.page.table import Part, make_part
+from taskpace.report.words.comparison import compared_document
 
 _HERE = files("taskpace.report.page")
 
@@ -27,7 +28,9 @@ def page_parts(runs: list[WholeRun], compared: list[ComparedRuns]) -> Iterator[b
         compared: comparisons between them, for the end.
     """
     chapters: list[Chapter] = [make_chapter(run, number) for number, run in enumerate(runs)]
-    comparisons: list[Comparisons] = [make_comparisons(one) for one in compared]
+    comparisons: list[Part] = [
+        make_part(compared_document(one), f"comparison{number}") for number, one in enumerate(compared)
+    ]
     script = _HERE.joinpath("page.js").read_text("utf-8")
     template = _templates().get_template("page.html.jinja")
     for part in template.generate(

@@ -10,18 +10,18 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import msgspec
 
-from taskpace.analysis.trials import TrialRow, TurnText
-from taskpace.safe_text import printable
+from taskpace.analysis.data.trials import TrialRow, TurnText
+from taskpace.text.safe_text import printable
 
 LONGEST = 64 * 1024
 """Bytes of one text that a page carries."""
 _BLOCK = 250
 
 Prompts = Mapping[tuple[str, str], tuple[str, ...]]
+Value = str | int | float | None
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +35,11 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
 
 def bundle(trials: Iterable[TrialRow], prompts: Prompts) -> Bundle:
     names = _Names()
-    places: dict[tuple[str, str], int] = {}
-    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+    indices: dict[tuple[str, str], int] = {}
+    columns: dict[str, list[Value]] = {name: [] for name in _COLUMNS}
     texts, block = [], []
     for trial in trials:
-        item = places.setdefault((trial.task, trial.item_id), len(places))
+        item = indices.setdefault((trial.task, trial.item_id), len(indices))
         for name in _COLUMNS:
             columns[name].append(_cell(trial, name, names))
         block.append(_texts(trial, item))
@@ -48,7 +48,7 @@ def bundle(trials: Iterable[TrialRow], prompts: Prompts) -> Bundle:
             block = []
     if block:
         texts.append(_packed(block))
-    asked = [[_text(prompt) for prompt in prompts.get(key, ())] for key in places]
+    asked = [[_text(prompt) for prompt in prompts.get(key, ())] for key in indices]
     return Bundle(
         trials=len(columns["id"]),
         index=_packed({"block": _BLOCK, "names": names.lists, "columns": columns}),
@@ -68,22 +68,22 @@ class _Names:
         self.lists: dict[str, list[str]] = {name: [] for name in _NAMED}
         self._places: dict[tuple[str, str], int] = {}
 
-    def place(self, kind: str, word: str) -> int:
+    def index(self, kind: str, word: str) -> int:
         if (kind, word) not in self._places:
             self._places[kind, word] = len(self.lists[kind])
             self.lists[kind].append(printable(word))
         return self._places[kind, word]
 
 
-def _cell(trial: TrialRow, name: str, names: _Names) -> Any:
+def _cell(trial: TrialRow, name: str, names: _Names) -> Value:
     if name in _NAMED:
-        return names.place(name, getattr(trial, name))
+        return names.index(name, getattr(trial, name))
     if name == "id":
         return trial.trial_id
     if name == "answer":
         return None if trial.answer is None else printable(trial.answer[:200])
     if name in {"tokens", "bytes"}:
-        return getattr(trial, f"output_{name}")
+        return trial.output_tokens if name == "tokens" else trial.output_bytes
     value = {"time": trial.task_time_s, "ttft": trial.ttft_s, "committed": trial.committed_s}[name]
     return None if value is None else _rounded(value)
 
@@ -93,7 +93,7 @@ def _rounded(seconds: float) -> float:
     return round(seconds, 6)
 
 
-def _texts(trial: TrialRow, item: int) -> list[Any]:
+def _texts(trial: TrialRow, item: int) -> list[object]:
     return [
         item,
         trial.repeat,
@@ -104,7 +104,7 @@ def _texts(trial: TrialRow, item: int) -> list[Any]:
     ]
 
 
-def _turn(turn: TurnText) -> list[Any]:
+def _turn(turn: TurnText) -> list[object]:
     raw = turn.text.encode()
     committed = len(raw) if turn.committed_bytes is None else turn.committed_bytes
     before, after = (part.decode("utf-8", "ignore") for part in (raw[:committed], raw[committed:]))
@@ -127,5 +127,5 @@ def _text(text: str) -> str:
     return printable(kept) + f"\n[cut here: {LONGEST} of {len(raw)} bytes; `taskpace show` has all]"
 
 
-def _packed(value: Any) -> str:
+def _packed(value: object) -> str:
     return base64.b64encode(zlib.compress(msgspec.json.encode(value), 9)).decode()

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import msgspec
 from markupsafe import Markup
 
-from taskpace.analysis.views import TaskTable
+from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
-from taskpace.report.client import client_sentence
-from taskpace.report.columns import LEGEND, TEXT_COLUMNS, columns
-from taskpace.report.energy import energy_lines
-from taskpace.report.figures import reason_line, table_title
-from taskpace.report.json_text import json_line
+from taskpace.report.files.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
-from taskpace.report.page.judgement import Judgement, make_judgement
 from taskpace.report.page.origin import Origin, make_origin
-from taskpace.report.page.overview import Overview, make_overviews
-from taskpace.report.sentences import finding_lines, sentences
-from taskpace.safe_text import printable
+from taskpace.report.page.table import Part, Table, make_part, make_table
+from taskpace.report.words.document import document
+from taskpace.report.words.judge import judged_document
+from taskpace.text.safe_text import printable
 
 _IN_FRONT = "speed"
 """The chart that stands beside the answer."""
 _MOST_PAIRS = 66
 """Waterfalls of a task that a page carries, all pairs of twelve systems: their number grows with the square."""
+_LISTED = 10
+"""Disagreements of a judge about a task that the page shows."""
+
+Key = tuple[str, str]
+"""Task and scenario."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,16 +34,11 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     """Task and scenario."""
-    title: str
-    """The same, and how many trials."""
     invalid: str
     """``1 of 3 INVALID``, or nothing."""
     answer: str
     more: tuple[str, ...]
-    reasons: tuple[str, ...]
-    columns: tuple[tuple[str, bool, tuple[str, ...]], ...]
-    """Heading, whether it is text, and the cells."""
-    findings: tuple[str, ...]
+    table: Table
     front: Figure | None
     figures: tuple[Figure, ...]
     pairs: tuple[Figure, ...]
@@ -58,71 +52,83 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str
     file: str
-    unfinished: str
+    warnings: tuple[str, ...]
     legend: str
-    overviews: tuple[Overview, ...]
+    together: tuple[Table, ...]
+    """What is said of several tasks, and no chart shows."""
     sections: tuple[Section, ...]
     across: tuple[Figure, ...]
-    judgements: tuple[Judgement, ...]
+    judgements: tuple[Part, ...]
     summary: Markup
     """The whole summary as JSON that no ``</script>`` can end."""
     bundle: Bundle | None
     origin: Origin
 
 
+class _Figures(msgspec.Struct):
+    """The pictures of a task; of its pairs only so many as the page carries."""
+
+    kept: list[Figure]
+    pairs: int = 0
+
+
 def make_chapter(run: WholeRun, number: int) -> Chapter:
     """``number``: of the run in the page, from 0."""
     summary, name = run.summary, f"run{number}"
-    figures: dict[tuple[str, str], list[Figure]] = {}
-    pairs: Counter[tuple[str, str]] = Counter()
-    for place, panel in enumerate(panels(summary)):
-        key = (panel.task, panel.scenario)
-        if panel.pair is not None:
-            pairs[key] += 1
-        if panel.pair is None or pairs[key] <= _MOST_PAIRS:
-            figures.setdefault(key, []).append(make_figure(panel, f"{name}-figure{place}"))
-    tables = {(table.task, table.scenario) for table in summary.tables}
-    unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
+    whole = document(summary)
+    figures = _figures(summary, name)
+    invalid = {(table.task, table.scenario): [row.valid for row in table.rows].count(False) for table in summary.tables}
+    sections: list[Section] = []
+    together: list[Table] = []
+    for block in whole.blocks:
+        table = make_table(block)
+        if block.task is not None:
+            found = figures.pop(block.task, _Figures([]))
+            sections.append(_section(block.task, table, found, invalid[block.task], f"{name}-task{len(sections)}"))
+        elif not block.chart:
+            together.append(table)
+    task_legend = next((block.legend for block in whole.blocks if block.task is not None), "")
     return Chapter(
         id=name,
-        name=printable(summary.name),
+        name=printable(whole.title),
         file=printable(run.file),
-        unfinished=unfinished if summary.done < summary.planned else "",
-        legend=f"{client_sentence(summary)} {LEGEND}".strip(),
-        overviews=tuple(make_overviews(summary)),
-        sections=tuple(
-            _section(table, figures.get(key, []), max(0, pairs[key] - _MOST_PAIRS), f"{name}-task{place}")
-            for place, table in enumerate(summary.tables)
-            for key in [(table.task, table.scenario)]
+        warnings=tuple(map(printable, whole.warnings)),
+        legend=" ".join((*whole.closing, task_legend)),
+        together=tuple(together),
+        sections=tuple(sections),
+        across=tuple(figure for found in figures.values() for figure in found.kept),
+        judgements=tuple(
+            make_part(judged_document(judged, listed=_LISTED), f"{name}-judge{index}")
+            for index, judged in enumerate(run.judged)
         ),
-        across=tuple(figure for key, found in figures.items() if key not in tables for figure in found),
-        judgements=tuple(make_judgement(judged, f"{name}-judge{place}") for place, judged in enumerate(run.judged)),
         summary=Markup(json_line(summary).replace("<", "\\u003c")),  # noqa: S704 - JSON; nothing in it ends a script
         bundle=None if run.trials is None else bundle(run.trials, run.prompts),
         origin=make_origin(run.provenance, run.file),
     )
 
 
-def _section(table: TaskTable, figures: list[Figure], more_pairs: int, name: str) -> Section:
-    answer, *more = sentences(table)
-    invalid = sum(not row.valid for row in table.rows)
-    front = next((figure for figure in figures if figure.panel.chart == _IN_FRONT), None)
+def _figures(summary: Summary, name: str) -> dict[Key, _Figures]:
+    found: dict[Key, _Figures] = {}
+    for index, panel in enumerate(panels(summary)):
+        figures = found.setdefault((panel.task, panel.scenario), _Figures([]))
+        figures.pairs += panel.pair is not None
+        if panel.pair is None or figures.pairs <= _MOST_PAIRS:
+            figures.kept.append(make_figure(panel, f"{name}-figure{index}"))
+    return found
+
+
+def _section(key: Key, table: Table, figures: _Figures, invalid: int, name: str) -> Section:
+    answer, *more = table.paragraphs
+    front = next((figure for figure in figures.kept if figure.panel.chart == _IN_FRONT), None)
     return Section(
         id=name,
-        name=printable(f"{table.task} · {table.scenario}"),
-        title=printable(table_title(table)),
+        name=printable(" · ".join(key)),
         invalid=f"{invalid} of {len(table.rows)} INVALID" if invalid else "",
-        answer=printable(answer),
-        more=tuple(map(printable, (*more, *energy_lines(table)))),
-        reasons=tuple(
-            printable(f"{row.system}: {reason_line(reason)}") for row in table.rows for reason in row.reasons
-        ),
-        columns=tuple(
-            (heading, heading in TEXT_COLUMNS, tuple(map(printable, cells))) for heading, cells in columns(table.rows)
-        ),
-        findings=tuple(map(printable, finding_lines(table))),
+        answer=answer,
+        more=tuple(more),
+        table=table,
         front=front,
-        figures=tuple(figure for figure in figures if figure is not front and not figure.pair),
-        pairs=tuple(figure for figure in figures if figure.pair),
-        more_pairs=more_pairs,
+        figures=tuple(figure for figure in figures.kept if figure is not front and not figure.pair),
+        pairs=tuple(figure for figure in figures.kept if figure.pair),
+        more_pairs=max(0, figures.pairs - _MOST_PAIRS),
     )

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from taskpace.report.charts import to_svg
 from taskpace.report.charts.panel import Panel
 from taskpace.report.charts.theme import ALERT, DARK, DARK_PAPER, GRID, INK, MUTED, PAPER, SERIES
-from taskpace.safe_text import printable
+from taskpace.text.safe_text import printable
 
 _NAMES = {INK: "--ink", MUTED: "--muted", GRID: "--grid", ALERT: "--alert"} | {
     colour: f"--series-{number}" for number, colour in enumerate(SERIES)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import PurePath
 from typing import Any
 
 import msgspec
 
-from taskpace.analysis.provenance import Provenance, SystemOrigin
-from taskpace.report.experiment import experiment_toml
-from taskpace.report.figures import UNKNOWN, seconds
-from taskpace.safe_text import printable
+from taskpace.analysis.data.provenance import Provenance, SystemOrigin
+from taskpace.report.files.experiment import experiment_toml
+from taskpace.report.words.figures import UNKNOWN, seconds
+from taskpace.text.safe_text import printable
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -33,7 +34,7 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
     stem = PurePath(file).name.removesuffix(".db")
     tasks = ", ".join(f"{name} (version {version})" for name, version in provenance.tasks)
     return Origin(
-        command=printable(f"taskpace run {_quoted(f'{stem}.toml')} -o {_quoted(f'{stem}-again.db')}"),
+        command=printable(f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"),
         experiment=printable(experiment_toml(provenance.experiment)),
         experiment_file=printable(f"{stem}.toml"),
         run=_facts(
@@ -45,17 +46,11 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
             }
         ),
         machines=tuple(
-            _facts({"started": sitting.started_at, "taskpace": sitting.taskpace_version} | _flat(sitting.host))
-            for sitting in provenance.sittings
+            _facts({"started": session.started_at, "taskpace": session.taskpace_version} | _flat(session.host))
+            for session in provenance.sessions
         ),
         systems=tuple((printable(system.name), _system(system)) for system in provenance.systems),
     )
-
-
-def _quoted(name: str) -> str:
-    """As a POSIX shell takes it."""
-    plain = all(char.isalnum() or char in "._-" for char in name)
-    return name if plain and name.isascii() else "'" + name.replace("'", "'\\''") + "'"
 
 
 def _system(system: SystemOrigin) -> Facts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer
 
 
 def _accept(fields: dict[str, Any]) -> dict[str, Any]:
@@ -13,10 +13,10 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _judge(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Judgement:
+def _grade(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed", detail="no verdict")
-    return Judgement(outcome="correct" if answer == fields["verdict"] else "wrong")
+        return Scored(outcome="unparsed", detail="no verdict")
+    return Scored(outcome="correct" if answer == fields["verdict"] else "wrong")
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
@@ -24,4 +24,4 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
     return f"Verdict: {right}", f"Verdict: {'wrong' if right == 'correct' else 'correct'}"
 
 
-AGREEMENT = Scorer(version=1, extraction="verdict", needs=("verdict",), accept=_accept, judge=_judge, script=_script)
+AGREEMENT = Scorer(version=1, extraction="verdict", needs=("verdict",), accept=_accept, grade=_grade, script=_script)

@@ -1,4 +1,4 @@
-"""What a scorer is, and how it reads the fields of an item."""
+"""What a scorer is, and what helps it read the fields of an item."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ class FieldProblem(Exception):  # noqa: N818 - it is about a field, and caught n
         self.problem = problem
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """What a scorer says of one answer."""
+
     outcome: Literal["correct", "wrong", "unparsed"]
     score: float | None = None
+    """From 0 to 1, where there are degrees."""
     detail: str | None = None
 
 
@@ -29,25 +32,30 @@ class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Scorer(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to judge."""
+    """One way to grade. Results name it with its version: ``letter/1``."""
 
     version: int
-    """Raised with every change that can change a judgement."""
+    """Raised with every change that can change a grade."""
     extraction: str | None
-    """The extraction whose answers it judges; null: it judges the whole text."""
+    """The extraction whose answers it grades; null: it grades the whole text."""
     needs: tuple[str, ...]
     """Fields that every item must have."""
     accept: Callable[[dict[str, Any]], dict[str, Any]]
     """Checks an item's fields and puts them in one form; raises ``FieldProblem``."""
-    judge: Callable[[str, str | None, dict[str, Any], Any], Judgement]
+    grade: Callable[[str, str | None, dict[str, Any], Any], Scored]
     """From the visible text, the answer read from it, the item's fields and the options."""
     script: Callable[[dict[str, Any]], tuple[str, str]]
     """A right and a wrong text, for an engine that only plays."""
     wants: tuple[str, ...] = ()
     """Fields that it uses where there are any."""
     options: type[msgspec.Struct] = NoOptions
+    """What a task file may say under ``options``."""
     libraries: tuple[str, ...] = ()
-    """Modules of the extra ``quality`` that it imports."""
+    """Optional modules that it imports when it grades."""
+    extra: str | None = None
+    """The extra of its distribution that installs them; null: they have no extra."""
+    distribution: str = "taskpace"
+    """The distribution it comes with; an entry point's own takes its place."""
     locate: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
     """Finds what its options name, from the folder that relative paths start from, and gives the options with absolute
     paths and what identifies it; raises ``FieldProblem``. Null: they name nothing."""

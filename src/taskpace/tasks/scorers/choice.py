@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
 from typing import Any
 
 import msgspec
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
-
-_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 
 
 def _accept_choice(fields: dict[str, Any]) -> dict[str, Any]:
@@ -26,8 +25,8 @@ def accept_choices(value: Any) -> list[str]:
             raise FieldProblem("choices", 'is no list: write the choices as JSON, ["one", "two"]') from None
     if not isinstance(value, list):
         raise FieldProblem("choices", f"is {kind_of(value)}, not a list: give a list of texts")
-    if not 2 <= len(value) <= len(_ALPHABET):
-        raise FieldProblem("choices", f"has {len(value)} choices: give from 2 to {len(_ALPHABET)}")
+    if not 2 <= len(value) <= len(ascii_uppercase):
+        raise FieldProblem("choices", f"has {len(value)} choices: give from 2 to {len(ascii_uppercase)}")
     if any(isinstance(choice, bool) or not isinstance(choice, str | int | float) for choice in value):
         raise FieldProblem("choices", "holds something that is no text: give a list of texts")
     choices = [str(choice).strip() for choice in value]
@@ -38,7 +37,7 @@ def accept_choices(value: Any) -> list[str]:
 
 def _accept_answer(value: Any, count: int) -> str:
     """The letter of an answer given as a letter or as an index from 0."""
-    letters = _ALPHABET[:count]
+    letters = ascii_uppercase[:count]
     if isinstance(value, str) and len(value.strip()) == 1 and value.strip().upper() in letters:
         return value.strip().upper()
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count:
@@ -49,16 +48,16 @@ def _accept_answer(value: Any, count: int) -> str:
     )
 
 
-def _judge_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Judgement:
+def _grade_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed")
-    return Judgement(outcome="correct" if answer == fields["answer"] else "wrong")
+        return Scored(outcome="unparsed")
+    return Scored(outcome="correct" if answer == fields["answer"] else "wrong")
 
 
 def _script_letter(fields: dict[str, Any]) -> tuple[str, str]:
-    right = _ALPHABET.index(fields["answer"])
+    right = ascii_uppercase.index(fields["answer"])
     wrong = (right + 1) % len(fields["choices"])
-    return f"The answer is {_ALPHABET[right]}.", f"The answer is {_ALPHABET[wrong]}."
+    return f"The answer is {ascii_uppercase[right]}.", f"The answer is {ascii_uppercase[wrong]}."
 
 
 LETTER = Scorer(
@@ -66,6 +65,6 @@ LETTER = Scorer(
     extraction="letter",
     needs=("choices", "answer"),
     accept=_accept_choice,
-    judge=_judge_letter,
+    grade=_grade_letter,
     script=_script_letter,
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 from taskpace.tasks.words import contains, count_words
 
 
@@ -80,13 +80,13 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"points": points, "forbidden": forbidden}
 
 
-def _judge(text: str, _: str | None, fields: dict[str, Any], options: DemandsOptions) -> Judgement:
+def _grade(text: str, _: str | None, fields: dict[str, Any], options: DemandsOptions) -> Scored:
     if not text.strip():
-        return Judgement(outcome="unparsed", detail="no text")
+        return Scored(outcome="unparsed", detail="no text")
     demands = check_demands(text, fields, options)
     share = sum(demand.met for demand in demands) / len(demands) if demands else 1.0
     unmet = [demand.what for demand in demands if not demand.met]
-    return Judgement(
+    return Scored(
         outcome="correct" if share >= options.least_share else "wrong",
         score=share,
         detail=f"not met: {'; '.join(unmet)}" if unmet else "all demands met",
@@ -108,7 +108,7 @@ DEMANDS = Scorer(
     needs=(),
     wants=_DEMANDS,
     accept=_accept,
-    judge=_judge,
+    grade=_grade,
     script=_script,
     options=DemandsOptions,
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.json_answer import schema_problem, share_of_fields
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
+from taskpace.tasks.extractors.json_answer import schema_problem, share_of_fields
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 
 
 class JsonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,12 +35,12 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
 
     try:
         Draft202012Validator.check_schema(found["schema"])
-    except SchemaError as bad:
-        raise FieldProblem("schema", f"is no JSON Schema ({bad.message[:80]}): correct it") from None
+    except SchemaError as exc:
+        raise FieldProblem("schema", f"is no JSON Schema ({exc.message[:80]}): correct it") from None
     try:
         problem = schema_problem(found["answer"], found["schema"])
-    except Unresolvable as bad:
-        raise FieldProblem("schema", f"refers to what is not in it ({bad.ref[:80]}): write it out") from None
+    except Unresolvable as exc:
+        raise FieldProblem("schema", f"refers to what is not in it ({exc.ref[:80]}): write it out") from None
     if problem:
         raise FieldProblem("answer", f"does not fit its own schema ({problem}): correct one of the two")
     if not found["answer"]:
@@ -48,15 +48,15 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | found
 
 
-def _judge(_: str, answer: str | None, fields: dict[str, Any], options: JsonOptions) -> Judgement:
+def _grade(_: str, answer: str | None, fields: dict[str, Any], options: JsonOptions) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed", detail="no JSON object")
+        return Scored(outcome="unparsed", detail="no JSON object")
     value = json.loads(answer)
     share = share_of_fields(value, fields["answer"])
     problem = schema_problem(value, fields["schema"])
     passed = problem is None and share >= options.least_share
     fit = "fits the schema" if problem is None else f"does not fit the schema: {problem}"
-    return Judgement(
+    return Scored(
         outcome="correct" if passed else "wrong", score=share, detail=f"{100 * share:.0f} % of fields right; {fit}"
     )
 
@@ -70,8 +70,9 @@ JSON = Scorer(
     extraction="json",
     needs=("schema", "answer"),
     accept=_accept,
-    judge=_judge,
+    grade=_grade,
     script=_script,
     options=JsonOptions,
     libraries=("jsonschema",),
+    extra="quality",
 )

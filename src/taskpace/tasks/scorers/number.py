@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.numbers import to_number, written
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer
+from taskpace.tasks.extractors.numbers import to_number, written
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer
 
 
 class NumberOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,15 +27,15 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"answer": written(number)}
 
 
-def _judge(_: str, answer: str | None, fields: dict[str, Any], options: NumberOptions) -> Judgement:
+def _grade(_: str, answer: str | None, fields: dict[str, Any], options: NumberOptions) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed")
+        return Scored(outcome="unparsed")
     said, right = Fraction(answer), Fraction(fields["answer"])
     # An answer may be longer than any floating-point number.
     near = said == right or (
         abs(said) < 10**300 and math.isclose(float(said), float(right), rel_tol=options.relative, abs_tol=1e-12)
     )
-    return Judgement(outcome="correct" if near else "wrong")
+    return Scored(outcome="correct" if near else "wrong")
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
@@ -47,7 +47,7 @@ NUMBER = Scorer(
     extraction="number",
     needs=("answer",),
     accept=_accept,
-    judge=_judge,
+    grade=_grade,
     script=_script,
     options=NumberOptions,
 )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from taskpace.tasks.scorers.base import Judgement, Scorer, text_of, texts_of
+from taskpace.tasks.scorers.base import Scored, Scorer, text_of, texts_of
 from taskpace.tasks.words import count_words
 
 
@@ -85,13 +85,13 @@ def _accept_translation(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"references": texts_of(fields, "references")}
 
 
-def _judge_translation(text: str, _: str | None, fields: dict[str, Any], options: TranslationOptions) -> Judgement:
+def _grade_translation(text: str, _: str | None, fields: dict[str, Any], options: TranslationOptions) -> Scored:
     if not text.strip():
-        return Judgement(outcome="unparsed", detail="no text")
+        return Scored(outcome="unparsed", detail="no text")
     scores = {"chrf": chrf(text.strip(), fields["references"]), "bleu": bleu(text.strip(), fields["references"])}
     detail = f"chrF {100 * scores['chrf']:.1f}, BLEU {100 * scores['bleu']:.1f}"
     score = scores[options.metric]
-    return Judgement(outcome="correct" if score >= options.least else "wrong", score=score, detail=detail)
+    return Scored(outcome="correct" if score >= options.least else "wrong", score=score, detail=detail)
 
 
 def _script_translation(fields: dict[str, Any]) -> tuple[str, str]:
@@ -103,14 +103,14 @@ def _accept_summary(fields: dict[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def _judge_summary(text: str, _: str | None, fields: dict[str, Any], options: SummaryOptions) -> Judgement:
+def _grade_summary(text: str, _: str | None, fields: dict[str, Any], options: SummaryOptions) -> Scored:
     if not text.strip():
-        return Judgement(outcome="unparsed", detail="no text")
+        return Scored(outcome="unparsed", detail="no text")
     scores = {name: rouge(text, fields["reference"], name) for name in ("rouge1", "rouge2", "rougeL")}
     problem = too_long(text, options)
     detail = ", ".join(f"{name} {score:.2f}" for name, score in scores.items()) + (f"; {problem}" if problem else "")
     passed = scores[options.metric] >= options.least and problem is None
-    return Judgement(outcome="correct" if passed else "wrong", score=scores[options.metric], detail=detail)
+    return Scored(outcome="correct" if passed else "wrong", score=scores[options.metric], detail=detail)
 
 
 def _script_summary(fields: dict[str, Any]) -> tuple[str, str]:
@@ -122,18 +122,20 @@ TRANSLATION = Scorer(
     extraction=None,
     needs=("references",),
     accept=_accept_translation,
-    judge=_judge_translation,
+    grade=_grade_translation,
     script=_script_translation,
     options=TranslationOptions,
     libraries=("sacrebleu",),
+    extra="quality",
 )
 SUMMARY = Scorer(
     version=1,
     extraction=None,
     needs=("reference",),
     accept=_accept_summary,
-    judge=_judge_summary,
+    grade=_grade_summary,
     script=_script_summary,
     options=SummaryOptions,
     libraries=("rouge_score",),
+    extra="quality",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from taskpace.tasks.paraphrase import ParaphraseOptions, check_paraphrase
-from taskpace.tasks.scorers.base import Judgement, Scorer, text_of
+from taskpace.tasks.scorers.base import Scored, Scorer, text_of
 from taskpace.tasks.scorers.choice import accept_choices
 
 
@@ -14,11 +14,11 @@ def _accept_question(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"choices": accept_choices(fields["choices"])} if "choices" in fields else fields
 
 
-def _judge_paraphrase(text: str, _: str | None, fields: dict[str, Any], options: ParaphraseOptions) -> Judgement:
+def _grade_paraphrase(text: str, _: str | None, fields: dict[str, Any], options: ParaphraseOptions) -> Scored:
     check = check_paraphrase(text, fields["question"], fields.get("choices", ()), options)
     if check is None:
-        return Judgement(outcome="unparsed", detail="no text")
-    return Judgement(outcome="correct" if check.passed else "wrong", score=check.kept, detail=check.detail)
+        return Scored(outcome="unparsed", detail="no text")
+    return Scored(outcome="correct" if check.passed else "wrong", score=check.kept, detail=check.detail)
 
 
 def _script_paraphrase(fields: dict[str, Any]) -> tuple[str, str]:
@@ -28,12 +28,12 @@ def _script_paraphrase(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 PARAPHRASE = Scorer(
-    version=2,
+    version=3,
     extraction=None,
     needs=("question",),
     wants=("choices",),
     accept=_accept_question,
-    judge=_judge_paraphrase,
+    grade=_grade_paraphrase,
     script=_script_paraphrase,
     options=ParaphraseOptions,
 )

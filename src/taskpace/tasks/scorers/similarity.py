@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, texts_of
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, texts_of
 
 _WEIGHTS, _TOKENIZER = "model.safetensors", "tokenizer.json"
 _HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
@@ -109,12 +109,12 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"references": texts_of(fields, "references")}
 
 
-def _judge(text: str, _: str | None, fields: dict[str, Any], options: SimilarityOptions) -> Judgement:
+def _grade(text: str, _: str | None, fields: dict[str, Any], options: SimilarityOptions) -> Scored:
     if not text.strip():
-        return Judgement(outcome="unparsed", detail="no text")
+        return Scored(outcome="unparsed", detail="no text")
     score = similarity(text.strip(), fields["references"], options.model)
     passed = score >= options.least
-    return Judgement(outcome="correct" if passed else "wrong", score=score, detail=f"similarity {score:.2f}")
+    return Scored(outcome="correct" if passed else "wrong", score=score, detail=f"similarity {score:.2f}")
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
@@ -126,9 +126,10 @@ SIMILARITY = Scorer(
     extraction=None,
     needs=("references",),
     accept=_accept,
-    judge=_judge,
+    grade=_grade,
     script=_script,
     options=SimilarityOptions,
     libraries=("model2vec",),
+    extra="quality",
     locate=_locate,
 )

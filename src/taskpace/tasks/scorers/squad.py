@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.scorers.base import Judgement, Scorer, texts_of
+from taskpace.tasks.scorers.base import Scored, Scorer, texts_of
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _SEPARATORS = re.compile(r"[,;\n]|\band\b|\bor\b", re.IGNORECASE)
@@ -111,14 +111,14 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"answers": texts_of(fields, "answers")}
 
 
-def _judge(_: str, answer: str | None, fields: dict[str, Any], options: SquadOptions) -> Judgement:
+def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOptions) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed")
+        return Scored(outcome="unparsed")
     f1, exact = token_f1(answer, fields["answers"]), exact_match(answer, fields["answers"])
     inside = contains_answer(answer, fields["answers"], options.contained_words)
     match = "exact match" if exact else "contains an answer" if inside else "no exact match"
     passed = exact or inside or f1 >= options.pass_f1
-    return Judgement(outcome="correct" if passed else "wrong", score=f1, detail=f"F1 {f1:.2f}, {match}")
+    return Scored(outcome="correct" if passed else "wrong", score=f1, detail=f"F1 {f1:.2f}, {match}")
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
@@ -130,7 +130,7 @@ SQUAD = Scorer(
     extraction="text",
     needs=("answers",),
     accept=_accept,
-    judge=_judge,
+    grade=_grade,
     script=_script,
     options=SquadOptions,
 )

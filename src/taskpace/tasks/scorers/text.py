@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-from taskpace.tasks.scorers.base import FieldProblem, Judgement, Scorer, kind_of
+from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 
 _AROUND_TEXT = " \t\r\n.,;:!?\"'“”‘’«»*_`()[]"
 
@@ -19,10 +19,10 @@ def _accept_text(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"answer": str(answer)}
 
 
-def _judge_text(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Judgement:
+def _grade_text(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
     if answer is None:
-        return Judgement(outcome="unparsed")
-    return Judgement(outcome="correct" if _fold(answer) == _fold(fields["answer"]) else "wrong")
+        return Scored(outcome="unparsed")
+    return Scored(outcome="correct" if _fold(answer) == _fold(fields["answer"]) else "wrong")
 
 
 def _fold(text: str) -> str:
@@ -40,6 +40,6 @@ TEXT = Scorer(
     extraction="text",
     needs=("answer",),
     accept=_accept_text,
-    judge=_judge_text,
+    grade=_grade_text,
     script=_script_text,
 )

@@ -1,0 +1,1 @@
+"""Several tasks, loads, settings or forms of a system together."""

@@ -1,0 +1,172 @@
+"""Over the tasks of a run: each system's time per correct answer against a reference, one number for a suite.
+
+A number over tasks is easily misread, so it is given only where every task counts: a task that is INVALID for the
+system or for the reference, or without a single correct answer, leaves it out, and the accuracy always goes with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+from scipy import special
+
+from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.sample import Sample
+from taskpace.analysis.schema.across import Overall, OverallRow
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
+from taskpace.analysis.stats.intervals import LEVEL, of_influence
+from taskpace.analysis.stats.significance import holm_of_known
+from taskpace.analysis.table.pairs import Comparison, compared_by_log, per_correct_logs
+from taskpace.errors import TaskpaceError
+from taskpace.text.strict import did_you_mean
+
+LEAST_TASKS = 2
+
+Key = tuple[str, str]
+"""Task and scenario."""
+
+
+class _Graded(msgspec.Struct, frozen=True):
+    """One task with right answers."""
+
+    name: str
+    rows: dict[str, SystemRow]
+    timed: Arrays
+    """By what is one observation of a time."""
+    own: Arrays
+    """By item."""
+
+
+def find_overall(
+    tables: tuple[TaskTable, ...],
+    cells: Mapping[Key, list[CellPlan]],
+    samples: Mapping[Key, Sample],
+    *,
+    reference: str | None,
+) -> tuple[Overall, ...]:
+    """One view for each scenario with two or more tasks that have right answers.
+
+    Args:
+        tables: of the run, made.
+        cells: by task and scenario.
+        samples: likewise.
+        reference: the system that the others are compared with; null: the first.
+
+    Raises:
+        TaskpaceError: there is no such system.
+    """
+    systems = list(dict.fromkeys(row.system for table in tables for row in table.rows))
+    if reference is not None and reference not in systems:
+        raise TaskpaceError(
+            f'--reference: there is no system "{reference}" in the run{did_you_mean(reference, systems)}'
+        )
+    scenarios: dict[str, list[_Graded]] = {}
+    for table in tables:
+        key = (table.task, table.scenario)
+        if cells[key][0].graded and samples[key].trials.height:
+            scenarios.setdefault(table.scenario, []).append(_graded(table, samples[key]))
+    return tuple(
+        _overall(scenario, tasks, systems, reference or systems[0])
+        for scenario, tasks in scenarios.items()
+        if len(tasks) >= LEAST_TASKS
+    )
+
+
+def _graded(table: TaskTable, sample: Sample) -> _Graded:
+    return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own)
+
+
+def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
+    rows = [_row(system, tasks, reference) for system in systems]
+    adjusted = holm_of_known([None if row.system == reference else row.time_per_correct.p for row in rows])
+    return Overall(
+        scenario=scenario,
+        tasks=tuple(task.name for task in tasks),
+        reference=reference,
+        rows=tuple(
+            msgspec.structs.replace(
+                row,
+                time_per_correct=msgspec.structs.replace(row.time_per_correct, p_holm=p),
+            )
+            for row, p in zip(rows, adjusted, strict=True)
+        ),
+    )
+
+
+def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:
+    missing = _missing(system, tasks)
+    if missing is None and system != reference and (why := _missing(reference, tasks)):
+        missing = f"of {reference}, the reference, {why}"
+    return OverallRow(
+        system=system,
+        time_per_correct=_NOTHING if missing else _mean_ratio(system, tasks, reference),
+        accuracy=_mean_accuracy(system, tasks),
+        missing=missing,
+    )
+
+
+_NOTHING = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
+
+
+def _missing(system: str, tasks: list[_Graded]) -> str | None:
+    """What stands against a mean over the tasks, of one system; null: nothing."""
+    invalid, without = [], []
+    for task in tasks:
+        row = task.rows[system]
+        if not row.valid:
+            why = next(
+                (reason.text for reason in row.reasons if reason.invalidates == "result"), "nothing was recorded"
+            )
+            invalid.append(f"{task.name} ({why})")
+        elif not row.outcomes.get("correct"):
+            without.append(task.name)
+    parts = [f"INVALID are {', '.join(invalid)}"] if invalid else []
+    if without:
+        parts.append(f"there is no correct answer in {', '.join(without)}")
+    return "; ".join(parts) or None
+
+
+def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison:
+    """Mean over tasks of ln(ratio). An item that several tasks ask about is one observation: what it does to each is
+    summed, so that tasks over one data set do not count as independent.
+    """
+    total, pairs = 0.0, 0
+    influence: dict[str, float] = {}
+    for task in tasks:
+        indices = [(task.timed.index(reference), task.timed.index(system))]
+        logs, found, counts = per_correct_logs(task.timed, indices)
+        total += float(logs[0]) / len(tasks)
+        pairs += counts[0]
+        for item, part in zip(task.timed.items, found[:, 0] / len(tasks), strict=True):
+            if not np.isnan(part):
+                influence[item] = influence.get(item, 0.0) + float(part)
+    parts = np.array([*influence.values()])[:, None]
+    return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0]
+
+
+def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
+    """Mean over tasks of the share of correct trials; unknown where a task has no trials.
+
+    The interval is that of Price & Bonett (2004), "An improved confidence interval for a linear function of binomial
+    proportions": with k tasks each share is moved to (x + 2/k) / (n + 4/k), so that it stays sensible where all answers
+    are right or all are wrong. With repeats the item's mean takes the place of 0 or 1. Tasks count as independent.
+    """
+    k = len(tasks)
+    shares, moved, variance = [], [], 0.0
+    for task in tasks:
+        correct = item_means(task.own.correct[task.own.index(system)])
+        known = correct[~np.isnan(correct)]
+        if not len(known):
+            return UNKNOWN
+        shares.append(float(known.mean()))
+        n = len(known) + 4 / k
+        share = (float(known.sum()) + 2 / k) / n
+        moved.append(share)
+        variance += share * (1 - share) / n / k**2
+    middle, half = float(np.mean(moved)), float(special.ndtri((1 + LEVEL) / 2)) * math.sqrt(variance)
+    return number(float(np.mean(shares)), max(0.0, middle - half), min(1.0, middle + half))

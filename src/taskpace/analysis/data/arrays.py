@@ -1,0 +1,90 @@
+"""One task in one scenario as arrays: systems x items x repeats, so that everything is compared item by item."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from taskpace.analysis.stats.intervals import Floats
+
+_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s")
+
+
+class Arrays(msgspec.Struct, frozen=True, kw_only=True):
+    """Each number is (systems, items, repeats); NaN where there is no record, or the number is unknown."""
+
+    systems: tuple[str, ...]
+    items: tuple[str, ...]
+    """Ids, sorted."""
+    task_time_s: Floats
+    """Of trials that ended; errors have no task time."""
+    spent_s: Floats
+    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died."""
+    wait_s: Floats
+    written_bytes: Floats
+    """Visible and reasoning."""
+    visible_bytes: Floats
+    reasoning_bytes: Floats
+    tpot_s: Floats
+    correct: Floats
+    """1 or 0 for every record; NaN only where there is none."""
+
+    def index(self, system: str) -> int:
+        return self.systems.index(system)
+
+
+def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
+    """From the last attempts (columns of ``load_frame``) of one task in one scenario.
+
+    Args:
+        trials: one row for each trial; rows of other systems are left out.
+        systems: the first axis, in this order; a system without rows is all NaN.
+    """
+    trials = trials.filter(pl.col("system").is_in(systems))
+    items = tuple(sorted(trials["item_id"].unique()))
+    repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
+    where = (
+        places_of(trials["system"], systems),
+        places_of(trials["item_id"], items),
+        trials["repeat"].to_numpy() - 1,
+    )
+    failed = trials["outcome"].eq_missing("error").to_numpy()
+    shape = (len(systems), len(items), repeats)
+
+    def spread_out(values: Floats) -> Floats:
+        cube = np.full(shape, np.nan)
+        cube[where] = values
+        return cube
+
+    found = {name: trials[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}
+    ended = {name: spread_out(np.where(failed, np.nan, values)) for name, values in found.items()}
+    return Arrays(
+        systems=systems,
+        items=items,
+        task_time_s=ended["task_time_s"],
+        spent_s=spread_out(np.nan_to_num(found["task_time_s"])),
+        wait_s=ended["wait_s"],
+        written_bytes=ended["output_bytes"] + ended["reasoning_bytes"],
+        visible_bytes=ended["output_bytes"],
+        reasoning_bytes=ended["reasoning_bytes"],
+        tpot_s=ended["tpot_s"],
+        correct=spread_out(trials["outcome"].eq_missing("correct").cast(pl.Float64).to_numpy()),
+    )
+
+
+def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
+    """The place of each name among the known ones."""
+    return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
+
+
+def item_means(values: Floats) -> Floats:
+    """Mean over the last axis (repeats), leaving NaN out; NaN where nothing is left."""
+    if values.shape[-1] == 1:
+        return values[..., 0]
+    known = ~np.isnan(values)
+    counts = known.sum(axis=-1)
+    sums = np.where(known, values, 0.0).sum(axis=-1)
+    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means

@@ -1,0 +1,63 @@
+"""The cells of a run as analysis needs them: what was planned, and how the client fared in it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.store import queries
+from taskpace.store.queries import Reader
+from taskpace.telemetry import ClientMetrics
+
+
+class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell as planned, and how the client fared in it."""
+
+    system: str
+    task: str
+    scenario: Scenario
+    planned: int
+    graded: bool
+    """The task has right answers."""
+    segments: tuple[ClientMetrics, ...] = ()
+    in_process: bool = True
+    """The model runs in the worker process, whose processor time is then the model's too."""
+    round_trip_s: float | None = None
+    """Of the network, as calibrated before the cell."""
+
+    @property
+    def batched(self) -> bool:
+        """In static batches of two or more."""
+        return (self.scenario.batch or 1) > 1
+
+    @property
+    def alone(self) -> bool:
+        """One task at a time."""
+        return self.scenario.one_at_a_time and not self.batched
+
+    @property
+    def open_loop(self) -> bool:
+        """Trials arrive by a schedule."""
+        return self.scenario.rate is not None
+
+
+def load_cells(reader: Reader) -> list[CellPlan]:
+    """The cells of a run, in the experiment's order."""
+    segments: dict[str, list[ClientMetrics]] = {}
+    for segment in queries.segments(reader):
+        segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
+    cells = queries.cells(reader)
+    scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
+    return [
+        CellPlan(
+            system=cell.system,
+            task=cell.task,
+            scenario=scenarios[cell.scenario],
+            planned=cell.planned,
+            graded=cell.graded,
+            segments=tuple(segments.get(cell.id, ())),
+            in_process=cell.in_process,
+            round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
+        )
+        for cell in cells
+    ]

@@ -1,0 +1,158 @@
+"""Records as a polars frame: one row for every measured attempt, raw columns and those derived from one row alone.
+
+Formulas are those of the project's definitions; where a number is unknown it is null, never 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from taskpace.records import unpack_arrivals
+from taskpace.store import queries
+from taskpace.store.queries import Reader
+
+_RECORD_TYPES: dict[str, Any] = {
+    "system": pl.String,
+    "task": pl.String,
+    "scenario": pl.String,
+    "trial_id": pl.String,
+    "item_id": pl.String,
+    "repeat": pl.Int64,
+    "attempt": pl.Int64,
+    "worker": pl.Int64,
+    "started_at": pl.String,
+    "loop_lag_ns": pl.Int64,
+    "failure_kind": pl.String,
+    "failure_message": pl.String,
+    "outcome": pl.String,
+    "answer": pl.String,
+    "score": pl.Float64,
+    "detail": pl.String,
+    "committed_ns": pl.Int64,
+    "cell_position": pl.Int64,
+    "trial_position": pl.Int64,
+    "prompt_bytes": pl.Int64,
+}
+
+_TURN_TYPES: dict[str, Any] = {
+    "trial_id": pl.String,
+    "attempt": pl.Int64,
+    "turn": pl.Int64,
+    "dispatch_ns": pl.Int64,
+    "send_delay_ns": pl.Int64,
+    "end_ns": pl.Int64,
+    "finish_ns": pl.Int64,
+    "finish_reason": pl.String,
+    "prompt_tokens": pl.Int64,
+    "output_tokens": pl.Int64,
+    "reasoning_tokens": pl.Int64,
+    "cached_tokens": pl.Int64,
+    "token_source": pl.String,
+    "arrivals": pl.Binary,
+    "output_bytes": pl.Int64,
+    "reasoning_bytes": pl.Int64,
+}
+
+
+def load_frame(reader: Reader) -> pl.DataFrame:
+    """One row for every measured attempt; warm-ups count nowhere.
+
+    Times are in seconds and end in ``_s``. Derived columns:
+
+    - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until
+      the failure was known; null when nothing was dispatched or the worker died.
+    - ``ttft_s``: dispatch to the first generated token of any kind, of the first turn.
+    - ``wait_s``: the same summed over turns; a turn without any token is all waiting.
+    - ``first_answer_s``: the same to the first visible token.
+    - ``committed_s``: when the answer stopped changing, over all turns.
+    - ``tpot_s``: (t_last - t_first) / (output tokens - 1), summed over the turns that have two tokens; ``tokens_per_s``
+      is its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts
+      among the output tokens and shows no text.
+    - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
+    - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
+    - ``reasoning_s``: first generated to first visible token of the turns that reason, summed; to the end of a turn
+      that shows nothing.
+    - ``unanswered``: the last turn reasoned and showed nothing.
+    - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
+    - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
+    """
+    records = _frame(*queries.attempts_table(reader), _RECORD_TYPES)
+    turns = _derive_turns(_frame(*queries.turns_table(reader), _TURN_TYPES))
+    frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
+    return frame.with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
+        "committed_ns", "loop_lag_ns"
+    )
+
+
+def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per trial: its last attempt."""
+    return frame.unique("trial_id", keep="last", maintain_order=True)
+
+
+def _frame(columns: list[str], rows: list[tuple[Any, ...]], types: dict[str, Any]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema={column: types[column] for column in columns}, orient="row")
+
+
+def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
+    arrivals = pl.col("arrivals").bin
+    first_ns = arrivals.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    last_arrival_ns = arrivals.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
+    has_arrivals = arrivals.size() > 0
+    return turns.with_columns(
+        # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
+        first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
+        last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
+        first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
+            pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
+            .then(first_ns)
+            .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
+        ),
+    )
+
+
+def _first_visible_ns(blob: bytes) -> int | None:
+    return next((arrival.ns for arrival in unpack_arrivals(blob) if arrival.visible_bytes), None)
+
+
+def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
+    span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
+    paced = (pl.col("output_tokens") >= 2) & (span_s > 0)
+    per_turn = turns.with_columns(
+        span_s=span_s,
+        wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),
+        reasoned_ns=pl.when((pl.col("reasoning_bytes") > 0) & pl.col("first_ns").is_not_null())
+        .then(pl.col("first_visible_ns").fill_null(pl.col("end_ns")) - pl.col("first_ns"))
+        .otherwise(0)
+        .clip(lower_bound=0),
+        paced_s=pl.when(paced).then(span_s),
+        steps=pl.when(paced).then(pl.col("output_tokens") - 1),
+    )
+    tpot_s = pl.when(pl.col("steps").sum() > 0).then(pl.col("paced_s").sum() / pl.col("steps").sum())
+    summed = ("prompt_tokens", "output_tokens", "reasoning_tokens", "cached_tokens")
+    return per_turn.group_by("trial_id", "attempt", maintain_order=True).agg(
+        pl.len().alias("turns"),
+        pl.col("dispatch_ns").min(),
+        (pl.col("dispatch_ns") + pl.col("end_ns")).max().alias("end_clock_ns"),
+        (pl.col("end_ns").sum() / 1e9).alias("task_time_s"),
+        (pl.col("first_ns").first() / 1e9).alias("ttft_s"),
+        (pl.col("first_visible_ns").first() / 1e9).alias("first_answer_s"),
+        (pl.col("wait_ns").sum() / 1e9).alias("wait_s"),
+        (pl.col("send_delay_ns").max() / 1e9).alias("send_delay_s"),
+        tpot_s.alias("tpot_s"),
+        (1 / tpot_s).alias("tokens_per_s"),
+        # One unknown turn makes the sum unknown.
+        *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
+        pl.col("prompt_tokens").first().alias("first_prompt_tokens"),
+        pl.col("cached_tokens").first().alias("first_cached_tokens"),
+        (pl.col("reasoned_ns").sum() / 1e9).alias("reasoning_s"),
+        ((pl.col("reasoning_bytes").last() > 0) & (pl.col("output_bytes").last() == 0)).alias("unanswered"),
+        pl.col("output_bytes").sum(),
+        pl.col("reasoning_bytes").sum(),
+        pl.when(pl.col("span_s").sum() > 0)
+        .then((pl.col("output_bytes") + pl.col("reasoning_bytes")).sum() / pl.col("span_s").sum())
+        .alias("bytes_per_s"),
+        pl.col("finish_reason").last(),
+        pl.col("token_source").first(),
+    )

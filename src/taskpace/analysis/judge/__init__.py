@@ -1,0 +1,1 @@
+"""What a judge made of a run's answers."""

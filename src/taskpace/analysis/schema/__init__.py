@@ -1,0 +1,1 @@
+"""The published structs: the JSON that summary, compare and judge print."""

@@ -1,0 +1,1 @@
+"""Statistics: intervals, tests, resampling. Arrays in, numbers out."""

@@ -1,0 +1,105 @@
+"""One system on one task: every number with its 95 % interval.
+
+Arrays are (items, repeats); what was not recorded is NaN.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from taskpace.analysis.stats.intervals import Floats, Intervals, of_quantiles, of_ratios, share_interval
+
+_CONFIDENCE = 0.99
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A value and its 95 % interval. Null: unknown; a null end beside a known value: not known on that side."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+UNKNOWN = Estimate()
+
+
+def number(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
+    """A ``Estimate``; what is not finite becomes null."""
+    value, low, high = (float(end) for end in (value, low, high))
+    if not math.isfinite(value):
+        return UNKNOWN
+    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)))
+
+
+def numbers(intervals: Intervals) -> list[Estimate]:
+    return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
+
+
+def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Estimate]:
+    """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
+
+    Args:
+        values: (trials,), NaN where unknown.
+        item_of: (trials,), the item of each.
+        shares: which, from 0 to 1.
+    """
+    known = ~np.isnan(values)
+    if not known.any():
+        return [UNKNOWN] * len(shares)
+    return numbers(of_quantiles(values[known], item_of[known], shares))
+
+
+def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:
+    """Ratios of totals with ``of_ratios``' intervals: (items, k) over (items, k).
+
+    Means (values over counts), PAR-2, time per correct answer (seconds of all trials over number correct: wrong
+    answers' time counts). A ratio over nothing is unknown.
+    """
+    return numbers(of_ratios(numerators, denominators))
+
+
+def accuracy(correct: Floats) -> Estimate:
+    """Share of recorded trials that are correct; ``correct`` is 1, 0, or NaN where there is no record."""
+    trials = (~np.isnan(correct)).sum(axis=1).astype(np.float64)
+    asked = trials > 0
+    return number(*share_interval(np.nansum(correct, axis=1)[asked], trials[asked]))
+
+
+def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
+    """Per trial t if correct, else 2 L; NaN where there is no record. Their mean is PAR-2.
+
+    The score of SAT competitions: Froleyks et al. (2021), "SAT Competition 2020", Artificial Intelligence 301, 2.3.
+    """
+    return np.where(np.isnan(correct), np.nan, np.where(correct > 0, time_s, 2 * limit_s))
+
+
+def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Estimate]:
+    """Share of trials answered correctly within each deadline, F(tau) = #(correct and t <= tau) / #recorded.
+
+    The cactus plot of SAT competitions. A wrong answer is a competing event, not a censored one, so this is a plain
+    share (the Aalen-Johansen estimator without censoring), pointwise with ``accuracy``'s interval.
+    """
+    recorded = ~np.isnan(correct)
+    return [
+        accuracy(np.where(recorded, (correct > 0) & (time_s <= deadline), np.nan).astype(np.float64))
+        for deadline in deadlines_s
+    ]
+
+
+@lru_cache
+def samples_for(share: float) -> int:
+    """The fewest samples that may claim a percentile: 64 for p90, 130 for p95, 662 for p99.
+
+    The least n for which n trials hold two or more beyond the true percentile with 99 % confidence, that is
+    P(Binomial(n, 1 - share) <= 1) <= 0.01: then the second largest is no underestimate. Source: early stopping in
+    MLPerf Inference (Reddi et al. 2020, "MLPerf Inference Benchmark", arXiv 1911.02549; mlcommons/inference,
+    loadgen/early_stopping.cc, for a single stream).
+    """
+    n = np.arange(1, 10_000)
+    at_most_one = share**n + n * (1 - share) * share ** (n - 1)
+    return int(n[at_most_one <= 1 - _CONFIDENCE][0])

@@ -1,0 +1,145 @@
+"""Are two systems different? Paired tests on items, and what many of them together may claim.
+
+Items are the sampling unit: repeats of an item are averaged first, so every test here is one over clusters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special
+
+from taskpace.analysis.stats.intervals import LEVEL, Floats
+
+ALPHA = 1 - LEVEL
+POWER = 0.8
+_LEAST_IN_A_THIRD = 3
+_EXACT_WILCOXON = 25
+"""Up to so many differences the null distribution is counted out."""
+
+
+def welch(a: Floats, b: Floats) -> tuple[float, float]:
+    """Difference of two means, a - b, and the two-sided p-value of "there is none"; two or more values each.
+
+    Source: Welch (1947), "The generalization of 'Student's' problem when several different population variances are
+    involved".
+    """
+    difference = float(a.mean() - b.mean())
+    va, vb = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
+    if va + vb <= 1e-24 * max(1.0, difference**2):
+        return difference, 1.0 if abs(difference) < 1e-12 else 0.0
+    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
+    return difference, 2 * float(special.stdtr(freedom, -abs(difference) / math.sqrt(va + vb)))
+
+
+def growth(values: Floats) -> tuple[float, float] | None:
+    """The last third of ``values`` against the first: difference of the mean logarithms, and Welch's p.
+
+    What is unknown or not positive is left out; null where a third has fewer than three left.
+    """
+    third = len(values) // 3
+    first, last = (
+        np.log(part[np.isfinite(part) & (part > 0)]) for part in (values[:third], values[len(values) - third :])
+    )
+    return welch(last, first) if min(len(first), len(last)) >= _LEAST_IN_A_THIRD else None
+
+
+def wilcoxon(differences: Floats) -> float:
+    """Two-sided p-value of Wilcoxon's signed-rank test, a check on the t-test that no outlier can sway.
+
+    Zero differences are dropped. Up to 25 differences without ties the p-value is exact, else by the normal
+    approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
+    Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods".
+    """
+    nonzero = differences[differences != 0]
+    n = len(nonzero)
+    if n == 0:
+        return 1.0
+    _, index, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[index]
+    statistic = float(ranks[nonzero > 0].sum())
+    if n <= _EXACT_WILCOXON and len(ties) == n:
+        ways = np.zeros(n * (n + 1) // 2 + 1)
+        ways[0] = 1.0
+        for rank in range(1, n + 1):
+            ways[rank:] = ways[rank:] + ways[:-rank]
+        smaller = round(min(statistic, n * (n + 1) / 2 - statistic))
+        return min(1.0, 2 * float(ways[: smaller + 1].sum()) / 2.0**n)
+    variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
+    return 2 * float(special.ndtr(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance)))
+
+
+def mcnemar(first_only: int, second_only: int) -> float:
+    """Two-sided exact p-value of McNemar's test: items that only one of two systems answers correctly.
+
+    The smaller count is binomial with 1/2 when neither is better. Source: McNemar (1947), "Note on the sampling error
+    of the difference between correlated proportions or percentages"; exact form as in Fleiss, "Statistical Methods for
+    Rates and Proportions", 13.1.
+    """
+    return sign_test(first_only, second_only)
+
+
+def sign_test(above: int, below: int) -> float:
+    """Two-sided exact p-value of "above is as likely as below", of so many either way; what is neither does not count.
+
+    Source: Dixon & Mood (1946), "The statistical sign test".
+    """
+    n = above + below
+    if n == 0:
+        return 1.0
+    return min(1.0, 2 * float(special.bdtr(min(above, below), n, 0.5)))
+
+
+def clustered_mcnemar(differences: Floats) -> float:
+    """The same for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
+
+    z = sum d / sqrt(sum d^2), normal when neither is better. Source: Durkalski et al. (2003), "Analysis of clustered
+    matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
+    """
+    squares = float((differences**2).sum())
+    if squares == 0:
+        return 1.0
+    return 2 * float(special.ndtr(-abs(float(differences.sum())) / math.sqrt(squares)))
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Adjusted p-values of a family: significant at 5 % where at most 0.05, with at most 5 % false alarms in all.
+
+    NaN stays NaN and does not count. Source: Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure".
+    """
+    known = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
+    adjusted = [math.nan] * len(p_values)
+    highest = 0.0
+    for number, (p, index) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - number) * p))
+        adjusted[index] = highest
+    return adjusted
+
+
+def holm_of_known(p_values: list[float | None]) -> list[float | None]:
+    """The same with null for what is not tested."""
+    adjusted = holm([math.nan if p is None else p for p in p_values])
+    return [None if math.isnan(p) else p for p in adjusted]
+
+
+def items_needed(deviation: float, change: float) -> int | None:
+    """Items that a paired comparison needs to find a relative change, in four of five cases at the 5 % level.
+
+    n = ((z_0.975 + z_0.8) deviation / ln(1 + change))^2, plus z_0.975^2 / 2 for the t distribution. ``deviation`` is
+    that of the paired log ratios over items; none when it is unknown. Source: Guenther (1981), "Sample Size Formulas
+    for Normal Theory T Tests".
+    """
+    if not math.isfinite(deviation):
+        return None
+    z = float(special.ndtri((1 + LEVEL) / 2))
+    needed = ((z + float(special.ndtri(POWER))) * deviation / math.log1p(change)) ** 2
+    return max(2, math.ceil(needed + z**2 / 2))
+
+
+def average_ranks(values: Floats) -> Floats:
+    """Ranks from 1 along the (short) last axis; equal values share the mean of their ranks."""
+    less = (values[..., :, None] > values[..., None, :]).sum(axis=-1)
+    same = (values[..., :, None] == values[..., None, :]).sum(axis=-1)
+    ranks: Floats = less + (same + 1) / 2
+    return ranks

@@ -1,0 +1,284 @@
+"""Failure signatures: what is wrong with a system's way of finishing tasks, the evidence, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.schema.summary import Finding, MeasuredRow
+from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
+from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.validity import TRUNCATION_LIMIT
+
+FEW_ITEMS = 30
+FEW_CORRECT = 10
+FEW_BATCHES = 30
+MUCH_SPREAD = 2.0
+"""Geometric standard deviation of task time: two of three trials lie within this factor of the middle."""
+LEAST_FOR_TAIL = 64
+HEAVY_TAIL = 2.0
+"""Tail index below which the variance, and with it the usual error of a mean, is infinite."""
+FEW_DECIDE = 8.0
+"""Degrees of freedom of a mean's error below which a few items decide it (docs/statistics.md says how often)."""
+LEAST_TO_DECIDE = 12
+LONG = 4.0
+"""Times the median: the longest task below it moves no mean by much."""
+MOSTLY_WAITING = 0.5
+MUCH_TRAILING = 0.3
+TOKENIZERS_DIFFER = 0.1
+LIKELY = 0.8
+MUCH_GROWTH = 2.0
+"""Of task time from the first to the last third of the arrivals; a stable queue comes and goes."""
+SURE_GROWTH_P = 0.01
+
+
+def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding, ...]:
+    """What one system's trials show by themselves."""
+    if not row.n:
+        return ()
+    times = arrays.task_time_s[index]
+    return (
+        *_few(row),
+        *_cut(row),
+        *_never_answered(row),
+        *_batches(row),
+        *_retried(row),
+        *_spread(times, arrays.written_bytes[index]),
+        *heavy_tail(times),
+        *_waiting(times, arrays.wait_s[index]),
+        *_trailing(row),
+        *_overloaded(row),
+    )
+
+
+def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Finding, ...]:
+    """What shows only when systems are compared; of pairs of valid systems."""
+    valid = {row.system: row for row in rows if row.valid}
+    compared = [pair for pair in pairs if pair.a in valid and pair.b in valid]
+    return (*_only_looks_fast(compared), *_tokenizers(compared, valid), *_outliers(compared))
+
+
+def _few(row: MeasuredRow) -> Iterator[Finding]:
+    if row.items < FEW_ITEMS:
+        yield Finding(
+            code="few-items",
+            text=f"{row.items} items: with so few an interval may be too narrow",
+            evidence={"items": row.items},
+            remedy=f"ask {FEW_ITEMS} or more",
+        )
+    correct = row.outcomes.get("correct", 0)
+    if row.accuracy.value is not None and 0 < correct < FEW_CORRECT:
+        yield Finding(
+            code="few-correct",
+            text=f"only {correct} correct: time per correct answer is a rough figure",
+            evidence={"correct": correct},
+            remedy="ask more items",
+        )
+
+
+def _retried(row: MeasuredRow) -> Iterator[Finding]:
+    if row.retried:
+        yield Finding(
+            code="retried",
+            text=f"{row.retried} of {row.n} took more than one attempt; their time runs from the first dispatch",
+            evidence={"retried": row.retried},
+            remedy="see `taskpace show RUN TRIAL` for each attempt, and lower the load if the server refuses it",
+        )
+
+
+def _batches(row: MeasuredRow) -> Iterator[Finding]:
+    if row.batches is not None and row.batches < FEW_BATCHES:
+        yield Finding(
+            code="few-batches",
+            text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "
+            "observation: with so few an interval may be too narrow",
+            evidence={"batches": row.batches},
+            remedy=f"ask so many items that there are {FEW_BATCHES} batches, or look at the makespan",
+        )
+
+
+def _cut(row: MeasuredRow) -> Iterator[Finding]:
+    if (truncated := row.outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * row.n:
+        yield Finding(
+            code="truncated",
+            text=f"{truncated} of {row.n} answers hit the token limit, so their task time is the limit's",
+            evidence={"truncated": truncated, "share": truncated / row.n},
+            remedy="raise max_tokens, or ask for brevity",
+        )
+
+
+def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
+    if row.never_answered > TRUNCATION_LIMIT * row.n:
+        yield Finding(
+            code="never-answered",
+            text=f"{row.never_answered} of {row.n} thought until the limit and never answered",
+            evidence={"never_answered": row.never_answered, "share": row.never_answered / row.n},
+            remedy="raise max_tokens, or bound the reasoning: a lower reasoning_effort, or a thinking_budget that "
+            "leaves room for the answer",
+        )
+
+
+def _spread(times: Floats, written: Floats) -> Iterator[Finding]:
+    known = (times > 0) & (written > 0)
+    logs = np.log(times[times > 0])
+    if len(logs) < 3:
+        return
+    spread = float(np.exp(logs.std(ddof=1)))
+    if spread <= MUCH_SPREAD:
+        return
+    length_share = _explained(np.log(times[known]), np.log(written[known]))
+    from_length = f"; the length of its answers explains {100 * length_share:.0f} % of that" if length_share > 0 else ""
+    yield Finding(
+        code="unpredictable",
+        text=f"task time varies by a factor of {spread:.1f} either way from task to task{from_length}",
+        evidence={"geometric_sd": spread, "explained_by_length": length_share},
+        remedy="plan with p90 and not with the median"
+        + ("; ask for a fixed form of answer" if length_share > 0.5 else ""),
+    )
+
+
+def _explained(y: Floats, x: Floats) -> float:
+    """Squared correlation: the share of the variance of y that goes with x."""
+    if len(y) < 3 or x.std() == 0 or y.std() == 0:
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1] ** 2)
+
+
+def tail_index(values: Floats) -> float:
+    """Hill's estimator from the largest tenth: the smaller, the heavier; below 2 the variance is infinite.
+
+    1 / mean of ln(x_i / x_k) over the k largest. Source: Hill (1975), "A Simple General Approach to Inference About
+    the Tail of a Distribution".
+    """
+    ranked = np.sort(values)[::-1]
+    k = len(ranked) // 10
+    excess = float(np.log(ranked[:k] / ranked[k]).mean())
+    return 1 / excess if excess > 0 else float("inf")
+
+
+def heavy_tail(times: Floats) -> Iterator[Finding]:
+    """Where a mean is not to be trusted, and with it time per correct answer and the seconds of a split.
+
+    ``times``: (items, repeats), NaN where unknown. docs/statistics.md says how often it sees a tail that is there.
+    """
+    known = times[times > 0]
+    items = item_means(times)
+    items = items[~np.isnan(items)]
+    if len(items) < LEAST_TO_DECIDE:
+        return
+    freedom = float(degrees_of_freedom(items - items.mean(), len(items)))
+    index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
+    greatest = float(known.max() / np.median(known))
+    if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
+        yield Finding(
+            code="heavy-tail",
+            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean, "
+            "whose interval is then too narrow",
+            evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
+            | ({"tail_index": index} if index < float("inf") else {}),
+            remedy="quote medians and percentiles; look at the slowest trials with `taskpace show`",
+        )
+
+
+def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
+    total = np.nansum(times)
+    share = float(np.nansum(waits) / total) if total else 0.0
+    if share > MOSTLY_WAITING:
+        yield Finding(
+            code="waiting",
+            text=f"{100 * share:.0f} % of the task time is waiting for the first token, not writing",
+            evidence={"wait_share": share},
+            remedy="a faster decoder will not help: shorten the prompt, or look at queueing and prefill",
+        )
+
+
+def _trailing(row: MeasuredRow) -> Iterator[Finding]:
+    committed, whole = row.committed_median_s.value, row.task_time_median_s.value
+    if committed is None or not whole:
+        return
+    trailing = 1 - committed / whole
+    if trailing > MUCH_TRAILING:
+        yield Finding(
+            code="committed-early",
+            text=f"the answer stands after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
+            evidence={"trailing_share": trailing},
+            remedy="stop it there: a stop text, or a prompt that asks for the answer alone",
+        )
+
+
+def _overloaded(row: MeasuredRow) -> Iterator[Finding]:
+    backlog = row.backlog
+    if backlog is None or backlog.growth is None or backlog.growth_p is None:
+        return
+    if backlog.growth > MUCH_GROWTH and backlog.growth_p < SURE_GROWTH_P:
+        yield Finding(
+            code="overloaded",
+            text=f"tasks arrive faster than they are finished: the last third took {backlog.growth:.1f} times as long "
+            f"as the first, and {backlog.unfinished_at_last_arrival} of {row.n} were unfinished at the last arrival",
+            evidence={"growth": backlog.growth, "p": backlog.growth_p, "in_flight_max": backlog.in_flight_max},
+            remedy="its task time grows with the length of the run: quote its tasks per hour, or lower the rate",
+        )
+
+
+def _only_looks_fast(pairs: list[Pair]) -> Iterator[Finding]:
+    for pair in pairs:
+        speed, bytes_ratio = pair.tokens_per_s.change.value, pair.output_bytes.change.value
+        if speed is None or pair.inversion_probability is None or pair.inversion_probability < LIKELY:
+            continue
+        if speed > 1 and bytes_ratio is not None and bytes_ratio > 1 and _mostly_verbosity(pair):
+            yield Finding(
+                code="verbose",
+                text=f"{pair.b} only looks fast: {speed:.2f} times the tokens per second of {pair.a}, but it writes "
+                f"{bytes_ratio:.1f} times as much and finishes later",
+                evidence={
+                    "tokens_per_s_ratio": speed,
+                    "output_bytes_ratio": bytes_ratio,
+                    "inversion_probability": pair.inversion_probability,
+                },
+                remedy="ask for brevity in the system prompt and measure again",
+            )
+
+
+def _mostly_verbosity(pair: Pair) -> bool:
+    if pair.split is None or not pair.split.difference_s.value or pair.split.verbosity_s.value is None:
+        return False
+    return pair.split.verbosity_s.value > pair.split.difference_s.value / 2
+
+
+def _tokenizers(pairs: list[Pair], rows: Mapping[str, MeasuredRow]) -> Iterator[Finding]:
+    """On the prompts, which are the same text for all; on the outputs where prompt tokens are unknown."""
+    known = {
+        name: row.bytes_per_prompt_token.value or row.bytes_per_output_token.value
+        for name, row in rows.items()
+        if row.bytes_per_prompt_token.value or row.bytes_per_output_token.value
+    }
+    if len(known) < 2 or not pairs:
+        return
+    coarse = max(known, key=lambda name: known[name] or 0.0)
+    fine = min(known, key=lambda name: known[name] or 0.0)
+    ratio = (known[coarse] or 0.0) / (known[fine] or 1.0)
+    if ratio > 1 + TOKENIZERS_DIFFER:
+        yield Finding(
+            code="tokenizers",
+            text=f"a token of {coarse} holds {ratio:.2f} times the text of one of {fine}: "
+            "their tokens per second do not compare",
+            evidence={"bytes_per_token_ratio": ratio},
+            remedy="compare bytes per second, or task time",
+        )
+
+
+def _outliers(pairs: list[Pair]) -> Iterator[Finding]:
+    for pair in pairs:
+        comparison, ranks_p = pair.task_time, pair.wilcoxon_p
+        if comparison.p is None or ranks_p is None or comparison.items < FEW_ITEMS:
+            continue
+        if (comparison.p <= 0.05) != (ranks_p <= 0.05) and not 0.01 < comparison.p < 0.2:
+            yield Finding(
+                code="outliers",
+                text=f"{pair.a} and {pair.b}: the t-test (p = {comparison.p:.2g}) and the signed-rank test "
+                f"(p = {ranks_p:.2g}) disagree, so a few items decide",
+                evidence={"t_p": comparison.p, "wilcoxon_p": ranks_p},
+                remedy="look at the items with the greatest differences before you rely on it",
+            )

@@ -1,0 +1,238 @@
+"""The rows of a table: every number about one system on one task, not yet ranked."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from taskpace.analysis.data.arrays import Arrays, places_of
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.sample import Sample
+from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
+from taskpace.analysis.stats.estimates import (
+    UNKNOWN,
+    Estimate,
+    accuracy,
+    number,
+    par2_values,
+    quantiles,
+    ratios,
+    samples_for,
+    solve_curve,
+)
+from taskpace.analysis.stats.intervals import Floats, of_means, share_interval
+from taskpace.analysis.table.backlog import find_backlog
+from taskpace.analysis.table.energy import find_energy
+from taskpace.analysis.table.phases import phases, written_bytes
+from taskpace.analysis.table.validity import reasons_against
+from taskpace.records import OUTCOMES, Outcome
+
+_TIMES = {
+    "ttft_median_s": "ttft_s",
+    "first_answer_median_s": "first_answer_s",
+    "committed_median_s": "committed_s",
+    "tpot_median_s": "tpot_s",
+    "tokens_per_s_median": "tokens_per_s",
+    "bytes_per_s_median": "bytes_per_s",
+}
+_LENGTHS = {
+    "output_tokens_median": "output_tokens",
+    "output_bytes_median": "output_bytes",
+    "reasoning_bytes_median": "reasoning_bytes",
+}
+_PERCENTILES = {"task_time_p90_s": 0.90, "task_time_p95_s": 0.95, "task_time_p99_s": 0.99}
+_DEADLINES = 24
+
+
+def make_rows(
+    cells: list[CellPlan], sample: Sample, limit_s: float, deadline_s: float | None = None
+) -> list[MeasuredRow]:
+    """One row for each cell of a table.
+
+    Args:
+        cells: of one task in one scenario.
+        sample: their last attempts, in dispatch order within a cell.
+        limit_s: L of PAR-2.
+        deadline_s: for goodput; null: none.
+    """
+    parts = dict(sample.trials.group_by("system", maintain_order=True))
+    timed = dict(sample.timed.group_by("system", maintain_order=True))
+    means, per_correct, par2 = _totals(sample.shared, limit_s)
+    deadlines = _deadlines(sample.shared)
+    rows = []
+    for index, cell in enumerate(cells):
+        part = parts.get((cell.system,), sample.trials.clear())
+        ended = part.filter(pl.col("outcome") != "error")
+        item_of = places_of(ended["item_id"], sample.own.items)
+        shared = timed.get((cell.system,), sample.timed.clear())
+        unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
+        reasons = reasons_against(part, cell)
+        makespan_s = _makespan_s(part, cell.planned)
+        correct = sample.own.correct[index]
+        graded = cell.graded and part.height > 0
+        solved = (sample.shared.task_time_s[index], sample.shared.correct[index])
+        share = accuracy(correct) if graded else UNKNOWN
+        joules, no_joules = find_energy(
+            [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
+        )
+        rows.append(
+            MeasuredRow(
+                system=cell.system,
+                valid=part.height > 0 and not any(reason.invalidates == "result" for reason in reasons),
+                reasons=reasons,
+                planned=cell.planned,
+                n=part.height,
+                items=part["item_id"].n_unique(),
+                batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
+                retried=int((part["attempt"] > 1).sum()),
+                outcomes=_outcomes(part),
+                never_answered=_never_answered(part),
+                **_task_times(ended, unit_of),
+                task_time_mean_s=means[index],
+                phases=phases(ended),
+                written_bytes=written_bytes(ended),
+                **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
+                **{name: _median(ended[column], item_of) for name, column in _LENGTHS.items()},
+                bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
+                bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
+                cached_between_turns_share=_cached_between_turns(ended),
+                accuracy=share,
+                score_mean=_score_mean(part),
+                time_per_correct_s=per_correct[index] if graded else UNKNOWN,
+                par2_s=par2[index] if graded else UNKNOWN,
+                solve_curve=_curve(*solved, deadlines) if graded else (),
+                makespan_s=makespan_s,
+                tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
+                goodput=_goodput(shared, "correct" if cell.graded else "completed", deadline_s),
+                client=_client(part, cell),
+                backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
+                energy=joules,
+                energy_missing=no_joules,
+            )
+        )
+    return rows
+
+
+def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
+    counts = dict(part["outcome"].value_counts().iter_rows())
+    return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
+
+
+def _never_answered(part: pl.DataFrame) -> int:
+    at_a_limit = part["outcome"].is_in(["truncated", "timeout"])
+    return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
+
+
+def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Estimate]:
+    """The median, and the percentiles for which there are enough samples."""
+    times = ended["task_time_s"].to_numpy()
+    n = int(np.isfinite(times).sum())
+    able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
+    median, *high = quantiles(times, item_of, (0.5, *able.values()))
+    return (
+        {"task_time_median_s": median}
+        | dict.fromkeys(_PERCENTILES, UNKNOWN)
+        | dict(zip(able, high, strict=True))
+    )  # fmt: skip
+
+
+def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Estimate:
+    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,))[0]
+
+
+def _score_mean(part: pl.DataFrame) -> Estimate:
+    """Over items, each the mean of its trials that have a score."""
+    scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
+    if not scored.height:
+        return UNKNOWN
+    found = of_means(scored["score"].to_numpy()[:, None])
+    # What is not known stays so: NaN is clipped to itself.
+    return number(*(float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high)))
+
+
+def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
+    """Per system: mean task time, time per correct answer, PAR-2."""
+    par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
+    sums = [
+        (arrays.task_time_s, ~np.isnan(arrays.task_time_s)),
+        (arrays.spent_s, np.nan_to_num(arrays.correct)),
+        (par2, ~np.isnan(par2)),
+    ]
+    above = np.concatenate([np.nansum(values, axis=-1) for values, _ in sums]).T
+    below = np.concatenate([counts.sum(axis=-1) for _, counts in sums]).T.astype(np.float64)
+    found = ratios(above, below)
+    k = len(arrays.systems)
+    return found[:k], found[k : 2 * k], found[2 * k :]
+
+
+def _deadlines(arrays: Arrays) -> Floats:
+    """A common grid, even on a logarithmic scale, from the quickest trial of the table to the slowest."""
+    times = arrays.task_time_s[arrays.task_time_s > 0]
+    if not len(times):
+        return np.empty(0)
+    return np.geomspace(times.min(), times.max(), _DEADLINES)
+
+
+def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoint, ...]:
+    shares = solve_curve(time_s, correct, deadlines)
+    return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
+
+
+def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> Estimate:
+    if deadline_s is None or not part.height:
+        return UNKNOWN
+    good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
+    items = part.group_by("item_id").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
+    counts = [items[name].cast(pl.Float64).to_numpy() for name in ("good", "trials")]
+    return number(*share_interval(counts[0], counts[1]))
+
+
+def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
+    segments = cell.segments
+    delays = part["send_delay_s"].drop_nulls().sort()
+    cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
+    wall_s = sum(segment.wall_ns for segment in segments) / 1e9
+    return Client(
+        loop_lag_p99_s=_greatest([segment.loop_lag_p99_ns for segment in segments], 1e-9),
+        loop_lag_max_s=_greatest([segment.loop_lag_max_ns for segment in segments], 1e-9),
+        send_delay_p99_s=float(delays[-(-99 * len(delays) // 100) - 1]) if len(delays) else None,
+        send_delay_max_s=float(delays[-1]) if len(delays) else None,
+        round_trip_s=cell.round_trip_s,
+        cpu_per_trial_s=cpu_s / part.height if segments and part.height else None,
+        cpu_share=cpu_s / wall_s if wall_s else None,
+        peak_rss_bytes=max((segment.peak_rss_bytes for segment in segments if segment.peak_rss_bytes), default=None),
+        device_peak_bytes=max(
+            (segment.device_peak_bytes for segment in segments if segment.device_peak_bytes), default=None
+        ),
+    )
+
+
+def _greatest(values: list[int | None], scale: float) -> float | None:
+    return max((value * scale for value in values if value is not None), default=None)
+
+
+def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
+    """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
+    known = ended.filter(pl.col(tokens).is_not_null())
+    total = int(known[tokens].sum())
+    return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
+
+
+def _cached_between_turns(ended: pl.DataFrame) -> float | None:
+    known = ended.filter(pl.col("prompt_tokens").is_not_null() & pl.col("cached_tokens").is_not_null())
+    prompt, cached = (
+        int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")
+    )
+    return cached / prompt if prompt else None
+
+
+def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:
+    """Only a cell that one worker carried out whole has one: clocks do not compare across workers."""
+    if not part.height or part.height < planned:
+        return None
+    if part["worker"].n_unique() != 1 or part["dispatch_ns"].null_count():
+        return None
+    return (int(part["end_clock_ns"].max()) - int(part["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]

@@ -1,0 +1,185 @@
+"""VALID or INVALID: what makes a number one that should not be ranked, and what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import polars as pl
+
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.schema.summary import Reason
+from taskpace.analysis.stats.significance import growth
+from taskpace.telemetry import POWER_LIMIT, ClientMetrics
+
+LEAST_ITEMS = 10
+"""Fewer are not ranked: the rank of one lucky item."""
+TRUNCATION_LIMIT = 0.02
+CACHED_LIMIT = 0.01
+"""Of the prompt tokens."""
+LAG_LIMIT = 0.05
+"""Of the task time, in one of ten trials."""
+DRIFT_LIMIT = 0.10
+DRIFT_P = 0.01
+STEAL_LIMIT = 0.05
+LEAST_STOLEN_TICKS = 10
+"""A tick is 10 ms or so: in a short cell one of them is no share worth naming."""
+THROTTLE_LIMIT = 0.01
+BUSY_LIMIT = 0.9
+"""Of one core."""
+FOREIGN = "foreign"
+
+
+def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
+    """List the reasons why a cell's results may not be trusted, most severe first.
+
+    Args:
+        trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
+        cell: as planned, and how the client fared.
+    """
+    return (
+        *_incomplete(trials, cell.planned),
+        *_cut_short(trials),
+        *_client(trials, cell.segments),
+        *(() if cell.in_process else _busy(cell.segments)),
+        *(() if cell.open_loop or cell.batched else _drift(trials)),
+        *_cached(trials),
+        *_token_counts(trials),
+        *_resumed(trials, open_loop=cell.open_loop),
+    )
+
+
+def _against_result(code: str, text: str, remedy: str) -> Reason:
+    return Reason(code=code, text=text, remedy=remedy, invalidates="result")
+
+
+def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
+    if trials.height < planned:
+        yield _against_result(
+            "not-run", f"{planned - trials.height} of {planned} not run", "run the same command again"
+        )
+    items = trials["item_id"].n_unique()
+    if 0 < items < LEAST_ITEMS:
+        what = "one item" if items == 1 else f"only {items} items"
+        yield _against_result("too-few", what, f"ask {LEAST_ITEMS} or more")
+
+
+def _cut_short(trials: pl.DataFrame) -> Iterator[Reason]:
+    n = trials.height
+    if errors := int((trials["outcome"] == "error").sum()):
+        yield _against_result("errors", f"{errors} of {n} ended in an error", "see `taskpace show RUN --outcome error`")
+    if (truncated := int((trials["outcome"] == "truncated").sum())) > TRUNCATION_LIMIT * n:
+        yield _against_result("truncated", f"{truncated} of {n} truncated", "raise max_tokens")
+
+
+def _client(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
+    for column, code, what in (
+        ("loop_lag_s", "client-lag", "taskpace itself was late"),
+        ("send_delay_s", "send-delay", "requests left late"),
+    ):
+        # What a retried trial waited for was the server.
+        first = trials.filter(pl.col("attempt") == 1)
+        share = (first[column] / first["task_time_s"]).drop_nulls().drop_nans()
+        tenth = share.quantile(0.9, "linear")
+        if tenth is not None and tenth > LAG_LIMIT:
+            yield _against_result(
+                code,
+                f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
+                "leave the client more processor time, or lower the load",
+            )
+    stolen = sum(segment.steal_ticks or 0 for segment in segments)
+    ticks = sum(segment.cpu_ticks or 0 for segment in segments)
+    if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
+        yield _against_result(
+            "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", "use a machine of your own"
+        )
+    throttled = sum(segment.throttled_ns or 0 for segment in segments)
+    wall = sum(segment.wall_ns for segment in segments)
+    if wall and throttled > THROTTLE_LIMIT * wall:
+        yield _against_result(
+            "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", "raise the quota"
+        )
+    # A power limit is the card's normal state at full load; heat and a power brake are not.
+    held = [
+        word
+        for segment in segments
+        for reading in (segment.energy.readings if segment.energy else ())
+        for word in reading.throttling
+        if word != POWER_LIMIT
+    ]
+    if held:
+        yield _against_result(
+            "gpu-throttled", f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}", "cool it and run again"
+        )
+
+
+def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
+    """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
+    cpu = sum(segment.client_cpu_ns for segment in segments)
+    wall = sum(segment.wall_ns * segment.processes for segment in segments)
+    if wall and cpu > BUSY_LIMIT * wall:
+        yield _against_result(
+            "client-cpu",
+            f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
+            "lower the load, or share it among more `processes` on a machine with more cores",
+        )
+
+
+def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
+    """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
+
+    TPOT, because it depends on the item least; task time where answers have no second token. Neither tells of the
+    machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
+    takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
+    """
+    paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
+    grown = growth(paced.to_numpy())
+    if grown is None:
+        return
+    difference, p = grown
+    change = math.expm1(difference)
+    if abs(change) > DRIFT_LIMIT and p < DRIFT_P:
+        way = "slower" if change > 0 else "faster"
+        yield _against_result(
+            "drift",
+            f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
+            "keep other work off it and run again",
+        )
+
+
+def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
+    """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
+    known = trials.filter(pl.col("first_cached_tokens").is_not_null() & pl.col("first_prompt_tokens").is_not_null())
+    prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
+    if cached > CACHED_LIMIT * prompt:
+        yield _against_result(
+            "cached-prompts",
+            f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
+            "turn prompt caching off",
+        )
+
+
+def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
+    if (trials["token_source"] == FOREIGN).any():
+        yield Reason(
+            code="foreign-tokens",
+            text="tokens were counted by another model's tokenizer",
+            remedy="have the server report usage",
+            invalidates="token counts",
+        )
+
+
+def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
+    if trials["worker"].drop_nulls().n_unique() <= 1:
+        return
+    if open_loop:
+        yield _against_result(
+            "resumed", "interrupted and resumed, so the queue was empty once more", "run it again in one go"
+        )
+    else:
+        yield Reason(
+            code="resumed",
+            text="not carried out in one go, so there is no makespan",
+            remedy="run it in one go for a makespan",
+            invalidates="makespan",
+        )

@@ -1,0 +1,1 @@
+"""Engine ``llamacpp``: GGUF models in this process."""

@@ -1,0 +1,1 @@
+"""Engine ``openai``: any OpenAI-compatible HTTP endpoint."""

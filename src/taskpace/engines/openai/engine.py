@@ -1,0 +1,214 @@
+"""Engine ``openai``: any OpenAI-compatible HTTP endpoint, from vLLM and llama-server to OpenAI and everybody's gateway.
+
+What one should know of it:
+
+- Arrivals are stamped in the socket's read callback, before they are parsed (``taskpace.engines.openai.http``).
+- A connection is open before the clock starts, and kept alive. A request that fails costs its connection.
+- Token counts are the server's own (``usage``); chunks are never counted. Without a report they are unknown.
+- Of an answer that is not streamed only its whole time is known: no TTFT, no tokens per second.
+- Reasoning is told from the answer in the dialects there are: ``reasoning_content``, ``reasoning``, or ``<think>`` in
+  the text.
+- Prompt caching is the server's business unless ``prompt_cache`` names the server's kind; what it reports as cached is
+  recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
+from taskpace.engines.openai.answer import Reader, error_text
+from taskpace.engines.openai.http.connection import Answer, Connection
+from taskpace.engines.openai.http.pool import Pool
+from taskpace.engines.openai.http.target import read_url, tls_context
+from taskpace.engines.openai.launch import HOST, Server, fill_in, free_port
+from taskpace.engines.openai.options import Options, read_options, reasoning_fields, request_head
+from taskpace.engines.openai.preflight import Way, preflight, wait_until_ready
+from taskpace.engines.plain_prompt import render_plain
+from taskpace.errors import EngineError
+from taskpace.machine.clock import Clock, FastClock
+
+_OK = 200
+_MOST_DIGITS = 7
+_SEED_BITS = 0x7FFF_FFFF
+
+
+class Payload(msgspec.Struct):
+    """A request, ready to be written, and the connection that is open for it."""
+
+    request: bytes
+    connection: Connection | None = None
+
+
+class OpenAIEngine:
+    """One endpoint and the connections to it.
+
+    Raises ``ExperimentError`` for an option that cannot be used.
+    """
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.clock: Clock = FastClock()
+        self._spec_options = spec.options
+        self._options: Options = read_options(spec.options)
+        self._model = spec.model
+        self._log = None if spec.log is None else Path(spec.log)
+        self._server: Server | None = None
+        port = 0
+        if self._options.server is not None:
+            port = free_port()
+            self._options = msgspec.structs.replace(self._options, url=f"http://{HOST}:{port}/v1")
+        self._port = port
+        self._target = read_url(self._options.url)
+        self._pool = Pool(
+            self._target,
+            tls_context(self._options.ca_file) if self._target.tls else None,
+            self.clock.now_ns,
+            self._options.connect_timeout_s,
+        )
+        path = "/chat/completions" if self._options.api == "chat" else "/completions"
+        self._salts: dict[str, str] = {}
+        """Of vLLM's cache, by conversation that goes on."""
+        self._head = request_head(self._options, self._target, "POST", path)
+
+    async def open(self, tell: Tell = nobody) -> EngineInfo:
+        """Start the server if that is wanted, see that it is there and knows the model, and measure the way to it.
+
+        Raises:
+            TaskpaceError: in one line what to change.
+        """
+        way = Way(self._options, self._target, self._pool, self.clock.now_ns)
+        begun_ns = self.clock.now_ns()
+        if self._options.server is not None:
+            self._server = Server(fill_in(self._options.server, self._port, self._model), self._log)
+            try:
+                await wait_until_ready(way, self._server, tell)
+            except BaseException:
+                self._server.stop()
+                raise
+        ready_ns = self.clock.now_ns() - begun_ns
+        found = await preflight(way, self._model)
+        self._model = found.model
+        return EngineInfo(
+            engine="openai",
+            version=found.server or "unknown",
+            in_process=False,
+            join=self._spec_options | {"server": None, "url": self._options.url} if self._server else None,
+            chat_template="server" if self._options.api == "chat" else "none",
+            details={
+                "url": self._target.url,
+                "served_model": found.model,
+                "connect_ns": found.connect_ns,
+                "round_trip_ns": found.round_trip_ns,
+                "server_command": self._options.server,
+                "server_log": None if self._log is None or self._server is None else self._log.name,
+                "server_start_ns": ready_ns if self._server else None,
+                "proxy": self._target.proxy is not None,
+                "event_loop": self.clock.loop_name if isinstance(self.clock, FastClock) else None,
+            },
+        )
+
+    def prepare(self, request: Request) -> Payload:
+        """The whole request, head and body."""
+        options = self._options
+        body: dict[str, Any] = {
+            "model": self._model,
+            options.max_tokens_field: request.max_tokens,
+            "temperature": request.sampling.temperature,
+            "top_p": request.sampling.top_p,
+            "seed": request.seed & _SEED_BITS,
+        }
+        if request.stop:
+            body["stop"] = list(request.stop)
+        if options.api == "chat":
+            body["messages"] = [_message(message) for message in request.messages]
+        else:
+            body["prompt"] = render_plain(request.messages)
+        if options.stream:
+            body["stream"] = True
+            if options.usage:
+                body["stream_options"] = {"include_usage": True}
+        body |= self._cache_fields(request) | reasoning_fields(options)
+        content = msgspec.json.encode(body | options.body)
+        return Payload(request=b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(content), content))
+
+    def _cache_fields(self, request: Request) -> dict[str, Any]:
+        """What keeps a server's prompt cache within one conversation.
+
+        Sources: llama.cpp, tools/server/README.md (``cache_prompt``); vLLM, docs/design/prefix_caching.md
+        (``cache_salt`` goes into the hash of the first block, so that only requests of one salt share blocks).
+        """
+        if self._options.prompt_cache == "llama.cpp":
+            return {"cache_prompt": request.turn > 0}
+        if self._options.prompt_cache == "vllm":
+            # Not the trial's id alone: a server that goes on running would know it from the run before.
+            if request.turn == 0:
+                self._salts[request.trial_id] = f"{request.trial_id}-{secrets.token_hex(16)}"
+            return {"cache_salt": self._salts.pop(request.trial_id) if request.last else self._salts[request.trial_id]}
+        return {}
+
+    async def ready(self, payload: Payload) -> None:
+        """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""
+        if self._server is not None and (why := self._server.ended()):
+            raise EngineError(f"the server that taskpace started {why}", kind="connect-refused")
+        payload.connection = await self._pool.take()
+
+    async def generate(self, payload: Payload, stamps: Stamps) -> None:
+        """Send, and stamp what comes back.
+
+        Raises:
+            EngineError: ``http-...``, ``content-type``, and what ``Connection.ask`` raises.
+        """
+        connection, payload.connection = payload.connection, None
+        assert connection is not None, "ready comes first"  # noqa: S101 - a broken protocol, not a user's error
+        answer = await connection.ask(payload.request, stamps, self._options.idle_timeout_s)
+        self._pool.give_back(connection)
+        if answer.status != _OK:
+            raise _refusal(answer)
+        wanted = "text/event-stream" if self._options.stream else "application/json"
+        found = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+        if found != wanted:
+            stamps.arrivals.clear()  # an error page is no answer
+            raise EngineError(f'the answer is "{found[:60]}" and not {wanted}', kind="content-type")
+
+    def read(self, stamps: Stamps) -> Generation:
+        """Arrivals where text arrived, the texts, the server's counts, and what is wrong with the answer."""
+        reader = Reader()
+        if self._options.stream:
+            reader.stream(stamps.arrivals)
+        else:
+            reader.whole(stamps.arrivals)
+        return reader.generation()
+
+    async def close(self) -> None:
+        """Close the connections, and stop a server that was started."""
+        self._pool.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.stop)
+
+
+def _message(message: Message) -> dict[str, str]:
+    return {"role": message.role, "content": message.content}
+
+
+def _refusal(answer: Answer) -> EngineError:
+    """An answer that is no 200, in the server's own words, with how long it asks to wait."""
+    body = b"".join(answer.body)[:10_000]
+    try:
+        found = msgspec.json.decode(body)
+        said = error_text(found.get("error") or found if isinstance(found, dict) else found)
+    except msgspec.DecodeError:
+        said = error_text(body.decode("utf-8", "replace"))
+    wait = answer.headers.get("retry-after", "").strip()
+    # The other form, a date, would need the server's clock to agree with ours.
+    after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None
+    again = f" (Retry-After: {wait[:40]})" if wait else ""
+    return EngineError(
+        f"status {answer.status}{again}: {said or 'no word of why'}",
+        kind=f"http-{answer.status}",
+        retry_after_s=after_s,
+    )

@@ -1,0 +1,209 @@
+"""One kept-alive HTTP/1.1 connection. Every arrival is stamped in the read callback, before anything looks at it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import select
+from collections.abc import Callable
+from typing import Any
+
+import httptools
+
+from taskpace.engines.base import Stamps
+from taskpace.errors import EngineError
+
+MOST_BYTES = 64 * 1024 * 1024
+"""Of one answer; no model writes as much, and memory stays bounded."""
+_LINGER_S = 0.5
+"""How long after ``[DONE]`` the server may take to end its message; the connection is dropped then."""
+_DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
+_TAIL = 16
+_OK = 200
+
+
+class Answer:
+    """What came back besides the body, which is in the stamps."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body: list[bytes] = []
+        """Of an answer that is not a 200: what the server says of it."""
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is open, idle or with one request in flight.
+
+    Args:
+        now_ns: the clock.
+    """
+
+    def __init__(self, now_ns: Callable[[], int]) -> None:
+        self._now_ns = now_ns
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser: Any = None
+        self._answer = Answer()
+        self._arrivals: list[tuple[int, Any]] = []
+        self._done: asyncio.Future[None] | None = None
+        self._ns = 0
+        self._received = 0
+        self._tail = b""
+        self._bodies: list[bytes] = []
+        # The parser's call for each piece of a body: without a Python frame around it, for there are many.
+        self.on_body = self._bodies.append
+        self._told_length = False
+        self._reusable = False
+        self.asked = False
+        """Whether a request has ever been sent."""
+        self._idle_ns = 0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def usable(self) -> bool:
+        """Open, with nothing in flight, and nothing come unasked."""
+        return (
+            self._transport is not None
+            and not self._transport.is_closing()
+            and self._done is None
+            and not _has_news(self._transport.get_extra_info("socket").fileno())
+        )
+
+    @property
+    def last_ns(self) -> int:
+        """When something was last sent or read."""
+        return self._ns
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def ask(self, request: bytes, stamps: Stamps, idle_timeout_s: float) -> Answer:
+        """Send a request; returns when its answer is complete.
+
+        The body of a 200 goes to ``stamps`` as it comes. On cancellation the connection is closed.
+
+        Raises:
+            EngineError: ``reset``, ``cut``, ``closed``, ``stall``, ``bad-response`` or ``too-long``.
+        """
+        assert self._transport is not None, "connect first"  # noqa: S101 - a broken protocol, not a user's error
+        self._parser = httptools.HttpResponseParser(self)
+        self._answer = Answer()
+        self._arrivals = stamps.arrivals
+        self._received, self._tail = 0, b"\n"
+        self._told_length = self._reusable = False
+        self._done = self._loop.create_future()
+        self._idle_ns = round(idle_timeout_s * 1e9)
+        self.asked = True
+        self._ns = self._now_ns()
+        self._transport.write(request)
+        self._timers = [self._loop.call_later(idle_timeout_s, self._watch)]
+        try:
+            await self._done
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for timer in self._timers:
+                timer.cancel()
+            self._done = None
+        if not self._reusable:
+            self.close()
+        return self._answer
+
+    # -- the transport's calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._ns = self._now_ns()
+        self._transport = transport  # type: ignore[assignment]  # of a stream, as they all are
+
+    def data_received(self, data: bytes) -> None:
+        self._ns = self._now_ns()
+        if self._done is None:
+            self.close()  # nobody has asked for anything
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError as exc:
+            self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
+        if self._bodies:
+            body = b"".join(self._bodies)
+            self._bodies.clear()
+            self._keep(body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._done is None or self._done.done():
+            return
+        if self._answer.status == 0:
+            self._fail("reset" if exc else "closed", f"the server closed the connection without an answer{_why(exc)}")
+        elif exc is None and not self._told_length:
+            self._complete()  # it ends where the connection does
+        else:
+            self._fail("cut", f"the connection ended in the middle of the answer{_why(exc)}")
+
+    # -- the parser's calls --------------------------------------------------------------------------------------------
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._answer.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._answer.status = self._parser.get_status_code()
+        headers = self._answer.headers
+        self._told_length = "content-length" in headers or "chunked" in headers.get("transfer-encoding", "").lower()
+
+    def on_message_complete(self) -> None:
+        if self._answer.status >= _OK:  # else an interim answer; the real one is to come
+            self._reusable = self._parser.should_keep_alive()
+            self._complete()
+
+    # ------------------------------------------------------------------------------------------------------------------
+
+    def _keep(self, body: bytes) -> None:
+        """What one read brought of the body."""
+        self._received += len(body)
+        if self._received > MOST_BYTES:
+            self._fail("too-long", f"the answer is longer than {MOST_BYTES} bytes")
+        elif self._answer.status != _OK:
+            self._answer.body.append(body)
+        else:
+            self._arrivals.append((self._ns, body))
+            ending = self._tail + body
+            if b"[DONE]" in ending and _DONE.search(ending) and len(self._timers) == 1:
+                self._timers.append(self._loop.call_later(_LINGER_S, self._complete))
+            self._tail = body[-_TAIL:]
+
+    def _watch(self) -> None:
+        silent_ns = self._now_ns() - self._ns
+        if silent_ns >= self._idle_ns:
+            self._fail("stall", f"nothing arrived for {self._idle_ns / 1e9:g} s")
+        else:
+            self._timers[0] = self._loop.call_later((self._idle_ns - silent_ns) / 1e9, self._watch)
+
+    def _complete(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _fail(self, kind: str, message: str) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(EngineError(message, kind=kind))
+
+
+def _has_news(fd: int) -> bool:
+    """Whether something can be read from an idle connection: that the server has closed it, as a rule.
+
+    The event loop would tell, too, but only once it has run: between two cells it does not.
+    """
+    if fd < 0:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([fd], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(fd, select.POLLIN | select.POLLHUP)
+    return bool(poll.poll(0))
+
+
+def _why(exc: Exception | None) -> str:
+    return f": {getattr(exc, 'strerror', None) or exc}" if exc else ""

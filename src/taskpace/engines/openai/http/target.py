@@ -1,0 +1,121 @@
+"""Where requests go: a base URL, the proxy that the environment names for it, and how TLS is checked."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import msgspec
+
+from taskpace.errors import ExperimentError
+
+_PORTS = {"http": 80, "https": 443}
+
+
+class Proxy(msgspec.Struct, frozen=True, kw_only=True):
+    """An HTTP proxy."""
+
+    host: str
+    port: int
+    authorization: str | None
+    """The value of ``Proxy-Authorization``; null: none."""
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A server and the path below which it answers."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    """Without a slash at its end."""
+    proxy: Proxy | None
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the ``Host`` header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+    @property
+    def tls(self) -> bool:
+        return self.scheme == "https"
+
+    def at(self, path: str) -> str:
+        """The request target for ``path``: absolute for a proxy that is asked in the clear."""
+        whole = f"{self.path}{path}"
+        return f"http://{self.authority}{whole}" if self.proxy and not self.tls else whole
+
+    def moved_to(self, path: str) -> Target:
+        """The same server below another path."""
+        return msgspec.structs.replace(self, path=path)
+
+
+def read_url(url: str) -> Target:
+    """A base URL such as ``http://localhost:8000/v1``. Raises ``ExperimentError`` that names the key."""
+
+    def wrong(problem: str) -> ExperimentError:
+        return ExperimentError(f'key "url": {problem}')
+
+    if "://" not in url:
+        raise wrong(f'"{url}" says not how to reach it: write http://{url} or https://{url}')
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as exc:
+        raise wrong(f'"{url}" is no URL: {exc}') from None
+    if parts.username or parts.password:
+        raise wrong('it holds a name or a password: put the key in a variable and name that in "api_key_env"')
+    if parts.scheme not in _PORTS:
+        raise wrong(f'"{parts.scheme}" is not spoken here: write http:// or https://')
+    if not parts.hostname or not url.isprintable() or " " in url:
+        raise wrong(f'"{url}" names no host: write it as in http://localhost:8000/v1')
+    if parts.query or parts.fragment:
+        raise wrong('it has a "?" or a "#": give the base URL alone, as in http://localhost:8000/v1')
+    return Target(
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=port or _PORTS[parts.scheme],
+        path=parts.path.rstrip("/"),
+        proxy=_proxy(parts),
+    )
+
+
+def _proxy(parts: SplitResult) -> Proxy | None:
+    """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the system's settings) name for a URL."""
+    if proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    named = proxies.get(parts.scheme) or proxies.get("all")
+    if not named:
+        return None
+    found = urlsplit(named if "://" in named else f"http://{named}")
+    if found.scheme != "http" or not found.hostname:
+        raise ExperimentError(f"the proxy for {parts.scheme} is no http:// URL: set {parts.scheme.upper()}_PROXY anew")
+    authorization = None
+    if found.username:
+        secret = f"{unquote(found.username)}:{unquote(found.password or '')}"
+        authorization = "Basic " + base64.b64encode(secret.encode()).decode()
+    return Proxy(host=found.hostname, port=found.port or 8080, authorization=authorization)
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Certificates and names are always checked. ``ca_file``: authorities to trust besides the system's.
+
+    Raises:
+        ExperimentError: the file cannot be read, or holds no certificate.
+    """
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise ExperimentError(f'key "ca_file": {ca_file}: no certificates in it (PEM): {exc}') from None
+    context.set_alpn_protocols(["http/1.1"])
+    return context

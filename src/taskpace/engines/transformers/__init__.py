@@ -1,0 +1,1 @@
+"""Engine ``transformers``: causal language models in this process."""

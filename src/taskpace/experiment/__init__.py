@@ -1,0 +1,1 @@
+"""The experiment: its file, the plan that it comes to, and what ships."""

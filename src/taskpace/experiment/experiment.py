@@ -1,0 +1,369 @@
+"""The experiment: which systems, tasks and scenarios, read strictly from a TOML file or built from flags."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from taskpace.engines.base import Sampling
+from taskpace.errors import ExperimentError
+from taskpace.experiment.library import shipped_file
+from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
+from taskpace.text.strict import convert, did_you_mean, read_toml
+
+DEFAULT_ITEMS = 20
+DEFAULT_TIMEOUT_S = 120.0
+DEFAULT_TASKS = ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
+
+
+class System(msgspec.Struct, frozen=True, kw_only=True):
+    """What is under test: model + engine + precision + engine options + sampling + system prompt."""
+
+    name: str
+    engine: str
+    model: str
+    system_prompt: str | None
+    sampling: Sampling
+    options: dict[str, Any]
+    max_tokens: int | None = None
+    """The most that it may write of an answer, where that is less than the task's own limit; null: the task's."""
+    brief_of: str | None = None
+    """The system that this one is a form of, asked to be brief (see ``experiment.brevity``); no part of what it is."""
+
+
+class TaskUse(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A task, and what this experiment changes about it."""
+
+    use: str | None = None
+    """A shipped task's name or a path to a task file."""
+    prompts: str | None = None
+    """Instead of ``use``: a file of prompts, one trial each."""
+    data: str | None = None
+    """Other data for the same task: a path, ``hf://datasets/...``, or ``public`` for the data set the task names."""
+    where: dict[str, str | int | float | bool] | None = None
+    """Only rows whose columns have these values."""
+    items: int | None = None
+    max_tokens: int | None = None
+    think_time_s: float | None = None
+    """Between the turns; null: the task's own."""
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """An experiment with its sweeps unfolded and its scenarios read; everything checked that needs no other file."""
+
+    name: str
+    items: int | None
+    """How many items of each task; null: 20, and all of a file of prompts."""
+    seed: int
+    repeats: int
+    warmup: int
+    timeout_s: float
+    max_tokens: int | None
+    tasks: tuple[TaskUse, ...]
+    scenarios: tuple[Scenario, ...]
+    deadline_s: float | None = None
+    """What counts as in time, for goodput; null: no deadline."""
+    retries: int = 0
+    """How often a trial that failed for a passing reason is tried again."""
+    batch_order: Literal["given", "length"] = "given"
+    """Of the trials in static batches: the plan's, or by length of the prompts, which wastes less on padding."""
+    processes: int = 1
+    """Worker processes that share the load of a system behind an endpoint."""
+    energy: bool = False
+    """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
+    systems: tuple[System, ...]
+
+
+class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    name: str
+    model: str = ""
+    engine: str = "llamacpp"
+    system_prompt: str | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    max_tokens: int | None = None
+    brief_of: str | None = None
+    options: dict[str, Any] = {}
+    sweep: dict[str, list[Any]] = {}
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    system: list[_SystemTable] = []
+    suite: str | None = None
+    name: str | None = None
+    items: int | None = None
+    seed: int = 0
+    repeats: int = 1
+    warmup: int = 1
+    timeout: float = DEFAULT_TIMEOUT_S
+    max_tokens: int | None = None
+    tasks: tuple[str | TaskUse, ...] | None = None
+    scenarios: tuple[str | ScenarioSweep, ...] = ("single",)
+    deadline: float | None = None
+    retries: int = 0
+    batch_order: Literal["given", "length"] = "given"
+    processes: int = 1
+    energy: bool = False
+
+
+_MOST = 2**53
+"""Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
+_MOST_SECONDS = 1e7
+_LABEL_LENGTH = 24
+Refuse = Callable[[str], ExperimentError]
+"""Makes the error, with the place in front."""
+
+_OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
+_FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
+"""Settings of several values whose flag is called by one."""
+_QUICK_ENGINE = "llamacpp"
+_SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed", "max_tokens")
+
+
+def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -> Experiment:
+    """Read an experiment file.
+
+    Args:
+        path: of the file.
+        models: the systems of a file that names none, such as a suite, one for each.
+        **settings: for such a file alone: keys of systems and of the file, as in ``quick_experiment``.
+
+    Raises:
+        ExperimentError: unknown key, wrong type, a value out of range, two systems of one name, ...; the message names
+            the file and the key and says what to do.
+    """
+    file = read_toml(path, _File, ExperimentError)
+    if file.system and (models or settings):
+        raise for_quick_form("models" if models else next(iter(settings)), path)
+    if not file.system:
+        if not models:
+            raise ExperimentError(f"{path}: names no system: give it a [[system]], or name models with --model")
+        quick = convert(_quick_table(models, settings), _File, ExperimentError, location="flags")
+        given = {key: getattr(quick, key) for key in ("system", *settings) if key in _File.__struct_fields__}
+        file = msgspec.structs.replace(file, **given)
+    return _checked(file, str(path), default_name=path.stem)
+
+
+def for_quick_form(setting: str, path: Path) -> ExperimentError:
+    """The error of who sets by a flag what the file at ``path`` says itself."""
+    flag = _FLAGS.get(setting, setting).replace("_", "-")
+    return ExperimentError(f"--{flag} is for the quick form: put it into {path}, or leave the file out")
+
+
+def quick_experiment(
+    *,
+    models: tuple[str, ...],
+    tasks: tuple[str, ...] = (),
+    prompts: str | None = None,
+    data: str | None = None,
+    where: dict[str, str | int | float | bool] | None = None,
+    **settings: Any,
+) -> Experiment:
+    """The quick form: one system for each model, the same settings for all.
+
+    ``settings`` are the remaining keys of an experiment file and of its ``[[system]]`` tables (``items``, ``seed``,
+    ``scenarios``, ``engine``, ``temperature``, ...). Raises ``ExperimentError`` as ``load_experiment`` does.
+    """
+    names = tasks or (() if prompts else DEFAULT_TASKS)
+    uses: list[str | TaskUse] = []
+    if prompts:
+        uses.append(TaskUse(prompts=prompts, data=None if tasks else data, where=where))
+    uses += [TaskUse(use=name, data=data, where=where) if data or where else name for name in names]
+    table = _quick_table(models, settings) | {"tasks": [msgspec.to_builtins(use) for use in uses]}
+    return experiment_of(table, "flags", default_name="quick")
+
+
+def experiment_of(table: dict[str, Any], location: str, *, default_name: str) -> Experiment:
+    """The same from a table with the keys of an experiment file; complaints start with ``location``."""
+    return _checked(convert(table, _File, ExperimentError, location=location), location, default_name=default_name)
+
+
+def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
+    """An experiment file's keys: a system for each model, with the settings that belong to systems."""
+    shorts = [_short_name(model) for model in models]
+    of_systems = {key: settings[key] for key in _OF_SYSTEMS if key in settings}
+    names = [short if shorts.count(short) == 1 else model for short, model in zip(shorts, models, strict=True)]
+    systems = [
+        {"name": name, "model": model, "engine": _QUICK_ENGINE} | of_systems
+        for name, model in zip(names, models, strict=True)
+    ]
+    others = {key: list(value) if key == "scenarios" else value for key, value in settings.items()}
+    return {"system": systems} | {key: value for key, value in others.items() if key not in _OF_SYSTEMS}
+
+
+def _short_name(model: str) -> str:
+    """What a table can show of a model reference: the file's stem, or the catalogue name itself."""
+    stem = re.split(r"[/\\]", model)[-1]
+    return stem.removesuffix(".gguf") or model
+
+
+def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
+    def refuse(problem: str) -> ExperimentError:
+        return ExperimentError(f"{location}: {problem}")
+
+    file = _with_suite(file, refuse)
+    for key, least in (
+        ("items", 1),
+        ("repeats", 1),
+        ("warmup", 0),
+        ("max_tokens", 1),
+        ("seed", -_MOST),
+        ("processes", 1),
+        ("retries", 0),
+    ):
+        _check_count(key, getattr(file, key), least, refuse)
+    for key, seconds, what in (("timeout", file.timeout, "time limit"), ("deadline", file.deadline, "deadline")):
+        if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
+            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
+    name = file.name or default_name
+    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
+        raise refuse(
+            f'key "name": {name!r} will not do, it names the run file too: leave out slashes and control characters'
+        )
+    for key in ("tasks", "scenarios"):
+        if not getattr(file, key):
+            raise refuse(f'key "{key}": the list is empty: name at least one')
+
+    systems = tuple(system for table in file.system for system in _unfold(table, refuse))
+    names = [system.name for system in systems]
+    _refuse_twins(names, "system", refuse)
+    for system in systems:
+        if system.brief_of is not None and (system.brief_of not in names or system.brief_of == system.name):
+            raise refuse(
+                f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
+                f"{did_you_mean(system.brief_of, names)}"
+            )
+    scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, location))
+    _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
+    return Experiment(
+        name=name,
+        items=file.items,
+        seed=file.seed,
+        repeats=file.repeats,
+        warmup=file.warmup,
+        timeout_s=file.timeout,
+        max_tokens=file.max_tokens,
+        tasks=tuple(_task_use(task, refuse) for task in file.tasks or ()),
+        scenarios=scenarios,
+        deadline_s=file.deadline,
+        retries=file.retries,
+        batch_order=file.batch_order,
+        processes=file.processes,
+        energy=file.energy,
+        systems=systems,
+    )
+
+
+def _check_options(options: Any, name: str, refuse: Refuse) -> None:
+    """Whole numbers beyond 63 bits can be neither stored nor sent."""
+    if isinstance(options, dict | list):
+        for value in options.values() if isinstance(options, dict) else options:
+            _check_options(value, name, refuse)
+    elif isinstance(options, int) and abs(options) > _MOST:
+        raise refuse(f'system "{name}", key "options": {options} is too large: give {_MOST} or less')
+
+
+def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise refuse(f'two {what}s are called "{twins[0]}": give each a name of its own')
+
+
+def _with_suite(file: _File, refuse: Refuse) -> _File:
+    """With the tasks of the suite that the file names, and as many items of each unless it says otherwise."""
+    if file.suite is None:
+        return file if file.tasks is not None else msgspec.structs.replace(file, tasks=DEFAULT_TASKS)
+    if file.tasks is not None:
+        raise refuse('key "suite": it names the tasks, and so does "tasks": leave one of the two out')
+    path = shipped_file(file.suite)
+    suite = None if path is None else read_toml(path, _File, ExperimentError)
+    if suite is None or suite.system or suite.tasks is None:
+        raise refuse(f'key "suite": there is no suite "{file.suite}": see `taskpace list experiments`')
+    return msgspec.structs.replace(file, tasks=suite.tasks, items=file.items or suite.items)
+
+
+def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:
+    use = TaskUse(use=task) if isinstance(task, str) else task
+    if (use.use is None) == (use.prompts is None):
+        raise refuse('key "tasks": a task table needs either "use" (a task) or "prompts" (a file), not both')
+    if use.prompts is not None and use.data is not None:
+        raise refuse('key "data": a file of prompts has its data in itself: leave one of the two out')
+    for key in ("items", "max_tokens"):
+        _check_count(f'{key}" of the task "{use.use or use.prompts}', getattr(use, key), 1, refuse)
+    return use
+
+
+def _check_count(key: str, value: int | None, least: int, refuse: Refuse) -> None:
+    if value is not None and value < least:
+        raise refuse(f'key "{key}": {value} is too small: give {least} or more')
+    if value is not None and value > _MOST:
+        raise refuse(f'key "{key}": {value} is too large: give {_MOST} or less')
+
+
+def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
+    """The systems that one ``[[system]]`` table stands for: the product of its sweeps, or itself."""
+    base = {key: getattr(table, key) for key in _SWEEPABLE}
+    for key, values in table.sweep.items():
+        if not values:
+            raise refuse(f'system "{table.name}", sweep "{key}": the list is empty: give at least one value')
+        if f"options.{key}" in table.sweep:
+            raise refuse(f'system "{table.name}", sweep "{key}": it stands there as "options.{key}" too: keep one')
+    systems = []
+    for chosen in itertools.product(*table.sweep.values()):
+        point = dict(zip(table.sweep, chosen, strict=True))
+        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={_brief(key, point[key])}" for key in point)])
+        settings = base | {key: value for key, value in point.items() if key in base}
+        options = table.options | {
+            key.removeprefix("options."): value for key, value in point.items() if key not in base
+        }
+        systems.append(_system(label, settings, options, refuse))
+    return [msgspec.structs.replace(system, brief_of=table.brief_of) for system in systems]
+
+
+def _brief(key: str, value: Any) -> str:
+    """A swept value in a system's name: short, and yet another for another value."""
+    text = " ".join(str(value).split())
+    if len(text) <= _LABEL_LENGTH:
+        return text
+    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
+    return f"{_short_name(text)[:_LABEL_LENGTH]}~{mark}" if key == "model" else f"{text[:_LABEL_LENGTH]}~{mark}"
+
+
+def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
+    def wrong(key: str, hint: str) -> ExperimentError:
+        return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
+
+    if not name.strip():
+        raise refuse('a system\'s "name" is empty: give it one')
+    for key, least, most in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
+        value = settings[key]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise wrong(key, f"give a number from {least:g} to {most:g}")
+    for key in ("model", "engine"):
+        if not isinstance(settings[key], str):
+            raise wrong(key, "give text")
+    if not isinstance(settings["system_prompt"], str | None):
+        raise wrong("system_prompt", "give text")
+    for key, least in (("seed", -_MOST), ("max_tokens", 1)):
+        if isinstance(settings[key], bool) or not isinstance(settings[key], int | None):
+            raise wrong(key, "give a whole number")
+        _check_count(f'{key}" of the system "{name}', settings[key], least, refuse)
+    _check_options(options, name, refuse)
+    return System(
+        name=name,
+        engine=settings["engine"],
+        model=settings["model"],
+        system_prompt=settings["system_prompt"],
+        sampling=Sampling(
+            temperature=float(settings["temperature"]), top_p=float(settings["top_p"]), seed=settings["seed"]
+        ),
+        options=options,
+        max_tokens=settings["max_tokens"],
+    )

@@ -1,0 +1,184 @@
+"""From an experiment to cells and trials, with ids that are content hashes. Pure: no clock, no files.
+
+An id is a hash of everything that makes the thing what it is, so the same experiment gives the same ids on every
+machine, an unfinished run can be continued, and a run file refuses trials that are not its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Collection
+from functools import cached_property
+
+import msgspec
+
+from taskpace.experiment.experiment import Experiment, System
+from taskpace.experiment.scenario import Scenario
+from taskpace.tasks import Item, Task, task_identity
+from taskpace.text.strict import canonical_json, plain
+
+_ID_HEX_DIGITS = 24
+"""96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
+
+
+class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A system whose model reference has been resolved. ``path`` is where it lies here; it is not part of the id."""
+
+    spec: System
+    path: str
+    sha256: str | None
+    size_bytes: int | None
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item with its prompts rendered: the user's message of each turn."""
+
+    spec: Item
+    prompts: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        return self.spec.id
+
+
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
+    """A task with the items chosen for this experiment, in the order in which they will be asked."""
+
+    spec: Task
+    items: tuple[PlannedItem, ...]
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One system x task x scenario."""
+
+    id: str
+    system: PlannedSystem
+    task: PlannedTask
+    scenario: Scenario
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """One item in one cell, one repeat."""
+
+    id: str
+    cell_id: str
+    item: PlannedItem
+    repeat: int
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
+    """Everything a run will do."""
+
+    id: str
+    experiment: Experiment
+    systems: tuple[PlannedSystem, ...]
+    tasks: tuple[PlannedTask, ...]
+    cells: tuple[Cell, ...]
+
+    def trials(self, cell: Cell) -> tuple[Trial, ...]:
+        """The trials of a cell in order: every item once, then every item again for the next repeat.
+
+        All systems get the same items in the same (seeded) order, so that a slow change of the machine touches the
+        paired trials of two systems alike.
+        """
+        return self._trials[cell.id]
+
+    @cached_property
+    def _trials(self) -> dict[str, tuple[Trial, ...]]:
+        """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
+        return {
+            cell.id: tuple(
+                Trial(
+                    id=content_id("trial", cell.id, planned.id, planned.prompts, repeat),
+                    cell_id=cell.id,
+                    item=planned,
+                    repeat=repeat,
+                )
+                for repeat in range(1, self.experiment.repeats + 1)
+                for planned in cell.task.items
+            )
+            for cell in self.cells
+        }
+
+    def arrivals_ns(self, cell: Cell) -> dict[str, int]:
+        """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
+
+        A Poisson process: gaps between arrivals are exponential with mean 1/rate. It depends on the experiment's seed,
+        the task and the rate, so all systems get the same arrivals, and it is absolute: no answer moves it.
+        """
+        rate = cell.scenario.rate
+        if rate is None:
+            return {}
+        seed = content_id("arrivals", self.experiment.seed, cell.task.name, cell.scenario.name)
+        rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
+        due_s, due_ns = 0.0, {}
+        for trial in self.trials(cell):
+            due_ns[trial.id] = round(due_s * 1e9)
+            due_s += rng.expovariate(rate)
+        return due_ns
+
+    @property
+    def trial_count(self) -> int:
+        return sum(len(cell.task.items) for cell in self.cells) * self.experiment.repeats
+
+
+def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks: tuple[PlannedTask, ...]) -> Plan:
+    """Expand an experiment whose models and items have been found."""
+    cells = tuple(
+        Cell(
+            id=content_id(
+                "cell",
+                _identity(system),
+                task_identity(task.spec),
+                scenario.name,
+                experiment.timeout_s,
+                experiment.seed,
+            ),
+            system=system,
+            task=task,
+            scenario=scenario,
+        )
+        for system in systems
+        for task in tasks
+        for scenario in experiment.scenarios
+    )
+    items = [[(planned.id, planned.prompts) for planned in task.items] for task in tasks]
+    plan_id = content_id("plan", [cell.id for cell in cells], items, experiment.repeats, experiment.warmup)
+    return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+
+
+def remaining(plan: Plan, cell: Cell, recorded: Collection[str]) -> tuple[Trial, ...]:
+    """The trials of a cell that have no record yet, in order."""
+    return tuple(trial for trial in plan.trials(cell) if trial.id not in recorded)
+
+
+def request_seed(trial_id: str, seed: int) -> int:
+    """The sampling seed of one trial: the same in every run of it, another for every repeat. Fits in 31 bits."""
+    digest = hashlib.sha256(f"{seed}:{trial_id}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def content_id(*parts: object) -> str:
+    """The first 24 hex digits of the SHA-256 of the parts' canonical JSON."""
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[:_ID_HEX_DIGITS]
+
+
+def _identity(planned: PlannedSystem) -> object:
+    """What makes a system itself: all of it, with the model's checksum in place of where it lies."""
+    system = plain(planned.spec)
+    del system["brief_of"]
+    if system["max_tokens"] is None:
+        # Ids of systems without a limit of their own are those of the time before there was one.
+        del system["max_tokens"]
+    if planned.sha256 is not None:
+        system["model"] = planned.sha256
+    return system

@@ -1,0 +1,1 @@
+"""For files that other programs or people read."""

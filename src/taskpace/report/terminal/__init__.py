@@ -1,0 +1,1 @@
+"""For a terminal of 80 columns and more."""

@@ -1,0 +1,107 @@
+"""A comparison as tables for a terminal: base, new, and the change, or ``~`` where there may be none."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.table.pairs import Comparison
+from taskpace.report.words.causes import why
+from taskpace.report.words.comparison import change_of
+from taskpace.report.words.figures import (
+    digits,
+    outcomes_in_words,
+    reason_line,
+    seconds_with_error,
+    share_with_error,
+)
+from taskpace.report.words.sentences import not_distinguished
+from taskpace.text.safe_text import end_of_line, one_line, padded, printable
+
+_WIDEST_NAME = 16
+_ROOM_FOR_P = 96
+_STYLES = {"": "bold", "~": "dim", "INVALID": "yellow"}
+
+
+def print_comparison(compared: ComparedRuns, console: Console) -> None:
+    """Print every cell, then what else differs."""
+    for cell in compared.cells:
+        _print_cell(compared, cell, console)
+    console.print()
+    for note in compared.notes:
+        console.print(Text(printable(f"note: {note}"), style="yellow"))
+    legend = (
+        "Medians with 95 % intervals; change: ratio of geometric means over paired items (accuracy: points), with its "
+        f"95 % interval. ~: not significant at 5 % (p after Holm over {len(compared.cells)} "
+        f"comparison{'s' if len(compared.cells) > 1 else ''})."
+    )
+    console.print(Text(legend, style="dim"))
+
+
+def failure_line(cell: ComparedCell, condition: Condition) -> str:
+    """``FAILED: task_time > 5%: mmlu-letter · single · smollm2: +9.8 % (+5.5 to +14)``."""
+    change = change_of(getattr(cell.pair, condition.measure), points=condition.measure == "accuracy")
+    return f"FAILED: {condition.text}: {cell.task} · {cell.scenario} · {cell.new_system}: {change.text}"
+
+
+def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) -> None:
+    names = _names(compared, cell)
+    console.print()
+    title = f"{cell.task} · {cell.scenario} · {cell.pair.task_time.items} paired items"
+    console.print(Text(one_line(title, console.width), style="bold"), soft_wrap=True)
+    heading = f"{'':12}  {_fit(names[0])}  {_fit(names[1])}  change"
+    console.print(Text(heading, style="dim"), soft_wrap=True)
+    for label, before, after, comparison, points in _lines(cell):
+        text = Text(f"{label:12}  {padded(before, _WIDEST_NAME)}  {padded(after, _WIDEST_NAME)}  ")
+        if comparison is not None:
+            change = change_of(comparison, points=points)
+            p = f", {change.p}" if change.p and console.width >= _ROOM_FOR_P else ""
+            style = "dim" if comparison.change.value is None else _STYLES[change.mark]
+            text.append(change.text + p, style=style)
+        console.print(text, soft_wrap=True)
+    for name, row in zip(names, (cell.base, cell.new), strict=True):
+        console.print(Text(printable(f"{name}: {outcomes_in_words(row)}"), style="dim"))
+        for reason in row.reasons:
+            console.print(Text(printable(f"{name}: {reason_line(reason)}"), style="yellow"))
+    if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
+        console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes))))
+    if cell.valid and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):
+        console.print(Text(printable(note)))
+
+
+def _names(compared: ComparedRuns, cell: ComparedCell) -> tuple[str, str]:
+    if cell.base_system != cell.new_system:
+        return cell.base_system, cell.new_system
+    return f"{compared.base}:{cell.base_system}", f"{compared.new}:{cell.new_system}"
+
+
+def _fit(name: str) -> str:
+    """The end of a name says more than its beginning: runs of one project have the same."""
+    return padded(end_of_line(name, _WIDEST_NAME), _WIDEST_NAME)
+
+
+def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, bool]]:
+    base, new, pair = cell.base, cell.new, cell.pair
+    lines: list[tuple[str, str, str, Comparison | None, bool]] = [
+        ("task time", *_both(base.task_time_median_s, new.task_time_median_s), pair.task_time, False),
+        ("TTFT", *_both(base.ttft_median_s, new.ttft_median_s), None, False),
+        ("output bytes", *_counts(base.output_bytes_median, new.output_bytes_median), pair.output_bytes, False),
+        ("tok/s", *_counts(base.tokens_per_s_median, new.tokens_per_s_median), pair.tokens_per_s, False),
+    ]
+    if base.accuracy.value is not None or new.accuracy.value is not None:
+        shares = share_with_error(base.accuracy), share_with_error(new.accuracy)
+        lines.append(("accuracy", *shares, pair.accuracy, True))
+        lines.append(
+            ("s/correct", *_both(base.time_per_correct_s, new.time_per_correct_s), pair.time_per_correct, False)
+        )
+    return lines
+
+
+def _both(before: Estimate, after: Estimate) -> tuple[str, str]:
+    return seconds_with_error(before), seconds_with_error(after)
+
+
+def _counts(before: Estimate, after: Estimate) -> tuple[str, str]:
+    return digits(before.value, 3), digits(after.value, 3)

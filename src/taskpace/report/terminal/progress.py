@@ -1,0 +1,224 @@
+"""Progress of a run: a live line in a terminal, plain lines or JSON lines in a log, or nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import sys
+import time
+from typing import Literal, Protocol, Self, TextIO
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from taskpace.runner.events import (
+    CellStarted,
+    Event,
+    RunEnded,
+    RunStarted,
+    SystemGivenUp,
+    TrialFinished,
+    WorkerDied,
+    WorkerOpening,
+    WorkerReady,
+    WorkerStarting,
+)
+from taskpace.text.safe_text import one_line
+
+Mode = Literal["live", "plain", "json", "quiet"]
+# Drawing takes processor time from the model. One at a time, events come between two trials, when no clock runs: that
+# is when the line is drawn; a timer only keeps it alive through long trials.
+_REDRAW_EVERY_S = 10.0
+_DRAW_AT_MOST_EVERY_S = 0.25
+_PLAIN_EVERY_S = 30.0
+
+
+class Listener(Protocol):
+    """Follows a run's events."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_: object) -> None: ...
+    def __call__(self, event: Event) -> None: ...
+
+
+def follow(mode: Mode, console: Console) -> Listener:
+    """The listener for a mode. ``console`` is where people look (standard error); JSON goes to standard output."""
+    if mode == "json":
+        return JsonLines(sys.stdout)
+    if mode == "quiet":
+        return Quiet(console)
+    return Lines(console, live=mode == "live")
+
+
+class JsonLines:
+    """One JSON object a line for every event, flushed at once."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        # Nobody reads any more (`| head`): the run goes on, its records are what counts.
+        with contextlib.suppress(BrokenPipeError):
+            self._out.write(msgspec.json.encode(event).decode() + "\n")
+            self._out.flush()
+
+
+class Quiet:
+    """Says only what went wrong."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def __call__(self, event: Event) -> None:
+        if (trouble := trouble_in_words(event)) is not None:
+            self._console.print(Text(trouble, style="red"), soft_wrap=True)
+
+
+class Lines:
+    """A status line that is redrawn in a terminal, or a line now and then in a log; trouble is printed and stays."""
+
+    def __init__(self, console: Console, *, live: bool) -> None:
+        self._console = console
+        self._status = Status()
+        self._live = (
+            Live(
+                console=console,
+                refresh_per_second=1 / _REDRAW_EVERY_S,
+                transient=True,
+                get_renderable=self._line,
+            )
+            if live
+            else None
+        )
+        self._printed_at = 0.0
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def __call__(self, event: Event) -> None:
+        self._status.take(event)
+        if (trouble := trouble_in_words(event)) is not None:
+            self._console.print(Text(trouble, style="red"), soft_wrap=True)
+        if self._live is not None and time.monotonic() - self._printed_at >= _DRAW_AT_MOST_EVERY_S:
+            self._live.refresh()
+            self._printed_at = time.monotonic()
+        elif self._live is None and self._due(event):
+            self._console.print(self._line(), soft_wrap=True)
+            self._printed_at = time.monotonic()
+
+    def _due(self, event: Event) -> bool:
+        if isinstance(event, RunStarted | CellStarted | WorkerStarting):
+            return True
+        return isinstance(event, TrialFinished) and time.monotonic() - self._printed_at >= _PLAIN_EVERY_S
+
+    def _line(self) -> Text:
+        return Text(one_line(self._status.line(), max(20, self._console.width - 1)))
+
+
+class Status:
+    """What a status line says, from the events so far."""
+
+    def __init__(self) -> None:
+        self._planned = 0
+        self._done = 0
+        self._left: dict[tuple[str, str, str], int] = {}
+        self._walls: dict[tuple[str, str, str], list[float]] = {}
+        self._times: dict[tuple[str, str, str], list[float]] = {}
+        self._here: tuple[str, str, str] | None = None
+        self._doing = ""
+        self._last = 0.0
+
+    def take(self, event: Event) -> None:
+        now = time.monotonic()
+        match event:
+            case RunStarted():
+                self._planned, self._done = event.planned, event.done
+                self._left = {(cell[0], cell[1], cell[2]): cell[3] - cell[4] for cell in event.cells}
+            case WorkerStarting():
+                self._doing, self._here = f"{event.system}: loading", None
+            case WorkerOpening():
+                self._doing = f"{event.system}: {event.text}"
+            case WorkerReady():
+                self._doing = f"{event.system}: loaded in {event.load_s:.1f} s"
+            case CellStarted():
+                self._here = (event.system, event.task, event.scenario)
+                self._last = now
+            case TrialFinished():
+                key = (event.system, event.task, event.scenario)
+                self._done += 1
+                self._left[key] = self._left.get(key, 1) - 1
+                self._walls.setdefault(key, []).append(now - self._last)
+                self._last = now
+                if event.task_time_s is not None:
+                    self._times.setdefault(key, []).append(event.task_time_s)
+            case _:
+                pass
+
+    def line(self) -> str:
+        """``37/180, smollm2 · mmlu-explain · single, median 3.2 s, about 4 min left``."""
+        parts = [f"{self._done}/{self._planned}"]
+        if self._here is None:
+            parts.append(self._doing)
+        else:
+            parts.append(" · ".join(self._here))
+            if times := self._times.get(self._here):
+                parts.append(f"median {statistics.median(times):.3g} s")
+        left_s = self.left_s()
+        if left_s is not None:
+            parts.append(f"about {in_words(left_s)} left")
+        return ", ".join(part for part in parts if part)
+
+    def left_s(self) -> float | None:
+        """Seconds left: each cell's trials at its own pace, at its task's where it has none, else at the mean pace."""
+        if not self._walls:
+            return None
+        pace = {key: statistics.fmean(walls) for key, walls in self._walls.items()}
+        overall = statistics.fmean(pace.values())
+        total = 0.0
+        for key, left in self._left.items():
+            like = [value for other, value in pace.items() if other[1:] == key[1:]]
+            total += left * pace.get(key, statistics.fmean(like) if like else overall)
+        return total
+
+
+def trouble_in_words(event: Event) -> str | None:
+    """A line for what went wrong, or nothing."""
+    match event:
+        case TrialFinished(outcome="error" | "timeout", detail=detail):
+            return one_line(f"{event.outcome}: {event.system} · {event.task} · {event.trial_id[:8]}: {detail}", 300)
+        case WorkerDied():
+            return one_line(f"{event.system}: {event.reason}; {event.lost} in flight recorded as errors", 600)
+        case SystemGivenUp():
+            return one_line(f"{event.system}: given up, {event.left} trials not run: {event.reason}", 600)
+        case RunEnded(interrupted=True):
+            return f"stopped: {event.done} of {event.planned} trials are kept in {event.path}"
+        case _:
+            return None
+
+
+def in_words(duration_s: float) -> str:
+    """``45 s``, ``4 min``, ``2 h 10 min``."""
+    if duration_s < 90:
+        return f"{duration_s:.0f} s"
+    minutes = round(duration_s / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,1 @@
+"""What a report says: figures, rows and sentences as plain text."""

@@ -1,0 +1,99 @@
+"""Two runs, or two systems, side by side."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from taskpace.analysis.compare import ComparedCell, ComparedRuns
+from taskpace.analysis.table.pairs import Comparison
+from taskpace.report.words.block import Block, Column, Document, Name, Words
+from taskpace.report.words.causes import why
+from taskpace.report.words.figures import UNKNOWN, Form, reason_line, within
+
+_MANY_TIMES = 4.0
+"""From here on a ratio reads better as "4 times" than in per cent."""
+
+
+def compared_document(compared: ComparedRuns) -> Document:
+    """All changes in one table, a row for each cell."""
+    cells = compared.cells
+    block = Block(
+        title=f"{compared.new} against {compared.base}",
+        columns=(
+            Column(heading="task", kind="text", cells=tuple(Name(f"{cell.task} · {cell.scenario}") for cell in cells)),
+            Column(heading="system", kind="text", cells=tuple(Name(cell.new_system) for cell in cells)),
+            _changes("task time", [cell.pair.task_time for cell in cells]),
+            _changes("tokens per second", [cell.pair.tokens_per_s for cell in cells]),
+            _changes("output bytes", [cell.pair.output_bytes for cell in cells]),
+            _changes("accuracy", [cell.pair.accuracy for cell in cells], points=True),
+            _changes("time per correct", [cell.pair.time_per_correct for cell in cells]),
+        ),
+        paragraphs=tuple(sentence for cell in cells if (sentence := _sentence(compared, cell))),
+    )
+    return Document(title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=())
+
+
+def _changes(heading: str, found: list[Comparison], *, points: bool = False) -> Column:
+    return Column(heading=heading, kind="text", cells=tuple(Words(change_of(one, points=points).text) for one in found))
+
+
+def _sentence(compared: ComparedRuns, cell: ComparedCell) -> str:
+    pair = cell.pair
+    if pair.split is None or not pair.task_time.significant:
+        return ""
+    names = (f"{compared.base}:{cell.base_system}", f"{compared.new}:{cell.new_system}")
+    return f"{cell.task} · {cell.scenario}: {why(*names, pair.split, pair.output_bytes)}"
+
+
+def _reasons(compared: ComparedRuns) -> list[str]:
+    return [
+        f"{label}, {cell.task} · {cell.scenario} · {system}: {reason_line(reason)}"
+        for cell in compared.cells
+        for label, system, row in (
+            (compared.base, cell.base_system, cell.base),
+            (compared.new, cell.new_system, cell.new),
+        )
+        for reason in row.reasons
+    ]
+
+
+class Changed(NamedTuple):
+    """A change in words, and how sure it is."""
+
+    words: str
+    """``+142 % (+130 to +155)``."""
+    p: str
+    """``p < 0.001``, or nothing."""
+    mark: str
+    """``~``: not significant; ``INVALID``; nothing: significant, or unknown."""
+
+    @property
+    def text(self) -> str:
+        """The mark first, without the p-value."""
+        return f"{self.mark} {self.words}".lstrip()
+
+
+def change_of(comparison: Comparison, *, points: bool) -> Changed:
+    """A change by so many per cent, or times, or ``points``."""
+    value = comparison.change.value
+    if value is None:
+        return Changed(UNKNOWN, "", "")
+    if points:
+        form = Form(lambda share: _signed(100 * share), unit=" points")
+    elif value >= _MANY_TIMES:
+        form = Form(lambda ratio: f"{ratio:.{_decimals(ratio)}f}", unit=" times")
+    else:
+        form = Form(lambda ratio: _signed(100 * (ratio - 1)), unit=" %")
+    p = comparison.p_holm if comparison.p_holm is not None else comparison.p
+    known = "" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
+    invalid = comparison.p is not None and comparison.p_holm is None
+    mark = "" if comparison.significant else "INVALID" if invalid else "~"
+    return Changed(f"{form.write(value)}{form.unit}{within(comparison.change, form.write)}", known, mark)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.{_decimals(value)}f}"
+
+
+def _decimals(value: float) -> int:
+    return 0 if abs(value) >= 10 else 1

@@ -1,0 +1,66 @@
+"""What a run has and what it lacks: how many items fit a budget, and how far an unfinished run came."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from taskpace.analysis.table.validity import LEAST_ITEMS
+from taskpace.experiment.plan import Plan
+from taskpace.report.terminal.progress import in_words
+from taskpace.text.safe_text import printable
+
+_TOLERATED = 1.2
+"""Times the budget."""
+
+
+def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> Iterator[str]:
+    """How many items of each task there is time for, and what is too few.
+
+    Args:
+        plan: that should fit.
+        budget: as the user wrote it.
+        left_s: seconds of it that are left.
+        continued: the plan was made when the run was begun.
+    """
+    counts = {task.name: len(task.items) for task in plan.tasks}
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    if continued:
+        yield printable(f"continues the plan that the run was begun with, whatever the time is now: {listed}")
+        return
+    yield printable(f"{budget} should be time for so many items: {listed}; about {in_words(max(0.0, left_s))} left")
+    if few := [name for name, count in counts.items() if count < LEAST_ITEMS]:
+        yield printable(
+            f"fewer than {LEAST_ITEMS} items are not ranked, which concerns {', '.join(few)}: "
+            "give more time or fewer tasks"
+        )
+
+
+def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
+    """Of each system: the tasks that are whole, those begun, those without a trial; by task and scenario."""
+    for system in plan.systems:
+        whole, begun, missing = [], [], []
+        for cell in plan.cells:
+            if cell.system is not system:
+                continue
+            trials = plan.trials(cell)
+            done = sum(trial.id in recorded for trial in trials)
+            name = cell.task.name + ("" if cell.scenario.one_at_a_time else f" {cell.scenario.name}")
+            if done == len(trials):
+                whole.append(name)
+            elif done:
+                begun.append(f"{name} ({done} of {len(trials)})")
+            else:
+                missing.append(name)
+        parts = (("has", whole), ("has in part", begun), ("lacks", missing))
+        said = "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names)
+        yield printable(f"{system.name}: {said}")
+
+
+def overrun_line(budget: str, budget_s: float, taken_s: float) -> str | None:
+    """What to say of a run that took much longer than it was given; null: it did not."""
+    if taken_s <= _TOLERATED * budget_s:
+        return None
+    return printable(
+        f"it took {in_words(taken_s)}, more than the {budget} that it was given: "
+        "the first items of some tasks were quicker than the rest"
+    )

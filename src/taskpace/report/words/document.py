@@ -1,0 +1,35 @@
+"""A run as one document, whatever shows it: the sections in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from taskpace.analysis.schema.summary import Summary
+from taskpace.report.words.block import Block, Document
+from taskpace.report.words.brevity import brevity_blocks
+from taskpace.report.words.client import client_sentence
+from taskpace.report.words.effects import effect_blocks
+from taskpace.report.words.loads import load_blocks
+from taskpace.report.words.overall import overall_blocks
+from taskpace.report.words.tasks import task_blocks
+
+_SECTIONS: tuple[Callable[[Summary], Iterator[Block]], ...] = (
+    task_blocks,
+    effect_blocks,
+    brevity_blocks,
+    overall_blocks,
+    load_blocks,
+)
+"""Each gives the blocks that the run has something for. Another section is another function here."""
+
+
+def document(summary: Summary) -> Document:
+    """All sections of a run, finished or not."""
+    unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
+    about = client_sentence(summary)
+    return Document(
+        title=summary.name,
+        warnings=(unfinished,) if summary.done < summary.planned else (),
+        blocks=tuple(block for section in _SECTIONS for block in section(summary)),
+        closing=(about,) if about else (),
+    )

@@ -1,0 +1,201 @@
+"""What a table says, in sentences: who finishes first, who only looks fast, why, and how sure that is."""
+
+from __future__ import annotations
+
+import math
+
+from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
+from taskpace.analysis.table.pairs import Pair
+from taskpace.report.words.causes import why
+from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds, within
+
+_MOST_NOTES = 2
+
+
+def sentences(table: TaskTable) -> list[str]:
+    """The paragraphs below a table, the answer first."""
+    return _of_the_ranking(table) + _of_the_cache(table)
+
+
+def _of_the_cache(table: TaskTable) -> list[str]:
+    """How much of later turns' prompts a cache had, where one had any: it makes them quicker."""
+    shares = [(row.system, row.cached_between_turns_share) for row in table.rows if row.cached_between_turns_share]
+    if not shares:
+        return []
+    told = ", ".join(f"{system} {100 * share:.0f} %" for system, share in shares)
+    return [f"Of the prompt tokens of later turns, which repeat what was said before, came from a cache: {told}."]
+
+
+def _of_the_ranking(table: TaskTable) -> list[str]:
+    ranked = [row for row in table.rows if row.rank_task_time]
+    if len(ranked) < 2:
+        return [_no_ranking(table, ranked)]
+    rows = {row.system: row for row in ranked}
+    pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
+    headline = _headline(rows, pairs)
+    said = [_grade(rows, headline) + _per_correct(ranked)]
+    explained = headline or _slowest(rows, pairs)
+    if explained is not None and explained.split is not None and explained.task_time.significant:
+        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes))
+    said.extend(_undecided(pairs))
+    if agreement := _agreement(table):
+        said.append(agreement)
+    return said
+
+
+def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
+    """What can be said where fewer than two systems can be ranked."""
+    if not ranked:
+        return "No ranking: no system has a valid result."
+    (row,) = ranked
+    time = f"{row.system} finishes in {seconds(row.task_time_median_s.value)} (median)"
+    if row.time_per_correct_s.value is not None:
+        time += f", a correct answer takes {seconds(row.time_per_correct_s.value)}"
+    alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
+    return f"No ranking: {alone}. {time}."
+
+
+def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
+    """The inversion to tell of: one that involves the first in both rankings if there is such a one."""
+    by_tokens = {name for name, row in rows.items() if row.rank_tokens_per_s}
+    inverted = [pair for pair in pairs if {pair.a, pair.b} <= by_tokens and is_inverted(pair)]
+    if not inverted:
+        return None
+    return min(
+        inverted,
+        key=lambda pair: (
+            rows[pair.a].rank_task_time,
+            rows[pair.b].rank_tokens_per_s or math.inf,
+            -(pair.task_time.change.value or 0),
+        ),
+    )
+
+
+def is_inverted(pair: Pair) -> bool:
+    """The slower one has more tokens per second, and both differences are significant."""
+    speed = pair.tokens_per_s.change.value
+    return pair.task_time.significant and pair.tokens_per_s.significant and speed is not None and speed > 1
+
+
+def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
+    """The first against the one that takes longest in comparison with it."""
+    from_first = [pair for pair in pairs if rows[pair.a].rank_task_time == 1 and pair.task_time.change.value]
+    return max(from_first, key=lambda pair: pair.task_time.change.value or 0.0, default=None)
+
+
+def _against(a_s: float | None, b_s: float | None, pair: Pair) -> str:
+    """``1.2 s against 3.4 s``; where the medians do not show it, the paired ratio, which decides the rank."""
+    if a_s is not None and b_s is not None and a_s < b_s and seconds(a_s) != seconds(b_s):
+        return f"{seconds(a_s)} against {seconds(b_s)}"
+    return f"item by item in {pair.task_time.change.value or 1:.2f} times the time"
+
+
+def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
+    firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
+    fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
+    if headline is not None:
+        a, b = rows[headline.a], rows[headline.b]
+        times = _against(a.task_time_median_s.value, b.task_time_median_s.value, headline)
+        sure = "" if headline.inversion_probability is None else f" ({percent_sure(headline.inversion_probability)})"
+        if headline.a in firsts and headline.b in fastest:
+            most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
+            first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
+            speed = digits(b.tokens_per_s_median.value, 2)
+            return f"{headline.b} {most} ({speed}), yet {headline.a} {first}: {times}{sure}."
+        return (
+            f"{_finish_first(firsts)}. But {headline.b} has more tokens per second than {headline.a} and finishes "
+            f"after it: {times}{sure}."
+        )
+    if firsts == fastest and len(firsts) == 1:
+        return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
+    return f"{_finish_first(firsts)}; no pair of systems is known to be ranked otherwise by tokens per second."
+
+
+def _finish_first(firsts: list[str]) -> str:
+    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'share the first place by task time'}"
+
+
+def _per_correct(ranked: list[SystemRow]) -> str:
+    graded = [row for row in ranked if row.accuracy.value is not None]
+    if not graded:
+        return ""
+    best = [row for row in graded if row.rank_time_per_correct == 1]
+    if not best:
+        return " No ranked system has a correct answer."
+    firsts = [row for row in ranked if row.rank_task_time == 1]
+    if any(row in best for row in firsts):
+        return ""
+    own = firsts[0].time_per_correct_s.value
+    against = seconds(own) if own is not None else "none at all"
+    return (
+        f" Per correct answer {_and([row.system for row in best])} {'takes' if len(best) == 1 else 'take'} the least "
+        f"time: {seconds(best[0].time_per_correct_s.value)}; {firsts[0].system} has {against}."
+    )
+
+
+def _undecided(pairs: list[Pair]) -> list[str]:
+    """The power note of the pairs that the items at hand cannot tell apart."""
+    open_pairs = [pair for pair in pairs if not pair.task_time.significant and pair.items_for_5_percent]
+    notes = [not_distinguished((pair.a, pair.b), pair) for pair in open_pairs[:_MOST_NOTES]]
+    more = len(open_pairs) - len(notes)
+    return [*notes, f"{more} more pairs cannot be distinguished."] if more > 0 else notes
+
+
+def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
+    """The power note of one pair; nothing where it cannot be computed."""
+    if not pair.items_for_5_percent:
+        return ""
+    return (
+        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot tell their task times apart; to resolve a 5 % "
+        f"difference here you need about n = {_rounded(pair.items_for_5_percent)}."
+    )
+
+
+def _rounded(n: int) -> int:
+    """To two digits, upwards: the figure is no more exact than that."""
+    unit: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // unit) * unit
+
+
+def _agreement(table: TaskTable) -> str:
+    if table.agreement is None or table.agreement.kendall_tau_b.value is None:
+        return ""
+    tau = table.agreement.kendall_tau_b
+    return (
+        f"Agreement of the two rankings over {table.agreement.systems} systems: Kendall's tau-b "
+        f"{tau.value:.2f}{within(tau, TWO_DECIMALS.write)}; 1 is the same order, -1 the reverse."
+    )
+
+
+def finding_lines(table: TaskTable) -> list[str]:
+    """Findings, one line for each kind with its remedy: told of the first system, the others named."""
+    by_code: dict[str, list[tuple[str, Finding]]] = {}
+    for row in table.rows:
+        told = {reason.code for reason in row.reasons}
+        for finding in row.findings:
+            if finding.code not in told:
+                by_code.setdefault(finding.code, []).append((row.system, finding))
+    lines = [f"{_told_once(found)}. To do: {found[0][1].remedy}." for found in by_code.values()]
+    shared: dict[str, list[Finding]] = {}
+    for finding in table.findings:
+        shared.setdefault(finding.code, []).append(finding)
+    return lines + [
+        "; ".join(finding.text for finding in found) + f". To do: {found[0].remedy}." for found in shared.values()
+    ]
+
+
+def _told_once(found: list[tuple[str, Finding]]) -> str:
+    first = found[0][1].text
+    same = [name for name, finding in found if finding.text == first]
+    others = [name for name, finding in found if finding.text != first]
+    return f"{_and(same)}: {first}" + (f"; likewise {_and(others)}" if others else "")
+
+
+def percent_sure(probability: float) -> str:
+    """``in 97 % of resamples``; never 0 or 100."""
+    share = 100 * probability
+    return f"in {'> 99' if share > 99 else f'{share:.0f}'} % of resamples"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]

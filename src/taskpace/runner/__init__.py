@@ -1,0 +1,1 @@
+"""Carrying a plan out: jobs, workers, events, records into the store."""

@@ -1,0 +1,96 @@
+"""What a run tells while it goes on: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskpace.engines.base import EngineInfo
+from taskpace.records import Outcome
+
+
+class _Event(msgspec.Struct, frozen=True, kw_only=True, tag=True, tag_field="event"):
+    """Tagged with its class name under ``event``."""
+
+
+class RunStarted(_Event, frozen=True, kw_only=True):
+    path: str
+    planned: int
+    done: int
+    """Trials that an earlier session has recorded already."""
+    cells: tuple[tuple[str, str, str, int, int], ...]
+    """Per cell: system, task, scenario, trials planned, trials recorded already."""
+
+
+class WorkerStarting(_Event, frozen=True, kw_only=True):
+    system: str
+    model: str
+
+
+class WorkerOpening(_Event, frozen=True, kw_only=True):
+    system: str
+    text: str
+    """How far it is with loading, in a few words."""
+
+
+class WorkerReady(_Event, frozen=True, kw_only=True):
+    system: str
+    load_s: float
+    info: EngineInfo
+
+
+class CellStarted(_Event, frozen=True, kw_only=True):
+    system: str
+    task: str
+    scenario: str
+    left: int
+    """Trials of this cell still to do."""
+
+
+class TrialFinished(_Event, frozen=True, kw_only=True):
+    trial_id: str
+    system: str
+    task: str
+    scenario: str
+    outcome: Outcome
+    task_time_s: float | None
+    """Null when nothing was dispatched or the worker died."""
+    output_tokens: int | None
+    detail: str | None
+    """Why, for an error or a timeout."""
+
+
+class WorkerDied(_Event, frozen=True, kw_only=True):
+    system: str
+    reason: str
+    lost: int
+    """Trials in flight, now recorded as errors."""
+
+
+class SystemGivenUp(_Event, frozen=True, kw_only=True):
+    """A system whose remaining trials were not carried out; the other systems go on."""
+
+    system: str
+    reason: str
+    left: int
+
+
+class RunEnded(_Event, frozen=True, kw_only=True):
+    path: str
+    planned: int
+    done: int
+    interrupted: bool
+    given_up: tuple[str, ...]
+    """Systems that were given up."""
+
+
+Event = (
+    RunStarted
+    | WorkerStarting
+    | WorkerOpening
+    | WorkerReady
+    | CellStarted
+    | TrialFinished
+    | WorkerDied
+    | SystemGivenUp
+    | RunEnded
+)

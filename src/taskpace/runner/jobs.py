@@ -1,0 +1,65 @@
+"""From planned trials to what a worker is told: no task, no scorer, no right answer. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+import msgspec
+
+from taskpace import engines
+from taskpace.experiment.plan import Cell, Plan, Trial, content_id, request_seed
+from taskpace.tasks import script
+from taskpace.worker.messages import Job
+
+
+def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job]:
+    """What is left of a cell, in the order in which it is to be asked.
+
+    In an open loop with the gaps between arrivals that the plan gives; for static batches by length if that is wanted.
+    """
+    if cell.scenario.batch is not None and plan.experiment.batch_order == "length":
+        trials = tuple(sorted(trials, key=lambda trial: sum(map(len, trial.item.prompts))))
+    due_ns = plan.arrivals_ns(cell)
+    scripted = _is_scripted(cell)
+    for trial in trials:
+        job = _make_job(plan, cell, trial, scripted=scripted)
+        yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
+
+
+def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: Collection[str]) -> list[Job]:
+    """The cell's first trials (of static batches: batches) once more, under ids of their own.
+
+    Each session warms up anew. Those in ``deadly`` are left out: a worker died of them.
+    """
+    jobs: list[Job] = []
+    for trial in plan.trials(cell):
+        warm_up_id = content_id("warm-up", trial.id)
+        if len(jobs) == plan.experiment.warmup * (cell.scenario.batch or 1):
+            break
+        if warm_up_id not in deadly:
+            attempt = recorded.get(warm_up_id, 0) + 1
+            job = _make_job(plan, cell, trial, scripted=_is_scripted(cell))
+            jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, attempt=attempt, phase="warm-up"))
+    return jobs
+
+
+def _is_scripted(cell: Cell) -> bool:
+    return engines.entry(cell.system.spec.engine).scripted
+
+
+def _make_job(plan: Plan, cell: Cell, trial: Trial, *, scripted: bool) -> Job:
+    system, task = cell.system.spec, cell.task.spec
+    seed = plan.experiment.seed if system.sampling.seed is None else system.sampling.seed
+    return Job(
+        trial_id=trial.id,
+        attempt=1,
+        phase="measured",
+        system_prompt=system.system_prompt,
+        prompts=trial.item.prompts,
+        max_tokens=min(task.max_tokens, system.max_tokens or task.max_tokens),
+        stop=task.stop,
+        sampling=system.sampling,
+        seed=request_seed(trial.id, seed),
+        think_ns=round(task.think_time_s * 1e9),
+        script=script(task, trial.item.spec) if scripted else None,
+    )

@@ -1,0 +1,270 @@
+"""One system's part of a run: its worker is opened, given cell after cell, buried and replaced when it dies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from taskpace import engines
+from taskpace.engines.base import EngineSpec
+from taskpace.experiment.plan import Cell, PlannedSystem, Trial
+from taskpace.records import Failure
+from taskpace.runner.events import (
+    CellStarted,
+    SystemGivenUp,
+    WorkerDied,
+    WorkerOpening,
+    WorkerReady,
+    WorkerStarting,
+)
+from taskpace.runner.jobs import make_jobs, make_warm_ups
+from taskpace.runner.session import InFlight, Session, never_sent
+from taskpace.runner.worker_group import WorkerGroup
+from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
+from taskpace.worker.messages import (
+    CellEnded,
+    Close,
+    Closed,
+    Dispatched,
+    Finished,
+    FromWorker,
+    Job,
+    Open,
+    Opened,
+    OpenFailed,
+    Opening,
+    RunCell,
+    Stop,
+    Stored,
+)
+from taskpace.worker.retries import LONGEST_S
+
+_DEATHS_IN_A_ROW = 3
+"""A worker that dies this often without finishing a trial in between is not started again."""
+_POLL_S = 0.2
+_NOT_IN_A_FILE_NAME = r"[^\w.-]+"
+_SILENCE_GRACE_S = 60.0
+"""Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
+_GATHER_S = 0.002
+"""Under load records are put on disk together: each commit waits for the disk, and costs the client its processor."""
+_OPEN_LIMIT_S = 1800.0
+_CLOSE_LIMIT_S = 30.0
+
+
+class _UnusableError(Exception):
+    """The engine could not be opened, or is out of reach; trying again would end the same way."""
+
+
+class _StoppedError(Exception):
+    """A stop was asked for while nothing was in flight."""
+
+
+class SystemRun:
+    """Carries out what is left of one system's cells."""
+
+    def __init__(self, system: PlannedSystem, session: Session) -> None:
+        self._system = system
+        self._session = session
+        self._cells = [cell for cell in session.plan.cells if cell.system is system]
+        self._worker_number: int | None = None
+        remote = engines.entry(system.spec.engine).remote
+        self._processes = session.plan.experiment.processes if remote else 1
+        self._in_flight: dict[tuple[str, int], InFlight] = {}
+        """By trial and attempt."""
+        self._too_large: dict[str, tuple[int, str]] = {}
+        """By task: the static batch that ran out of memory, and what it said."""
+        self._deadly: set[str] = set()
+        """Warm-ups that a worker died of; they are not tried again."""
+        self._finished_since_death = 0
+
+    def run(self) -> bool:
+        """Returns whether the system was seen through (or stopped on request), not given up."""
+        deaths = 0
+        launch = self._session.launch
+        while (left := self._left()) and not self._session.stop.requested:
+            self._finished_since_death = 0
+            worker = WorkerGroup(launch, self._processes) if self._processes > 1 else launch()
+            try:
+                self._serve(worker, left)
+            except _UnusableError as exc:
+                return self._give_up(str(exc))
+            except _StoppedError:
+                return True
+            except WorkerDiedError as death:
+                self._bury(str(death))
+                deaths = 1 if self._finished_since_death else deaths + 1
+                if deaths == _DEATHS_IN_A_ROW:
+                    return self._give_up(f"its worker died {deaths} times in a row; the last time {death}")
+            finally:
+                worker.end()
+        return True
+
+    def _left(self) -> list[tuple[Cell, tuple[Trial, ...]]]:
+        cells = [(cell, self._session.left(cell)) for cell in self._cells]
+        return [(cell, trials) for cell, trials in cells if trials]
+
+    def _serve(self, worker: WorkerHandle, left: list[tuple[Cell, tuple[Trial, ...]]]) -> None:
+        """Open the engine, run the cells, close."""
+        self._worker_number = None
+        self._open(worker)
+        for cell, trials in left:
+            if self._session.stop.requested:
+                break
+            self._run_cell(worker, cell, trials)
+        worker.send(Close())
+        while not isinstance(self._receive(worker, _CLOSE_LIMIT_S, "closing")[-1], Closed):
+            pass
+
+    def _open(self, worker: WorkerHandle) -> None:
+        system, session = self._system.spec, self._session
+        session.tell(WorkerStarting(system=system.name, model=system.model))
+        log = f"{session.store.path}.{re.sub(_NOT_IN_A_FILE_NAME, '-', system.name)}.log"
+        spec = EngineSpec(
+            engine=system.engine,
+            model=self._system.path,
+            options=system.options,
+            slots=max(cell.scenario.concurrency for cell in self._cells),
+            log=log,
+        )
+        worker.send(Open(spec=spec))
+        while isinstance(said := self._receive(worker, _OPEN_LIMIT_S, "loading", stop_at_once=True)[-1], Opening):
+            session.tell(WorkerOpening(system=system.name, text=said.text))
+        match said:
+            case Opened() as opened:
+                self._worker_number = session.store.add_worker(
+                    session.number, system.name, opened.load_ns, opened.info, opened.calibration
+                )
+                session.tell(WorkerReady(system=system.name, load_s=opened.load_ns / 1e9, info=opened.info))
+            case OpenFailed() as failed:
+                session.store.add_worker_death(session.number, None, system.name, failed.failure.message)
+                raise _UnusableError(failed.failure.message)
+            case other:
+                raise AssertionError(other)
+
+    # -- one cell --------------------------------------------------------------------------------------------------
+
+    def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
+        self._session.tell(
+            CellStarted(system=self._system.name, task=cell.task.name, scenario=cell.scenario.name, left=len(trials))
+        )
+        if why := self._does_not_fit(cell):
+            self._pass_over(cell, trials, why)
+            return
+        warm_ups = make_warm_ups(self._session.plan, cell, self._session.recorded, self._deadly)
+        jobs = (*warm_ups, *make_jobs(self._session.plan, cell, trials))
+        worker.send(self._message(cell, jobs))
+        self._end_cell(cell, self._collect(worker, cell, trials, jobs))
+
+    def _message(self, cell: Cell, jobs: tuple[Job, ...]) -> RunCell:
+        experiment = self._session.plan.experiment
+        return RunCell(
+            concurrency=cell.scenario.concurrency,
+            one_at_a_time=cell.scenario.one_at_a_time,
+            batch=cell.scenario.batch,
+            timeout_s=experiment.timeout_s,
+            retries=experiment.retries,
+            energy=experiment.energy,
+            jobs=jobs,
+        )
+
+    def _collect(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...], jobs: tuple[Job, ...]) -> CellEnded:
+        """Keep what the worker sends until the cell has ended."""
+        planned = {trial.id: trial for trial in trials}
+        by_id = {job.trial_id: job for job in jobs}
+        silence_s = longest_silence_s(jobs, self._session.plan.experiment.timeout_s)
+        # The records of a static batch come together, and should wait for the disk once.
+        together = not cell.scenario.one_at_a_time or (cell.scenario.batch or 1) > 1
+        while True:
+            messages = self._receive(worker, silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
+            for message in messages:
+                if isinstance(message, Dispatched):
+                    job = msgspec.structs.replace(by_id[message.trial_id], attempt=message.attempt)
+                    self._in_flight[job.trial_id, job.attempt] = InFlight(cell, job, planned.get(job.trial_id))
+            finished = [message for message in messages if isinstance(message, Finished)]
+            self._keep(finished)
+            self._finished_since_death += len(finished)
+            if cell.scenario.one_at_a_time:
+                for _ in finished:
+                    worker.send(Stored())
+            if ended := next((message for message in messages if isinstance(message, CellEnded)), None):
+                return ended
+
+    def _end_cell(self, cell: Cell, ended: CellEnded) -> None:
+        """Note how the client fared, and why the cell ended early if it did."""
+        if self._worker_number is not None:
+            self._session.store.add_segment(self._worker_number, cell.id, ended.client)
+        if ended.unreachable is not None:
+            raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
+        if ended.out_of_memory is not None:
+            batch = cell.scenario.batch or 1
+            self._too_large[cell.task.name] = (batch, ended.out_of_memory)
+            self._pass_over(cell, self._session.left(cell), f"batch={batch} does not fit: {ended.out_of_memory}")
+
+    def _does_not_fit(self, cell: Cell) -> str | None:
+        """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
+        if cell.scenario.batch is None or cell.task.name not in self._too_large:
+            return None
+        least, why = self._too_large[cell.task.name]
+        return None if cell.scenario.batch < least else f"batch={least} does not fit: {why}"
+
+    def _pass_over(self, cell: Cell, trials: tuple[Trial, ...], why: str) -> None:
+        """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
+        failure = Failure(kind="not-tried", message=why)
+        jobs = [msgspec.structs.replace(job, due_ns=None) for job in make_jobs(self._session.plan, cell, trials)]
+        planned = {trial.id: trial for trial in trials}
+        records = [(InFlight(cell, job, planned[job.trial_id]), never_sent(job, failure)) for job in jobs]
+        self._session.keep(records, self._worker_number)
+
+    # -- records and deaths ----------------------------------------------------------------------------------------
+
+    def _keep(self, finished: Sequence[Finished]) -> None:
+        keys = [(message.record.trial_id, message.record.attempt) for message in finished]
+        records = [(self._in_flight[key], message) for key, message in zip(keys, finished, strict=True)]
+        self._session.keep(records, self._worker_number)
+        for key in keys:
+            del self._in_flight[key]
+
+    def _bury(self, reason: str) -> None:
+        """Record what a dead worker had in flight as errors."""
+        lost: Mapping[tuple[str, int], InFlight] = dict(self._in_flight)
+        session = self._session
+        session.store.add_worker_death(session.number, self._worker_number, self._system.name, reason)
+        for _, job, trial in lost.values():
+            self._keep([never_sent(job, Failure(kind="worker-died", message=reason))])
+            if trial is None:
+                self._deadly.add(job.trial_id)
+        session.tell(WorkerDied(system=self._system.name, reason=reason, lost=len(lost)))
+
+    def _give_up(self, reason: str) -> bool:
+        left = sum(len(trials) for _, trials in self._left())
+        self._session.tell(SystemGivenUp(system=self._system.name, reason=reason, left=left))
+        return left == 0
+
+    def _receive(
+        self, worker: WorkerHandle, limit_s: float, doing: str, *, gather_s: float = 0.0, stop_at_once: bool = False
+    ) -> list[FromWorker]:
+        """The next messages, at least one; passes a stop request on; ends a worker that says nothing for too long."""
+        told = False
+        waited_s = 0.0
+        while waited_s < limit_s:
+            if self._session.stop.requested and stop_at_once:
+                raise _StoppedError
+            if self._session.stop.requested and not told:
+                worker.send(Stop())
+                told = True
+            if messages := worker.receive(_POLL_S, gather_s):
+                return messages
+            waited_s += _POLL_S
+        worker.end()
+        raise WorkerDiedError(f"the worker said nothing for {limit_s:g} s while {doing} and was ended")
+
+
+def longest_silence_s(jobs: Sequence[Job], timeout_s: float) -> float:
+    """After how many seconds without a word a worker is taken for stuck: longer than any of these jobs may take."""
+    due_s = [0.0, *(job.due_ns / 1e9 for job in jobs if job.due_ns is not None)]
+    longest_gap_s = max((b - a for a, b in pairwise(due_s)), default=0.0)
+    think_s = max((job.think_ns * (len(job.prompts) - 1) / 1e9 for job in jobs), default=0.0)
+    return timeout_s + think_s + LONGEST_S + _SILENCE_GRACE_S + longest_gap_s

@@ -1,0 +1,128 @@
+"""The local form of a worker: a process of its own, reached over two pipes.
+
+The run talks to anything that has ``send``, ``receive`` and ``end``; this is the one for this machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import BinaryIO, Protocol
+
+from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, read_frame
+
+_LOG_TAIL_BYTES = 4000
+_EXIT_WAIT_S = 10.0
+
+
+class WorkerDiedError(Exception):
+    """The worker is gone. The message says how it ended and what it printed last."""
+
+
+class WorkerHandle(Protocol):
+    """What a run needs of a worker, wherever it runs."""
+
+    def send(self, message: ToWorker) -> None:
+        """Hand over a message. A worker that is gone shows up in ``receive``."""
+        ...
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        """All messages there are, in order.
+
+        Args:
+            timeout_s: how long to wait for the first; nothing by then is an empty list.
+            gather_s: how long to wait for more once there is one.
+
+        Raises:
+            WorkerDiedError: it is gone, and all that it said has been handed over.
+        """
+        ...
+
+    def end(self) -> None:
+        """Make sure that it is gone: at once, whatever it does."""
+        ...
+
+
+class WorkerProcess:
+    """A worker as a child process. Its standard error is kept in a temporary log for the case that it dies."""
+
+    def __init__(self) -> None:
+        self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
+        self._process = subprocess.Popen(
+            # -P: a file in the user's folder must not shadow a module of the worker's.
+            [sys.executable, "-P", "-m", "taskpace.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+        )
+        self._inbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
+        self._gone = False
+        self._reader = threading.Thread(target=self._read, name="taskpace-worker-reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: ToWorker) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - asked for above
+        with contextlib.suppress(BrokenPipeError):  # receive() will say how it died
+            self._process.stdin.write(encode(message))
+            self._process.stdin.flush()
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        messages: list[FromWorker] = []
+        with contextlib.suppress(queue.Empty):
+            while not self._gone:
+                message = self._inbox.get_nowait() if messages else self._inbox.get(timeout=timeout_s)
+                if message is None:
+                    self._gone = True
+                    break
+                if not messages and gather_s:
+                    time.sleep(gather_s)
+                messages.append(message)
+        if self._gone and not messages:
+            raise WorkerDiedError(self._last_words())
+        return messages
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        self._log.close()
+
+    def _read(self) -> None:
+        source = self._process.stdout
+        assert source is not None  # noqa: S101 - asked for above
+        while True:
+            if (body := read_frame(source)) is None:
+                self._inbox.put(None)
+                return
+            self._inbox.put(decode_from_worker(body))
+
+    def _last_words(self) -> str:
+        try:
+            status = self._process.wait(timeout=_EXIT_WAIT_S)
+        except subprocess.TimeoutExpired:
+            return "the worker closed its pipe and did not end"
+        how = f"ended with status {status}"
+        if status < 0:
+            name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+            hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+            how = f"was killed by {name}{hint}"
+        size = self._log.seek(0, os.SEEK_END)
+        self._log.seek(max(0, size - _LOG_TAIL_BYTES))
+        lines = self._log.read().decode("utf-8", "replace").split("\n")
+        tail = " | ".join(line.strip() for line in lines if line.strip())[-400:] if lines else ""
+        return f"the worker {how}" + (f"; its last words: {tail}" if tail else "")

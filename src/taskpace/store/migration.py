@@ -1,0 +1,75 @@
+"""Run files of older formats: read as if they were new, and made new when they are written to.
+
+A file that is only read is never changed: temporary views give its tables today's names for as long as it is open.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+import msgspec
+
+from taskpace.records import FORMAT_VERSION
+
+
+class _Step(msgspec.Struct, frozen=True, kw_only=True):
+    """From one format to the next."""
+
+    tables: dict[str, str] = {}
+    """Old name -> new name."""
+    columns: dict[str, dict[str, str]] = {}
+    """Table (its new name) -> old column -> new column."""
+
+    @property
+    def statements(self) -> Sequence[str]:
+        renamed = [f"ALTER TABLE {old} RENAME TO {new}" for old, new in self.tables.items()]
+        return renamed + [
+            f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+            for table, columns in self.columns.items()
+            for old, new in columns.items()
+        ]
+
+
+_STEPS: dict[int, _Step] = {
+    1: _Step(
+        tables={"sitting": "session", "stretch": "segment", "verdict": "grade"},
+        columns={
+            "worker": {"sitting": "session"},
+            "worker_death": {"sitting": "session"},
+            "turn": {"marks": "arrivals"},
+        },
+    ),
+}
+"""By the format that a step starts from."""
+
+
+def format_version(db: sqlite3.Connection) -> int:
+    """The format that a file has, 0 for one without any."""
+    version: int = db.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def view_as_new(db: sqlite3.Connection) -> None:
+    """Let queries see an older file as one of today's format. Nothing is written."""
+    version = format_version(db)
+    steps = [_STEPS[number] for number in range(version, FORMAT_VERSION)]
+    names: dict[str, str] = {}
+    columns: dict[str, dict[str, str]] = {}
+    for step in steps:
+        names |= {new: old for old, new in step.tables.items()}
+        for table, renamed in step.columns.items():
+            columns.setdefault(table, {}).update(renamed)
+    for table in {*names, *columns}:
+        old = names.get(table, table)
+        found = [row[1] for row in db.execute(f"PRAGMA main.table_info({old})")]
+        shown = ", ".join(f"{column} AS {columns.get(table, {}).get(column, column)}" for column in found)
+        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {shown} FROM main.{old}")  # noqa: S608 - our own names
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring a file that is open for writing to today's format. To be called within a transaction."""
+    for number in range(format_version(db), FORMAT_VERSION):
+        for statement in _STEPS[number].statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")

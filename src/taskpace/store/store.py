@@ -1,0 +1,313 @@
+"""One SQLite file per run: append only, safe against a kill at any moment, refused when it is not ours.
+
+A record is acknowledged once its transaction is on disk (WAL, synchronous FULL); what was acknowledged survives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Self
+
+import filelock
+import msgspec
+
+from taskpace.engines.base import EngineInfo
+from taskpace.errors import StoreError
+from taskpace.experiment.plan import Plan
+from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
+from taskpace.store import queries
+from taskpace.store.migration import format_version, migrate, view_as_new
+from taskpace.store.rows import as_json, insert, insert_plan, insert_record, now
+from taskpace.telemetry import Calibration, ClientMetrics
+
+APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
+_CONTINUE = "free some space (or mend what it says) and run the same command to continue"
+
+
+class Store:
+    """A run file. Use ``Store.create_or_continue`` to write and ``Store.open`` to read."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: filelock.BaseFileLock | None) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = lock
+
+    # -- opening ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a run file for reading.
+
+        Raises:
+            StoreError: no such file, not a run file, or a format newer than this taskpace.
+        """
+        if not path.is_file():
+            raise StoreError(
+                f"{path}: there is no such run file: `taskpace run ... -o {shlex.quote(str(path))}` makes one"
+            )
+        with _explained(path):
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            try:
+                _check_ours(connection, path)
+                view_as_new(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return cls(path, connection, lock=None)
+
+    @classmethod
+    def create_or_continue(cls, path: Path, plan: Plan, taskpace_version: str) -> Self:
+        """Open ``path`` for this plan: a new run file, or one of the same plan, to be continued.
+
+        Raises:
+            StoreError: another plan's or another program's file, a newer format, not writable, or in use by another
+                ``taskpace run``.
+        """
+        lock = _take_lock(path)
+        try:
+            with _explained(path):
+                connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                try:
+                    _initialise(connection, path, plan, taskpace_version)
+                except BaseException:
+                    connection.close()
+                    raise
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, connection, lock)
+
+    @staticmethod
+    def check_target(path: Path) -> None:
+        """See that a run file can be made there, before something is measured for it. Raises ``StoreError``."""
+        _take_lock(path).release()
+
+    def close(self) -> None:
+        """Release the file. Everything acknowledged is already on disk."""
+        if self._lock is not None:
+            # A file at rest is one file, readable where nothing can be written; a reader now at it keeps the log.
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._db.execute("PRAGMA journal_mode = DELETE")
+        self._db.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def begin_session(self, host: Any, taskpace_version: str) -> int:
+        """Note that a `taskpace run` starts on this file; returns its number."""
+        return self._insert(
+            "session", number=None, started_at=now(), taskpace_version=taskpace_version, host=as_json(host)
+        )
+
+    def add_worker(self, session: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
+        """Note a worker whose engine is ready; returns its number."""
+        return self._insert(
+            "worker",
+            number=None,
+            session=session,
+            system=system,
+            load_ns=load_ns,
+            info=as_json(info),
+            calibration=as_json(calibration),
+        )
+
+    def add_worker_death(self, session: int, worker: int | None, system: str, reason: str) -> None:
+        """Note a worker that ended without being asked to."""
+        self._insert("worker_death", worker=worker, session=session, system=system, reason=reason)
+
+    def add_segment(self, worker: int, cell_id: str, client: ClientMetrics) -> None:
+        """Note how the client fared over an unbroken segment of a cell."""
+        self._insert("segment", worker=worker, cell_id=cell_id, client=as_json(client))
+
+    def add(self, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
+        """Keep one record; see ``add_all``."""
+        self.add_all([(record, grade)], cell_id, worker)
+
+    def add_all(self, graded: Iterable[tuple[Record, Grade | None]], cell_id: str, worker: int | None) -> None:
+        """Keep records and grades (none for a warm-up), in one transaction that is on disk when this returns."""
+        with self._transaction():
+            for record, grade in graded:
+                insert_record(self._db, record, grade, cell_id, worker)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def recorded(self) -> dict[str, int]:
+        """The ids that have a record, each with its last attempt. Warm-ups included."""
+        return queries.recorded(self)
+
+    def planned_count(self) -> int:
+        """How many trials the plan has."""
+        return queries.planned_count(self)
+
+    def find_trials(self, prefix: str) -> list[str]:
+        """The trial ids that start with ``prefix``."""
+        return queries.trials_starting_with(self, prefix)
+
+    def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
+        """Every attempt at a trial, in order, with its grade."""
+        return [
+            (self._record(trial_id, row), self._grade(trial_id, row["attempt"]))
+            for row in queries.record_rows(self, trial_id)
+        ]
+
+    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Column names and rows of a query of ours, for ``taskpace.analysis``."""
+        with _explained(self.path):
+            cursor = self._db.execute(sql, values)
+            return [column[0] for column in cursor.description], cursor.fetchall()
+
+    # -- inside ----------------------------------------------------------------------------------------------------
+
+    def _record(self, trial_id: str, kept: dict[str, Any]) -> Record:
+        kind, message = kept.pop("failure_kind"), kept.pop("failure_message")
+        turns = queries.turn_rows(self, trial_id, kept["attempt"])
+        return Record(
+            trial_id=trial_id,
+            turns=tuple(_turn(turn) for turn in turns),
+            failure=None if kind is None else Failure(kind=kind, message=message),
+            **kept,
+        )
+
+    def _grade(self, trial_id: str, attempt: int) -> Grade | None:
+        row = queries.grade_row(self, trial_id, attempt)
+        return None if row is None else Grade(**row)
+
+    def _insert(self, table: str, **values: Any) -> int:
+        with _explained(self.path):
+            return insert(self._db, table, **values)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _explained(self.path), _transaction(self._db):
+            yield
+
+
+def _turn(row: dict[str, Any]) -> Turn:
+    usage = Usage(**{name: row[name] for name in Usage.__struct_fields__})
+    kept = {name: row[name] for name in Turn.__struct_fields__ if name in row and name != "arrivals"}
+    return Turn(arrivals=unpack_arrivals(row["arrivals"]), usage=usage, **kept)
+
+
+def _take_lock(path: Path) -> filelock.BaseFileLock:
+    """The lock of a run file, whose folder is made if need be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path}: its folder cannot be made: {exc.strerror or exc}: choose another -o") from None
+    if path.is_dir():
+        raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
+    lock = filelock.FileLock(f"{path}.lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout:
+        raise StoreError(
+            f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
+        ) from None
+    except OSError as exc:
+        raise StoreError(f"{path}: cannot be written: {exc.strerror or exc}: choose another -o") from None
+    return lock
+
+
+def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:
+    db.execute("PRAGMA busy_timeout = 10000")
+    if _is_empty(db):
+        # WAL and the header go in only once the file is known to be new: another program's file is not touched.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        with _transaction(db):
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
+            for statement in _statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")):
+                db.execute(statement)
+            insert_plan(db, plan, taskpace_version)
+        return
+    _check_ours(db, path)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    plan_id, kept = db.execute("SELECT plan_id, experiment FROM run").fetchone()
+    if plan_id != plan.id:
+        raise StoreError(
+            f"{path}: holds a run of another plan ({_difference(kept, plan)}): choose another -o, or restore that plan"
+        )
+    if format_version(db) < FORMAT_VERSION:
+        with _transaction(db):
+            migrate(db)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of the schema one by one: ``executescript`` would commit before it begins."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _difference(kept_json: str, plan: Plan) -> str:
+    """The first thing in which the kept experiment and the new one differ, in words."""
+    kept, new = msgspec.json.decode(kept_json), msgspec.json.decode(as_json(plan.experiment))
+    for key in new:
+        if kept.get(key) != new[key]:
+            if isinstance(new[key], list):
+                return f"its {key} differ"
+            return f"{key} was {kept.get(key)}, is now {new[key]}"
+    return "a task, its data or a model file has changed"
+
+
+def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    application = db.execute("PRAGMA application_id").fetchone()[0]
+    version = format_version(db)
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path}: an SQLite file, but not of taskpace: choose another file")
+    if version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path}: has format version {version}, this taskpace knows {FORMAT_VERSION}: install a newer taskpace"
+        )
+
+
+def _is_empty(db: sqlite3.Connection) -> bool:
+    tables: int = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    application: int = db.execute("PRAGMA application_id").fetchone()[0]
+    return tables == 0 and application == 0
+
+
+@contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """SQLite's complaints as one line with a remedy."""
+    try:
+        yield
+    except sqlite3.Error as exc:
+        text = str(exc)
+        if "not a database" in text or "malformed" in text:
+            raise StoreError(f"{path}: not a run file, or damaged ({text}): choose another file") from None
+        if "full" in text:
+            raise StoreError(f"{path}: the disk is full; all records up to here are kept: {_CONTINUE}") from None
+        if "unable to open" in text or "readonly" in text:
+            raise StoreError(f"{path}: cannot be written ({text}): put it where it can, or choose another -o") from None
+        raise StoreError(f"{path}: {text}: {_CONTINUE}") from None

@@ -1,0 +1,73 @@
+"""Foreign text is hostile, model output above all: what it may do in a terminal is nothing."""
+
+from __future__ import annotations
+
+import re
+
+from rich.cells import cell_len, split_graphemes
+
+# C0 (but tab and line feed), DEL and C1 controls, and what reorders or hides text: bidirectional marks, zero-width
+# characters, the byte order mark, line and paragraph separators, tag characters, lone surrogates.
+_DANGEROUS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
+    "\\ud800-\\udfff\\U000e0000-\\U000e007f]"
+)
+_CHARACTERS = 4
+"""At most for each column: combining characters take no column, and a heap of them would pass without a bound."""
+
+
+def printable(text: str) -> str:
+    r"""``text`` with whatever could move the cursor, colour, reorder or hide shown as an escape such as ``\x1b``.
+
+    Line feeds and tabs stay. The result can be written to any terminal.
+    """
+    return _DANGEROUS.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+
+
+def one_line(text: str, width: int = 300) -> str:
+    """``printable`` on one line of at most ``width`` terminal columns, cut with an ellipsis."""
+    flat = " ".join(printable(text).split())
+    return flat if _beginning(flat, width) == flat else _beginning(flat, width - 1) + "…"
+
+
+def end_of_line(text: str, width: int) -> str:
+    """Like ``one_line``, but the end stays and the beginning is cut."""
+    flat = " ".join(printable(text).split())
+    if _beginning(flat, width) == flat:
+        return flat
+    taken, kept = 0, len(flat)
+    for start, _, columns in reversed(split_graphemes(flat[-_CHARACTERS * width :])[0]):
+        taken += columns
+        if taken > width - 1:
+            break
+        kept = len(flat) - min(len(flat), _CHARACTERS * width) + start
+    return "…" + flat[kept:]
+
+
+def _beginning(text: str, width: int) -> str:
+    """As many whole characters, with what combines with them, as ``width`` columns hold."""
+    head = text[: _CHARACTERS * width + 1]
+    taken = 0
+    for start, end, columns in split_graphemes(head)[0]:
+        taken += columns
+        if taken > width or end > _CHARACTERS * width:
+            return head[:start]
+    return head
+
+
+def column_width(text: str) -> int:
+    """How many columns of a terminal ``text`` takes, for text that is ``printable``."""
+    return cell_len(text)
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """``text`` filled up with spaces to ``width`` columns; ``right``: the text stands at the right."""
+    room = " " * max(0, width - column_width(text))
+    return room + text if right else text + room

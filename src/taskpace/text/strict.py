@@ -1,0 +1,131 @@
+"""Reads what people write by hand, strictly: an error names the location, the key and the remedy in one line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from taskpace.errors import TaskpaceError
+
+T = TypeVar("T")
+
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
+_MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
+"""What msgspec calls a type, in the words of somebody who writes TOML."""
+_AT_PATH = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
+
+
+def read_text(path: Path, error: type[TaskpaceError]) -> str:
+    """The UTF-8 text of a file. Raises ``error`` when there is none to be had."""
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as exc:
+        line = path.read_bytes()[: exc.start].count(b"\n") + 1
+        raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
+    except OSError as exc:
+        raise error(f"{path}: cannot be read: {exc.strerror or exc}") from None
+
+
+def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
+    """A TOML file as ``kind``. Raises ``error`` naming the file, the key and the remedy."""
+    text = read_text(path, error)
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise error(f"{path}: not valid TOML: {exc}") from None
+    return convert(table, kind, error, location=str(path))
+
+
+def convert(table: Any, kind: type[T], error: type[TaskpaceError], *, location: str) -> T:
+    """``table`` as ``kind``; every complaint starts with ``location`` and names the key."""
+    try:
+        return msgspec.convert(table, kind, strict=True)
+    except msgspec.ValidationError as exc:
+        raise error(f"{location}: {_explain(str(exc), kind)}") from None
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean "x"?)`` when one of ``known`` is close, else the whole list when it is short."""
+    known = sorted(known)
+    return close_to(word, known) or (f" (known: {', '.join(known)})" if 0 < len(known) <= 24 else "")
+
+
+def close_to(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean "x"?)`` when one of ``known`` is close, else nothing."""
+    close = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f' (did you mean "{close[0]}"?)' if close else ""
+
+
+def _explain(message: str, kind: Any) -> str:
+    if found := _UNKNOWN_FIELD.match(message):
+        fields = _fields_at(kind, found["path"] or "$")
+        return f'{_where(found["path"])}unknown key "{found["key"]}"{did_you_mean(found["key"], fields)}'
+    if found := _MISSING_FIELD.match(message):
+        return f'{_where(found["path"])}the key "{found["key"]}" is missing: add it'
+    found = _AT_PATH.match(message)
+    if found is None:  # pragma: no cover - the pattern matches any text
+        return message
+    problem = re.sub(r"`([^`]+)`", _in_words, found["problem"])
+    return f"{_where(found['path'])}{problem[:1].lower()}{problem[1:]}"
+
+
+def _in_words(kinds: re.Match[str]) -> str:
+    """`` `int | null` `` as ``a whole number``."""
+    names = [name for name in kinds[1].split(" | ") if name != "null"] or ["null"]
+    return " or ".join(_KINDS.get(name, name) for name in names)
+
+
+def _where(path: str | None) -> str:
+    """``$.system[1].temperature`` as a reader counts: ``system 2, key "temperature": ``."""
+    if not path or path == "$":
+        return ""
+    words: list[str] = []
+    for name, index in re.findall(r"\.?([^.\[\]$]+)|\[(\d+|\.\.\.)\]", path):
+        if name:
+            words.append(f'key "{name}"')
+        elif index.isdigit() and words:
+            words[-1] = f"{words[-1].removeprefix('key ').strip(chr(34))} {int(index) + 1}"
+    return f"{', '.join(words)}: " if words else ""
+
+
+def _fields_at(kind: Any, path: str) -> list[str]:
+    """The keys that are allowed where ``path`` points, for a did-you-mean; empty when that is not one struct."""
+    here = kind
+    for name in re.findall(r"\.([^.\[\]]+)", path):
+        here = next((_field_type(struct, name) for struct in _structs(here) if _field_type(struct, name)), None)
+    return [field.encode_name for struct in _structs(here) for field in msgspec.structs.fields(struct)]
+
+
+def _field_type(struct: Any, name: str) -> Any:
+    return next((f.type for f in msgspec.structs.fields(struct) if f.encode_name == name), None)
+
+
+def _structs(kind: Any) -> list[Any]:
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return [kind]
+    return [struct for part in get_args(kind) for struct in _structs(part)]
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON's own types, for hashing and storing."""
+    return msgspec.to_builtins(value, str_keys=True)
+
+
+def canonical_json(value: Any) -> bytes:
+    """One byte string for one meaning: sorted keys, no spaces. What content hashes are taken of."""
+    return msgspec.json.encode(plain(value), order="sorted")

@@ -1,0 +1,210 @@
+"""One cell in a worker: warm-ups, trials with their retries, static batches; and how the client fared meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from taskpace.engines.base import NO_CONNECTION, BatchEngine, DeviceEngine, Engine
+from taskpace.errors import EngineMemoryError
+from taskpace.machine.clock import RealClock
+from taskpace.machine.energy import Found, Meter, Spent
+from taskpace.machine.host import Load, peak_rss_bytes, reset_peak_rss, steal_and_load
+from taskpace.records import Record
+from taskpace.telemetry import ClientMetrics
+from taskpace.worker.batch import measure_batch
+from taskpace.worker.lag import LagMonitor, summarise_lag
+from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
+from taskpace.worker.retries import may_pass, wait_s
+from taskpace.worker.schedule import batched, closed_loop, open_loop
+from taskpace.worker.trial import Gates, measure
+
+_UNREACHABLE_IN_A_ROW = 3
+"""So many trials without a connection, and none with one in between: the server is down for good."""
+
+
+class Link(Protocol):
+    """The run, as its worker sees it."""
+
+    def send(self, message: FromWorker, urgent: bool) -> None:
+        """Hand over a message, one that is not urgent together with others. Does not block."""
+        ...
+
+    def send_now(self, message: FromWorker) -> None:
+        """The same, but the message has left this process when it returns."""
+        ...
+
+    def wait_stored(self, records: int) -> None:
+        """Block until so many records of this worker, since its start, are on disk."""
+        ...
+
+    def stopping(self) -> bool:
+        """Whether the run has asked to stop."""
+        ...
+
+
+class CellRun:
+    """Carries out one cell, or what is left of it.
+
+    Args:
+        message: which trials, and how.
+        engine: open.
+        run: hears of every trial.
+        records_sent: by this worker so far, in cells whose records the run answers.
+    """
+
+    def __init__(self, message: RunCell, engine: Engine, run: Link, records_sent: int) -> None:
+        self._message, self._engine, self._run = message, engine, run
+        self.records_sent = records_sent
+        self._lag = LagMonitor(engine.clock)
+        self._gates = Gates()
+        self._reach = _Reach()
+        self._out_of_memory: str | None = None
+        self._measured = 0
+
+    async def run(self, counters: Found | None) -> CellEnded:
+        """All of it. ``counters``: of energy, to be read over the measured trials; null: none."""
+        meter = None if counters is None else Meter(counters)
+        rested = await meter.rest() if meter else []
+        before = self._look()
+        async with self._lag:
+            spent = await self._run_jobs(meter)
+        client = self._client_metrics(before)
+        if meter:
+            window = meter.window(self._measured, rested, spent, await meter.rest())
+            client = msgspec.structs.replace(client, energy=window)
+        why = self._reach.why if self._reach.lost else None
+        return CellEnded(client=client, unreachable=why, out_of_memory=self._out_of_memory)
+
+    async def _run_jobs(self, meter: Meter | None) -> list[Spent | None]:
+        jobs = self._message.jobs
+        await self._run_closed_loop([job for job in jobs if job.phase == "warm-up"])
+        if meter:
+            meter.begin()
+        await self._run_closed_loop([job for job in jobs if job.phase == "measured" and job.due_ns is None])
+        arrivals = [(job.due_ns, job) for job in jobs if job.due_ns is not None]
+        await open_loop(arrivals, self._engine.clock, self._run_trial, self._stopping, self._message.start_ns)
+        return meter.end() if meter else []
+
+    async def _run_closed_loop(self, jobs: Sequence[Job]) -> None:
+        if self._message.batch is None:
+            await closed_loop(jobs, self._message.concurrency, self._run_trial, self._stopping)
+        else:
+            await closed_loop(batched(jobs, self._message.batch), 1, self._run_batch, self._stopping)
+
+    async def _run_trial(self, job: Job, due_ns: int | None = None) -> None:
+        clock = self._engine.clock
+        record = await self._attempt(job, due_ns)
+        while job.attempt <= self._message.retries and may_pass(record) and not self._stopping():
+            self._tell(Finished(record=record, final=False))
+            await clock.sleep_until(clock.now_ns() + round(wait_s(record) * 1e9))
+            # Nobody starts to wait anew: the clock runs from the first dispatch.
+            due_ns = record.turns[0].dispatch_ns + _thought_ns(record, job) if record.turns else due_ns
+            job = msgspec.structs.replace(job, attempt=job.attempt + 1)
+            record = await self._attempt(job, due_ns)
+        self._tell(Finished(record=record))
+        if self._message.one_at_a_time:
+            # Nothing is in flight: let scoring and the disk be done before the next clock starts.
+            await asyncio.to_thread(self._run.wait_stored, self.records_sent)
+
+    async def _run_batch(self, jobs: Sequence[Job]) -> None:
+        assert isinstance(self._engine, BatchEngine), "the plan allows no other"  # noqa: S101 - see engines.create
+        for record in await measure_batch(self._engine, jobs, self._message.timeout_s, self._lag, self._announce):
+            self._tell(Finished(record=record))
+            if record.failure is not None and record.failure.kind == EngineMemoryError.kind:
+                self._out_of_memory = record.failure.message
+        await asyncio.to_thread(self._run.wait_stored, self.records_sent)
+
+    async def _attempt(self, job: Job, due_ns: int | None) -> Record:
+        record = await measure(
+            self._engine,
+            job,
+            self._message.timeout_s,
+            self._lag,
+            self._announce,
+            due_ns=due_ns,
+            gates=self._gates,
+            stopping=self._stopping,
+        )
+        self._reach.see(record)
+        return record
+
+    def _announce(self, job: Job) -> None:
+        # If this trial kills the process, the run must already know that it was in flight.
+        self._run.send_now(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
+
+    def _tell(self, finished: Finished) -> None:
+        self._measured += finished.final and finished.record.phase == "measured"
+        self._run.send(finished, self._message.one_at_a_time)
+        self.records_sent += self._message.one_at_a_time  # the run answers in such a cell alone
+
+    def _stopping(self) -> bool:
+        return self._reach.lost or self._out_of_memory is not None or self._run.stopping()
+
+    def _look(self) -> _Moment:
+        """Read what is counted from here on."""
+        reset_peak_rss()
+        if isinstance(self._engine, DeviceEngine):
+            self._engine.take_device_peak()
+        return _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
+
+    def _client_metrics(self, before: _Moment) -> ClientMetrics:
+        after = _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
+        median, p99, greatest = summarise_lag(self._lag.samples)
+        in_real_time = isinstance(self._engine.clock, RealClock)
+
+        def grown(name: str) -> int | None:
+            """What the machine did meanwhile; it says nothing about a time that it did not pass in."""
+            first, last = getattr(before.load, name), getattr(after.load, name)
+            return None if first is None or last is None or not in_real_time else last - first
+
+        return ClientMetrics(
+            loop_lag_median_ns=median,
+            loop_lag_p99_ns=p99,
+            loop_lag_max_ns=greatest,
+            lag_samples=len(self._lag.samples),
+            client_cpu_ns=after.cpu_ns - before.cpu_ns,
+            wall_ns=after.wall_ns - before.wall_ns,
+            peak_rss_bytes=peak_rss_bytes(),
+            device_peak_bytes=self._engine.take_device_peak() if isinstance(self._engine, DeviceEngine) else None,
+            steal_ticks=grown("steal_ticks"),
+            cpu_ticks=grown("cpu_ticks"),
+            throttled_ns=grown("throttled_ns"),
+        )
+
+
+def _thought_ns(record: Record, job: Job) -> int:
+    """What the think times of an attempt that failed took: one before each turn that it came to, but the first."""
+    unsent = record.failure is not None and record.failure.kind.startswith(NO_CONNECTION)
+    return job.think_ns * max(0, len(record.turns) + unsent - 1)
+
+
+class _Moment(NamedTuple):
+    """What this process and the machine have spent by now."""
+
+    cpu_ns: int
+    wall_ns: int
+    load: Load
+
+
+class _Reach:
+    """Whether connections can still be opened, as the records tell."""
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self.why = ""
+
+    @property
+    def lost(self) -> bool:
+        return self._failed >= _UNREACHABLE_IN_A_ROW
+
+    def see(self, record: Record) -> None:
+        if record.failure is not None and record.failure.kind.startswith(NO_CONNECTION):
+            self._failed += 1
+            self.why = record.failure.message
+        elif not self.lost:
+            self._failed = 0

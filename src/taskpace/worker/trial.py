@@ -1,0 +1,220 @@
+"""What lies inside the timed region of one trial, and nothing else.
+
+The clock starts at the scheduled dispatch with the payload ready to send, and stops when the last byte of the answer
+has been read. Parsing, scoring and storing happen before or after, never between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from taskpace.engines.base import Engine, Generation, Message, Request, Stamps
+from taskpace.errors import EngineError
+from taskpace.machine.clock import Clock
+from taskpace.records import Arrival, Failure, Record, Turn
+from taskpace.worker.lag import LagMonitor
+from taskpace.worker.messages import Job
+from taskpace.worker.schedule import Turnstile
+
+_LOOK_UP_NS = 500_000_000
+"""How often somebody who thinks looks up whether the run is to end."""
+
+
+class Gates:
+    """Where the trials of one event loop pass one by one."""
+
+    def __init__(self) -> None:
+        self.send = Turnstile()
+        """Before a clock starts."""
+        self.read = Turnstile()
+        """After it has stopped, before the answer is read."""
+
+
+async def measure(
+    engine: Engine,
+    job: Job,
+    timeout_s: float,
+    lag: LagMonitor,
+    dispatched: Callable[[Job], None],
+    *,
+    due_ns: int | None = None,
+    gates: Gates | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Record:
+    """Carry out one trial. Never raises for what the engine or the model does: that is a recorded failure.
+
+    Args:
+        engine: open, in a closed loop with a slot free.
+        job: the trial.
+        timeout_s: limit on the sum of the turns' times, in seconds; think times are none of them.
+        lag: a running monitor of the event loop.
+        dispatched: called once, before the first clock start.
+        due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
+            is sent. Null: at once.
+        gates: shared by all trials of one event loop; null: there is only this one.
+        stopping: whether the run is to end: then nobody thinks between turns any longer.
+    """
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    messages = [Message("system", job.system_prompt)] if job.system_prompt else []
+    turns: list[Turn] = []
+    failure: Failure | None = None
+    left_ns = round(timeout_s * 1e9)
+    gates = gates or Gates()
+    lag.begin(job.trial_id)
+    dispatched(job)
+    for prompt in job.prompts:
+        if turns and job.think_ns:
+            await _think(engine.clock, job.think_ns, stopping)
+        messages.append(Message("user", prompt))
+        turn, failure = await _take_turn(
+            engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
+        )
+        if turn is not None:
+            turns.append(turn)
+            left_ns -= turn.end_ns
+        if failure is not None or turn is None or turn.finish_reason == "length":
+            break
+        messages.append(Message("assistant", turn.text))
+    return Record(
+        trial_id=job.trial_id,
+        attempt=job.attempt,
+        phase=job.phase,
+        started_at=started_at,
+        turns=tuple(turns),
+        failure=failure,
+        loop_lag_ns=lag.end(job.trial_id),
+    )
+
+
+async def _think(clock: Clock, think_ns: int, stopping: Callable[[], bool]) -> None:
+    """The user's pause. It counts nowhere, so a run that is to end cuts it short and finishes the conversation."""
+    until_ns = clock.now_ns() + think_ns
+    while (left_ns := until_ns - clock.now_ns()) > 0 and not stopping():
+        await clock.sleep_until(clock.now_ns() + min(left_ns, _LOOK_UP_NS))
+
+
+def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:
+    """A job's request for the turn of that number (from 0), with all that has been said so far."""
+    return Request(
+        messages=tuple(messages),
+        max_tokens=job.max_tokens,
+        stop=job.stop,
+        sampling=job.sampling,
+        seed=job.seed,
+        trial_id=job.trial_id,
+        turn=turn,
+        last=turn == len(job.prompts) - 1,
+        script=job.script,
+    )
+
+
+async def _take_turn(
+    engine: Engine, request: Request, limit_ns: int, *, due_ns: int | None, gates: Gates
+) -> tuple[Turn | None, Failure | None]:
+    stamps = Stamps()
+    try:
+        payload = engine.prepare(request)
+        await engine.ready(payload)
+    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        return None, failure_of(exc)
+
+    if due_ns is None:
+        await gates.send.wait()
+    else:
+        await engine.clock.sleep_until(due_ns)
+    sent_ns = engine.clock.now_ns()
+    # In a closed loop a request is due when the slot is free and the payload ready, which is now.
+    dispatch_ns = sent_ns if due_ns is None else due_ns
+    send_delay_ns = max(0, sent_ns - dispatch_ns)
+    known_ns, failure = await generate_within(
+        engine.generate(payload, stamps), limit_ns, engine.clock, dispatch_ns, [stamps], spent_ns=send_delay_ns
+    )
+    await gates.read.wait()
+    try:
+        generation = engine.read(stamps)
+    except Exception as exc:  # noqa: BLE001 - as above
+        return None, failure or failure_of(exc)
+    if failure is None and generation.failure is not None:
+        failure = failure_of(generation.failure)
+    turn = make_turn(generation, dispatch_ns, send_delay_ns, known_ns)
+    if failure is None:
+        turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.arrivals, turn.finish_ns, known_ns))
+    return turn, failure
+
+
+async def generate_within(
+    generating: Awaitable[None],
+    limit_ns: int,
+    clock: Clock,
+    dispatch_ns: int,
+    stamps: Sequence[Stamps],
+    *,
+    spent_ns: int = 0,
+) -> tuple[int, Failure | None]:
+    """Let an engine generate until it ends, fails or the time limit has passed.
+
+    What it still delivers while it is being stopped came after the limit: nobody waited for it, and it is discarded.
+
+    Args:
+        generating: the engine's answer to what was sent.
+        limit_ns: from ``dispatch_ns``.
+        clock: the engine's.
+        dispatch_ns: its reading when the clock started.
+        stamps: what the engine appends to.
+        spent_ns: of the limit, before the request was sent.
+
+    Returns:
+        When it was known, in nanoseconds since dispatch, and why it failed; null: it did not.
+    """
+    failure: Failure | None = None
+    try:
+        async with asyncio.timeout((limit_ns - spent_ns) / 1e9) as limit:
+            await generating
+    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        # An engine may have time limits of its own; only ours is this trial's.
+        failure = failure_of(exc)
+        if isinstance(exc, TimeoutError) and limit.expired():
+            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
+    if failure is None or failure.kind != "timeout":
+        return clock.now_ns() - dispatch_ns, failure
+    for each in stamps:
+        each.arrivals = [arrival for arrival in each.arrivals if arrival[0] - dispatch_ns <= limit_ns]
+    return limit_ns, failure
+
+
+def failure_of(bad: Exception) -> Failure:
+    """An exception as what a record says of it."""
+    if isinstance(bad, EngineError):
+        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
+    return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
+
+
+def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:
+    """A generation as a turn: absolute readings become times since ``dispatch_ns``; ``end_ns`` is one already."""
+    arrivals = tuple(
+        Arrival(arrival.ns - dispatch_ns, arrival.visible_bytes, arrival.reasoning_bytes)
+        for arrival in generation.arrivals
+    )
+    finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
+    return Turn(
+        dispatch_ns=dispatch_ns,
+        send_delay_ns=send_delay_ns,
+        arrivals=arrivals,
+        text=generation.text,
+        reasoning=generation.reasoning,
+        end_ns=end_ns,
+        finish_ns=finish_ns,
+        finish_reason=generation.finish_reason,
+        usage=generation.usage,
+    )
+
+
+def _last_byte_ns(arrivals: tuple[Arrival, ...], finish_ns: int | None, known_ns: int) -> int:
+    """When the last byte of the final answer was read; an answer without a byte ends when its end was read."""
+    if arrivals and arrivals[-1].visible_bytes > 0:
+        return next(arrival.ns for arrival in arrivals if arrival.visible_bytes == arrivals[-1].visible_bytes)
+    return known_ns if finish_ns is None else finish_ns

@@ -1,0 +1,168 @@
+"""Benchmarks: every script in bench/ runs, and the pages show what the results files hold."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BENCH, DOCS = ROOT / "bench", ROOT / "docs"
+RESULTS = BENCH / "results"
+HELPERS = {"harness", "http_instant_server", "llama_server", "page", "peer_aiohttp", "peer_socket", "peers", "worlds"}
+"""What other scripts import or start; everything else in bench/ measures."""
+SCRIPTS = sorted(path.stem for path in BENCH.glob("*.py") if path.stem not in HELPERS)
+MARKS = dict.fromkeys(
+    ("dialogue", "greedy", "overhead_llamacpp", "overhead_transformers", "progress_cost", "servers"),
+    pytest.mark.real_model,
+) | {"report": pytest.mark.browser}
+CONSTANTS = {
+    "docs/statistics.md": {"95 %", "0.5", "1.5", "5 %", "90 %"},
+}
+"""By page: fractions and percentages in its prose that no benchmark measures."""
+LIMIT_S = 600
+
+
+class Figure(msgspec.Struct):
+    name: str
+    optional: bool = False
+
+
+class Results(msgspec.Struct):
+    """What the tests need of a results file."""
+
+    name: str
+    command: str
+    lines: list[str]
+    figures: list[Figure]
+
+    def names(self) -> list[str]:
+        """Of the figures that every machine can measure."""
+        return [figure.name for figure in self.figures if not figure.optional]
+
+
+def read(path: Path) -> Results:
+    return msgspec.json.decode(path.read_bytes(), type=Results)
+
+
+def pages() -> dict[str, str]:
+    """Every page with a block, by its path."""
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in DOCS.rglob("*.md")}
+    return {name: text for name, text in texts.items() if "<!-- bench: " in text}
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
+    """The modules ``harness`` and ``page`` of bench/."""
+    monkeypatch.syspath_prepend(BENCH)
+    import harness
+    import page
+
+    yield {"harness": harness, "page": page}
+    for name in ("harness", "page"):
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCRIPTS])
+def test_quick_form_runs_and_gives_the_figures_of_the_results_file(name: str, tmp_path: Path) -> None:
+    """Every script runs in its quick form, keeps what it prints, and has the figures that the pages are made of."""
+    done = run(sys.executable, BENCH / f"{name}.py", "--quick", "--save", tmp_path, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    quick = read(tmp_path / f"{name}.json")
+    assert done.stdout.splitlines() == quick.lines
+    assert quick.command == f"python bench/{name}.py --quick"
+    assert quick.names() == read(RESULTS / f"{name}.json").names(), "run `make bench`"
+
+
+@pytest.mark.real_model
+def test_gpu_script_runs_in_its_quick_form_without_a_gpu(tmp_path: Path) -> None:
+    """The script for a machine with a GPU leaves its tables, its report and the overhead on any machine."""
+    done = run("sh", BENCH / "gpu.sh", "--quick", tmp_path / "gpu", cwd=tmp_path, PYTHON=sys.executable)
+
+    assert done.returncode == 0, done.stderr
+    assert "smollm2-135m bfloat16" in (tmp_path / "gpu" / "gpu.md").read_text("utf-8")
+    assert (tmp_path / "gpu" / "gpu.html").exists()
+    assert read(tmp_path / "gpu" / "overhead_transformers.json").names() == ["ratio", "taskpace", "bare model.generate"]
+
+
+def test_peers_quick_form_names_what_is_installed_and_installs_nothing(tmp_path: Path) -> None:
+    """Which other clients there are can be asked without making their environments."""
+    done = run(sys.executable, BENCH / "peers.py", "--quick", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "aiohttp on uvloop: bare aiohttp " in done.stdout
+
+
+def test_every_script_has_a_results_file_a_block_and_a_place_in_make_bench() -> None:
+    """No script can be forgotten, and no results file or block outlives its script."""
+    blocks = {name for text in pages().values() for name in re.findall(r"<!-- bench: (\w+)", text)}
+    listed = re.search(r"BENCHES := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text("utf-8"))
+    assert listed
+
+    assert sorted(path.stem for path in RESULTS.glob("*.json")) == SCRIPTS
+    assert sorted(blocks) == SCRIPTS
+    assert sorted(listed[1].replace("\\", "").split()) == SCRIPTS
+
+
+def test_pages_show_what_the_results_files_hold() -> None:
+    """Every block and every figure in the prose is as ``bench/page.py`` makes it."""
+    done = run(sys.executable, BENCH / "page.py", "--check", cwd=ROOT)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_prose_quotes_no_figure_by_hand() -> None:
+    """A fraction or percentage outside blocks and figures is a constant of the benchmark's, not a measured number."""
+    written = r"<!-- bench: .*?<!-- /bench -->|<!-- figure: .*?<!-- / -->|`[^`]*`"
+    for name, text in pages().items():
+        prose = re.sub(written, "", text, flags=re.DOTALL)
+        found = set(re.findall(r"\d+ %|\d+\.\d+", prose)) - CONSTANTS.get(name, set())
+
+        assert not found, f"{name}: write these as `<!-- figure: ... -->`, or add them to CONSTANTS"
+
+
+def test_a_page_changes_with_the_results(bench: dict[str, ModuleType]) -> None:
+    """A new result changes its block, the figure that the prose quotes and what is said of the target."""
+    page = "It is <!-- figure: x | ratio | median | .1f -->9<!-- / -->.\n<!-- bench: x -->\nold\n<!-- /bench -->\n"
+    figure = bench["harness"].Figure(name="ratio", median=2.26, least=2.0, greatest=2.5, at_most=2, met=False)
+    results = bench["harness"].Results(
+        name="x", commit="abc", date="2026-01-02", machine="M", command="python bench/x.py", lines=["x: 2.26"],
+        figures=[figure],
+    )  # fmt: skip
+
+    filled = bench["page"].fill(page, {"x": results})
+
+    assert filled == (
+        "It is <!-- figure: x | ratio | median | .1f -->2.3<!-- / -->.\n"
+        "<!-- bench: x -->\n`python bench/x.py`, 2026-01-02, commit abc, M:\n\n```\nx: 2.26\n```\n\n"
+        "Missed: ratio, 2.26 (target: at most 2).\n<!-- /bench -->\n"
+    )
+    assert bench["page"].fill(filled, {"x": results}) == filled
+
+
+def test_a_quick_form_cannot_overwrite_the_results(tmp_path: Path) -> None:
+    """The figures of a quick form are no results: ``--save`` needs a folder with them."""
+    done = run(sys.executable, BENCH / "startup.py", "--quick", "--save", cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert "give --save a folder" in done.stderr
+
+
+def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )

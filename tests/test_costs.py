@@ -1,0 +1,189 @@
+"""What a trial costs between plan and store, counted and not timed: the same on every machine, however busy.
+
+The whole client runs in this process and in virtual time: plan, jobs, worker, engine, grading, store.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
+from taskpace.telemetry import Calibration
+from taskpace.worker import worker
+from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
+
+FEW, MANY = 100, 1000
+CALLS = 800
+"""Python function calls that a trial of four tokens and a graded letter may cost. Measured on 3.11: 761 and 658."""
+STATEMENTS = 5
+"""SQL statements that a trial may cost: its own row, its item's, the record's, its turn's and its grade's."""
+
+
+class Cost(NamedTuple):
+    calls: int
+    opens: int
+    statements: int
+
+
+class InProcess:
+    """A worker in this process: a message is carried out before ``send`` returns."""
+
+    def __init__(self) -> None:
+        self._said: list[FromWorker] = []
+        self._worker = worker.Worker(self)
+
+    # What the run needs of a worker.
+
+    def send(self, message: Any, urgent: bool | None = None) -> None:
+        if urgent is not None:
+            self._said.append(message)
+        else:
+            self._carry_out(message)
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        del timeout_s, gather_s  # all that there will be is there
+        said, self._said = self._said, []
+        return said
+
+    def end(self) -> None:
+        """Nothing is left to end."""
+
+    # What a worker needs of the run.
+
+    def send_now(self, message: FromWorker) -> None:
+        self._said.append(message)
+
+    def wait_stored(self, records: int) -> None:
+        """The run stores when the cell is done."""
+
+    def stopping(self) -> bool:
+        return False
+
+    def _carry_out(self, message: ToWorker) -> None:
+        match message:
+            case Open():
+                self._worker.open(message)
+            case RunCell():
+                self._worker.run_cell(message)
+            case Close():
+                self._worker.close()
+
+
+class Counted:
+    """Counts what this process does while it is on."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self._on = False
+        sys.addaudithook(self._audit)  # for good: there is no way to take one out
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        self.seen.clear()
+        self._on = True
+        sys.setprofile(self._profile)
+        try:
+            yield
+        finally:
+            sys.setprofile(None)
+            self._on = False
+
+    def cost(self) -> Cost:
+        return Cost(self.seen["call"], self.seen["open"], self.seen["statement"])
+
+    def _profile(self, _frame: object, event: str, _argument: object) -> None:
+        self.seen[event] += 1
+
+    def _audit(self, event: str, _arguments: tuple[Any, ...]) -> None:
+        if self._on and event == "open":
+            self.seen["open"] += 1
+
+    def connect(self, *arguments: Any, **settings: Any) -> sqlite3.Connection:
+        """In place of ``sqlite3.connect``."""
+        connection = sqlite3.Connection(*arguments, **settings)
+        connection.set_trace_callback(self._statement)
+        return connection
+
+    def _statement(self, _text: str) -> None:
+        self.seen["statement"] += 1
+
+
+@pytest.fixture(scope="module")
+def counted() -> Counted:
+    return Counted()
+
+
+@pytest.fixture(autouse=True)
+def _prepared(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements are counted, and nothing is calibrated: that takes real time, and so is never quite the same."""
+    monkeypatch.setattr(sqlite3, "connect", counted.connect)
+
+    async def instant() -> Calibration:
+        return Calibration(clock_read_ns=1, clock_step_ns=1, harness_median_ns=1, harness_p99_ns=1, trials=1)
+
+    monkeypatch.setattr(worker, "calibrate", instant)
+
+
+def rows(path: Path, count: int) -> Path:
+    """So many questions, each another one."""
+    choices = ["red", "green", "blue", "brown"]
+    lines = [
+        json.dumps({"subject": "colours", "question": f"Which is number {number}?", "choices": choices, "answer": 1})
+        for number in range(count)
+    ]
+    path.write_text("\n".join(lines), "utf-8")
+    return path
+
+
+@pytest.fixture
+def cost_of(counted: Counted, tmp_path: Path, simulated: Callable[..., Experiment]) -> Callable[..., Cost]:
+    """Runs an experiment of so many trials, from experiment to closed run file."""
+
+    def measure(trials: int, **settings: Any) -> Cost:
+        data = str(rows(tmp_path / f"{trials}.jsonl", trials))
+        experiment = simulated({"length": 16}, items=trials, data=data, warmup=0, **settings)
+        path = tmp_path / f"{trials}.db"
+        with counted.on():
+            plan = prepare(experiment, tmp_path)
+            with Store.create_or_continue(path, plan, "0") as store:
+                ended = run_plan(plan, store, launch=InProcess)
+        path.unlink()
+        assert ended.done == ended.planned == trials * len(settings.get("models", ["sim"]))
+        return counted.cost()
+
+    # What is imported or compiled at first use is none of a trial's cost.
+    measure(2)
+    return measure
+
+
+@pytest.mark.parametrize("scenario", ["single", "concurrency=8"])
+def test_what_a_trial_costs_stays_within_its_budget_and_grows_linearly(cost_of, scenario):
+    """Calls, opened files and SQL statements of a trial are few, and ten times the trials cost ten times at most."""
+    few, many = cost_of(FEW, scenarios=(scenario,)), cost_of(MANY, scenarios=(scenario,))
+    print(f"{scenario}: {FEW} trials {few}, {MANY} trials {many}")
+    each = (many.calls - few.calls) / (MANY - FEW)
+    assert each <= CALLS
+    assert (many.statements - few.statements) / (MANY - FEW) <= STATEMENTS
+    assert many.opens == few.opens
+    assert many.calls <= few.calls * MANY / FEW
+
+
+def test_a_cell_costs_no_more_for_what_others_have_recorded(cost_of):
+    """Eight systems cost eight times what one costs: no cell goes through the records of those before it."""
+    one, eight = cost_of(FEW), cost_of(FEW, models=tuple(f"sim {number}" for number in range(8)))
+    print(f"one system {one}, eight {eight}")
+    assert eight.calls <= 8 * one.calls
+    assert eight.statements <= 8 * one.statements
+    assert eight.opens <= 8 * one.opens

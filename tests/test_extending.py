@@ -1,0 +1,133 @@
+"""The distribution of docs/extending.md is built, installed beside taskpace in a fresh environment, and run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import venv
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import taskpace
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
+FILES = dict(re.findall(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
+COMMANDS = [line.split() for line in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()]
+
+
+class Installed:
+    """A fresh environment with both, and the folder of the example."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "taskpace-example"
+        for name, text in FILES.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        environment = folder / "environment"
+        venv.create(environment)
+        self._bin = environment / "bin"
+        # What both depend on is installed where the tests run: seen from there, not installed again.
+        site = next(environment.glob("lib/python*/site-packages"))
+        seen = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+        (site / "dependencies.pth").write_text("\n".join(seen), "utf-8")
+        pip = [sys.executable, "-m", "pip", "--python", str(self._bin / "python"), "--disable-pip-version-check"]
+        # --ignore-installed: what is installed where the tests run stays as it is.
+        options = ["--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed", "--no-compile"]
+        done = self._run([*pip, "install", "--quiet", *options, str(ROOT), str(self.folder)])
+        assert done.returncode == 0, done.stderr
+
+    def __call__(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._run([str(self._bin / program), *arguments])
+
+    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=kept | {"COLUMNS": "120"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Installed:
+    return Installed(tmp_path_factory.mktemp("extending"))
+
+
+@pytest.fixture(scope="module")
+def said(installed) -> dict[str, str]:
+    """What each command of the page prints, by its second word; the first, ``pip install .``, has been carried out."""
+    first, *others = COMMANDS
+    assert first == ["pip", "install", "."]
+    found = {}
+    for program, *arguments in others:
+        done = installed(program, *arguments)
+        assert done.returncode == 0, done.stderr
+        found[arguments[0]] = done.stdout
+    return found
+
+
+def test_the_page_has_the_files_and_both_packages_are_the_installed_ones(installed):
+    """All files of the page are found, and neither package comes from a source tree."""
+    assert {"pyproject.toml", "repeat.toml", "parrots.toml", "src/taskpace_example/parrot.py"} <= set(FILES)
+    done = installed("python", "-c", "import taskpace, taskpace_example as t; print(taskpace.__file__, t.__file__)")
+    assert all("/environment/lib/" in path for path in done.stdout.split()), done.stdout + done.stderr
+
+
+def test_doctor_and_list_know_the_plug_ins(said):
+    """``list engines`` shows the engine's summary, ``doctor`` all three plug-ins with their distribution, usable."""
+    assert re.search(r"^parrot +yes +repeats the prompt", said["list"], re.MULTILINE)
+    for plugin in ("engine parrot", "scorer same-words", "extraction quoted"):
+        assert re.search(rf"^{plugin} +taskpace-example +yes", said["doctor"], re.MULTILINE), said["doctor"]
+
+
+def test_the_run_has_every_trial_with_its_grade_and_its_time(installed, said):
+    """One at a time and in static batches, the plug-ins' answers, grades, counts and times are recorded, and what was
+    recorded can be read where they are not installed.
+    """
+    assert "careful" in said["summary"]
+    with taskpace.open(installed.folder / "parrots.db") as run:
+        trials = run.frame()
+    counts = Counter(trials.select("system", "scenario").iter_rows())
+    assert counts == {(system, scenario): 6 for system in ("careful", "hasty") for scenario in ("single", "batch=2")}
+    careful = trials.filter(pl.col("system") == "careful")
+    assert set(careful["outcome"]) == {"correct"}
+    assert set(careful["score"]) == {1.0}
+    hasty = trials.filter(pl.col("system") == "hasty")
+    assert set(hasty["outcome"]) <= {"correct", "wrong", "unparsed"}
+    assert set(hasty["outcome"]) != {"correct"}
+    alone = careful.filter(pl.col("scenario") == "single")
+    # A word, a step of 5 ms: the last word of n comes n - 1 steps after the dispatch.
+    assert (alone["task_time_s"] >= (alone["output_tokens"] - 1) * 0.005).all()
+    batches = careful.filter(pl.col("scenario") == "batch=2")
+    assert len(set(batches["task_time_s"])) == 3  # everybody waits for the batch
+
+
+def test_a_wrong_option_is_refused_as_the_page_says(installed):
+    """The options check of a foreign engine runs before anything starts, and its message is one line."""
+    experiment = installed.folder / "wrong.toml"
+    experiment.write_text(FILES["parrots.toml"].replace("words_per_s = 200", "word_per_s = 200"), "utf-8")
+    done = installed("taskpace", "plan", experiment.name)
+    assert done.returncode == 2
+    assert done.stderr.strip() in PAGE
+
+
+@pytest.mark.parametrize("check", [("format", "--check"), ("check",)])
+def test_the_example_is_written_as_taskpace_is(installed, check):
+    """The page's Python passes this project's formatter and linter."""
+    command = [sys.executable, "-m", "ruff", *check, "--config", str(ROOT / "pyproject.toml"), "--quiet"]
+    ignored = ["--ignore", "S311,S106"] if check == ("check",) else []
+    done = subprocess.run(
+        [*command, *ignored, "src"], cwd=installed.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,184 @@
+"""Entry points of other distributions: what they name is found, and what is broken breaks nothing but itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from taskpace import engines
+from taskpace.engines.base import EngineEntry, EngineSpec
+from taskpace.errors import ExperimentError, MissingExtraError, TaskError
+from taskpace.plugins import Registry
+from taskpace.tasks import load_task
+from taskpace.tasks.extractors import EXTRACTIONS
+from taskpace.tasks.scorers import SCORERS
+
+GROUP = "taskpace.engines"
+ENTRY = """
+from taskpace.engines.base import EngineEntry
+
+ENTRY = EngineEntry(name="{name}", summary="s", target="{module}:Missing", {more})
+"""
+
+Install = Callable[..., None]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch) -> Iterator[Install]:
+    """Puts a distribution on the path: a module, and entry points that name its attributes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    known = set(sys.modules)
+
+    def put(distribution: str, source: str, group: str = GROUP, **points: str) -> None:
+        module = distribution.replace("-", "_")
+        (tmp_path / f"{module}.py").write_text(source, "utf-8")
+        about = tmp_path / f"{module}-1.0.dist-info"
+        about.mkdir()
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n", "utf-8")
+        lines = [f"{name} = {module}:{attribute}" for name, attribute in points.items()]
+        (about / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines]), "utf-8")
+
+    yield put
+    for module in set(sys.modules) - known:
+        if module.startswith("plug_"):
+            del sys.modules[module]
+
+
+@pytest.fixture
+def found() -> Registry[EngineEntry]:
+    """The engines, as a process finds them that starts now."""
+    return Registry(GROUP, "engine", EngineEntry, {"ours": engines.ENGINES["simulated"]}, engines._receive)
+
+
+def test_an_engine_from_elsewhere_has_all_that_its_entry_says(install, found):
+    """Batches, processes, model files and libraries are the entry's, the distribution is the entry point's."""
+    more = "batches=True, remote=True, needs_model_file=False, takes_model_file=True, library='x', extra='y'"
+    install("plug-a", ENTRY.format(name="far", module="plug_a", more=more), far="ENTRY")
+    assert list(found) == ["ours", "far"]
+    entry = found["far"]
+    assert (entry.batches, entry.remote, entry.needs_model_file, entry.takes_model_file) == (True, True, False, True)
+    assert entry.distribution == "plug-a"
+    with pytest.raises(MissingExtraError, match=r"engine far needs x.*pip install 'plug-a\[y\]'"):
+        engines.require_library(entry)
+
+
+@pytest.mark.parametrize(
+    ("source", "attribute", "why"),
+    [
+        ("import there_is_no_such_library", "ENTRY", "ModuleNotFoundError: No module named 'there_is_no_such_library'"),
+        ("raise RuntimeError('two\\nlines')", "ENTRY", "RuntimeError: two lines"),
+        ("class Engine: ...", "Engine", "plug_b:Engine is of type type, not EngineEntry"),
+        ("", "ENTRY", "AttributeError"),
+        ("def (", "ENTRY", "SyntaxError"),
+        (ENTRY.format(name="other", module="plug_b", more=""), "ENTRY", 'its entry is called "other"'),
+    ],
+)
+def test_a_broken_engine_is_named_in_one_line_and_the_others_work(install, found, source, attribute, why):
+    """Whatever happens when it is loaded, it is left out and says why, where it comes from and what to do."""
+    install("plug-b", source, bad=attribute)
+    install("plug-c", ENTRY.format(name="good", module="plug_c", more=""), good="ENTRY")
+    assert set(found) == {"ours", "good"}
+    problem = found.problem("bad")
+    assert problem is not None
+    assert problem.startswith('engine "bad" of plug-b cannot be used: ')
+    assert why in problem
+    assert problem.endswith(": repair or uninstall plug-b")
+    assert "\n" not in problem
+    assert {each.name: each.problem for each in found.plugins()} == {"bad": problem, "good": None}
+
+
+def test_ours_are_not_replaced_and_two_of_one_name_are_neither(install, found):
+    """A foreign engine of one of our names is left out; of two foreign ones that share a name neither is taken."""
+    install("plug-d", ENTRY.format(name="ours", module="plug_d", more=""), ours="ENTRY")
+    install("plug-e", ENTRY.format(name="twin", module="plug_e", more=""), twin="ENTRY")
+    install("plug-f", ENTRY.format(name="twin", module="plug_f", more=""), twin="ENTRY")
+    assert found["ours"].name == "simulated"
+    assert set(found) == {"ours"}
+    problems = {each.distribution: each.problem for each in found.plugins()}
+    assert problems["plug-d"] == 'engine "ours" of plug-d is left out: taskpace has one of that name'
+    assert problems["plug-e"] == problems["plug-f"] == found.problem("twin")
+    assert "uninstall one of them" in (found.problem("twin") or "")
+
+
+def test_what_is_ours_is_found_without_reading_the_entry_points(monkeypatch):
+    """A run on our own engines, scorers and extractions reads no other distribution's metadata."""
+    monkeypatch.setattr("taskpace.plugins.entry_points", lambda **_: pytest.fail("read"))
+    for registry in (engines.ENGINES, SCORERS, EXTRACTIONS):
+        fresh: Registry[object] = Registry(registry._group, registry._what, object, registry._ours)
+        for name in registry._ours:
+            assert fresh.problem(name) is None
+            assert fresh[name] is registry._ours[name]
+
+
+def test_entry_points_are_read_once(install, monkeypatch):
+    """However often a foreign name, known or not, is looked up."""
+    install("plug-g", ENTRY.format(name="far", module="plug_g", more=""), far="ENTRY")
+    import taskpace.plugins
+
+    reads = []
+    real = taskpace.plugins.entry_points
+    monkeypatch.setattr("taskpace.plugins.entry_points", lambda **group: reads.append(group) or real(**group))
+    found: Registry[EngineEntry] = Registry(GROUP, "engine", EngineEntry, {})
+    for _ in range(3):
+        assert found["far"].name == "far"
+        assert found.problem("fra") == 'there is no engine "fra" (did you mean "far"?)'
+    assert len(reads) == 1
+
+
+def test_an_engine_that_cannot_be_imported_is_an_error_in_one_line(monkeypatch):
+    """A target or an options check that is not there is found when it is asked for, and named."""
+    entry = EngineEntry(
+        name="far", summary="s", target="no_such_module:E", options_check="json:no_such", distribution="d"
+    )
+    monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
+    with pytest.raises(ExperimentError, match='engine "far" of d cannot be used: no_such_module:E cannot be imported'):
+        engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
+    with pytest.raises(ExperimentError, match="json:no_such cannot be imported"):
+        engines.check_options("far", {})
+
+
+def test_an_engine_must_keep_its_promise_of_batches(monkeypatch):
+    """An entry that promises static batches for an engine without the method is refused when the engine is made."""
+    entry = EngineEntry(name="far", summary="s", target="taskpace.engines.simulated:SimulatedEngine", batches=True)
+    monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
+    with pytest.raises(ExperimentError, match='"far" promises static batches but has no method "generate_batch"'):
+        engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
+
+
+@pytest.mark.parametrize(("key", "registry"), [("scorer", "SCORERS"), ("extraction", "EXTRACTIONS")])
+def test_a_task_names_a_broken_scorer_or_extraction(install, monkeypatch, tmp_path, key, registry):
+    """A task file that uses one is refused with its location, the key and the reason."""
+    usual: Registry[object] = {"SCORERS": SCORERS, "EXTRACTIONS": EXTRACTIONS}[registry]
+    install("plug-h", "import there_is_no_such_library", usual._group, mine="X")
+    monkeypatch.setattr(
+        f"taskpace.tasks.task.{registry}", Registry(usual._group, usual._what, usual._kind, usual._ours)
+    )
+    (tmp_path / "t.toml").write_text(
+        f'name = "t"\nversion = 1\ndescription = "d"\nmax_tokens = 1\n{key} = "mine"\n'
+        '[data]\nsource = "x.csv"\n[[turns]]\nprompt = "x"\n'
+    )
+    with pytest.raises(TaskError, match=rf't\.toml: key "{key}": {key} "mine" of plug-h cannot be used: Module'):
+        load_task("t.toml", tmp_path)
+
+
+def test_the_tool_works_beside_a_broken_plug_in(install, cli_process, tmp_path):
+    """``list engines`` and ``doctor`` name it, a run on it is refused in one line, and other engines run."""
+    install("plug-i", "import there_is_no_such_library", bad="ENTRY")
+    path = {"PYTHONPATH": f"{tmp_path}:{Path(engines.__file__).parents[2]}"}
+    listed = cli_process("list", "engines", columns=300, **path)
+    assert listed.returncode == 0
+    assert 'engine "bad" of plug-i cannot be used' in listed.stdout
+    facts = json.loads(cli_process("doctor", "--json", **path).stdout)
+    assert [(each["what"], each["name"], each["distribution"]) for each in facts["plugins"]] == [
+        ("engine", "bad", "plug-i")
+    ]
+    refused = cli_process("run", "-m", "sim", "--engine", "bad", **path)
+    assert refused.returncode == 2
+    assert len(refused.stderr.splitlines()) == 1
+    assert "there_is_no_such_library" in refused.stderr
+    done = cli_process("plan", "-m", "sim", "--engine", "simulated", "-n", "1", **path)
+    assert done.returncode == 0, done.stderr
