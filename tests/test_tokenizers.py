@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from functools import cache
 
 import pytest
 from hypothesis import given, strategies as st
@@ -58,10 +60,22 @@ def test_the_common_text_is_fixed_and_varied():
 FIXED_BYTES = 2378
 
 
+@pytest.fixture(scope="module")
+def parsed_once():
+    """One parse of each file for all tests, by transformers in this process: it takes longer than all the rest."""
+    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+        warnings.simplefilter("ignore")
+        import gguf
+        import transformers  # noqa: F401 - what it warns of is its own affair
+
+        patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
+        yield
+
+
 @pytest.mark.real_model
-def test_two_real_models_are_compared(cli_process):
+def test_two_real_models_are_compared(cli, parsed_once):
     """SmolLM2 and Gemma from their GGUF files: two tokenizers, Gemma's larger and with more text in a token."""
-    said = cli_process("tokenizers", "smollm2-135m", "gemma3-270m", "--format", "json")
+    said = cli("tokenizers", "smollm2-135m", "gemma3-270m", "--format", "json")
     assert said.returncode == 0, said.stderr
     smol, gemma = json.loads(said.stdout)
     assert (smol["vocabulary"], gemma["vocabulary"]) == (49152, 262144)
@@ -71,14 +85,14 @@ def test_two_real_models_are_compared(cli_process):
 
 
 @pytest.mark.real_model
-def test_a_model_with_itself_shares_a_tokenizer(cli_process):
+def test_a_model_with_itself_shares_a_tokenizer(cli, parsed_once):
     """Named by its file and by its catalogue name: one tokenizer, said in words, within 80 columns."""
     from pathlib import Path
 
     from taskpace import models
 
     path = models.resolve("smollm2-135m", Path()).path
-    said = cli_process("tokenizers", "smollm2-135m", str(path))
+    said = cli("tokenizers", "smollm2-135m", str(path))
     assert said.returncode == 0, said.stderr
     assert "share a tokenizer" in said.stdout
 
