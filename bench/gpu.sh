@@ -4,8 +4,8 @@
 # The design of the paper with the two packaged models at 660 questions, batches of 1 to 128, float16, bfloat16, 8-bit and
 # 4-bit; then the harness's own overhead. Leaves run files, reports and Markdown tables in FOLDER (runs/gpu). The questions
 # are the starter set, or those of the Parquet file that TASKPACE_DATA names (columns of cais/mmlu). On a machine without
-# a GPU it runs all the same, slowly. TASKPACE_ITEMS=12 and TASKPACE_BATCHES="[1, 4]" make it shorter; --quick takes one
-# model, one precision, one task, two items and a few tokens, to see that the script works.
+# a GPU it runs all the same, slowly. TASKPACE_ITEMS=12 and TASKPACE_BATCHES="[1, 4]" make it shorter; --quick takes a
+# tiny random model, one precision, one task, two items and a few tokens, to see that the script works.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-.venv/bin/python}
 data=${TASKPACE_DATA:-}
 if [ "$quick" ]; then
-    items=2 batches="[2]" tokens=4 models=smollm2-135m
+    items=2 batches="[2]" tokens=4 models=$("$python" bench/tiny_model.py "$folder/tiny")
 else
     items=${TASKPACE_ITEMS:-660} batches=${TASKPACE_BATCHES:-"[1, 2, 4, 8, 16, 32, 64, 128]"} tokens=
     models="smollm2-135m gemma3-270m"
@@ -55,7 +55,7 @@ system() { # name, model, options
     # Quantised weights compute in bfloat16: in float16 Gemma 3 overflows and writes nothing, which its float16 row shows.
     for model in $models; do
         [ "$quick" ] || system "$model float16" "$model" 'dtype = "float16"'
-        system "$model bfloat16" "$model" 'dtype = "bfloat16"'
+        system "$(basename "$model") bfloat16" "$model" 'dtype = "bfloat16"'
         [ -z "$quick" ] || continue
         system "$model 8-bit" "$model" 'dtype = "bfloat16", quantization = "8bit"'
         system "$model 4-bit" "$model" 'dtype = "bfloat16", quantization = "4bit"'

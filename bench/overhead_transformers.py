@@ -19,7 +19,10 @@ import taskpace
 from harness import Bench
 from taskpace import models
 from taskpace.tasks import load_items, load_task, render
+from tiny_model import make_tiny
 
+MODEL = "smollm2-135m"
+"""The quick form takes a tiny one, which loads in a moment."""
 SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
 
 BARE = """
@@ -44,10 +47,10 @@ print(time.perf_counter() - begun)
 """
 
 
-def through_taskpace(folder: Path, prompts: list[str], batch: int, tokens: int) -> float:
+def through_taskpace(folder: Path, model: str, prompts: list[str], batch: int, tokens: int) -> float:
     lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
     (folder / "prompts.jsonl").write_text(lines, "utf-8")
-    system = {"name": "s", "engine": "transformers", "model": "smollm2-135m", "options": {"dtype": "bfloat16"}}
+    system = {"name": "s", "engine": "transformers", "model": model, "options": {"dtype": "bfloat16"}}
     plan = {"tasks": [{"prompts": "prompts.jsonl"}], "scenarios": [f"batch={batch}"], "max_tokens": tokens,
             "system": [system]}  # fmt: skip
     (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
@@ -62,9 +65,9 @@ def through_taskpace(folder: Path, prompts: list[str], batch: int, tokens: int) 
     return row.makespan_s
 
 
-def bare(prompts: list[str], batch: int, tokens: int) -> float:
+def bare(model: str, prompts: list[str], batch: int, tokens: int) -> float:
     batches = [prompts[begin : begin + batch] for begin in range(0, len(prompts), batch)]
-    told = json.dumps([str(models.resolve("smollm2-135m", Path()).path), batches, tokens])
+    told = json.dumps([model, batches, tokens])
     done = subprocess.run([sys.executable, "-c", BARE], input=told, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -76,8 +79,11 @@ def main() -> None:
     task = load_task("mmlu-explain", Path())
     prompts = [render(task, item)[0] for item in load_items(task, Path(), items, 0)]
     with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = str(make_tiny(folder / "tiny") if bench.quick else models.resolve(MODEL, folder).path)
         pairs = [
-            (through_taskpace(Path(name), prompts, batch, tokens), bare(prompts, batch, tokens)) for _ in range(rounds)
+            (through_taskpace(folder, model, prompts, batch, tokens), bare(model, prompts, batch, tokens))
+            for _ in range(rounds)
         ]
     ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.02)
     bench.say(f"  taskpace             {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")

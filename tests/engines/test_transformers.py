@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import warnings
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import tomli_w
+from bench.tiny_model import make_tiny
 
 import taskpace
 import taskpace.runner.events
@@ -36,36 +36,13 @@ ONE_THREAD = {"dtype": "float32", "threads": 1}
 """Torch's threads wait for each other, and other tests run beside these."""
 ENDS = [5, 17, 40, 77, 101, 150, 200]
 """Ends of sequence: so many that a random model meets one sooner or later."""
-
-
-def make_tiny(folder: Path, *, intermediate: int = 64, seed: int = 3) -> Path:
-    """A random Llama of two layers, whose tokens are bytes, saved as a folder."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import torch
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-        from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<pad>", "<end>"])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>").save_pretrained(folder)
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=64, intermediate_size=intermediate, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=CONTEXT, initializer_range=0.4,
-    )  # fmt: skip
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(eos_token_id=ENDS, pad_token_id=vocabulary["<pad>"])
-    model.save_pretrained(folder)
-    return folder
+LIKE: dict[str, Any] = {"context": CONTEXT, "ends": ENDS, "chat": None}
+"""How the tests want the tiny model."""
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("tiny"))
+    return make_tiny(tmp_path_factory.mktemp("tiny"), **LIKE)
 
 
 def request(prompt: str, *, max_tokens: int = 40, stop: tuple[str, ...] = (), temperature: float = 0.0) -> Request:
@@ -358,7 +335,7 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     """A real limit on memory: the batch that exceeds it is recorded with what was tried, smaller ones stand, the rest
     is recorded as not tried, and the next task goes on in the same worker.
     """
-    model = make_tiny(tmp_path / "wide", intermediate=60_000)
+    model = make_tiny(tmp_path / "wide", intermediate=60_000, **LIKE)
     options = {"dtype": "float32", "threads": 1, "memory_limit_mb": 1400}
     system = {"name": "tiny", "engine": "transformers", "model": str(model), "options": options}
     scenarios = [{"batch": [1, 2, 8, 10]}]
