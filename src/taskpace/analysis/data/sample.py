@@ -5,8 +5,6 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import polars as pl
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from taskpace.analysis.data.arrays import Arrays, to_arrays
 
@@ -40,6 +38,9 @@ def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
     interrupted, two runs of other orders) batches that share an item are one unit: the connected components of the
     graph between batches and items asked. A trial that was never sent belongs to its item alone.
     """
+    from scipy.sparse import coo_array  # most runs have no batches, and need not wait for it
+    from scipy.sparse.csgraph import connected_components
+
     asked = trials.select(pl.struct("item_id", "repeat").rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
     sent = (
         trials.select(

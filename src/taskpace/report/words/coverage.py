@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from taskpace.analysis.table.validity import LEAST_ITEMS
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
 from taskpace.text.safe_text import printable
@@ -22,6 +21,8 @@ def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> 
         left_s: seconds of it that are left.
         continued: the plan was made when the run was begun.
     """
+    from taskpace.analysis.table.validity import LEAST_ITEMS  # with numpy and scipy, for which no run should wait
+
     counts = {task.name: len(task.items) for task in plan.tasks}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     if continued:
