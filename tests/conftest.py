@@ -48,14 +48,16 @@ REAL_CLOCK = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A core for each worker of xdist, and for all that it starts.
+    """Let a worker of xdist, and all that it starts, run on one core; three on two cores fill each other's waits.
 
-    Threads of a model that wait for each other on a core that others use too take ten times as long.
+    Threads of a model that wait for each other on a core that others use too take ten times as long. The first worker
+    gets the real clocks: who shares its core gives way.
     """
     worker = getattr(config, "workerinput", {}).get("workerid")
     if worker is not None and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+        number, cores = int(worker.removeprefix("gw")), sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[number % len(cores)]})
+        os.nice(10 if number >= len(cores) else 0)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -75,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """One worker for a file, whose tests share fixtures, and one for all that read real clocks.
+    """One worker for a file, whose tests share fixtures, one for all that read real clocks, any for a benchmark.
 
     It is what ``--dist loadgroup`` is for; xdist 3.8 does not see groups under pytest 9.2, which has no ``_nodeid``.
     """
@@ -91,7 +93,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def part_of(nodeid: str) -> str:
     """What a test is handed out with."""
     path = nodeid.partition("::")[0]
-    return "real clocks" if path.removeprefix("tests/").removesuffix(".py") in REAL_CLOCK else path
+    if path.removeprefix("tests/").removesuffix(".py") in REAL_CLOCK:
+        return "real clocks"
+    # Benchmarks share no fixture, and together they would be what all wait for in the end.
+    return nodeid if path.endswith("test_benchmarks.py") else path
 
 
 @pytest.fixture
