@@ -43,7 +43,7 @@ def progress_option(*, events: bool = True) -> Callable[[F], F]:
 
 
 def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
-    """Carry a plan out, or what is left of it, in sight of who waits; Ctrl-C stops it cleanly."""
+    """Carry out a plan, or what is left of it, with its progress shown; Ctrl-C stops it cleanly."""
     from taskpace.runner.runner import run_plan
     from taskpace.store.store import Store
 
