@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of everything a run file holds; a file with a higher one is refused, not guessed at."""
 
 Outcome = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error", "completed"]
@@ -114,6 +114,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     failure: Failure | None
     loop_lag_ns: int | None
     """The greatest lag of the client's event loop seen during the trial; null when it was too short to be sampled."""
+    machine_ns: int | None = None
+    """Dispatch on the machine's monotonic clock, which all workers of one machine share until it is restarted; null in
+    virtual time, and where nothing was dispatched."""
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -74,3 +75,64 @@ class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How many shared the load; times and memory are of all together, lags of the worst."""
     energy: Window | None = None
     """Null: it was not asked for."""
+
+
+def joined(parts: Sequence[ClientMetrics]) -> ClientMetrics:
+    """How the client fared over parts of a cell that one worker carried out one after the other; at least one.
+
+    Times are sums, lags and memory those of the worst part.
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def worst(name: str) -> int | None:
+        return max((value for part in parts if (value := getattr(part, name)) is not None), default=None)
+
+    def total(name: str) -> int | None:
+        found = [getattr(part, name) for part in parts]
+        return None if None in found else sum(found)
+
+    return ClientMetrics(
+        **{name: worst(name) for name in _WORST},
+        **{name: total(name) for name in _TOTAL_IF_KNOWN},
+        lag_samples=sum(part.lag_samples for part in parts),
+        client_cpu_ns=sum(part.client_cpu_ns for part in parts),
+        wall_ns=sum(part.wall_ns for part in parts),
+        processes=parts[0].processes,
+        energy=_joined_windows([part.energy for part in parts if part.energy is not None]),
+    )
+
+
+_WORST = ("loop_lag_median_ns", "loop_lag_p99_ns", "loop_lag_max_ns", "peak_rss_bytes", "device_peak_bytes")
+_TOTAL_IF_KNOWN = ("steal_ticks", "cpu_ticks", "throttled_ns")
+
+
+def _joined_windows(windows: Sequence[Window]) -> Window | None:
+    """Energy of each system's own trials: what lies between its turns is the others', and was not counted.
+
+    The power at rest is that before the first and after the last.
+    """
+    if not windows:
+        return None
+    readings = [
+        tuple(reading for window in windows for reading in window.readings if reading.name == name)
+        for name in dict.fromkeys(reading.name for window in windows for reading in window.readings)
+    ]
+    return Window(
+        trials=sum(window.trials for window in windows),
+        seconds=sum(window.seconds for window in windows),
+        readings=tuple(_joined_readings(each) for each in readings if len(each) == len(windows)),
+        missing=tuple(dict.fromkeys(word for window in windows for word in window.missing)),
+    )
+
+
+def _joined_readings(readings: Sequence[Reading]) -> Reading:
+    temperatures = [each.temperature_max_c for each in readings if each.temperature_max_c is not None]
+    return msgspec.structs.replace(
+        readings[0],
+        joules=sum(each.joules for each in readings),
+        idle_before_w=next((each.idle_before_w for each in readings if each.idle_before_w is not None), None),
+        idle_after_w=next((each.idle_after_w for each in reversed(readings) if each.idle_after_w is not None), None),
+        temperature_max_c=max(temperatures, default=None),
+        throttling=tuple(dict.fromkeys(word for each in readings for word in each.throttling)),
+    )

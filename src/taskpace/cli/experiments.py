@@ -36,6 +36,11 @@ _FLAGS = (
     click.option("--repeats", type=int, help="Times that each item is asked (1)."),
     click.option("--warmup", type=int, help="Warm-up requests per cell, not counted (1)."),
     click.option("--max-tokens", type=int, help="Output token limit, in place of the tasks' own."),
+    click.option(
+        "--order",
+        type=click.Choice(["turns", "blocks", "sequential"]),
+        help="Of the systems: every item asked of all, blocks of a few items, or one after the other (turns).",
+    ),
     click.option("--retries", type=int, help="Attempts after a passing failure, such as status 429 (0)."),
     click.option("--processes", type=int, help="Client processes that share the load of an endpoint (1)."),
     click.option("--deadline", type=float, help="Seconds within which an answer is in time, for goodput."),

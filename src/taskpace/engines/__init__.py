@@ -43,6 +43,8 @@ _OURS = (
         needs_model_file=False,
         takes_model_file=True,
         batches=True,
+        # Four bits become 32 with ``dtype = "float32"``.
+        memory_per_file_byte=8.0,
         library="transformers",
         extra="transformers",
     ),

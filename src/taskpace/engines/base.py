@@ -273,6 +273,8 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Whether ``model`` may be such a reference as well; then it is looked up if it is one."""
     batches: bool = False
     """Whether it answers several requests as one static batch (``BatchEngine``)."""
+    memory_per_file_byte: float = 1.2
+    """Bytes of memory for each byte of the model's file, at most; greater where weights are unpacked."""
     remote: bool = False
     """Whether the model runs outside the worker, so that several workers can share its load."""
     scripted: bool = False

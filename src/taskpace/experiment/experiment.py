@@ -22,6 +22,11 @@ DEFAULT_TIMEOUT_S = 120.0
 DEFAULT_TASKS = ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
 
 
+Order = Literal["turns", "blocks", "sequential"]
+"""Of the systems on one task: every item asked of all of them before the next item; blocks of a few items, one system
+open at a time; or one system after the other, which leaves every comparison open to a machine that drifts."""
+
+
 class System(msgspec.Struct, frozen=True, kw_only=True):
     """What is under test: model + engine + precision + engine options + sampling + system prompt."""
 
@@ -73,6 +78,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """How often a trial that failed for a passing reason is tried again."""
     batch_order: Literal["given", "length"] = "given"
     """Of the trials in static batches: the plan's, or by length of the prompts, which wastes less on padding."""
+    order: Order = "turns"
+    """How systems follow each other on a task; no part of what a trial is."""
     processes: int = 1
     """Worker processes that share the load of a system behind an endpoint."""
     energy: bool = False
@@ -109,6 +116,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     deadline: float | None = None
     retries: int = 0
     batch_order: Literal["given", "length"] = "given"
+    order: Order = "turns"
     processes: int = 1
     energy: bool = False
 
@@ -120,6 +128,8 @@ _LABEL_LENGTH = 24
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
+_GROWING = ("items", "repeats", "order")
+"""What a flag may change of any file, as it changes no trial: only how many there are, or when."""
 _OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
 _FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
 """Settings of several values whose flag is called by one."""
@@ -133,13 +143,19 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
     Args:
         path: of the file.
         models: the systems of a file that names none, such as a suite, one for each.
-        **settings: for such a file alone: keys of systems and of the file, as in ``quick_experiment``.
+        **settings: for such a file alone: keys of systems and of the file, as in ``quick_experiment``; of any file
+            ``items`` (of every task), ``repeats`` and ``order``.
 
     Raises:
         ExperimentError: unknown key, wrong type, a value out of range, two systems of one name, ...; the message names
             the file and the key and says what to do.
     """
     file = read_toml(path, _File, ExperimentError)
+    for key in _GROWING:
+        if file.system and key in settings:
+            file = msgspec.structs.replace(file, **{key: settings.pop(key)})
+            if key == "items":
+                file = msgspec.structs.replace(file, tasks=_without_items(file.tasks))
     if file.system and (models or settings):
         raise for_quick_form("models" if models else next(iter(settings)), path)
     if not file.system:
@@ -149,6 +165,12 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
         given = {key: getattr(quick, key) for key in ("system", *settings) if key in _File.__struct_fields__}
         file = msgspec.structs.replace(file, **given)
     return _checked(file, str(path), default_name=path.stem)
+
+
+def _without_items(tasks: tuple[str | TaskUse, ...] | None) -> tuple[str | TaskUse, ...] | None:
+    if tasks is None:
+        return None
+    return tuple(task if isinstance(task, str) else msgspec.structs.replace(task, items=None) for task in tasks)
 
 
 def for_quick_form(setting: str, path: Path) -> ExperimentError:
@@ -255,6 +277,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         deadline_s=file.deadline,
         retries=file.retries,
         batch_order=file.batch_order,
+        order=file.order,
         processes=file.processes,
         energy=file.energy,
         systems=systems,

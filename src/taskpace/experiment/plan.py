@@ -87,8 +87,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     def trials(self, cell: Cell) -> tuple[Trial, ...]:
         """The trials of a cell in order: every item once, then every item again for the next repeat.
 
-        All systems get the same items in the same (seeded) order, so that a slow change of the machine touches the
-        paired trials of two systems alike.
+        All systems get the same items in the same (seeded) order.
         """
         return self._trials[cell.id]
 

@@ -105,10 +105,16 @@ class Meter:
         during: Sequence[Spent | None],
         after: Sequence[Spent | None],
     ) -> Window:
-        """What is recorded of a stretch of ``trials``: the energy of the second of three measurements."""
+        """What is recorded of ``trials``: the energy of the second of three measurements.
+
+        The first and the third may be empty: then the power at rest is unknown there.
+        """
         missing = list(self.found.missing)
         readings = []
-        for counter, idle_before, spent, idle_after in zip(self.found.counters, before, during, after, strict=True):
+        unknown = [None] * len(self.found.counters)
+        for counter, idle_before, spent, idle_after in zip(
+            self.found.counters, before or unknown, during, after or unknown, strict=True
+        ):
             if spent is None:
                 missing.append(f"{counter.name} could not be read while the trials ran: run again")
                 continue

@@ -265,6 +265,11 @@ def _gpus() -> tuple[Gpu, ...]:
     return tuple(_gpu(line) for line in (output or "").splitlines() if line.count(",") >= 2)
 
 
+def has_gpu() -> bool:
+    """Whether this machine has a GPU that the NVIDIA driver knows."""
+    return bool(_gpus())
+
+
 def _gpu(line: str) -> Gpu:
     name, memory, driver = (field.strip() for field in line.rsplit(",", 2))
     mebibytes = int(memory) if memory.isdecimal() else None

@@ -35,4 +35,4 @@ def adopt(target: Store, source: Store) -> None:
         assert number is not None, "a segment has a worker"  # noqa: S101 - the schema says so
         target.add_segment(number, segment.cell_id, msgspec.json.decode(segment.client, type=ClientMetrics))
     for trial_id, cell_id, by in queries.record_origins(source):
-        target.add_all(source.attempts(trial_id), cell_id, workers[by])
+        target.add_all(source.kept(trial_id), cell_id, workers[by])

@@ -21,6 +21,12 @@ class RunStarted(_Event, frozen=True, kw_only=True):
     """Per cell: system, task, scenario, trials planned, trials recorded already."""
 
 
+class OrderChanged(_Event, frozen=True, kw_only=True):
+    """The systems cannot be open at once: they alternate in blocks of a few items."""
+
+    reason: str
+
+
 class WorkerStarting(_Event, frozen=True, kw_only=True):
     system: str
     model: str
@@ -85,6 +91,7 @@ class RunEnded(_Event, frozen=True, kw_only=True):
 
 Event = (
     RunStarted
+    | OrderChanged
     | WorkerStarting
     | WorkerOpening
     | WorkerReady

@@ -13,12 +13,7 @@ from taskpace.worker.messages import Job
 
 
 def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job]:
-    """What is left of a cell, in the order in which it is to be asked.
-
-    In an open loop with the gaps between arrivals that the plan gives; for static batches by length if that is wanted.
-    """
-    if cell.scenario.batch is not None and plan.experiment.batch_order == "length":
-        trials = tuple(sorted(trials, key=lambda trial: sum(map(len, trial.item.prompts))))
+    """Trials of a cell, in order; in an open loop with the gaps between arrivals that the plan gives."""
     due_ns = plan.arrivals_ns(cell)
     scripted = _is_scripted(cell)
     for trial in trials:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from taskpace.experiment.plan import Plan
-from taskpace.runner.events import Event, RunEnded
-from taskpace.runner.session import Never, Session, StopRequest
+from taskpace.runner.events import Event, OrderChanged, RunEnded
+from taskpace.runner.session import Never, Part, Session, StopRequest
 from taskpace.runner.system_run import SystemRun
+from taskpace.runner.together import why_not_together
+from taskpace.runner.turns import in_turns, one_after_the_other
 from taskpace.runner.worker_process import WorkerHandle, WorkerProcess
 from taskpace.store.store import Store
 
@@ -22,14 +24,47 @@ def run_plan(
 ) -> RunEnded:
     """Carry out every trial of ``plan`` that ``store`` has no record of.
 
-    Systems run one after another, each in a worker of its own; a worker that dies costs its trials in flight, which
-    are recorded as errors, and is started again for the rest.
+    The systems take turns, each in a worker of its own, unless the experiment's order says otherwise or they cannot be
+    open at once.
     """
     session = Session(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
-    given_up: list[str] = []
-    for system in plan.systems:
-        if session.stop.requested:
-            break
-        if not SystemRun(system, session).run():
-            given_up.append(system.name)
-    return session.end(given_up)
+    runs = {system.name: SystemRun(system, session) for system in plan.systems}
+    together = _together(session)
+    try:
+        if together:
+            for run in runs.values():
+                run.open_if_needed()
+        for part in _parts(session, together=together):
+            if session.stop.requested:
+                break
+            if not together:
+                _close_others(runs, part)
+            runs[part.cell.system.name].carry_out(part)
+    except BaseException:
+        for run in runs.values():
+            run.abandon()
+        raise
+    for run in runs.values():
+        run.close()
+    return session.end([name for name, run in runs.items() if not run.seen_through])
+
+
+def _together(session: Session) -> bool:
+    """Whether all systems are open at once."""
+    if session.plan.experiment.order != "turns" or len(session.plan.systems) == 1:
+        return False
+    if reason := why_not_together(session.plan):
+        session.tell(OrderChanged(reason=reason))
+    return reason is None
+
+
+def _parts(session: Session, *, together: bool) -> Iterator[Part]:
+    if session.plan.experiment.order == "sequential" or len(session.plan.systems) == 1:
+        return one_after_the_other(session)
+    return in_turns(session, together=together)
+
+
+def _close_others(runs: Mapping[str, SystemRun], part: Part) -> None:
+    for name, run in runs.items():
+        if name != part.cell.system.name:
+            run.close()

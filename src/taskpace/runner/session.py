@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
-from taskpace.experiment.plan import Cell, Plan, Trial, remaining
+from taskpace.experiment.plan import Cell, Plan, Trial, content_id, remaining
 from taskpace.machine import host
 from taskpace.records import Failure, Grade, Record
 from taskpace.runner.events import Event, RunEnded, RunStarted, TrialFinished
 from taskpace.runner.worker_process import WorkerHandle
-from taskpace.store.rows import now
+from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store
 from taskpace.tasks import score
 from taskpace.version import __version__
@@ -30,10 +30,26 @@ class Never:
     requested = False
 
 
+class Part(NamedTuple):
+    """What a system does in one go: trials of one cell."""
+
+    cell: Cell
+    trials: tuple[Trial, ...]
+    """In the order in which they are asked."""
+    round: int | None = None
+    """Counts from 1 in the table; null: the systems do not take turns."""
+    place: int | None = None
+    """Of the system in that round, from 1."""
+    anchor: bool = False
+    """Asked again beside a system that was added later."""
+    last: bool = True
+    """Of its cell, in this session."""
+
+
 class InFlight(NamedTuple):
     """A job that a worker has, and where its record belongs."""
 
-    cell: Cell
+    part: Part
     job: Job
     trial: Trial | None
     """Null: a warm-up."""
@@ -69,6 +85,12 @@ class Session:
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)
 
+    def undone(self, part: Part) -> tuple[Trial, ...]:
+        """The trials of a part that have no record yet."""
+        if part.anchor:
+            return tuple(trial for trial in part.trials if anchor_id(trial, self.number) not in self.recorded)
+        return tuple(trial for trial in part.trials if trial.id not in self.recorded)
+
     def left(self, cell: Cell) -> tuple[Trial, ...]:
         """The trials of a cell that have no record yet, in order."""
         return remaining(self.plan, cell, self.recorded)
@@ -82,15 +104,12 @@ class Session:
         """
         if not records:
             return
-        graded: list[tuple[Record, Grade | None]] = [
-            (message.record, score(cell.task.spec, trial.item.spec, message.record) if trial else None)
-            for (cell, _, trial), message in records
-        ]
-        self.store.add_all(graded, records[0][0].cell.id, worker)
-        for (flown, message), (record, grade) in zip(records, graded, strict=True):
+        kept = [_kept(flown, message.record) for flown, message in records]
+        self.store.add_all(kept, records[0][0].part.cell.id, worker)
+        for (flown, message), (record, grade, *_) in zip(records, kept, strict=True):
             self.recorded[record.trial_id] = record.attempt
-            if grade is not None and message.final:
-                self.tell(_finished(record, grade, flown.cell))
+            if grade is not None and message.final and not flown.part.anchor:
+                self.tell(_finished(record, grade, flown.part.cell))
 
     def end(self, given_up: Sequence[str]) -> RunEnded:
         """Say how far the run has come."""
@@ -118,6 +137,19 @@ class Session:
 
     def _counts(self) -> list[tuple[Cell, int]]:
         return [(cell, len(self.plan.trials(cell))) for cell in self.plan.cells]
+
+
+def anchor_id(trial: Trial, session: int) -> str:
+    """Under which a trial is recorded that is asked again in a later session."""
+    return content_id("anchor", trial.id, session)
+
+
+def _kept(flown: InFlight, record: Record) -> Kept:
+    part, _, trial = flown
+    if trial is None:
+        return Kept(record, None)
+    grade = score(part.cell.task.spec, trial.item.spec, record)
+    return Kept(record, grade, part.round, part.place, trial.id if part.anchor else None)
 
 
 def never_sent(job: Job, failure: Failure) -> Finished:

@@ -1,9 +1,9 @@
-"""One system's part of a run: its worker is opened, given cell after cell, buried and replaced when it dies."""
+"""One system's share of a run: its worker is opened, given part after part, and replaced when it crashes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -21,9 +21,10 @@ from taskpace.runner.events import (
     WorkerStarting,
 )
 from taskpace.runner.jobs import make_jobs, make_warm_ups
-from taskpace.runner.session import InFlight, Session, never_sent
+from taskpace.runner.session import InFlight, Part, Session, anchor_id, never_sent
 from taskpace.runner.worker_group import WorkerGroup
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
+from taskpace.telemetry import ClientMetrics, joined
 from taskpace.worker.messages import (
     CellEnded,
     Close,
@@ -63,12 +64,17 @@ class _StoppedError(Exception):
 
 
 class SystemRun:
-    """Carries out what is left of one system's cells."""
+    """Carries out one system's parts of a run.
+
+    Its worker is started when there is something to do; one that crashes costs its trials in flight, which are recorded
+    as errors, and is started again for the rest.
+    """
 
     def __init__(self, system: PlannedSystem, session: Session) -> None:
         self._system = system
         self._session = session
         self._cells = [cell for cell in session.plan.cells if cell.system is system]
+        self._worker: WorkerHandle | None = None
         self._worker_number: int | None = None
         remote = engines.entry(system.spec.engine).remote
         self._processes = session.plan.experiment.processes if remote else 1
@@ -78,48 +84,82 @@ class SystemRun:
         """By task: the static batch that ran out of memory, and what it said."""
         self._deadly: set[str] = set()
         """Warm-ups that a worker died of; they are not tried again."""
-        self._finished_since_death = 0
+        self._started: set[str] = set()
+        """Cells that were begun in this session."""
+        self._warm: set[str] = set()
+        """Cells that the worker has warmed up for."""
+        self._segments: dict[str, list[ClientMetrics]] = {}
+        """By cell: how the client fared in each of the worker's parts; kept together once the worker is through."""
+        self._deaths = 0
+        """In a row, without a trial that was finished in between."""
+        self.given_up = False
+        """No more of its trials are carried out."""
+        self.seen_through = True
+        """False: given up with trials left."""
 
-    def run(self) -> bool:
-        """Returns whether the system was seen through (or stopped on request), not given up."""
-        deaths = 0
-        launch = self._session.launch
-        while (left := self._left()) and not self._session.stop.requested:
-            self._finished_since_death = 0
-            worker = WorkerGroup(launch, self._processes) if self._processes > 1 else launch()
-            try:
-                self._serve(worker, left)
-            except _UnusableError as exc:
-                return self._give_up(str(exc))
-            except _StoppedError:
-                return True
-            except WorkerDiedError as death:
-                self._bury(str(death))
-                deaths = 1 if self._finished_since_death else deaths + 1
-                if deaths == _DEATHS_IN_A_ROW:
-                    return self._give_up(f"its worker died {deaths} times in a row; the last time {death}")
-            finally:
-                worker.end()
-        return True
+    def open_if_needed(self) -> None:
+        """Have the engine ready, if there is anything to do."""
+        if not self._session.stop.requested and any(map(self._session.left, self._cells)):
+            self._guarded(lambda: None)
 
-    def _left(self) -> list[tuple[Cell, tuple[Trial, ...]]]:
-        cells = [(cell, self._session.left(cell)) for cell in self._cells]
-        return [(cell, trials) for cell, trials in cells if trials]
+    def carry_out(self, part: Part) -> None:
+        """See that every trial of a part has a record, if the system can be used and nobody stops the run."""
+        while (trials := self._session.undone(part)) and not self._session.stop.requested and not self.given_up:
+            self._guarded(lambda: self._run_part(part, trials))
 
-    def _serve(self, worker: WorkerHandle, left: list[tuple[Cell, tuple[Trial, ...]]]) -> None:
-        """Open the engine, run the cells, close."""
+    def abandon(self) -> None:
+        """End the worker at once, whatever it does."""
+        self._end()
+
+    def close(self) -> None:
+        """Give the engine back."""
+        if (worker := self._worker) is None:
+            return
+        try:
+            worker.send(Close())
+            while not isinstance(self._receive(_CLOSE_LIMIT_S, "closing")[-1], Closed):
+                pass
+        except WorkerDiedError as death:
+            self._bury(str(death))
+        finally:
+            self._end()
+
+    def _guarded(self, do: Callable[[], None]) -> None:
+        """Do something with an open engine, and see to a worker that crashes and to an engine that cannot be used."""
+        try:
+            if self._worker is None:
+                self._open()
+            do()
+        except _UnusableError as exc:
+            self._give_up(str(exc))
+        except _StoppedError:
+            self._end()
+        except WorkerDiedError as death:
+            self._bury(str(death))
+            self._end()
+            self._deaths += 1
+            if self._deaths == _DEATHS_IN_A_ROW:
+                self._give_up(f"its worker died {self._deaths} times in a row; the last time {death}")
+        except BaseException:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        """Be without a worker."""
+        for cell_id, segments in self._segments.items():
+            if self._worker_number is not None:
+                self._session.store.add_segment(self._worker_number, cell_id, joined(segments))
+        self._segments.clear()
+        self._warm.clear()
         self._worker_number = None
-        self._open(worker)
-        for cell, trials in left:
-            if self._session.stop.requested:
-                break
-            self._run_cell(worker, cell, trials)
-        worker.send(Close())
-        while not isinstance(self._receive(worker, _CLOSE_LIMIT_S, "closing")[-1], Closed):
-            pass
+        if self._worker is not None:
+            self._worker.end()
+            self._worker = None
 
-    def _open(self, worker: WorkerHandle) -> None:
+    def _open(self) -> None:
         system, session = self._system.spec, self._session
+        launch = session.launch
+        self._worker = worker = WorkerGroup(launch, self._processes) if self._processes > 1 else launch()
         session.tell(WorkerStarting(system=system.name, model=system.model))
         log = f"{session.store.path}.{re.sub(_NOT_IN_A_FILE_NAME, '-', system.name)}.log"
         spec = EngineSpec(
@@ -130,7 +170,7 @@ class SystemRun:
             log=log,
         )
         worker.send(Open(spec=spec))
-        while isinstance(said := self._receive(worker, _OPEN_LIMIT_S, "loading", stop_at_once=True)[-1], Opening):
+        while isinstance(said := self._receive(_OPEN_LIMIT_S, "loading", stop_at_once=True)[-1], Opening):
             session.tell(WorkerOpening(system=system.name, text=said.text))
         match said:
             case Opened() as opened:
@@ -144,22 +184,40 @@ class SystemRun:
             case other:
                 raise AssertionError(other)
 
-    # -- one cell --------------------------------------------------------------------------------------------------
+    # -- one part --------------------------------------------------------------------------------------------------
 
-    def _run_cell(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...]) -> None:
-        self._session.tell(
-            CellStarted(system=self._system.name, task=cell.task.name, scenario=cell.scenario.name, left=len(trials))
-        )
+    def _run_part(self, part: Part, trials: tuple[Trial, ...]) -> None:
+        cell = part.cell
+        if cell.id not in self._started:
+            self._started.add(cell.id)
+            left = len(self._session.left(cell))
+            self._session.tell(
+                CellStarted(system=self._system.name, task=cell.task.name, scenario=cell.scenario.name, left=left)
+            )
         if why := self._does_not_fit(cell):
-            self._pass_over(cell, trials, why)
+            self._pass_over(part, trials, why)
             return
-        warm_ups = make_warm_ups(self._session.plan, cell, self._session.recorded, self._deadly)
-        jobs = (*warm_ups, *make_jobs(self._session.plan, cell, trials))
-        worker.send(self._message(cell, jobs))
-        self._end_cell(cell, self._collect(worker, cell, trials, jobs))
+        jobs = list(make_jobs(self._session.plan, cell, trials))
+        if part.anchor:
+            jobs = [
+                msgspec.structs.replace(job, trial_id=anchor_id(trial, self._session.number))
+                for job, trial in zip(jobs, trials, strict=True)
+            ]
+        planned = {job.trial_id: trial for job, trial in zip(jobs, trials, strict=True)}
+        first = cell.id not in self._warm
+        if first:
+            jobs = make_warm_ups(self._session.plan, cell, self._session.recorded, self._deadly) + jobs
+        self._worker_of_it().send(self._message(part, tuple(jobs), first=first))
+        ended = self._collect(part, planned, jobs)
+        self._warm.add(cell.id)
+        self._end_part(part, ended)
 
-    def _message(self, cell: Cell, jobs: tuple[Job, ...]) -> RunCell:
-        experiment = self._session.plan.experiment
+    def _worker_of_it(self) -> WorkerHandle:
+        assert self._worker is not None, "opened before"  # noqa: S101 - see _guarded
+        return self._worker
+
+    def _message(self, part: Part, jobs: tuple[Job, ...], *, first: bool) -> RunCell:
+        experiment, cell = self._session.plan.experiment, part.cell
         return RunCell(
             concurrency=cell.scenario.concurrency,
             one_at_a_time=cell.scenario.one_at_a_time,
@@ -167,41 +225,48 @@ class SystemRun:
             timeout_s=experiment.timeout_s,
             retries=experiment.retries,
             energy=experiment.energy,
+            rest_before=first,
+            rest_after=part.last,
             jobs=jobs,
         )
 
-    def _collect(self, worker: WorkerHandle, cell: Cell, trials: tuple[Trial, ...], jobs: tuple[Job, ...]) -> CellEnded:
-        """Keep what the worker sends until the cell has ended."""
-        planned = {trial.id: trial for trial in trials}
+    def _collect(self, part: Part, planned: Mapping[str, Trial], jobs: Sequence[Job]) -> CellEnded:
+        """Keep what the worker sends until the part has ended."""
         by_id = {job.trial_id: job for job in jobs}
         silence_s = longest_silence_s(jobs, self._session.plan.experiment.timeout_s)
+        scenario = part.cell.scenario
         # The records of a static batch come together, and should wait for the disk once.
-        together = not cell.scenario.one_at_a_time or (cell.scenario.batch or 1) > 1
+        together = not scenario.one_at_a_time or (scenario.batch or 1) > 1
         while True:
-            messages = self._receive(worker, silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
+            messages = self._receive(silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
             for message in messages:
                 if isinstance(message, Dispatched):
                     job = msgspec.structs.replace(by_id[message.trial_id], attempt=message.attempt)
-                    self._in_flight[job.trial_id, job.attempt] = InFlight(cell, job, planned.get(job.trial_id))
+                    self._in_flight[job.trial_id, job.attempt] = InFlight(part, job, planned.get(job.trial_id))
             finished = [message for message in messages if isinstance(message, Finished)]
             self._keep(finished)
-            self._finished_since_death += len(finished)
-            if cell.scenario.one_at_a_time:
+            if finished:
+                self._deaths = 0
+            if scenario.one_at_a_time:
                 for _ in finished:
-                    worker.send(Stored())
+                    self._worker_of_it().send(Stored())
             if ended := next((message for message in messages if isinstance(message, CellEnded)), None):
                 return ended
 
-    def _end_cell(self, cell: Cell, ended: CellEnded) -> None:
-        """Note how the client fared, and why the cell ended early if it did."""
-        if self._worker_number is not None:
-            self._session.store.add_segment(self._worker_number, cell.id, ended.client)
+    def _end_part(self, part: Part, ended: CellEnded) -> None:
+        """Note how the client fared, and why the part ended early if it did."""
+        cell = part.cell
+        self._segments.setdefault(cell.id, []).append(ended.client)
+        if part.last:
+            assert self._worker_number is not None, "the engine is open"  # noqa: S101 - see _open
+            self._session.store.add_segment(self._worker_number, cell.id, joined(self._segments.pop(cell.id)))
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
         if ended.out_of_memory is not None:
             batch = cell.scenario.batch or 1
             self._too_large[cell.task.name] = (batch, ended.out_of_memory)
-            self._pass_over(cell, self._session.left(cell), f"batch={batch} does not fit: {ended.out_of_memory}")
+            why = f"batch={batch} does not fit: {ended.out_of_memory}"
+            self._pass_over(part, self._session.undone(part), why)
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
@@ -210,12 +275,14 @@ class SystemRun:
         least, why = self._too_large[cell.task.name]
         return None if cell.scenario.batch < least else f"batch={least} does not fit: {why}"
 
-    def _pass_over(self, cell: Cell, trials: tuple[Trial, ...], why: str) -> None:
+    def _pass_over(self, part: Part, trials: tuple[Trial, ...], why: str) -> None:
         """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
+        if part.anchor:
+            return
         failure = Failure(kind="not-tried", message=why)
-        jobs = [msgspec.structs.replace(job, due_ns=None) for job in make_jobs(self._session.plan, cell, trials)]
+        jobs = [msgspec.structs.replace(job, due_ns=None) for job in make_jobs(self._session.plan, part.cell, trials)]
         planned = {trial.id: trial for trial in trials}
-        records = [(InFlight(cell, job, planned[job.trial_id]), never_sent(job, failure)) for job in jobs]
+        records = [(InFlight(part, job, planned[job.trial_id]), never_sent(job, failure)) for job in jobs]
         self._session.keep(records, self._worker_number)
 
     # -- records and deaths ----------------------------------------------------------------------------------------
@@ -238,15 +305,18 @@ class SystemRun:
                 self._deadly.add(job.trial_id)
         session.tell(WorkerDied(system=self._system.name, reason=reason, lost=len(lost)))
 
-    def _give_up(self, reason: str) -> bool:
-        left = sum(len(trials) for _, trials in self._left())
+    def _give_up(self, reason: str) -> None:
+        self._end()
+        left = sum(len(self._session.left(cell)) for cell in self._cells)
         self._session.tell(SystemGivenUp(system=self._system.name, reason=reason, left=left))
-        return left == 0
+        self.given_up = True
+        self.seen_through = left == 0
 
     def _receive(
-        self, worker: WorkerHandle, limit_s: float, doing: str, *, gather_s: float = 0.0, stop_at_once: bool = False
+        self, limit_s: float, doing: str, *, gather_s: float = 0.0, stop_at_once: bool = False
     ) -> list[FromWorker]:
         """The next messages, at least one; passes a stop request on; ends a worker that says nothing for too long."""
+        worker = self._worker_of_it()
         told = False
         waited_s = 0.0
         while waited_s < limit_s:

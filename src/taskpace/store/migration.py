@@ -20,14 +20,26 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
     """Old name -> new name."""
     columns: dict[str, dict[str, str]] = {}
     """Table (its new name) -> old column -> new column."""
+    added: dict[str, dict[str, str]] = {}
+    """Table -> column that is unknown in older files -> its type."""
+    created: dict[str, str] = {}
+    """Table that older files lack -> its columns."""
 
     @property
     def statements(self) -> Sequence[str]:
-        renamed = [f"ALTER TABLE {old} RENAME TO {new}" for old, new in self.tables.items()]
-        return renamed + [
-            f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
-            for table, columns in self.columns.items()
-            for old, new in columns.items()
+        return [
+            *(f"ALTER TABLE {old} RENAME TO {new}" for old, new in self.tables.items()),
+            *(
+                f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+                for table, columns in self.columns.items()
+                for old, new in columns.items()
+            ),
+            *(
+                f"ALTER TABLE {table} ADD COLUMN {column} {kind}"
+                for table, columns in self.added.items()
+                for column, kind in columns.items()
+            ),
+            *(f"CREATE TABLE {table} ({columns}) STRICT, WITHOUT ROWID" for table, columns in self.created.items()),
         ]
 
 
@@ -39,6 +51,10 @@ _STEPS: dict[int, _Step] = {
             "worker_death": {"sitting": "session"},
             "turn": {"marks": "arrivals"},
         },
+    ),
+    2: _Step(
+        added={"record": dict.fromkeys(("machine_ns", "round", "place"), "INTEGER")},
+        created={"anchor": "id TEXT PRIMARY KEY, trial_id TEXT NOT NULL REFERENCES trial (id)"},
     ),
 }
 """By the format that a step starts from."""
@@ -56,15 +72,23 @@ def view_as_new(db: sqlite3.Connection) -> None:
     steps = [_STEPS[number] for number in range(version, FORMAT_VERSION)]
     names: dict[str, str] = {}
     columns: dict[str, dict[str, str]] = {}
+    added: dict[str, list[str]] = {}
+    created: dict[str, str] = {}
     for step in steps:
         names |= {new: old for old, new in step.tables.items()}
         for table, renamed in step.columns.items():
             columns.setdefault(table, {}).update(renamed)
-    for table in {*names, *columns}:
+        for table, new in step.added.items():
+            added.setdefault(table, []).extend(new)
+        created |= step.created
+    for table in {*names, *columns, *added}:
         old = names.get(table, table)
         found = [row[1] for row in db.execute(f"PRAGMA main.table_info({old})")]
-        shown = ", ".join(f"{column} AS {columns.get(table, {}).get(column, column)}" for column in found)
-        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {shown} FROM main.{old}")  # noqa: S608 - our own names
+        shown = [f"{column} AS {columns.get(table, {}).get(column, column)}" for column in found]
+        shown += [f"NULL AS {column}" for column in added.get(table, ())]
+        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {', '.join(shown)} FROM main.{old}")  # noqa: S608 - our own names
+    for table, definition in created.items():
+        db.execute(f"CREATE TEMP TABLE {table} ({definition.replace(' REFERENCES trial (id)', '')})")
 
 
 def migrate(db: sqlite3.Connection) -> None:

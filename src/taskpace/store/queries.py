@@ -152,8 +152,17 @@ class TurnText(NamedTuple):
     end_ns: int
 
 
+class Origin(NamedTuple):
+    """When a trial was carried out."""
+
+    session: int | None
+    """Null: its worker crashed before it was ready."""
+    round: int | None
+    """Null: the systems did not take turns."""
+
+
 class CellSpan(NamedTuple):
-    """How long a cell took on its worker's clock."""
+    """How long a cell took on its worker's clock; where systems took turns, its own turns alone."""
 
     cell_id: str
     span_ns: int
@@ -256,7 +265,7 @@ def record_origins(reader: Reader) -> list[tuple[str, str, int | None]]:
 def record_rows(reader: Reader, trial_id: str) -> list[dict[str, Any]]:
     """Every attempt at a trial, in order: what is kept of it beside its turns."""
     sql = (
-        "SELECT attempt, phase, started_at, loop_lag_ns, failure_kind, failure_message"
+        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place"
         " FROM record WHERE trial_id = ? ORDER BY attempt"
     )
     return _dicts(reader, sql, trial_id)
@@ -278,7 +287,8 @@ def attempts_table(reader: Reader) -> tuple[list[str], list[tuple[Any, ...]]]:
     return reader.query(
         """
         SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
-               record.worker, record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
+               record.worker, worker.session, record.round, record.place, record.machine_ns,
+               record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
                grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
                cell.position AS cell_position, trial.position AS trial_position,
                (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
@@ -287,6 +297,7 @@ def attempts_table(reader: Reader) -> tuple[list[str], list[tuple[Any, ...]]]:
         JOIN cell ON cell.id = trial.cell_id
         JOIN item ON item.task = cell.task AND item.id = trial.item_id
         LEFT JOIN grade USING (trial_id, attempt)
+        LEFT JOIN worker ON worker.number = record.worker
         WHERE record.phase = 'measured'
         ORDER BY cell.position, trial.position, record.attempt
         """
@@ -324,11 +335,34 @@ def visible_texts(reader: Reader) -> list[tuple[str, int, str]]:
     ]
 
 
-def cell_spans(reader: Reader) -> list[CellSpan]:
-    """First dispatch to last end of every cell that has a conversation turn."""
+def origins(reader: Reader) -> dict[str, Origin]:
+    """When each recorded trial was carried out, and each anchor; by its id."""
     sql = (
-        "SELECT cell.id, max(turn.dispatch_ns + turn.end_ns) - min(turn.dispatch_ns), count(DISTINCT trial.id)"
-        " FROM cell JOIN trial ON trial.cell_id = cell.id JOIN turn ON turn.trial_id = trial.id GROUP BY cell.id"
+        "SELECT record.trial_id, worker.session, record.round FROM record"
+        " LEFT JOIN worker ON worker.number = record.worker WHERE record.phase = 'measured'"
+    )
+    return {trial_id: Origin(session, number) for trial_id, session, number in reader.query(sql)[1]}
+
+
+def anchors(reader: Reader) -> dict[str, str]:
+    """The trial that each anchor asked again, by the anchor's id."""
+    return dict(reader.query("SELECT id, trial_id FROM anchor")[1])
+
+
+def anchor_of(reader: Reader, record_id: str) -> str | None:
+    """The trial that a record asked again; null: it is no anchor's."""
+    rows = reader.query("SELECT trial_id FROM anchor WHERE id = ?", record_id)[1]
+    return rows[0][0] if rows else None
+
+
+def cell_spans(reader: Reader) -> list[CellSpan]:
+    """First dispatch to last end of every cell that has a conversation turn, summed over its turns."""
+    sql = (
+        "SELECT id, sum(span), sum(trials) FROM ("
+        "SELECT cell.id AS id, max(turn.dispatch_ns + turn.end_ns) - min(turn.dispatch_ns) AS span,"
+        " count(DISTINCT trial.id) AS trials"
+        " FROM cell JOIN trial ON trial.cell_id = cell.id JOIN turn ON turn.trial_id = trial.id"
+        " JOIN record USING (trial_id, attempt) GROUP BY cell.id, record.worker, record.round) GROUP BY id"
     )
     return [CellSpan(*row) for row in reader.query(sql)[1]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,10 +18,22 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def insert_record(
-    db: sqlite3.Connection, record: Record, grade: Grade | None, cell_id: str, worker: int | None
-) -> None:
-    """One attempt with its conversation turns and its grade; null for a warm-up."""
+class Kept(NamedTuple):
+    """A record with what is to be kept beside it."""
+
+    record: Record
+    grade: Grade | None
+    """Null: a warm-up."""
+    round: int | None = None
+    place: int | None = None
+    """Of its system in that round; null: the systems do not take turns."""
+    anchor_of: str | None = None
+    """The trial that was asked again; null: the record is of the trial itself."""
+
+
+def insert_record(db: sqlite3.Connection, kept: Kept, cell_id: str, worker: int | None) -> None:
+    """One attempt with its conversation turns and its grade."""
+    record, grade = kept.record, kept.grade
     failure = record.failure
     insert(
         db,
@@ -35,7 +47,12 @@ def insert_record(
         loop_lag_ns=record.loop_lag_ns,
         failure_kind=failure.kind if failure else None,
         failure_message=failure.message if failure else None,
+        machine_ns=record.machine_ns,
+        round=kept.round,
+        place=kept.place,
     )
+    if kept.anchor_of is not None and record.attempt == 1:
+        insert(db, "anchor", id=record.trial_id, trial_id=kept.anchor_of)
     for number, turn in enumerate(record.turns, 1):
         insert(
             db,
@@ -63,7 +80,7 @@ def insert_record(
         )
 
 
-def insert_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> None:
+def insert_run(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> None:
     """Everything that is planned, before anything is carried out."""
     insert(
         db,
@@ -74,10 +91,19 @@ def insert_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
         taskpace_version=taskpace_version,
         experiment=as_json(plan.experiment),
     )
+    put_plan(db, plan)
+
+
+def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
+    """The rows of a plan: new ones are added, those that are there get their place in it."""
+    for table in ("system", "task"):
+        # Positions are unique: out of the way with the old ones.
+        db.execute(f"UPDATE {table} SET position = -1 - position")  # noqa: S608 - our own names
     for position, planned in enumerate(plan.systems):
-        insert(
+        _put(
             db,
             "system",
+            "name",
             position=position,
             name=planned.name,
             spec=as_json(planned.spec),
@@ -86,12 +112,13 @@ def insert_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
         )
     for position, chosen in enumerate(plan.tasks):
         task = chosen.spec
-        insert(db, "task", position=position, name=task.name, version=task.version, spec=as_json(task))
+        _put(db, "task", "name", position=position, name=task.name, version=task.version, spec=as_json(task))
         for index, planned_item in enumerate(chosen.items):
             item = planned_item.spec
-            insert(
+            _put(
                 db,
                 "item",
+                "task, id",
                 task=task.name,
                 id=item.id,
                 position=index,
@@ -99,9 +126,10 @@ def insert_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
                 prompts=as_json(planned_item.prompts),
             )
     for position, cell in enumerate(plan.cells):
-        insert(
+        _put(
             db,
             "cell",
+            "id",
             id=cell.id,
             position=position,
             system=cell.system.name,
@@ -109,9 +137,21 @@ def insert_plan(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> No
             scenario=cell.scenario.name,
         )
         db.executemany(
-            "INSERT INTO trial (id, cell_id, item_id, repeat, position) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO trial (id, cell_id, item_id, repeat, position) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET position = excluded.position",
             ((t.id, cell.id, t.item.id, t.repeat, index) for index, t in enumerate(plan.trials(cell))),
         )
+
+
+def _put(db: sqlite3.Connection, table: str, key: str, **values: Any) -> None:
+    """One row; where there is one of that key it gets the new position alone."""
+    keep = f" ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
+    db.execute(_insertion(table, *values) + keep, tuple(values.values()))
+
+
+def set_experiment(db: sqlite3.Connection, plan: Plan) -> None:
+    """Note that the run has become that of a larger plan."""
+    db.execute("UPDATE run SET plan_id = ?, experiment = ?", (plan.id, as_json(plan.experiment)))
 
 
 def insert(db: sqlite3.Connection, table: str, **values: Any) -> int:

@@ -6,6 +6,7 @@
 -- Format history
 --   1  first format
 --   2  names: session (was sitting), segment (stretch), grade (verdict), turn.arrivals (marks)
+--   3  systems take turns: record.round, record.place, record.machine_ns; anchor
 
 -- What the run is. One row.
 CREATE TABLE run (
@@ -65,7 +66,7 @@ CREATE TABLE trial (
     position INTEGER NOT NULL            -- order within the cell
 ) STRICT, WITHOUT ROWID;
 
--- One worker process. Its monotonic clock is its own: never compare times across workers.
+-- One worker process. turn.dispatch_ns is on its clock: record.machine_ns is what compares across workers.
 CREATE TABLE worker (
     number      INTEGER PRIMARY KEY,
     session     INTEGER NOT NULL REFERENCES session (number),
@@ -92,7 +93,7 @@ CREATE TABLE segment (
 
 -- One attempt at one trial, or one warm-up.
 CREATE TABLE record (
-    trial_id        TEXT NOT NULL,       -- a trial's id; a warm-up has an id of its own
+    trial_id        TEXT NOT NULL,       -- a trial's id; a warm-up and an anchor have an id of their own
     attempt         INTEGER NOT NULL,    -- from 1
     cell_id         TEXT NOT NULL REFERENCES cell (id),
     worker          INTEGER REFERENCES worker (number),
@@ -101,6 +102,9 @@ CREATE TABLE record (
     loop_lag_ns     INTEGER,             -- greatest lag of the client's event loop during the trial
     failure_kind    TEXT,
     failure_message TEXT,
+    machine_ns      INTEGER,             -- dispatch on the machine's monotonic clock; NULL: virtual time, nothing sent
+    round           INTEGER,             -- counts from 1 in its table; NULL: the systems did not take turns
+    place           INTEGER,             -- of its system in that round, from 1
     PRIMARY KEY (trial_id, attempt)
 ) STRICT, WITHOUT ROWID;
 
@@ -139,6 +143,12 @@ CREATE TABLE grade (
     committed_ns INTEGER,                -- since dispatch, over all turns
     PRIMARY KEY (trial_id, attempt),
     FOREIGN KEY (trial_id, attempt) REFERENCES record (trial_id, attempt)
+) STRICT, WITHOUT ROWID;
+
+-- A trial of an older system that was asked again beside a system that was added to the run later.
+CREATE TABLE anchor (
+    id       TEXT PRIMARY KEY,           -- that of its record
+    trial_id TEXT NOT NULL REFERENCES trial (id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX trial_by_cell ON trial (cell_id, position);

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import filelock
-import msgspec
 
 from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.growth import grow
 from taskpace.store.migration import format_version, migrate, view_as_new
-from taskpace.store.rows import as_json, insert, insert_plan, insert_record, now
+from taskpace.store.rows import Kept, as_json, insert, insert_record, insert_run, now
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
@@ -63,11 +63,11 @@ class Store:
 
     @classmethod
     def create_or_continue(cls, path: Path, plan: Plan, taskpace_version: str) -> Self:
-        """Open ``path`` for this plan: a new run file, or one of the same plan, to be continued.
+        """Open ``path`` for this plan: a new run file, or one to be continued, which grows where the plan has more.
 
         Raises:
-            StoreError: another plan's or another program's file, a newer format, not writable, or in use by another
-                ``taskpace run``.
+            StoreError: a run that the plan would change, another program's file, a newer format, not writable, or in
+                use by another ``taskpace run``.
         """
         lock = _take_lock(path)
         try:
@@ -134,13 +134,13 @@ class Store:
 
     def add(self, record: Record, grade: Grade | None, cell_id: str, worker: int | None) -> None:
         """Keep one record; see ``add_all``."""
-        self.add_all([(record, grade)], cell_id, worker)
+        self.add_all([Kept(record, grade)], cell_id, worker)
 
-    def add_all(self, graded: Iterable[tuple[Record, Grade | None]], cell_id: str, worker: int | None) -> None:
-        """Keep records and grades (none for a warm-up), in one transaction that is on disk when this returns."""
+    def add_all(self, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
+        """Keep records of one cell, in one transaction that is on disk when this returns."""
         with self._transaction():
-            for record, grade in graded:
-                insert_record(self._db, record, grade, cell_id, worker)
+            for kept in records:
+                insert_record(self._db, kept, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -158,8 +158,19 @@ class Store:
 
     def attempts(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
         """Every attempt at a trial, in order, with its grade."""
+        return [(kept.record, kept.grade) for kept in self.kept(trial_id)]
+
+    def kept(self, trial_id: str) -> list[Kept]:
+        """The same with when it was carried out."""
+        anchor_of = queries.anchor_of(self, trial_id)
         return [
-            (self._record(trial_id, row), self._grade(trial_id, row["attempt"]))
+            Kept(
+                self._record(trial_id, row),
+                self._grade(trial_id, row["attempt"]),
+                row["round"],
+                row["place"],
+                anchor_of,
+            )
             for row in queries.record_rows(self, trial_id)
         ]
 
@@ -172,13 +183,13 @@ class Store:
     # -- inside ----------------------------------------------------------------------------------------------------
 
     def _record(self, trial_id: str, kept: dict[str, Any]) -> Record:
-        kind, message = kept.pop("failure_kind"), kept.pop("failure_message")
+        kind, message = kept["failure_kind"], kept["failure_message"]
         turns = queries.turn_rows(self, trial_id, kept["attempt"])
         return Record(
             trial_id=trial_id,
             turns=tuple(_turn(turn) for turn in turns),
             failure=None if kind is None else Failure(kind=kind, message=message),
-            **kept,
+            **{name: kept[name] for name in Record.__struct_fields__ if name in kept},
         )
 
     def _grade(self, trial_id: str, attempt: int) -> Grade | None:
@@ -232,19 +243,15 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
             db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
             for statement in _statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")):
                 db.execute(statement)
-            insert_plan(db, plan, taskpace_version)
+            insert_run(db, plan, taskpace_version)
         return
     _check_ours(db, path)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    plan_id, kept = db.execute("SELECT plan_id, experiment FROM run").fetchone()
-    if plan_id != plan.id:
-        raise StoreError(
-            f"{path}: holds a run of another plan ({_difference(kept, plan)}): choose another -o, or restore that plan"
-        )
-    if format_version(db) < FORMAT_VERSION:
-        with _transaction(db):
+    with _transaction(db):
+        if format_version(db) < FORMAT_VERSION:
             migrate(db)
+        grow(db, path, plan)
 
 
 def _statements(script: str) -> Iterator[str]:
@@ -255,17 +262,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):
             yield statement
             statement = ""
-
-
-def _difference(kept_json: str, plan: Plan) -> str:
-    """The first thing in which the kept experiment and the new one differ, in words."""
-    kept, new = msgspec.json.decode(kept_json), msgspec.json.decode(as_json(plan.experiment))
-    for key in new:
-        if kept.get(key) != new[key]:
-            if isinstance(new[key], list):
-                return f"its {key} differ"
-            return f"{key} was {kept.get(key)}, is now {new[key]}"
-    return "a task, its data or a model file has changed"
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:

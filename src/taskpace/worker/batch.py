@@ -10,7 +10,7 @@ from taskpace.engines.base import BatchEngine, Message, Stamps
 from taskpace.records import Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
-from taskpace.worker.trial import failure_of, generate_within, make_request, make_turn
+from taskpace.worker.trial import failure_of, generate_within, machine_ns, make_request, make_turn
 
 
 async def measure_batch(
@@ -49,6 +49,7 @@ async def measure_batch(
                 turns=() if turn is None else (turn,),
                 failure=failure,
                 loop_lag_ns=lag.end(job.trial_id),
+                machine_ns=None if turn is None else machine_ns(engine, turn),
             )
         )
     return records

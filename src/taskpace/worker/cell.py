@@ -54,31 +54,35 @@ class CellRun:
         message: which trials, and how.
         engine: open.
         run: hears of every trial.
+        reach: of the worker, whose cells may be of one trial each.
         records_sent: by this worker so far, in cells whose records the run answers.
     """
 
-    def __init__(self, message: RunCell, engine: Engine, run: Link, records_sent: int) -> None:
-        self._message, self._engine, self._run = message, engine, run
+    def __init__(self, message: RunCell, engine: Engine, run: Link, reach: Reach, records_sent: int) -> None:
+        self._message, self._engine, self._run, self._reach = message, engine, run, reach
         self.records_sent = records_sent
         self._lag = LagMonitor(engine.clock)
         self._gates = Gates()
-        self._reach = _Reach()
         self._out_of_memory: str | None = None
         self._measured = 0
 
     async def run(self, counters: Found | None) -> CellEnded:
         """All of it. ``counters``: of energy, to be read over the measured trials; null: none."""
         meter = None if counters is None else Meter(counters)
-        rested = await meter.rest() if meter else []
+        rested = await self._rest(meter) if self._message.rest_before else []
         before = self._look()
         async with self._lag:
             spent = await self._run_jobs(meter)
         client = self._client_metrics(before)
         if meter:
-            window = meter.window(self._measured, rested, spent, await meter.rest())
+            after = await self._rest(meter) if self._message.rest_after else []
+            window = meter.window(self._measured, rested, spent, after)
             client = msgspec.structs.replace(client, energy=window)
         why = self._reach.why if self._reach.lost else None
         return CellEnded(client=client, unreachable=why, out_of_memory=self._out_of_memory)
+
+    async def _rest(self, meter: Meter | None) -> list[Spent | None]:
+        return await meter.rest() if meter else []
 
     async def _run_jobs(self, meter: Meter | None) -> list[Spent | None]:
         jobs = self._message.jobs
@@ -191,7 +195,7 @@ class _Moment(NamedTuple):
     load: Load
 
 
-class _Reach:
+class Reach:
     """Whether connections can still be opened, as the records tell."""
 
     def __init__(self) -> None:

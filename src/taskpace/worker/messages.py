@@ -56,7 +56,11 @@ class RunCell(_Said, frozen=True, kw_only=True):
     start_ns: int | None = None
     """Open loop: the machine's monotonic clock when the first job is due. Null: as soon as can be."""
     energy: bool = False
-    """Read this machine's energy counters, with a pause before and after the measured jobs."""
+    """Read this machine's energy counters over the measured jobs."""
+    rest_before: bool = True
+    """With a pause before them, to see what the machine takes with nothing to do. Likewise after them: of a cell that
+    is carried out in many parts the first and the last."""
+    rest_after: bool = True
     jobs: tuple[Job, ...]
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from taskpace.engines.base import Engine, Generation, Message, Request, Stamps
 from taskpace.errors import EngineError
-from taskpace.machine.clock import Clock
+from taskpace.machine.clock import Clock, RealClock
 from taskpace.records import Arrival, Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
@@ -87,7 +87,13 @@ async def measure(
         turns=tuple(turns),
         failure=failure,
         loop_lag_ns=lag.end(job.trial_id),
+        machine_ns=machine_ns(engine, turns[0]) if turns else None,
     )
+
+
+def machine_ns(engine: Engine, first: Turn) -> int | None:
+    """When a record's first turn was dispatched, on the machine's clock; null where the engine has one of its own."""
+    return first.dispatch_ns if isinstance(engine.clock, RealClock) else None
 
 
 async def _think(clock: Clock, think_ns: int, stopping: Callable[[], bool]) -> None:

@@ -22,6 +22,10 @@ _RECORD_TYPES: dict[str, Any] = {
     "repeat": pl.Int64,
     "attempt": pl.Int64,
     "worker": pl.Int64,
+    "session": pl.Int64,
+    "round": pl.Int64,
+    "place": pl.Int64,
+    "machine_ns": pl.Int64,
     "started_at": pl.String,
     "loop_lag_ns": pl.Int64,
     "failure_kind": pl.String,
@@ -77,6 +81,9 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     - ``unanswered``: the last turn reasoned and showed nothing.
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
+
+    ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
+    not take turns. ``machine_ns`` is the dispatch on a clock that all workers of a machine share.
     """
     records = _frame(*queries.attempts_table(reader), _RECORD_TYPES)
     turns = _derive_turns(_frame(*queries.turns_table(reader), _TURN_TYPES))

@@ -1,0 +1,42 @@
+"""Whether all systems of a plan can be open at once, so that they can take turns item by item."""
+
+from __future__ import annotations
+
+from taskpace import engines
+from taskpace.experiment.plan import Cell, Plan, PlannedSystem
+from taskpace.machine.host import has_gpu
+from taskpace.machine.memory import free_bytes
+
+_PROCESS_BYTES = 400_000_000
+"""Of a worker with its libraries."""
+_CONTEXT_TOKENS = 4096
+"""Where a system does not say; as of the engine ``llamacpp``."""
+_TOKEN_BYTES = 20_000
+_TOKEN_SHARE = 1 / 40_000
+"""Of the cache for keys and values, a token: 23 kB for SmolLM2 135M (98 MB, Q4_1) and 131 kB for Llama 3 8B (4.9 GB,
+Q4_K_M) in 16 bits, from the models' own numbers of layers and heads; in between by the file's size."""
+_USABLE = 0.85
+"""Of what is free now."""
+
+
+def why_not_together(plan: Plan) -> str | None:
+    """Why some systems have to wait for others to be closed; null: nothing stands against it."""
+    servers = [system.name for system in plan.systems if system.spec.options.get("server")]
+    if len(servers) > 1 and has_gpu():
+        return f"{' and '.join(servers)} start servers, each of which may need the whole GPU"
+    needed = sum(_memory_bytes(system, plan.cells) for system in plan.systems)
+    free = free_bytes()
+    if free is not None and needed > _USABLE * free:
+        return f"open at once they may need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+    return None
+
+
+def _memory_bytes(system: PlannedSystem, cells: tuple[Cell, ...]) -> int:
+    """What a system may take of this machine's memory, from its file's size and its context; an upper guess."""
+    if system.size_bytes is None:
+        return 0 if engines.entry(system.spec.engine).remote else _PROCESS_BYTES
+    in_flight = max((cell.scenario.concurrency for cell in cells if cell.system is system), default=1)
+    context = system.spec.options.get("context")
+    tokens = (context if isinstance(context, int) else _CONTEXT_TOKENS) * in_flight
+    weights = system.size_bytes * engines.entry(system.spec.engine).memory_per_file_byte
+    return round(_PROCESS_BYTES + weights + tokens * (_TOKEN_BYTES + system.size_bytes * _TOKEN_SHARE))

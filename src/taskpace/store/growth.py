@@ -1,0 +1,76 @@
+"""A run file whose plan has become larger: what is missing is added, what is there stays.
+
+Ids are content hashes, so a trial of the larger plan is in the file already exactly where it is the same trial.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskpace.errors import StoreError
+from taskpace.experiment.plan import Plan
+from taskpace.store.rows import as_json, put_plan, set_experiment
+from taskpace.text.strict import plain
+
+_OF_TRIALS = ("seed", "timeout_s")
+"""Keys of an experiment that are part of every trial's id."""
+
+
+def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
+    """Add what ``plan`` has and the file lacks. To be called within a transaction.
+
+    A plan with fewer items or repeats than the file has adds nothing.
+
+    Raises:
+        StoreError: the plan would change what is recorded, or has not all of the file's systems, tasks and scenarios.
+    """
+    plan_id, kept = db.execute("SELECT plan_id, experiment FROM run").fetchone()
+    if plan_id == plan.id:
+        return
+    if problem := _conflict(db, msgspec.json.decode(kept), plan):
+        raise StoreError(f"{path}: holds a run of another plan ({problem}): choose another -o, or restore that plan")
+    there = {trial_id for (trial_id,) in db.execute("SELECT id FROM trial")}
+    planned = {trial.id for cell in plan.cells for trial in plan.trials(cell)}
+    if not planned <= there:
+        put_plan(db, plan)
+    if there <= planned:
+        set_experiment(db, plan)
+
+
+def _conflict(db: sqlite3.Connection, kept: dict[str, Any], plan: Plan) -> str | None:
+    """The first thing for which the plan cannot be added to the file, in words; null: nothing stands against it."""
+    cells = {(cell.system.name, cell.task.name, cell.scenario.name): cell.id for cell in plan.cells}
+    names = [set(column) for column in zip(*cells, strict=True)]
+    for system, task, scenario, cell_id in db.execute("SELECT system, task, scenario, id FROM cell ORDER BY position"):
+        for what, name, known in zip(("system", "task", "scenario"), (system, task, scenario), names, strict=True):
+            if name not in known:
+                return f'it has the {what} "{name}", which this experiment lacks'
+        if cells[system, task, scenario] != cell_id:
+            return _difference(kept, plan, system, task)
+    for planned in plan.tasks:
+        there = {item for (item,) in db.execute("SELECT id FROM item WHERE task = ?", (planned.name,))}
+        now = {item.id for item in planned.items}
+        if not (there <= now or now <= there):
+            return f'the task "{planned.name}" has other data'
+    return None
+
+
+def _difference(kept: dict[str, Any], plan: Plan, system: str, task: str) -> str:
+    """Why a cell of these names is another one now."""
+    new = msgspec.json.decode(as_json(plan.experiment))
+    for key in _OF_TRIALS:
+        if kept.get(key) != new[key]:
+            return f"{key.removesuffix('_s')} was {kept.get(key)}, is now {new[key]}"
+    before: dict[str, Any] = next((each for each in kept["systems"] if each["name"] == system), {})
+    after = next(plain(each.spec) for each in plan.systems if each.name == system)
+    for key, value in after.items():
+        if before.get(key) != value and key != "brief_of":
+            return f'system "{system}": {key} was {before.get(key)}, is now {value}'
+    for key in ("max_tokens",):
+        if kept.get(key) != new[key]:
+            return f"{key} was {kept.get(key)}, is now {new[key]}"
+    return f'the task "{task}" or the model file of "{system}" has changed'
