@@ -70,10 +70,18 @@ def acknowledged(lines: str) -> set[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wanted", [10, pytest.param(100, marks=pytest.mark.soak)])
-def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
+@pytest.mark.parametrize(
+    ("wanted", "order"),
+    [
+        (4, "turns"),
+        (2, "blocks"),
+        (2, "sequential"),
+        *(pytest.param(40, order, marks=pytest.mark.soak) for order in ("turns", "blocks", "sequential")),
+    ],
+)
+def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted, order):
     """SIGKILL of the whole group at random moments: every planned trial once, no acknowledged record lost."""
-    (tmp_path / "x.toml").write_text(EXPERIMENT)
+    (tmp_path / "x.toml").write_text(f'order = "{order}"\n{EXPERIMENT}')
     whole = start(tmp_path)
     begun = time.monotonic()
     whole.communicate(timeout=120)
@@ -103,6 +111,48 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted):
     assert kills >= wanted
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [2, pytest.param(40, marks=pytest.mark.soak)])
+def test_kills_lose_nothing_while_a_run_grows(tmp_path, wanted):
+    """A finished run gets a system and items more, killed at random: every trial once, the old records as they were."""
+    old = EXPERIMENT.replace("items = 30", "items = 20").partition('[[system]]\nname = "slow"')[0]
+    (tmp_path / "x.toml").write_text(old)
+    begun = time.monotonic()
+    assert start(tmp_path).communicate(timeout=120)
+    length_s = 2 * (time.monotonic() - begun)
+    before = (tmp_path / "x.db").read_bytes()
+    with taskpace.open(tmp_path / "x.db") as run:
+        recorded = run.frame().select("trial_id", "task_time_s")
+    assert recorded.height == 40
+    seed = random.randrange(2**32)
+    print(f"kill moments drawn with seed {seed}")  # shown when the test fails
+    moments, kills = random.Random(seed), 0
+    (tmp_path / "x.toml").write_text(EXPERIMENT)
+    while kills < wanted:
+        for leftover in tmp_path.glob("x.db*"):
+            leftover.unlink()
+        (tmp_path / "x.db").write_bytes(before)
+        seen = set(recorded["trial_id"])
+        while True:
+            process = start(tmp_path)
+            try:
+                process.wait(timeout=moments.uniform(0.05, length_s))
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+            out, err = process.communicate(timeout=60)
+            seen |= acknowledged(out)
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, err
+        check_whole(tmp_path / "x.db", seen)
+        with taskpace.open(tmp_path / "x.db") as run:
+            kept = run.frame().select("trial_id", "task_time_s").filter(pl.col("trial_id").is_in(recorded["trial_id"]))
+            asked_again = run.store.query("SELECT trial_id, count(*) FROM anchor GROUP BY 1")[1]
+        assert kept.sort("trial_id").equals(recorded.sort("trial_id"))
+        assert {trial for trial, _ in asked_again} <= set(recorded["trial_id"])
+
+
 def check_whole(path: Path, seen: set[str]) -> None:
     """Every planned trial has exactly one record, whole, and none that was acknowledged is missing."""
     with taskpace.open(path) as run:
@@ -117,24 +167,24 @@ def check_whole(path: Path, seen: set[str]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
-    """SIGKILL of the worker: its trial in flight becomes an error, the rest and the other system go on."""
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path, idle):
+    """SIGKILL of a worker: its trial in flight becomes an error, and one that waits for its turn loses nothing."""
     (tmp_path / "x.toml").write_text(
-        EXPERIMENT.replace("wait = 0.002", "wait = 0.5").replace("items = 30", "items = 8")
+        EXPERIMENT.replace("wait = 0.002", "wait = 0.5").replace("items = 30", "items = 8\nwarmup = 0")
     )
     process = start(tmp_path)
     wait_for("TrialFinished", process)
-    workers = children_of(process.pid)
-    time.sleep(0.2)  # into the next trial, which takes half a second
-    assert len(workers) == 1
-    os.kill(workers[0], signal.SIGKILL)
+    quick, slow = sorted(children_of(process.pid))
+    time.sleep(0.2)  # into the next trial of the one called quick, which takes half a second
+    os.kill(slow if idle else quick, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     events = [json.loads(line) for line in out.splitlines()]
     died = [event for event in events if event["event"] == "WorkerDied"]
     assert len(died) == 1
     assert "SIGKILL" in died[0]["reason"]
-    assert died[0]["lost"] == 1
+    assert died[0]["lost"] == (not idle)
     with taskpace.open(tmp_path / "x.db") as run:
         frame = run.frame()
         deaths = run.store.query("SELECT system, reason FROM worker_death")[1]
@@ -142,7 +192,7 @@ def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path):
     lost = frame.filter(frame["outcome"] == "error")
     assert lost.height == died[0]["lost"]
     assert set(lost["failure_kind"]) <= {"worker-died"}
-    assert [death[0] for death in deaths] == ["quick"]
+    assert [death[0] for death in deaths] == ["slow" if idle else "quick"]
 
 
 def children_of(pid: int) -> list[int]:
@@ -282,17 +332,18 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.slow
 def test_a_worker_does_not_outlive_its_run(tmp_path):
-    """SIGKILL of the parent alone: the worker notices and ends by itself."""
+    """SIGKILL of the parent alone: the workers notice and end by themselves, also the one that waits for its turn."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))
     process = start(tmp_path)
     wait_for("CellStarted", process)
-    (worker,) = children_of(process.pid)
+    workers = children_of(process.pid)
+    assert len(workers) == 2
     process.kill()
     process.communicate(timeout=30)
     deadline = time.monotonic() + 30
-    while alive(worker) and time.monotonic() < deadline:
+    while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not alive(worker)
+    assert not any(map(alive, workers))
 
 
 def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):

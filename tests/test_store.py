@@ -116,8 +116,8 @@ def test_the_same_plan_continues_and_another_is_refused(tmp_path, simulated, pla
     path = tmp_path / "x.db"
     Store.create_or_continue(path, plan, "0").close()
     Store.create_or_continue(path, plan, "0").close()
-    with pytest.raises(StoreError, match="another plan \\(items was 3, is now 4\\)"):
-        Store.create_or_continue(path, prepare(simulated(items=4), Path()), "0")
+    with pytest.raises(StoreError, match="another plan \\(seed was 0, is now 4\\)"):
+        Store.create_or_continue(path, prepare(simulated(seed=4), Path()), "0")
 
 
 def test_two_runs_cannot_write_at_once(tmp_path, plan):
