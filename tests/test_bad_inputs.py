@@ -181,7 +181,7 @@ CASES = [
     Case("a deadline that is none", f"{QUICK} --deadline=-1"),
     Case("two systems of one name", "run x.toml", file("x.toml", SYSTEM + SYSTEM)),
     Case("nothing to run", "run"),
-    Case("a file and flags at once", "run x.toml --items 3", file("x.toml", SYSTEM)),
+    Case("a file and flags at once", "run x.toml --seed 3", file("x.toml", SYSTEM)),
     Case("an unknown command", "rnu x.toml"),
     Case("a flag without sense", f"{QUICK} --where subject"),
     Case("an unknown engine", "run -m x --engine lamacpp"),

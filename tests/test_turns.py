@@ -219,13 +219,13 @@ def test_a_smaller_plan_changes_nothing(tmp_path):
     [
         ({"seed": 3}, "seed was 0, is now 3"),
         ({"timeout": 5}, "timeout was 120.0, is now 5.0"),
-        ({"max_tokens": 7}, "max_tokens was None, is now 7"),
+        ({"max_tokens": 7}, "max_tokens was null, is now 7"),
         ({"models": ("one", "two")}, 'it has the system "three", which this experiment lacks'),
         ({"tasks": ["mmlu-explain"]}, 'it has the task "mmlu-letter", which this experiment lacks'),
         ({"scenarios": ["concurrency=2"]}, 'it has the scenario "single", which this experiment lacks'),
         (
             {"system": [{"name": name, "engine": "simulated", "model": "other"} for name in MODELS]},
-            'system "one": model was one, is now other',
+            'system "one": model was "one", is now "other"',
         ),
     ],
 )

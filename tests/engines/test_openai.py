@@ -132,7 +132,7 @@ def test_effort_and_budget_are_sent_and_can_be_swept(tmp_path):
             system | {"name": f"e{n}", "options": {"url": server.url, "thinking_budget": 0} | each}
             for n, each in enumerate(fields)
         ]
-        file = {"items": 1, "tasks": ["mmlu-letter"], "warmup": 0, "system": systems}
+        file = {"items": 1, "tasks": ["mmlu-letter"], "warmup": 0, "order": "sequential", "system": systems}
         (tmp_path / "x.toml").write_text(tomli_w.dumps(file), "utf-8")
         taskpace.run(tmp_path / "x.toml", tmp_path / "x.db").close()
         bodies = [asked.body for asked in server.asked]

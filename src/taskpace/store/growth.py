@@ -14,10 +14,12 @@ import msgspec
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.store.rows import as_json, put_plan, set_experiment
+from taskpace.text.safe_text import one_line
 from taskpace.text.strict import plain
 
 _OF_TRIALS = ("seed", "timeout_s")
 """Keys of an experiment that are part of every trial's id."""
+_MOST_LETTERS = 60
 
 
 def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
@@ -64,13 +66,17 @@ def _difference(kept: dict[str, Any], plan: Plan, system: str, task: str) -> str
     new = msgspec.json.decode(as_json(plan.experiment))
     for key in _OF_TRIALS:
         if kept.get(key) != new[key]:
-            return f"{key.removesuffix('_s')} was {kept.get(key)}, is now {new[key]}"
+            return _change(key.removesuffix("_s"), kept.get(key), new[key])
     before: dict[str, Any] = next((each for each in kept["systems"] if each["name"] == system), {})
     after = next(plain(each.spec) for each in plan.systems if each.name == system)
     for key, value in after.items():
         if before.get(key) != value and key != "brief_of":
-            return f'system "{system}": {key} was {before.get(key)}, is now {value}'
-    for key in ("max_tokens",):
-        if kept.get(key) != new[key]:
-            return f"{key} was {kept.get(key)}, is now {new[key]}"
+            return f'system "{system}": {_change(key, before.get(key), value)}'
+    if kept.get("max_tokens") != new["max_tokens"]:
+        return _change("max_tokens", kept.get("max_tokens"), new["max_tokens"])
     return f'the task "{task}" or the model file of "{system}" has changed'
+
+
+def _change(key: str, before: Any, after: Any) -> str:
+    told = (one_line(as_json(value), _MOST_LETTERS) for value in (before, after))
+    return f"{key} was {next(told)}, is now {next(told)}"
