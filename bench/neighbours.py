@@ -1,0 +1,180 @@
+"""What an idle neighbour costs: the same prompts with the other system stopped, open and idle, and in turns with it.
+
+Systems that take turns are all open at once. Blocks of a few prompts, the three conditions in random order within each
+set of blocks; processor time of the system's own processes, which scatters less than task time, and task time, as
+ratios to the blocks with the neighbour stopped.
+
+Run: python bench/neighbours.py [--sets N] [--only ENGINE]
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+import taskpace
+from harness import Bench
+from taskpace import models
+from taskpace.analysis.stats.intervals import t_interval
+from taskpace.engines.base import EngineSpec
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.jobs import make_jobs
+from taskpace.runner.worker_process import WorkerProcess
+from taskpace.worker.messages import CellEnded, Close, Closed, Finished, Job, Open, Opened, RunCell, Stored
+from tiny_model import make_tiny
+
+MODEL, TOKENS, BLOCK = "smollm2-135m", 24, 4
+CONDITIONS = ("stopped", "idle", "turns")
+WIDEST = 0.04
+"""Of the intervals: a cost of two per cent would be seen."""
+
+
+class Spent(NamedTuple):
+    cpu_s: float
+    wall_s: float
+
+
+class Neighbour:
+    """A system with an engine that is open."""
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self._worker = WorkerProcess()
+        self._worker.send(Open(spec=spec))
+        while not isinstance(self._worker.receive(600.0)[-1], Opened):
+            pass
+
+    def ask(self, job: Job) -> float:
+        """Task time in seconds."""
+        self._worker.send(RunCell(concurrency=1, one_at_a_time=True, timeout_s=600.0, jobs=(job,)))
+        task_time_s = math.nan
+        while True:
+            for message in self._worker.receive(600.0):
+                if isinstance(message, Finished):
+                    task_time_s = sum(turn.end_ns for turn in message.record.turns) / 1e9
+                    self._worker.send(Stored())
+                if isinstance(message, CellEnded):
+                    return task_time_s
+
+    def cpu_s(self) -> float:
+        """Processor time of all its processes so far."""
+        return sum(_cpu_s(pid) for pid in self.pids())
+
+    def signal(self, number: int) -> None:
+        for pid in self.pids():
+            os.kill(pid, number)
+
+    def pids(self) -> list[int]:
+        """Of the worker and of a server that it has started."""
+        found, queue = [], [self._worker.pid]
+        while queue:
+            pid = queue.pop()
+            found.append(pid)
+            queue += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return found
+
+    def close(self) -> None:
+        self._worker.send(Close())
+        while not isinstance(self._worker.receive(60.0)[-1], Closed):
+            pass
+        self._worker.end()
+
+
+def _cpu_s(pid: int) -> float:
+    """User and system time of all threads, in nanoseconds where the scheduler says so."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+
+
+def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
+    """By name: what is measured beside a second one of its kind."""
+    path = models.resolve(MODEL, Path()).path
+    server = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('llama_server.py')))}"
+    found = {
+        "llamacpp": EngineSpec(engine="llamacpp", model=path, options={"context": 1024}, slots=1),
+        "transformers": EngineSpec(
+            engine="transformers",
+            model=str(make_tiny(folder / "tiny")) if quick else path,
+            options={"dtype": "float32"},
+            slots=1,
+        ),
+        "openai": EngineSpec(
+            engine="openai",
+            model="",
+            options={"server": f"{server} {shlex.quote(path)} {{port}}"},
+            slots=1,
+            log=str(folder / "server.log"),
+        ),
+    }
+    return {"llamacpp": found["llamacpp"]} if quick else found
+
+
+def measure(spec: EngineSpec, jobs: list[Job], sets: int) -> dict[str, list[Spent]]:
+    """By condition: the sums of each set's blocks."""
+    system, other = Neighbour(spec), Neighbour(spec)
+    rng = random.Random(7)  # noqa: S311 - a design, not a secret
+    found: dict[str, list[Spent]] = {condition: [] for condition in CONDITIONS}
+    for job in jobs[:2]:
+        system.ask(job)
+        other.ask(job)
+    for number in range(sets):
+        block = [jobs[(number * BLOCK + index) % len(jobs)] for index in range(BLOCK)]
+        for condition in rng.sample(CONDITIONS, len(CONDITIONS)):
+            if condition == "stopped":
+                other.signal(signal.SIGSTOP)
+            cpu_s = wall_s = 0.0
+            for job in block:
+                if condition == "turns":
+                    other.ask(job)
+                before = system.cpu_s()
+                wall_s += system.ask(job)
+                cpu_s += system.cpu_s() - before
+            other.signal(signal.SIGCONT)
+            found[condition].append(Spent(cpu_s, wall_s))
+    system.close()
+    other.close()
+    return found
+
+
+def main() -> None:
+    bench = Bench("neighbours", __doc__, {"sets": (60, 1)}, {"--only": {"metavar": "ENGINE", "help": "only this one"}})
+    experiment = taskpace.quick_experiment(
+        models=(MODEL,), tasks=("mmlu-explain",), items=20, max_tokens=2 if bench.quick else TOKENS
+    )
+    plan = prepare(experiment, Path())
+    (cell,) = plan.cells
+    jobs = list(make_jobs(plan, cell, plan.trials(cell)))
+    bench.head(f"{bench.chosen.sets} sets of three blocks of {BLOCK} prompts, {jobs[0].max_tokens} tokens at most")
+    bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, spec in specs(Path(folder), quick=bench.quick).items():
+            if bench.chosen.only in (None, name):
+                begun = time.monotonic()
+                report(bench, name, measure(spec, jobs, bench.chosen.sets))
+                print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
+    bench.finish()
+
+
+def report(bench: Bench, name: str, found: dict[str, list[Spent]]) -> None:
+    for field, what in (("cpu_s", "processor time"), ("wall_s", "task time")):
+        sums = {condition: np.log([getattr(spent, field) for spent in found[condition]]) for condition in CONDITIONS}
+        widths = []
+        for condition in CONDITIONS[1:]:
+            mean, low, high, _ = np.exp(t_interval(sums[condition] - sums["stopped"]))
+            bench.figure(f"{name}, {condition}, {what}", mean)
+            bench.say(f"  {name:<14}{condition:<8}{what:<16}{mean:.3f} ({low:.3f} to {high:.3f})")
+            widths.append(high - low)
+        bench.figure(f"{name}: width of the wider interval, {what}", max(widths), at_most=WIDEST)
+
+
+if __name__ == "__main__":
+    main()
