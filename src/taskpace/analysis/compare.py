@@ -27,7 +27,7 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
-COMPARISON_VERSION = 2
+COMPARISON_VERSION = 3
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 

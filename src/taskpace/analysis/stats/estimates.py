@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,23 +18,35 @@ from taskpace.analysis.stats.intervals import Floats, Intervals, of_quantiles, o
 _CONFIDENCE = 0.99
 
 
+Bound = Literal[">=", "<="]
+"""``>=``: the true value is at least the one given; ``<=``: at most."""
+
+
 class Estimate(msgspec.Struct, frozen=True):
     """A value and its 95 % interval. Null: unknown; a null end beside a known value: not known on that side."""
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    bound: Bound | None = None
+    """Null: ``value`` is an estimate. Else all that is known is that the true value is at least (``>=``) or at most
+    (``<=``) ``value``, because answers were cut or none was correct."""
 
 
 UNKNOWN = Estimate()
 
 
-def number(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
+def number(value: float, low: float = math.nan, high: float = math.nan, bound: Bound | None = None) -> Estimate:
     """A ``Estimate``; what is not finite becomes null."""
     value, low, high = (float(end) for end in (value, low, high))
     if not math.isfinite(value):
         return UNKNOWN
-    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)))
+    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)), bound)
+
+
+def mirrored(bound: Bound | None) -> Bound | None:
+    """The bound of the inverse of a ratio, or of a difference the other way round."""
+    return None if bound is None else "<=" if bound == ">=" else ">="
 
 
 def numbers(intervals: Intervals) -> list[Estimate]:

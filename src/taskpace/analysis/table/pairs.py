@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -35,16 +36,38 @@ RESOLVE = 0.05
 """The relative difference that the power note is about."""
 
 
+System = Literal["a", "b"]
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A."""
+    """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A.
+
+    The direction of a claim is ``lower`` and must not be inferred from ``change``, which may be a bound or a ratio of
+    means beside a claim about most items.
+    """
 
     change: Estimate
     p: float | None
-    """Two-sided, of "no difference"."""
+    """Two-sided, of "no difference", whatever the cut answers would have taken; null: not tested."""
     p_holm: float | None
     """The same, adjusted for all pairs that were compared in this family."""
     items: int
-    """Items on which both are known."""
+    """Items on which both are known; of task time, that both were asked."""
+    basis: Literal["mean", "most"] | None = None
+    """What ``p`` is about. ``mean``: the mean ratio (Student's t), for accuracy and time per correct answer the totals.
+    ``most``: more than half of the items (sign test), where the quicker side has cut answers or items are few."""
+    leaning: System | None = None
+    """Whose smaller value ``p`` speaks for, claimed or not; null: neither's."""
+    lower: System | None = None
+    """Whose smaller value is claimed, at 5 % after Holm; null: no claim."""
+    open: bool = False
+    """No claim, and the cut answers decide: with some values of theirs, or without them, there would be one."""
+    p_least: float | None = None
+    """The least p that the cut answers leave possible; equal to ``p`` where nothing is cut."""
+    cut_a: int = 0
+    """Items with a cut or failed trial of A: of their value only a lower bound is known."""
+    cut_b: int = 0
+    """The same of B."""
 
     @property
     def significant(self) -> bool:
@@ -84,9 +107,13 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     time_per_correct: Comparison
     """Ratio."""
     split: Split | None
-    """Null without common items."""
+    """Of the recorded times, cut answers included as they are. Null without common items."""
+    turns: bool = False
+    """The systems took turns: on 90 % of the common items or more both were asked in rounds of one session, so that
+    what the machine did hit both alike."""
     inversion_probability: float | None
-    """That the one with more tokens per second takes longer: share of resamples. Null without resamples."""
+    """That the one with more tokens per second takes longer: share of resamples. With cut answers by their worst case
+    for the claim. Null without resamples, and where the claim is open."""
 
 
 def compare_pairs(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, places_of
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.cut import CUT
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -89,6 +90,7 @@ def make_rows(
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
+                cut=int(part["outcome"].is_in(CUT).sum()),
                 never_answered=_never_answered(part),
                 **_task_times(ended, unit_of),
                 task_time_mean_s=means[index],
