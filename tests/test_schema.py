@@ -25,7 +25,7 @@ from taskpace.analysis.compare import ComparedRuns
 from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
-from taskpace.analysis.table import pairs, phases
+from taskpace.analysis.table import comparison, pairs, phases
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -14,7 +14,8 @@ from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.store import queries

@@ -9,7 +9,8 @@ from taskpace.analysis.across.sweeps import Sweep
 from taskpace.analysis.schema.across import Change, Effect
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.stats.estimates import Estimate, mirrored
-from taskpace.analysis.table.pairs import Comparison, Pair
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Pair
 
 
 def find_effects(sweeps: tuple[Sweep, ...], tables: tuple[TaskTable, ...]) -> tuple[Effect, ...]:

@@ -21,7 +21,8 @@ from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
 from taskpace.analysis.stats.significance import holm_of_known
-from taskpace.analysis.table.pairs import Comparison, compared_by_log, per_correct_logs
+from taskpace.analysis.table.comparison import Comparison, compared_by_log
+from taskpace.analysis.table.pairs import per_correct_logs
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
 

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 
 
 class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Floats, Intervals, of_quantiles, of_ratios, share_interval
+from taskpace.analysis.stats.intervals import (
+    Flags,
+    Floats,
+    Intervals,
+    at_share,
+    of_quantiles,
+    of_ratios,
+    share_interval,
+)
 
 _CONFIDENCE = 0.99
 
@@ -53,18 +61,30 @@ def numbers(intervals: Intervals) -> list[Estimate]:
     return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
 
 
-def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Estimate]:
+def quantiles(
+    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], cut: Flags | None = None
+) -> list[Estimate]:
     """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
 
     Args:
         values: (trials,), NaN where unknown.
         item_of: (trials,), the item of each.
         shares: which, from 0 to 1.
+        cut: (trials,), where the value is only a lower bound. Then a lower end takes cut values as they are, an upper
+            end takes them to be infinite, and a quantile that depends on them is a bound.
     """
     known = ~np.isnan(values)
     if not known.any():
         return [UNKNOWN] * len(shares)
-    return numbers(of_quantiles(values[known], item_of[known], shares))
+    if cut is None or not cut[known].any():
+        return numbers(of_quantiles(values[known], item_of[known], shares))
+    most = np.where(cut, np.inf, values)[known]
+    found = of_quantiles(values[known], item_of[known], shares, most)
+    ranked = np.sort(most)
+    return [
+        number(value, low, high, ">=" if at_share(ranked, share) > value else None)
+        for value, low, high, share in zip(found.value, found.low, found.high, shares, strict=True)
+    ]
 
 
 def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:
