@@ -34,6 +34,7 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearma
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
+from taskpace.analysis.table.turns import order_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
 from taskpace.store import queries
@@ -135,7 +136,7 @@ def make_table(
         rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
-        findings=table_findings(ranked, pairs),
+        findings=(*table_findings(ranked, pairs), *order_findings(sample.trials)),
     )
 
 

@@ -98,7 +98,7 @@ def compare_pairs(
     # A cut answer would have been longer, too; one that failed has no length.
     visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices))
     reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices))
-    per_correct = _per_correct(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
+    per_answer = per_correct(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
@@ -119,7 +119,7 @@ def compare_pairs(
                 output_bytes=visible[index],
                 reasoning_bytes=reasoning[index],
                 accuracy=_accuracy(own, *indices[index]) if graded else NOT_COMPARED,
-                time_per_correct=per_correct[index],
+                time_per_correct=per_answer[index],
                 split=splits[index],
                 turns=took_turns(own, *indices[index]),
                 inversion_probability=inversions[index],
@@ -179,7 +179,7 @@ def _accuracy(arrays: Arrays, a: int, b: int) -> Comparison:
     return msgspec.structs.replace(found, items=len(differences))
 
 
-def _per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
+def per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
     """Ratio of (seconds / correct), on its logarithm, over the items that both were asked; a bound where one of the two
     has no correct answer.
     """
