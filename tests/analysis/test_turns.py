@@ -11,7 +11,7 @@ from taskpace.analysis.table.turns import order_findings
 
 @pytest.fixture
 def rounds_of(trials_of):
-    """Builds rounds of several systems in random order; ``slower``: (system, predecessor or null for first) to factor."""
+    """Builds rounds in random order; ``slower``: from (system, predecessor or null for first) to a factor."""
 
     def build(systems: str, rounds: int, rng: np.random.Generator, slower=None) -> pl.DataFrame:
         slower = slower or {}

@@ -140,9 +140,7 @@ def make_table(
     )
 
 
-def _leaning_first(
-    compared: Callable[[list[tuple[str, str]]], list[Pair]], names: list[tuple[str, str]]
-) -> list[Pair]:
+def _leaning_first(compared: Callable[[list[tuple[str, str]]], list[Pair]], names: list[tuple[str, str]]) -> list[Pair]:
     """Pairs, those the other way round that lean to their second system: what was recorded of cut answers misleads."""
     pairs = compared(names)
     turned = [index for index, pair in enumerate(pairs) if pair.task_time.leaning == "b"]

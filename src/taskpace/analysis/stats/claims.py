@@ -57,7 +57,8 @@ def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]]) -> Lo
     """
     shape = (values.shape[1], len(indices))
     if not indices:
-        return LogRatios(*(np.empty(shape) for _ in range(3)), *(np.zeros(shape, dtype=bool) for _ in range(2)))
+        nothing, none = np.empty(shape), np.zeros(shape, dtype=bool)
+        return LogRatios(nothing, nothing, nothing, none, none)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where((values > 0) | (cut & (values == 0)), np.log(values), np.nan)
     if not cut.any():
@@ -79,8 +80,7 @@ def _ratios_of(logs: Floats, cut: Flags, a: int, b: int) -> tuple[Floats, Floats
     # A failed trial without a time may have taken none: the other side's ratio is unbounded then, too.
     low = np.where(cut_a | (both & np.isneginf(logs[b])), -np.inf, ratios)
     high = np.where(cut_b | (both & np.isneginf(logs[a])), np.inf, ratios)
-    means = (item_means(each) for each in (ratios, low, high))
-    return (*means, cut_a.any(axis=-1), cut_b.any(axis=-1))
+    return item_means(ratios), item_means(low), item_means(high), cut_a.any(axis=-1), cut_b.any(axis=-1)
 
 
 def decide(found: LogRatios) -> Claims:
@@ -93,8 +93,7 @@ def decide(found: LogRatios) -> Claims:
         whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
         without = np.where(whole, found.recorded, np.nan)
         best = [
-            one_sided(each)[0]
-            for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
+            one_sided(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
         ]
         least = np.minimum(p, 2 * np.nan_to_num(np.array(best), nan=1.0).min(axis=0))
     leaning = np.sign(b_lower - a_lower)

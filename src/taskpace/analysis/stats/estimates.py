@@ -44,12 +44,13 @@ class Estimate(msgspec.Struct, frozen=True):
 UNKNOWN = Estimate()
 
 
-def number(value: float, low: float = math.nan, high: float = math.nan, bound: Bound | None = None) -> Estimate:
+def number(value: float, low: float = math.nan, high: float = math.nan, *, bound: Bound | None = None) -> Estimate:
     """A ``Estimate``; what is not finite becomes null."""
     value, low, high = (float(end) for end in (value, low, high))
     if not math.isfinite(value):
         return UNKNOWN
-    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)), bound)
+    low_end, high_end = (end if math.isfinite(end) else None for end in (low, high))
+    return Estimate(value, low_end, high_end, bound)
 
 
 def mirrored(bound: Bound | None) -> Bound | None:
@@ -82,7 +83,7 @@ def quantiles(
     found = of_quantiles(values[known], item_of[known], shares, most)
     ranked = np.sort(most)
     return [
-        number(value, low, high, ">=" if at_share(ranked, share) > value else None)
+        number(value, low, high, bound=">=" if at_share(ranked, share) > value else None)
         for value, low, high, share in zip(found.value, found.low, found.high, shares, strict=True)
     ]
 

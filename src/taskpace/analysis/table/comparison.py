@@ -110,15 +110,16 @@ def _median_ratio(low: Floats, high: Floats) -> Estimate:
     least, most = np.sort(low), np.sort(high)
     n = len(least)
     k = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - LEVEL) / 2).sum())
-    ends = [_ratio(float(end)) for end in ((least[k - 1], most[n - k]) if k else (-math.inf, math.inf))]
+    ends = (float(least[k - 1]), float(most[n - k])) if k else (-math.inf, math.inf)
+    low_end, high_end = (_ratio(end) for end in ends)
     below, above = at_share(least, 0.5), at_share(most, 0.5)
     if below == above:
-        return number(_ratio(below), *ends)
+        return number(_ratio(below), low_end, high_end)
     if math.isfinite(below) and (below > 0 or not math.isfinite(above)):
-        return number(math.exp(below), *ends, ">=")
+        return number(math.exp(below), low_end, high_end, bound=">=")
     if math.isfinite(above) and (above < 0 or not math.isfinite(below)):
-        return number(math.exp(above), *ends, "<=")
-    return Estimate(None, *(None if math.isnan(end) else end for end in ends))
+        return number(math.exp(above), low_end, high_end, bound="<=")
+    return Estimate(None, None if math.isnan(low_end) else low_end, None if math.isnan(high_end) else high_end)
 
 
 def _ratio(log: float) -> float:
@@ -133,7 +134,8 @@ def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
     with np.errstate(over="ignore"):
         ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
     return [
-        by_totals(number(value, low, high) if value else UNKNOWN, _known(float(p)), n) for value, low, high, p, n in ends
+        by_totals(number(value, low, high) if value else UNKNOWN, _known(float(p)), n)
+        for value, low, high, p, n in ends
     ]
 
 

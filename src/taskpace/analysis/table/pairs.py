@@ -140,7 +140,9 @@ def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
             msgspec.structs.replace(pair, **{measure: comparison})
             for pair, comparison in zip(found, comparisons, strict=True)
         ]
-    return [msgspec.structs.replace(pair, inversion_probability=None) if pair.task_time.open else pair for pair in found]
+    return [
+        msgspec.structs.replace(pair, inversion_probability=None) if pair.task_time.open else pair for pair in found
+    ]
 
 
 def _for_claim(times: LogRatios, comparisons: list[Comparison]) -> Floats:

@@ -164,7 +164,8 @@ def _score_mean(part: pl.DataFrame) -> Estimate:
         return UNKNOWN
     found = of_means(scored["score"].to_numpy()[:, None])
     # What is not known stays so: NaN is clipped to itself.
-    return number(*(float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high)))
+    value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
+    return number(value, low, high)
 
 
 def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:

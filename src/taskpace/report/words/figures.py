@@ -135,6 +135,11 @@ def seconds(value: float | None) -> str:
     return written(Estimate(value), SECONDS_ALONE).value
 
 
+def seconds_of(number: Estimate) -> str:
+    """``0.477 s``, or ``>= 0.477 s`` where it is a bound; ``–`` for unknown."""
+    return written(number, SECONDS_ALONE).value
+
+
 def seconds_with_error(number: Estimate) -> str:
     """``0.477 s ±14 %``."""
     return written(number, SECONDS_WITH_ERROR).value
