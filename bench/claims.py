@@ -90,7 +90,9 @@ def cells() -> list[Cut]:
 
 def print_cut(bench: Bench, systems: int) -> None:
     """False claims for each kind of cut answers: the greatest over the worlds."""
-    bench.say("\n| cut answers | on | share | claims | left out | as recorded |\n| --- | --- | ---: | ---: | ---: | ---: |")
+    bench.say(
+        "\n| cut answers | on | share | claims | left out | as recorded |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    )
     worst: list[float] = []
     for number, cut in enumerate(cells()):
         if bench.quick and cut.share not in (0.1, 0.45):
@@ -117,7 +119,13 @@ def print_power(bench: Bench) -> None:
                 made = mean = today = 0
                 for _ in range(experiments // BATCH):
                     drawn = draw_cut(
-                        world, rng, Cut("just beyond", share, sides), systems=2, experiments=BATCH, items=ITEMS, ratio=RATIO
+                        world,
+                        rng,
+                        Cut("just beyond", share, sides),
+                        systems=2,
+                        experiments=BATCH,
+                        items=ITEMS,
+                        ratio=RATIO,
                     )
                     flags = drawn.cut > 0
                     found = [family[0] for family in families(drawn.recorded_s, flags)]
@@ -128,7 +136,9 @@ def print_power(bench: Bench) -> None:
                     today += sum(bool(valid) and one[0].lower == "a" for one, valid in zip(before, ranked, strict=True))
                 shares = [100 * count / experiments for count in (made, mean, today)]
                 bench.say(
-                    f"| {world.name} | {sides} | {100 * share:.0f} % | " + " | ".join(f"{each:.0f} %" for each in shares) + " |"
+                    f"| {world.name} | {sides} | {100 * share:.0f} % | "
+                    + " | ".join(f"{each:.0f} %" for each in shares)
+                    + " |"
                 )
                 if sides == "faster" and share in (0.0, 0.1):
                     bench.figure(f"power, {world.name}, {100 * share:.0f} % cut", shares[0], "%")
@@ -136,7 +146,9 @@ def print_power(bench: Bench) -> None:
 
 def print_drift(bench: Bench) -> None:
     """False claims when the machine slows down or warms up while systems take turns, or come one after the other."""
-    bench.say("\n| world | systems | drift | in turns | blocks of 5 | one after the other |\n| --- | ---: | ---: | ---: | ---: | ---: |")
+    bench.say(
+        "\n| world | systems | drift | in turns | blocks of 5 | one after the other |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+    )
     experiments = bench.chosen.experiments // BATCH * BATCH
     held: dict[str, list[float]] = {"in turns": [], "blocks of 5": [], "one after the other": []}
     for number, world in enumerate(WORLDS):

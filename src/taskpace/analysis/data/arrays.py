@@ -32,7 +32,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     correct: Floats
     """1 or 0 for every record; NaN only where there is none."""
     cut: Floats
-    """1 where the trial was truncated, timed out or failed: times and lengths are lower bounds; else 0, NaN likewise."""
+    """1 where the trial was truncated, timed out or failed, so that times and lengths are lower bounds; else 0."""
     session: Floats
     """In which session of the run it was recorded."""
     round: Floats

@@ -215,8 +215,8 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     """One cell, beside the others of its table."""
 
     rank_task_time: int | None
-    """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row. Likewise the
-    other two."""
+    """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row. Likewise
+    the other two."""
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     findings: tuple[Finding, ...]

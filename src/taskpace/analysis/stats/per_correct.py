@@ -88,7 +88,7 @@ def _mean(seconds: Floats, trials: Floats) -> float:
 
 
 def _mean_end(seconds: Floats, trials: Floats, error: float, sign: int) -> float:
-    """A one-sided confidence limit of the mean time, Student's t on its logarithm; ``sign``: -1 the lower, 1 the upper."""
+    """One-sided confidence limit of the mean time, Student's t on its logarithm; ``sign``: -1 lower, 1 upper."""
     return _ratio_end(seconds, trials, error, sign)
 
 

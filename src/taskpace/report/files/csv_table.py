@@ -46,8 +46,8 @@ def summary_csv(summary: Summary) -> str:
 
     Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``, and
     ``at least`` or ``at most`` in ``x_bound`` where it is no more than that; each outcome's count is ``n_OUTCOME``;
-    ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies. Solve
-    curves and pairs of systems are left out: they are in the JSON.
+    ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies.
+    Solve curves and pairs of systems are left out: they are in the JSON.
     """
     return csv_lines(
         [
