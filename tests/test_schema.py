@@ -130,7 +130,7 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, across, estimates, pairs, phases, sweeps, compare, judge, preferences):
+    for module in (views, across, estimates, comparison, pairs, phases, sweeps, compare, judge, preferences):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):
