@@ -147,7 +147,8 @@ def print_power(bench: Bench) -> None:
 def print_drift(bench: Bench) -> None:
     """False claims when the machine slows down or warms up while systems take turns, or come one after the other."""
     bench.say(
-        "\n| world | systems | drift | in turns | blocks of 5 | one after the other |\n| --- | ---: | ---: | ---: | ---: | ---: |"
+        "\n| world | systems | drift | in turns | blocks of 5 | one after the other |"
+        "\n| --- | ---: | ---: | ---: | ---: | ---: |"
     )
     experiments = bench.chosen.experiments // BATCH * BATCH
     held: dict[str, list[float]] = {"in turns": [], "blocks of 5": [], "one after the other": []}

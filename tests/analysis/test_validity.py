@@ -174,7 +174,7 @@ def test_only_what_is_broken_makes_a_row_invalid(trials_of, summary_of):
 
 
 def test_drift_voids_claims_only_where_systems_did_not_take_turns(trials_of, summary_of):
-    """In turns the drift hits both sides: a caution about seconds. One after the other nothing is claimed of the pair."""
+    """In turns the drift hits both sides: a caution about seconds. One after the other nothing is claimed."""
     drifting = {"tpot_s": list(np.linspace(0.01, 0.013, 40))}
     for rounds, invalidates in ((None, "claims between systems"), (list(range(40)), "absolute seconds")):
         cells = [
