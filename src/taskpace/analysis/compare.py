@@ -303,7 +303,7 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
             return f"{what}, {role}: {machine.text}, and the two did not take turns: {machine.remedy}"
     if comparison.p_holm is None:
         if 0 < comparison.items < LEAST_FOR_MEAN:
-            return f"{what} has only {comparison.items} items in common: ask {LEAST_FOR_MEAN} or more"
+            return f"{what} has {comparison.items} of the {LEAST_FOR_MEAN} common items that it takes: ask more"
         return f"{what} has no {condition.measure} to compare"
     if condition.is_met(comparison):
         return None
