@@ -18,7 +18,6 @@ from taskpace.errors import ExperimentError
 from taskpace.experiment.brevity import INSTRUCTION, NEUTRAL, with_brevity
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
-from taskpace.report.words.block import texts
 from taskpace.report.words.brevity import brevity_blocks
 from taskpace.runner.jobs import make_jobs
 from taskpace.store.store import Store

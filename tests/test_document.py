@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import sqlite3
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path

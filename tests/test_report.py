@@ -147,7 +147,7 @@ def test_the_basis_of_a_claim_is_said(trials_of, summary_of):
     assert "quick finishes sooner than slow on average: slow takes at least 3.00 times as long." in mean
     assert "quick finishes sooner than slow on most items." in said(quick | {"outcome": cut}, slow)
     half = ["truncated", "correct"] * (N // 2)
-    assert f"quick or slow: open. The cut answers decide ({N // 2} of quick): raise max_tokens or timeout_s." in said(
+    assert f"quick or slow: open. The cut answers decide ({N // 2} of quick): raise max_tokens." in said(
         quick | {"outcome": half}, slow
     )
     assert "on average" not in said(quick, slow).partition("longer")[0].replace("On average", "")

@@ -218,7 +218,7 @@ def test_a_notebook_shows_the_answer_and_the_picture(planted):
     html = planted._repr_html_()
     assert html.count("<svg") == html.count("<table") == 4
     assert "only looks fast" not in html
-    assert "slow but brief finishes sooner than" in html
+    assert "yet slow but brief is among the first to finish" in html
     assert "<script" not in html
 
 

@@ -18,7 +18,7 @@ from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.validity import MACHINE, can_be_compared
+from taskpace.analysis.table.validity import MACHINE, can_be_compared, cut_remedies
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -309,7 +309,8 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
         return None
     if comparison.open or (comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)):
         cut = f"{comparison.cut_a} of base, {comparison.cut_b} of new"
-        return f"{what}: the cut answers decide ({cut}): raise max_tokens or timeout_s"
+        remedies = " or ".join(cut_remedies((cell.base, cell.new)))
+        return f"{what}: the cut answers decide ({cut}): {remedies}"
     return None
 
 

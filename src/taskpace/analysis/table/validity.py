@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import get_args
 
 import polars as pl
@@ -67,6 +67,12 @@ def can_be_compared(pair: Pair, a: MeasuredRow, b: MeasuredRow) -> bool:
     if not (a.valid and b.valid):
         return False
     return pair.turns or not any(reason.code in MACHINE for row in (a, b) for reason in row.reasons)
+
+
+def cut_remedies(rows: Iterable[MeasuredRow]) -> list[str]:
+    """What to do about the cut answers of these rows, each once."""
+    reasons = [reason for row in rows for reason in row.reasons if reason.invalidates == "full task time"]
+    return list(dict.fromkeys(reason.remedy for reason in reasons))
 
 
 def _against_result(code: str, text: str, remedy: str) -> Reason:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.estimates import Bound, Estimate, mirrored
 from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.validity import cut_remedies
 from taskpace.report.words.figures import RATIO, within
 
 _AT = {">=": "at least ", "<=": "at most ", None: ""}
@@ -32,10 +36,15 @@ def claim(names: tuple[str, str], task_time: Comparison) -> str:
     return f"{first} on average: {later} takes {at_least(change.bound)}{change.value:.2f} times as long{interval}."
 
 
-def open_verdict(names: tuple[str, str], task_time: Comparison) -> str:
-    """That the cut answers decide, how many there are, and what to do."""
-    cut = [f"{count} of {name}" for name, count in zip(names, (task_time.cut_a, task_time.cut_b), strict=True) if count]
-    return f"{names[0]} or {names[1]}: open. The cut answers decide ({', '.join(cut)}): raise max_tokens or timeout_s."
+def open_verdict(names: tuple[str, str], task_time: Comparison, rows: Iterable[MeasuredRow]) -> str:
+    """That the cut answers decide, how many there are, and what to do.
+
+    ``rows``: of the two systems, for the remedies.
+    """
+    counts = zip(names, (task_time.cut_a, task_time.cut_b), strict=True)
+    cut = ", ".join(f"{count} of {name}" for name, count in counts if count)
+    remedies = " or ".join(cut_remedies(rows))
+    return f"{names[0]} or {names[1]}: open. The cut answers decide ({cut}): {remedies}."
 
 
 def rests_on_cuts(task_time: Comparison) -> bool:

@@ -39,7 +39,7 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     if explained is not None and explained.split is not None and explained.task_time.significant:
         cut = explained.task_time.cut_a + explained.task_time.cut_b > 0
         said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut))
-    said.extend(_claims(pairs, headline))
+    said.extend(_claims(rows, pairs, headline))
     said.extend(_undecided(pairs))
     if agreement := _agreement(table):
         said.append(agreement)
@@ -140,14 +140,18 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     )
 
 
-def _claims(pairs: list[Pair], headline: Pair | None) -> list[str]:
+def _claims(rows: dict[str, SystemRow], pairs: list[Pair], headline: Pair | None) -> list[str]:
     """On what the claims rest where answers were cut or items are few, and which pairs the cut answers leave open."""
     said = [
         claim((pair.a, pair.b), pair.task_time)
         for pair in pairs
         if pair is not headline and pair.task_time.lower is not None and rests_on_cuts(pair.task_time)
     ]
-    undecided = [open_verdict((pair.a, pair.b), pair.task_time) for pair in pairs if pair.task_time.open]
+    undecided = [
+        open_verdict((pair.a, pair.b), pair.task_time, (rows[pair.a], rows[pair.b]))
+        for pair in pairs
+        if pair.task_time.open
+    ]
     notes = [*said[:_MOST_NOTES], *undecided[:_MOST_NOTES]]
     if (more := len(undecided) - _MOST_NOTES) > 0:
         notes.append(f"{more} more pairs are open, for the cut answers decide.")
