@@ -100,6 +100,9 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         reasoning_bytes=np.zeros_like(written),
         tpot_s=tpot_s,
         correct=correct,
+        cut=np.zeros_like(time_s),
+        session=np.ones_like(time_s),
+        round=np.full_like(time_s, np.nan),
     )
 
 
@@ -137,3 +140,67 @@ def truth(world: World, repeats: int, items: int) -> dict[str, float]:
 
 def _true_agreement() -> tuple[float, float]:
     return stats.kendalltau(-FIVE_SLOWER, -FIVE_HURRY).statistic, stats.spearmanr(-FIVE_SLOWER, -FIVE_HURRY).statistic
+
+
+# ---- cut answers ---------------------------------------------------------------------------------------------------
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Which answers are cut, in a world where no system is quicker than another: neither on average nor on most items.
+
+    The first system has cut answers, or all have. What a cut answer would have taken:
+
+    - ``just beyond``: its own time, and the limit lies where it cuts the share that is wanted.
+    - ``endless``: for ever. So that it wins half of its items all the same, the rest of its answers are quicker.
+    - ``failed``: its own time; it fails anywhere on the way, however long it is.
+    """
+
+    beyond: str
+    share: float
+    sides: str
+    """``faster``: the first system, which looks faster by its recorded times; ``slower``: the first, which takes 15 %
+    longer besides; ``both``: all systems."""
+
+
+class CutTimes(msgspec.Struct, frozen=True):
+    """Many experiments side by side: arrays (systems, experiments, items)."""
+
+    recorded_s: Floats
+    cut: Floats
+    """1 or 0."""
+
+
+SLOWER_SIDE = 0.15
+
+
+def draw_cut(
+    world: World, rng: np.random.Generator, cut: Cut, *, systems: int, experiments: int, items: int, ratio: float = 1.0
+) -> CutTimes:
+    """Equal systems with cut answers; ``ratio``: by what the times of all but the first are longer."""
+    shape = (systems, experiments, items)
+    logs = world.log_times(rng, systems, experiments * items, 1).reshape(shape)
+    affected = np.zeros(shape, dtype=bool)
+    affected[: 1 if cut.sides != "both" else None] = True
+    if cut.sides == "slower":
+        logs[0] += SLOWER_SIDE
+    if cut.beyond == "just beyond":
+        limit = float(np.quantile(logs[0], 1 - cut.share)) if cut.share else np.inf
+        logs[1:] += np.log(ratio)
+        chosen = affected & (logs > limit)
+        recorded = np.where(chosen, limit, logs)
+    else:
+        chosen = affected & (rng.random(shape) < cut.share)
+        if cut.beyond == "failed":
+            recorded = np.where(chosen, logs + np.log(rng.random(shape)), logs)
+        else:
+            if cut.sides == "faster":
+                logs[0] -= _even(world, cut.share)
+            recorded = np.where(chosen, float(logs.max()), logs)
+        recorded[1:] += np.log(ratio)
+    return CutTimes(recorded_s=np.exp(recorded), cut=chosen.astype(np.float64))
+
+
+def _even(world: World, share: float) -> float:
+    """By how much a logarithm must be smaller to win half of all items, when a ``share`` of them is lost anyhow."""
+    first, second = world.log_times(np.random.default_rng(3), 2, 200_000, 1)[..., 0]
+    return float(np.quantile(second - first, 0.5 / (1 - share)))

@@ -32,8 +32,8 @@ def make_run(simulated: Callable, tmp_path: Path, made: dict[str, bytes]) -> Cal
         key = repr((median, seed, items, sorted(changes.items())))
         if key not in made:
             options = {"wait": NOISE | {"median": median}, "token_time": 0, "length": 20, "seed": seed}
-            models = changes.pop("models", ("sim",))
-            experiment = simulated(options | changes, items=items, models=models, tasks=("mmlu-letter",), data=DATA)
+            settings = {"models": changes.pop("models", ("sim",)), "timeout": changes.pop("timeout", 600.0)}
+            experiment = simulated(options | changes, items=items, tasks=("mmlu-letter",), data=DATA, **settings)
             taskpace.run(experiment, tmp_path / name).close()
             made[key] = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(made[key])
@@ -121,15 +121,42 @@ def test_lost_accuracy_fails_the_build(make_run, cli):
 
 @pytest.mark.slow
 def test_what_is_invalid_is_not_judged(make_run, cli):
-    """A run with errors cannot pass a guard, nor fail it: exit code 2, and what to do."""
+    """A run whose requests left late cannot pass a guard, nor fail it: exit code 2, and what to do."""
     make_run("base.db")
-    make_run("new.db", faults=[{"kind": "error", "rate": 0.2}])
+    with sqlite3.connect(make_run("new.db", seed=1)) as db:
+        db.execute("DROP TRIGGER turn_is_final")
+        db.execute("UPDATE turn SET send_delay_ns = 10000000000")
+    db.close()
     done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
     assert done.returncode == 2
-    assert "taskpace: --fail-if cannot be judged: mmlu-letter, new, is INVALID" in done.stderr
+    assert 'taskpace: --fail-if "task_time > 5%" cannot be judged: mmlu-letter, new, is INVALID' in done.stderr
     assert "Traceback" not in done.stderr
     assert "INVALID" in done.stdout
     assert cli("compare", "base.db", "new.db").returncode == 0
+
+
+@pytest.mark.slow
+def test_what_the_cut_answers_decide_is_not_judged(make_run, cli):
+    """The new run looks quicker, but half of its answers time out: exit code 2, and what to raise."""
+    make_run("base.db", median=2.0, items=40)
+    make_run("new.db", seed=1, items=40, timeout=1.0)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
+    assert done.returncode == 2
+    assert "cannot be judged: mmlu-letter: the cut answers decide (0 of base, " in done.stderr
+    assert done.stderr.endswith("raise timeout_s\n")
+    assert "open" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_change_beyond_doubt_fails_whatever_the_cut_answers_take(make_run, cli):
+    """The new run takes twice as long and some of it times out beyond that: at least so much longer, exit code 1."""
+    make_run("base.db", items=40)
+    make_run("new.db", median=2.0, seed=1, items=40, timeout=2.2)
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"FAILED: task_time > 5%: mmlu-letter · single · sim: >= \+\d+ %", done.stderr)
+    unclear = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 300%")
+    assert unclear.returncode == 2, unclear.stderr
 
 
 def test_two_systems_of_one_run_are_compared(make_run, cli):

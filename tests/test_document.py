@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,7 +23,8 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
-from taskpace.analysis.table.pairs import Comparison, Split
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Split
 from taskpace.api import Run
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.charts import panels
@@ -52,13 +54,12 @@ WAIT = {"kind": "lognormal", "median": 1.0, "sigma": 0.5}
 
 
 def experiment_file(folder: Path) -> Path:
-    """Systems of odd names on two tasks under two loads; one of them fails, and one is swept."""
+    """Systems of odd names on two tasks under two loads; one of them is swept."""
     systems = [
         {
             "name": name,
             "engine": "simulated",
-            "options": {"time": "virtual", "wait": WAIT, "length": 40 + 30 * index}
-            | ({"faults": [{"kind": "error", "rate": 0.5}]} if name == FAILS else {}),
+            "options": {"time": "virtual", "wait": WAIT, "length": 40 + 30 * index},
             "sweep": {"temperature": [0, 1]} if name == "c (1.0 to 2.0) ~" else {},
         }
         for index, name in enumerate(ODD)
@@ -71,9 +72,18 @@ def experiment_file(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """The run of it."""
+    """The run of it, as if the requests of one system had left late."""
     folder = tmp_path_factory.mktemp("odd")
-    with taskpace.run(experiment_file(folder), folder / "odd.db") as run:
+    taskpace.run(experiment_file(folder), folder / "odd.db").close()
+    with sqlite3.connect(folder / "odd.db") as db:
+        db.execute("DROP TRIGGER turn_is_final")
+        db.execute(
+            "UPDATE turn SET send_delay_ns = 10000000000 WHERE trial_id IN "
+            "(SELECT record.trial_id FROM record JOIN cell ON record.cell_id = cell.id WHERE cell.system = ?)",
+            (FAILS,),
+        )
+    db.close()
+    with taskpace.open(folder / "odd.db") as run:
         yield run
 
 
@@ -262,10 +272,7 @@ def test_brevity_marks_the_row_and_not_the_name(trials_of: Callable[..., pl.Data
     """Of a form that is INVALID the mark is data beside the name, which stays whole."""
     forms = (Forms("a (INVALID)", ("a, brief",), (None,)), Forms("b ~", ("b, brief",), (None,)))
     names = [name for each in forms for name in (each.plain, *each.brief)]
-    frames = [
-        trials_of(name, outcome=["truncated"] * 30 + ["correct"] * 10 if name == "b, brief" else "correct")
-        for name in names
-    ]
+    frames = [trials_of(name, send_delay_s=9.0 if name == "b, brief" else 0.0) for name in names]
     cells = [CellPlan(system=name, task="t", scenario=Scenario(), planned=40, graded=True) for name in names]
     summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0, forms=forms)
     (block,) = brevity_blocks(summary)
@@ -280,6 +287,9 @@ def test_numbers_are_written_in_one_way():
     assert written(number, SECONDS_WITH_ERROR).text == "0.477 s ±14 %"
     assert written(number, PERCENT_WITH_ERROR).text == "48 ±7 %"
     assert written(Estimate(2, None, 3), RATIO) == ("x2.00", "? to 3.00", "")
+    assert written(Estimate(2.9, 2.5, None, ">="), SECONDS).text == ">= 2.90 (2.50 to ?)"
+    assert written(Estimate(2.9, 2.5, None, ">="), SECONDS_WITH_ERROR).text == ">= 2.90 s"
+    assert written(Estimate(0.5, None, 0.6, "<="), RATIO).text == "<= x0.50 (? to 0.60)"
     assert written(Estimate(1.0, 0.1, 9.0), SECONDS_WITH_ERROR).text == "1.00 s ±>100 %"
     assert written(Estimate(0.0, 0.0, 0.1), SECONDS_WITH_ERROR).text == "0.00 s"
     assert written(Estimate(-0.05, -0.12, 0.02), POINTS).text == "-5 (-12 to +2)"

@@ -91,7 +91,7 @@ HOSTILE = "**a|b** `c` <script>x</script> [y](http://e.com) @me \x1b[31m\n\n# z\
 
 @pytest.fixture
 def three(trials_of: Callable, summary_of: Callable) -> Callable[..., Summary]:
-    """Two systems that cannot be distinguished, and a third that is slower and has errors."""
+    """Two systems that cannot be distinguished, and a third that is slower, has errors and a prompt cache."""
 
     def build(*names: str) -> Summary:
         a, b, c = names or ("a", "b", "c")
@@ -99,7 +99,7 @@ def three(trials_of: Callable, summary_of: Callable) -> Callable[..., Summary]:
         return summary_of(
             trials_of(a, task_time_s=SCATTER),
             trials_of(b, task_time_s=SCATTER * wobble),
-            trials_of(c, task_time_s=3 * SCATTER, outcome=["error"] * 3 + ["wrong"] * 37),
+            trials_of(c, task_time_s=3 * SCATTER, outcome=["error"] * 3 + ["wrong"] * 37, cached_tokens=25),
         )
 
     return build
@@ -179,10 +179,14 @@ def test_markdown_has_intervals_shared_ranks_and_what_is_invalid(three):
     assert rows[2]["rank by tok/s"] == "–"
     for row, system in zip(rows, three().tables[0].rows, strict=True):
         number = system.task_time_median_s
-        assert row["task time (s)"] == f"{number.value:#.3g} ({number.low:#.3g} to {number.high:#.3g})"
+        sign = ">= " if number.bound else ""
+        assert row["task time (s)"] == f"{sign}{number.value:#.3g} ({number.low:#.3g} to {number.high:#.3g})"
     assert rows[0]["accuracy (%)"] == "100 (91 to 100)"
     assert rows[2]["outcomes"] == "37 wrong, 3 error"
-    assert "\n- c: INVALID, not ranked: 3 of 40 ended in an error: see `taskpace show RUN --outcome error`\n" in text
+    assert "\n- c: INVALID, not ranked: 50 % of the prompt tokens came from a cache: turn prompt caching off\n" in text
+    assert (
+        "\n- c: cut answers: 3 of 40 ended in an error, so their task time is a lower bound: see `taskpace show" in text
+    )
     assert "a and b share the first place by task time" in text
     assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {len(head) + 1}
 
@@ -263,6 +267,7 @@ def test_csv_has_every_number_of_every_cell(three):
             if isinstance(value, Estimate):
                 for suffix, end in (("", value.value), ("_low", value.low), ("_high", value.high)):
                     assert cells[field.name + suffix] == ("" if end is None else repr(end))
+                assert cells[f"{field.name}_bound"] == {None: "", ">=": "at least", "<=": "at most"}[value.bound]
             elif field.name in ("phases", "written_bytes", "client", "backlog", "energy"):
                 for part in getattr(value, "__struct_fields__", ()):
                     known = getattr(value, part)
@@ -277,9 +282,9 @@ def test_csv_has_every_number_of_every_cell(three):
     assert [(cells["system"], cells["valid"], cells["reasons"]) for cells in rows] == [
         ("a", "true", ""),
         ("b", "true", ""),
-        ("c", "false", "errors"),
+        ("c", "false", "cached-prompts errors"),
     ]
-    assert rows[2]["explanation"].startswith("INVALID, not ranked: 3 of 40 ended in an error: see")
+    assert rows[2]["explanation"].startswith("INVALID, not ranked: 50 % of the prompt tokens")
 
 
 @given(st.lists(st.text() | st.sampled_from(["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "＝1", "a,b\n=c", '"'])))

@@ -63,7 +63,7 @@ def test_the_table_fits_the_terminal(trials_of, summary_of, width):
     failing = trials_of(long, task_time_s=123.4, outcome=["error"] * 3 + ["wrong"] * (N - 3))
     summary = summary_of(trials_of("sound", task_time_s=SCATTER, tpot_s=0.0125, outcome=HALF_RIGHT), failing)
     text = rendered(summary, width)
-    table = text[: text.index("No ranking")]
+    table = text[: text.index("sound finishes first")]
     assert max(map(len, table.splitlines())) <= width
     for word in ("sound", "1.00 s ±", "50 ±15 %", "80", "3 error", "20 correct, 20 wrong", "123 s"):
         assert word in text, word
@@ -117,10 +117,40 @@ def test_what_cannot_be_told_apart_shares_a_rank_and_says_how_many_it_takes(tria
 
 def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):
     """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
-    summary = two(verbose={"outcome": ["truncated"] * 9 + ["wrong"] * (N - 9)})
-    assert "INVALID, not ranked: 9 of 40 truncated: raise max_tokens" in rendered(summary, 80)
+    summary = two(verbose={"prompt_tokens": 400, "cached_tokens": 200})
+    said = " ".join(rendered(summary, 80).split())
+    assert "INVALID, not ranked: 50 % of the prompt tokens came from a cache: turn prompt caching off" in said
     own = f"terse finishes in 1.00 s (median), a correct answer takes {SCATTER.sum() / 20:#.3g} s."  # half are right
     assert sentences(summary.tables[0]) == [f"No ranking: no other system's result is valid. {own}"]
+
+
+def test_cut_answers_of_the_slower_leave_the_inversion(two):
+    """``verbose`` has cut answers: they only make it slower, and the claim is on average and at least so much."""
+    summary = two(verbose={"outcome": ["truncated"] * 9 + ["wrong"] * (N - 9)})
+    grade, why, *rest = sentences(summary.tables[0])
+    assert grade.startswith("verbose has the most tokens per second (100), yet terse finishes first: 1.00 s against ")
+    assert why.startswith("By the recorded times verbose takes 1.2 s longer than terse: ")
+    assert rest == []
+    said = " ".join(rendered(summary, 80).split())
+    assert "cut answers: 9 of 40 truncated, so their task time is a lower bound: raise max_tokens" in said
+
+
+def test_the_basis_of_a_claim_is_said(trials_of, summary_of):
+    """On average and by at least so much, on most items, or open with what decides and what to raise."""
+    cut = ["truncated"] * 4 + ["correct"] * (N - 4)
+    quick, slow = {"task_time_s": SCATTER * NOISE}, {"task_time_s": 3 * SCATTER}
+
+    def said(first: dict, second: dict) -> str:
+        return " ".join(sentences(summary_of(trials_of("quick", **first), trials_of("slow", **second)).tables[0]))
+
+    mean = said(quick, slow | {"outcome": cut})
+    assert "quick finishes sooner than slow on average: slow takes at least 3.00 times as long." in mean
+    assert "quick finishes sooner than slow on most items." in said(quick | {"outcome": cut}, slow)
+    half = ["truncated", "correct"] * (N // 2)
+    assert f"quick or slow: open. The cut answers decide ({N // 2} of quick): raise max_tokens." in said(
+        quick | {"outcome": half}, slow
+    )
+    assert "on average" not in said(quick, slow).partition("longer")[0].replace("On average", "")
 
 
 def test_one_finding_is_told_once_for_all_it_concerns(two):
@@ -165,7 +195,12 @@ def test_one_system_is_no_ranking(trials_of, summary_of):
     assert sentences(summary_of(trials_of()).tables[0]) == [
         "No ranking: it is the only system. s finishes in 1.00 s (median), a correct answer takes 1.00 s."
     ]
-    assert sentences(summary_of(trials_of(outcome="error")).tables[0]) == ["No ranking: no system has a valid result."]
+    late = summary_of(trials_of(send_delay_s=9.0))
+    assert sentences(late.tables[0]) == ["No ranking: no system has a valid result."]
+    failed = summary_of(trials_of(outcome="error"))
+    assert sentences(failed.tables[0]) == [
+        "No ranking: it is the only system. s finishes in >= 1.00 s (median), a correct answer takes >= 13.9 s."
+    ]
     ungraded = summary_of(trials_of(outcome="completed"), graded=False)
     assert sentences(ungraded.tables[0]) == ["No ranking: it is the only system. s finishes in 1.00 s (median)."]
 

@@ -209,8 +209,8 @@ def test_outcomes_always_add_up(run):
     )
 
 
-def test_what_fails_is_not_ranked(tmp_path):
-    """A system with errors, or with too much truncated, keeps its numbers and loses its rank; the others are ranked."""
+def test_what_is_cut_is_bounded_and_claims_allow_for_it(tmp_path):
+    """Errors and truncated answers leave bounds, and claims that hold whatever they would have taken."""
     (tmp_path / "x.toml").write_text(
         """
 items = 10
@@ -231,13 +231,20 @@ options = { time = "virtual", wait = 5 }
     )
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
         failing, cut, sound = done.summary().tables[0].rows
-    assert [(reason.code, reason.invalidates) for reason in failing.reasons] == [("errors", "result")]
+        pairs = {frozenset((pair.a, pair.b)): pair for pair in done.summary().tables[0].pairs}
+    assert [(reason.code, reason.invalidates) for reason in failing.reasons] == [("errors", "full task time")]
     (reason,) = cut.reasons
-    assert (reason.text, reason.remedy) == ("10 of 10 truncated", "raise max_tokens")
-    assert failing.task_time_median_s.value is not None
-    assert not failing.valid
-    assert not cut.valid
-    assert (failing.rank_task_time, cut.rank_task_time, sound.rank_task_time) == (None, None, 1)
+    assert (reason.text, reason.remedy) == (
+        "10 of 10 truncated, so their task time is a lower bound",
+        "raise max_tokens",
+    )
+    assert (failing.cut, cut.cut, sound.cut) == (failing.outcomes["error"], 10, 0)
+    assert all(row.valid for row in (failing, cut, sound))
+    assert (cut.task_time_median_s.bound, cut.task_time_median_s.high) == (">=", None)
+    assert cut.task_time_mean_s.bound == failing.task_time_mean_s.bound == ">="
+    # Nothing is known of cut answers but that they take longer than a moment: nobody is claimed to be quicker.
+    assert {row.rank_task_time for row in (failing, cut, sound)} == {1}
+    assert pairs[frozenset(("cut", "sound"))].task_time.open
 
 
 def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):

@@ -162,25 +162,36 @@ def test_another_reference_turns_the_ratio_round(suite_of):
 
 
 def test_an_invalid_task_leaves_no_mean(suite_of):
-    """Nine items of a task are too few: neither that system nor one compared with it gets a number, but a reason."""
+    """Nothing of a task was recorded: neither that system nor one compared with it gets a number, but a reason."""
     times, right = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10
     whole = {"t": (times, right), "u": (times, right)}
-    short = {"t": (times, right), "u": (times[:9], right[:9])}
+    short = {"t": (times, right), "u": ([], [])}
     a, b, c = suite_of({"A": whole, "B": short, "C": whole}).overall[0].rows
     assert b.time_per_correct.change.value is None
-    assert b.missing == "INVALID are u (only 9 items)"
+    assert b.missing == "INVALID are u (nothing was recorded)"
     assert a.missing is None
     assert c.time_per_correct.change.value == pytest.approx(1)
-    assert b.accuracy.value is not None
     rows = suite_of({"A": short, "B": whole}).overall[0].rows
-    assert rows[1].missing == "of A, the reference, INVALID are u (only 9 items)"
+    assert rows[1].missing == "of A, the reference, INVALID are u (nothing was recorded)"
 
 
-def test_without_a_correct_answer_there_is_no_mean(suite_of):
-    """Time per correct answer over nothing is unknown, and so is the mean."""
+def test_without_a_correct_answer_the_mean_is_a_bound(suite_of):
+    """0 of 30 correct in one task: at least so much of the reference's time, at most so much where it is the
+    reference's; nothing where both have none in one task, or each in another.
+    """
     times, right, never = [1.0, 2.0, 3.0] * 10, [True, True, False] * 10, [False] * 30
-    rows = suite_of({"A": {"t": (times, right), "u": (times, right)}, "B": {"t": (times, never), "u": (times, right)}})
-    assert rows.overall[0].rows[1].missing == "there is no correct answer in t"
+    sound, lost = {"t": (times, right), "u": (times, right)}, {"t": (times, never), "u": (times, right)}
+    least = (2 / (1 - 0.05 ** (1 / 30))) / 3
+    row = suite_of({"A": sound, "B": lost}).overall[0].rows[1]
+    assert row.missing is None
+    assert row.time_per_correct.change == Estimate(pytest.approx(math.sqrt(least)), None, None, ">=")
+    assert not row.time_per_correct.significant
+    turned = suite_of({"A": lost, "B": sound}).overall[0].rows[1].time_per_correct.change
+    assert turned == Estimate(pytest.approx(1 / math.sqrt(least)), None, None, "<=")
+    both = suite_of({"A": lost, "B": lost}).overall[0].rows[1]
+    assert both.missing == "neither it nor A has a correct answer in t"
+    other = suite_of({"A": lost, "B": {"t": (times, right), "u": (times, never)}}).overall[0].rows[1]
+    assert other.missing == "it has no correct answer in u, and A none in t"
 
 
 def test_one_task_is_no_suite(suite_of):

@@ -38,7 +38,8 @@ def test_nothing_speaks_against_a_clean_cell(trials_of):
 @pytest.mark.parametrize(
     ("code", "sound", "bad"),
     [
-        ("truncated", {"outcome": ["truncated"] * 2 + ["wrong"] * 98}, {"outcome": ["truncated"] * 3 + ["wrong"] * 97}),
+        ("truncated", {"outcome": "wrong"}, {"outcome": ["truncated"] + ["wrong"] * 99}),
+        ("timeouts", {"outcome": "wrong"}, {"outcome": ["timeout"] + ["wrong"] * 99}),
         ("errors", {}, {"outcome": ["error"] + ["correct"] * 99}),
         ("client-lag", {"loop_lag_s": [0.04] * 100}, {"loop_lag_s": [0.0] * 85 + [0.06] * 15}),
         ("send-delay", {"send_delay_s": [0.0] * 95 + [9.0] * 5}, {"send_delay_s": 0.06}),
@@ -145,8 +146,8 @@ def test_an_invalid_system_takes_no_rank_and_no_share_of_the_family(trials_of, s
     """What is INVALID is compared and shown, but its pairs carry no adjusted p-value."""
     rng = np.random.default_rng(5)
     cells = [trials_of(name, task_time_s=list(rng.lognormal(0, 0.3, 40))) for name in "ab"]
-    cut = trials_of("c", task_time_s=list(rng.lognormal(1, 0.3, 40)), outcome=["truncated"] * 40)
-    table = summary_of(*cells, cut).tables[0]
+    late = trials_of("c", task_time_s=list(rng.lognormal(1, 0.3, 40)), send_delay_s=9.0)
+    table = summary_of(*cells, late).tables[0]
     (sound,) = (pair for pair in table.pairs if "c" not in (pair.a, pair.b))
     assert sound.task_time.p_holm == sound.task_time.p
     for pair in table.pairs:
@@ -154,3 +155,46 @@ def test_an_invalid_system_takes_no_rank_and_no_share_of_the_family(trials_of, s
             assert pair.task_time.p is not None
             assert pair.task_time.p_holm is None
             assert not pair.task_time.significant
+
+
+def test_only_what_is_broken_makes_a_row_invalid(trials_of, summary_of):
+    """Cut answers, few items and a machine that drifts are cautions; a late client is not."""
+    drift = list(np.linspace(0.01, 0.013, 40))
+    for changes, code in (
+        ({"outcome": ["truncated", "timeout", "error", "correct"] * 10}, "errors"),
+        ({"tpot_s": drift}, "drift"),
+        ({"n": 5}, "too-few"),
+    ):
+        (row,) = summary_of(trials_of(**changes)).tables[0].rows
+        assert row.valid
+        assert code in {reason.code for reason in row.reasons}
+        assert row.rank_task_time == 1
+    (row,) = summary_of(trials_of(send_delay_s=9.0)).tables[0].rows
+    assert (row.valid, row.rank_task_time) == (False, None)
+
+
+def test_drift_voids_claims_only_where_systems_did_not_take_turns(trials_of, summary_of):
+    """In turns the drift hits both sides: a caution about seconds. One after the other nothing is claimed."""
+    drifting = {"tpot_s": list(np.linspace(0.01, 0.013, 40))}
+    for rounds, invalidates in ((None, "claims between systems"), (list(range(40)), "absolute seconds")):
+        cells = [
+            trials_of(
+                name, task_time_s=[time_s] * 40, round=rounds, place=None if rounds is None else place, **drifting
+            )
+            for place, (name, time_s) in enumerate((("a", 1.0), ("b", 2.0)), 1)
+        ]
+        (table,) = summary_of(*cells).tables
+        assert {reason.invalidates for row in table.rows for reason in row.reasons} == {invalidates}
+        (pair,) = table.pairs
+        assert pair.turns is (rounds is not None)
+        assert (pair.task_time.lower == "a") is pair.turns
+        assert [row.rank_task_time for row in table.rows] == ([1, 2] if pair.turns else [1, 1])
+
+
+@pytest.mark.parametrize(("common", "turns"), [(36, True), (35, False)])
+def test_nine_tenths_of_the_common_items_make_turns(trials_of, summary_of, common, turns):
+    """A few items asked anew in another session change nothing; more of them do."""
+    sessions = [1] * common + [2] * (40 - common)
+    first = trials_of("a", round=list(range(40)), session=1)
+    second = trials_of("b", round=list(range(40)), session=sessions)
+    assert summary_of(first, second).tables[0].pairs[0].turns is turns

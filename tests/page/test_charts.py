@@ -29,7 +29,14 @@ from taskpace.report.charts.theme import (
     by_place,
     shortened,
 )
-from taskpace.report.words.figures import digits, seconds, seconds_with_error, share_with_error, shared_ranks
+from taskpace.report.words.figures import (
+    digits,
+    seconds,
+    seconds_of,
+    seconds_with_error,
+    share_with_error,
+    shared_ranks,
+)
 
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
@@ -117,7 +124,7 @@ def test_tables_hold_the_summarys_numbers(summary, drawn):
     solve = only(found, "solve").rows
     assert [row[0] for row in solve] == [seconds(point.deadline_s) for point in rows[0].solve_curve]
     assert [row[1] for row in solve] == [share_with_error(point.share) for point in rows[0].solve_curve]
-    assert [row[5] for row in only(found, "phases").rows] == [seconds(row.task_time_mean_s.value) for row in rows]
+    assert [row[5] for row in only(found, "phases").rows] == [seconds_of(row.task_time_mean_s) for row in rows]
     assert [row[3] for row in only(found, "verbosity").rows] == [digits(row.written_bytes.p50, 3) for row in rows]
     assert [row[2] for row in only(found, "tokenizers").rows] == [
         digits(row.bytes_per_output_token.value, 3) for row in rows
@@ -155,7 +162,7 @@ def test_a_sweeps_line_has_the_name_that_its_systems_share(drawn):
     panel = only(drawn, "effects")
     assert ">fast and wordy<" in to_svg(panel.picture)
     assert [row[0] for row in panel.rows] == [
-        "fast and wordy temperature=0 (INVALID)",
+        "fast and wordy temperature=0",
         "fast and wordy temperature=0.7",
     ]
 
@@ -211,7 +218,7 @@ def test_a_notebook_shows_the_answer_and_the_picture(planted):
     html = planted._repr_html_()
     assert html.count("<svg") == html.count("<table") == 4
     assert "only looks fast" not in html
-    assert "slow but brief finishes first" in html
+    assert "yet slow but brief is among the first to finish" in html
     assert "<script" not in html
 
 

@@ -8,7 +8,7 @@ from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place, shortened
-from taskpace.report.words.figures import digits, seconds, seconds_with_error, shared_ranks
+from taskpace.report.words.figures import digits, seconds_of, seconds_with_error, shared_ranks
 from taskpace.report.words.rankings import (
     by_task_time,
     by_tokens_per_s,
@@ -71,7 +71,7 @@ def _point(row: SystemRow, systems: list[str]) -> Datum:
         **ends("time", row.task_time_median_s),
         "fill": colour if row.valid else "transparent",
         "about": f"{label(marked(row))}: {digits(row.tokens_per_s_median.value, 3)} tokens per second, task time "
-        f"{seconds(row.task_time_median_s.value)}",
+        f"{seconds_of(row.task_time_median_s)}",
     }
 
 
@@ -191,7 +191,7 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         | ends("share", row.accuracy)
         | {
             "about": f"{label(marked(row))}: accuracy {100 * (row.accuracy.value or 0):.0f} %, task time "
-            f"{seconds(row.task_time_median_s.value)}"
+            f"{seconds_of(row.task_time_median_s)}"
         }
         for row in shown
     ]

@@ -13,7 +13,7 @@ from taskpace.report.charts.panel import Datum, Panel, Picture, chart_of, ends, 
 from taskpace.report.charts.theme import DASHES, POINTS, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.words.block import texts
 from taskpace.report.words.effects import change_columns, effect_sentences, effects_by_key
-from taskpace.report.words.figures import UNKNOWN, digits, seconds, seconds_with_error, share_with_error
+from taskpace.report.words.figures import UNKNOWN, digits, seconds_of, seconds_with_error, share_with_error
 from taskpace.report.words.loads import KINDS, load_columns, load_sentence
 
 
@@ -36,7 +36,7 @@ def _load(loads: list[Load], systems: list[str]) -> Panel:
             **ends("share", point.goodput),
             "fill": SERIES[systems.index(system) % len(SERIES)] if point.valid else "transparent",
             "about": f"{system}, {point.scenario}{'' if point.valid else ' (INVALID)'}: task time "
-            f"{seconds(point.task_time_median_s.value)}, {digits(point.tasks_per_hour, 3)} tasks an hour",
+            f"{seconds_of(point.task_time_median_s)}, {digits(point.tasks_per_hour, 3)} tasks an hour",
         }
         for system, point in cells
     ]
@@ -97,7 +97,7 @@ def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Swee
             **ends("length", row.output_bytes_median),
             **ends("share", row.accuracy),
             "fill": SERIES[systems.index(family) % len(SERIES)] if row.valid else "transparent",
-            "about": f"{label(marked(row))}: task time {seconds(row.task_time_median_s.value)}, "
+            "about": f"{label(marked(row))}: task time {seconds_of(row.task_time_median_s)}, "
             f"{digits(row.output_bytes_median.value, 3)} bytes, accuracy {share_with_error(row.accuracy)}",
         }
         for family, value, row in points

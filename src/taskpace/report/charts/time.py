@@ -12,7 +12,7 @@ from taskpace.analysis.table.pairs import Pair, Split
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.words.causes import causes, may_be_none, why
-from taskpace.report.words.figures import ends as ends_of, seconds, share_with_error
+from taskpace.report.words.figures import ends as ends_of, seconds, seconds_of, share_with_error
 
 _PHASES = (
     ("wait_s", "waiting", MUTED),
@@ -133,7 +133,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
                 (
                     marked(row),
                     *(seconds(getattr(row.phases, field)) for field, _, _ in _PHASES),
-                    seconds(row.task_time_mean_s.value),
+                    seconds_of(row.task_time_mean_s),
                 )
                 for row in shown
             ),

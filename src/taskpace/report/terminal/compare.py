@@ -7,8 +7,9 @@ from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
+from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
 from taskpace.report.words.comparison import change_of
 from taskpace.report.words.figures import (
     digits,
@@ -16,13 +17,14 @@ from taskpace.report.words.figures import (
     reason_line,
     seconds_with_error,
     share_with_error,
+    sign_of,
 )
 from taskpace.report.words.sentences import not_distinguished
 from taskpace.text.safe_text import end_of_line, one_line, padded, printable
 
 _WIDEST_NAME = 16
 _ROOM_FOR_P = 96
-_STYLES = {"": "bold", "~": "dim", "INVALID": "yellow"}
+_STYLES = {"": "bold", "~": "dim", "open": "yellow", "INVALID": "yellow"}
 
 
 def print_comparison(compared: ComparedRuns, console: Console) -> None:
@@ -66,8 +68,13 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) ->
         for reason in row.reasons:
             console.print(Text(printable(f"{name}: {reason_line(reason)}"), style="yellow"))
     if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
-        console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes))))
-    if cell.valid and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):
+        cut = cell.pair.task_time.cut_a + cell.pair.task_time.cut_b > 0
+        console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))))
+    if cell.pair.task_time.open:
+        console.print(Text(printable(open_verdict(names, cell.pair.task_time, (cell.base, cell.new))), style="yellow"))
+    elif rests_on_cuts(cell.pair.task_time) and (said := claim(names, cell.pair.task_time)):
+        console.print(Text(printable(said)))
+    if cell.comparable and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):
         console.print(Text(printable(note)))
 
 
@@ -104,4 +111,4 @@ def _both(before: Estimate, after: Estimate) -> tuple[str, str]:
 
 
 def _counts(before: Estimate, after: Estimate) -> tuple[str, str]:
-    return digits(before.value, 3), digits(after.value, 3)
+    return sign_of(before) + digits(before.value, 3), sign_of(after) + digits(after.value, 3)

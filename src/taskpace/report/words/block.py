@@ -14,11 +14,12 @@ import msgspec
 
 from taskpace.analysis.schema.across import Change
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.figures import TWO_DIGITS, UNKNOWN, Form, Shown, written
 
 INVALID = "INVALID"
 NOT_SIGNIFICANT = "~"
+OPEN = "open"
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -41,6 +42,8 @@ class Number(msgspec.Struct, frozen=True):
     estimate: Estimate
     significant: bool = True
     """False: a change that is none for all that is known."""
+    open: bool = False
+    """True: no change is claimed, and the cut answers decide."""
     first: bool = False
     """The best of its column: ranked first."""
 
@@ -86,6 +89,7 @@ def shown(cell: Cell, form: Form) -> Shown:
             return Shown(UNKNOWN if cell.text is None else cell.text)
         case Number():
             mark = "" if cell.significant or cell.estimate.value is None else NOT_SIGNIFICANT
+            mark = OPEN if cell.open else mark
             return written(cell.estimate, form)._replace(mark=mark)
         case Rank():
             if cell.rank is None:
@@ -205,4 +209,4 @@ def texts(columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:
 
 def change(found: Change | Comparison) -> Number:
     """A ratio or a difference, marked where it is not significant."""
-    return Number(found.change, significant=found.significant)
+    return Number(found.change, significant=found.significant, open=found.open)

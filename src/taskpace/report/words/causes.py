@@ -6,7 +6,8 @@ import math
 from typing import NamedTuple
 
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison, Split
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Split
 from taskpace.report.words.figures import digits
 
 
@@ -73,8 +74,11 @@ def _writes(split: Split, output_bytes: Comparison) -> str:
     return f"because it writes {digits(1 / ratio, 2)} times less"
 
 
-def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
-    """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up."""
+def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False) -> str:
+    """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up.
+
+    ``recorded``: some answers were cut, so that these are the recorded times and not the full ones.
+    """
     difference, found, decimals = causes(split, output_bytes)
     whole = difference.value or 0.0
     told = [
@@ -84,7 +88,8 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison) -> str:
     ]
     longer = "longer" if whole >= 0 else "less"
     parts = ", ".join(told) or "no cause stands out"
-    return f"On average {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."
+    when = "By the recorded times" if recorded else "On average"
+    return f"{when} {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."
 
 
 def may_be_none(part: Estimate) -> bool:

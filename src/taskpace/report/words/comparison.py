@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
-from taskpace.report.words.figures import UNKNOWN, Form, reason_line, within
+from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
 
 _MANY_TIMES = 4.0
 """From here on a ratio reads better as "4 times" than in per cent."""
@@ -42,7 +42,8 @@ def _sentence(compared: ComparedRuns, cell: ComparedCell) -> str:
     if pair.split is None or not pair.task_time.significant:
         return ""
     names = (f"{compared.base}:{cell.base_system}", f"{compared.new}:{cell.new_system}")
-    return f"{cell.task} · {cell.scenario}: {why(*names, pair.split, pair.output_bytes)}"
+    cut = pair.task_time.cut_a + pair.task_time.cut_b > 0
+    return f"{cell.task} · {cell.scenario}: {why(*names, pair.split, pair.output_bytes, recorded=cut)}"
 
 
 def _reasons(compared: ComparedRuns) -> list[str]:
@@ -65,7 +66,7 @@ class Changed(NamedTuple):
     p: str
     """``p < 0.001``, or nothing."""
     mark: str
-    """``~``: not significant; ``INVALID``; nothing: significant, or unknown."""
+    """``~``: not significant; ``open``: the cut answers decide; ``INVALID``; nothing: significant, or unknown."""
 
     @property
     def text(self) -> str:
@@ -77,7 +78,7 @@ def change_of(comparison: Comparison, *, points: bool) -> Changed:
     """A change by so many per cent, or times, or ``points``."""
     value = comparison.change.value
     if value is None:
-        return Changed(UNKNOWN, "", "")
+        return Changed(UNKNOWN, "", "open" if comparison.open else "")
     if points:
         form = Form(lambda share: _signed(100 * share), unit=" points")
     elif value >= _MANY_TIMES:
@@ -87,8 +88,9 @@ def change_of(comparison: Comparison, *, points: bool) -> Changed:
     p = comparison.p_holm if comparison.p_holm is not None else comparison.p
     known = "" if p is None else f"p {'< 0.001' if p < 0.001 else f'= {p:.2g}'}"
     invalid = comparison.p is not None and comparison.p_holm is None
-    mark = "" if comparison.significant else "INVALID" if invalid else "~"
-    return Changed(f"{form.write(value)}{form.unit}{within(comparison.change, form.write)}", known, mark)
+    mark = "" if comparison.significant else "INVALID" if invalid else "open" if comparison.open else "~"
+    words = f"{sign_of(comparison.change)}{form.write(value)}{form.unit}{within(comparison.change, form.write)}"
+    return Changed(words, known, mark)
 
 
 def _signed(value: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from taskpace.analysis.schema.across import Change, Effect
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import INVALID, Block, Column, Name, change
+from taskpace.report.words.claims import at_least
 from taskpace.report.words.figures import POINTS, RATIO
 
 _LEGEND = (
@@ -76,7 +77,10 @@ def moved(what: str, change: Change, measure: str, unclear: str) -> str:
     """A ratio in words, or that nothing is clear."""
     if change.change.value is None:
         return ""
-    return f"{what} {change.change.value:.2f} times {measure}" if change.significant else unclear
+    if change.open:
+        return f"{unclear}, for the cut answers decide"
+    ratio = f"{at_least(change.change.bound)}{change.change.value:.2f}"
+    return f"{what} {ratio} times {measure}" if change.significant else unclear
 
 
 def points_moved(change: Change) -> str:

@@ -17,6 +17,7 @@ from taskpace.report.words.figures import (
     Form,
     digits,
     seconds,
+    seconds_of,
     written,
 )
 from taskpace.text.safe_text import one_line
@@ -75,7 +76,7 @@ def _warnings(judged: Judged) -> tuple[str, ...]:
 def _cost(judged: Judged) -> str:
     """What judging took, apart from the tasks."""
     parts = [
-        f"{task.task}: median {seconds(task.time_median_s.value)} and {digits(task.output_tokens_median.value, 3)} "
+        f"{task.task}: median {seconds_of(task.time_median_s)} and {digits(task.output_tokens_median.value, 3)} "
         "tokens an answer"
         for task in judged.tasks
         if task.time_median_s.value is not None

@@ -16,7 +16,7 @@ from taskpace.report.words.figures import (
     TWO_DIGITS,
     Form,
     digits,
-    seconds,
+    seconds_of,
 )
 
 KINDS = {"concurrency": "requests in flight", "rate": "arrivals per second", "batch": "items in a batch"}
@@ -79,11 +79,11 @@ def load_sentence(load: Load) -> str:
     most = max(known, key=lambda point: point.tasks_per_hour or 0.0)
     beyond = (
         f"; at {most.scenario} it finishes {digits(most.tasks_per_hour, 3)} an hour, each in "
-        f"{seconds(most.task_time_median_s.value)}"
+        f"{seconds_of(most.task_time_median_s)}"
         if most is not point
         else ""
     )
     return (
         f"The knee is at {load.knee}: {digits(point.tasks_per_hour, 3)} tasks an hour, each in "
-        f"{seconds(point.task_time_median_s.value)}{beyond}.{alike}"
+        f"{seconds_of(point.task_time_median_s)}{beyond}.{alike}"
     )

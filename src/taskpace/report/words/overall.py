@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.report.words.block import Block, Cell, Column, Name, Number, Several, Words, change
+from taskpace.report.words.claims import at_least
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     PERCENT_OF_ALL,
@@ -18,7 +19,8 @@ from taskpace.report.words.figures import (
 
 _LEGEND = (
     "Over the tasks: geometric mean of the ratios of time per correct answer, and mean accuracy, each task counting "
-    "the same, with 95 % intervals over items; ~: not significant at 5 % (Holm). No mean where a task is INVALID."
+    "the same, with 95 % intervals over items; ~: not significant at 5 % (Holm). >= and <=: a bound, "
+    "for a task has no correct answer. No mean where a task is INVALID."
 )
 
 
@@ -80,9 +82,10 @@ def _sentence(row: OverallRow, overall: Overall) -> str:
         return f"No mean over the {len(overall.tasks)} tasks for {row.system}: {row.missing}."
     ratio = row.time_per_correct
     first = next(each for each in overall.rows if each.system == overall.reference)
-    told = "" if ratio.significant else ", which cannot be told from 1"
+    told = "" if ratio.significant or ratio.change.bound else ", which cannot be distinguished from 1"
     return (
-        f"Over {len(overall.tasks)} tasks a correct answer takes {row.system} {ratio.change.value:.2f} times"
+        f"Over {len(overall.tasks)} tasks a correct answer takes {row.system} "
+        f"{at_least(ratio.change.bound)}{ratio.change.value:.2f} times"
         f"{within(ratio.change, RATIO.write)} as long as {overall.reference}{told}, at an accuracy of "
         f"{written(row.accuracy, PERCENT_OF_ALL).text} against {written(first.accuracy, PERCENT_OF_ALL).text}."
     )

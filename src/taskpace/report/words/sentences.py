@@ -7,7 +7,8 @@ import math
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.causes import why
-from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds, within
+from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
+from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
 
 _MOST_NOTES = 2
 
@@ -36,7 +37,9 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     said = [_grade(rows, headline) + _per_correct(ranked)]
     explained = headline or _slowest(rows, pairs)
     if explained is not None and explained.split is not None and explained.task_time.significant:
-        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes))
+        cut = explained.task_time.cut_a + explained.task_time.cut_b > 0
+        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut))
+    said.extend(_claims(rows, pairs, headline))
     said.extend(_undecided(pairs))
     if agreement := _agreement(table):
         said.append(agreement)
@@ -48,9 +51,9 @@ def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
     if not ranked:
         return "No ranking: no system has a valid result."
     (row,) = ranked
-    time = f"{row.system} finishes in {seconds(row.task_time_median_s.value)} (median)"
+    time = f"{row.system} finishes in {seconds_of(row.task_time_median_s)} (median)"
     if row.time_per_correct_s.value is not None:
-        time += f", a correct answer takes {seconds(row.time_per_correct_s.value)}"
+        time += f", a correct answer takes {seconds_of(row.time_per_correct_s)}"
     alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
     return f"No ranking: {alone}. {time}."
 
@@ -72,22 +75,26 @@ def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
 
 
 def is_inverted(pair: Pair) -> bool:
-    """The slower one has more tokens per second, and both differences are significant."""
-    speed = pair.tokens_per_s.change.value
-    return pair.task_time.significant and pair.tokens_per_s.significant and speed is not None and speed > 1
+    """``a`` is claimed to finish sooner, ``b`` to have more tokens per second."""
+    return pair.task_time.lower == "a" == pair.tokens_per_s.lower
 
 
 def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
     """The first against the one that takes longest in comparison with it."""
-    from_first = [pair for pair in pairs if rows[pair.a].rank_task_time == 1 and pair.task_time.change.value]
+    from_first = [pair for pair in pairs if rows[pair.a].rank_task_time == 1 and pair.task_time.lower == "a"]
     return max(from_first, key=lambda pair: pair.task_time.change.value or 0.0, default=None)
 
 
-def _against(a_s: float | None, b_s: float | None, pair: Pair) -> str:
+def _against(a: SystemRow, b: SystemRow, pair: Pair) -> str:
     """``1.2 s against 3.4 s``; where the medians do not show it, the paired ratio, which decides the rank."""
-    if a_s is not None and b_s is not None and a_s < b_s and seconds(a_s) != seconds(b_s):
-        return f"{seconds(a_s)} against {seconds(b_s)}"
-    return f"item by item in {pair.task_time.change.value or 1:.2f} times the time"
+    first, second = a.task_time_median_s, b.task_time_median_s
+    shown = first.value is not None and second.value is not None and first.value < second.value
+    if shown and first.bound is None and seconds_of(first) != seconds_of(second):
+        return f"{seconds_of(first)} against {seconds_of(second)}"
+    change = pair.task_time.change
+    if pair.task_time.basis == "most" or change.value is None:
+        return "on most items"
+    return f"item by item in {at_least(change.bound)}{change.value:.2f} times the time"
 
 
 def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
@@ -95,7 +102,7 @@ def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
     fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
     if headline is not None:
         a, b = rows[headline.a], rows[headline.b]
-        times = _against(a.task_time_median_s.value, b.task_time_median_s.value, headline)
+        times = _against(a, b, headline)
         sure = "" if headline.inversion_probability is None else f" ({percent_sure(headline.inversion_probability)})"
         if headline.a in firsts and headline.b in fastest:
             most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
@@ -120,17 +127,35 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     if not graded:
         return ""
     best = [row for row in graded if row.rank_time_per_correct == 1]
-    if not best:
+    if all(row.time_per_correct_s.bound for row in best):
         return " No ranked system has a correct answer."
     firsts = [row for row in ranked if row.rank_task_time == 1]
     if any(row in best for row in firsts):
         return ""
-    own = firsts[0].time_per_correct_s.value
-    against = seconds(own) if own is not None else "none at all"
+    own = firsts[0].time_per_correct_s
+    against = seconds_of(own) if own.value is not None else "none at all"
     return (
         f" Per correct answer {_and([row.system for row in best])} {'takes' if len(best) == 1 else 'take'} the least "
-        f"time: {seconds(best[0].time_per_correct_s.value)}; {firsts[0].system} has {against}."
+        f"time: {seconds_of(best[0].time_per_correct_s)}; {firsts[0].system} has {against}."
     )
+
+
+def _claims(rows: dict[str, SystemRow], pairs: list[Pair], headline: Pair | None) -> list[str]:
+    """On what the claims rest where answers were cut or items are few, and which pairs the cut answers leave open."""
+    said = [
+        claim((pair.a, pair.b), pair.task_time)
+        for pair in pairs
+        if pair is not headline and pair.task_time.lower is not None and rests_on_cuts(pair.task_time)
+    ]
+    undecided = [
+        open_verdict((pair.a, pair.b), pair.task_time, (rows[pair.a], rows[pair.b]))
+        for pair in pairs
+        if pair.task_time.open
+    ]
+    notes = [*said[:_MOST_NOTES], *undecided[:_MOST_NOTES]]
+    if (more := len(undecided) - _MOST_NOTES) > 0:
+        notes.append(f"{more} more pairs are open, for the cut answers decide.")
+    return notes
 
 
 def _undecided(pairs: list[Pair]) -> list[str]:

@@ -29,7 +29,7 @@ LEGEND = (
     "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; score: mean "
     "degree that the scorer gives, 0 to 1; s/correct: seconds of all trials / number correct. In parentheses: "
     "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
-    "An INVALID row is shown and not ranked."
+    ">= is a bound: answers were cut, or none was correct. An INVALID row is shown and not ranked."
 )
 _NARROW_LEGEND = (
     "task time: median from dispatch to the last byte of the answer, with its 95 % interval; tokens, tok/s: median "

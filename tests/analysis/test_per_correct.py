@@ -1,0 +1,56 @@
+"""Time per correct answer with few correct answers or none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
+
+
+def test_without_a_correct_answer_there_is_a_lower_bound():
+    """0 of 20 correct in 1 s each: at least 1 / (1 - 0.05^(1/20)) = 7.2 s, and no more is said."""
+    found = few_correct(np.ones(20), np.zeros(20), np.ones(20))
+    assert found.value == pytest.approx(1 / (1 - 0.05**0.05))
+    assert found.value == pytest.approx(7.19, abs=0.01)
+    assert (found.bound, found.low, found.high) == (">=", None, None)
+
+
+def test_with_few_it_is_mover_on_clopper_and_pearson():
+    """Equal times: all that is uncertain is the share, and the interval is that of scipy's exact one."""
+    correct = np.array([1.0] * 3 + [0.0] * 17)
+    found = few_correct(np.full(20, 2.0), correct, np.ones(20))
+    exact = stats.binomtest(3, 20).proportion_ci(0.95, "exact")
+    assert found.value == pytest.approx(2 / 0.15)
+    assert (found.low, found.high) == pytest.approx((2 / exact.high, 2 / exact.low))
+    wider = few_correct(np.random.default_rng(1).lognormal(0.5, 1, 20), correct, np.ones(20))
+    assert wider.high / wider.low > found.high / found.low
+
+
+def test_no_time_is_no_bound():
+    """Workers that crashed spent no recorded time: nothing is known."""
+    assert few_correct(np.zeros(5), np.zeros(5), np.ones(5)).value is None
+
+
+def test_none_against_many_is_a_claim_and_against_few_is_not():
+    """0 of 60 against 55 of 60 at the same pace cannot be chance; 0 of 20 against 2 of 20 can."""
+    seconds = np.random.default_rng(2).lognormal(0, 0.3, 60)
+    many = np.array([1.0] * 55 + [0.0] * 5)
+    assert none_against_some((seconds, np.zeros(60), np.ones(60)), (seconds, many, np.ones(60))) < 1e-4
+    few = np.array([1.0] * 2 + [0.0] * 18)
+    cut = seconds[:20]
+    assert none_against_some((cut, np.zeros(20), np.ones(20)), (cut, few, np.ones(20))) > 0.5
+
+
+def test_the_p_value_is_where_the_two_bounds_meet():
+    """At the error that the p-value allows, the lower bound of the one is the upper bound of the other."""
+    rng = np.random.default_rng(3)
+    seconds, ones = rng.lognormal(0, 0.5, 40), np.ones(40)
+    correct = (np.arange(40) % 3 == 0).astype(float)
+    p = none_against_some((seconds, np.zeros(40), ones), (seconds, correct, ones))
+    assert 1e-12 < p < 1
+    least, most = least_per_correct(seconds, ones, p / 4), most_per_correct(seconds, correct, ones, p / 4)
+    assert math.log(least / most) == pytest.approx(0, abs=1e-4)
