@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from taskpace.analysis.table.turns import order_findings
+from taskpace.analysis.table.turns import order_findings, ramp_findings
+from taskpace.experiment.scenario import Scenario
 
 
 @pytest.fixture
@@ -56,3 +57,18 @@ def test_without_an_effect_nothing_is_found(rounds_of):
 def test_systems_that_took_no_turns_have_no_order(trials_of):
     """Without rounds there is nothing to look at."""
     assert order_findings(pl.concat([trials_of("a"), trials_of("b")])) == ()
+
+
+def test_the_ramp_of_blocks_is_stated(trials_of):
+    """Two in flight, blocks of four trials of 1, 1, 2 and 1 seconds: one is alone for the last of three."""
+    ms = 1_000_000
+    spans = [(0, 1000), (0, 1000), (1000, 3000), (1000, 2000)]
+    begins, ends = ([moment * ms for moment in column] for column in zip(*spans, strict=True))
+    trials = trials_of("a", 4, round=1).with_columns(
+        dispatch_ns=pl.Series(begins), end_clock_ns=pl.Series(ends, dtype=pl.Int64)
+    )
+    (finding,) = ramp_findings(trials, Scenario(concurrency=2))
+    assert finding.evidence["share"] == pytest.approx(1 / 3)
+    assert finding.text == "asked in blocks of 4: for 33 % of the time fewer than 2 were in flight"
+    assert ramp_findings(trials, Scenario()) == ()
+    assert ramp_findings(trials.with_columns(round=pl.lit(None, dtype=pl.Int64)), Scenario(concurrency=2)) == ()

@@ -16,7 +16,7 @@ from taskpace.analysis.across.overall import find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan, load_cells
-from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.frame import last_attempts, load_anchors, load_frame
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
@@ -31,10 +31,11 @@ from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.turns import order_findings
+from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
 from taskpace.store import queries
@@ -63,6 +64,7 @@ def summarise(
     return summarise_trials(
         last_attempts(load_frame(source)),
         load_cells(source),
+        anchors=last_attempts(load_anchors(source)),
         name=run.name,
         limit_s=experiment.timeout_s,
         deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,
@@ -77,6 +79,7 @@ def summarise_trials(
     trials: pl.DataFrame,
     cells: list[CellPlan],
     *,
+    anchors: pl.DataFrame | None = None,
     name: str,
     limit_s: float,
     deadline_s: float | None = None,
@@ -85,7 +88,10 @@ def summarise_trials(
     forms: tuple[Forms, ...] = (),
     reference: str | None = None,
 ) -> Summary:
-    """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to."""
+    """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
+
+    ``anchors``: trials that were asked again beside a system that was added later; null: none were.
+    """
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
@@ -94,8 +100,11 @@ def summarise_trials(
         key: take_sample(parts.get(key, trials.clear()), tuple(cell.system for cell in table), batched=table[0].batched)
         for key, table in tables.items()
     }
+    again = {} if anchors is None else dict(anchors.group_by("task", "scenario"))
     made = tuple(
-        make_table(table, samples[key], limit_s=limit_s, deadline_s=deadline_s, resamples=resamples)
+        make_table(
+            table, samples[key], anchors=again.get(key), limit_s=limit_s, deadline_s=deadline_s, resamples=resamples
+        )
         for key, table in tables.items()
     )
     return Summary(
@@ -115,7 +124,13 @@ def summarise_trials(
 
 
 def make_table(
-    cells: list[CellPlan], sample: Sample, *, limit_s: float, deadline_s: float | None, resamples: int
+    cells: list[CellPlan],
+    sample: Sample,
+    *,
+    anchors: pl.DataFrame | None,
+    limit_s: float,
+    deadline_s: float | None,
+    resamples: int,
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings."""
     arrays = sample.shared
@@ -125,6 +140,7 @@ def make_table(
         lambda names: compare_pairs(arrays, names, drawn, graded=cells[0].graded, own=sample.own),
         _quicker_first(arrays),
     )
+    found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found])
     findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
@@ -136,7 +152,12 @@ def make_table(
         rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
-        findings=(*table_findings(ranked, pairs), *order_findings(sample.trials)),
+        findings=(
+            *table_findings(ranked, pairs),
+            *anchor_findings(anchored),
+            *order_findings(sample.trials),
+            *ramp_findings(sample.trials, cells[0].scenario),
+        ),
     )
 
 

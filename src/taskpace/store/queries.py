@@ -282,10 +282,18 @@ def grade_row(reader: Reader, trial_id: str, attempt: int) -> dict[str, Any] | N
     return next(iter(_dicts(reader, sql, trial_id, attempt)), None)
 
 
-def attempts_table(reader: Reader) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows: every measured attempt with its grade, in the plan's order."""
+_TRIAL = "trial.id = record.trial_id"
+_ANCHOR = "trial.id = (SELECT trial_id FROM anchor WHERE anchor.id = record.trial_id)"
+"""Which trial a record is of, or asked again."""
+
+
+def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows: every measured attempt with its grade, in the plan's order.
+
+    ``anchors``: of the trials that were asked again, and of no others.
+    """
     return reader.query(
-        """
+        f"""
         SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
                record.worker, worker.session, record.round, record.place, record.machine_ns,
                record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
@@ -293,28 +301,28 @@ def attempts_table(reader: Reader) -> tuple[list[str], list[tuple[Any, ...]]]:
                cell.position AS cell_position, trial.position AS trial_position,
                (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
         FROM record
-        JOIN trial ON trial.id = record.trial_id
+        JOIN trial ON {_ANCHOR if anchors else _TRIAL}
         JOIN cell ON cell.id = trial.cell_id
         JOIN item ON item.task = cell.task AND item.id = trial.item_id
         LEFT JOIN grade USING (trial_id, attempt)
         LEFT JOIN worker ON worker.number = record.worker
         WHERE record.phase = 'measured'
         ORDER BY cell.position, trial.position, record.attempt
-        """
+        """  # noqa: S608 - our own names
     )
 
 
-def turns_table(reader: Reader) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows: every conversation turn of a measured attempt, with sizes in place of its texts."""
+def turns_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Columns and rows: every conversation turn of those attempts, with sizes in place of its texts."""
     return reader.query(
-        """
+        f"""
         SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.send_delay_ns, turn.end_ns,
                turn.finish_ns, turn.finish_reason, turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens,
                turn.cached_tokens, turn.token_source, turn.arrivals,
                length(CAST(turn.text AS BLOB)) AS output_bytes,
                length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
-        FROM turn JOIN trial ON trial.id = turn.trial_id
-        """
+        FROM turn JOIN {"anchor" if anchors else "trial"} AS asked ON asked.id = turn.trial_id
+        """  # noqa: S608 - our own names
     )
 
 

@@ -85,8 +85,17 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
     not take turns. ``machine_ns`` is the dispatch on a clock that all workers of a machine share.
     """
-    records = _frame(*queries.attempts_table(reader), _RECORD_TYPES)
-    turns = _derive_turns(_frame(*queries.turns_table(reader), _TURN_TYPES))
+    return _load(reader, anchors=False)
+
+
+def load_anchors(reader: Reader) -> pl.DataFrame:
+    """The same of trials that were asked again beside a system that was added later."""
+    return _load(reader, anchors=True)
+
+
+def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
+    records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
+    turns = _derive_turns(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
     for name in ("session", "round", "place"):
         if name not in frame.columns:

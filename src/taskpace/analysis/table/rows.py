@@ -259,9 +259,15 @@ def _cached_between_turns(ended: pl.DataFrame) -> float | None:
 
 
 def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:
-    """Only a cell that one worker carried out whole has one: clocks do not compare across workers."""
-    if not part.height or part.height < planned:
+    """First dispatch to last end; where systems took turns, the sum over the system's own.
+
+    Otherwise only a cell that one worker carried out whole has one: clocks do not compare across workers.
+    """
+    if not part.height or part.height < planned or part["dispatch_ns"].null_count():
         return None
-    if part["worker"].n_unique() != 1 or part["dispatch_ns"].null_count():
+    if not part["round"].null_count():
+        spans = part.group_by("worker", "round").agg(pl.col("end_clock_ns").max() - pl.col("dispatch_ns").min())
+        return int(spans["end_clock_ns"].sum()) / 1e9
+    if part["worker"].n_unique() != 1:
         return None
     return (int(part["end_clock_ns"].max()) - int(part["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Do systems that take turns disturb each other? What a system's time owes to who was asked before it in a round."""
+"""What taking turns does to what is measured: who was asked before, and where a block of a load begins and ends."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import polars as pl
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.significance import holm, welch
+from taskpace.experiment.scenario import Scenario
 
 LEAST_EFFECT = 0.05
 LEAST_P = 0.01
@@ -102,4 +103,35 @@ def _finding(system: str, after: str | None, effect: float, p: float) -> Finding
         text=f"{system} is {percent:.0f} % {way} {when} than otherwise",
         evidence={"ratio": float(np.exp(effect)), "p": p},
         remedy="run with `--order blocks` to see what is left of it",
+    )
+
+
+def ramp_findings(trials: pl.DataFrame, scenario: Scenario) -> tuple[Finding, ...]:
+    """How much of the time a load that was carried out in blocks had fewer in flight than it is named after.
+
+    All slots are taken at a block's begin; from the first end after its last dispatch on there are fewer.
+
+    Args:
+        trials: of one task in this scenario (columns of ``load_frame``), last attempts.
+        scenario: a closed loop; of other scenarios there is nothing to say.
+    """
+    turned = trials.filter(pl.col("round").is_not_null() & pl.col("dispatch_ns").is_not_null())
+    if scenario.concurrency == 1 or scenario.batch is not None or not turned.height:
+        return ()
+    end, dispatch = pl.col("end_clock_ns"), pl.col("dispatch_ns")
+    blocks = turned.group_by("system", "worker", "round").agg(
+        pl.len(),
+        span=end.max() - dispatch.min(),
+        ramp=end.max() - end.filter(end > dispatch.max()).min(),
+    )
+    largest = int(blocks["len"].to_numpy().max())
+    share = float(blocks["ramp"].sum()) / max(1, int(blocks["span"].sum()))
+    return (
+        Finding(
+            code="ramp",
+            text=f"asked in blocks of {largest}: for {100 * share:.0f} % of the time fewer than {scenario.concurrency} "
+            "were in flight",
+            evidence={"share": share},
+            remedy="run with `--order sequential` for one long block of each system",
+        ),
     )

@@ -228,7 +228,7 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
 
 
 def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
-    if trials["worker"].drop_nulls().n_unique() <= 1:
+    if trials["worker"].drop_nulls().n_unique() <= 1 or not trials["round"].null_count():
         return
     if open_loop:
         yield _against_result(
