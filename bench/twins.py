@@ -1,0 +1,96 @@
+"""The same model under two names, while a load comes and goes on all cores: does a run claim a difference?
+
+Runs in turns and runs with one system after the other alternate within the same hour. Claims are the summary's own.
+Targets: at most one of 20 runs in turns claims a difference, and no row is INVALID.
+
+Run: python bench/twins.py [--runs N] [--items N]
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import taskpace
+from harness import Bench
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.experiment.experiment import experiment_of
+from taskpace.machine import host
+
+MODEL, TASK = "smollm2-135m", "mmlu-letter"
+LOADED_S, IDLE_S = (4.0, 15.0), (4.0, 15.0)
+BUSY = "while True: pass"
+
+
+@contextlib.contextmanager
+def load_that_comes_and_goes(seed: int) -> Iterator[None]:
+    """A busy process for each core, for some seconds, and then none for some seconds."""
+    rng, over = random.Random(seed), threading.Event()  # noqa: S311 - a load, not a secret
+    cores = round(host.describe().usable_cores or 1)
+
+    def work() -> None:
+        while not over.is_set():
+            over.wait(rng.uniform(*IDLE_S))
+            busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(0 if over.is_set() else cores)]
+            over.wait(rng.uniform(*LOADED_S))
+            for process in busy:
+                process.kill()
+                process.wait()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def run(order: str, items: int, seed: int, path: Path) -> TaskTable:
+    """The table of one run."""
+    system = {"engine": "llamacpp", "model": MODEL, "options": {"context": 1024, "threads": 1}}
+    systems = [{"name": name, **system} for name in ("one", "two")]
+    table = {"tasks": [TASK], "items": items, "seed": seed, "order": order, "system": systems}
+    with taskpace.run(experiment_of(table, "bench", default_name="twins"), path) as done:
+        return done.summary(resamples=0).tables[0]
+
+
+def main() -> None:
+    bench = Bench("twins", __doc__, {"runs": (20, 1), "items": (40, 6)})
+    runs, items = bench.chosen.runs, bench.chosen.items
+    bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {runs // 2 or 1} one after the other")
+    found = {"turns": [], "sequential": []}
+    with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1):
+        for number in range(runs):
+            for order in found if number % 2 == 0 else ("turns",):
+                found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db"))
+    for order, target in (("turns", max(1, runs // 20)), ("sequential", None)):
+        tables = found[order]
+        pairs = [table.pairs[0].task_time for table in tables]
+        claims = bench.figure(f"{order}: claims", sum(pair.lower is not None for pair in pairs), at_most=target)
+        invalid = bench.figure(
+            f"{order}: INVALID", sum(not row.valid for table in tables for row in table.rows), at_most=0
+        )
+        withheld = bench.figure(f"{order}: claims withheld", sum(pair.p_holm is None for pair in pairs))
+        ratio = bench.figure(f"{order}: ratio", [pair.change.value for pair in pairs])
+        width = bench.figure(
+            f"{order}: width of the interval",
+            [pair.change.high / pair.change.low - 1 for pair in pairs if pair.change.low and pair.change.high],
+        )
+        bench.say(f"  {order}, {len(tables)} runs:")
+        bench.say(f"    a difference claimed    {claims:.0f}  {claims.target}")
+        bench.say(f"    claims withheld         {withheld:.0f}")
+        bench.say(f"    rows INVALID            {invalid:.0f}  {invalid.target}")
+        bench.say(f"    ratio of task times     {ratio:.3f}")
+        bench.say(f"    width of its interval   {width:.3f} (high end / low end - 1)")
+    bench.finish()
+
+
+if __name__ == "__main__":
+    main()
