@@ -4,8 +4,9 @@
 # The design of the paper with the two packaged models at 660 questions, batches of 1 to 128, float16, bfloat16, 8-bit and
 # 4-bit; then the harness's own overhead. Leaves run files, reports and Markdown tables in FOLDER (runs/gpu). The questions
 # are the starter set, or those of the Parquet file that TASKPACE_DATA names (columns of cais/mmlu). On a machine without
-# a GPU it runs all the same, slowly. TASKPACE_ITEMS=12 and TASKPACE_BATCHES="[1, 4]" make it shorter; --quick takes a
-# tiny random model, one precision, one task, two items and a few tokens, to see that the script works.
+# a GPU it runs all the same, slowly. The systems take turns, batch by batch; TASKPACE_ORDER=blocks has one of them open at
+# a time, where the GPU's memory does not suffice for all. TASKPACE_ITEMS=12 and TASKPACE_BATCHES="[1, 4]" make it shorter;
+# --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that the script works.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -50,6 +51,7 @@ system() { # name, model, options
 
 {
     printf 'name = "gpu"\nitems = %s\ntimeout = 1800\nenergy = true\nscenarios = [{ batch = %s }]\n' "$items" "$batches"
+    printf 'order = "%s"\n' "${TASKPACE_ORDER:-turns}"
     [ -z "$tokens" ] || printf 'max_tokens = %s\n' "$tokens"
     printf 'tasks = [%s]\n\n' "$(tasks)"
     # Quantised weights compute in bfloat16: in float16 Gemma 3 overflows and writes nothing, which its float16 row shows.
