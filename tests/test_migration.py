@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import shutil
 import sqlite3
@@ -68,3 +69,35 @@ def test_an_old_file_is_continued_and_made_new(old):
         for table in ("record", "turn"):  # the triggers came along
             with pytest.raises(sqlite3.IntegrityError, match="append only"):
                 connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of two words
+
+
+def test_an_old_file_grows(old, tmp_path):
+    """More items, a task and a system more: the old records stay, the new ones take turns, the schema is today's."""
+    with taskpace.open(old) as run:
+        kept = run.frame()
+    larger = (
+        (MADE / "format-1.toml")
+        .read_text()
+        .replace("items = 4", "items = 6")
+        .replace('"dialogue"]', '"math", "dialogue"]')
+    )
+    third = '\n[[system]]\nname = "third"\nengine = "simulated"\noptions = { time = "virtual" }\n'
+    (tmp_path / "larger.toml").write_text(larger + third)
+    with taskpace.run(tmp_path / "larger.toml", old) as run:
+        frame = run.frame()
+        summary = run.summary(resamples=0)
+    assert frame["trial_id"].n_unique() == summary.planned == 3 * 3 * 2 * 6
+    assert kept.join(frame, on=["trial_id", "attempt", "task_time_s", "outcome"], how="anti").height == 0
+    new = frame.filter(frame["session"] == frame["session"].max())
+    assert new["round"].null_count() == 0
+    assert summary.done == summary.planned
+    taskpace.run(tmp_path / "larger.toml", tmp_path / "new.db").close()
+    assert columns_of(old) == columns_of(tmp_path / "new.db")
+
+
+def columns_of(path: Path) -> dict[str, list[tuple[str, str]]]:
+    """Names and types of the columns of each table."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        sql = "SELECT name, type FROM pragma_table_info(?)"
+        return {table: sorted(db.execute(sql, (table,))) for table in tables}
