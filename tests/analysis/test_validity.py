@@ -189,6 +189,8 @@ def test_drift_voids_claims_only_where_systems_did_not_take_turns(trials_of, sum
         assert pair.turns is (rounds is not None)
         assert (pair.task_time.lower == "a") is pair.turns
         assert [row.rank_task_time for row in table.rows] == ([1, 2] if pair.turns else [1, 1])
+        said = "No ranking: the machine did not keep its pace, and the systems did not take turns."
+        assert (sentences(table) == [said]) is not pair.turns
 
 
 @pytest.mark.parametrize(("common", "turns"), [(36, True), (35, False)])

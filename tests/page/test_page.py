@@ -238,5 +238,5 @@ def test_several_tasks_have_a_section_of_their_own_before_them(tmp_path):
     assert page.index('class="together"') < page.index("Who finishes first, who only looks fast")
     assert "Over 2 tasks · single" in section
     assert ' ~<span class="interval">' in section
-    assert "which cannot be told from 1" in section
+    assert "which cannot be distinguished from 1" in section
     assert "mmlu-explain" in section

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from taskpace.analysis.across.effects import difference, find_pair, less_base, r
 from taskpace.analysis.schema.across import Brevity, BriefForm, BriefRanking
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.table.pairs import Pair, adjust
+from taskpace.analysis.table.validity import can_be_compared
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
@@ -62,8 +63,8 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
         for name, limit in zip(one.brief, one.limits, strict=True)
         if (pair := find_pair(table, one.plain, name)) is not None
     ]
-    adjusted = _adjusted([pair for *_, pair in found])
     rows = {row.system: row for row in table.rows}
+    adjusted = _adjusted([pair for *_, pair in found], rows)
     for (plain, name, limit, _), pair in zip(found, adjusted, strict=True):
         yield BriefForm(
             plain=plain,
@@ -80,9 +81,9 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
         )
 
 
-def _adjusted(pairs: list[Pair]) -> list[Pair]:
+def _adjusted(pairs: list[Pair], rows: Mapping[str, SystemRow]) -> list[Pair]:
     """With p-values adjusted over these pairs and no others."""
-    return adjust(pairs, [True] * len(pairs))
+    return adjust(pairs, [can_be_compared(pair, rows[pair.a], rows[pair.b]) for pair in pairs])
 
 
 def _truncated(row: SystemRow) -> float:
@@ -118,7 +119,7 @@ def _firsts(table: TaskTable, pairs: list[tuple[str, str]]) -> list[int | None]:
     """Of each pair of names which is significantly the quicker, 0 or 1; null: neither, or not comparable."""
     rows = {row.system: row for row in table.rows}
     found = [find_pair(table, *names) if all(rows[name].valid for name in names) else None for names in pairs]
-    adjusted = iter(_adjusted([pair for pair in found if pair is not None]))
+    adjusted = iter(_adjusted([pair for pair in found if pair is not None], rows))
     return [None if pair is None else _quicker(next(adjusted), names) for names, pair in zip(pairs, found, strict=True)]
 
 

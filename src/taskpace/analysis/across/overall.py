@@ -22,7 +22,8 @@ from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
-from taskpace.analysis.table.pairs import per_correct, per_correct_logs
+from taskpace.analysis.table.pairs import Pair, per_correct, per_correct_logs
+from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
 
@@ -41,6 +42,7 @@ class _Graded(msgspec.Struct, frozen=True):
     """By what is one observation of a time."""
     own: Arrays
     """By item."""
+    pairs: tuple[Pair, ...]
 
 
 def find_overall(
@@ -79,12 +81,15 @@ def find_overall(
 
 
 def _graded(table: TaskTable, sample: Sample) -> _Graded:
-    return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own)
+    return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own, table.pairs)
 
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
     rows = [_row(system, tasks, reference) for system in systems]
-    compared = adjusted([row.time_per_correct for row in rows], [row.system != reference for row in rows])
+    compared = adjusted(
+        [row.time_per_correct for row in rows],
+        [row.system != reference and all(_comparable(task, row.system, reference) for task in tasks) for row in rows],
+    )
     return Overall(
         scenario=scenario,
         tasks=tuple(task.name for task in tasks),
@@ -93,6 +98,11 @@ def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference:
             msgspec.structs.replace(row, time_per_correct=found) for row, found in zip(rows, compared, strict=True)
         ),
     )
+
+
+def _comparable(task: _Graded, system: str, reference: str) -> bool:
+    pair = next(pair for pair in task.pairs if {pair.a, pair.b} == {system, reference})
+    return can_be_compared(pair, task.rows[system], task.rows[reference])
 
 
 def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:

@@ -10,7 +10,7 @@ from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import TRUNCATION_LIMIT
+from taskpace.analysis.table.validity import TRUNCATION_LIMIT, can_be_compared
 
 FEW_ITEMS = 30
 FEW_CORRECT = 10
@@ -56,7 +56,11 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
 def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Finding, ...]:
     """What shows only when systems are compared; of pairs of valid systems."""
     valid = {row.system: row for row in rows if row.valid}
-    compared = [pair for pair in pairs if pair.a in valid and pair.b in valid]
+    compared = [
+        pair
+        for pair in pairs
+        if pair.a in valid and pair.b in valid and can_be_compared(pair, valid[pair.a], valid[pair.b])
+    ]
     return (*_only_looks_fast(compared), *_tokenizers(compared, valid), *_outliers(compared))
 
 

@@ -32,7 +32,10 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     if len(ranked) < 2:
         return [_no_ranking(table, ranked)]
     rows = {row.system: row for row in ranked}
-    pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
+    both = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
+    pairs = [pair for pair in both if not _unequal(pair)]
+    if not pairs:
+        return ["No ranking: the machine did not keep its pace, and the systems did not take turns."]
     headline = _headline(rows, pairs)
     said = [_grade(rows, headline) + _per_correct(ranked)]
     explained = headline or _slowest(rows, pairs)
@@ -40,10 +43,20 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
         cut = explained.task_time.cut_a + explained.task_time.cut_b > 0
         said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut))
     said.extend(_claims(rows, pairs, headline))
+    if apart := [f"{pair.a} and {pair.b}" for pair in both if _unequal(pair)]:
+        more = f" and {len(apart) - _MOST_NOTES} more pairs" if len(apart) > _MOST_NOTES else ""
+        said.append(
+            f"Not compared, as the machine changed and they did not take turns: {'; '.join(apart[:_MOST_NOTES])}{more}."
+        )
     said.extend(_undecided(pairs))
     if agreement := _agreement(table):
         said.append(agreement)
     return said
+
+
+def _unequal(pair: Pair) -> bool:
+    """What the machine did hit two valid systems unequally, so that nothing is claimed of them."""
+    return pair.task_time.p is not None and pair.task_time.p_holm is None
 
 
 def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
