@@ -136,6 +136,16 @@ def test_what_is_invalid_is_not_judged(make_run, cli):
 
 
 @pytest.mark.slow
+def test_errors_of_the_new_side_do_not_pass_for_success(make_run, cli):
+    """A fifth of the new trials fails, and the rest shows no difference: exit code 2, as nothing is known of them."""
+    make_run("base.db")
+    make_run("new.db", seed=1, faults=[{"kind": "error", "rate": 0.2, "after_tokens": 1}])
+    done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
+    assert done.returncode == 2, done.stdout
+    assert "the cut answers decide (0 of base, " in done.stderr
+
+
+@pytest.mark.slow
 def test_what_the_cut_answers_decide_is_not_judged(make_run, cli):
     """The new run looks quicker, but half of its answers time out: exit code 2, and what to raise."""
     make_run("base.db", median=2.0, items=40)

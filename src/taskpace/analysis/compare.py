@@ -18,7 +18,7 @@ from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.validity import MACHINE, can_be_compared, cut_remedies
+from taskpace.analysis.table.validity import MACHINE, TRUNCATION_LIMIT, can_be_compared, cut_remedies
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -307,11 +307,18 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
         return f"{what} has no {condition.measure} to compare"
     if condition.is_met(comparison):
         return None
-    if comparison.open or (comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)):
+    sized = comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)
+    if comparison.open or sized or _more_cut(comparison):
         cut = f"{comparison.cut_a} of base, {comparison.cut_b} of new"
         remedies = " or ".join(cut_remedies((cell.base, cell.new)))
         return f"{what}: the cut answers decide ({cut}): {remedies}"
     return None
+
+
+def _more_cut(comparison: Comparison) -> bool:
+    """More of the new side was cut than can be passed over, and nothing is claimed: the rest says too little."""
+    more = comparison.cut_b - comparison.cut_a
+    return comparison.lower is None and more > TRUNCATION_LIMIT * comparison.items
 
 
 def _without_size(comparison: Comparison) -> bool:
