@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +21,7 @@ from bench.tiny_model import make_tiny
 import taskpace
 import taskpace.runner.events
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
+from taskpace.engines.transformers import load
 from taskpace.engines.transformers.engine import TransformersEngine
 from taskpace.engines.transformers.load import read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
@@ -288,6 +290,23 @@ def test_a_gguf_file_is_quantised_anew(tmp_path):
     assert four[1] < eight[1]
     assert not list(monitored.glob("taskpace-*"))
     assert "MatMul8bitLt" not in done.stderr
+
+
+def test_a_gguf_file_is_parsed_once_while_a_model_loads(monkeypatch):
+    """Readers and tables of names are kept while loading, also where loading the tokenizer is a part of it; then not."""
+    made = []
+    fake = types.ModuleType("gguf")
+    fake.GGUFReader = lambda path: made.append(path) or object()
+    fake.get_tensor_name_map = lambda arch, layers: made.append((arch, layers)) or object()
+    before = fake.GGUFReader, fake.get_tensor_name_map
+    monkeypatch.setitem(sys.modules, "gguf", fake)
+    with load._gguf_read_once():
+        first = fake.GGUFReader("a")
+        with load._gguf_read_once():
+            assert fake.GGUFReader("a") is first
+        assert fake.get_tensor_name_map("llama", 2) is fake.get_tensor_name_map("llama", 2)
+    assert made == ["a", ("llama", 2)]
+    assert (fake.GGUFReader, fake.get_tensor_name_map) == before
 
 
 def experiment(tmp_path: Path, **changes: Any) -> Path:
