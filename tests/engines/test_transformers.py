@@ -293,7 +293,7 @@ def test_a_gguf_file_is_quantised_anew(tmp_path):
 
 
 def test_a_gguf_file_is_parsed_once_while_a_model_loads(monkeypatch):
-    """Readers and tables of names are kept while loading, also where loading the tokenizer is a part of it; then not."""
+    """Readers and tables of names are kept while a model and its tokenizer load, and no longer."""
     made = []
     fake = types.ModuleType("gguf")
     fake.GGUFReader = lambda path: made.append(path) or object()
