@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 from scipy import stats
 
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
 
 
@@ -54,3 +56,26 @@ def test_the_p_value_is_where_the_two_bounds_meet():
     assert 1e-12 < p < 1
     least, most = least_per_correct(seconds, ones, p / 4), most_per_correct(seconds, correct, ones, p / 4)
     assert math.log(least / most) == pytest.approx(0, abs=1e-4)
+
+
+@given(
+    seconds=st.lists(st.floats(1e-3, 1e6), min_size=1, max_size=12),
+    correct=st.data(),
+)
+def test_any_few_answers_have_a_value_and_ends_around_it(seconds, correct):
+    """Also one item, and items of which one took almost all the time: a value, and ends on either side where known."""
+    right = correct.draw(st.lists(st.booleans(), min_size=len(seconds), max_size=len(seconds)))
+    found = few_correct(np.array(seconds), np.array(right, dtype=float), np.ones(len(seconds)))
+    assert found.value is not None
+    if any(right):
+        assert found.value == pytest.approx(sum(seconds) / sum(right))
+        assert found.low is None or found.low <= found.value * (1 + 1e-9)
+        assert found.high is None or found.high >= found.value * (1 - 1e-9)
+    else:
+        assert found.bound == ">="
+        assert found.value > np.mean(seconds)
+
+
+def test_one_item_has_no_interval():
+    """One right answer of three seconds: three seconds, and nothing is known of the error."""
+    assert few_correct(np.array([3.0]), np.array([1.0]), np.array([1.0])) == Estimate(pytest.approx(3.0))

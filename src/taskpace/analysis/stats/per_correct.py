@@ -37,9 +37,12 @@ def few_correct(seconds: Floats, correct: Floats, trials: Floats) -> Estimate:
     value = math.log(mean / share)
     least, most = (_mean_end(seconds, trials, error, sign) for sign in (-1, 1))
     fewer, more = _share_ends(correct, trials, error)
-    low = value - math.hypot(math.log(mean / least), math.log(more / share))
-    high = value + math.hypot(math.log(most / mean), math.log(share / fewer))
-    return number(*np.exp((value, low, high)))
+    # Of one item, or where one took almost all the time, nothing is known of the mean's ends.
+    known = least > 0 and most < math.inf
+    low = value - math.hypot(math.log(mean / least), math.log(more / share)) if known else math.nan
+    high = value + math.hypot(math.log(most / mean), math.log(share / fewer)) if known else math.nan
+    with np.errstate(over="ignore"):
+        return number(*np.exp((value, low, high)))
 
 
 def none_against_some(none: tuple[Floats, Floats, Floats], some: tuple[Floats, Floats, Floats]) -> float:
@@ -101,7 +104,8 @@ def _ratio_end(above: Floats, below: Floats, error: float, sign: int) -> float:
         return math.inf if sign > 0 else 0.0
     deviation = math.sqrt(n / (n - 1) * float((d**2).sum()))
     freedom = float(degrees_of_freedom(d, n)[0])
-    return value * math.exp(sign * float(special.stdtrit(freedom, 1 - error)) * deviation)
+    with np.errstate(over="ignore"):
+        return value * float(np.exp(sign * float(special.stdtrit(freedom, 1 - error)) * deviation))
 
 
 def _share_ends(correct: Floats, trials: Floats, error: float) -> tuple[float, float]:
