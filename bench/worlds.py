@@ -100,6 +100,9 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         reasoning_bytes=np.zeros_like(written),
         tpot_s=tpot_s,
         correct=correct,
+        cut=np.zeros_like(time_s),
+        session=np.ones_like(time_s),
+        round=np.full_like(time_s, np.nan),
     )
 
 

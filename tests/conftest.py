@@ -165,6 +165,9 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("send_delay_s", 0.0),
                 column("token_source", "engine"),
                 column("worker", 1),
+                column("session", 1).cast(pl.Int64),
+                column("round", None).cast(pl.Int64),
+                column("place", None).cast(pl.Int64),
             ]
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),

@@ -25,7 +25,7 @@ from taskpace.analysis.compare import ComparedRuns
 from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
-from taskpace.analysis.table import pairs, phases
+from taskpace.analysis.table import comparison, pairs, phases
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,8 +47,8 @@ NO_DOCSTRING = {
     "TaskTable.task": "The task's name.",
     "TaskTable.scenario": "`single`, `concurrency=N` or `rate=R`.",
     "MeasuredRow.system": "The system's name.",
-    "MeasuredRow.valid": "Nothing invalidates its result. An INVALID row is shown and not ranked.",
-    "MeasuredRow.reasons": "What speaks against its numbers, the gravest first.",
+    "MeasuredRow.valid": "Its measurement is not broken. An INVALID row is shown and not ranked.",
+    "MeasuredRow.reasons": "What limits the claims, the gravest first.",
     "MeasuredRow.planned": "Trials planned.",
     "MeasuredRow.outcomes": "How many trials ended in which way; outcomes that did not occur are left out.",
     "MeasuredRow.task_time_median_s": "Dispatch to the last byte of the answer, median.",
@@ -86,7 +86,7 @@ NO_DOCSTRING = {
     "Agreement.systems": "How many are ranked.",
     "Agreement.kendall_tau_b": "Kendall's tau-b.",
     "Agreement.spearman_rho": "Spearman's rank correlation.",
-    "Pair.a": "In a summary the quicker one.",
+    "Pair.a": "In a summary the one that leans quicker.",
     "Pair.b": "The one that is compared with it.",
     "Pair.reasoning_bytes": "The same of reasoning.",
     "Comparison.change": "B/A, or for accuracy B - A.",

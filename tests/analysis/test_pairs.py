@@ -36,6 +36,9 @@ def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: fl
         reasoning_bytes=some(np.zeros(shape)),
         tpot_s=some(rng.lognormal(-4, 0.2, shape)),
         correct=some((rng.random(shape) < 0.6).astype(float)),
+        cut=some(np.zeros(shape)),
+        session=some(np.ones(shape)),
+        round=some(np.full(shape, np.nan)),
     )
 
 

@@ -13,9 +13,12 @@ from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.stats.claims import LEAST_FOR_MEAN
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison, Pair, adjust, compare_pairs
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
+from taskpace.analysis.table.validity import MACHINE, can_be_compared
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -27,7 +30,7 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
-COMPARISON_VERSION = 2
+COMPARISON_VERSION = 3
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 
@@ -41,11 +44,16 @@ class ComparedCell(msgspec.Struct, frozen=True, kw_only=True):
     base: MeasuredRow
     new: MeasuredRow
     pair: Pair
-    """``a`` is the base, ``b`` the new one; adjusted p-values are over all cells that are valid on both sides."""
+    """``a`` is the base, ``b`` the new one; adjusted p-values are over all cells that can be compared."""
 
     @property
     def valid(self) -> bool:
         return self.base.valid and self.new.valid
+
+    @property
+    def comparable(self) -> bool:
+        """Both are valid, and nothing that the machine did hit them unequally."""
+        return can_be_compared(self.pair, self.base, self.new)
 
 
 class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +91,7 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
             "run both with the same tasks, data and seed"
         )
-    adjusted = adjust([cell.pair for cell in cells], [cell.valid for cell in cells])
+    adjusted = adjust([cell.pair for cell in cells], [cell.comparable for cell in cells])
     return ComparedRuns(
         schema_version=COMPARISON_VERSION,
         base=base.label,
@@ -143,6 +151,9 @@ def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples
     for key in base_cells:
         if key not in new_cells:
             continue
+        if new is not base:
+            # Rounds of two runs have the same numbers, and nothing in common.
+            after = after.with_columns(round=pl.lit(None, dtype=pl.Int64))
         both = pl.concat([before, after]).filter((pl.col("task") == key[0]) & (pl.col("scenario") == key[1]))
         plans = [
             msgspec.structs.replace(cells[key], system=role)
@@ -218,9 +229,12 @@ class Condition(msgspec.Struct, frozen=True):
     text: str
 
     def is_met(self, comparison: Comparison) -> bool:
-        """The change is significant and larger than the limit."""
+        """The change is claimed and larger than the limit; of a bound all that is certain counts."""
         change = relative_change(self.measure, comparison.change)
-        if change is None or not comparison.significant:
+        if change is None or comparison.lower != ("a" if self.above else "b"):
+            return False
+        if comparison.change.bound == ("<=" if self.above else ">="):
+            # A claim without a number on its side: most items moved this way, by how much is unknown.
             return False
         return change > self.limit if self.above else change < self.limit
 
@@ -260,23 +274,45 @@ def failures(compared: ComparedRuns, conditions: list[Condition]) -> list[tuple[
     """The cells in which a condition is met.
 
     Raises:
-        TaskpaceError: a condition cannot be judged, because a cell is INVALID or the measure unknown. Silence would
-            pass for success.
+        TaskpaceError: a condition cannot be judged: a cell is INVALID, the measure is unknown, or the cut answers
+            decide. Silence would pass for success.
     """
     for cell in compared.cells:
-        for role, row in (("base", cell.base), ("new", cell.new)):
-            if not row.valid and conditions:
-                against = next((reason for reason in row.reasons if reason.invalidates == "result"), None)
-                problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
-                raise TaskpaceError(f"--fail-if cannot be judged: {cell.task}, {role}, is INVALID: {problem}")
         for condition in conditions:
-            if getattr(cell.pair, condition.measure).p_holm is None:
-                raise TaskpaceError(
-                    f'--fail-if "{condition.text}" cannot be judged: {cell.task} has no {condition.measure} to compare'
-                )
+            if problem := _cannot_be_judged(cell, condition):
+                raise TaskpaceError(problem)
     return [
         (cell, condition)
         for cell in compared.cells
         for condition in conditions
         if condition.is_met(getattr(cell.pair, condition.measure))
     ]
+
+
+def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
+    """Why a condition is neither met nor passed in a cell; null: it can be judged."""
+    what = f'--fail-if "{condition.text}" cannot be judged: {cell.task}'
+    comparison: Comparison = getattr(cell.pair, condition.measure)
+    for role, row in (("base", cell.base), ("new", cell.new)):
+        if not row.valid:
+            against = next((reason for reason in row.reasons if reason.invalidates == "result"), None)
+            problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
+            return f"{what}, {role}, is INVALID: {problem}"
+        machine = next((reason for reason in row.reasons if reason.code in MACHINE), None)
+        if machine is not None and not cell.comparable:
+            return f"{what}, {role}: {machine.text}, and the two did not take turns: {machine.remedy}"
+    if comparison.p_holm is None:
+        if 0 < comparison.items < LEAST_FOR_MEAN:
+            return f"{what} has only {comparison.items} items in common: ask {LEAST_FOR_MEAN} or more"
+        return f"{what} has no {condition.measure} to compare"
+    if condition.is_met(comparison):
+        return None
+    if comparison.open or (comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)):
+        cut = f"{comparison.cut_a} of base, {comparison.cut_b} of new"
+        return f"{what}: the cut answers decide ({cut}): raise max_tokens or timeout_s"
+    return None
+
+
+def _without_size(comparison: Comparison) -> bool:
+    """A claim whose size the cut answers leave open."""
+    return comparison.change.value is None or comparison.change.bound is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import msgspec
@@ -33,6 +34,8 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearma
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
+from taskpace.analysis.table.turns import order_findings
+from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -118,11 +121,12 @@ def make_table(
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
     rows = make_rows(cells, sample, limit_s, deadline_s)
-    valid = {row.system for row in rows if row.valid}
-    pairs = adjust(
-        found := compare_pairs(arrays, _quicker_first(arrays), drawn, graded=cells[0].graded, own=sample.own),
-        [{pair.a, pair.b} <= valid for pair in found],
+    found = _leaning_first(
+        lambda names: compare_pairs(arrays, names, drawn, graded=cells[0].graded, own=sample.own),
+        _quicker_first(arrays),
     )
+    by_name = {row.system: row for row in rows}
+    pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found])
     findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
     ranked = _rank(rows, pairs, findings)
     return TaskTable(
@@ -131,14 +135,25 @@ def make_table(
         par2_limit_s=limit_s,
         rows=tuple(ranked),
         pairs=tuple(pairs),
-        agreement=agreement(arrays, [row.system for row in rows if row.valid], drawn),
-        findings=table_findings(ranked, pairs),
+        agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
+        findings=(*table_findings(ranked, pairs), *order_findings(sample.trials)),
     )
+
+
+def _leaning_first(
+    compared: Callable[[list[tuple[str, str]]], list[Pair]], names: list[tuple[str, str]]
+) -> list[Pair]:
+    """Pairs, those the other way round that lean to their second system: what was recorded of cut answers misleads."""
+    pairs = compared(names)
+    turned = [index for index, pair in enumerate(pairs) if pair.task_time.leaning == "b"]
+    for index, pair in zip(turned, compared([names[index][::-1] for index in turned]), strict=True):
+        pairs[index] = pair
+    return pairs
 
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.task_time_s)
+    means = _log_means(arrays.recorded_s)
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
 
@@ -152,12 +167,15 @@ def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[
     """With shared ranks of the valid rows that have the number in question."""
     valid = [row for row in rows if row.valid]
     with_tokens = [row for row in valid if not any(reason.invalidates == "token counts" for reason in row.reasons)]
-    times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time", 1)
+    times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time")
     speeds = _ranks(
-        [row.system for row in with_tokens if row.tokens_per_s_median.value is not None], pairs, "tokens_per_s", -1
+        [row.system for row in with_tokens if row.tokens_per_s_median.value is not None],
+        pairs,
+        "tokens_per_s",
+        more_is_better=True,
     )
     per_correct = _ranks(
-        [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct", 1
+        [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct"
     )
     return [
         SystemRow(
@@ -171,14 +189,12 @@ def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[
     ]
 
 
-def _ranks(members: list[str], pairs: list[Pair], measure: str, sign: int) -> dict[str, int]:
-    """``sign``: 1 where the smaller is the better, -1 where the greater is."""
+def _ranks(members: list[str], pairs: list[Pair], measure: str, *, more_is_better: bool = False) -> dict[str, int]:
     beats = []
     for pair in pairs:
-        comparison = getattr(pair, measure)
-        if {pair.a, pair.b} <= set(members) and comparison.significant:
-            a_is_better = sign * (comparison.change.value - 1) > 0
-            beats.append((pair.a, pair.b) if a_is_better else (pair.b, pair.a))
+        lower = getattr(pair, measure).lower
+        if {pair.a, pair.b} <= set(members) and lower is not None:
+            beats.append((pair.a, pair.b) if (lower == "a") != more_is_better else (pair.b, pair.a))
     return shared_ranks(members, beats)
 
 

@@ -70,7 +70,6 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
             brief=name,
             max_tokens=limit,
             valid=rows[plain].valid and rows[name].valid,
-            usable=_usable(rows[plain]) and _usable(rows[name]),
             truncated_plain=_truncated(rows[plain]),
             truncated_brief=_truncated(rows[name]),
             task_time=ratio(pair, pair.task_time, plain),
@@ -118,17 +117,12 @@ def _rankings(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefRanki
 def _firsts(table: TaskTable, pairs: list[tuple[str, str]]) -> list[int | None]:
     """Of each pair of names which is significantly the quicker, 0 or 1; null: neither, or not comparable."""
     rows = {row.system: row for row in table.rows}
-    found = [find_pair(table, *names) if all(_usable(rows[name]) for name in names) else None for names in pairs]
+    found = [find_pair(table, *names) if all(rows[name].valid for name in names) else None for names in pairs]
     adjusted = iter(_adjusted([pair for pair in found if pair is not None]))
     return [None if pair is None else _quicker(next(adjusted), names) for names, pair in zip(pairs, found, strict=True)]
 
 
 def _quicker(pair: Pair, names: tuple[str, str]) -> int | None:
-    if not pair.task_time.significant:
+    if pair.task_time.lower is None:
         return None
-    return names.index(pair.a if (pair.task_time.change.value or 0) > 1 else pair.b)
-
-
-def _usable(row: SystemRow) -> bool:
-    """Nothing but truncation speaks against it, which is what a limit does."""
-    return row.n > 0 and all(reason.code == "truncated" for reason in row.reasons if reason.invalidates == "result")
+    return names.index(pair.a if pair.task_time.lower == "a" else pair.b)

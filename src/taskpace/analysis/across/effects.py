@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from taskpace.analysis.across.sweeps import Sweep
 from taskpace.analysis.schema.across import Change, Effect
 from taskpace.analysis.schema.summary import TaskTable
-from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison, Pair
+from taskpace.analysis.stats.estimates import Estimate, mirrored
+from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.pairs import Pair
 
 
 def find_effects(sweeps: tuple[Sweep, ...], tables: tuple[TaskTable, ...]) -> tuple[Effect, ...]:
@@ -49,14 +51,26 @@ def ratio(pair: Pair, comparison: Comparison, base: str) -> Change:
     change = comparison.change
     if pair.a != base:
         value, high, low = (None if not end else 1 / end for end in (change.value, change.low, change.high))
-        change = Estimate(value, low, high)
-    return Change(change=change, significant=comparison.significant, items=comparison.items)
+        change = Estimate(value, low, high, mirrored(change.bound))
+    return _change(pair, comparison, change, base)
 
 
 def difference(pair: Pair, comparison: Comparison, base: str) -> Change:
     """New less base, likewise."""
-    change = less_base(pair, comparison.change, base)
-    return Change(change=change, significant=comparison.significant, items=comparison.items)
+    return _change(pair, comparison, less_base(pair, comparison.change, base), base)
+
+
+def _change(pair: Pair, comparison: Comparison, change: Estimate, base: str) -> Change:
+    lower: Literal["base", "new"] | None = None
+    if comparison.lower is not None:
+        lower = "base" if getattr(pair, comparison.lower) == base else "new"
+    return Change(
+        change=change,
+        significant=comparison.significant,
+        lower=lower,
+        open=comparison.open,
+        items=comparison.items,
+    )
 
 
 def less_base(pair: Pair, difference: Estimate, base: str) -> Estimate:
@@ -64,4 +78,4 @@ def less_base(pair: Pair, difference: Estimate, base: str) -> Estimate:
     if pair.a == base:
         return difference
     value, high, low = (None if end is None else -end for end in (difference.value, difference.low, difference.high))
-    return Estimate(value, low, high)
+    return Estimate(value, low, high, mirrored(difference.bound))

@@ -1,7 +1,8 @@
 """Over the tasks of a run: each system's time per correct answer against a reference, one number for a suite.
 
 A number over tasks is easily misread, so it is given only where every task counts: a task that is INVALID for the
-system or for the reference, or without a single correct answer, leaves it out, and the accuracy always goes with it.
+system or for the reference leaves it out, one without a single correct answer makes it a bound, and the accuracy always
+goes with it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
+from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
-from taskpace.analysis.stats.significance import holm_of_known
-from taskpace.analysis.table.pairs import Comparison, compared_by_log, per_correct_logs
+from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
+from taskpace.analysis.table.pairs import per_correct, per_correct_logs
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
 
@@ -83,39 +84,35 @@ def _graded(table: TaskTable, sample: Sample) -> _Graded:
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
     rows = [_row(system, tasks, reference) for system in systems]
-    adjusted = holm_of_known([None if row.system == reference else row.time_per_correct.p for row in rows])
+    compared = adjusted([row.time_per_correct for row in rows], [row.system != reference for row in rows])
     return Overall(
         scenario=scenario,
         tasks=tuple(task.name for task in tasks),
         reference=reference,
         rows=tuple(
-            msgspec.structs.replace(
-                row,
-                time_per_correct=msgspec.structs.replace(row.time_per_correct, p_holm=p),
-            )
-            for row, p in zip(rows, adjusted, strict=True)
+            msgspec.structs.replace(row, time_per_correct=found) for row, found in zip(rows, compared, strict=True)
         ),
     )
 
 
 def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:
-    missing = _missing(system, tasks)
-    if missing is None and system != reference and (why := _missing(reference, tasks)):
+    missing = _invalid(system, tasks)
+    if missing is None and system != reference and (why := _invalid(reference, tasks)):
         missing = f"of {reference}, the reference, {why}"
+    ratio = NOT_COMPARED
+    if missing is None:
+        ratio, missing = _mean_ratio(system, tasks, reference)
     return OverallRow(
         system=system,
-        time_per_correct=_NOTHING if missing else _mean_ratio(system, tasks, reference),
+        time_per_correct=ratio,
         accuracy=_mean_accuracy(system, tasks),
         missing=missing,
     )
 
 
-_NOTHING = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
-
-
-def _missing(system: str, tasks: list[_Graded]) -> str | None:
+def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     """What stands against a mean over the tasks, of one system; null: nothing."""
-    invalid, without = [], []
+    invalid = []
     for task in tasks:
         row = task.rows[system]
         if not row.valid:
@@ -123,30 +120,41 @@ def _missing(system: str, tasks: list[_Graded]) -> str | None:
                 (reason.text for reason in row.reasons if reason.invalidates == "result"), "nothing was recorded"
             )
             invalid.append(f"{task.name} ({why})")
-        elif not row.outcomes.get("correct"):
-            without.append(task.name)
-    parts = [f"INVALID are {', '.join(invalid)}"] if invalid else []
-    if without:
-        parts.append(f"there is no correct answer in {', '.join(without)}")
-    return "; ".join(parts) or None
+    return f"INVALID are {', '.join(invalid)}" if invalid else None
 
 
-def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> Comparison:
-    """Mean over tasks of ln(ratio). An item that several tasks ask about is one observation: what it does to each is
-    summed, so that tasks over one data set do not count as independent.
+def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> tuple[Comparison, str | None]:
+    """Mean over tasks of ln(ratio), or why there is none. An item that several tasks ask about is one observation: what
+    it does to each is summed, so that tasks over one data set do not count as independent.
+
+    A system without a correct answer in a task has a lower bound there, and so has the mean; without one of the
+    reference it is an upper bound. A bound has no interval and claims nothing.
     """
     total, pairs = 0.0, 0
     influence: dict[str, float] = {}
+    bounds: dict[Bound, str] = {}
     for task in tasks:
-        indices = [(task.timed.index(reference), task.timed.index(system))]
-        logs, found, counts = per_correct_logs(task.timed, indices)
-        total += float(logs[0]) / len(tasks)
+        a, b = task.timed.index(reference), task.timed.index(system)
+        logs, found, counts = per_correct_logs(task.timed, [(a, b)])
         pairs += counts[0]
+        log = float(logs[0])
+        if not math.isfinite(log):
+            ratio = per_correct(task.timed, [(a, b)])[0].change
+            if not ratio.value or ratio.bound is None:
+                return NOT_COMPARED, f"neither it nor {reference} has a correct answer in {task.name}"
+            log = math.log(ratio.value)
+            bounds.setdefault(ratio.bound, task.name)
+        total += log / len(tasks)
         for item, part in zip(task.timed.items, found[:, 0] / len(tasks), strict=True):
             if not np.isnan(part):
                 influence[item] = influence.get(item, 0.0) + float(part)
+    if len(bounds) > 1:
+        return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
+    if bounds:
+        (bound,) = bounds
+        return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
     parts = np.array([*influence.values()])[:, None]
-    return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0]
+    return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0], None
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from taskpace.analysis.data.cut import CUT
 from taskpace.analysis.stats.intervals import Floats
 
 _NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s")
@@ -30,6 +31,17 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     tpot_s: Floats
     correct: Floats
     """1 or 0 for every record; NaN only where there is none."""
+    cut: Floats
+    """1 where the trial was truncated, timed out or failed: times and lengths are lower bounds; else 0, NaN likewise."""
+    session: Floats
+    """In which session of the run it was recorded."""
+    round: Floats
+    """In which round, when systems took turns; NaN where it was in none."""
+
+    @property
+    def recorded_s(self) -> Floats:
+        """Task times with those of failed trials: what is known to have passed, be it all of it or a lower bound."""
+        return np.where(self.cut > 0, self.spent_s, self.task_time_s)
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
@@ -71,7 +83,23 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
         reasoning_bytes=ended["reasoning_bytes"],
         tpot_s=ended["tpot_s"],
         correct=spread_out(trials["outcome"].eq_missing("correct").cast(pl.Float64).to_numpy()),
+        cut=spread_out(trials["outcome"].is_in(CUT).fill_null(value=False).cast(pl.Float64).to_numpy()),
+        session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),
+        round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
     )
+
+
+TURNS_SHARE = 0.9
+"""Of the common items that were asked in turns, from which on the systems are said to have taken turns."""
+
+
+def took_turns(arrays: Arrays, a: int, b: int) -> bool:
+    """Whether two systems were asked the items that they have in common in rounds of the same session."""
+    both = ~np.isnan(arrays.correct[a] - arrays.correct[b])
+    in_turns = ~np.isnan(arrays.round[a] - arrays.round[b]) & (arrays.session[a] == arrays.session[b])
+    common = both.any(axis=-1)
+    alternated = common & (in_turns | ~both).all(axis=-1)
+    return bool(common.any() and alternated.sum() >= TURNS_SHARE * common.sum())
 
 
 def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:

@@ -88,6 +88,9 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     records = _frame(*queries.attempts_table(reader), _RECORD_TYPES)
     turns = _derive_turns(_frame(*queries.turns_table(reader), _TURN_TYPES))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
+    for name in ("session", "round", "place"):
+        if name not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(name))
     return frame.with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
         "committed_ns", "loop_lag_ns"
     )

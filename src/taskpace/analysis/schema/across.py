@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 
 
 class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +63,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A ratio, new over base; of accuracy the difference."""
     significant: bool
     """At 5 %, all pairs of the table considered (Holm)."""
+    lower: Literal["base", "new"] | None
+    """Which of the two is claimed to have the smaller value; null: neither."""
+    open: bool
+    """Not claimed, and the cut answers decide (``Comparison.open``)."""
     items: int
     """On which both are known."""
 
@@ -107,9 +111,6 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     """The limit that it has besides; null: the task's."""
     valid: bool
     """Both rows are VALID."""
-    usable: bool
-    """Both are, or INVALID for nothing but truncated answers, which count as not correct: what a limit does is looked
-    into here."""
     truncated_plain: float
     """Share of the plain one's trials that were truncated."""
     truncated_brief: float
@@ -164,7 +165,7 @@ class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
     accuracy: Estimate
     """Mean of the tasks' accuracies: each task counts the same, however many items it has."""
     missing: str | None
-    """Why there is no ratio, such as an INVALID task; null: there is one."""
+    """Why there is no ratio, such as an INVALID task; null: there is one, though it may be a bound."""
 
 
 class Overall(msgspec.Struct, frozen=True, kw_only=True):

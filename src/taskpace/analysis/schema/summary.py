@@ -17,20 +17,30 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.records import Outcome
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+
+
+Invalidates = Literal[
+    "result", "claims between systems", "token counts", "makespan", "absolute seconds", "full task time", "certainty"
+]
 
 
 class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """Why numbers are shown and not ranked."""
+    """What limits the claims that a cell's numbers allow, and how."""
 
     code: str
-    """A word for programs: ``truncated``, ``errors``, ``not-run``, ``too-few``, ``client-lag``, ``send-delay``,
-    ``client-cpu``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``cached-prompts``, ``foreign-tokens``,
-    ``resumed``."""
+    """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``cached-prompts``, ``resumed``, ``drift``,
+    ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``truncated``, ``timeouts``, ``errors``,
+    ``not-run``, ``too-few``."""
     text: str
     remedy: str
-    invalidates: Literal["result", "token counts", "makespan"]
-    """What is invalid: everything, what is counted in tokens, or the makespan alone."""
+    invalidates: Invalidates
+    """What it leaves nothing of. ``result``: everything, the row is INVALID and not ranked. ``claims between systems``:
+    comparisons with systems that it did not take turns with; its own numbers stand. ``token counts``: what is counted
+    in tokens. ``makespan``: the makespan alone. ``absolute seconds``: the seconds hold for this machine as it was then;
+    comparisons with systems that it took turns with stand. ``full task time``: of cut answers only a lower bound is
+    known, so times and lengths may be bounds; comparisons allow for it. ``certainty``: nothing; there are few items or
+    trials are missing, so less can be claimed."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +49,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``."""
+    ``outliers``, ``never-answered``, ``order``."""
     text: str
     evidence: dict[str, float]
     remedy: str
@@ -124,7 +134,9 @@ class Backlog(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell by itself. Medians are over trials that ended, timeouts at their limit; errors have no task time."""
+    """One cell by itself. Task times are over all trials: cut answers and errors took at least what was recorded, so a
+    median or a mean may be a bound (``>=``). Other medians are over trials without an error.
+    """
 
     system: str
     valid: bool
@@ -140,12 +152,14 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     retried: int
     """How many of them took more than one attempt; their time runs from the first dispatch."""
     outcomes: dict[Outcome, int]
+    cut: int
+    """Trials that were truncated, timed out or ended in an error: of their full time only a lower bound is known."""
     never_answered: int
     """Trials that reasoned until the token limit or the time limit, and whose last turn shows no text."""
     task_time_median_s: Estimate
     task_time_mean_s: Estimate
     phases: Phases | None
-    """Where that mean goes; null without task times."""
+    """Where the mean time of the trials without an error goes; null without task times."""
     task_time_p90_s: Estimate
     """From 64 trials on; p95 from 130, p99 from 662 (``estimates.samples_for``)."""
     task_time_p95_s: Estimate
@@ -175,7 +189,8 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the scorer's degree, 0 to 1 (chrF, ROUGE, token F1, share of demands, ...), over trials with one;
     unknown where the scorer gives none."""
     time_per_correct_s: Estimate
-    """Seconds of all trials / number correct."""
+    """Seconds of all trials / number correct. Exact under a limit: the time was spent and nothing correct came of it.
+    With 0 correct it is a lower bound: at 95 %, seconds per trial / (1 - 0.05^(1/items))."""
     par2_s: Estimate
     """Mean of the task time if correct, else twice the table's limit."""
     solve_curve: tuple[SolvePoint, ...]
@@ -200,7 +215,8 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     """One cell, beside the others of its table."""
 
     rank_task_time: int | None
-    """1 + how many valid systems are significantly quicker; null for an invalid row. Likewise the other two."""
+    """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row. Likewise the
+    other two."""
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     findings: tuple[Finding, ...]
@@ -224,9 +240,10 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[SystemRow, ...]
     """In the experiment's order."""
     pairs: tuple[Pair, ...]
-    """Every two systems, the quicker one as ``a``. Adjusted p-values are over the pairs of valid systems."""
+    """Every two systems; ``a`` is the one that the data favour as the quicker (``Comparison.leaning``), claimed or not.
+    Adjusted p-values are over the pairs of valid systems that can be compared."""
     agreement: Agreement | None
-    """Over the valid systems, if there are three or more."""
+    """Over the valid systems without cut answers, if there are three or more."""
     findings: tuple[Finding, ...]
     """What concerns several systems."""
 

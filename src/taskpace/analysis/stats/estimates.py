@@ -7,14 +7,27 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Floats, Intervals, of_quantiles, of_ratios, share_interval
+from taskpace.analysis.stats.intervals import (
+    Flags,
+    Floats,
+    Intervals,
+    at_share,
+    of_quantiles,
+    of_ratios,
+    share_interval,
+)
 
 _CONFIDENCE = 0.99
+
+
+Bound = Literal[">=", "<="]
+"""``>=``: the true value is at least the one given; ``<=``: at most."""
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -23,35 +36,55 @@ class Estimate(msgspec.Struct, frozen=True):
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    bound: Bound | None = None
+    """Null: ``value`` is an estimate. Else all that is known is that the true value is at least (``>=``) or at most
+    (``<=``) ``value``, because answers were cut or none was correct."""
 
 
 UNKNOWN = Estimate()
 
 
-def number(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
+def number(value: float, low: float = math.nan, high: float = math.nan, bound: Bound | None = None) -> Estimate:
     """A ``Estimate``; what is not finite becomes null."""
     value, low, high = (float(end) for end in (value, low, high))
     if not math.isfinite(value):
         return UNKNOWN
-    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)))
+    return Estimate(value, *(end if math.isfinite(end) else None for end in (low, high)), bound)
+
+
+def mirrored(bound: Bound | None) -> Bound | None:
+    """The bound of the inverse of a ratio, or of a difference the other way round."""
+    return None if bound is None else "<=" if bound == ">=" else ">="
 
 
 def numbers(intervals: Intervals) -> list[Estimate]:
     return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
 
 
-def quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> list[Estimate]:
+def quantiles(
+    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], cut: Flags | None = None
+) -> list[Estimate]:
     """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
 
     Args:
         values: (trials,), NaN where unknown.
         item_of: (trials,), the item of each.
         shares: which, from 0 to 1.
+        cut: (trials,), where the value is only a lower bound. Then a lower end takes cut values as they are, an upper
+            end takes them to be infinite, and a quantile that depends on them is a bound.
     """
     known = ~np.isnan(values)
     if not known.any():
         return [UNKNOWN] * len(shares)
-    return numbers(of_quantiles(values[known], item_of[known], shares))
+    if cut is None or not cut[known].any():
+        return numbers(of_quantiles(values[known], item_of[known], shares))
+    most = np.where(cut, np.inf, values)[known]
+    found = of_quantiles(values[known], item_of[known], shares, most)
+    ranked = np.sort(most)
+    return [
+        number(value, low, high, ">=" if at_share(ranked, share) > value else None)
+        for value, low, high, share in zip(found.value, found.low, found.high, shares, strict=True)
+    ]
 
 
 def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:

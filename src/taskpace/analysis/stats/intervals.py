@@ -125,7 +125,9 @@ def of_means(values: Floats) -> Intervals:
         return of_influence(means, (values - means) / n)
 
 
-def of_quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...]) -> Intervals:
+def of_quantiles(
+    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], most: Floats | None = None
+) -> Intervals:
     """Quantiles over trials, linear interpolation, with Woodruff's intervals.
 
     The ends are the order statistics at the shares p -+ z sqrt(p (1 - p) / n): n is the number of trials, divided by
@@ -136,14 +138,17 @@ def of_quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float,
         values: (m,), one for a trial, at least one.
         item_of: (m,), the item of each trial, from 0.
         shares: which quantiles, 0 to 1.
+        most: (m,), how great each value may be where ``values`` are lower bounds; null: they are exact.
 
     Returns:
-        One for each share; ends are NaN for a single value, p is NaN.
+        One for each share; ends are NaN for a single value, p is NaN. With ``most`` the values and lower ends are
+        those of the least values, the upper ends those of the greatest: inf where these have none.
     """
     ranked = np.sort(values)
+    greatest = ranked if most is None else np.sort(most)
     m = len(ranked)
     trials = np.bincount(item_of).astype(np.float64)
-    found = np.quantile(ranked, shares)
+    found = np.array([at_share(ranked, share) for share in shares])
     z = float(special.ndtri((1 + LEVEL) / 2))
     ends = np.full((2, len(shares)), np.nan)
     for index, (share, value) in enumerate(zip(shares, found, strict=True)):
@@ -152,8 +157,25 @@ def of_quantiles(values: Floats, item_of: NDArray[np.intp], shares: tuple[float,
         below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
         half = z * math.sqrt(share * (1 - share) / effective_trials(below[trials > 0], trials[trials > 0]))
         positions = np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
-        ends[:, index] = np.interp(positions, np.arange(m), ranked)
+        ends[:, index] = _at(ranked, positions[0]), _at(greatest, positions[1])
     return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
+
+
+def at_share(ranked: Floats, share: float) -> float:
+    """A quantile of ascending values, the last of which may be infinite; linear interpolation."""
+    return _at(ranked, share * (len(ranked) - 1))
+
+
+def _at(ranked: Floats, position: float) -> float:
+    before = math.floor(position)
+    part = position - before
+    if part == 0 or before + 1 >= len(ranked):
+        return float(ranked[before])
+    one, other = float(ranked[before]), float(ranked[before + 1])
+    if math.isinf(one) or math.isinf(other):
+        return one if math.isinf(one) else other
+    # As numpy does it, to the last digit.
+    return one + part * (other - one) if part < 0.5 else other - (1 - part) * (other - one)
 
 
 def effective_trials(hits: Floats, trials: Floats) -> float:

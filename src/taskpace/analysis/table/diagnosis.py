@@ -103,9 +103,9 @@ def _cut(row: MeasuredRow) -> Iterator[Finding]:
     if (truncated := row.outcomes.get("truncated", 0)) > TRUNCATION_LIMIT * row.n:
         yield Finding(
             code="truncated",
-            text=f"{truncated} of {row.n} answers hit the token limit, so their task time is the limit's",
+            text=f"{truncated} of {row.n} answers hit the token limit",
             evidence={"truncated": truncated, "share": truncated / row.n},
-            remedy="raise max_tokens, or ask for brevity",
+            remedy="raise max_tokens to compare full answers, or ask for brevity",
         )
 
 

@@ -7,49 +7,26 @@ import math
 import msgspec
 import numpy as np
 
-from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.arrays import Arrays, item_means, took_turns
 from taskpace.analysis.stats.bootstrap import Resamples
+from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
-from taskpace.analysis.stats.intervals import (
-    Flags,
-    Floats,
-    Intervals,
-    log_influence,
-    of_influence,
-    of_means,
-    share_difference,
-    t_interval,
-)
+from taskpace.analysis.stats.intervals import Flags, Floats, log_influence, of_influence, of_means, share_difference
+from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.ranking import inversion_probability
-from taskpace.analysis.stats.significance import (
-    ALPHA,
-    clustered_mcnemar,
-    holm_of_known,
-    items_needed,
-    mcnemar,
-    wilcoxon,
-)
+from taskpace.analysis.stats.significance import clustered_mcnemar, items_needed, mcnemar, wilcoxon
 from taskpace.analysis.stats.split import PARTS, Side, split
+from taskpace.analysis.table.comparison import (
+    NOT_COMPARED,
+    Comparison,
+    adjusted,
+    by_totals,
+    compared_by_item,
+    compared_by_log,
+)
 
 RESOLVE = 0.05
 """The relative difference that the power note is about."""
-
-
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A."""
-
-    change: Estimate
-    p: float | None
-    """Two-sided, of "no difference"."""
-    p_holm: float | None
-    """The same, adjusted for all pairs that were compared in this family."""
-    items: int
-    """Items on which both are known."""
-
-    @property
-    def significant(self) -> bool:
-        """Told apart at the 5 % level, the whole family considered; what is not prints ``~``."""
-        return self.p_holm is not None and self.p_holm <= ALPHA
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +46,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     a: str
     b: str
     task_time: Comparison
-    """Ratio of geometric means of task time, by Student's t on the items' log ratios."""
+    """Ratio of geometric means of task time, by Student's t on the items' log ratios. Where the quicker side has cut
+    answers (``basis``: ``most``) the median of the items' ratios, by the sign test."""
     wilcoxon_p: float | None
     """Of the same differences by ranks: a check that no outlier sways."""
     items_for_5_percent: int | None
@@ -84,9 +62,13 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     time_per_correct: Comparison
     """Ratio."""
     split: Split | None
-    """Null without common items."""
+    """Of the recorded times, cut answers included as they are. Null without common items."""
+    turns: bool
+    """The systems took turns: on 90 % of the common items or more both were asked in rounds of one session, so that
+    what the machine did hit both alike."""
     inversion_probability: float | None
-    """That the one with more tokens per second takes longer: share of resamples. Null without resamples."""
+    """That the one with more tokens per second takes longer: share of resamples. With cut answers by their worst case
+    for the claim. Null without resamples, and where the claim is open."""
 
 
 def compare_pairs(
@@ -108,32 +90,39 @@ def compare_pairs(
     """
     own = own or arrays
     indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
-    log_time = _log_ratios(arrays.task_time_s, indices)
-    log_speed = -_log_ratios(arrays.tpot_s, indices)
-    visible = _log_ratios(own.visible_bytes, indices)
-    reasoning = _log_ratios(own.reasoning_bytes, indices)
-    per_correct = _per_correct(arrays, indices) if graded else [_NOT_COMPARED] * len(pairs)
+    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices)
+    with np.errstate(divide="ignore"):
+        speeds = log_ratios(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool), indices)
+    task_time = compared_by_item(times)
+    tokens_per_s = compared_by_item(speeds)
+    # A cut answer would have been longer, too; one that failed has no length.
+    visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices))
+    reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices))
+    per_answer = per_correct(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices)
-    inversions = _inversions(log_time, log_speed, resamples)
+    inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
-    for number_, (a, b) in enumerate(pairs):
-        differences = _known(log_time[:, number_])
+    for index, (a, b) in enumerate(pairs):
+        # Ranks and the power of the t-test are about ratios that are known.
+        cut = task_time[index].cut_a or task_time[index].cut_b
+        differences = np.empty(0) if cut else _known(times.recorded[:, index])
         found.append(
             Pair(
                 a=a,
                 b=b,
-                task_time=_ratio(log_time[:, number_]),
+                task_time=task_time[index],
                 wilcoxon_p=_p(wilcoxon(differences)) if len(differences) else None,
                 items_for_5_percent=items_needed(
                     float(differences.std(ddof=1)) if len(differences) > 1 else math.nan, RESOLVE
                 ),
-                tokens_per_s=_ratio(log_speed[:, number_]),
-                output_bytes=_ratio(visible[:, number_]),
-                reasoning_bytes=_ratio(reasoning[:, number_]),
-                accuracy=_accuracy(own, *indices[number_]) if graded else _NOT_COMPARED,
-                time_per_correct=per_correct[number_],
-                split=splits[number_],
-                inversion_probability=inversions[number_],
+                tokens_per_s=tokens_per_s[index],
+                output_bytes=visible[index],
+                reasoning_bytes=reasoning[index],
+                accuracy=_accuracy(own, *indices[index]) if graded else NOT_COMPARED,
+                time_per_correct=per_answer[index],
+                split=splits[index],
+                turns=took_turns(own, *indices[index]),
+                inversion_probability=inversions[index],
             )
         )
     return found
@@ -144,29 +133,28 @@ MEASURES = ("task_time", "tokens_per_s", "output_bytes", "reasoning_bytes", "acc
 
 def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
     """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value."""
-    adjusted = pairs
+    found = pairs
     for measure in MEASURES:
-        comparisons = [getattr(pair, measure) for pair in adjusted]
-        p_values = holm_of_known(
-            [comparison.p if member else None for comparison, member in zip(comparisons, family, strict=True)]
-        )
-        adjusted = [
-            msgspec.structs.replace(pair, **{measure: msgspec.structs.replace(comparison, p_holm=p)})
-            for pair, comparison, p in zip(adjusted, comparisons, p_values, strict=True)
+        comparisons = adjusted([getattr(pair, measure) for pair in found], family)
+        found = [
+            msgspec.structs.replace(pair, **{measure: comparison})
+            for pair, comparison in zip(found, comparisons, strict=True)
         ]
-    return adjusted
+    return [msgspec.structs.replace(pair, inversion_probability=None) if pair.task_time.open else pair for pair in found]
 
 
-_NOT_COMPARED = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
-
-
-def _log_ratios(values: Floats, indices: list[tuple[int, int]]) -> Floats:
-    """(items, pairs): mean over the repeats that both have of ln(b / a); NaN where there is none, or a zero."""
-    if not indices:
-        return np.empty((values.shape[1], 0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where(values > 0, np.log(values), np.nan)
-    return np.stack([item_means(logs[b] - logs[a]) for a, b in indices]).T
+def _for_claim(times: LogRatios, comparisons: list[Comparison]) -> Floats:
+    """(items, pairs): the log ratios of task time that speak least for what each pair leans to: their mean is above 0
+    where A finishes sooner. Signs, where only most items can be spoken of; NaN where cut answers leave no leaning.
+    """
+    columns = times.recorded.copy()
+    for index, each in enumerate(comparisons):
+        if not (each.cut_a or each.cut_b):
+            continue
+        worst = {"a": times.low, "b": times.high}.get(each.leaning or "")
+        column = np.full(len(columns), np.nan) if worst is None else worst[:, index]
+        columns[:, index] = np.sign(column) if each.basis == "most" else column
+    return columns
 
 
 def _known(values: Floats) -> Floats:
@@ -177,40 +165,52 @@ def _p(p: float) -> float | None:
     return None if math.isnan(p) else p
 
 
-def _ratio(log_ratios: Floats) -> Comparison:
-    known = _known(log_ratios)
-    mean, low, high, p = t_interval(known)
-    return Comparison(change=number(*np.exp((mean, low, high))), p=_p(p), p_holm=None, items=len(known))
-
-
 def _accuracy(arrays: Arrays, a: int, b: int) -> Comparison:
     pair = arrays.correct[b] - arrays.correct[a]
     differences = _known(item_means(pair))
     if not len(differences):
-        return _NOT_COMPARED
-    if pair.shape[-1] > 1:
+        return NOT_COMPARED
+    if pair.shape[-1] > 1 and len(differences) >= LEAST_FOR_MEAN:
         p = clustered_mcnemar(differences)
     else:
         p = mcnemar(int((differences < 0).sum()), int((differences > 0).sum()))
-    return Comparison(change=number(*share_difference(differences)), p=p, p_holm=None, items=len(differences))
+    change = number(*share_difference(differences))
+    found = by_totals(change, p, max(len(differences), LEAST_FOR_MEAN), nothing=0.0)
+    return msgspec.structs.replace(found, items=len(differences))
 
 
-def _per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
-    """Ratio of (seconds / correct), on its logarithm, over the items that both were asked."""
+def per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
+    """Ratio of (seconds / correct), on its logarithm, over the items that both were asked; a bound where one of the two
+    has no correct answer.
+    """
     if not indices:
         return []
     logs, influence, counts = per_correct_logs(arrays, indices)
-    return compared_by_log(of_influence(logs, influence), counts)
-
-
-def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
-    """Logarithms of ratios with their intervals as ratios; ``counts``: the items behind each."""
-    with np.errstate(over="ignore"):
-        ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
+    found = compared_by_log(of_influence(logs, influence), counts)
     return [
-        Comparison(change=number(value, low, high) if value else UNKNOWN, p=_p(float(p)), p_holm=None, items=n)
-        for value, low, high, p, n in ends
+        each if np.isfinite(log) else _without_correct(arrays, *pair, items)
+        for each, log, pair, items in zip(found, logs, indices, counts, strict=True)
     ]
+
+
+def _without_correct(arrays: Arrays, a: int, b: int, items: int) -> Comparison:
+    both = ~np.isnan(arrays.correct[a] - arrays.correct[b])
+    totals = [
+        tuple(np.where(both, values, 0.0).sum(axis=-1) for values in (arrays.spent_s[i], arrays.correct[i], both))
+        for i in (a, b)
+    ]
+    correct = [each[1].sum() for each in totals]
+    if items == 0 or not any(correct) or all(correct):
+        return msgspec.structs.replace(NOT_COMPARED, items=items)
+    none = correct.index(0)
+    least = few_correct(*totals[none]).value
+    seconds, right, _ = totals[1 - none]
+    if least is None or not seconds.sum():
+        return msgspec.structs.replace(NOT_COMPARED, items=items)
+    ratio = least / float(seconds.sum() / right.sum())
+    change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
+    found = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
+    return msgspec.structs.replace(found, leaning=None if found.p is None else "a" if none == 1 else "b")
 
 
 def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, places_of
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.cut import CUT, CUT_OFF
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -23,7 +24,8 @@ from taskpace.analysis.stats.estimates import (
     samples_for,
     solve_curve,
 )
-from taskpace.analysis.stats.intervals import Floats, of_means, share_interval
+from taskpace.analysis.stats.intervals import Flags, Floats, of_means, share_interval
+from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.energy import find_energy
 from taskpace.analysis.table.phases import phases, written_bytes
@@ -69,6 +71,7 @@ def make_rows(
         item_of = places_of(ended["item_id"], sample.own.items)
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
+        cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
         makespan_s = _makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
@@ -89,13 +92,14 @@ def make_rows(
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
+                cut=int(part["outcome"].is_in(CUT).sum()),
                 never_answered=_never_answered(part),
-                **_task_times(ended, unit_of),
+                **_task_times(shared, places_of(shared["item_id"], sample.shared.items), batched=cell.batched),
                 task_time_mean_s=means[index],
                 phases=phases(ended),
                 written_bytes=written_bytes(ended),
                 **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
-                **{name: _median(ended[column], item_of) for name, column in _LENGTHS.items()},
+                **{name: _median(ended[column], item_of, cut_off) for name, column in _LENGTHS.items()},
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 cached_between_turns_share=_cached_between_turns(ended),
@@ -126,12 +130,22 @@ def _never_answered(part: pl.DataFrame) -> int:
     return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
 
 
-def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Estimate]:
-    """The median, and the percentiles for which there are enough samples."""
-    times = ended["task_time_s"].to_numpy()
-    n = int(np.isfinite(times).sum())
+def _task_times(trials: pl.DataFrame, unit_of: NDArray[np.intp], *, batched: bool) -> dict[str, Estimate]:
+    """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
+    recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
+    """
+    cut = trials["outcome"].is_in(CUT)
+    failed = trials["outcome"] == "error"
+    times = trials.select(pl.when(failed).then(pl.col("task_time_s").fill_null(0.0)).otherwise("task_time_s"))
+    if batched:
+        sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
+        cut = trials.select(cut.alias("cut"), "worker", sent.alias("sent")).select(
+            pl.col("cut").any().over("worker", "sent")
+        )["cut"]
+    recorded = times.to_series().to_numpy()
+    n = int(np.isfinite(recorded).sum())
     able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-    median, *high = quantiles(times, item_of, (0.5, *able.values()))
+    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut.to_numpy())
     return (
         {"task_time_median_s": median}
         | dict.fromkeys(_PERCENTILES, UNKNOWN)
@@ -139,8 +153,8 @@ def _task_times(ended: pl.DataFrame, item_of: NDArray[np.intp]) -> dict[str, Est
     )  # fmt: skip
 
 
-def _median(values: pl.Series, item_of: NDArray[np.intp]) -> Estimate:
-    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,))[0]
+def _median(values: pl.Series, item_of: NDArray[np.intp], cut: Flags | None = None) -> Estimate:
+    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), cut)[0]
 
 
 def _score_mean(part: pl.DataFrame) -> Estimate:
@@ -156,8 +170,9 @@ def _score_mean(part: pl.DataFrame) -> Estimate:
 def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Per system: mean task time, time per correct answer, PAR-2."""
     par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
+    recorded = arrays.recorded_s
     sums = [
-        (arrays.task_time_s, ~np.isnan(arrays.task_time_s)),
+        (recorded, ~np.isnan(recorded)),
         (arrays.spent_s, np.nan_to_num(arrays.correct)),
         (par2, ~np.isnan(par2)),
     ]
@@ -165,7 +180,20 @@ def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estima
     below = np.concatenate([counts.sum(axis=-1) for _, counts in sums]).T.astype(np.float64)
     found = ratios(above, below)
     k = len(arrays.systems)
-    return found[:k], found[k : 2 * k], found[2 * k :]
+    means = [_at_least(mean) if (cut > 0).any() else mean for mean, cut in zip(found[:k], arrays.cut, strict=True)]
+    trials = (~np.isnan(arrays.correct)).sum(axis=-1).astype(np.float64)
+    per_correct = [
+        few_correct(seconds, right, asked) if right.sum() < FEW_CORRECT else each
+        for each, seconds, right, asked in zip(
+            found[k : 2 * k], above[:, k : 2 * k].T, below[:, k : 2 * k].T, trials, strict=True
+        )
+    ]
+    return means, per_correct, found[2 * k :]
+
+
+def _at_least(mean: Estimate) -> Estimate:
+    """Of cut answers only a lower bound is known, and so of their mean."""
+    return UNKNOWN if mean.value is None else Estimate(mean.value, mean.low, bound=">=")
 
 
 def _deadlines(arrays: Arrays) -> Floats:

@@ -1,20 +1,24 @@
-"""VALID or INVALID: what makes a number one that should not be ranked, and what to do about it."""
+"""What limits the claims about a cell, how, and what to do about it; INVALID only where the measurement is broken."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import get_args
 
 import polars as pl
 
+from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.schema.summary import Reason
+from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
+from taskpace.analysis.table.pairs import Pair
 from taskpace.telemetry import POWER_LIMIT, ClientMetrics
 
 LEAST_ITEMS = 10
-"""Fewer are not ranked: the rank of one lucky item."""
+"""With fewer, most items are all that can be claimed about."""
 TRUNCATION_LIMIT = 0.02
+"""From here on a cut is a finding about the system's answers."""
 CACHED_LIMIT = 0.01
 """Of the prompt tokens."""
 LAG_LIMIT = 0.05
@@ -30,23 +34,39 @@ BUSY_LIMIT = 0.9
 FOREIGN = "foreign"
 
 
+MACHINE = frozenset({"drift", "steal", "throttled", "gpu-throttled"})
+"""Codes of what the machine did: it hits systems alike that take turns, and unequally those that do not."""
+
+
 def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
-    """List the reasons why a cell's results may not be trusted, most severe first.
+    """List what limits the claims about a cell, most severe first.
 
     Args:
         trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
         cell: as planned, and how the client fared.
     """
-    return (
-        *_incomplete(trials, cell.planned),
-        *_cut_short(trials),
-        *_client(trials, cell.segments),
+    found = (
+        *_client(trials),
         *(() if cell.in_process else _busy(cell.segments)),
-        *(() if cell.open_loop or cell.batched else _drift(trials)),
         *_cached(trials),
-        *_token_counts(trials),
         *_resumed(trials, open_loop=cell.open_loop),
+        *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
+        *_token_counts(trials),
+        *_cut_short(trials),
+        *_incomplete(trials, cell.planned),
     )
+    # Stable: within one kind in the order above.
+    return tuple(sorted(found, key=lambda reason: _SEVERITY.index(reason.invalidates)))
+
+
+_SEVERITY = get_args(Invalidates)
+
+
+def can_be_compared(pair: Pair, a: MeasuredRow, b: MeasuredRow) -> bool:
+    """Whether a pair may be claimed about: both rows are valid, and nothing the machine did hit them unequally."""
+    if not (a.valid and b.valid):
+        return False
+    return pair.turns or not any(reason.code in MACHINE for row in (a, b) for reason in row.reasons)
 
 
 def _against_result(code: str, text: str, remedy: str) -> Reason:
@@ -55,24 +75,35 @@ def _against_result(code: str, text: str, remedy: str) -> Reason:
 
 def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
     if trials.height < planned:
-        yield _against_result(
-            "not-run", f"{planned - trials.height} of {planned} not run", "run the same command again"
+        yield Reason(
+            code="not-run",
+            text=f"{planned - trials.height} of {planned} not run",
+            remedy="run the same command again",
+            invalidates="certainty",
         )
     items = trials["item_id"].n_unique()
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
-        yield _against_result("too-few", what, f"ask {LEAST_ITEMS} or more")
+        yield Reason(code="too-few", text=what, remedy=f"ask {LEAST_ITEMS} or more", invalidates="certainty")
 
 
 def _cut_short(trials: pl.DataFrame) -> Iterator[Reason]:
-    n = trials.height
-    if errors := int((trials["outcome"] == "error").sum()):
-        yield _against_result("errors", f"{errors} of {n} ended in an error", "see `taskpace show RUN --outcome error`")
-    if (truncated := int((trials["outcome"] == "truncated").sum())) > TRUNCATION_LIMIT * n:
-        yield _against_result("truncated", f"{truncated} of {n} truncated", "raise max_tokens")
+    counts = dict(trials["outcome"].value_counts().iter_rows())
+    for outcome, code, what, remedy in (
+        ("error", "errors", "ended in an error", "see `taskpace show RUN --outcome error`"),
+        ("truncated", "truncated", "truncated", "raise max_tokens"),
+        ("timeout", "timeouts", "timed out", "raise timeout_s"),
+    ):
+        if count := counts.get(outcome):
+            yield Reason(
+                code=code,
+                text=f"{count} of {trials.height} {what}, so their task time is a lower bound",
+                remedy=remedy,
+                invalidates="full task time",
+            )
 
 
-def _client(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
+def _client(trials: pl.DataFrame) -> Iterator[Reason]:
     for column, code, what in (
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
@@ -87,16 +118,31 @@ def _client(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterat
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
                 "leave the client more processor time, or lower the load",
             )
+
+
+def _machine(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
+    """What the machine did to the seconds: of systems that took turns it did the same to all."""
+    took_turns = trials.height > 0 and trials["round"].count() >= TURNS_SHARE * trials.height
+    invalidates: Invalidates = "absolute seconds" if took_turns else "claims between systems"
+    for code, text, remedy in (*_foreign(segments), *(_drift(trials) if drifts else ())):
+        yield Reason(code=code, text=text, remedy=remedy, invalidates=invalidates)
+
+
+Told = tuple[str, str, str]
+"""Code, text and remedy."""
+
+
+def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
     stolen = sum(segment.steal_ticks or 0 for segment in segments)
     ticks = sum(segment.cpu_ticks or 0 for segment in segments)
     if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
-        yield _against_result(
+        yield (
             "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", "use a machine of your own"
         )
     throttled = sum(segment.throttled_ns or 0 for segment in segments)
     wall = sum(segment.wall_ns for segment in segments)
     if wall and throttled > THROTTLE_LIMIT * wall:
-        yield _against_result(
+        yield (
             "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", "raise the quota"
         )
     # A power limit is the card's normal state at full load; heat and a power brake are not.
@@ -108,7 +154,7 @@ def _client(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterat
         if word != POWER_LIMIT
     ]
     if held:
-        yield _against_result(
+        yield (
             "gpu-throttled", f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}", "cool it and run again"
         )
 
@@ -125,7 +171,7 @@ def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
         )
 
 
-def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
+def _drift(trials: pl.DataFrame) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
     TPOT, because it depends on the item least; task time where answers have no second token. Neither tells of the
@@ -140,7 +186,7 @@ def _drift(trials: pl.DataFrame) -> Iterator[Reason]:
     change = math.expm1(difference)
     if abs(change) > DRIFT_LIMIT and p < DRIFT_P:
         way = "slower" if change > 0 else "faster"
-        yield _against_result(
+        yield (
             "drift",
             f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
             "keep other work off it and run again",

@@ -44,8 +44,8 @@ def _cell(value: Value) -> Value:
 def summary_csv(summary: Summary) -> str:
     """One row for each cell of a run, in the experiment's order.
 
-    Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``; each
-    outcome's count is ``n_OUTCOME``; ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons
+    Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``, and
+    ``at least`` or ``at most`` in ``x_bound`` where it is no more than that; each outcome's count is ``n_OUTCOME``; ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons
     in words, with the remedies. Solve curves and pairs of systems are left out: they are in the JSON.
     """
     return csv_lines(
@@ -61,16 +61,25 @@ _LAST = ("par2_limit_s", "findings", "explanation")
 _NO_NUMBER = frozenset({"system", "valid", "reasons", "outcomes", "solve_curve", "findings"})
 
 
+_ENDS = ("", "_low", "_high", "_bound")
+
+
+def _estimate(number: Estimate) -> list[Value]:
+    """A bound as a word: what begins with ``=``, ``<`` or ``>`` is no text for a spreadsheet."""
+    word = None if number.bound is None else "at least" if number.bound == ">=" else "at most"
+    return [number.value, number.low, number.high, word]
+
+
 def _columns() -> list[str]:
     columns = list(_FIRST)
     for field in msgspec.structs.fields(SystemRow):
         if field.name == "outcomes":
             columns.extend(f"n_{outcome}" for outcome in OUTCOMES)
         elif field.type is Estimate:
-            columns.extend((field.name, f"{field.name}_low", f"{field.name}_high"))
+            columns.extend(f"{field.name}{end}" for end in _ENDS)
         elif parts := _parts(field.type):
             for part, is_number in parts.items():
-                ends = ("", "_low", "_high") if is_number else ("",)
+                ends = _ENDS if is_number else ("",)
                 columns.extend(f"{field.name}_{part}{end}" for end in ends)
         elif field.name not in _NO_NUMBER:
             columns.append(field.name)
@@ -87,7 +96,7 @@ def _parts(kind: object) -> dict[str, bool]:
 def _part(value: Value | tuple[str, ...] | Estimate, is_number: bool) -> list[Value]:
     """A field of a struct as cells; several texts are one."""
     if is_number or isinstance(value, Estimate):
-        return [value.value, value.low, value.high] if isinstance(value, Estimate) else [None] * 3
+        return _estimate(value) if isinstance(value, Estimate) else [None] * len(_ENDS)
     return ["; ".join(map(str, value)) if isinstance(value, tuple) else value]
 
 
@@ -99,7 +108,7 @@ def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
         if field.name == "outcomes":
             values.extend(row.outcomes.get(outcome, 0) for outcome in OUTCOMES)
         elif isinstance(value, Estimate):
-            values.extend((value.value, value.low, value.high))
+            values.extend(_estimate(value))
         elif parts := _parts(field.type):
             for part, is_number in parts.items():
                 values.extend(_part(getattr(value, part, None), is_number))

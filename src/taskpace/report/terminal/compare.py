@@ -7,7 +7,7 @@ from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.comparison import change_of
 from taskpace.report.words.figures import (

@@ -14,7 +14,7 @@ import msgspec
 
 from taskpace.analysis.schema.across import Change
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.figures import TWO_DIGITS, UNKNOWN, Form, Shown, written
 
 INVALID = "INVALID"

@@ -53,7 +53,7 @@ def _truncated(form: BriefForm) -> Words:
 
 def _sentence(form: BriefForm) -> str:
     time, seconds = form.task_time, form.seconds
-    if not form.usable:
+    if not form.valid:
         return f"{form.brief}: nothing can be said: a row is INVALID (see above, or `taskpace summary`)."
     if time.change.value is None:
         return f"{form.brief}: nothing to compare with {form.plain}."
@@ -73,8 +73,7 @@ def _sentence(form: BriefForm) -> str:
         parts.append(moved("a correct answer takes", form.time_per_correct, "as long", ""))
     if form.truncated_brief > form.truncated_plain:
         parts.append(f"{100 * form.truncated_brief:.0f} % of its answers are cut off")
-    note = "" if form.valid else " (INVALID rows, for answers are truncated)"
-    return f"{form.plain}{note}: {'; '.join(part for part in parts if part)}."
+    return f"{form.plain}: {'; '.join(part for part in parts if part)}."
 
 
 def _who(ranking: BriefRanking) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
-from taskpace.analysis.table.pairs import Comparison
+from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, within

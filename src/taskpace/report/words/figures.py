@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from taskpace.analysis.schema.summary import MeasuredRow, Reason, TaskTable
+from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 
 UNKNOWN = "–"
@@ -84,10 +84,13 @@ GIGABYTES = Form(lambda size: f"{size / 1e9:.2f}", unit=" GB", spread="none")
 
 
 def written(number: Estimate, form: Form) -> Shown:
-    """A number in parts; ``–`` for unknown, ``?`` for an end of its interval that is not known."""
+    """A number in parts; ``–`` for unknown, ``?`` for an end of its interval that is not known.
+
+    A bound has its sign before it, ``>= 2.9``.
+    """
     if number.value is None:
         return Shown(UNKNOWN)
-    value = f"{form.before}{form.write(number.value)}"
+    value = f"{sign_of(number)}{form.before}{form.write(number.value)}"
     if form.spread == "ends":
         return Shown(value + form.unit, ends(number, form.write))
     error = _error(number)
@@ -99,6 +102,11 @@ def written(number: Estimate, form: Form) -> Shown:
         return Shown(value + form.unit)
     share = 100 * error / number.value
     return Shown(f"{value}{form.unit} ±{'>100' if share > 100 else f'{share:.0f}'} %")
+
+
+def sign_of(number: Estimate) -> str:
+    """``>= `` or ``<= `` before a value that is only a bound; else nothing."""
+    return "" if number.bound is None else f"{number.bound} "
 
 
 def _error(number: Estimate) -> float | None:
@@ -164,5 +172,16 @@ def shared_ranks(ranks: list[int | None]) -> list[str]:
 
 def reason_line(reason: Reason) -> str:
     """What is invalid, why, and what to do."""
-    what = {"result": "INVALID, not ranked", "makespan": "no makespan"}.get(reason.invalidates, "INVALID token counts")
-    return f"{what}: {reason.text}: {reason.remedy}"
+    return f"{_LIMITS[reason.invalidates]}: {reason.text}: {reason.remedy}"
+
+
+_LIMITS: dict[Invalidates, str] = {
+    "result": "INVALID, not ranked",
+    "claims between systems": "no claims between systems",
+    "token counts": "INVALID token counts",
+    "makespan": "makespan unknown",
+    "absolute seconds": "seconds of this machine at that time",
+    "full task time": "cut answers",
+    "certainty": "less certain",
+}
+"""What a reason leaves in doubt, before the colon."""

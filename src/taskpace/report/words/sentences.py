@@ -72,9 +72,8 @@ def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
 
 
 def is_inverted(pair: Pair) -> bool:
-    """The slower one has more tokens per second, and both differences are significant."""
-    speed = pair.tokens_per_s.change.value
-    return pair.task_time.significant and pair.tokens_per_s.significant and speed is not None and speed > 1
+    """``a`` is claimed to finish sooner, ``b`` to have more tokens per second."""
+    return pair.task_time.lower == "a" == pair.tokens_per_s.lower
 
 
 def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:

@@ -1,0 +1,127 @@
+"""Which of two systems is claimed to have the smaller value, when of some answers only a lower bound is known.
+
+A truncated, timed out or failed trial took what was recorded, or any longer time. For the claim "A is smaller than B"
+the worst case of the log ratio ln(B / A) is minus infinity where A was cut, and the recorded one elsewhere: B's own cut
+answers can only be longer. A claim is made when it holds in this worst case. Source: Manski (2003), "Partial
+Identification of Probability Distributions", 1 and 2 (worst-case bounds without assumptions on what is missing).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+from scipy import special
+
+from taskpace.analysis.data.arrays import item_means
+from taskpace.analysis.stats.intervals import Flags, Floats
+
+LEAST_FOR_MEAN = 10
+"""Items; of fewer, skewed as times are, Student's t errs too often, and most items are all that can be spoken of."""
+
+
+class Claims(msgspec.Struct, frozen=True):
+    """Many pairs (a, b) at once: arrays (pairs,)."""
+
+    p: Floats
+    """Two-sided, in the worst case; NaN without two common items."""
+    p_least: Floats
+    """The least that the cut answers leave possible."""
+    leaning: Floats
+    """1: p speaks for A's being the smaller, -1 for B's, 0 for neither."""
+    on_most: Flags
+    """The claim that p speaks for is about more than half of the items (sign test); else about the mean."""
+
+
+class LogRatios(msgspec.Struct, frozen=True):
+    """ln(b / a) of pairs, item by item: (items, pairs), NaN where an item is not common."""
+
+    recorded: Floats
+    """Mean over the repeats that both have, of what was recorded; -inf or inf where a failed trial has no time."""
+    low: Floats
+    """The least that it may be: -inf where a repeat of A was cut."""
+    high: Floats
+    """The most: inf where a repeat of B was cut."""
+    cut_a: Flags
+    """A repeat of A was cut."""
+    cut_b: Flags
+    """Likewise."""
+
+
+def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]]) -> LogRatios:
+    """Compare systems item by item.
+
+    Args:
+        values: (systems, items, repeats), recorded; NaN where there is none. 0 counts where it was cut, else as none.
+        cut: the same shape: only a lower bound.
+        indices: pairs (a, b) of systems.
+    """
+    shape = (values.shape[1], len(indices))
+    if not indices:
+        return LogRatios(*(np.empty(shape) for _ in range(3)), *(np.zeros(shape, dtype=bool) for _ in range(2)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.where((values > 0) | (cut & (values == 0)), np.log(values), np.nan)
+    if not cut.any():
+        recorded = np.stack([item_means(logs[b] - logs[a]) for a, b in indices]).T
+        none = np.zeros(shape, dtype=bool)
+        return LogRatios(recorded, recorded, recorded, none, none)
+    columns = [_ratios_of(logs, cut, a, b) for a, b in indices]
+    recorded, low, high, cut_a, cut_b = (np.stack(each).T for each in zip(*columns, strict=True))
+    return LogRatios(recorded, low, high, cut_a, cut_b)
+
+
+def _ratios_of(logs: Floats, cut: Flags, a: int, b: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
+    both = ~np.isnan(logs[a]) & ~np.isnan(logs[b])
+    cut_a, cut_b = (cut[system] & both for system in (a, b))
+    with np.errstate(invalid="ignore"):
+        ratios = np.where(both, logs[b] - logs[a], np.nan)
+    # Two failed trials without a time: nothing is known of their ratio.
+    ratios = np.where(both & np.isnan(ratios), 0.0, ratios)
+    # A failed trial without a time may have taken none: the other side's ratio is unbounded then, too.
+    low = np.where(cut_a | (both & np.isneginf(logs[b])), -np.inf, ratios)
+    high = np.where(cut_b | (both & np.isneginf(logs[a])), np.inf, ratios)
+    means = (item_means(each) for each in (ratios, low, high))
+    return (*means, cut_a.any(axis=-1), cut_b.any(axis=-1))
+
+
+def decide(found: LogRatios) -> Claims:
+    """Test every pair in both directions; p = min(1, 2 x the smaller one-sided p)."""
+    a_lower, a_most = one_sided(found.low)
+    b_lower, b_most = one_sided(-found.high)
+    p = np.minimum(1.0, 2 * np.minimum(a_lower, b_lower))
+    least = p
+    if (found.cut_a | found.cut_b).any():
+        whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
+        without = np.where(whole, found.recorded, np.nan)
+        best = [
+            one_sided(each)[0]
+            for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
+        ]
+        least = np.minimum(p, 2 * np.nan_to_num(np.array(best), nan=1.0).min(axis=0))
+    leaning = np.sign(b_lower - a_lower)
+    return Claims(p, np.where(np.isnan(p), np.nan, least), leaning, np.where(leaning < 0, b_most, a_most))
+
+
+def one_sided(lows: Floats) -> tuple[Floats, Flags]:
+    """P-values of "the log ratios are not above 0", (items, pairs) -> (pairs,), and whether it is the sign test's.
+
+    - Where all are finite and there are ten or more: Student's t, on their mean. Source: Student (1908).
+    - Else the sign test: P(Binomial(n, 1/2) >= number above 0), on more than half of the items; ties count against it,
+      so does minus infinity. Source: Dixon & Mood (1946), "The statistical sign test".
+
+    With fewer than two items the p-value is NaN.
+    """
+    known = ~np.isnan(lows)
+    n = known.sum(axis=0)
+    on_most = (np.isinf(lows).any(axis=0)) | (n < LEAST_FOR_MEAN)
+    above = (lows > 0).sum(axis=0)
+    signs = np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
+    finite = np.where(np.isfinite(lows), lows, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = finite.sum(axis=0) / n
+        squares = (np.where(known & np.isfinite(lows), finite - mean, 0.0) ** 2).sum(axis=0)
+        error = np.sqrt(squares / (n - 1) / n)
+        t = special.stdtr(n - 1, -mean / error)
+    # Without any spread the mean is known.
+    exact = error <= 1e-12 * np.maximum(1.0, np.abs(mean))
+    t = np.where(exact, np.where(np.abs(mean) < 1e-12, 0.5, np.where(mean > 0, 0.0, 1.0)), t)
+    return np.where(n < 2, np.nan, np.where(on_most, signs, t)), on_most

@@ -1,0 +1,171 @@
+"""One measure of two systems: the change, how sure, and what is claimed."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+import numpy as np
+from scipy import special
+
+from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
+from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share, t_interval
+from taskpace.analysis.stats.significance import ALPHA, holm_of_known
+
+System = Literal["a", "b"]
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A.
+
+    The direction of a claim is ``lower`` and must not be inferred from ``change``, which may be a bound or a ratio of
+    means beside a claim about most items.
+    """
+
+    change: Estimate
+    p: float | None
+    """Two-sided, of "no difference", whatever the cut answers would have taken; null: not tested."""
+    p_holm: float | None
+    """The same, adjusted for all pairs that were compared in this family."""
+    items: int
+    """Items on which both are known; of task time, that both were asked."""
+    basis: Literal["mean", "most"] | None = None
+    """What ``p`` is about. ``mean``: the mean ratio (Student's t), for accuracy and time per correct answer the totals.
+    ``most``: more than half of the items (sign test), where the quicker side has cut answers or items are few."""
+    leaning: System | None = None
+    """Whose smaller value ``p`` speaks for, claimed or not; null: neither's."""
+    lower: System | None = None
+    """Whose smaller value is claimed, at 5 % after Holm; null: no claim."""
+    open: bool = False
+    """No claim, and the cut answers decide: with some values of theirs, or without them, there would be one."""
+    p_least: float | None = None
+    """The least p that the cut answers leave possible; equal to ``p`` where nothing is cut."""
+    cut_a: int = 0
+    """Items with a cut or failed trial of A: of their value only a lower bound is known."""
+    cut_b: int = 0
+    """The same of B."""
+
+    @property
+    def significant(self) -> bool:
+        """Told apart at the 5 % level, the whole family considered; what is not prints ``~``."""
+        return self.p_holm is not None and self.p_holm <= ALPHA
+
+
+NOT_COMPARED = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
+
+
+def compared_by_item(found: LogRatios) -> list[Comparison]:
+    """Ratios of geometric means, or where most items are all that can be claimed about and answers were cut, medians of
+    the items' ratios; with the claims that hold whatever the cut answers would have come to.
+    """
+    claims = decide(found)
+    return [_of_pair(found, claims, index) for index in range(found.low.shape[1])]
+
+
+def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
+    known = ~np.isnan(found.low[:, index])
+    recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
+    cut_a, cut_b = (int(each[:, index].sum()) for each in (found.cut_a, found.cut_b))
+    on_most, p = bool(claims.on_most[index]), float(claims.p[index])
+    return Comparison(
+        change=_change(recorded, low, high, on_most=on_most),
+        p=_known(p),
+        p_holm=None,
+        items=len(low),
+        basis=None if math.isnan(p) else "most" if on_most else "mean",
+        leaning=_leaning(float(claims.leaning[index])),
+        p_least=_known(float(claims.p_least[index])),
+        cut_a=cut_a,
+        cut_b=cut_b,
+    )
+
+
+def _leaning(sign: float) -> System | None:
+    return "a" if sign > 0 else "b" if sign < 0 else None
+
+
+def _known(p: float) -> float | None:
+    return None if math.isnan(p) else p
+
+
+def _change(recorded: Floats, low: Floats, high: Floats, *, on_most: bool) -> Estimate:
+    bounded_below, bounded_above = bool(np.isfinite(low).all()), bool(np.isfinite(high).all())
+    if not (bounded_below and bounded_above) and (on_most or not (bounded_below or bounded_above)):
+        return _median_ratio(low, high)
+    mean, least, most, _ = (math.exp(end) if math.isfinite(end) else end for end in t_interval(recorded))
+    if bounded_below and bounded_above:
+        return number(mean, least, most)
+    return number(mean, least, bound=">=") if bounded_below else number(mean, high=most, bound="<=")
+
+
+def _median_ratio(low: Floats, high: Floats) -> Estimate:
+    """Median of ratios of which each lies somewhere between two ends, with the sign test's interval.
+
+    The ends are the k-th least of the lower ends and the k-th greatest of the upper ones, k the largest with
+    P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends
+    disagree on the median itself, it is a bound; unknown where they disagree on its side of 1.
+    """
+    least, most = np.sort(low), np.sort(high)
+    n = len(least)
+    k = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - LEVEL) / 2).sum())
+    ends = [_ratio(float(end)) for end in ((least[k - 1], most[n - k]) if k else (-math.inf, math.inf))]
+    below, above = at_share(least, 0.5), at_share(most, 0.5)
+    if below == above:
+        return number(_ratio(below), *ends)
+    if math.isfinite(below) and (below > 0 or not math.isfinite(above)):
+        return number(math.exp(below), *ends, ">=")
+    if math.isfinite(above) and (above < 0 or not math.isfinite(below)):
+        return number(math.exp(above), *ends, "<=")
+    return Estimate(None, *(None if math.isnan(end) else end for end in ends))
+
+
+def _ratio(log: float) -> float:
+    return math.exp(log) if math.isfinite(log) else math.nan
+
+
+def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
+    """Logarithms of ratios of totals with their intervals as ratios; ``counts``: the items behind each.
+
+    With fewer than ten items there is no claim: the error of a total is not known well enough.
+    """
+    with np.errstate(over="ignore"):
+        ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
+    return [
+        by_totals(number(value, low, high) if value else UNKNOWN, _known(float(p)), n) for value, low, high, p, n in ends
+    ]
+
+
+def by_totals(change: Estimate, p: float | None, items: int, *, nothing: float = 1.0) -> Comparison:
+    """A comparison on means or totals; ``nothing``: the change that is none, 1 of a ratio, 0 of a difference."""
+    p = p if items >= LEAST_FOR_MEAN else None
+    leaning = None if change.value is None or p is None else _leaning(change.value - nothing)
+    return Comparison(
+        change=change,
+        p=p,
+        p_holm=None,
+        items=items,
+        basis=None if p is None else "mean",
+        leaning=leaning,
+        p_least=p,
+    )
+
+
+def adjusted(comparisons: list[Comparison], family: list[bool]) -> list[Comparison]:
+    """Holm's adjustment over those that ``family`` marks, and what is then claimed; the others claim nothing."""
+
+    def over_family(p_values: list[float | None]) -> list[float | None]:
+        return holm_of_known([p if member else None for p, member in zip(p_values, family, strict=True)])
+
+    holm = over_family([each.p for each in comparisons])
+    least = over_family([each.p_least for each in comparisons])
+    return [
+        msgspec.structs.replace(
+            each,
+            p_holm=p,
+            lower=each.leaning if p is not None and p <= ALPHA else None,
+            open=p is not None and p > ALPHA and best is not None and best <= ALPHA and (each.cut_a + each.cut_b) > 0,
+        )
+        for each, p, best in zip(comparisons, holm, least, strict=True)
+    ]

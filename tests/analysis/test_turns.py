@@ -1,0 +1,58 @@
+"""Effects of the order within rounds: found where planted, and hardly ever where there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from taskpace.analysis.table.turns import order_findings
+
+
+@pytest.fixture
+def rounds_of(trials_of):
+    """Builds rounds of several systems in random order; ``slower``: (system, predecessor or null for first) to factor."""
+
+    def build(systems: str, rounds: int, rng: np.random.Generator, slower=None) -> pl.DataFrame:
+        slower = slower or {}
+        places = np.array([rng.permutation(len(systems)) for _ in range(rounds)])
+        items = rng.lognormal(-4, 0.5, rounds)
+        cells = []
+        for number, name in enumerate(systems):
+            place = np.argmax(places == number, axis=1)
+            pace = items * np.exp(rng.normal(0.3 * number, 0.1, rounds))
+            for index in range(rounds):
+                before = systems[places[index, place[index] - 1]] if place[index] else None
+                pace[index] *= slower.get((name, before), 1.0)
+            cells.append(trials_of(name, tpot_s=pace, task_time_s=100 * pace, round=np.arange(rounds), place=place + 1))
+        return pl.concat(cells)
+
+    return build
+
+
+def test_a_planted_predecessor_is_named(rounds_of):
+    """B takes 15 % longer after A: that is found and nothing else."""
+    found = order_findings(rounds_of("ABC", 200, np.random.default_rng(1), {("B", "A"): 1.15}))
+    assert [finding.code for finding in found] == ["order"]
+    assert found[0].text.startswith("B is 1")
+    assert found[0].text.endswith("slower after A than otherwise")
+    assert found[0].evidence["ratio"] == pytest.approx(1.15, abs=0.04)
+
+
+def test_a_planted_place_is_named(rounds_of):
+    """With two systems, what comes first takes 20 % longer: the place is found, of both or of one."""
+    found = order_findings(rounds_of("AB", 200, np.random.default_rng(2), {("A", None): 1.2, ("B", None): 1.2}))
+    assert found
+    assert all("slower first in a round" in finding.text for finding in found)
+
+
+def test_without_an_effect_nothing_is_found(rounds_of):
+    """Of 100 tables of pure noise hardly one shows an effect, with few rounds or many."""
+    rng = np.random.default_rng(3)
+    found = sum(bool(order_findings(rounds_of("ABCD", rounds, rng))) for rounds in (20, 60) for _ in range(50))
+    assert found <= 3
+
+
+def test_systems_that_took_no_turns_have_no_order(trials_of):
+    """Without rounds there is nothing to look at."""
+    assert order_findings(pl.concat([trials_of("a"), trials_of("b")])) == ()
