@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
 from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -23,15 +24,29 @@ Plots = Callable[[tuple[str, str], int], Iterable[Text]]
 """Lines to print below the table of a task and scenario, for a width."""
 
 
-def print_summary(summary: Summary, console: Console, *, plots: bool = False) -> None:
-    """Print every task's table, what it says, and what to look into; ``plots``: with charts below each."""
+def print_summary(
+    summary: Summary, console: Console, *, file: str | None = None, task: str | None = None, plots: bool = False
+) -> None:
+    """Print the long form: every task's table, what it says, and what to look into.
+
+    Args:
+        summary: of the run.
+        console: where to.
+        file: the run file's name, for commands.
+        task: only the tables of this one; null: everything.
+        plots: with charts below each table.
+    """
+    whole = document(summary, file)
+    if task is not None:
+        blocks = tuple(block for block in whole.blocks if block.task is not None and block.task[0] == task)
+        whole = msgspec.structs.replace(whole, blocks=blocks)
     if not plots:
-        print_document(document(summary), console)
+        print_document(whole, console)
         return
     from taskpace.report.terminal.plots import plot_lines
 
     tables = {(table.task, table.scenario): table for table in summary.tables}
-    print_document(document(summary), console, plots=lambda task, width: plot_lines(tables[task], width))
+    print_document(whole, console, plots=lambda task, width: plot_lines(tables[task], width))
 
 
 def print_document(whole: Document, console: Console, *, titled: bool = False, plots: Plots | None = None) -> None:

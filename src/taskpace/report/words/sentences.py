@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.causes import why
-from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds, within
+from taskpace.report.words.figures import SECONDS_ALONE, TWO_DECIMALS, digits, seconds, within, written
 
 _MOST_NOTES = 2
 
@@ -30,11 +31,10 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     ranked = [row for row in table.rows if row.rank_task_time]
     if len(ranked) < 2:
         return [_no_ranking(table, ranked)]
-    rows = {row.system: row for row in ranked}
-    pairs = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
-    headline = _headline(rows, pairs)
-    said = [_grade(rows, headline) + _per_correct(ranked)]
-    explained = headline or _slowest(rows, pairs)
+    rows, pairs = _ranked(table)
+    inverted = _headline(rows, pairs)
+    said = [_grade(rows, inverted) + _per_correct(ranked)]
+    explained = inverted or _slowest(rows, pairs)
     if explained is not None and explained.split is not None and explained.task_time.significant:
         said.append(why(explained.a, explained.b, explained.split, explained.output_bytes))
     said.extend(_undecided(pairs))
@@ -53,6 +53,22 @@ def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
         time += f", a correct answer takes {seconds(row.time_per_correct_s.value)}"
     alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
     return f"No ranking: {alone}. {time}."
+
+
+def headline(table: TaskTable) -> Pair | None:
+    """The inversion to tell of on a task; null: none is claimed."""
+    return _headline(*_ranked(table))
+
+
+def slowest_pair(table: TaskTable) -> Pair | None:
+    """The first against the one that takes longest in comparison with it; null: no such difference is claimed."""
+    found = _slowest(*_ranked(table))
+    return found if found is not None and found.task_time.lower == "a" else None
+
+
+def _ranked(table: TaskTable) -> tuple[dict[str, SystemRow], list[Pair]]:
+    rows = {row.system: row for row in table.rows if row.rank_task_time}
+    return rows, [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
 
 
 def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
@@ -82,27 +98,28 @@ def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
     return max(from_first, key=lambda pair: pair.task_time.change.value or 0.0, default=None)
 
 
-def _against(a_s: float | None, b_s: float | None, pair: Pair) -> str:
+def against(a: Estimate, b: Estimate, pair: Pair) -> str:
     """``1.2 s against 3.4 s``; where the medians do not show it, the paired ratio, which decides the rank."""
-    if a_s is not None and b_s is not None and a_s < b_s and seconds(a_s) != seconds(b_s):
-        return f"{seconds(a_s)} against {seconds(b_s)}"
+    a_s, b_s = (written(each, SECONDS_ALONE).value for each in (a, b))
+    if a.value is not None and b.value is not None and a.value < b.value and a_s != b_s:
+        return f"{a_s} against {b_s}"
     return f"item by item in {pair.task_time.change.value or 1:.2f} times the time"
 
 
-def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
+def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
     firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
     fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
-    if headline is not None:
-        a, b = rows[headline.a], rows[headline.b]
-        times = _against(a.task_time_median_s.value, b.task_time_median_s.value, headline)
-        sure = "" if headline.inversion_probability is None else f" ({percent_sure(headline.inversion_probability)})"
-        if headline.a in firsts and headline.b in fastest:
+    if inverted is not None:
+        a, b = rows[inverted.a], rows[inverted.b]
+        times = against(a.task_time_median_s, b.task_time_median_s, inverted)
+        sure = "" if inverted.inversion_probability is None else f" ({percent_sure(inverted.inversion_probability)})"
+        if inverted.a in firsts and inverted.b in fastest:
             most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
             first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
             speed = digits(b.tokens_per_s_median.value, 2)
-            return f"{headline.b} {most} ({speed}), yet {headline.a} {first}: {times}{sure}."
+            return f"{inverted.b} {most} ({speed}), yet {inverted.a} {first}: {times}{sure}."
         return (
-            f"{_finish_first(firsts)}. But {headline.b} has more tokens per second than {headline.a} and finishes "
+            f"{_finish_first(firsts)}. But {inverted.b} has more tokens per second than {inverted.a} and finishes "
             f"after it: {times}{sure}."
         )
     if firsts == fastest and len(firsts) == 1:
