@@ -232,6 +232,7 @@ def test_the_status_line_counts_and_estimates(monkeypatch):
                 system="s",
                 task="t",
                 scenario="single",
+                item_id="i1",
                 outcome="correct",
                 task_time_s=time_s,
                 output_tokens=1,

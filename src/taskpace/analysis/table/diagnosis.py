@@ -121,8 +121,8 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
             code="never-answered",
             text=f"{row.never_answered} of {row.n} thought until the limit and never answered",
             evidence={"never_answered": row.never_answered, "share": row.never_answered / row.n},
-            remedy="raise `max_tokens`, or bound the reasoning: a lower `reasoning_effort`, or a `thinking_budget` that "
-            "leaves room for the answer",
+            remedy="raise `max_tokens`, or bound the reasoning: a lower `reasoning_effort`, or a `thinking_budget` "
+            "that leaves room for the answer",
         )
 
 

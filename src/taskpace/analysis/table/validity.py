@@ -158,13 +158,17 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
     ticks = sum(segment.cpu_ticks or 0 for segment in segments)
     if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
         yield (
-            "steal", f"other machines took {100 * stolen / ticks:.0f} % of the processor", f"use a machine of your own: {AGAIN}"
+            "steal",
+            f"other machines took {100 * stolen / ticks:.0f} % of the processor",
+            f"use a machine of your own: {AGAIN}",
         )
     throttled = sum(segment.throttled_ns or 0 for segment in segments)
     wall = sum(segment.wall_ns for segment in segments)
     if wall and throttled > THROTTLE_LIMIT * wall:
         yield (
-            "throttled", f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time", f"raise the quota, then {AGAIN}"
+            "throttled",
+            f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time",
+            f"raise the quota, then {AGAIN}",
         )
     # A power limit is the card's normal state at full load; heat and a power brake are not.
     held = [

@@ -47,8 +47,8 @@ def summary_csv(summary: Summary, file: str | None = None) -> str:
 
     Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``, and
     ``at least`` or ``at most`` in ``x_bound`` where it is no more than that; each outcome's count is ``n_OUTCOME``;
-    ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies;
-    ``file`` is the run file's name, for their commands. Solve curves and pairs of systems are left out: they are in the JSON.
+    ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies.
+    Solve curves and pairs of systems are left out: they are in the JSON. ``file``: the run file's name, for commands.
     """
     return csv_lines(
         [

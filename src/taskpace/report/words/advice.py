@@ -116,7 +116,7 @@ def _few(rows: Sequence[SystemRow]) -> str:
     items = [row.items for row in rows]
     correct = [row.outcomes.get("correct", 0) for row in rows if row.accuracy.value is not None]
     right = f", {_span(correct)} correct" if correct and min(correct) < FEW_CORRECT else ""
-    return f"{_span(items)} items{right}, so intervals are wide"
+    return f"only {_span(items)} items{right}"
 
 
 def _span(counts: Sequence[int]) -> str:
@@ -137,7 +137,9 @@ def _who(group: list[_Told], summary: Summary) -> str:
     tables = list(dict.fromkeys((told.table.task, told.table.scenario) for told in group))
     everyone = list(dict.fromkeys(row.system for table in summary.tables for row in table.rows))
     named = list(dict.fromkeys(told.row.system for told in group if told.row is not None))
-    who = "all systems" if len(named) == len(everyone) > 1 or not named else joined(named)
+    if not named:
+        return on_tasks(tables, summary).strip().replace("on", "On", 1)
+    who = "all systems" if len(named) == len(everyone) > 1 else joined(named)
     return f"{who}{on_tasks(tables, summary)}"
 
 

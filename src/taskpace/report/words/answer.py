@@ -309,7 +309,7 @@ def _cost(summary: Summary) -> str:
     open_tasks = graded - sum(map(len, groups.values()))
     if not parts:
         return "Least time per correct answer: not decided."
-    undecided = f"; undecided on {open_tasks} of {graded} tasks" if open_tasks else ""
+    undecided = ", else undecided" if open_tasks else ""
     return f"Least time per correct answer: {', '.join(parts)}{undecided}."
 
 

@@ -178,6 +178,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     who: str
+    """Systems and tasks; empty: the text says it."""
     what: str
     do: str
     """In a few words; with a command, what the command does."""
@@ -187,7 +188,12 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """All of it in a paragraph."""
-        return f"{self.who}: {self.what}. To do: {self.do}{f': `{self.command}`' if self.command else ''}."
+        return f"{self.observation}. To do: {self.do}{f': `{self.command}`' if self.command else ''}."
+
+    @property
+    def observation(self) -> str:
+        """What was seen, of whom."""
+        return f"{self.who}: {self.what}" if self.who else self.what
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
