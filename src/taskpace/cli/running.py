@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -65,8 +64,7 @@ def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) 
             for line in coverage_lines(plan, store.recorded()):
                 console.print(Text(line), soft_wrap=True)
         console.print(
-            Text(f"{ended.done} of {ended.planned} trials are recorded: `taskpace run {shlex.quote(str(path))}` continues"),
-            soft_wrap=True,
+            f"{ended.done} of {ended.planned} trials are recorded; the same command continues", soft_wrap=True
         )
     if ended.interrupted:
         return 130

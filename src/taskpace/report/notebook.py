@@ -13,7 +13,9 @@ from taskpace.report.words.document import document
 
 _TEMPLATE = """\
 <div class="taskpace">
-{% for verdict in answer.verdicts %}<p>{% if loop.first %}<b>{{ verdict }}</b>{% else %}{{ verdict }}{% endif %}</p>{% endfor %}
+{% for verdict in answer.verdicts %}
+<p>{% if loop.first %}<b>{{ verdict }}</b>{% else %}{{ verdict }}{% endif %}</p>
+{% endfor %}
 {{ lead_picture }}
 <table><thead><tr>{% for heading, _ in lead.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in lead.rows %}

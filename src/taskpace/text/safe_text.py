@@ -62,6 +62,23 @@ def _beginning(text: str, width: int) -> str:
     return head
 
 
+def wrapped(text: str, width: int) -> list[str]:
+    """``printable`` in lines of at most ``width`` terminal columns, broken between words, or within one too long."""
+    lines, line = [], ""
+    for word in printable(text).split():
+        if line and column_width(line) + 1 + column_width(word) <= width:
+            line = f"{line} {word}"
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while column_width(line) > width:
+            head = _beginning(line, width) or line[0]
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line] if line else lines
+
+
 def column_width(text: str) -> int:
     """How many columns of a terminal ``text`` takes, for text that is ``printable``."""
     return cell_len(text)

@@ -88,9 +88,7 @@ def _contrasts(centred: pl.DataFrame) -> Iterator[Contrast]:
                 yield from _contrast(system, other, left[known & (after == other)], left[known & (after != other)])
 
 
-def _contrast(
-    system: str, after: str | None, one: Floats, rest: Floats
-) -> Iterator[Contrast]:
+def _contrast(system: str, after: str | None, one: Floats, rest: Floats) -> Iterator[Contrast]:
     if min(len(one), len(rest)) >= _LEAST_ON_A_SIDE:
         yield system, after, *welch(one, rest)
 

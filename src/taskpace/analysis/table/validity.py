@@ -180,7 +180,9 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
     ]
     if held:
         yield (
-            "gpu-throttled", f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}", f"cool it, then {AGAIN}"
+            "gpu-throttled",
+            f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}",
+            f"cool it, then {AGAIN}",
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 
 from rich.console import Console
 from rich.text import Text
@@ -12,7 +11,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Advice, Answer, Block, Number
-from taskpace.text.safe_text import column_width, one_line, padded, printable
+from taskpace.text.safe_text import column_width, one_line, padded, printable, wrapped
 
 MOST_LINES = 20
 """Before the line that says where there is more, for three systems and three tasks."""
@@ -60,13 +59,13 @@ def answer_lines(answer: Answer, file: str, width: int) -> Iterator[Text]:
 
 
 def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
-    for line in wrap(printable(text), width):
+    for line in wrapped(text, width):
         yield Text(line, style=style)
 
 
 def _caution(advice: Advice, width: int) -> Iterator[Text]:
     text = f"! {advice.observation}; {advice.do}{':' if advice.command else ''}"
-    for number, line in enumerate(wrap(printable(text), width - 2)):
+    for number, line in enumerate(wrapped(text, width - 2)):
         yield Text(("  " if number else "") + line, style="yellow")
     if advice.command:
         yield Text(f"  {printable(advice.command)}", style="yellow")
@@ -85,9 +84,7 @@ def _table(block: Block, width: int) -> list[Text]:
     """Text columns share what numbers leave; a task that stands above is not repeated."""
     columns = block.wide
     cells = [[one_line(each.text, _LONGEST) for each in column.shown] for column in columns]
-    widths = [
-        max(map(column_width, (column.heading, *texts))) for column, texts in zip(columns, cells, strict=True)
-    ]
+    widths = [max(map(column_width, (column.heading, *texts))) for column, texts in zip(columns, cells, strict=True)]
     names = [index for index, column in enumerate(columns) if column.kind == "text" and index < len(columns) - 1]
     _fit(widths, names, width - 2 * (len(columns) - 1))
     if columns[0].heading == "task":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from textwrap import wrap
 from typing import NamedTuple
 
 import msgspec
@@ -14,7 +13,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import Block, Cell, Column, Document, Number, Rank, shown
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import UNKNOWN, Form
-from taskpace.text.safe_text import column_width, one_line, padded, printable
+from taskpace.text.safe_text import column_width, one_line, padded, printable, wrapped
 
 _LEAST_NAME_WIDTH = 12
 _LONGEST = 1000
@@ -73,7 +72,7 @@ def print_blocks(blocks: Iterable[Block], console: Console, *, plots: Plots | No
         for paragraph in block.paragraphs:
             console.print(Text(printable(paragraph)))
         for finding in block.findings:
-            for number, part in enumerate(wrap(printable(finding), console.width - 4)):
+            for number, part in enumerate(wrapped(finding, console.width - 4)):
                 console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)
         if plots is not None and block.task is not None:
             for line in plots(block.task, console.width):
@@ -118,7 +117,7 @@ def table_lines(block: Block, width: int) -> Iterator[Text]:
             yield Text("  " + one_line(line, width - 2), style="dim")
         for caution in block.cautions:
             if caution.row == index:
-                for line in wrap(printable(caution.text), width - 2):
+                for line in wrapped(caution.text, width - 2):
                     yield Text("  " + line, style="yellow")
 
 

@@ -134,7 +134,8 @@ def _tail(n: int, k: int) -> float:
     if n > _EXACT:
         # Hoeffding's bound, which errs on the safe side.
         return exp(-2 * (k - n / 2) ** 2 / n)
-    return sum(comb(n, j) for j in range(k, n + 1)) / 2**n
+    beyond: int = sum(comb(n, j) for j in range(k, n + 1))
+    return float(beyond / 2**n)
 
 
 def _line(name: str, room: int, cells: tuple[str, ...]) -> str:

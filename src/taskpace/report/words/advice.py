@@ -21,12 +21,13 @@ _CHANGES = {
     "full task time": 5,
     "token counts": 4,
     "absolute seconds": 6,
-    "certainty": 5,
+    "certainty": 6,
     "makespan": 9,
 }
 """What a reason invalidates, by how much it changes of the answer: the less, the earlier it is told."""
 _OPEN = 2
-_FINDINGS = dict.fromkeys(("few-items", "few-correct", "few-batches"), 5)
+_UNDECIDED = 4
+_FINDINGS = dict.fromkeys(("few-items", "few-correct", "few-batches"), 6)
 _FINDINGS |= {"heavy-tail": 6, "outliers": 6, "order": 6, "verbose": 7}
 _REST = 8
 _TOGETHER = {
@@ -61,16 +62,26 @@ def advice(summary: Summary, file: str | None) -> tuple[Advice, ...]:
 
 def _told(table: TaskTable) -> Iterator[_Told]:
     decisive = {name for pair in table.pairs if pair.task_time.open for name in (pair.a, pair.b)}
+    undecided = {
+        name
+        for pair in table.pairs
+        if pair.task_time.p_holm is not None and pair.task_time.lower is None
+        for name in (pair.a, pair.b)
+    }
     for row in table.rows:
         for reason in row.reasons:
             rank = _CHANGES[reason.invalidates]
             if reason.invalidates == "full task time" and row.system in decisive:
                 rank = _OPEN
+            elif reason.invalidates == "certainty" and row.system in undecided:
+                rank = _UNDECIDED
             yield _Told(rank, reason.code, reason.text, reason.remedy, table, row)
         known = {reason.code for reason in row.reasons}
         for finding in row.findings:
             if finding.code not in known:
                 rank = _FINDINGS.get(finding.code, _REST)
+                if finding.code == "few-items" and row.system in undecided:
+                    rank = _UNDECIDED
                 yield _Told(rank, finding.code, finding.text, finding.remedy, table, row)
     for finding in table.findings:
         yield _Told(_FINDINGS.get(finding.code, _REST), finding.code, finding.text, finding.remedy, table, None)
