@@ -85,7 +85,9 @@ def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run
 def test_what_cannot_be_distinguished_is_not_decided(trials_of, summary_of):
     """Two systems of one pace share the first place in the table, in the verdict and in what is not sure."""
     jitter = np.exp(np.random.default_rng(3).normal(0, 0.3, (2, N)))
-    answer = make_answer(summary_of(*(trials_of(name, task_time_s=t) for name, t in zip("ab", jitter, strict=True))), None)
+    answer = make_answer(
+        summary_of(*(trials_of(name, task_time_s=t) for name, t in zip("ab", jitter, strict=True))), None
+    )
     assert answer.verdicts[0].startswith("a and b cannot be distinguished.")
     assert [cell.text for cell in answer.block.columns[-1].cells] == ["shared first"] * 2
     assert answer.block.paragraphs[-1] == "Sure at 5 % error: 0 of 1 differences in time; not (~): a and b."
@@ -101,7 +103,9 @@ def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
     cached = make_answer(summary_of(*(trials_of(name, cached_tokens=40) for name in "ab")), None)
     assert cached.verdicts == ("No ranking: no system has a valid result.",)
     assert {cell.text for cell in cached.block.columns[-1].cells} == {"INVALID"}
-    assert cached.advice[0].sentence.startswith("all systems: INVALID, 80 % of the prompt tokens came from a cache. To do")
+    assert cached.advice[0].sentence.startswith(
+        "all systems: INVALID, 80 % of the prompt tokens came from a cache. To do"
+    )
 
 
 def test_cautions_are_grouped_ranked_and_counted(planted_run):
@@ -265,7 +269,11 @@ def test_what_a_run_file_cannot_do_is_one_line(cautious, cli):
     limit = cli("run", "x.db", "--max-tokens", "80", "--progress", "quiet").stderr
     assert "max_tokens was 40, is now 80" in limit
     own = cautious.parent / "own.toml"
-    own.write_text(cautious.with_name("cautious.toml").read_text("utf-8").replace('"qa-context"', '{prompts = "p.jsonl", items = 1}'))
+    own.write_text(
+        cautious.with_name("cautious.toml")
+        .read_text("utf-8")
+        .replace('"qa-context"', '{prompts = "p.jsonl", items = 1}')
+    )
     (cautious.parent / "p.jsonl").write_text('{"prompt": "Say yes."}\n', "utf-8")
     assert cli("run", "own.toml", "-o", "own.db", "--progress", "quiet").returncode == 0
     (cautious.parent / "p.jsonl").unlink()
@@ -279,7 +287,10 @@ def test_one_task_has_its_long_form(cautious, cli):
     text = cli("summary", "x.db", "--task", "qa-context").stdout
     assert "qa-context · single" in text
     assert "mmlu-letter" not in text
-    assert 'no task "qa-contxt" in the run (did you mean "qa-context"?)' in cli("summary", "x.db", "--task", "qa-contxt").stderr
+    assert (
+        'no task "qa-contxt" in the run (did you mean "qa-context"?)'
+        in cli("summary", "x.db", "--task", "qa-contxt").stderr
+    )
     assert "--task is for a terminal" in cli("summary", "x.db", "--task", "x", "--format", "csv").stderr
 
 

@@ -13,10 +13,11 @@ from rich.console import Console
 
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.terminal.document import print_summary
-from taskpace.report.terminal.progress import Status, in_words
+from taskpace.report.terminal.progress import Lines, Status, in_words
+from taskpace.report.terminal.standings import Standings
 from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
-from taskpace.runner.events import CellStarted, RunStarted, TrialFinished
+from taskpace.runner.events import CellStarted, OrderChanged, RunStarted, TrialFinished
 from taskpace.text.safe_text import column_width, end_of_line, one_line, padded, printable
 
 N = 40
@@ -210,6 +211,68 @@ def test_seconds_have_three_digits():
         "123 s",
         "–",
     ]
+
+
+def finished(system: str, item: str, time_s: float, outcome: str = "correct") -> TrialFinished:
+    """A trial of task t, as a run tells of it."""
+    return TrialFinished(
+        trial_id=f"{system}{item}",
+        system=system,
+        task="t",
+        scenario="single",
+        item_id=item,
+        outcome=outcome,
+        task_time_s=time_s,
+        output_tokens=1,
+        detail=None,
+    )
+
+
+def standings_of(*names: str, items: int = 20) -> Standings:
+    """The first system takes 1 s, the next 2 s, and so on; every second answer is right."""
+    found = Standings()
+    found.take(RunStarted(path="x", planned=99, done=0, cells=tuple((name, "t", "single", 40, 0) for name in names)))
+    for item in range(items):
+        for place, name in enumerate(names, 1):
+            found.take(finished(name, f"i{item}", float(place), "wrong" if item % 2 else "correct"))
+    return found
+
+
+def test_the_live_display_shows_the_answer_forming():
+    """A line for each system: done, median, share correct, seconds per correct answer, and what is settled so far."""
+    head, *lines = standings_of("a", "b").lines(79)
+    assert head.split() == ["done", "per", "task", "correct", "per", "correct", "so", "far"]
+    assert [line.split() for line in lines] == [
+        ["a", "20/40", "1", "s", "50", "%", "2", "s", "leading"],
+        ["b", "20/40", "2", "s", "50", "%", "4", "s", "behind"],
+    ]
+
+
+def test_little_is_settled_early_and_by_cut_answers():
+    """Three items decide nothing; a cut answer is never taken for the sooner one."""
+    assert [line.split()[-1] for line in standings_of("a", "b", items=3).lines(79)][1:] == ["~", "~"]
+    cut = Standings()
+    cut.take(RunStarted(path="x", planned=9, done=0, cells=(("a", "t", "single", 20, 0), ("b", "t", "single", 20, 0))))
+    for item in range(20):
+        cut.take(finished("a", f"i{item}", 1.0, "truncated"))
+        cut.take(finished("b", f"i{item}", 2.0))
+    assert [line.split()[-1] for line in cut.lines(79)][1:] == ["~", "~"]
+
+
+@given(st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=15, unique=True))
+def test_the_live_display_fits_the_terminal(names):
+    """Whatever the names, no line is wider than the terminal, and there are at most fourteen."""
+    lines = list(standings_of(*names, items=1).lines(79))
+    assert len(lines) <= 14
+    assert max(map(column_width, lines)) <= 79
+
+
+def test_a_change_of_order_is_a_note():
+    """That systems alternate in blocks is printed once and stays, with the reason."""
+    out = io.StringIO()
+    with Lines(Console(file=out, width=80), live=False) as lines:
+        lines(OrderChanged(reason="5 GB are needed, 3 GB are free"))
+    assert out.getvalue() == "the systems alternate in blocks: 5 GB are needed, 3 GB are free\n"
 
 
 def test_durations_in_words():
