@@ -144,7 +144,7 @@ NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
 @settings(max_examples=100)
 @given(names=NAMES, seed=st.integers(0, 4), width=st.sampled_from([80, 120]))
 def test_three_systems_on_three_tasks_fit_one_screen(names, seed, width):
-    """Whatever the names and numbers: at most 20 lines before "more", none wider than the terminal, no control codes."""
+    """Whatever the names: at most 20 lines before "more", none wider than the terminal, no control codes."""
     summary = drawn(names, seed)
     lines = printed(summary, width)
     (more,) = [index for index, line in enumerate(lines) if line.startswith("more: ")]
