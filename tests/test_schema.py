@@ -69,10 +69,8 @@ NO_DOCSTRING = {
     "SystemRow.rank_time_per_correct": "The same by time per correct answer; null too without correct answers.",
     "SystemRow.findings": "What this system's trials show by themselves.",
     "Reason.text": "What is wrong, with the figures.",
-    "Reason.remedy": "What to do.",
     "Finding.text": "What was found, with the figures.",
     "Finding.evidence": "The figures that it rests on, by name.",
-    "Finding.remedy": "What to do.",
     "SolvePoint.deadline_s": "Seconds since dispatch.",
     "Estimate.value": "The estimate; null: unknown.",
     "Estimate.low": "Lower end of the 95 % interval.",
@@ -130,7 +128,7 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, across, estimates, pairs, phases, sweeps, compare, judge, preferences):
+    for module in (views, across, estimates, comparison, pairs, phases, sweeps, compare, judge, preferences):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):

@@ -15,6 +15,8 @@ from taskpace.text.safe_text import column_width, one_line, padded, printable, w
 
 MOST_LINES = 20
 """Before the line that says where there is more, for three systems and three tasks."""
+_USUAL_TABLE = 10
+"""Lines of the table of three systems and three tasks; a longer one does not push the rest out."""
 _LEAST_WIDTH = 40
 _LONGEST = 1000
 """Columns of a text before it is fitted to its column."""
@@ -35,9 +37,10 @@ def answer_lines(answer: Answer, file: str, width: int) -> Iterator[Text]:
     paragraphs = [[*_wrapped(text, width)] for text in answer.block.paragraphs]
     cautions = [[*_caution(each, width)] for each in answer.advice]
     more = answer.more
+    most = MOST_LINES + max(0, len(table) - _USUAL_TABLE)
 
     def too_long() -> bool:
-        return sum(map(len, (verdicts, table, *paragraphs, *cautions))) > MOST_LINES
+        return sum(map(len, (verdicts, table, *paragraphs, *cautions))) > most
 
     # What is needed least goes first: further cautions, then how sure and at what cost.
     while too_long() and len(cautions) > 1:
@@ -50,7 +53,7 @@ def answer_lines(answer: Answer, file: str, width: int) -> Iterator[Text]:
         more += 1
     parts = [part for part in (verdicts, table, [line for part in paragraphs for line in part]) if part]
     parts += [[line for part in cautions for line in part]] if cautions else []
-    spare = MOST_LINES - sum(map(len, parts))
+    spare = most - sum(map(len, parts))
     for number, part in enumerate(parts):
         if number and number <= spare:
             yield Text()

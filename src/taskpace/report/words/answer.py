@@ -205,7 +205,8 @@ def _columns(summary: Summary) -> tuple[Column, ...]:
 def _task_column(tables: Sequence[TaskTable], summary: Summary) -> tuple[Column, ...]:
     if len(summary.tables) == 1:
         return ()
-    names = tuple(Name(task_name(_key(table), summary)) for table in tables)
+    several = len({table.scenario for table in summary.tables}) > 1
+    names = tuple(Name(f"{table.task} {table.scenario}" if several else table.task) for table in tables)
     return (Column(heading="task", kind="text", cells=names),)
 
 

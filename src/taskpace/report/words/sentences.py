@@ -48,9 +48,9 @@ def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
     if not ranked:
         return "No ranking: no system has a valid result."
     (row,) = ranked
-    time = f"{row.system} finishes in {seconds(row.task_time_median_s.value)} (median)"
+    time = f"{row.system} finishes in {written(row.task_time_median_s, SECONDS_ALONE).value} (median)"
     if row.time_per_correct_s.value is not None:
-        time += f", a correct answer takes {seconds(row.time_per_correct_s.value)}"
+        time += f", a correct answer takes {written(row.time_per_correct_s, SECONDS_ALONE).value}"
     alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
     return f"No ranking: {alone}. {time}."
 
