@@ -82,8 +82,7 @@ def _check_task(task: str, summarised: Summary) -> None:
 
     names = list(dict.fromkeys(table.task for table in summarised.tables))
     if task not in names:
-        hint = did_you_mean(task, names)
-        raise TaskpaceError(f'--task: there is no task "{task}" in the run{hint}: {", ".join(names)}')
+        raise TaskpaceError(f'--task: there is no task "{task}" in the run{did_you_mean(task, names)}')
 
 
 def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None) -> Summary:

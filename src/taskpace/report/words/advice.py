@@ -168,7 +168,7 @@ def on_tasks(tables: Sequence[tuple[str, str]], summary: Summary) -> str:
 def task_name(table: tuple[str, str], summary: Summary) -> str:
     """The task, with its scenario where the run has several."""
     several = len({each.scenario for each in summary.tables}) > 1
-    return short(f"{table[0]} {table[1]}" if several else table[0])
+    return f"{short(table[0])} {short(table[1])}" if several else short(table[0])
 
 
 def short(name: str) -> str:
