@@ -255,7 +255,9 @@ def test_every_command_that_a_summary_names_works_when_pasted(cautious, cli):
 
 def test_a_run_file_is_grown_by_itself(cautious, cli):
     """`taskpace run RUN --items N` asks more, of a task with less data all that there is, and the summary has them."""
-    assert cli("run", "x.db", "--items", "1000", "--progress", "quiet").returncode == 0
+    grown = cli("run", "x.db", "--items", "1000", "--progress", "plain")
+    assert grown.returncode == 0
+    assert "qa-context: its data have 34 items, all are asked" in grown.stderr
     with taskpace.open(cautious) as run:
         tables = {table.task: table for table in run.summary(resamples=0).tables}
     assert tables["qa-context"].rows[0].items == 34

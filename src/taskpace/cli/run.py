@@ -24,7 +24,7 @@ from taskpace.cli.summary import print_short
 from taskpace.errors import ModelError, TaskError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.terminal.progress import Mode, follow
-from taskpace.report.words.coverage import fitted_lines, overrun_line
+from taskpace.report.words.coverage import exhausted_lines, fitted_lines, overrun_line
 from taskpace.store.store import is_sqlite
 
 if TYPE_CHECKING:
@@ -65,6 +65,9 @@ def run(
     mode = progress_mode(progress, console)
     run_file = file if file is not None and is_sqlite(file) else None
     path = output or run_file or Path("runs") / f"{experiment.name}.db"
+    if run_file is not None and mode not in ("json", "quiet"):
+        for line in exhausted_lines(experiment, options.get("items")):
+            console.print(Text(line), soft_wrap=True)
     if budget is None:
         shown = None if mode == "json" else show_downloads(console)
         try:
