@@ -99,6 +99,7 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         visible_bytes=written,
         reasoning_bytes=np.zeros_like(written),
         tpot_s=tpot_s,
+        output_tokens=written / 4,
         correct=correct,
         cut=np.zeros_like(time_s),
         session=np.ones_like(time_s),

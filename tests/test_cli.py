@@ -65,15 +65,13 @@ def test_help_lists_every_command(cli):
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
-    """After a run: a table per task within the terminal's width, a sentence each, and where everything is."""
+    """After a run: the answer of the whole run within the terminal's width, and where everything is."""
     # Fewer than ten items are not ranked.
     (folder / "x.toml").write_text(EXPERIMENT.replace("items = 4", "items = 10"))
     done = cli("run", "x.toml", "-o", "x.db", columns=columns)
     assert done.returncode == 0, done.stderr
-    assert "mmlu-letter · single · 10 trials each" in done.stdout
-    said = " ".join(done.stdout.split())
-    assert "verbose has the most tokens per second" in said
-    assert "yet terse finishes first" in said
+    assert done.stdout.startswith("terse finishes first, verbose only looks fast: ")
+    assert "more: `taskpace summary x.db --task NAME`," in done.stdout
     for line in done.stdout.splitlines():
         assert len(line) <= columns or line.startswith("Everything is in")
     assert (folder / "x.db").exists()
@@ -185,8 +183,10 @@ def test_own_prompts_need_no_task(cli, tmp_path):
     (tmp_path / "mine.jsonl").write_text('{"prompt": "Write a haiku."}\n{"prompt": "Name a river."}\n')
     done = cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "mine.jsonl", "-o", "x.db")
     assert done.returncode == 0, done.stderr
-    assert "mine · single · 2 trials each" in done.stdout
-    assert "2 completed" in done.stdout
+    assert done.stdout.startswith("No ranking: there is one system. sim finishes in ")
+    long = cli("summary", "x.db", "--full").stdout
+    assert "mine · single · 2 trials each" in long
+    assert "2 completed" in long
 
 
 def test_a_system_that_is_given_up_is_exit_code_1(cli, tmp_path):

@@ -389,7 +389,7 @@ def test_the_flag_asks_and_the_summary_answers(cli):
     """`--energy` with a model that takes no energy ends with the reason in the summary and nothing invented."""
     done = cli("run", "-m", "s", "--engine", "simulated", "-n", "12", "-t", "mmlu-letter", "--energy", "-o", "r.db")
     assert done.returncode == 0, done.stderr
-    said = " ".join(done.stdout.split())
+    said = " ".join(cli("summary", "r.db", "--full").stdout.split())
     assert (
         "s: no energy: time is virtual, and nobody computes" in said or "J a task" in said or "no energy: GPU" in said
     )

@@ -112,7 +112,7 @@ class Run:
         """What a notebook shows."""
         from taskpace.report.notebook import notebook_html
 
-        return notebook_html(self.summary())
+        return notebook_html(self.summary(), str(self.path))
 
     def trial(self, trial_id: str) -> list[tuple[Record, Grade | None]]:
         """Every attempt at one trial, raw, with its grade."""

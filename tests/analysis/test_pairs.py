@@ -35,6 +35,7 @@ def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: fl
         visible_bytes=some(visible),
         reasoning_bytes=some(np.zeros(shape)),
         tpot_s=some(rng.lognormal(-4, 0.2, shape)),
+        output_tokens=some(visible / 4),
         correct=some((rng.random(shape) < 0.6).astype(float)),
         cut=some(np.zeros(shape)),
         session=some(np.ones(shape)),

@@ -44,6 +44,17 @@ def test_the_page_stands_alone_and_fits(opened, report, width, scheme):
         assert dark is (scheme == "dark")
 
 
+def test_a_phone_shows_verdict_and_picture_above_the_fold(opened, report):
+    """On the first screen of a phone, 390 by 844 points: who finishes first, and the whole picture of it."""
+    with opened(report, width=390) as page:
+        page.set_viewport_size({"width": 390, "height": 844})
+        verdict = page.locator(".lead .verdict").first
+        assert " only looks fast: " in verdict.inner_text()
+        box, picture = verdict.bounding_box(), page.locator(".lead .picture svg").bounding_box()
+        assert 0 < box["y"] < picture["y"]
+        assert picture["y"] + picture["height"] <= 844
+
+
 def test_every_chart_is_drawn(opened, report, drawn):
     """Each panel of the run is a picture with marks in it, and the ten charts are all there."""
     wanted = [panel.chart for panel in drawn]
@@ -249,7 +260,7 @@ def test_axe_finds_no_serious_violation(opened, report, violations, scheme):
 def test_it_is_worth_reading_without_scripts(opened, report, summary):
     """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
     with opened(report, java_script_enabled=False) as page:
-        assert page.locator(".verdict").count() == len(summary.tables)
+        assert page.locator(".answer .verdict").count() == len(summary.tables)
         assert page.locator('figure[data-chart="speed"] svg').first.is_visible()
         assert page.locator("table.systems").first.is_visible()
         assert not page.locator("form").is_visible()

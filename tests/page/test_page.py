@@ -223,8 +223,8 @@ def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_tasks_have_a_section_of_their_own_before_them(tmp_path):
-    """A run of two graded tasks says first what holds over both, with ~ beside what is not significant."""
+def test_several_tasks_have_a_section_of_their_own_after_the_answer(tmp_path):
+    """A run of two graded tasks says after the answer what holds over both, ~ beside what is not significant."""
     experiment = taskpace.quick_experiment(
         models=("a", "b"),
         engine="simulated",
@@ -235,7 +235,7 @@ def test_several_tasks_have_a_section_of_their_own_before_them(tmp_path):
     with taskpace.run(experiment, tmp_path / "x.db") as run:
         page = run.report(tmp_path / "x.html").read_text("utf-8")
     section = page[page.index('class="together"') : page.index("</section>", page.index('class="together"'))]
-    assert page.index('class="together"') < page.index("Who finishes first, who only looks fast")
+    assert page.index("Who finishes first, who only looks fast") < page.index('class="together"')
     assert "Over 2 tasks · single" in section
     assert ' ~<span class="interval">' in section
     assert "which cannot be distinguished from 1" in section

@@ -14,7 +14,7 @@ from taskpace.version import __version__
 _COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("taskpace.cli.run:run", "Carry out an experiment, or continue an unfinished one."),
     "plan": ("taskpace.cli.plan:plan", "Show what an experiment would do; run nothing."),
-    "summary": ("taskpace.cli.summary:summary", "Show the table per task of a run."),
+    "summary": ("taskpace.cli.summary:summary", "Show who finishes first in a run, who only looks fast, and why."),
     "compare": ("taskpace.cli.compare:compare", "Compare two systems or two runs; guard task time in CI."),
     "judge": ("taskpace.cli.judge:judge", "Have a system grade the answers of a run; how far does it agree?"),
     "report": ("taskpace.cli.report:report", "Make one HTML file of a run, to look at and to pass on."),

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from taskpace.errors import ExperimentError
+from taskpace.errors import ExperimentError, TaskError, TaskpaceError
+from taskpace.experiment.changes import changed
 from taskpace.experiment.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
 from taskpace.experiment.library import shipped_file
+from taskpace.store import queries
+from taskpace.store.store import Store, is_sqlite
 
 _FLAGS = (
     click.argument("file", required=False, type=click.Path(path_type=Path)),
@@ -69,6 +73,8 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         ExperimentError: neither a file nor models, both, or what is in them will not do.
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
+    if file is not None and is_sqlite(file):
+        return _of_run(file, given | ({"models": models} if models else {})), Path()
     if file is not None:
         named = None if file.exists() else shipped_file(str(file))
         for name in _OF_TASKS:
@@ -86,6 +92,21 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     if "where" in given:
         given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
     return quick_experiment(models=models, **given), Path()
+
+
+def _of_run(file: Path, given: dict[str, Any]) -> Experiment:
+    """The experiment that a run file holds; its relative paths start from the current folder."""
+    with Store.open(file) as store:
+        experiment = msgspec.json.decode(queries.run_row(store).experiment, type=Experiment)
+    try:
+        return changed(experiment, given, Path(), str(file))
+    except TaskError as exc:
+        raise paths_start_here(exc, file) from None
+
+
+def paths_start_here(exc: TaskpaceError, file: Path) -> TaskpaceError:
+    """The same error, with where the relative paths of a run file's experiment start."""
+    return type(exc)(f"{exc} (the relative paths of {file} start from the current folder, {Path.cwd()})")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.experiments import experiment_options, paths_start_here, read_experiment
 from taskpace.cli.running import (
     Interrupts,
     no_fetch_option,
@@ -20,10 +20,12 @@ from taskpace.cli.running import (
     run_shown,
     say_how_it_ended,
 )
-from taskpace.cli.summary import print_run
+from taskpace.cli.summary import print_short
+from taskpace.errors import ModelError, TaskError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.terminal.progress import Mode, follow
-from taskpace.report.words.coverage import fitted_lines, overrun_line
+from taskpace.report.words.coverage import exhausted_lines, fitted_lines, overrun_line
+from taskpace.store.store import is_sqlite
 
 if TYPE_CHECKING:
     from taskpace.experiment.experiment import Experiment
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     "--output",
     type=click.Path(path_type=Path),
     help="Run file; an unfinished run of the same plan is continued.",
-    show_default="runs/NAME.db",
+    show_default="FILE if that is a run file, else runs/NAME.db",
 )
 @progress_option()
 @click.option(
@@ -46,23 +48,32 @@ if TYPE_CHECKING:
     help="Fit the run into 30m, 1h30m, ...: asks two items of each task, then sees how many there is time for.",
 )
 @no_fetch_option
-def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, **options: Any) -> int:
+def run(
+    file: Path | None, output: Path | None, progress: str, budget: str | None, no_fetch: bool, **options: Any
+) -> int:
     """Carry out an experiment, or continue an unfinished one.
 
     FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`); one that names no
-    systems, such as the suite core-1, takes them from --model. Without a file, the flags make up an experiment: one
-    system for each --model.
+    systems, such as the suite core-1, takes them from --model. A run file continues the run that it holds, or grows it
+    (--items 100). Without a file, the flags make up an experiment: one system for each --model.
     """
     from taskpace.experiment.prepare import prepare
 
     begun_at = time.monotonic()
-    experiment, base = read_experiment(**options)
+    experiment, base = read_experiment(file, **options)
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(progress, console)
-    path = output or Path("runs") / f"{experiment.name}.db"
+    run_file = file if file is not None and is_sqlite(file) else None
+    path = output or run_file or Path("runs") / f"{experiment.name}.db"
+    if run_file is not None and mode not in ("json", "quiet"):
+        for line in exhausted_lines(experiment, options.get("items")):
+            console.print(Text(line), soft_wrap=True)
     if budget is None:
         shown = None if mode == "json" else show_downloads(console)
-        plan = prepare(experiment, base, fetch=not no_fetch, on_progress=shown)
+        try:
+            plan = prepare(experiment, base, fetch=not no_fetch, on_progress=shown)
+        except (ModelError, TaskError) as exc:
+            raise exc if run_file is None else paths_start_here(exc, run_file) from None
     else:
         fitted = _fit(experiment, base, path, budget, console=console, mode=mode, fetch=not no_fetch)
         if fitted is None:
@@ -75,9 +86,9 @@ def run(output: Path | None, progress: str, budget: str | None, no_fetch: bool, 
         if late := overrun_line(budget, read_duration(budget), time.monotonic() - begun_at):
             console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
-        print_run(path)
+        print_short(path)
         quoted = shlex.quote(str(path))
-        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace show {quoted} TRIAL`")
+        click.echo(f"\nEverything is in {path}: `taskpace report {quoted}`, `taskpace show {quoted}`")
     return say_how_it_ended(ended, plan, path, console)
 
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="json: everything (docs/summary-json.md); markdown: for a page or a pull request; csv: one row for each cell.",
 )
-@click.option("--plots", is_flag=True, help="Draw charts below each table, for a terminal.")
+@click.option("--full", is_flag=True, help="The long form: every task's table, what it says, what to look into.")
+@click.option("--task", metavar="NAME", help="The long form of one task.")
+@click.option("--plots", is_flag=True, help="Draw charts below each table of the long form.")
 @click.option(
     "--deadline",
     type=click.FloatRange(min=0, min_open=True),
@@ -30,32 +32,57 @@ if TYPE_CHECKING:
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
 @click.option("--reference", metavar="SYSTEM", help="What the mean over all tasks compares with.  [default: the first]")
 def summary(
-    run_file: Path, form: str, *, plots: bool, deadline: float | None, resamples: int | None, reference: str | None
-) -> None:
-    """Show the table per task of RUN_FILE, finished or not."""
-    if form == "terminal":
-        print_run(run_file, resamples, deadline_s=deadline, plots=plots, reference=reference)
-        return
-    if plots:
-        raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
-    # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
-    click.echo(_rendered(_summarised(run_file, resamples, deadline, reference), form).encode(), nl=False)
-
-
-def print_run(
     run_file: Path,
-    resamples: int | None = None,
+    form: str,
     *,
-    deadline_s: float | None = None,
-    plots: bool = False,
-    reference: str | None = None,
+    full: bool,
+    task: str | None,
+    plots: bool,
+    deadline: float | None,
+    resamples: int | None,
+    reference: str | None,
 ) -> None:
-    """The tables of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
+    """Show who finishes first in RUN_FILE, finished or not, who only looks fast, why, and what to do."""
+    long = full or task is not None or plots
+    if form == "terminal" and not long:
+        print_short(run_file, resamples, deadline_s=deadline, reference=reference)
+        return
+    if form != "terminal" and (plots or task is not None):
+        if plots:
+            raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
+        raise click.UsageError(f"--task is for a terminal, and {form} has all tasks: leave one of the two out")
+    summarised = _summarised(run_file, resamples, deadline, reference)
+    if form != "terminal":
+        # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
+        click.echo(_rendered(summarised, form, str(run_file)).encode(), nl=False)
+        return
     from rich.console import Console
 
     from taskpace.report.terminal.document import print_summary
 
-    print_summary(_summarised(run_file, resamples, deadline_s, reference), Console(highlight=False), plots=plots)
+    if task is not None:
+        _check_task(task, summarised)
+    print_summary(summarised, Console(highlight=False), file=str(run_file), task=task, plots=plots)
+
+
+def print_short(
+    run_file: Path, resamples: int | None = None, *, deadline_s: float | None = None, reference: str | None = None
+) -> None:
+    """The answer of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
+    from rich.console import Console
+
+    from taskpace.report.terminal.answer import print_answer
+
+    print_answer(_summarised(run_file, resamples, deadline_s, reference), Console(highlight=False), file=str(run_file))
+
+
+def _check_task(task: str, summarised: Summary) -> None:
+    from taskpace.errors import TaskpaceError
+    from taskpace.text.strict import did_you_mean
+
+    names = list(dict.fromkeys(table.task for table in summarised.tables))
+    if task not in names:
+        raise TaskpaceError(f'--task: there is no task "{task}" in the run{did_you_mean(task, names)}')
 
 
 def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None) -> Summary:
@@ -72,7 +99,7 @@ def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None,
         )
 
 
-def _rendered(view: Summary, form: str) -> str:
+def _rendered(view: Summary, form: str, file: str) -> str:
     if form == "json":
         from taskpace.report.files.json_text import json_text
 
@@ -80,7 +107,7 @@ def _rendered(view: Summary, form: str) -> str:
     if form == "markdown":
         from taskpace.report.files.markdown import summary_markdown
 
-        return summary_markdown(view)
+        return summary_markdown(view, file)
     from taskpace.report.files.csv_table import summary_csv
 
-    return summary_csv(view)
+    return summary_csv(view, file)

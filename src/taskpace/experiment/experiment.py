@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -128,10 +128,10 @@ _LABEL_LENGTH = 24
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
-_GROWING = ("items", "repeats", "order")
-"""What a flag may change of any file, as it changes no trial: only how many there are, or when."""
+CHANGEABLE = ("items", "repeats", "order", "max_tokens", "timeout")
+"""What a flag may change of any file: how many trials there are, when they are asked, and their limits."""
 _OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
-_FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
+FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
 """Settings of several values whose flag is called by one."""
 _QUICK_ENGINE = "llamacpp"
 _SWEEPABLE = ("model", "engine", "system_prompt", "temperature", "top_p", "seed", "max_tokens")
@@ -144,18 +144,18 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
         path: of the file.
         models: the systems of a file that names none, such as a suite, one for each.
         **settings: for such a file alone: keys of systems and of the file, as in ``quick_experiment``; of any file
-            ``items`` (of every task), ``repeats`` and ``order``.
+            ``CHANGEABLE``, ``items`` and ``max_tokens`` in place of the tasks' own.
 
     Raises:
         ExperimentError: unknown key, wrong type, a value out of range, two systems of one name, ...; the message names
             the file and the key and says what to do.
     """
     file = read_toml(path, _File, ExperimentError)
-    for key in _GROWING:
+    for key in CHANGEABLE:
         if file.system and key in settings:
             file = msgspec.structs.replace(file, **{key: settings.pop(key)})
-            if key == "items":
-                file = msgspec.structs.replace(file, tasks=_without_items(file.tasks))
+            if key in ("items", "max_tokens") and file.tasks is not None:
+                file = msgspec.structs.replace(file, tasks=tuple(without(key, task) for task in file.tasks))
     if file.system and (models or settings):
         raise for_quick_form("models" if models else next(iter(settings)), path)
     if not file.system:
@@ -167,15 +167,17 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
     return _checked(file, str(path), default_name=path.stem)
 
 
-def _without_items(tasks: tuple[str | TaskUse, ...] | None) -> tuple[str | TaskUse, ...] | None:
-    if tasks is None:
-        return None
-    return tuple(task if isinstance(task, str) else msgspec.structs.replace(task, items=None) for task in tasks)
+Use = TypeVar("Use", str | TaskUse, TaskUse)
+
+
+def without(key: str, task: Use) -> Use:
+    """The task without its own value of a setting."""
+    return task if isinstance(task, str) else msgspec.structs.replace(task, **{key: None})
 
 
 def for_quick_form(setting: str, path: Path) -> ExperimentError:
     """The error of who sets by a flag what the file at ``path`` says itself."""
-    flag = _FLAGS.get(setting, setting).replace("_", "-")
+    flag = FLAGS.get(setting, setting).replace("_", "-")
     return ExperimentError(f"--{flag} is for the quick form: put it into {path}, or leave the file out")
 
 
@@ -231,19 +233,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         return ExperimentError(f"{location}: {problem}")
 
     file = _with_suite(file, refuse)
-    for key, least in (
-        ("items", 1),
-        ("repeats", 1),
-        ("warmup", 0),
-        ("max_tokens", 1),
-        ("seed", -_MOST),
-        ("processes", 1),
-        ("retries", 0),
-    ):
-        _check_count(key, getattr(file, key), least, refuse)
-    for key, seconds, what in (("timeout", file.timeout, "time limit"), ("deadline", file.deadline, "deadline")):
-        if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
-            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
+    check_numbers({key: getattr(file, key) for key in (*_LEAST, *_SECONDS)}, refuse)
     name = file.name or default_name
     if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
         raise refuse(
@@ -321,6 +311,20 @@ def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:
     for key in ("items", "max_tokens"):
         _check_count(f'{key}" of the task "{use.use or use.prompts}', getattr(use, key), 1, refuse)
     return use
+
+
+_LEAST = {"items": 1, "repeats": 1, "warmup": 0, "max_tokens": 1, "seed": -_MOST, "processes": 1, "retries": 0}
+_SECONDS = {"timeout": "time limit", "deadline": "deadline"}
+
+
+def check_numbers(values: Mapping[str, Any], refuse: Refuse) -> None:
+    """See that the numbers among an experiment file's keys are in their range."""
+    for key, least in _LEAST.items():
+        _check_count(key, values.get(key), least, refuse)
+    for key, what in _SECONDS.items():
+        seconds = values.get(key)
+        if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
+            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
 
 
 def _check_count(key: str, value: int | None, least: int, refuse: Refuse) -> None:

@@ -57,6 +57,7 @@ class TrialFinished(_Event, frozen=True, kw_only=True):
     system: str
     task: str
     scenario: str
+    item_id: str
     outcome: Outcome
     task_time_s: float | None
     """Null when nothing was dispatched or the worker died."""

@@ -109,7 +109,7 @@ class Session:
         for (flown, message), (record, grade, *_) in zip(records, kept, strict=True):
             self.recorded[record.trial_id] = record.attempt
             if grade is not None and message.final and not flown.part.anchor:
-                self.tell(_finished(record, grade, flown.part.cell))
+                self.tell(_finished(record, grade, flown))
 
     def end(self, given_up: Sequence[str]) -> RunEnded:
         """Say how far the run has come."""
@@ -166,13 +166,15 @@ def never_sent(job: Job, failure: Failure) -> Finished:
     return Finished(record=record)
 
 
-def _finished(record: Record, grade: Grade, cell: Cell) -> TrialFinished:
+def _finished(record: Record, grade: Grade, flown: InFlight) -> TrialFinished:
+    cell = flown.part.cell
     usages = [turn.usage.output_tokens for turn in record.turns]
     return TrialFinished(
         trial_id=record.trial_id,
         system=cell.system.name,
         task=cell.task.name,
         scenario=cell.scenario.name,
+        item_id="" if flown.trial is None else flown.trial.item.id,
         outcome=grade.outcome,
         task_time_s=sum(turn.end_ns for turn in record.turns) / 1e9 if record.turns else None,
         output_tokens=None if None in usages or not usages else sum(count or 0 for count in usages),

@@ -27,7 +27,17 @@ from taskpace.store.rows import Kept, as_json, insert, insert_record, insert_run
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
+_SQLITE = b"SQLite format 3\x00"
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file is one of SQLite's, as every run file is."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_SQLITE)) == _SQLITE
+    except OSError:
+        return False
 
 
 class Store:

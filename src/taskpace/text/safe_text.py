@@ -12,6 +12,7 @@ _DANGEROUS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb"
     "\\ud800-\\udfff\\U000e0000-\\U000e007f]"
 )
+_WORD = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 _CHARACTERS = 4
 """At most for each column: combining characters take no column, and a heap of them would pass without a bound."""
 
@@ -60,6 +61,26 @@ def _beginning(text: str, width: int) -> str:
         if taken > width or end > _CHARACTERS * width:
             return head[:start]
     return head
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """``printable`` in lines of at most ``width`` terminal columns, broken between words, or within one too long.
+
+    What stands between backticks is one word, so that a command can be pasted.
+    """
+    lines, line = [], ""
+    for word in _WORD.findall(" ".join(printable(text).split())):
+        if line and column_width(line) + 1 + column_width(word) <= width:
+            line = f"{line} {word}"
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while column_width(line) > width:
+            head = _beginning(line, width) or line[0]
+            lines.append(head)
+            line = line[len(head) :]
+    return [*lines, line] if line else lines
 
 
 def column_width(text: str) -> int:

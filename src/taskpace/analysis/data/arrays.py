@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.data.cut import CUT
 from taskpace.analysis.stats.intervals import Floats
 
-_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s")
+_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s", "output_tokens")
 
 
 class Arrays(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +29,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     visible_bytes: Floats
     reasoning_bytes: Floats
     tpot_s: Floats
+    output_tokens: Floats
     correct: Floats
     """1 or 0 for every record; NaN only where there is none."""
     cut: Floats
@@ -82,6 +83,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
         visible_bytes=ended["output_bytes"],
         reasoning_bytes=ended["reasoning_bytes"],
         tpot_s=ended["tpot_s"],
+        output_tokens=ended["output_tokens"],
         correct=spread_out(trials["outcome"].eq_missing("correct").cast(pl.Float64).to_numpy()),
         cut=spread_out(trials["outcome"].is_in(CUT).fill_null(value=False).cast(pl.Float64).to_numpy()),
         session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from taskpace.experiment.scenario import Scenario, read_scenario
@@ -24,6 +26,12 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The model runs in the worker process, whose processor time is then the model's too."""
     round_trip_s: float | None = None
     """Of the network, as calibrated before the cell."""
+    max_tokens: int | None = None
+    """Output tokens that the task allows; null: unknown."""
+    limited: bool = False
+    """The system has a token limit of its own below that."""
+    timeout_s: float | None = None
+    """Seconds that a trial may take; null: unknown."""
 
     @property
     def batched(self) -> bool:
@@ -41,12 +49,27 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.scenario.rate is not None
 
 
+class _Limit(msgspec.Struct, frozen=True):
+    """Of a task's or a system's specification."""
+
+    max_tokens: int | None = None
+
+
+class _Timeout(msgspec.Struct, frozen=True):
+    """Of an experiment."""
+
+    timeout_s: float | None = None
+
+
 def load_cells(reader: Reader) -> list[CellPlan]:
     """The cells of a run, in the experiment's order."""
     segments: dict[str, list[ClientMetrics]] = {}
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     cells = queries.cells(reader)
+    allowed = {task.name: msgspec.json.decode(task.spec, type=_Limit).max_tokens for task in queries.tasks(reader)}
+    own = {system.name: msgspec.json.decode(system.spec, type=_Limit).max_tokens for system in queries.systems(reader)}
+    timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
     scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
     return [
         CellPlan(
@@ -58,6 +81,9 @@ def load_cells(reader: Reader) -> list[CellPlan]:
             segments=tuple(segments.get(cell.id, ())),
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
+            max_tokens=allowed[cell.task],
+            limited=(own[cell.system] or math.inf) < (allowed[cell.task] or math.inf),
+            timeout_s=timeout_s,
         )
         for cell in cells
     ]

@@ -34,6 +34,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     ``not-run``, ``too-few``."""
     text: str
     remedy: str
+    """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""
     invalidates: Invalidates
     """What it leaves nothing of. ``result``: everything, the row is INVALID and not ranked. ``claims between systems``:
     comparisons with systems that it did not take turns with; its own numbers stand. ``token counts``: what is counted
@@ -53,6 +54,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     evidence: dict[str, float]
     remedy: str
+    """As of a ``Reason``."""
 
 
 class SolvePoint(msgspec.Struct, frozen=True):
@@ -172,6 +174,10 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     """Decode speed."""
     bytes_per_s_median: Estimate
     output_tokens_median: Estimate
+    output_tokens_mean: Estimate
+    """Tokens per task: of all trials whose tokens are known; with cut answers a lower bound."""
+    tokens_per_correct: Estimate
+    """Tokens of all trials / number correct, as ``time_per_correct_s``; a lower bound where errors wrote some, too."""
     output_bytes_median: Estimate
     reasoning_bytes_median: Estimate
     written_bytes: Spread | None

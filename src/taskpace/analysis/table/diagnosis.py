@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import TRUNCATION_LIMIT, can_be_compared
+from taskpace.analysis.table.validity import TRUNCATION_LIMIT, ask, can_be_compared
 
 FEW_ITEMS = 30
 FEW_CORRECT = 10
@@ -70,7 +71,7 @@ def _few(row: MeasuredRow) -> Iterator[Finding]:
             code="few-items",
             text=f"{row.items} items: with so few an interval may be too narrow",
             evidence={"items": row.items},
-            remedy=f"ask {FEW_ITEMS} or more",
+            remedy=ask(FEW_ITEMS),
         )
     correct = row.outcomes.get("correct", 0)
     if row.accuracy.value is not None and 0 < correct < FEW_CORRECT:
@@ -78,8 +79,13 @@ def _few(row: MeasuredRow) -> Iterator[Finding]:
             code="few-correct",
             text=f"only {correct} correct: time per correct answer is a rough figure",
             evidence={"correct": correct},
-            remedy="ask more items",
+            remedy=ask(_tens(row.items * FEW_CORRECT / correct)),
         )
+
+
+def _tens(count: float) -> int:
+    """The next ten, upwards."""
+    return 10 * math.ceil(count / 10)
 
 
 def _retried(row: MeasuredRow) -> Iterator[Finding]:
@@ -88,7 +94,7 @@ def _retried(row: MeasuredRow) -> Iterator[Finding]:
             code="retried",
             text=f"{row.retried} of {row.n} took more than one attempt; their time runs from the first dispatch",
             evidence={"retried": row.retried},
-            remedy="see `taskpace show RUN TRIAL` for each attempt, and lower the load if the server refuses it",
+            remedy="see the attempts of a trial: `taskpace show RUN`; lower the load if the server refuses it",
         )
 
 
@@ -99,7 +105,7 @@ def _batches(row: MeasuredRow) -> Iterator[Finding]:
             text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "
             "observation: with so few an interval may be too narrow",
             evidence={"batches": row.batches},
-            remedy=f"ask so many items that there are {FEW_BATCHES} batches, or look at the makespan",
+            remedy=f"{ask(_tens(row.items * FEW_BATCHES / row.batches))}, or look at the makespan",
         )
 
 
@@ -109,7 +115,7 @@ def _cut(row: MeasuredRow) -> Iterator[Finding]:
             code="truncated",
             text=f"{truncated} of {row.n} answers hit the token limit",
             evidence={"truncated": truncated, "share": truncated / row.n},
-            remedy="raise max_tokens to compare full answers, or ask for brevity",
+            remedy="to compare full answers, raise `max_tokens`",
         )
 
 
@@ -119,8 +125,8 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
             code="never-answered",
             text=f"{row.never_answered} of {row.n} thought until the limit and never answered",
             evidence={"never_answered": row.never_answered, "share": row.never_answered / row.n},
-            remedy="raise max_tokens, or bound the reasoning: a lower reasoning_effort, or a thinking_budget that "
-            "leaves room for the answer",
+            remedy="raise `max_tokens`, or bound the reasoning: a lower `reasoning_effort`, or a `thinking_budget` "
+            "that leaves room for the answer",
         )
 
 
@@ -182,7 +188,7 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
             "whose interval is then too narrow",
             evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
             | ({"tail_index": index} if index < float("inf") else {}),
-            remedy="quote medians and percentiles; look at the slowest trials with `taskpace show`",
+            remedy="quote medians and percentiles; look at the slowest trials: `taskpace show RUN`",
         )
 
 
@@ -241,7 +247,7 @@ def _only_looks_fast(pairs: list[Pair]) -> Iterator[Finding]:
                     "output_bytes_ratio": bytes_ratio,
                     "inversion_probability": pair.inversion_probability,
                 },
-                remedy="ask for brevity in the system prompt and measure again",
+                remedy="ask for brevity: `taskpace brevity RUN -o NEW`",
             )
 
 
@@ -284,5 +290,5 @@ def _outliers(pairs: list[Pair]) -> Iterator[Finding]:
                 text=f"{pair.a} and {pair.b}: the t-test (p = {comparison.p:.2g}) and the signed-rank test "
                 f"(p = {ranks_p:.2g}) disagree, so a few items decide",
                 evidence={"t_p": comparison.p, "wilcoxon_p": ranks_p},
-                remedy="look at the items with the greatest differences before you rely on it",
+                remedy="look at the items with the greatest differences: `taskpace show RUN`",
             )

@@ -63,6 +63,7 @@ def make_rows(
     parts = dict(sample.trials.group_by("system", maintain_order=True))
     timed = dict(sample.timed.group_by("system", maintain_order=True))
     means, per_correct, par2 = _totals(sample.shared, limit_s)
+    tokens = _tokens(sample.own)
     deadlines = _deadlines(sample.shared)
     rows = []
     for index, cell in enumerate(cells):
@@ -100,6 +101,8 @@ def make_rows(
                 written_bytes=written_bytes(ended),
                 **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, cut_off) for name, column in _LENGTHS.items()},
+                output_tokens_mean=tokens[index][0],
+                tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 cached_between_turns_share=_cached_between_turns(ended),
@@ -190,6 +193,24 @@ def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estima
         )
     ]
     return means, per_correct, found[2 * k :]
+
+
+def _tokens(arrays: Arrays) -> list[tuple[Estimate, Estimate]]:
+    """Per system: mean output tokens, and output tokens per correct answer. Of an error nobody knows what it wrote."""
+    ended = ~np.isnan(arrays.task_time_s)
+    found = []
+    for tokens, correct, there, cut in zip(arrays.output_tokens, arrays.correct, ended, arrays.cut, strict=True):
+        if not there.any() or np.isnan(tokens[there]).any():
+            found.append((UNKNOWN, UNKNOWN))
+            continue
+        written, counted = (each.sum(axis=-1).astype(np.float64) for each in (np.where(there, tokens, 0.0), there))
+        right, asked = np.nansum(correct, axis=-1), (~np.isnan(correct)).sum(axis=-1).astype(np.float64)
+        mean, per_correct = ratios(np.stack([written, written]).T, np.stack([counted, right]).T)
+        if right.sum() < FEW_CORRECT:
+            per_correct = few_correct(written, right, asked)
+        failed = bool((~there & ~np.isnan(correct)).any())
+        found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
+    return found
 
 
 def _at_least(mean: Estimate) -> Estimate:

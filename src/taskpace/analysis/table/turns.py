@@ -102,7 +102,7 @@ def _finding(system: str, after: str | None, effect: float, p: float) -> Finding
         code="order",
         text=f"{system} is {percent:.0f} % {way} {when} than otherwise",
         evidence={"ratio": float(np.exp(effect)), "p": p},
-        remedy="run with `--order blocks` to see what is left of it",
+        remedy="see what is left of it in blocks: `taskpace run RUN --order blocks -o NEW`",
     )
 
 

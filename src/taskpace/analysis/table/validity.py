@@ -32,6 +32,9 @@ THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
 FOREIGN = "foreign"
+AGAIN = "`taskpace run RUN -o NEW`"
+"""The same measurement in a run of its own. ``RUN`` and ``NEW`` stand for the run file and another one; what is shown
+to a reader has their names (``report.words.commands``)."""
 
 
 MACHINE = frozenset({"drift", "steal", "throttled", "gpu-throttled"})
@@ -52,7 +55,7 @@ def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
         *_resumed(trials, open_loop=cell.open_loop),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
         *_token_counts(trials),
-        *_cut_short(trials),
+        *_cut_short(trials, cell),
         *_incomplete(trials, cell.planned),
     )
     # Stable: within one kind in the order above.
@@ -84,21 +87,39 @@ def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
         yield Reason(
             code="not-run",
             text=f"{planned - trials.height} of {planned} not run",
-            remedy="run the same command again",
+            remedy="continue it: `taskpace run RUN`",
             invalidates="certainty",
         )
     items = trials["item_id"].n_unique()
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
-        yield Reason(code="too-few", text=what, remedy=f"ask {LEAST_ITEMS} or more", invalidates="certainty")
+        yield Reason(code="too-few", text=what, remedy=ask(LEAST_ITEMS), invalidates="certainty")
 
 
-def _cut_short(trials: pl.DataFrame) -> Iterator[Reason]:
+def ask(items: int) -> str:
+    """The remedy of too few items."""
+    return f"ask {items} or more: `taskpace run RUN --items {items}`"
+
+
+def more_tokens(cell: CellPlan) -> str:
+    """The remedy of truncated answers: twice the limit, in a run of its own, as the limit is part of every trial."""
+    if cell.limited or cell.max_tokens is None:
+        return "raise the `max_tokens` of the system in its experiment file"
+    return f"allow {2 * cell.max_tokens} tokens: `taskpace run RUN --max-tokens {2 * cell.max_tokens} -o NEW`"
+
+
+def _more_time(cell: CellPlan) -> str:
+    if cell.timeout_s is None:
+        return "raise `timeout` in the experiment file"
+    return f"allow {2 * cell.timeout_s:g} s: `taskpace run RUN --timeout {2 * cell.timeout_s:g} -o NEW`"
+
+
+def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
     counts = dict(trials["outcome"].value_counts().iter_rows())
     for outcome, code, what, remedy in (
-        ("error", "errors", "ended in an error", "see `taskpace show RUN --outcome error`"),
-        ("truncated", "truncated", "truncated", "raise max_tokens"),
-        ("timeout", "timeouts", "timed out", "raise timeout_s"),
+        ("error", "errors", "ended in an error", "see why: `taskpace show RUN --outcome error`"),
+        ("truncated", "truncated", "truncated", more_tokens(cell)),
+        ("timeout", "timeouts", "timed out", _more_time(cell)),
     ):
         if count := counts.get(outcome):
             yield Reason(
@@ -122,7 +143,7 @@ def _client(trials: pl.DataFrame) -> Iterator[Reason]:
             yield _against_result(
                 code,
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
-                "leave the client more processor time, or lower the load",
+                f"leave the client more processor time, or lower the load, then {AGAIN}",
             )
 
 
@@ -145,7 +166,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         yield (
             "steal",
             f"other machines took {100 * stolen / ticks:.0f} % of the processor",
-            "use a machine of your own",
+            f"use a machine of your own: {AGAIN}",
         )
     throttled = sum(segment.throttled_ns or 0 for segment in segments)
     wall = sum(segment.wall_ns for segment in segments)
@@ -153,7 +174,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         yield (
             "throttled",
             f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time",
-            "raise the quota",
+            f"raise the quota, then {AGAIN}",
         )
     # A power limit is the card's normal state at full load; heat and a power brake are not.
     held = [
@@ -167,7 +188,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         yield (
             "gpu-throttled",
             f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}",
-            "cool it and run again",
+            f"cool it, then {AGAIN}",
         )
 
 
@@ -179,7 +200,7 @@ def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
         yield _against_result(
             "client-cpu",
             f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
-            "lower the load, or share it among more `processes` on a machine with more cores",
+            f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
         )
 
 
@@ -201,7 +222,7 @@ def _drift(trials: pl.DataFrame) -> Iterator[Told]:
         yield (
             "drift",
             f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
-            "keep other work off it and run again",
+            f"keep other work off it, then {AGAIN}",
         )
 
 
@@ -213,7 +234,7 @@ def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
         yield _against_result(
             "cached-prompts",
             f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
-            "turn prompt caching off",
+            f"turn prompt caching off, then {AGAIN}",
         )
 
 
@@ -222,7 +243,7 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
         yield Reason(
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
-            remedy="have the server report usage",
+            remedy=f"have the server report usage, then {AGAIN}",
             invalidates="token counts",
         )
 
@@ -232,12 +253,12 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
         return
     if open_loop:
         yield _against_result(
-            "resumed", "interrupted and resumed, so the queue was empty once more", "run it again in one go"
+            "resumed", "interrupted and resumed, so the queue was empty once more", f"run it in one go: {AGAIN}"
         )
     else:
         yield Reason(
             code="resumed",
             text="not carried out in one go, so there is no makespan",
-            remedy="run it in one go for a makespan",
+            remedy=f"run it in one go: {AGAIN}",
             invalidates="makespan",
         )

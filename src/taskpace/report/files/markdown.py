@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from taskpace.analysis.schema.summary import Summary
-from taskpace.report.words.block import Block, Cell, Document, Name, Rank, Words, shown
+from taskpace.report.words.block import Answer, Block, Cell, Document, Name, Rank, Words, shown
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import Form
 from taskpace.text.safe_text import column_width, padded, printable
@@ -14,8 +14,8 @@ from taskpace.text.safe_text import column_width, padded, printable
 _WIDEST_PADDED = 60
 """Columns are padded so that the raw text reads well; one endless name must not blow every row up."""
 
-_OWN_CODE = re.compile(r"(?<!`)(`(?:taskpace|--)[A-Za-z -]*[A-Za-z]`)(?!`)")
-"""Commands and flags in our own remedies, which stay code."""
+_OWN_CODE = re.compile(r"(?<!`)(`(?:taskpace |--)[A-Za-z0-9 ./_-]*[A-Za-z0-9]`)(?!`)")
+"""Commands and flags in our own remedies, which stay code; what has any other character in it is shown as text."""
 _SPECIAL = re.compile(
     r"[\\`*\[\]<|~&$#]"
     r"|_(?![0-9A-Za-z])"  # before a letter it can end no emphasis, so none begins
@@ -32,9 +32,9 @@ def document_markdown(whole: Document) -> str:
     return "\n\n".join(_parts(whole)) + "\n"
 
 
-def summary_markdown(summary: Summary) -> str:
-    """A run's summary."""
-    return document_markdown(document(summary))
+def summary_markdown(summary: Summary, file: str | None = None) -> str:
+    """A run's summary; ``file``: its name, for commands."""
+    return document_markdown(document(summary, file))
 
 
 def escape(text: str) -> str:
@@ -64,6 +64,8 @@ def _at_start(text: str) -> str:
 def _parts(whole: Document) -> Iterator[str]:
     yield f"# {escape(whole.title)}"
     yield from map(escape, whole.warnings)
+    if whole.answer is not None:
+        yield from _answer(whole.answer)
     for block in whole.blocks:
         yield f"## {escape(block.title)}"
         yield "\n".join(_table_lines(block))
@@ -72,6 +74,15 @@ def _parts(whole: Document) -> Iterator[str]:
         yield from _list(block.findings)
     yield from map(escape, whole.closing)
     yield f"*{escape(whole.legend)}*"
+
+
+def _answer(answer: Answer) -> Iterator[str]:
+    first, *others = answer.verdicts
+    yield f"**{escape(first)}**"
+    yield from map(escape, others)
+    yield "\n".join(_table_lines(answer.block))
+    yield from map(escape, answer.block.paragraphs)
+    yield from _list(each.sentence for each in answer.advice)
 
 
 def _list(lines: Iterable[str]) -> Iterator[str]:

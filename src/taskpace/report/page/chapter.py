@@ -13,6 +13,8 @@ from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
 from taskpace.report.page.origin import Origin, make_origin
 from taskpace.report.page.table import Part, Table, make_part, make_table
+from taskpace.report.words.answer import make_answer
+from taskpace.report.words.block import Advice
 from taskpace.report.words.document import document
 from taskpace.report.words.judge import judged_document
 from taskpace.text.safe_text import printable
@@ -46,6 +48,17 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     """Those that the page does not carry."""
 
 
+class Lead(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands above everything else of a run."""
+
+    verdicts: tuple[str, ...]
+    picture: Figure | None
+    table: Table
+    advice: tuple[Advice, ...]
+    more: int
+    """Cautions that are not here."""
+
+
 class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     """A run."""
 
@@ -53,6 +66,7 @@ class Chapter(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     file: str
     warnings: tuple[str, ...]
+    lead: Lead
     legend: str
     together: tuple[Table, ...]
     """What is said of several tasks, and no chart shows."""
@@ -75,8 +89,10 @@ class _Figures(msgspec.Struct):
 def make_chapter(run: WholeRun, number: int) -> Chapter:
     """``number``: of the run in the page, from 0."""
     summary, name = run.summary, f"run{number}"
-    whole = document(summary)
+    whole = document(summary, run.file)
+    answer = make_answer(summary, run.file)
     figures = _figures(summary, name)
+    picture = _taken(figures, answer.table)
     invalid = {(table.task, table.scenario): [row.valid for row in table.rows].count(False) for table in summary.tables}
     sections: list[Section] = []
     together: list[Table] = []
@@ -93,6 +109,13 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         name=printable(whole.title),
         file=printable(run.file),
         warnings=tuple(map(printable, whole.warnings)),
+        lead=Lead(
+            verdicts=tuple(map(printable, answer.verdicts)),
+            picture=picture,
+            table=make_table(answer.block),
+            advice=tuple(map(_harmless, answer.advice)),
+            more=answer.more,
+        ),
         legend=" ".join((*whole.closing, task_legend)),
         together=tuple(together),
         sections=tuple(sections),
@@ -105,6 +128,19 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
         bundle=None if run.trials is None else bundle(run.trials, run.prompts),
         origin=make_origin(run.provenance, run.file),
     )
+
+
+def _taken(figures: dict[Key, _Figures], key: Key | None) -> Figure | None:
+    """The picture for the top of the page, which is then not shown a second time; null: there is none."""
+    found = figures.get(key) if key is not None else None
+    picture = next((figure for figure in found.kept if figure.panel.chart == _IN_FRONT), None) if found else None
+    if found and picture:
+        found.kept.remove(picture)
+    return picture
+
+
+def _harmless(advice: Advice) -> Advice:
+    return Advice(**{name: printable(getattr(advice, name)) for name in Advice.__struct_fields__})
 
 
 def _figures(summary: Summary, name: str) -> dict[Key, _Figures]:

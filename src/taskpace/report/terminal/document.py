@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from textwrap import wrap
 from typing import NamedTuple
 
+import msgspec
 from rich.console import Console
 from rich.text import Text
 
@@ -13,7 +13,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import Block, Cell, Column, Document, Number, Rank, shown
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import UNKNOWN, Form
-from taskpace.text.safe_text import column_width, one_line, padded, printable
+from taskpace.text.safe_text import column_width, one_line, padded, printable, wrapped
 
 _LEAST_NAME_WIDTH = 12
 _LONGEST = 1000
@@ -23,15 +23,29 @@ Plots = Callable[[tuple[str, str], int], Iterable[Text]]
 """Lines to print below the table of a task and scenario, for a width."""
 
 
-def print_summary(summary: Summary, console: Console, *, plots: bool = False) -> None:
-    """Print every task's table, what it says, and what to look into; ``plots``: with charts below each."""
+def print_summary(
+    summary: Summary, console: Console, *, file: str | None = None, task: str | None = None, plots: bool = False
+) -> None:
+    """Print the long form: every task's table, what it says, and what to look into.
+
+    Args:
+        summary: of the run.
+        console: where to.
+        file: the run file's name, for commands.
+        task: only the tables of this one; null: everything.
+        plots: with charts below each table.
+    """
+    whole = document(summary, file)
+    if task is not None:
+        blocks = tuple(block for block in whole.blocks if block.task is not None and block.task[0] == task)
+        whole = msgspec.structs.replace(whole, blocks=blocks)
     if not plots:
-        print_document(document(summary), console)
+        print_document(whole, console)
         return
     from taskpace.report.terminal.plots import plot_lines
 
     tables = {(table.task, table.scenario): table for table in summary.tables}
-    print_document(document(summary), console, plots=lambda task, width: plot_lines(tables[task], width))
+    print_document(whole, console, plots=lambda task, width: plot_lines(tables[task], width))
 
 
 def print_document(whole: Document, console: Console, *, titled: bool = False, plots: Plots | None = None) -> None:
@@ -58,7 +72,7 @@ def print_blocks(blocks: Iterable[Block], console: Console, *, plots: Plots | No
         for paragraph in block.paragraphs:
             console.print(Text(printable(paragraph)))
         for finding in block.findings:
-            for number, part in enumerate(wrap(printable(finding), console.width - 4)):
+            for number, part in enumerate(wrapped(finding, console.width - 4)):
                 console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)
         if plots is not None and block.task is not None:
             for line in plots(block.task, console.width):
@@ -103,7 +117,7 @@ def table_lines(block: Block, width: int) -> Iterator[Text]:
             yield Text("  " + one_line(line, width - 2), style="dim")
         for caution in block.cautions:
             if caution.row == index:
-                for line in wrap(printable(caution.text), width - 2):
+                for line in wrapped(caution.text, width - 2):
                     yield Text("  " + line, style="yellow")
 
 

@@ -1,4 +1,4 @@
-"""Progress of a run: a live line in a terminal, plain lines or JSON lines in a log, or nothing."""
+"""Progress of a run: a live display in a terminal, plain lines or JSON lines in a log, or nothing."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from taskpace.report.terminal.standings import Standings
 from taskpace.runner.events import (
     CellStarted,
     Event,
+    OrderChanged,
     RunEnded,
     RunStarted,
     SystemGivenUp,
@@ -89,17 +91,20 @@ class Quiet:
 
 
 class Lines:
-    """A status line that is redrawn in a terminal, or a line now and then in a log; trouble is printed and stays."""
+    """A display that is redrawn in a terminal: the answer as it forms, and a status line; or a line now and then in a
+    log. Trouble is printed and stays.
+    """
 
     def __init__(self, console: Console, *, live: bool) -> None:
         self._console = console
         self._status = Status()
+        self._standings = Standings()
         self._live = (
             Live(
                 console=console,
                 refresh_per_second=1 / _REDRAW_EVERY_S,
                 transient=True,
-                get_renderable=self._line,
+                get_renderable=self._display,
             )
             if live
             else None
@@ -117,6 +122,10 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         self._status.take(event)
+        if self._live is not None and isinstance(event, RunStarted | TrialFinished):
+            self._standings.take(event)
+        if isinstance(event, OrderChanged):
+            self._console.print(Text(one_line(f"the systems alternate in blocks: {event.reason}")), soft_wrap=True)
         if (trouble := trouble_in_words(event)) is not None:
             self._console.print(Text(trouble, style="red"), soft_wrap=True)
         if self._live is not None and time.monotonic() - self._printed_at >= _DRAW_AT_MOST_EVERY_S:
@@ -130,6 +139,10 @@ class Lines:
         if isinstance(event, RunStarted | CellStarted | WorkerStarting):
             return True
         return isinstance(event, TrialFinished) and time.monotonic() - self._printed_at >= _PLAIN_EVERY_S
+
+    def _display(self) -> Text:
+        width = max(20, self._console.width - 1)
+        return Text("\n").join([*map(Text, self._standings.lines(width)), self._line()])
 
     def _line(self) -> Text:
         return Text(one_line(self._status.line(), max(20, self._console.width - 1)))

@@ -177,12 +177,52 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(column for column in self.columns if not (column.optional and column.unknown))
 
 
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """A caution about one or more systems and tasks, with its remedy."""
+
+    code: str
+    who: str
+    """Systems and tasks; empty: the text says it."""
+    what: str
+    do: str
+    """In a few words; with a command, what the command does."""
+    command: str
+    """To be pasted; empty: none can do it."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in a paragraph."""
+        return f"{self.observation}. To do: {self.do}{f': `{self.command}`' if self.command else ''}."
+
+    @property
+    def observation(self) -> str:
+        """What was seen, of whom."""
+        return f"{self.who}: {self.what}" if self.who else self.what
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands above everything else."""
+
+    verdicts: tuple[str, ...]
+    """Who finishes first and who only looks fast; the inversion first, if one is claimed."""
+    block: Block
+    """One table for the run; its paragraphs: why, what a correct answer costs, how sure."""
+    advice: tuple[Advice, ...]
+    """What changes most of the answer, a few at most."""
+    more: int
+    """Cautions beyond these."""
+    table: tuple[str, str] | None
+    """Task and scenario of the picture to show; null: there is none."""
+
+
 class Document(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that is reported of a run, in the order in which it is read."""
 
     title: str
     warnings: tuple[str, ...]
     """What to know before anything else."""
+    answer: Answer | None = None
+    """Of a run, above all sections."""
     blocks: tuple[Block, ...]
     closing: tuple[str, ...]
     """Sentences at the end."""

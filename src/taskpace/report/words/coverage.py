@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
+from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
 from taskpace.text.safe_text import printable
@@ -34,6 +35,13 @@ def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> 
             f"fewer than {LEAST_ITEMS} items are not ranked, which concerns {', '.join(few)}: "
             "give more time or fewer tasks"
         )
+
+
+def exhausted_lines(experiment: Experiment, items: int | None) -> Iterator[str]:
+    """The tasks that have fewer items than are asked for, so that all of them are asked."""
+    for use in experiment.tasks:
+        if items is not None and use.items is not None and use.items < items:
+            yield printable(f"{use.use or use.prompts}: its data have {use.items} items, all are asked")
 
 
 def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:

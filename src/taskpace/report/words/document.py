@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from taskpace.analysis.schema.summary import Summary
+from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Block, Document
 from taskpace.report.words.brevity import brevity_blocks
 from taskpace.report.words.client import client_sentence
+from taskpace.report.words.commands import block_with_files
 from taskpace.report.words.effects import effect_blocks
 from taskpace.report.words.loads import load_blocks
 from taskpace.report.words.overall import overall_blocks
@@ -23,13 +25,14 @@ _SECTIONS: tuple[Callable[[Summary], Iterator[Block]], ...] = (
 """Each gives the blocks that the run has something for. Another section is another function here."""
 
 
-def document(summary: Summary) -> Document:
-    """All sections of a run, finished or not."""
+def document(summary: Summary, file: str | None = None) -> Document:
+    """The answer and all sections of a run, finished or not; ``file``: its name, for commands."""
     unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
     about = client_sentence(summary)
     return Document(
         title=summary.name,
         warnings=(unfinished,) if summary.done < summary.planned else (),
-        blocks=tuple(block for section in _SECTIONS for block in section(summary)),
+        answer=make_answer(summary, file),
+        blocks=tuple(block_with_files(block, file) for section in _SECTIONS for block in section(summary)),
         closing=(about,) if about else (),
     )

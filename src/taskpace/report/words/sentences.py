@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
@@ -31,18 +32,17 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     ranked = [row for row in table.rows if row.rank_task_time]
     if len(ranked) < 2:
         return [_no_ranking(table, ranked)]
-    rows = {row.system: row for row in ranked}
-    both = [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
+    rows, both = _ranked(table)
     pairs = [pair for pair in both if not _unequal(pair)]
     if not pairs:
         return ["No ranking: the machine did not keep its pace, and the systems did not take turns."]
-    headline = _headline(rows, pairs)
-    said = [_grade(rows, headline) + _per_correct(ranked)]
-    explained = headline or _slowest(rows, pairs)
+    inverted = _headline(rows, pairs)
+    said = [_grade(rows, inverted) + _per_correct(ranked)]
+    explained = inverted or _slowest(rows, pairs)
     if explained is not None and explained.split is not None and explained.task_time.significant:
         cut = explained.task_time.cut_a + explained.task_time.cut_b > 0
         said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut))
-    said.extend(_claims(rows, pairs, headline))
+    said.extend(_claims(rows, pairs, inverted))
     if apart := [f"{pair.a} and {pair.b}" for pair in both if _unequal(pair)]:
         more = f" and {len(apart) - _MOST_NOTES} more pairs" if len(apart) > _MOST_NOTES else ""
         said.append(
@@ -69,6 +69,22 @@ def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
         time += f", a correct answer takes {seconds_of(row.time_per_correct_s)}"
     alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
     return f"No ranking: {alone}. {time}."
+
+
+def headline(table: TaskTable) -> Pair | None:
+    """The inversion to tell of on a task; null: none is claimed."""
+    return _headline(*_ranked(table))
+
+
+def slowest_pair(table: TaskTable) -> Pair | None:
+    """The first against the one that takes longest in comparison with it; null: no such difference is claimed."""
+    found = _slowest(*_ranked(table))
+    return found if found is not None and found.task_time.lower == "a" else None
+
+
+def _ranked(table: TaskTable) -> tuple[dict[str, SystemRow], list[Pair]]:
+    rows = {row.system: row for row in table.rows if row.rank_task_time}
+    return rows, [pair for pair in table.pairs if pair.a in rows and pair.b in rows]
 
 
 def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
@@ -98,32 +114,31 @@ def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
     return max(from_first, key=lambda pair: pair.task_time.change.value or 0.0, default=None)
 
 
-def _against(a: SystemRow, b: SystemRow, pair: Pair) -> str:
+def against(a: Estimate, b: Estimate, pair: Pair) -> str:
     """``1.2 s against 3.4 s``; where the medians do not show it, the paired ratio, which decides the rank."""
-    first, second = a.task_time_median_s, b.task_time_median_s
-    shown = first.value is not None and second.value is not None and first.value < second.value
-    if shown and first.bound is None and seconds_of(first) != seconds_of(second):
-        return f"{seconds_of(first)} against {seconds_of(second)}"
+    shown = a.value is not None and b.value is not None and a.value < b.value
+    if shown and a.bound is None and seconds_of(a) != seconds_of(b):
+        return f"{seconds_of(a)} against {seconds_of(b)}"
     change = pair.task_time.change
     if pair.task_time.basis == "most" or change.value is None:
         return "on most items"
     return f"item by item in {at_least(change.bound)}{change.value:.2f} times the time"
 
 
-def _grade(rows: dict[str, SystemRow], headline: Pair | None) -> str:
+def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
     firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
     fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
-    if headline is not None:
-        a, b = rows[headline.a], rows[headline.b]
-        times = _against(a, b, headline)
-        sure = "" if headline.inversion_probability is None else f" ({percent_sure(headline.inversion_probability)})"
-        if headline.a in firsts and headline.b in fastest:
+    if inverted is not None:
+        a, b = rows[inverted.a], rows[inverted.b]
+        times = against(a.task_time_median_s, b.task_time_median_s, inverted)
+        sure = "" if inverted.inversion_probability is None else f" ({percent_sure(inverted.inversion_probability)})"
+        if inverted.a in firsts and inverted.b in fastest:
             most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
             first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
             speed = digits(b.tokens_per_s_median.value, 2)
-            return f"{headline.b} {most} ({speed}), yet {headline.a} {first}: {times}{sure}."
+            return f"{inverted.b} {most} ({speed}), yet {inverted.a} {first}: {times}{sure}."
         return (
-            f"{_finish_first(firsts)}. But {headline.b} has more tokens per second than {headline.a} and finishes "
+            f"{_finish_first(firsts)}. But {inverted.b} has more tokens per second than {inverted.a} and finishes "
             f"after it: {times}{sure}."
         )
     if firsts == fastest and len(firsts) == 1:

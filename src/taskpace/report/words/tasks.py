@@ -18,6 +18,7 @@ from taskpace.report.words.figures import (
     THREE_DIGITS,
     THREE_DIGITS_WITH_ENDS,
     TWO_DECIMALS,
+    Form,
     outcomes_in_words,
     reason_line,
     table_title,
@@ -27,13 +28,15 @@ from taskpace.report.words.sentences import finding_lines, sentences
 LEGEND = (
     "Task time: median from dispatch to the last byte of the answer. TTFT: median to the first token; committed: "
     "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; score: mean "
-    "degree that the scorer gives, 0 to 1; s/correct: seconds of all trials / number correct. In parentheses: "
+    "degree that the scorer gives, 0 to 1; s/correct, tokens/correct: of all trials / number correct; time/task, "
+    "tokens/task: means over all trials. In parentheses: "
     "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
     ">= is a bound: answers were cut, or none was correct. An INVALID row is shown and not ranked."
 )
 _NARROW_LEGEND = (
     "task time: median from dispatch to the last byte of the answer, with its 95 % interval; tokens, tok/s: median "
-    "written, median decode speed; s/correct: seconds of all trials / number correct. "
+    "written, median decode speed; s/correct: seconds of all trials / number correct (tok./corr.: their tokens); "
+    "s/task, tok./task: means over all trials. "
     "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
 )
 _RANKS = "rank by"
@@ -146,6 +149,11 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
             optional=True,
             narrow=Narrow(heading="s/correct", form=SECONDS_ALONE),
         ),
+        _mean("time/task", "s/task", numbers(lambda row: row.task_time_mean_s), SECONDS, " (s)", need=5),
+        _mean("tokens/task", "tok./task", numbers(lambda row: row.output_tokens_mean), THREE_DIGITS_WITH_ENDS, need=6),
+        _mean(
+            "tokens/correct", "tok./corr.", numbers(lambda row: row.tokens_per_correct), THREE_DIGITS_WITH_ENDS, need=6
+        ),
         Column(
             heading="J/task",
             cells=joules,
@@ -166,6 +174,17 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
             cells=tuple(Words(outcomes_in_words(row)) for row in rows),
             narrow=Narrow(heading="", where="below"),
         ),
+    )
+
+
+def _mean(heading: str, narrow: str, cells: tuple[Number, ...], form: Form, unit: str = "", *, need: int) -> Column:
+    """A mean over all trials, or per correct answer."""
+    return Column(
+        heading=f"{heading}{unit}",
+        cells=cells,
+        form=form,
+        optional=True,
+        narrow=Narrow(heading=narrow, form=form._replace(spread="none"), need=need),
     )
 
 

@@ -1,0 +1,58 @@
+"""An experiment that a run file holds, with a setting changed: more items, another limit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskpace.errors import ExperimentError
+from taskpace.experiment.experiment import CHANGEABLE, FLAGS, Experiment, check_numbers, without
+from taskpace.experiment.prepare import count_items
+
+_FIELDS = {"timeout": "timeout_s"}
+"""Keys whose field in ``Experiment`` carries its unit."""
+
+
+def changed(experiment: Experiment, settings: dict[str, Any], base: Path, location: str) -> Experiment:
+    """The experiment with other settings, each in place of the tasks' own.
+
+    Args:
+        experiment: as it was.
+        settings: by key, of those in ``CHANGEABLE``. ``items`` is the most: a task that has fewer is asked all.
+        base: folder that relative paths in the experiment start from, to see how many items there are.
+        location: what holds the experiment, for errors.
+
+    Raises:
+        ExperimentError: a key that cannot be changed, or a value out of range.
+        TaskError: a task or its data cannot be read.
+    """
+    for key in settings:
+        if key not in CHANGEABLE:
+            flag = FLAGS.get(key, key).replace("_", "-")
+            raise ExperimentError(
+                f"--{flag} cannot change {location}, which holds an experiment: leave it out; "
+                f"{', '.join('--' + each.replace('_', '-') for each in CHANGEABLE)} can"
+            )
+
+    def refuse(problem: str) -> ExperimentError:
+        return ExperimentError(f"flags: {problem}")
+
+    check_numbers(settings, refuse)
+    fields = {_FIELDS.get(key, key): value for key, value in settings.items()}
+    tasks = experiment.tasks
+    for key in ("items", "max_tokens"):
+        if key in settings:
+            tasks = tuple(without(key, use) for use in tasks)
+    found = msgspec.structs.replace(experiment, tasks=tasks, **fields)
+    if "items" not in settings:
+        return found
+    counts = [count_items(use, found, base)[1] for use in tasks]
+    return msgspec.structs.replace(
+        found,
+        tasks=tuple(
+            use if count == found.items else msgspec.structs.replace(use, items=count)
+            for use, count in zip(tasks, counts, strict=True)
+        ),
+    )

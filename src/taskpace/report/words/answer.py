@@ -1,0 +1,346 @@
+"""The answer of a whole run, before any detail: who finishes first, who only looks fast, why, how sure, what to do.
+
+Names are cut to a bounded length here; the long form has them whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.pairs import Pair
+from taskpace.report.words.advice import advice, joined, on_tasks, short, task_name
+from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
+from taskpace.report.words.causes import Cause, causes, may_be_none
+from taskpace.report.words.figures import (
+    PERCENT_ALONE,
+    SECONDS_ALONE,
+    THREE_DIGITS,
+    digits,
+    sign_of,
+    within,
+    written,
+)
+from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair
+
+MOST_ADVICE = 3
+_MOST_ROWS = 12
+_MOST_GROUPS = 3
+_PLACES = ("first", "second", "third")
+_LEGEND = (
+    "Per task: median seconds from dispatch to the last byte of the answer. tok/s: median decode speed. Per correct: "
+    "seconds of all trials / number correct, so that wrong answers' time counts. Looks fast: more tokens per second "
+    "than a system that finishes sooner."
+)
+
+Told = tuple[TaskTable, Pair]
+
+
+def make_answer(summary: Summary, file: str | None) -> Answer:
+    """The answer of a run, finished or not; ``file``: its name, for commands."""
+    told = _inversion(summary)
+    cautions = advice(summary, file)
+    shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
+    inverted = _inverted(told, summary) if told else ""
+    return Answer(
+        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _unfinished(summary)))),
+        block=Block(
+            title=summary.name,
+            columns=_columns(summary),
+            paragraphs=tuple(filter(None, (_why(summary, told), _cost(summary), _sure(summary)))),
+            legend=_LEGEND,
+        ),
+        advice=cautions[:MOST_ADVICE],
+        more=len(cautions[MOST_ADVICE:]),
+        table=None if shown is None else _key(shown),
+    )
+
+
+def ranked(table: TaskTable) -> list[SystemRow]:
+    """The rows that have a place."""
+    return [row for row in table.rows if row.rank_task_time]
+
+
+def _key(table: TaskTable) -> tuple[str, str]:
+    return table.task, table.scenario
+
+
+# -- who finishes first ------------------------------------------------------------------------------------------------
+
+
+def _inversion(summary: Summary) -> Told | None:
+    """The one to tell of: between the first and the one with most tokens per second if there is one, the greatest."""
+    found = [(table, pair) for table in summary.tables if (pair := headline(table)) is not None]
+
+    def weight(told: Told) -> tuple[bool, float]:
+        table, pair = told
+        rows = {row.system: row for row in table.rows}
+        clear = rows[pair.a].rank_task_time == 1 and rows[pair.b].rank_tokens_per_s == 1
+        return clear, pair.task_time.change.value or 0.0
+
+    return max(found, key=weight, default=None)
+
+
+def _inverted(told: Told, summary: Summary) -> str:
+    table, pair = told
+    rows = {row.system: row for row in table.rows}
+    a, b = rows[pair.a], rows[pair.b]
+    first = "finishes first" if _firsts(table) == (pair.a,) else "finishes sooner"
+    times = against(a.task_time_median_s, b.task_time_median_s, pair)
+    speeds = f"{digits(a.tokens_per_s_median.value, 2)} against {digits(b.tokens_per_s_median.value, 2)}"
+    return (
+        f"{short(pair.a)} {first}, {short(pair.b)} only looks fast: {times} per task at {speeds} tokens per second "
+        f"({task_name(_key(table), summary)})."
+    )
+
+
+def _firsts(table: TaskTable) -> tuple[str, ...]:
+    """Who has the first place; nobody where fewer than two are ranked."""
+    rows = ranked(table)
+    return tuple(row.system for row in rows if row.rank_task_time == 1) if len(rows) > 1 else ()
+
+
+def _verdict(summary: Summary, told: Told | None) -> str:
+    """Task by task, those together where the same system is first."""
+    groups: dict[tuple[str, ...], list[TaskTable]] = {}
+    for table in summary.tables:
+        groups.setdefault(_firsts(table), []).append(table)
+    if set(groups) == {()}:
+        return _nothing_ranked(summary)
+    ordered = sorted(groups.items(), key=lambda group: (len(group[0]) != 1, -len(group[1])))
+    parts = [_group(firsts, tables, summary) for firsts, tables in ordered[:_MOST_GROUPS]]
+    if len(ordered) > _MOST_GROUPS:
+        parts.append("other tasks: see the table")
+    return "; ".join(parts) + "." + ("" if told else _same_order(summary))
+
+
+def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary) -> str:
+    where = on_tasks([_key(table) for table in tables], summary)
+    if not firsts:
+        return f"no ranking{where}"
+    if len(firsts) > 1:
+        return f"{joined(firsts)} cannot be distinguished{where}"
+    return f"{short(firsts[0])} finishes first{where}{_by_how_much(firsts[0], tables)}"
+
+
+def _by_how_much(first: str, tables: list[TaskTable]) -> str:
+    """How many times as long the next one takes, over the tasks."""
+    found = []
+    for table in tables:
+        places = {row.system: row.rank_task_time for row in ranked(table)}
+        pairs = [pair.task_time.change for pair in table.pairs if pair.a == first and places.get(pair.b)]
+        known = [change for change in pairs if change.value is not None]
+        if known:
+            found.append(min(known, key=lambda change: change.value or 0.0))
+    if not found:
+        return ""
+    least, most = (end(found, key=lambda change: change.value or 0.0) for end in (min, max))
+    low, high = (digits(change.value, 2) for change in (least, most))
+    if len(found) == 1:
+        times = f"{sign_of(least)}{low} times as long{within(least, lambda ratio: digits(ratio, 2))}"
+    elif any(change.bound for change in found):
+        times = f"at least {low} times as long"
+    else:
+        times = f"{low if low == high else f'{low} to {high}'} times as long"
+    return f", the next takes {times}"
+
+
+def _same_order(summary: Summary) -> str:
+    tables = [table for table in summary.tables if len(_firsts(table)) == 1]
+    fastest = [[row.system for row in table.rows if row.rank_tokens_per_s == 1] for table in tables]
+    if tables and all(names == [*_firsts(table)] for names, table in zip(fastest, tables, strict=True)):
+        return " It has the most tokens per second, too."
+    return " No system is known to only look fast."
+
+
+def _nothing_ranked(summary: Summary) -> str:
+    """What can be said of systems one by one."""
+    parts = []
+    for table in summary.tables[:_MOST_GROUPS]:
+        for row in [row for row in table.rows if row.valid and row.task_time_median_s.value is not None][:1]:
+            cost = row.time_per_correct_s
+            per_correct = f", a correct answer takes {written(cost, SECONDS_ALONE).value}" if cost.value else ""
+            where = on_tasks([_key(table)], summary)
+            time = written(row.task_time_median_s, SECONDS_ALONE).value
+            parts.append(f"{short(row.system)} finishes in {time} (median){where}{per_correct}")
+    if not parts:
+        return "No ranking: no system has a valid result."
+    alone = all(len(table.rows) == 1 for table in summary.tables)
+    return f"No ranking: {'there is one system' if alone else 'one valid result at most'}. {'; '.join(parts)}."
+
+
+def _unfinished(summary: Summary) -> str:
+    if summary.done >= summary.planned:
+        return ""
+    return f"So far {summary.done} of {summary.planned} trials."
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def _columns(summary: Summary) -> tuple[Column, ...]:
+    """A row for each task and system; with more than a page has room for, a row for each task."""
+    if len(summary.tables) > 1 and sum(len(table.rows) for table in summary.tables) > _MOST_ROWS:
+        return _by_task(summary)
+    cells = [(table, row) for table in summary.tables for row in table.rows][:_MOST_ROWS]
+
+    def numbers(read: Callable[[SystemRow], Estimate]) -> tuple[Number, ...]:
+        return tuple(Number(read(row), first=row.rank_task_time == 1) for _, row in cells)
+
+    return (
+        *_task_column([table for table, _ in cells], summary),
+        Column(heading="system", kind="text", cells=tuple(Name(row.system) for _, row in cells)),
+        Column(heading="per task", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="tok/s", form=THREE_DIGITS, cells=numbers(lambda row: row.tokens_per_s_median)),
+        Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
+        Column(
+            heading="per correct", form=SECONDS_ALONE, optional=True, cells=numbers(lambda row: row.time_per_correct_s)
+        ),
+        Column(heading="finishes", kind="text", cells=tuple(Words(_place(table, row)) for table, row in cells)),
+    )
+
+
+def _task_column(tables: Sequence[TaskTable], summary: Summary) -> tuple[Column, ...]:
+    if len(summary.tables) == 1:
+        return ()
+    several = len({table.scenario for table in summary.tables}) > 1
+    names = tuple(Name(f"{table.task} {table.scenario}" if several else table.task) for table in tables)
+    return (Column(heading="task", kind="text", cells=names),)
+
+
+def _place(table: TaskTable, row: SystemRow) -> str:
+    if not row.n:
+        return "not run"
+    if not row.valid:
+        return INVALID
+    if row.rank_task_time is None:
+        return "unknown"
+    if row.system in _look_fast(table):
+        return "looks fast"
+    if len(ranked(table)) < 2:
+        return "alone"
+    if row.rank_task_time == 1 and len(_firsts(table)) > 1:
+        return "shared first"
+    rank = row.rank_task_time
+    return _PLACES[rank - 1] if rank <= len(_PLACES) else f"{rank}th"
+
+
+def _look_fast(table: TaskTable) -> list[str]:
+    """Systems with more tokens per second than one that finishes sooner."""
+    names = {row.system for row in ranked(table) if row.rank_tokens_per_s}
+    return list(dict.fromkeys(pair.b for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)))
+
+
+def _by_task(summary: Summary) -> tuple[Column, ...]:
+    tables = summary.tables[:_MOST_ROWS]
+    first = [next((row for row in table.rows if (row.system,) == _firsts(table)), None) for table in tables]
+
+    def names(read: Callable[[TaskTable], Sequence[str]]) -> tuple[Cell, ...]:
+        return tuple(Words(joined(found) if (found := read(table)) else None) for table in tables)
+
+    def numbers(read: Callable[[SystemRow], Estimate]) -> tuple[Number, ...]:
+        return tuple(Number(UNKNOWN if row is None else read(row)) for row in first)
+
+    return (
+        *_task_column(tables, summary),
+        Column(heading="finishes first", kind="text", cells=names(_firsts)),
+        Column(heading="per task", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
+        Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
+    )
+
+
+# -- why, at what cost, how sure ---------------------------------------------------------------------------------------
+
+
+def _why(summary: Summary, told: Told | None) -> str:
+    """The parts of the difference between the first and another; they add up."""
+    if told is None:
+        found = [(table, pair) for table in summary.tables if (pair := slowest_pair(table)) is not None]
+        told = max(found, key=lambda each: each[1].task_time.change.value or 0.0, default=None)
+    if told is None or told[1].split is None:
+        return ""
+    table, pair = told
+    difference, parts, decimals = causes(told[1].split, pair.output_bytes)
+    ratio = pair.output_bytes.change.value
+    listed = ", ".join(
+        f"{cause.rounded:+.{decimals}f} s {_cause(cause, ratio)}{' (~)' if may_be_none(cause.part) else ''}"
+        for cause in sorted(parts, key=lambda cause: -abs(cause.rounded))
+        if cause.rounded
+    )
+    whole = difference.value or 0.0
+    return (
+        f"Why{on_tasks([_key(table)], summary)}: {short(pair.b)} takes {abs(whole):.{decimals}f} s "
+        f"{'longer' if whole >= 0 else 'less'} than {short(pair.a)}: {listed or 'no cause stands out'}."
+    )
+
+
+def _cause(cause: Cause, ratio: float | None) -> str:
+    """A cause in as few words as it takes; ``ratio``: of the lengths of text."""
+    if cause.name == "waiting":
+        return "wait"
+    if cause.name == "its tokenizer":
+        return "tokenizer"
+    if cause.name != "its text's length":
+        return f"{'slower' if cause.rounded > 0 else 'faster'} {cause.name.removeprefix('speed per ')}s"
+    alike = not ratio or digits(max(ratio, 1 / ratio), 2) == "1" or (cause.rounded > 0) != (ratio > 1)
+    return "length of text" if alike else f"for {digits(ratio, 2)} times the text"
+
+
+def _cost(summary: Summary) -> str:
+    """What a correct answer takes with the system that takes least, by task."""
+    groups: dict[str, list[tuple[TaskTable, Estimate]]] = {}
+    graded = 0
+    for table in summary.tables:
+        rows = [row for row in ranked(table) if row.time_per_correct_s.value is not None]
+        if len(rows) < 2:
+            continue
+        graded += 1
+        best = [row for row in rows if row.rank_time_per_correct == 1]
+        if len(best) == 1:
+            groups.setdefault(best[0].system, []).append((table, best[0].time_per_correct_s))
+    if not graded:
+        return ""
+    parts = [
+        f"{short(name)}{on_tasks([_key(table) for table, _ in found], summary)} ({_range([cost for _, cost in found])})"
+        for name, found in sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
+    ]
+    open_tasks = graded - sum(map(len, groups.values()))
+    if not parts:
+        return "Least time per correct answer: not decided."
+    undecided = ", else undecided" if open_tasks else ""
+    return f"Least time per correct answer: {', '.join(parts)}{undecided}."
+
+
+def _range(costs: list[Estimate]) -> str:
+    known = sorted(costs, key=lambda cost: cost.value or math.inf)
+    least, most = (written(each, SECONDS_ALONE).value for each in (known[0], known[-1]))
+    return least if least == most else f"{least} to {most}"
+
+
+def _sure(summary: Summary) -> str:
+    """How many of the differences are claimed, and which are not."""
+    undecided: dict[frozenset[str], list[tuple[str, str]]] = {}
+    compared = cut = 0
+    for table in summary.tables:
+        for pair in table.pairs:
+            if pair.task_time.p_holm is None:
+                continue
+            compared += 1
+            if pair.task_time.lower is None:
+                undecided.setdefault(frozenset((pair.a, pair.b)), []).append(_key(table))
+                cut += pair.task_time.open
+    if not compared:
+        return ""
+    if not undecided:
+        return f"Sure at 5 % error: {'every' if compared > 1 else 'the'} difference in time."
+    count = compared - sum(map(len, undecided.values()))
+    (names, tables), *others = sorted(undecided.items(), key=lambda each: -len(each[1]))
+    more = f" and {len(others)} more pair{'s' if len(others) > 1 else ''}" if others else ""
+    why = f" (cut answers decide {cut})" if cut else ""
+    return (
+        f"Sure at 5 % error: {count} of {compared} differences in time; not (~): "
+        f"{joined(sorted(names))}{on_tasks(tables, summary)}{more}{why}."
+    )
