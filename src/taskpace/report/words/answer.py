@@ -71,14 +71,21 @@ def _key(table: TaskTable) -> tuple[str, str]:
 
 
 def _inversion(summary: Summary) -> Told | None:
-    """The one to tell of: between the first and the one with most tokens per second if there is one, the greatest."""
+    """The one to tell of, if there is one.
+
+    Best between the first and the one with most tokens per second, where the first's answers are right, too: who finishes
+    first with a wrong answer has finished nothing. Among these the greatest.
+    """
     found = [(table, pair) for table in summary.tables if (pair := headline(table)) is not None]
 
-    def weight(told: Told) -> tuple[bool, float]:
+    def weight(told: Told) -> tuple[bool, bool, bool, float]:
         table, pair = told
         rows = {row.system: row for row in table.rows}
-        clear = rows[pair.a].rank_task_time == 1 and rows[pair.b].rank_tokens_per_s == 1
-        return clear, pair.task_time.change.value or 0.0
+        a, b = rows[pair.a], rows[pair.b]
+        some_right = a.accuracy.value != 0
+        as_right = some_right and (a.accuracy.value or 0.0) >= (b.accuracy.value or 0.0)
+        clear = a.rank_task_time == 1 and b.rank_tokens_per_s == 1
+        return some_right, clear, as_right, pair.task_time.change.value or 0.0
 
     return max(found, key=weight, default=None)
 
@@ -90,9 +97,14 @@ def _inverted(told: Told, summary: Summary) -> str:
     first = "finishes first" if _firsts(table) == (pair.a,) else "finishes sooner"
     times = against(a.task_time_median_s, b.task_time_median_s, pair)
     speeds = f"{digits(a.tokens_per_s_median.value, 2)} against {digits(b.tokens_per_s_median.value, 2)}"
+    right = (
+        ""
+        if a.accuracy.value is None or b.accuracy.value is None
+        else f", {100 * a.accuracy.value:.0f} against {100 * b.accuracy.value:.0f} % right"
+    )
     return (
-        f"{short(pair.a)} {first}, {short(pair.b)} only looks fast: {times} per task at {speeds} tokens per second "
-        f"({task_name(_key(table), summary)})."
+        f"{short(pair.a)} {first}, {short(pair.b)} only looks fast: {times} per task at {speeds} tokens per "
+        f"second{right} ({task_name(_key(table), summary)})."
     )
 
 
