@@ -58,7 +58,7 @@ def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_
     verdicts = make_answer(planted_run("qa", "essay"), None).verdicts
     assert verdicts[0] == (
         "brief finishes first, wordy only looks fast: 1.00 s against 2.20 s per task at 50 against 100 tokens per "
-        "second (qa)."
+        "second, 100 against 100 % right (qa)."
     )
     assert verdicts[1] == "brief finishes first on all 2 tasks, the next takes 2.2 times as long."
 

@@ -171,11 +171,11 @@ def test_any_text_is_shown_as_it_is(text):
 
 
 def test_markdown_has_intervals_shared_ranks_and_what_is_invalid(three):
-    """Systems that cannot be distinguished share ``1=``; a row with errors has bounds, a reason and what to do."""
+    """Systems that cannot be distinguished share ``1=``; INVALID rows and rows with errors say why and what to do."""
     text = summary_markdown(three(), "x.db")
     _, (head, a, b, c) = tables(text)
     rows = [dict(zip(head, cells, strict=True)) for cells in (a, b, c)]
-    assert [row["rank by time"] for row in rows] == ["1=", "1=", "3"]
+    assert [row["rank by time"] for row in rows] == ["1=", "1=", "INVALID"]
     for row, system in zip(rows[:2], three().tables[0].rows[:2], strict=True):
         number = system.task_time_median_s
         sign = ">= " if number.bound else ""
@@ -282,9 +282,9 @@ def test_csv_has_every_number_of_every_cell(three):
     assert [(cells["system"], cells["valid"], cells["reasons"]) for cells in rows] == [
         ("a", "true", ""),
         ("b", "true", ""),
-        ("c", "true", "errors"),
+        ("c", "false", "cached-prompts errors"),
     ]
-    assert rows[2]["explanation"].startswith("cut answers: 3 of 40 ended in an error, so")
+    assert rows[2]["explanation"].startswith("INVALID, not ranked: 50 % of the prompt tokens")
 
 
 @given(st.lists(st.text() | st.sampled_from(["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "＝1", "a,b\n=c", '"'])))

@@ -236,7 +236,7 @@ options = { time = "virtual", wait = 5 }
     (reason,) = cut.reasons
     assert (reason.text, reason.remedy) == (
         "10 of 10 truncated, so their task time is a lower bound",
-        "raise max_tokens",
+        "allow 128 tokens: `taskpace run RUN --max-tokens 128 -o NEW`",
     )
     assert (failing.cut, cut.cut, sound.cut) == (failing.outcomes["error"], 10, 0)
     assert all(row.valid for row in (failing, cut, sound))

@@ -210,7 +210,7 @@ def test_a_run_says_it_in_a_sentence_and_as_markdown(cli, tmp_path):
         )
     )
     assert cli("run", "x.toml", "-o", "x.db", "--progress", "quiet").returncode == 0
-    said = " ".join(cli("summary", "x.db").stdout.split())
+    said = " ".join(cli("summary", "x.db", "--full").stdout.split())
     assert "Over 2 tasks a correct answer takes B 3.00 times (3.00 to 3.00) as long as A, at an accuracy of" in said
     other = cli("summary", "x.db", "--reference", "B", "--format", "markdown").stdout
     assert "| A | x0.33" in " ".join(other.split())

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from taskpace.errors import StoreError
+from taskpace.errors import StoreError, TaskpaceError
 from taskpace.text.safe_text import printable
 
 
@@ -33,6 +33,7 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.report.files.json_text import json_text
     from taskpace.report.terminal.compare import failure_line, print_comparison
+    from taskpace.report.words.commands import with_files
     from taskpace.store.store import Store
 
     conditions = [parse_condition(text) for text in fail_if]
@@ -48,7 +49,10 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
         click.echo(json_text(compared).encode(), nl=False)
     else:
         print_comparison(compared, Console(highlight=False))
-    failed = failures(compared, conditions)
+    try:
+        failed = failures(compared, conditions)
+    except TaskpaceError as exc:
+        raise TaskpaceError(with_files(str(exc), str(new_file))) from None
     for cell, condition in failed:
         click.echo(printable(failure_line(cell, condition)), err=True)
     return 1 if failed else 0

@@ -73,8 +73,8 @@ def _key(table: TaskTable) -> tuple[str, str]:
 def _inversion(summary: Summary) -> Told | None:
     """The one to tell of, if there is one.
 
-    Best between the first and the one with most tokens per second, where the first's answers are right, too: who finishes
-    first with a wrong answer has finished nothing. Among these the greatest.
+    Best between the first and the one with most tokens per second, where the first's answers are right, too: who
+    finishes first with a wrong answer has finished nothing. Among these the greatest.
     """
     found = [(table, pair) for table in summary.tables if (pair := headline(table)) is not None]
 

@@ -39,6 +39,7 @@ def block_with_files(block: Block, file: str | None) -> Block:
     """A block whose sentences have the file's name in their commands."""
     return msgspec.structs.replace(
         block,
+        paragraphs=tuple(with_files(each, file) for each in block.paragraphs),
         cautions=tuple(Caution(each.row, each.name, with_files(each.text, file)) for each in block.cautions),
         findings=tuple(with_files(each, file) for each in block.findings),
     )

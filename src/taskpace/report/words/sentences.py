@@ -199,7 +199,7 @@ def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     if not pair.items_for_5_percent:
         return ""
     return (
-        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot tell their task times apart; to resolve a 5 % "
+        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot distinguish their task times; to resolve a 5 % "
         f"difference here you need about n = {_rounded(pair.items_for_5_percent)}."
     )
 
