@@ -23,7 +23,16 @@ HELPERS = {
 """What other scripts import or start; everything else in bench/ measures."""
 SCRIPTS = sorted(path.stem for path in BENCH.glob("*.py") if path.stem not in HELPERS)
 MARKS = dict.fromkeys(
-    ("dialogue", "greedy", "overhead_llamacpp", "overhead_transformers", "progress_cost", "servers"),
+    (
+        "dialogue",
+        "greedy",
+        "neighbours",
+        "overhead_llamacpp",
+        "overhead_transformers",
+        "progress_cost",
+        "servers",
+        "twins",
+    ),
     pytest.mark.real_model,
 ) | {"report": pytest.mark.browser}
 CONSTANTS = {

@@ -150,6 +150,8 @@ def _who(group: list[_Told], summary: Summary) -> str:
     named = list(dict.fromkeys(told.row.system for told in group if told.row is not None))
     if not named:
         return on_tasks(tables, summary).strip().replace("on", "On", 1)
+    if len(named) == len(everyone) and len(tables) == len(summary.tables):
+        return ""
     who = "all systems" if len(named) == len(everyone) > 1 else joined(named)
     return f"{who}{on_tasks(tables, summary)}"
 

@@ -292,7 +292,7 @@ def _why(summary: Summary, told: Told | None) -> str:
 def _cause(cause: Cause, ratio: float | None) -> str:
     """A cause in as few words as it takes; ``ratio``: of the lengths of text."""
     if cause.name == "waiting":
-        return "wait"
+        return "waiting"
     if cause.name == "its tokenizer":
         return "tokenizer"
     if cause.name != "its text's length":
@@ -333,26 +333,13 @@ def _range(costs: list[Estimate]) -> str:
 
 
 def _sure(summary: Summary) -> str:
-    """How many of the differences are claimed, and which are not."""
-    undecided: dict[frozenset[str], list[tuple[str, str]]] = {}
-    compared = cut = 0
-    for table in summary.tables:
-        for pair in table.pairs:
-            if pair.task_time.p_holm is None:
-                continue
-            compared += 1
-            if pair.task_time.lower is None:
-                undecided.setdefault(frozenset((pair.a, pair.b)), []).append(_key(table))
-                cut += pair.task_time.open
+    """How many of the differences are claimed, and what decides the rest; on one line of a terminal."""
+    compared = [pair.task_time for table in summary.tables for pair in table.pairs if pair.task_time.p_holm is not None]
+    claimed = sum(each.lower is not None for each in compared)
     if not compared:
         return ""
-    if not undecided:
-        return f"Sure at 5 % error: {'every' if compared > 1 else 'the'} difference in time."
-    count = compared - sum(map(len, undecided.values()))
-    (names, tables), *others = sorted(undecided.items(), key=lambda each: -len(each[1]))
-    more = f" and {len(others)} more pair{'s' if len(others) > 1 else ''}" if others else ""
-    why = f" (cut answers decide {cut})" if cut else ""
-    return (
-        f"Sure at 5 % error: {count} of {compared} differences in time; not (~): "
-        f"{joined(sorted(names))}{on_tasks(tables, summary)}{more}{why}."
-    )
+    if claimed == len(compared):
+        return f"Sure at 5 % error: {'every' if claimed > 1 else 'the'} difference in time."
+    cut = sum(each.open for each in compared)
+    rest = f"cut answers decide {cut} of the rest" if cut else "the rest may be chance"
+    return f"Sure at 5 % error: {claimed} of {len(compared)} differences in time; {rest}."
