@@ -57,10 +57,10 @@ def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_
     """A claimed inversion comes first, with seconds and tokens per second of both and the task it is from."""
     verdicts = make_answer(planted_run("qa", "essay"), None).verdicts
     assert verdicts[0] == (
-        "brief finishes first, wordy only looks fast: 1.00 s against 2.20 s per task at 50 against 100 tokens per "
-        "second, 100 against 100 % right (qa)."
+        "On qa brief finishes first and wordy only looks fast: 1.00 s against 2.20 s, 50 against 100 tokens per "
+        "second, 100 against 100 % right."
     )
-    assert verdicts[1] == "brief finishes first on all 2 tasks, the next takes 2.2 times as long."
+    assert verdicts[1] == "brief finishes first on all 2 tasks, the next 2.2 times as long on average."
 
 
 def test_why_at_what_cost_and_how_sure_follow(planted_run):
@@ -78,7 +78,7 @@ def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run
     """Where tokens per second gives the same order, that is said; nobody is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts
     assert verdicts == (
-        "brief finishes first, the next takes 2.2 times as long (2.2 to 2.2). It has the most tokens per second, too.",
+        "brief finishes first, the next 2.2 (2.2 to 2.2) times as long on average. It has the most tokens per second, too.",
     )
 
 
@@ -103,9 +103,7 @@ def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
     cached = make_answer(summary_of(*(trials_of(name, cached_tokens=40) for name in "ab")), None)
     assert cached.verdicts == ("No ranking: no system has a valid result.",)
     assert {cell.text for cell in cached.block.columns[-1].cells} == {"INVALID"}
-    assert cached.advice[0].sentence.startswith(
-        "INVALID, 80 % of the prompt tokens came from a cache. To do"
-    )
+    assert cached.advice[0].sentence.startswith("INVALID, 80 % of the prompt tokens came from a cache. To do")
 
 
 def test_cautions_are_grouped_ranked_and_counted(planted_run):
@@ -120,7 +118,7 @@ def test_cautions_are_grouped_ranked_and_counted(planted_run):
         "wordy on all 2 tasks",
         "",
     ]
-    assert answer.advice[1].what == "6 of 24 answers hit the token limit"
+    assert answer.advice[1].what == "6 of 48 answers hit the token limit"
     assert answer.advice[2].command == "taskpace run x.db --items 30"
     assert answer.more >= 0
 
@@ -131,7 +129,7 @@ def test_many_tasks_have_a_row_each(planted_run):
     assert [column.heading for column in answer.block.columns] == [
         "task",
         "finishes first",
-        "per task",
+        "median",
         "correct",
         "only looks fast",
     ]

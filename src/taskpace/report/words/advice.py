@@ -95,7 +95,7 @@ def _advice(group: list[_Told], summary: Summary, file: str | None) -> Advice:
     return Advice(
         code=_TOGETHER.get(first.code, first.code),
         who=_who(group, summary),
-        what=_what(group, first),
+        what=_what(group, first, summary),
         do=do,
         command=command,
     )
@@ -105,25 +105,29 @@ def _numbers(remedy: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", split_remedy(remedy)[1]))
 
 
-def _what(group: list[_Told], first: _Told) -> str:
+def _what(group: list[_Told], first: _Told, summary: Summary) -> str:
     """The text of one; of several what they have in common, counted."""
     rows = {(told.table.task, told.table.scenario, told.row.system): told.row for told in group if told.row is not None}
     if (counted := _COUNTED.get(_TOGETHER.get(first.code, first.code))) and rows:
-        return counted([*rows.values()])
+        return counted([*rows.values()], sum(row.n for table in summary.tables for row in table.rows))
     texts = list(dict.fromkeys(told.text for told in group))
     invalid = "INVALID, " if first.rank == 0 else ""
     return invalid + one_line(texts[0], 160) + (f", and {len(texts) - 1} alike" if len(texts) > 1 else "")
 
 
-def _outcome(outcome: str, what: str) -> Callable[[Sequence[SystemRow]], str]:
-    def told(rows: Sequence[SystemRow]) -> str:
+Counted = Callable[[Sequence[SystemRow], int], str]
+"""From the rows that something concerns, and the number of trials in the whole run, to words."""
+
+
+def _outcome(outcome: str, what: str) -> Counted:
+    def told(rows: Sequence[SystemRow], trials: int) -> str:
         count = sum(number for row in rows for name, number in row.outcomes.items() if name == outcome)
-        return f"{count} of {sum(row.n for row in rows)} {what}"
+        return f"{count} of {trials} {what}"
 
     return told
 
 
-def _few(rows: Sequence[SystemRow]) -> str:
+def _few(rows: Sequence[SystemRow], _trials: int) -> str:
     items = [row.items for row in rows]
     correct = [row.outcomes.get("correct", 0) for row in rows if row.accuracy.value is not None]
     right = f", {_span(correct)} correct" if correct and min(correct) < FEW_CORRECT else ""
@@ -135,11 +139,11 @@ def _span(counts: Sequence[int]) -> str:
     return f"{least}" if least == most else f"{least} to {most}"
 
 
-_COUNTED: dict[str, Callable[[Sequence[SystemRow]], str]] = {
+_COUNTED: dict[str, Counted] = {
     "truncated": _outcome("truncated", "answers hit the token limit"),
     "timeouts": _outcome("timeout", "answers hit the time limit"),
     "errors": _outcome("error", "trials failed"),
-    "not-run": lambda rows: f"{sum(row.planned - row.n for row in rows)} trials are not run yet",
+    "not-run": lambda rows, _trials: f"{sum(row.planned - row.n for row in rows)} trials are not run yet",
     "too-few": _few,
 }
 

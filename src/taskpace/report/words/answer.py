@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.pairs import Pair
-from taskpace.report.words.advice import advice, joined, on_tasks, short, task_name
+from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
-from taskpace.report.words.causes import Cause, causes, may_be_none
+from taskpace.report.words.causes import Cause, causes
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -30,7 +30,7 @@ _MOST_ROWS = 12
 _MOST_GROUPS = 3
 _PLACES = ("first", "second", "third")
 _LEGEND = (
-    "Per task: median seconds from dispatch to the last byte of the answer. tok/s: median decode speed. Per correct: "
+    "Median: of the seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
     "seconds of all trials / number correct, so that wrong answers' time counts. Looks fast: more tokens per second "
     "than a system that finishes sooner."
 )
@@ -102,10 +102,9 @@ def _inverted(told: Told, summary: Summary) -> str:
         if a.accuracy.value is None or b.accuracy.value is None
         else f", {100 * a.accuracy.value:.0f} against {100 * b.accuracy.value:.0f} % right"
     )
-    return (
-        f"{short(pair.a)} {first}, {short(pair.b)} only looks fast: {times} per task at {speeds} tokens per "
-        f"second{right} ({task_name(_key(table), summary)})."
-    )
+    where = on_tasks([_key(table)], summary).strip()
+    names = f"{short(pair.a)} {first} and {short(pair.b)} only looks fast"
+    return f"{f'{where.capitalize()} ' if where else ''}{names}: {times}, {speeds} tokens per second{right}."
 
 
 def _firsts(table: TaskTable) -> tuple[str, ...]:
@@ -122,16 +121,20 @@ def _verdict(summary: Summary, told: Told | None) -> str:
     if set(groups) == {()}:
         return _nothing_ranked(summary)
     ordered = sorted(groups.items(), key=lambda group: (len(group[0]) != 1, -len(group[1])))
-    parts = [_group(firsts, tables, summary) for firsts, tables in ordered[:_MOST_GROUPS]]
+    alone = any(len(firsts) == 1 for firsts in groups)
+    parts = [_group(firsts, tables, summary, alone=alone) for firsts, tables in ordered[:_MOST_GROUPS]]
     if len(ordered) > _MOST_GROUPS:
         parts.append("other tasks: see the table")
     return "; ".join(parts) + "." + ("" if told else _same_order(summary))
 
 
-def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary) -> str:
+def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary, *, alone: bool) -> str:
+    """``alone``: somewhere a system is first alone; then the table says who shares the first place elsewhere."""
     where = on_tasks([_key(table) for table in tables], summary)
     if not firsts:
         return f"no ranking{where}"
+    if len(firsts) > 1 and alone:
+        return f"not decided{where}"
     if len(firsts) > 1:
         return f"{joined(firsts)} cannot be distinguished{where}"
     return f"{short(firsts[0])} finishes first{where}{_by_how_much(firsts[0], tables)}"
@@ -151,12 +154,12 @@ def _by_how_much(first: str, tables: list[TaskTable]) -> str:
     least, most = (end(found, key=lambda change: change.value or 0.0) for end in (min, max))
     low, high = (digits(change.value, 2) for change in (least, most))
     if len(found) == 1:
-        times = f"{sign_of(least)}{low} times as long{within(least, lambda ratio: digits(ratio, 2))}"
+        times = f"{sign_of(least)}{low}{within(least, lambda ratio: digits(ratio, 2))} times as long"
     elif any(change.bound for change in found):
         times = f"at least {low} times as long"
     else:
         times = f"{low if low == high else f'{low} to {high}'} times as long"
-    return f", the next takes {times}"
+    return f", the next {times} on average"
 
 
 def _same_order(summary: Summary) -> str:
@@ -204,11 +207,11 @@ def _columns(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column([table for table, _ in cells], summary),
         Column(heading="system", kind="text", cells=tuple(Name(row.system) for _, row in cells)),
-        Column(heading="per task", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="tok/s", form=THREE_DIGITS, cells=numbers(lambda row: row.tokens_per_s_median)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(
-            heading="per correct", form=SECONDS_ALONE, optional=True, cells=numbers(lambda row: row.time_per_correct_s)
+            heading="s/correct", form=SECONDS_ALONE, optional=True, cells=numbers(lambda row: row.time_per_correct_s)
         ),
         Column(heading="finishes", kind="text", cells=tuple(Words(_place(table, row)) for table, row in cells)),
     )
@@ -236,6 +239,9 @@ def _place(table: TaskTable, row: SystemRow) -> str:
     if row.rank_task_time == 1 and len(_firsts(table)) > 1:
         return "shared first"
     rank = row.rank_task_time
+    if sum(each.rank_task_time < rank for each in ranked(table) if each.rank_task_time) >= rank:
+        # Slower than some of those before it, and than others perhaps not.
+        return "not first"
     return _PLACES[rank - 1] if rank <= len(_PLACES) else f"{rank}th"
 
 
@@ -258,7 +264,7 @@ def _by_task(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column(tables, summary),
         Column(heading="finishes first", kind="text", cells=names(_firsts)),
-        Column(heading="per task", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
     )
@@ -278,7 +284,7 @@ def _why(summary: Summary, told: Told | None) -> str:
     difference, parts, decimals = causes(told[1].split, pair.output_bytes)
     ratio = pair.output_bytes.change.value
     listed = ", ".join(
-        f"{cause.rounded:+.{decimals}f} s {_cause(cause, ratio)}{' (~)' if may_be_none(cause.part) else ''}"
+        f"{cause.rounded:+.{decimals}f} s {_cause(cause, ratio)}"
         for cause in sorted(parts, key=lambda cause: -abs(cause.rounded))
         if cause.rounded
     )
@@ -292,7 +298,7 @@ def _why(summary: Summary, told: Told | None) -> str:
 def _cause(cause: Cause, ratio: float | None) -> str:
     """A cause in as few words as it takes; ``ratio``: of the lengths of text."""
     if cause.name == "waiting":
-        return "waiting"
+        return "to the first token"
     if cause.name == "its tokenizer":
         return "tokenizer"
     if cause.name != "its text's length":
