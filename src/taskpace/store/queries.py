@@ -282,9 +282,9 @@ def grade_row(reader: Reader, trial_id: str, attempt: int) -> dict[str, Any] | N
     return next(iter(_dicts(reader, sql, trial_id, attempt)), None)
 
 
-_TRIAL = "trial.id = record.trial_id"
-_ANCHOR = "trial.id = (SELECT trial_id FROM anchor WHERE anchor.id = record.trial_id)"
-"""Which trial a record is of, or asked again."""
+_TRIALS = "record JOIN trial ON trial.id = record.trial_id"
+_ANCHORS = "anchor JOIN record ON record.trial_id = anchor.id JOIN trial ON trial.id = anchor.trial_id"
+"""Records with the trial that they are of, or that they asked again."""
 
 
 def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -300,8 +300,7 @@ def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str],
                grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
                cell.position AS cell_position, trial.position AS trial_position,
                (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
-        FROM record
-        JOIN trial ON {_ANCHOR if anchors else _TRIAL}
+        FROM {_ANCHORS if anchors else _TRIALS}
         JOIN cell ON cell.id = trial.cell_id
         JOIN item ON item.task = cell.task AND item.id = trial.item_id
         LEFT JOIN grade USING (trial_id, attempt)
