@@ -77,9 +77,10 @@ def test_why_at_what_cost_and_how_sure_follow(planted_run):
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
     """Where tokens per second gives the same order, that is said; nobody is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts
-    assert verdicts == (
+    (verdict,) = verdicts
+    assert verdict == (
         "brief finishes first, the next 2.2 (2.2 to 2.2) times as long on average. "
-        "It has the most tokens per second, too.",
+        "It has the most tokens per second, too."
     )
 
 
