@@ -19,7 +19,6 @@ from taskpace.report.words.figures import (
     SECONDS_ALONE,
     THREE_DIGITS,
     digits,
-    sign_of,
     within,
     written,
 )
@@ -153,8 +152,8 @@ def _by_how_much(first: str, tables: list[TaskTable]) -> str:
         return ""
     least, most = (end(found, key=lambda change: change.value or 0.0) for end in (min, max))
     low, high = (digits(change.value, 2) for change in (least, most))
-    if len(found) == 1:
-        times = f"{sign_of(least)}{low}{within(least, lambda ratio: digits(ratio, 2))} times as long"
+    if len(found) == 1 and not least.bound:
+        times = f"{low}{within(least, lambda ratio: digits(ratio, 2))} times as long"
     elif any(change.bound for change in found):
         times = f"at least {low} times as long"
     else:
