@@ -164,8 +164,30 @@ def test_what_cannot_be_open_at_once_alternates_in_blocks_and_says_so(tmp_path, 
     events: list[Event] = []
     frame = carry_out(planned(MODELS[:2]), tmp_path / "x.db", on_event=events.append)
     (changed,) = (event for event in events if isinstance(event, OrderChanged))
-    assert changed.reason == "open at once they may need 0.8 GB, and 0.5 GB are free"
+    assert changed.reason == "open at once they may need 0.5 GB, and 0.5 GB are free"
     assert frame.group_by("round", "system").len().sort("round")["len"].to_list() == [5, 5, 1, 1]
+
+
+@pytest.mark.parametrize("server", [True, False])
+def test_on_a_gpu_what_may_not_fit_is_not_opened_at_once(monkeypatch, server):
+    """Two servers that are started, or two models of unknown size: the reason names them; without a GPU they fit."""
+    from taskpace.runner import together
+
+    system = (
+        {"engine": "openai", "options": {"server": "serve --port {port}"}}
+        if server
+        else {"engine": "transformers", "model": "owner/model"}
+    )
+    plan = planned(system=[{"name": name} | system for name in MODELS[:2]])
+    monkeypatch.setattr(together, "has_gpu", lambda: True)
+    said = together.why_not_together(plan)
+    assert said == (
+        "one and two start servers, each of which may need the whole GPU"
+        if server
+        else "the sizes of one and two are not known, and the GPU may not hold all"
+    )
+    monkeypatch.setattr(together, "has_gpu", lambda: False)
+    assert together.why_not_together(plan) is None
 
 
 def test_a_resumed_run_first_completes_the_round_that_was_begun(tmp_path):

@@ -7,7 +7,7 @@ from taskpace.experiment.plan import Cell, Plan, PlannedSystem
 from taskpace.machine.host import has_gpu
 from taskpace.machine.memory import free_bytes
 
-_PROCESS_BYTES = 400_000_000
+_PROCESS_BYTES = 250_000_000
 """Of a worker with its libraries."""
 _CONTEXT_TOKENS = 4096
 """Where a system does not say; as of the engine ``llamacpp``."""
@@ -24,11 +24,19 @@ def why_not_together(plan: Plan) -> str | None:
     servers = [system.name for system in plan.systems if system.spec.options.get("server")]
     if len(servers) > 1 and has_gpu():
         return f"{' and '.join(servers)} start servers, each of which may need the whole GPU"
+    unsized = [system.name for system in plan.systems if system.size_bytes is None and _loads_a_model(system)]
+    if len(unsized) > 1 and has_gpu():
+        return f"the sizes of {' and '.join(unsized)} are not known, and the GPU may not hold all"
     needed = sum(_memory_bytes(system, plan.cells) for system in plan.systems)
     free = free_bytes()
     if free is not None and needed > _USABLE * free:
         return f"open at once they may need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
     return None
+
+
+def _loads_a_model(system: PlannedSystem) -> bool:
+    entry = engines.entry(system.spec.engine)
+    return entry.needs_model_file or entry.takes_model_file
 
 
 def _memory_bytes(system: PlannedSystem, cells: tuple[Cell, ...]) -> int:
