@@ -197,12 +197,7 @@ class SystemRun:
         if why := self._does_not_fit(cell):
             self._pass_over(part, trials, why)
             return
-        jobs = list(make_jobs(self._session.plan, cell, trials))
-        if part.anchor:
-            jobs = [
-                msgspec.structs.replace(job, trial_id=anchor_id(trial, self._session.number))
-                for job, trial in zip(jobs, trials, strict=True)
-            ]
+        jobs = self._jobs(part, trials)
         planned = {job.trial_id: trial for job, trial in zip(jobs, trials, strict=True)}
         first = cell.id not in self._warm
         if first:
@@ -211,6 +206,15 @@ class SystemRun:
         ended = self._collect(part, planned, jobs)
         self._warm.add(cell.id)
         self._end_part(part, ended)
+
+    def _jobs(self, part: Part, trials: tuple[Trial, ...]) -> list[Job]:
+        jobs = list(make_jobs(self._session.plan, part.cell, trials))
+        if not part.anchor:
+            return jobs
+        return [
+            msgspec.structs.replace(job, trial_id=anchor_id(trial, self._session.number))
+            for job, trial in zip(jobs, trials, strict=True)
+        ]
 
     def _worker_of_it(self) -> WorkerHandle:
         assert self._worker is not None, "opened before"  # noqa: S101 - see _guarded
@@ -277,12 +281,11 @@ class SystemRun:
 
     def _pass_over(self, part: Part, trials: tuple[Trial, ...], why: str) -> None:
         """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
-        if part.anchor:
-            return
         failure = Failure(kind="not-tried", message=why)
-        jobs = [msgspec.structs.replace(job, due_ns=None) for job in make_jobs(self._session.plan, part.cell, trials)]
-        planned = {trial.id: trial for trial in trials}
-        records = [(InFlight(part, job, planned[job.trial_id]), never_sent(job, failure)) for job in jobs]
+        jobs = [msgspec.structs.replace(job, due_ns=None) for job in self._jobs(part, trials)]
+        records = [
+            (InFlight(part, job, trial), never_sent(job, failure)) for job, trial in zip(jobs, trials, strict=True)
+        ]
         self._session.keep(records, self._worker_number)
 
     # -- records and deaths ----------------------------------------------------------------------------------------
