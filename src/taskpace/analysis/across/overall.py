@@ -151,7 +151,8 @@ def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> tuple[Comp
         if not math.isfinite(log):
             ratio = per_correct(task.timed, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
-                return NOT_COMPARED, f"neither it nor {reference} has a correct answer in {task.name}"
+                who = "it has no" if system == reference else f"neither it nor {reference} has a"
+                return NOT_COMPARED, f"{who} correct answer in {task.name}"
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)

@@ -257,12 +257,16 @@ def _by_task(summary: Summary) -> tuple[Column, ...]:
     def names(read: Callable[[TaskTable], Sequence[str]]) -> tuple[Cell, ...]:
         return tuple(Words(joined(found) if (found := read(table)) else None) for table in tables)
 
+    def winner(table: TaskTable) -> Cell:
+        firsts = _firsts(table)
+        return Words("not decided" if len(firsts) == len(table.rows) > 1 else joined(firsts) if firsts else None)
+
     def numbers(read: Callable[[SystemRow], Estimate]) -> tuple[Number, ...]:
         return tuple(Number(UNKNOWN if row is None else read(row)) for row in first)
 
     return (
         *_task_column(tables, summary),
-        Column(heading="finishes first", kind="text", cells=names(_firsts)),
+        Column(heading="finishes first", kind="text", cells=tuple(map(winner, tables))),
         Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
