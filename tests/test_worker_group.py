@@ -147,7 +147,8 @@ def test_one_of_two_killed_costs_what_was_in_flight(tmp_path):
     assert frame.height == 60 == frame["trial_id"].n_unique()
     failed = frame.filter(outcome="error")
     assert set(failed["failure_kind"]) == {"worker-died"}
-    assert 1 <= failed.height <= 4
+    # Two in flight in each process, and what had finished in the 20 ms for which records wait for each other.
+    assert 1 <= failed.height <= 8
 
 
 def test_both_join_the_server_that_one_has_started(tmp_path):
