@@ -141,7 +141,7 @@ def test_many_tasks_have_a_row_each(planted_run):
 NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60), min_size=6, max_size=6, unique=True)
 
 
-@settings(max_examples=100)
+@settings(max_examples=30)
 @given(names=NAMES, seed=st.integers(0, 4), width=st.sampled_from([80, 120]))
 def test_three_systems_on_three_tasks_fit_one_screen(names, seed, width):
     """Whatever the names: at most 20 lines before "more", none wider than the terminal, no control codes."""

@@ -10,11 +10,12 @@ from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.per_correct import FEW_CORRECT
 from taskpace.report.words.block import Advice
 from taskpace.report.words.commands import split_remedy, with_files
-from taskpace.text.safe_text import one_line
+from taskpace.text.safe_text import end_of_line, one_line
 
-NAME_WIDTH = 20
+NAME_WIDTH = 24
 """Columns of a name in a sentence of the short form; the tables of the long form have it whole."""
 _MOST_NAMES = 2
+_LONGEST = 10_000
 _CHANGES = {
     "result": 0,
     "claims between systems": 1,
@@ -112,7 +113,7 @@ def _what(group: list[_Told], first: _Told, summary: Summary) -> str:
         return counted([*rows.values()], sum(row.n for table in summary.tables for row in table.rows))
     texts = list(dict.fromkeys(told.text for told in group))
     invalid = "INVALID, " if first.rank == 0 else ""
-    return invalid + one_line(texts[0], 160) + (f", and {len(texts) - 1} alike" if len(texts) > 1 else "")
+    return invalid + one_line(texts[0], 160) + (f" (and {len(texts) - 1} more)" if len(texts) > 1 else "")
 
 
 Counted = Callable[[Sequence[SystemRow], int], str]
@@ -178,8 +179,11 @@ def task_name(table: tuple[str, str], summary: Summary) -> str:
 
 
 def short(name: str) -> str:
-    """A name for a sentence of bounded length."""
-    return one_line(name, NAME_WIDTH)
+    """A name for a sentence of bounded length: cut in the middle, as systems often differ at the end of their names."""
+    if one_line(name, NAME_WIDTH) == one_line(name, _LONGEST):
+        return one_line(name, NAME_WIDTH)
+    end = (NAME_WIDTH + 2) // 2
+    return one_line(name, NAME_WIDTH - end + 1).removesuffix("…") + end_of_line(name, end)
 
 
 def joined(names: Sequence[str]) -> str:
