@@ -187,7 +187,7 @@ def _claims(rows: dict[str, SystemRow], pairs: list[Pair], headline: Pair | None
 
 
 def _undecided(pairs: list[Pair]) -> list[str]:
-    """The power note of the pairs that the items at hand cannot tell apart."""
+    """The power note of the pairs that the items at hand cannot distinguish."""
     open_pairs = [pair for pair in pairs if not pair.task_time.significant and pair.items_for_5_percent]
     notes = [not_distinguished((pair.a, pair.b), pair) for pair in open_pairs[:_MOST_NOTES]]
     more = len(open_pairs) - len(notes)
