@@ -64,11 +64,11 @@ def run(order: str, items: int, seed: int, path: Path) -> TaskTable:
 def main() -> None:
     bench = Bench("twins", __doc__, {"runs": (20, 1), "items": (40, 6)})
     runs, items = bench.chosen.runs, bench.chosen.items
-    bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {runs // 2 or 1} one after the other")
+    bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {-(-runs // 3)} one after the other")
     found = {"turns": [], "sequential": []}
     with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1):
         for number in range(runs):
-            for order in found if number % 2 == 0 else ("turns",):
+            for order in found if number % 3 == 0 else ("turns",):
                 found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db"))
     for order, target in (("turns", max(1, runs // 20)), ("sequential", None)):
         tables = found[order]
