@@ -99,7 +99,7 @@ def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
     """By name: what is measured beside a second one of its kind."""
     path = models.resolve(MODEL, Path()).path
     server = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('llama_server.py')))}"
-    found = {
+    return {
         "llamacpp": EngineSpec(engine="llamacpp", model=path, options={"context": 1024}, slots=1),
         "transformers": EngineSpec(
             engine="transformers",
@@ -115,7 +115,6 @@ def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
             log=str(folder / "server.log"),
         ),
     }
-    return {"llamacpp": found["llamacpp"]} if quick else found
 
 
 def measure(spec: EngineSpec, jobs: list[Job], sets: int) -> dict[str, list[Spent]]:
