@@ -70,7 +70,7 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     (folder / "x.toml").write_text(EXPERIMENT.replace("items = 4", "items = 10"))
     done = cli("run", "x.toml", "-o", "x.db", columns=columns)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("terse finishes first, verbose only looks fast: ")
+    assert done.stdout.startswith("On mmlu-explain terse finishes first and verbose only looks fast: ")
     assert "more: `taskpace summary x.db --task NAME`," in done.stdout
     for line in done.stdout.splitlines():
         assert len(line) <= columns or line.startswith("Everything is in")

@@ -153,7 +153,7 @@ def test_what_the_cut_answers_decide_is_not_judged(make_run, cli):
     done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 5%")
     assert done.returncode == 2
     assert "cannot be judged: mmlu-letter: the cut answers decide (0 of base, " in done.stderr
-    assert done.stderr.endswith("raise timeout_s\n")
+    assert done.stderr.endswith("allow 2 s: `taskpace run new.db --timeout 2 -o new-new.db`\n")
     assert "open" in done.stdout
 
 
