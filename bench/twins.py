@@ -62,7 +62,7 @@ def run(order: str, items: int, seed: int, path: Path) -> TaskTable:
 
 
 def main() -> None:
-    bench = Bench("twins", __doc__, {"runs": (20, 1), "items": (40, 6)})
+    bench = Bench("twins", __doc__, {"runs": (20, 1), "items": (40, 2)})
     runs, items = bench.chosen.runs, bench.chosen.items
     bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {-(-runs // 3)} one after the other")
     found = {"turns": [], "sequential": []}

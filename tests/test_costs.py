@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.in_process import InProcess, instant
 
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
-from taskpace.telemetry import Calibration
 from taskpace.worker import worker
-from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
 
 FEW, MANY = 100, 1000
 CALLS = 800
@@ -38,50 +37,6 @@ class Cost(NamedTuple):
     calls: int
     opens: int
     statements: int
-
-
-class InProcess:
-    """A worker in this process: a message is carried out before ``send`` returns."""
-
-    def __init__(self) -> None:
-        self._said: list[FromWorker] = []
-        self._worker = worker.Worker(self)
-
-    # What the run needs of a worker.
-
-    def send(self, message: Any, urgent: bool | None = None) -> None:
-        if urgent is not None:
-            self._said.append(message)
-        else:
-            self._carry_out(message)
-
-    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
-        del timeout_s, gather_s  # all that there will be is there
-        said, self._said = self._said, []
-        return said
-
-    def end(self) -> None:
-        """Nothing is left to end."""
-
-    # What a worker needs of the run.
-
-    def send_now(self, message: FromWorker) -> None:
-        self._said.append(message)
-
-    def wait_stored(self, records: int) -> None:
-        """The run stores when the cell is done."""
-
-    def stopping(self) -> bool:
-        return False
-
-    def _carry_out(self, message: ToWorker) -> None:
-        match message:
-            case Open():
-                self._worker.open(message)
-            case RunCell():
-                self._worker.run_cell(message)
-            case Close():
-                self._worker.close()
 
 
 class Counted:
@@ -132,10 +87,6 @@ def counted() -> Counted:
 def _prepared(counted: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements are counted, and nothing is calibrated: that takes real time, and so is never quite the same."""
     monkeypatch.setattr(sqlite3, "connect", counted.connect)
-
-    async def instant() -> Calibration:
-        return Calibration(clock_read_ns=1, clock_step_ns=1, harness_median_ns=1, harness_p99_ns=1, trials=1)
-
     monkeypatch.setattr(worker, "calibrate", instant)
 
 
@@ -196,9 +147,9 @@ def test_a_cell_costs_no_more_for_what_others_have_recorded(cost_of):
 def test_a_turn_costs_little_more_than_a_trial_and_grows_linearly(cost_of):
     """Three systems that take turns: a message each way and a look at the machine for each trial, outside its clock."""
     models = ("one", "two", "three")
-    few, many = cost_of(FEW // 3, models=models), cost_of(MANY // 3, models=models)
-    print(f"turns: {FEW // 3} rounds {few}, {MANY // 3} rounds {many}")
-    trials = len(models) * (MANY // 3 - FEW // 3)
+    few, many = cost_of(FEW // 5, models=models), cost_of(MANY // 5, models=models)
+    print(f"turns: {FEW // 5} rounds {few}, {MANY // 5} rounds {many}")
+    trials = len(models) * (MANY // 5 - FEW // 5)
     assert (many.calls - few.calls) / trials <= TURN_CALLS
     assert (many.opens - few.opens) / trials <= TURN_OPENS
     assert (many.statements - few.statements) / trials <= STATEMENTS + 2

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.in_process import InProcess, instant
 
 import taskpace
 from taskpace.errors import StoreError
@@ -20,7 +21,9 @@ from taskpace.experiment.scenario import read_scenario
 from taskpace.runner import turns
 from taskpace.runner.events import Event, OrderChanged, TrialFinished
 from taskpace.runner.runner import run_plan
+from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
+from taskpace.worker import worker
 
 MODELS = ("one", "two", "three")
 
@@ -37,10 +40,16 @@ def planned(models: tuple[str, ...] = MODELS, **settings: Any) -> Plan:
     return prepare(experiment_of(table | settings, "test", default_name="test"), Path())
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_calibrated(monkeypatch):
+    """Calibration takes real time, once for each worker."""
+    monkeypatch.setattr(worker, "calibrate", instant)
+
+
 def carry_out(plan: Plan, path: Path, **settings: Any) -> pl.DataFrame:
-    """The records of a run of it, in the order in which they were made."""
+    """The records of a run of it, in the order in which they were made; by workers in this process unless told."""
     with Store.create_or_continue(path, plan, "0") as store:
-        run_plan(plan, store, **settings)
+        run_plan(plan, store, **{"launch": InProcess} | settings)
     with taskpace.open(path) as run:
         return run.frame().sort("session", "round", "place")
 
@@ -120,7 +129,7 @@ def test_dispatch_is_recorded_on_one_clock_of_the_machine(tmp_path):
         for name in MODELS
     ]
     real = planned(items=3, system=systems)
-    frame = carry_out(real, tmp_path / "real.db")
+    frame = carry_out(real, tmp_path / "real.db", launch=WorkerProcess)
     dispatched = frame["machine_ns"].to_list()
     assert dispatched == sorted(dispatched)
     assert frame["machine_ns"].to_list() == frame["dispatch_ns"].to_list()
@@ -132,8 +141,6 @@ def test_other_orders_have_one_system_open_at_a_time(tmp_path, order):
     """Blocks of five items in a drawn order, or whole cells; a worker is closed before the next is opened."""
     alive: list[int] = []
     most = 0
-
-    from taskpace.runner.worker_process import WorkerProcess
 
     class Counted(WorkerProcess):
         def __init__(self) -> None:

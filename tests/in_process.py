@@ -1,0 +1,60 @@
+"""A worker in the process of a test: for what no process of its own is the point of."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from taskpace.telemetry import Calibration
+from taskpace.worker import worker
+from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
+
+
+async def instant() -> Calibration:
+    """In place of ``worker.calibrate``, which takes real time, and so is never quite the same."""
+    return Calibration(clock_read_ns=1, clock_step_ns=1, harness_median_ns=1, harness_p99_ns=1, trials=1)
+
+
+class InProcess:
+    """A worker in this process: a message is carried out before ``send`` returns."""
+
+    def __init__(self) -> None:
+        self._said: list[FromWorker] = []
+        self._worker = worker.Worker(self)
+
+    # What the run needs of a worker.
+
+    def send(self, message: Any, urgent: bool | None = None) -> None:
+        if urgent is not None:
+            self._said.append(message)
+        else:
+            self._carry_out(message)
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        del timeout_s, gather_s  # all that there will be is there
+        said, self._said = self._said, []
+        return said
+
+    def end(self) -> None:
+        """Give back what opening an engine has kept from the garbage collector."""
+        gc.unfreeze()
+
+    # What a worker needs of the run.
+
+    def send_now(self, message: FromWorker) -> None:
+        self._said.append(message)
+
+    def wait_stored(self, records: int) -> None:
+        """The run stores when the cell is done."""
+
+    def stopping(self) -> bool:
+        return False
+
+    def _carry_out(self, message: ToWorker) -> None:
+        match message:
+            case Open():
+                self._worker.open(message)
+            case RunCell():
+                self._worker.run_cell(message)
+            case Close():
+                self._worker.close()
