@@ -257,15 +257,15 @@ def trial(reader: Reader, trial_id: str) -> TrialSpec:
 
 def record_origins(reader: Reader) -> list[tuple[str, str, int | None]]:
     """Trial (or warm-up), cell and worker of every record, once for all attempts of one worker."""
-    return [
-        (row[0], row[1], row[2]) for row in reader.query("SELECT DISTINCT trial_id, cell_id, worker FROM record")[1]
-    ]
+    rows = reader.query("SELECT DISTINCT trial_id, cell_id, worker FROM record")[1]
+    return [(trial_id, cell_id, worker) for trial_id, cell_id, worker in rows]
 
 
 def record_rows(reader: Reader, trial_id: str) -> list[dict[str, Any]]:
     """Every attempt at a trial, in order: what is kept of it beside its turns."""
     sql = (
-        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place"
+        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place,"
+        " (SELECT anchor.trial_id FROM anchor WHERE anchor.id = record.trial_id) AS anchor_of"
         " FROM record WHERE trial_id = ? ORDER BY attempt"
     )
     return _dicts(reader, sql, trial_id)
@@ -354,12 +354,6 @@ def origins(reader: Reader) -> dict[str, Origin]:
 def anchors(reader: Reader) -> dict[str, str]:
     """The trial that each anchor asked again, by the anchor's id."""
     return dict(reader.query("SELECT id, trial_id FROM anchor")[1])
-
-
-def anchor_of(reader: Reader, record_id: str) -> str | None:
-    """The trial that a record asked again; null: it is no anchor's."""
-    rows = reader.query("SELECT trial_id FROM anchor WHERE id = ?", record_id)[1]
-    return rows[0][0] if rows else None
 
 
 def cell_spans(reader: Reader) -> list[CellSpan]:

@@ -172,14 +172,13 @@ class Store:
 
     def kept(self, trial_id: str) -> list[Kept]:
         """The same with when it was carried out."""
-        anchor_of = queries.anchor_of(self, trial_id)
         return [
             Kept(
                 self._record(trial_id, row),
                 self._grade(trial_id, row["attempt"]),
                 row["round"],
                 row["place"],
-                anchor_of,
+                row["anchor_of"],
             )
             for row in queries.record_rows(self, trial_id)
         ]
