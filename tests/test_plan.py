@@ -124,7 +124,7 @@ def test_what_remains_is_what_has_no_record(done):
     cell = plan.cells[0]
     trials = list(plan.trials(cell))
     recorded = {trials[number].id for number in done}
-    left = remaining(plan, cell, recorded)
+    left = remaining(plan.trials(cell), recorded)
     assert [trial.id for trial in left] == [trial.id for trial in trials if trial.id not in recorded]
 
 

@@ -28,6 +28,11 @@ OUTCOMES: tuple[Outcome, ...] = (
     "completed",
 )
 
+CUT_OFF: tuple[Outcome, ...] = ("truncated", "timeout")
+"""The token limit or the time limit ended the answer: of its full time and length only a lower bound is known."""
+CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
+"""The same and those that failed: each took what was recorded, or longer; a crashed worker's trial 0 s or longer."""
+
 Phase = Literal["warm-up", "measured"]
 FinishReason = Literal["stop", "length"]
 TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]

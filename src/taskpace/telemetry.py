@@ -77,6 +77,11 @@ class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """Null: it was not asked for."""
 
 
+def worst(parts: Sequence[ClientMetrics], name: str) -> int | None:
+    """The greatest of one metric over parts; null where none of them knows it."""
+    return max((value for part in parts if (value := getattr(part, name)) is not None), default=None)
+
+
 def joined(parts: Sequence[ClientMetrics]) -> ClientMetrics:
     """How the client fared over parts of a cell that one worker carried out one after the other; at least one.
 
@@ -85,15 +90,12 @@ def joined(parts: Sequence[ClientMetrics]) -> ClientMetrics:
     if len(parts) == 1:
         return parts[0]
 
-    def worst(name: str) -> int | None:
-        return max((value for part in parts if (value := getattr(part, name)) is not None), default=None)
-
     def total(name: str) -> int | None:
         found = [getattr(part, name) for part in parts]
         return None if None in found else sum(found)
 
     return ClientMetrics(
-        **{name: worst(name) for name in _WORST},
+        **{name: worst(parts, name) for name in _WORST},
         **{name: total(name) for name in _TOTAL_IF_KNOWN},
         lag_samples=sum(part.lag_samples for part in parts),
         client_cpu_ns=sum(part.client_cpu_ns for part in parts),

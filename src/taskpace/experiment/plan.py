@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from functools import cached_property
 
 import msgspec
@@ -155,9 +155,9 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
     return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
 
 
-def remaining(plan: Plan, cell: Cell, recorded: Collection[str]) -> tuple[Trial, ...]:
-    """The trials of a cell that have no record yet, in order."""
-    return tuple(trial for trial in plan.trials(cell) if trial.id not in recorded)
+def remaining(trials: Iterable[Trial], recorded: Collection[str]) -> tuple[Trial, ...]:
+    """Those of some trials that have no record yet, in order."""
+    return tuple(trial for trial in trials if trial.id not in recorded)
 
 
 def request_seed(trial_id: str, seed: int) -> int:

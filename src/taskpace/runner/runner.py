@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
+from taskpace.experiment.experiment import Order
 from taskpace.experiment.plan import Plan
 from taskpace.runner.events import Event, OrderChanged, RunEnded
 from taskpace.runner.session import Never, Part, Session, StopRequest
@@ -29,39 +30,36 @@ def run_plan(
     """
     session = Session(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
     runs = {system.name: SystemRun(system, session) for system in plan.systems}
-    together = _together(session)
+    order = _order(session)
+    parts = one_after_the_other(session) if order == "sequential" else in_turns(session, together=order == "turns")
     try:
-        if together:
+        if order == "turns":
             for run in runs.values():
                 run.open_if_needed()
-        for part in _parts(session, together=together):
+        for part in parts:
             if session.stop.requested:
                 break
-            if not together:
+            if order != "turns":
                 _close_others(runs, part)
             runs[part.cell.system.name].carry_out(part)
     except BaseException:
         for run in runs.values():
-            run.abandon()
+            run.end()
         raise
     for run in runs.values():
         run.close()
     return session.end([name for name, run in runs.items() if not run.seen_through])
 
 
-def _together(session: Session) -> bool:
-    """Whether all systems are open at once."""
-    if session.plan.experiment.order != "turns" or len(session.plan.systems) == 1:
-        return False
-    if reason := why_not_together(session.plan):
+def _order(session: Session) -> Order:
+    """In which the systems follow each other: as wanted, where there are several and all can be open at once."""
+    if len(session.plan.systems) == 1:
+        return "sequential"
+    wanted = session.plan.experiment.order
+    if wanted == "turns" and (reason := why_not_together(session.plan)):
         session.tell(OrderChanged(reason=reason))
-    return reason is None
-
-
-def _parts(session: Session, *, together: bool) -> Iterator[Part]:
-    if session.plan.experiment.order == "sequential" or len(session.plan.systems) == 1:
-        return one_after_the_other(session)
-    return in_turns(session, together=together)
+        return "blocks"
+    return wanted
 
 
 def _close_others(runs: Mapping[str, SystemRun], part: Part) -> None:

@@ -89,11 +89,11 @@ class Session:
         """The trials of a part that have no record yet."""
         if part.anchor:
             return tuple(trial for trial in part.trials if anchor_id(trial, self.number) not in self.recorded)
-        return tuple(trial for trial in part.trials if trial.id not in self.recorded)
+        return remaining(part.trials, self.recorded)
 
     def left(self, cell: Cell) -> tuple[Trial, ...]:
         """The trials of a cell that have no record yet, in order."""
-        return remaining(self.plan, cell, self.recorded)
+        return remaining(self.plan.trials(cell), self.recorded)
 
     def keep(self, records: Sequence[tuple[InFlight, Finished]], worker: int | None) -> None:
         """Grade what has finished and put it on disk. A warm-up is kept and counts nowhere.

@@ -92,10 +92,13 @@ class SystemRun:
         """By cell: how the client fared in each of the worker's parts; kept together once the worker is through."""
         self._deaths = 0
         """In a row, without a trial that was finished in between."""
-        self.given_up = False
+        self._given_up = False
         """No more of its trials are carried out."""
-        self.seen_through = True
+
+    @property
+    def seen_through(self) -> bool:
         """False: given up with trials left."""
+        return not (self._given_up and any(map(self._session.left, self._cells)))
 
     def open_if_needed(self) -> None:
         """Have the engine ready, if there is anything to do."""
@@ -104,12 +107,8 @@ class SystemRun:
 
     def carry_out(self, part: Part) -> None:
         """See that every trial of a part has a record, if the system can be used and nobody stops the run."""
-        while (trials := self._session.undone(part)) and not self._session.stop.requested and not self.given_up:
+        while (trials := self._session.undone(part)) and not self._session.stop.requested and not self._given_up:
             self._guarded(lambda: self._run_part(part, trials))
-
-    def abandon(self) -> None:
-        """End the worker at once, whatever it does."""
-        self._end()
 
     def close(self) -> None:
         """Give the engine back."""
@@ -122,7 +121,7 @@ class SystemRun:
         except WorkerDiedError as death:
             self._bury(str(death))
         finally:
-            self._end()
+            self.end()
 
     def _guarded(self, do: Callable[[], None]) -> None:
         """Do something with an open engine, and see to a worker that crashes and to an engine that cannot be used."""
@@ -133,19 +132,16 @@ class SystemRun:
         except _UnusableError as exc:
             self._give_up(str(exc))
         except _StoppedError:
-            self._end()
+            self.end()
         except WorkerDiedError as death:
             self._bury(str(death))
-            self._end()
+            self.end()
             self._deaths += 1
             if self._deaths == _DEATHS_IN_A_ROW:
                 self._give_up(f"its worker died {self._deaths} times in a row; the last time {death}")
-        except BaseException:
-            self._end()
-            raise
 
-    def _end(self) -> None:
-        """Be without a worker."""
+    def end(self) -> None:
+        """End the worker at once, whatever it does."""
         for cell_id, segments in self._segments.items():
             if self._worker_number is not None:
                 self._session.store.add_segment(self._worker_number, cell_id, joined(segments))
@@ -309,11 +305,10 @@ class SystemRun:
         session.tell(WorkerDied(system=self._system.name, reason=reason, lost=len(lost)))
 
     def _give_up(self, reason: str) -> None:
-        self._end()
+        self.end()
         left = sum(len(self._session.left(cell)) for cell in self._cells)
         self._session.tell(SystemGivenUp(system=self._system.name, reason=reason, left=left))
-        self.given_up = True
-        self.seen_through = left == 0
+        self._given_up = True
 
     def _receive(
         self, limit_s: float, doing: str, *, gather_s: float = 0.0, stop_at_once: bool = False

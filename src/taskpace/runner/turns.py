@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from taskpace.experiment.plan import Cell, Trial
+from taskpace.experiment.plan import Cell, Trial, remaining
 from taskpace.experiment.rounds import asking_order, round_size, rounds, tables
 from taskpace.runner.session import Part, Session
 from taskpace.store import queries
@@ -36,7 +36,7 @@ def in_turns(session: Session, *, together: bool) -> Iterator[Part]:
 
 
 def _left(session: Session, cell: Cell) -> tuple[Trial, ...]:
-    return tuple(trial for trial in asking_order(session.plan, cell) if trial.id not in session.recorded)
+    return remaining(asking_order(session.plan, cell), session.recorded)
 
 
 def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, together: bool) -> list[Part]:
@@ -54,8 +54,7 @@ def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, tog
         of_round = known.number([order[cell.id][each.begin : each.end] for cell in table])
         for place, cell in enumerate(each.cells, 1):
             asked = order[cell.id][each.begin : each.end]
-            left = tuple(trial for trial in asked if trial.id not in session.recorded)
-            if left:
+            if left := remaining(asked, session.recorded):
                 parts.append(Part(cell, left, of_round or number, place))
             elif anchored := tuple(trial for trial in asked if trial.id in again.get(cell.id, ())):
                 parts.append(Part(cell, anchored, of_round or number, place, anchor=True))

@@ -12,7 +12,7 @@ import msgspec
 
 from taskpace.machine.clock import RealClock
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
-from taskpace.telemetry import ClientMetrics, Window
+from taskpace.telemetry import ClientMetrics, Window, worst
 from taskpace.worker.messages import CellEnded, Closed, FromWorker, Job, Open, Opened, RunCell, Stored, ToWorker
 
 _POLL_S = 0.005
@@ -160,21 +160,17 @@ def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:
 
 def merge(clients: list[ClientMetrics]) -> ClientMetrics:
     """How the client fared as a whole: times of all processes, and the worst of their lags."""
-
-    def worst(name: str) -> int | None:
-        return max((value for each in clients if (value := getattr(each, name)) is not None), default=None)
-
     return ClientMetrics(
-        loop_lag_median_ns=worst("loop_lag_median_ns"),
-        loop_lag_p99_ns=worst("loop_lag_p99_ns"),
-        loop_lag_max_ns=worst("loop_lag_max_ns"),
+        loop_lag_median_ns=worst(clients, "loop_lag_median_ns"),
+        loop_lag_p99_ns=worst(clients, "loop_lag_p99_ns"),
+        loop_lag_max_ns=worst(clients, "loop_lag_max_ns"),
         lag_samples=sum(each.lag_samples for each in clients),
         client_cpu_ns=sum(each.client_cpu_ns for each in clients),
         wall_ns=max(each.wall_ns for each in clients),
         peak_rss_bytes=sum(each.peak_rss_bytes or 0 for each in clients) or None,
-        device_peak_bytes=worst("device_peak_bytes"),
-        steal_ticks=worst("steal_ticks"),
-        cpu_ticks=worst("cpu_ticks"),
-        throttled_ns=worst("throttled_ns"),
+        device_peak_bytes=worst(clients, "device_peak_bytes"),
+        steal_ticks=worst(clients, "steal_ticks"),
+        cpu_ticks=worst(clients, "cpu_ticks"),
+        throttled_ns=worst(clients, "throttled_ns"),
         processes=sum(each.processes for each in clients),
     )

@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.cut import CUT
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.records import CUT
 
 _NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s", "output_tokens")
 

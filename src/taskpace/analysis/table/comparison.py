@@ -49,7 +49,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def significant(self) -> bool:
-        """Told apart at the 5 % level, the whole family considered; what is not prints ``~``."""
+        """Significant at the 5 % level, the whole family considered; what is not prints ``~``."""
         return self.p_holm is not None and self.p_holm <= ALPHA
 
 

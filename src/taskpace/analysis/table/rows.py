@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, places_of
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.cut import CUT, CUT_OFF
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -30,7 +29,7 @@ from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.energy import find_energy
 from taskpace.analysis.table.phases import phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
-from taskpace.records import OUTCOMES, Outcome
+from taskpace.records import CUT, CUT_OFF, OUTCOMES, Outcome
 
 _TIMES = {
     "ttft_median_s": "ttft_s",
@@ -129,7 +128,7 @@ def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
 
 
 def _never_answered(part: pl.DataFrame) -> int:
-    at_a_limit = part["outcome"].is_in(["truncated", "timeout"])
+    at_a_limit = part["outcome"].is_in(CUT_OFF)
     return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
 
 

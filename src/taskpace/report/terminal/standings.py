@@ -12,6 +12,7 @@ from math import comb, exp
 
 import msgspec
 
+from taskpace.records import CUT
 from taskpace.runner.events import RunStarted, TrialFinished
 from taskpace.text.safe_text import column_width, one_line, padded
 
@@ -19,7 +20,6 @@ _ALPHA = 0.05
 _MOST_SYSTEMS = 12
 """Lines that a display has; further systems are counted."""
 _GRADED = frozenset({"correct", "wrong", "unparsed"})
-_CUT = frozenset({"truncated", "timeout", "error"})
 _HEADINGS = ("done", "per task", "correct", "per correct", "so far")
 _WIDTHS = (9, 8, 7, 11, 7)
 _UNKNOWN = "–"
@@ -75,7 +75,7 @@ class Standings:
         self._compare(event, event.task_time_s)
 
     def _compare(self, event: TrialFinished, own_s: float) -> None:
-        cut = event.outcome in _CUT
+        cut = event.outcome in CUT
         others = self._asked.setdefault((event.task, event.scenario, event.item_id), {})
         for other, (seconds, other_cut) in others.items():
             if other == event.system:
