@@ -375,10 +375,7 @@ def main() -> None:
             "inversion": lambda: print_inversions(bench, pool, sizes),
             "coverage": lambda: print_coverage(bench, pool, sizes),
         }
-        for name, part in parts.items():
-            if bench.chosen.only in (None, name):
-                bench.say(f"\n## {name}")
-                part()
+        bench.print_parts(parts)
     bench.finish()
 
 

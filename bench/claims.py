@@ -256,10 +256,7 @@ def main() -> None:
     if bench.chosen.only and bench.chosen.save:
         raise SystemExit("--only measures a part of the figures: leave out --save")
     bench.head(f"{bench.chosen.experiments} experiments of {ITEMS} items a cell")
-    for name, part in parts.items():
-        if bench.chosen.only in (None, name):
-            bench.say(f"\n## {name}")
-            part()
+    bench.print_parts(parts)
     bench.finish()
 
 

@@ -11,7 +11,7 @@ import argparse
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,13 @@ class Bench:
             optional=optional,
         )
         return self._figures[name]
+
+    def print_parts(self, parts: Mapping[str, Callable[[], None]]) -> None:
+        """Print each part under a heading of its own; of those the one that the option ``--only`` names, if it does."""
+        for name, part in parts.items():
+            if self.chosen.only in (None, name):
+                self.say(f"\n## {name}")
+                part()
 
     def finish(self) -> None:
         """Write the results file, if ``--save`` asks for it."""

@@ -69,6 +69,27 @@ def acknowledged(lines: str) -> set[str]:
     return found
 
 
+def kill_until_done(folder: Path, moments: random.Random, length_s: float) -> tuple[int, set[str]]:
+    """The same command again and again, killed within ``length_s`` each time, until one gets to its end.
+
+    Returns:
+        How many were killed, and the trials that they had reported finished.
+    """
+    kills, seen = 0, set()
+    while True:
+        process = start(folder)
+        try:
+            process.wait(timeout=moments.uniform(0.05, length_s))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        out, err = process.communicate(timeout=60)
+        seen |= acknowledged(out)
+        if process.returncode == 0:
+            return kills, seen
+        assert process.returncode == -signal.SIGKILL, err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "order"),
@@ -94,19 +115,8 @@ def test_kills_lose_nothing_that_was_acknowledged(tmp_path, wanted, order):
     while kills < wanted:
         for leftover in tmp_path.glob("x.db*"):
             leftover.unlink()
-        seen: set[str] = set()
-        while True:
-            process = start(tmp_path)
-            try:
-                process.wait(timeout=moments.uniform(0.05, length_s))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
-            out, err = process.communicate(timeout=60)
-            seen |= acknowledged(out)
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, err
+        killed, seen = kill_until_done(tmp_path, moments, length_s)
+        kills += killed
         check_whole(tmp_path / "x.db", seen)
     assert kills >= wanted
 
@@ -132,20 +142,9 @@ def test_kills_lose_nothing_while_a_run_grows(tmp_path, wanted):
         for leftover in tmp_path.glob("x.db*"):
             leftover.unlink()
         (tmp_path / "x.db").write_bytes(before)
-        seen = set(recorded["trial_id"])
-        while True:
-            process = start(tmp_path)
-            try:
-                process.wait(timeout=moments.uniform(0.05, length_s))
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
-            out, err = process.communicate(timeout=60)
-            seen |= acknowledged(out)
-            if process.returncode == 0:
-                break
-            assert process.returncode == -signal.SIGKILL, err
-        check_whole(tmp_path / "x.db", seen)
+        killed, seen = kill_until_done(tmp_path, moments, length_s)
+        kills += killed
+        check_whole(tmp_path / "x.db", seen | set(recorded["trial_id"]))
         with taskpace.open(tmp_path / "x.db") as run:
             kept = run.frame().select("trial_id", "task_time_s").filter(pl.col("trial_id").is_in(recorded["trial_id"]))
             asked_again = run.store.query("SELECT trial_id, count(*) FROM anchor GROUP BY 1")[1]

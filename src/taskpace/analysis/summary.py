@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import combinations
 
 import msgspec
@@ -33,7 +32,7 @@ from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import row_findings, table_findings
-from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
+from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
@@ -136,10 +135,7 @@ def make_table(
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
     rows = make_rows(cells, sample, limit_s, deadline_s)
-    found = _leaning_first(
-        lambda names: compare_pairs(arrays, names, drawn, graded=cells[0].graded, own=sample.own),
-        _quicker_first(arrays),
-    )
+    found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found])
@@ -159,15 +155,6 @@ def make_table(
             *ramp_findings(sample.trials, cells[0].scenario),
         ),
     )
-
-
-def _leaning_first(compared: Callable[[list[tuple[str, str]]], list[Pair]], names: list[tuple[str, str]]) -> list[Pair]:
-    """Pairs, those the other way round that lean to their second system: what was recorded of cut answers misleads."""
-    pairs = compared(names)
-    turned = [index for index, pair in enumerate(pairs) if pair.task_time.leaning == "b"]
-    for index, pair in zip(turned, compared([names[index][::-1] for index in turned]), strict=True):
-        pairs[index] = pair
-    return pairs
 
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:

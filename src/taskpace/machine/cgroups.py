@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from taskpace.machine.probe import or_none
@@ -10,10 +11,12 @@ from taskpace.machine.probe import or_none
 _NO_LIMIT = 1 << 60
 
 
+@cache
 def cgroup_folders(root: Path, controller: str) -> list[Path]:
     """The cgroup of this process and those around it, innermost first: the smallest of their limits counts.
 
-    Inside a container the path that the kernel names is often not mounted; the mounted root is then its own.
+    Looked up once: counters are read before and after each turn, and differences are taken within one group. Inside a
+    container the path that the kernel names is often not mounted; the mounted root is then its own.
     """
     for line in (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="replace").splitlines():
         number, controllers, path = line.split(":", 2)

@@ -12,17 +12,20 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.document import document
 
 _TEMPLATE = """\
+{%- macro shown(table) -%}
+<table><thead><tr>{% for heading, _ in table.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in table.rows %}
+<tr>{% for cell in row %}<td style="text-align:{{ "left" if table.headings[loop.index0][1] else "right" }}">\
+{{ cell.text }}</td>{% endfor %}</tr>
+{% endfor %}
+</tbody></table>
+{%- endmacro -%}
 <div class="taskpace">
 {% for verdict in answer.verdicts %}
 <p>{% if loop.first %}<b>{{ verdict }}</b>{% else %}{{ verdict }}{% endif %}</p>
 {% endfor %}
 {{ lead_picture }}
-<table><thead><tr>{% for heading, _ in lead.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in lead.rows %}
-<tr>{% for cell in row %}<td style="text-align:{{ "left" if lead.headings[loop.index0][1] else "right" }}">\
-{{ cell.text }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table>
+{{ shown(lead) }}
 {% for sentence in lead.paragraphs %}<p>{{ sentence }}</p>{% endfor %}
 {% if answer.advice %}<ul>{% for one in answer.advice %}<li>{{ one.sentence }}</li>{% endfor %}</ul>{% endif %}
 {% for warning in warnings %}<p>{{ warning }}</p>{% endfor %}
@@ -31,12 +34,7 @@ _TEMPLATE = """\
 <p>{{ table.paragraphs[0] }}</p>
 {% for caution in table.cautions %}<p>{{ caution }}</p>{% endfor %}
 {{ picture }}
-<table><thead><tr>{% for heading, _ in table.headings %}<th>{{ heading }}</th>{% endfor %}</tr></thead><tbody>
-{% for row in table.rows %}
-<tr>{% for cell in row %}<td style="text-align:{{ "left" if table.headings[loop.index0][1] else "right" }}">\
-{{ cell.text }}</td>{% endfor %}</tr>
-{% endfor %}
-</tbody></table>
+{{ shown(table) }}
 {% endfor %}
 </div>
 """

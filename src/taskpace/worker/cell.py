@@ -60,6 +60,7 @@ class CellRun:
 
     def __init__(self, message: RunCell, engine: Engine, run: Link, reach: Reach, records_sent: int) -> None:
         self._message, self._engine, self._run, self._reach = message, engine, run, reach
+        self._device = engine if isinstance(engine, DeviceEngine) else None
         self.records_sent = records_sent
         self._lag = LagMonitor(engine.clock)
         self._gates = Gates()
@@ -152,8 +153,8 @@ class CellRun:
     def _look(self) -> _Moment:
         """Read what is counted from here on."""
         reset_peak_rss()
-        if isinstance(self._engine, DeviceEngine):
-            self._engine.take_device_peak()
+        if self._device is not None:
+            self._device.take_device_peak()
         return _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
 
     def _client_metrics(self, before: _Moment) -> ClientMetrics:
@@ -174,7 +175,7 @@ class CellRun:
             client_cpu_ns=after.cpu_ns - before.cpu_ns,
             wall_ns=after.wall_ns - before.wall_ns,
             peak_rss_bytes=peak_rss_bytes(),
-            device_peak_bytes=self._engine.take_device_peak() if isinstance(self._engine, DeviceEngine) else None,
+            device_peak_bytes=None if self._device is None else self._device.take_device_peak(),
             steal_ticks=grown("steal_ticks"),
             cpu_ticks=grown("cpu_ticks"),
             throttled_ns=grown("throttled_ns"),

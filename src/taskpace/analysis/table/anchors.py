@@ -8,7 +8,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.bootstrap import Resamples
-from taskpace.analysis.table.pairs import Pair, compare_pairs
+from taskpace.analysis.table.pairs import Pair, compare_leaning_first
 
 
 def by_anchors(
@@ -37,9 +37,7 @@ def by_anchors(
             continue
         sample = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
         drawn = Resamples(len(sample.shared.items), resamples) if resamples else None
-        (again,) = compare_pairs(sample.shared, [(pair.a, pair.b)], drawn, graded=cell.graded, own=sample.own)
-        if again.task_time.leaning == "b":
-            (again,) = compare_pairs(sample.shared, [(pair.b, pair.a)], drawn, graded=cell.graded, own=sample.own)
+        (again,) = compare_leaning_first(sample, [(pair.a, pair.b)], drawn, graded=cell.graded)
         found.append(again)
         anchored.append(again)
     return found, anchored

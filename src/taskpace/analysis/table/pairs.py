@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means, took_turns
+from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
@@ -125,6 +126,24 @@ def compare_pairs(
                 inversion_probability=inversions[index],
             )
         )
+    return found
+
+
+def compare_leaning_first(
+    sample: Sample, pairs: list[tuple[str, str]], resamples: Resamples | None, *, graded: bool
+) -> list[Pair]:
+    """``compare_pairs`` of a sample, those that lean to their second system the other way round.
+
+    What was recorded of cut answers may put the wrong one first.
+    """
+
+    def compared(names: list[tuple[str, str]]) -> list[Pair]:
+        return compare_pairs(sample.shared, names, resamples, graded=graded, own=sample.own)
+
+    found = compared(pairs)
+    turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
+    for index, pair in zip(turned, compared([pairs[index][::-1] for index in turned]), strict=True):
+        found[index] = pair
     return found
 
 
