@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import os
 import socket
 import struct
 import sys
@@ -19,7 +20,15 @@ from taskpace import models
 from taskpace.engines import create
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.llamacpp.engine import LlamaCppEngine, _check_end
-from taskpace.engines.llamacpp.load import choose_context, make_params, read_options, usable_physical_cores
+from taskpace.engines.llamacpp.http import ask
+from taskpace.engines.llamacpp.load import (
+    choose_context,
+    import_xllamacpp,
+    load,
+    make_params,
+    read_options,
+    usable_physical_cores,
+)
 from taskpace.engines.llamacpp.slots import SlotTable
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import (
@@ -321,7 +330,7 @@ def busy(opened: LlamaCppEngine) -> list[bool]:
 
 def tokens(opened: LlamaCppEngine, text: str, *, whole_prompt: bool = False) -> int:
     asked = {"content": text, "add_special": whole_prompt, "parse_special": whole_prompt}
-    return len(opened._ask("POST", "/tokenize", asked)["tokens"])
+    return len(ask(opened._server, opened._key, "POST", "/tokenize", asked)["tokens"])
 
 
 async def stopped(opened: LlamaCppEngine, asked: Request, when: Callable[[Stamps], bool]) -> Generation:
@@ -348,7 +357,8 @@ def test_answer_marks_and_counts(chat: LlamaCppEngine) -> None:
     assert all(a.ns <= b.ns and a.visible_bytes < b.visible_bytes for a, b in pairwise(arrivals))
     assert generation.finish_ns is not None
     assert generation.finish_ns >= arrivals[-1].ns
-    prompt = chat._ask("POST", "/apply-template", {"messages": [{"role": "user", "content": question}]})["prompt"]
+    messages = {"messages": [{"role": "user", "content": question}]}
+    prompt = ask(chat._server, chat._key, "POST", "/apply-template", messages)["prompt"]
     assert generation.usage == Usage(
         prompt_tokens=tokens(chat, prompt, whole_prompt=True),
         output_tokens=tokens(chat, generation.text) + 1,
@@ -608,6 +618,31 @@ def test_close_frees_the_server(chat_model: str) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((host, int(port)), timeout=5).close()
     assert held.value
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Threads that begin here share one core, so that none gets ahead of whom it waits for by luck."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_a_server_that_is_ended_as_soon_as_it_is_loaded_ends(chat_model: str) -> None:
+    """What ``load`` gives can be ended at once: its main loop runs, for which its end would else wait for ever."""
+    xllamacpp, options = import_xllamacpp(), read_options({"threads": 1})
+    for _ in range(3):
+        params = make_params(xllamacpp, options, model=chat_model, slots=1, context=256, threads=1, key="k")
+        server = load(xllamacpp, params, Path(chat_model), "k")
+        host, _, port = server.listening_address.partition("://")[2].partition(":")
+        del server
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def test_nobody_else_can_use_the_server(chat: LlamaCppEngine) -> None:

@@ -15,8 +15,6 @@ What one should know of it:
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import re
 import secrets
 from collections.abc import Callable
@@ -26,6 +24,7 @@ from typing import Any, cast
 import msgspec
 
 from taskpace.engines.base import AnswerBuilder, EngineInfo, EngineSpec, Generation, Request, Stamps, Tell, nobody
+from taskpace.engines.llamacpp.http import ask
 from taskpace.engines.llamacpp.load import (
     choose_context,
     import_xllamacpp,
@@ -105,7 +104,7 @@ class LlamaCppEngine:
         self._threads = SlotThreads(slots)
         self._slots = SlotTable(slots)
         try:
-            self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path))
+            self._server = await self._threads.run(lambda _cancelled: load(xllamacpp, params, path, self._key))
             properties, model = self._ask("GET", "/props"), self._ask("GET", "/v1/models")["data"][0]["meta"]
             self._check_reasoning(properties.get("chat_template_caps", {}), path)
         except BaseException:
@@ -272,21 +271,8 @@ class LlamaCppEngine:
         self._threads = None
         self._server = None  # its destructor ends llama.cpp's own threads and gives the memory back
 
-    def _ask(self, method: str, path: str, body: object = None) -> Any:
-        """What the server says over HTTP; for what it tells nowhere else, and never while something is timed."""
-        address = self._server.listening_address.partition("://")[2]
-        with contextlib.closing(http.client.HTTPConnection(address, timeout=60)) as connection:
-            connection.request(
-                method,
-                path,
-                body=None if body is None else msgspec.json.encode(body),
-                headers={"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"},
-            )
-            response = connection.getresponse()
-            answer = response.read()
-        if response.status != http.HTTPStatus.OK:
-            raise EngineError(f"llama.cpp answers {path} with status {response.status}")
-        return msgspec.json.decode(answer)
+    def _ask(self, method: str, path: str) -> Any:
+        return ask(self._server, self._key, method, path)
 
 
 def _texts(choice: dict[str, Any]) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from taskpace.engines.llamacpp.http import ask
 from taskpace.errors import EngineError, ExperimentError, MissingExtraError, ModelError
 from taskpace.machine.host import usable_cores
 from taskpace.models.gguf_header import Value
@@ -144,11 +145,11 @@ def make_params(
     return params
 
 
-def load(xllamacpp: Any, params: Any, path: Path) -> Any:
+def load(xllamacpp: Any, params: Any, path: Path, key: str) -> Any:
     """A server with the model loaded. Raises ``ModelError``, with llama.cpp's reason where standard error is a file."""
     log_size = _log_size()
     try:
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
     except RuntimeError:
         reason = _first_error(log_size)
         because = f": {reason}" if reason else ""
@@ -157,6 +158,10 @@ def load(xllamacpp: Any, params: Any, path: Path) -> Any:
         else:
             remedy = f"get the file again, or a newer xllamacpp (this is {xllamacpp.__version__})"
         raise ModelError(f"{path.name} cannot be loaded by llama.cpp{because}: {remedy}") from None
+    # The server is there before its main loop runs, and one that is ended in between waits for that loop for ever. This
+    # question is one that the loop answers.
+    ask(server, key, "GET", "/slots")
+    return server
 
 
 def _log_size() -> int | None:
