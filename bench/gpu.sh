@@ -5,8 +5,9 @@
 # 4-bit; then the harness's own overhead. Leaves run files, reports and Markdown tables in FOLDER (runs/gpu). The questions
 # are the starter set, or those of the Parquet file that TASKPACE_DATA names (columns of cais/mmlu). On a machine without
 # a GPU it runs all the same, slowly. The systems take turns, batch by batch; TASKPACE_ORDER=blocks has one of them open at
-# a time, where the GPU's memory does not suffice for all. TASKPACE_ITEMS=12 and TASKPACE_BATCHES="[1, 4]" make it shorter;
-# --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that the script works.
+# a time, where the GPU's memory does not suffice for all. Shorter: TASKPACE_ITEMS=12, TASKPACE_BATCHES="[1, 4]",
+# TASKPACE_TASKS="mmlu-letter", TASKPACE_PRECISIONS="bfloat16 4-bit", or TASKPACE_BUDGET=10m, into which the items are
+# fitted. --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that it works.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -21,9 +22,13 @@ python=${PYTHON:-.venv/bin/python}
 data=${TASKPACE_DATA:-}
 if [ "$quick" ]; then
     items=2 batches="[2]" tokens=4 models=$("$python" bench/tiny_model.py "$folder/tiny")
+    tasks=mmlu-letter precisions=bfloat16 budget=
 else
     items=${TASKPACE_ITEMS:-660} batches=${TASKPACE_BATCHES:-"[1, 2, 4, 8, 16, 32, 64, 128]"} tokens=
     models="smollm2-135m gemma3-270m"
+    tasks=${TASKPACE_TASKS:-"mmlu-letter mmlu-paraphrase mmlu-explain"}
+    precisions=${TASKPACE_PRECISIONS:-"float16 bfloat16 8-bit 4-bit"}
+    budget=${TASKPACE_BUDGET:+--budget $TASKPACE_BUDGET}
 fi
 export HF_HUB_OFFLINE=1
 
@@ -38,12 +43,23 @@ task() {
 }
 
 tasks() {
-    if [ "$quick" ]; then
-        task mmlu-letter
-    else
-        printf '%s, %s, %s' "$(task mmlu-letter)" "$(task mmlu-paraphrase)" "$(task mmlu-explain)"
-    fi
+    separator=
+    for name in $tasks; do
+        printf '%s' "$separator"
+        task "$name"
+        separator=', '
+    done
 }
+
+options() { # Quantised weights compute in bfloat16: in float16 Gemma 3 overflows and writes nothing, which its row shows.
+    case $1 in
+    float16 | bfloat16) printf 'dtype = "%s"' "$1" ;;
+    8-bit | 4-bit) printf 'dtype = "bfloat16", quantization = "%sbit"' "${1%-bit}" ;;
+    *) echo "TASKPACE_PRECISIONS: there is no $1: take some of float16, bfloat16, 8-bit and 4-bit" >&2 && exit 2 ;;
+    esac
+}
+
+for precision in $precisions; do options "$precision" > /dev/null; done
 
 system() { # name, model, options
     printf '[[system]]\nname = "%s"\nengine = "transformers"\nmodel = "%s"\noptions = { %s }\n\n' "$1" "$2" "$3"
@@ -54,17 +70,14 @@ system() { # name, model, options
     printf 'order = "%s"\n' "${TASKPACE_ORDER:-turns}"
     [ -z "$tokens" ] || printf 'max_tokens = %s\n' "$tokens"
     printf 'tasks = [%s]\n\n' "$(tasks)"
-    # Quantised weights compute in bfloat16: in float16 Gemma 3 overflows and writes nothing, which its float16 row shows.
     for model in $models; do
-        [ "$quick" ] || system "$model float16" "$model" 'dtype = "float16"'
-        system "$(basename "$model") bfloat16" "$model" 'dtype = "bfloat16"'
-        [ -z "$quick" ] || continue
-        system "$model 8-bit" "$model" 'dtype = "bfloat16", quantization = "8bit"'
-        system "$model 4-bit" "$model" 'dtype = "bfloat16", quantization = "4bit"'
+        for precision in $precisions; do
+            system "$(basename "$model") $precision" "$model" "$(options "$precision")"
+        done
     done
 } > "$folder/gpu.toml"
 
-"$python" -m taskpace run "$folder/gpu.toml" -o "$folder/gpu.db"
+"$python" -m taskpace run "$folder/gpu.toml" -o "$folder/gpu.db" $budget
 "$python" -m taskpace summary "$folder/gpu.db" --format markdown > "$folder/gpu.md"
 "$python" -m taskpace report "$folder/gpu.db" -o "$folder/gpu.html" --force
 "$python" bench/overhead_transformers.py ${quick:---rounds 5} --save "$folder"
