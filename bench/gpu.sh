@@ -25,7 +25,7 @@ if [ "$quick" ]; then
     tasks=mmlu-letter precisions=bfloat16 budget=
 else
     items=${TASKPACE_ITEMS:-660} batches=${TASKPACE_BATCHES:-"[1, 2, 4, 8, 16, 32, 64, 128]"} tokens=
-    models="smollm2-135m gemma3-270m"
+    models=${TASKPACE_MODELS:-"smollm2-135m gemma3-270m"}
     tasks=${TASKPACE_TASKS:-"mmlu-letter mmlu-paraphrase mmlu-explain"}
     precisions=${TASKPACE_PRECISIONS:-"float16 bfloat16 8-bit 4-bit"}
     budget=${TASKPACE_BUDGET:+--budget $TASKPACE_BUDGET}

@@ -18,7 +18,7 @@ from taskpace.report.terminal.standings import Standings
 from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.runner.events import CellStarted, OrderChanged, RunStarted, TrialFinished
-from taskpace.text.safe_text import column_width, end_of_line, one_line, padded, printable
+from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable
 
 N = 40
 # A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
@@ -186,6 +186,9 @@ def test_wide_characters_keep_the_columns_straight():
     assert one_line("हिन्दी", 3) == "हिन्दी"
     assert one_line("हिन्दी", 2) == "हि…"
     assert end_of_line("हिन्दी", 2) == "…दी"
+    # What tells a sweep's systems apart stands at the end of their names, and stays.
+    assert both_ends("smollm2-135m bfloat16", 13) == "smollm…loat16"
+    assert both_ends("smollm2", 7) == "smollm2"
     assert [padded(text, 4) for text in ("ที่นี่", "模", "a")] == ["ที่นี่  ", "模  ", "a   "]
     assert padded("ที่นี่", 4, right=True) == "  ที่นี่"
 
@@ -228,7 +231,7 @@ def test_printable_text_has_no_control_character(text):
     shown = printable(text)
     shown.encode("utf-8")
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", shown)
-    for cut in (one_line, end_of_line):
+    for cut in (one_line, end_of_line, both_ends):
         assert column_width(cut(text, 30)) <= 30
         assert len(cut(text, 30)) <= 4 * 30 + 1
         assert "\n" not in cut(text, 30)
@@ -274,7 +277,7 @@ def standings_of(*names: str, items: int = 20) -> Standings:
 def test_the_live_display_shows_the_answer_forming():
     """A line for each system: done, median, share correct, seconds per correct answer, and what is settled so far."""
     head, *lines = standings_of("a", "b").lines(79)
-    assert head.split() == ["done", "per", "task", "correct", "per", "correct", "so", "far"]
+    assert head.split() == ["done", "median", "correct", "s/correct", "so", "far"]
     assert [line.split() for line in lines] == [
         ["a", "20/40", "1", "s", "50", "%", "2", "s", "leading"],
         ["b", "20/40", "2", "s", "50", "%", "4", "s", "behind"],

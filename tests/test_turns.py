@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,26 @@ def test_on_a_gpu_what_may_not_fit_is_not_opened_at_once(monkeypatch, server):
     )
     monkeypatch.setattr(together, "has_gpu", lambda: False)
     assert together.why_not_together(plan) is None
+
+
+def test_models_take_turns_on_a_gpu_that_holds_them_all(monkeypatch, tmp_path):
+    """The weights in a model's folder are its size: two of 1 GB are open together in 80 GB, and not in 8 GB."""
+    from taskpace.runner import together
+
+    for name in MODELS[:2]:
+        (tmp_path / name).mkdir()
+        with (tmp_path / name / "model.safetensors").open("wb") as weights:
+            weights.truncate(1 << 30)
+    system = [{"name": name, "engine": "transformers", "model": str(tmp_path / name)} for name in MODELS[:2]]
+    plan = planned(system=system)
+    monkeypatch.setattr(together, "has_gpu", lambda: True)
+    monkeypatch.setattr(together, "free_bytes", lambda: None)
+    monkeypatch.setattr(together, "gpu_memory_bytes", lambda: 80_000_000_000)
+    assert together.why_not_together(plan) is None
+    monkeypatch.setattr(together, "gpu_memory_bytes", lambda: 8_000_000_000)
+    assert re.fullmatch(
+        r"open at once they may need 1\d\.\d GB, and the GPU has 8\.0 GB", together.why_not_together(plan) or ""
+    )
 
 
 def test_a_resumed_run_first_completes_the_round_that_was_begun(tmp_path):

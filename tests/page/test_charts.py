@@ -27,7 +27,6 @@ from taskpace.report.charts.theme import (
     SERIES,
     SHAPES,
     by_place,
-    shortened,
 )
 from taskpace.report.words.figures import (
     digits,
@@ -183,13 +182,6 @@ def test_the_ninth_system_has_a_shape_and_a_dash_of_its_own():
     ]
     assert len({str(look) for look in zip(looks[0], looks[1], strict=True)}) == 24
     assert len({str(look) for look in zip(looks[0], looks[2], strict=True)}) == 24
-
-
-def test_names_are_cut_in_the_middle():
-    """What tells a sweep's systems apart stands at the end of the name, and stays."""
-    assert shortened("short", 20) == "short"
-    cut = shortened("a rather long name temperature=0.7", 20)
-    assert (len(cut), cut[:5], cut[-8:]) == (20, "a rat", "ture=0.7")
 
 
 def test_a_chart_with_nothing_to_show_is_absent(tmp_path):

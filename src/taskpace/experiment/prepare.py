@@ -77,8 +77,11 @@ def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress 
     if entry.takes_model_file and not models.names_a_file(system.model, base):
         # A folder is looked for beside the experiment file, and else taken for a hub name.
         folder = base / system.model
-        path = str(folder.absolute()) if folder.is_dir() else system.model
-        return PlannedSystem(spec=system, path=path, sha256=None, size_bytes=None)
+        if folder.is_dir():
+            return PlannedSystem(
+                spec=system, path=str(folder.absolute()), sha256=None, size_bytes=_weights_bytes(folder)
+            )
+        return PlannedSystem(spec=system, path=system.model, sha256=None, size_bytes=None)
     if not entry.needs_model_file and not entry.takes_model_file:
         return PlannedSystem(spec=system, path=system.model, sha256=None, size_bytes=None)
     try:
@@ -86,6 +89,14 @@ def _plan_system(system: System, base: Path, fetch: bool, on_progress: Progress 
     except TaskpaceError as exc:
         raise type(exc)(f'system "{system.name}": {exc}') from None
     return PlannedSystem(spec=system, path=found.path, sha256=found.sha256, size_bytes=found.size_bytes)
+
+
+def _weights_bytes(folder: Path) -> int | None:
+    """Of the files of weights in a model's folder; null: there are none, or they cannot be looked at."""
+    try:
+        return sum(file.stat().st_size for kind in ("*.safetensors", "*.bin") for file in folder.glob(kind)) or None
+    except OSError:
+        return None
 
 
 def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, int]:

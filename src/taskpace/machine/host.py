@@ -270,6 +270,11 @@ def has_gpu() -> bool:
     return bool(_gpus())
 
 
+def gpu_memory_bytes() -> int | None:
+    """Of the smallest GPU; null: none, or the driver does not say."""
+    return min((gpu.memory_bytes for gpu in _gpus() or () if gpu.memory_bytes is not None), default=None)
+
+
 def _gpu(line: str) -> Gpu:
     name, memory, driver = (field.strip() for field in line.rsplit(",", 2))
     mebibytes = int(memory) if memory.isdecimal() else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskpace import engines
 from taskpace.experiment.plan import Cell, Plan, PlannedSystem
-from taskpace.machine.host import has_gpu
+from taskpace.machine.host import gpu_memory_bytes, has_gpu
 from taskpace.machine.memory import free_bytes
 
 _PROCESS_BYTES = 250_000_000
@@ -28,6 +28,9 @@ def why_not_together(plan: Plan) -> str | None:
     if len(unsized) > 1 and has_gpu():
         return f"the sizes of {' and '.join(unsized)} are not known, and the GPU may not hold all"
     needed = sum(_memory_bytes(system, plan.cells) for system in plan.systems)
+    held, gpu = sum(map(_loads_a_model, plan.systems)), gpu_memory_bytes()
+    if held > 1 and gpu is not None and needed > _USABLE * gpu:
+        return f"open at once they may need {needed / 1e9:.1f} GB, and the GPU has {gpu / 1e9:.1f} GB"
     free = free_bytes()
     if free is not None and needed > _USABLE * free:
         return f"open at once they may need {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"

@@ -52,6 +52,15 @@ def end_of_line(text: str, width: int) -> str:
     return "…" + flat[kept:]
 
 
+def both_ends(text: str, width: int) -> str:
+    """Like ``one_line``, but cut in the middle: names of systems often differ at their ends alone."""
+    whole = one_line(text, width)
+    if not whole.endswith("…") or end_of_line(text, width) == whole:
+        return whole
+    end = (width + 2) // 2
+    return one_line(text, width - end + 1).removesuffix("…") + end_of_line(text, end)
+
+
 def _beginning(text: str, width: int) -> str:
     """As many whole characters, with what combines with them, as ``width`` columns hold."""
     head = text[: _CHARACTERS * width + 1]

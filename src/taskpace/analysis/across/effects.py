@@ -14,16 +14,20 @@ from taskpace.analysis.table.pairs import Pair
 
 
 def find_effects(sweeps: tuple[Sweep, ...], tables: tuple[TaskTable, ...]) -> tuple[Effect, ...]:
-    """By sweep and table: how task time, length, speed and accuracy move from the first value to each other."""
+    """By sweep and table: how task time, length, speed and accuracy move from the first value to each other.
+
+    Systems that have not been asked yet are left out.
+    """
     return tuple(effect for sweep in sweeps for table in tables for effect in _effects(sweep, table))
 
 
 def _effects(sweep: Sweep, table: TaskTable) -> Iterator[Effect]:
     first, *others = sweep.points
     valid = {row.system for row in table.rows if row.valid}
+    asked = {row.system for row in table.rows if row.n}
     for point in others:
         pair = find_pair(table, first.system, point.system)
-        if pair is None:
+        if pair is None or not {first.system, point.system} <= asked:
             continue
         yield Effect(
             setting=sweep.setting,

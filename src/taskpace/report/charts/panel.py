@@ -10,8 +10,7 @@ import msgspec
 
 from taskpace.analysis.schema.summary import SystemRow
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.report.charts.theme import shortened
-from taskpace.text.safe_text import one_line
+from taskpace.text.safe_text import both_ends
 
 Cells = tuple[str, ...]
 Datum = dict[str, Any]
@@ -44,7 +43,7 @@ def chart_of(values: Sequence[Mapping[str, object]], name: str | alt.UndefinedTy
 
 def label(name: str) -> str:
     """A system's name as a chart can bear it; what is cut goes from the middle."""
-    return shortened(one_line(name, 10_000), 60)
+    return both_ends(name, 60)
 
 
 def ends(prefix: str, number: Estimate) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ import altair as alt
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, note_invalid, scale_for
-from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place, shortened
+from taskpace.report.charts.theme import ALERT, MUTED, POINTS, ROW, SERIES, SHAPES, WIDTH, by_place
 from taskpace.report.words.figures import digits, seconds_of, seconds_with_error, shared_ranks
 from taskpace.report.words.rankings import (
     by_task_time,
@@ -16,6 +16,7 @@ from taskpace.report.words.rankings import (
     with_both_ranks,
     with_both_speeds,
 )
+from taskpace.text.safe_text import both_ends
 
 _HEIGHT = 230
 _NAME = 20
@@ -141,10 +142,10 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             "about": f"{label(row.system)}: rank {in_speed} by tokens per second, {in_time} by task time",
         }
         values.append(
-            common | {"x": 0, "y": by_speed.index(row), "text": f"{shortened(label(row.system), _NAME)}  {in_speed}"}
+            common | {"x": 0, "y": by_speed.index(row), "text": f"{both_ends(label(row.system), _NAME)}  {in_speed}"}
         )
         values.append(
-            common | {"x": 1, "y": by_time.index(row), "text": f"{in_time}  {shortened(label(row.system), _NAME)}"}
+            common | {"x": 1, "y": by_time.index(row), "text": f"{in_time}  {both_ends(label(row.system), _NAME)}"}
         )
     names = [label(row.system) for row in shown]
     x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[-1.05, 2.05]))

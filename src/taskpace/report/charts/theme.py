@@ -62,11 +62,6 @@ LINES = alt.Legend(
 )
 
 
-def shortened(name: str, width: int) -> str:
-    """A name of at most so many characters, what is cut taken from the middle."""
-    return name if len(name) <= width else f"{name[: width // 2 - 1]}…{name[-((width + 1) // 2) :]}"
-
-
 def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart's Vega-Lite specification with the look of the house."""
     text: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11}

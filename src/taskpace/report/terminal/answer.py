@@ -11,7 +11,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Advice, Answer, Block, Number
-from taskpace.text.safe_text import column_width, one_line, padded, printable, wrapped
+from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, wrapped
 
 MOST_LINES = 20
 """Before the line that says where there is more, for three systems and three tasks."""
@@ -103,7 +103,7 @@ def _table(block: Block, width: int) -> list[Text]:
 
 def _row(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
     parts = (
-        padded(one_line(text, room), room, right=at_right)
+        padded(both_ends(text, room), room, right=at_right)
         for text, room, at_right in zip(texts, widths, right, strict=True)
     )
     return "  ".join(parts).rstrip()

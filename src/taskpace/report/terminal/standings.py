@@ -14,13 +14,13 @@ import msgspec
 
 from taskpace.records import CUT
 from taskpace.runner.events import RunStarted, TrialFinished
-from taskpace.text.safe_text import column_width, one_line, padded
+from taskpace.text.safe_text import both_ends, column_width, one_line, padded
 
 _ALPHA = 0.05
 _MOST_SYSTEMS = 12
 """Lines that a display has; further systems are counted."""
 _GRADED = frozenset({"correct", "wrong", "unparsed"})
-_HEADINGS = ("done", "per task", "correct", "per correct", "so far")
+_HEADINGS = ("done", "median", "correct", "s/correct", "so far")
 _WIDTHS = (9, 8, 7, 11, 7)
 _UNKNOWN = "–"
 _EXACT = 500
@@ -141,4 +141,4 @@ def _tail(n: int, k: int) -> float:
 def _line(name: str, room: int, cells: tuple[str, ...]) -> str:
     """A name, then cells at the right of their columns."""
     shown = (padded(one_line(cell, width), width, right=True) for cell, width in zip(cells, _WIDTHS, strict=True))
-    return f"{padded(one_line(name, room), room)}  {'  '.join(shown)}"
+    return f"{padded(both_ends(name, room), room)}  {'  '.join(shown)}"

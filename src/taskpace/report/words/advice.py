@@ -10,12 +10,11 @@ from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.per_correct import FEW_CORRECT
 from taskpace.report.words.block import Advice
 from taskpace.report.words.commands import split_remedy, with_files
-from taskpace.text.safe_text import end_of_line, one_line
+from taskpace.text.safe_text import both_ends, one_line
 
 NAME_WIDTH = 24
 """Columns of a name in a sentence of the short form; the tables of the long form have it whole."""
 _MOST_NAMES = 2
-_LONGEST = 10_000
 _CHANGES = {
     "result": 0,
     "claims between systems": 1,
@@ -179,11 +178,8 @@ def task_name(table: tuple[str, str], summary: Summary) -> str:
 
 
 def short(name: str) -> str:
-    """A name for a sentence of bounded length: cut in the middle, as systems often differ at the end of their names."""
-    if one_line(name, NAME_WIDTH) == one_line(name, _LONGEST):
-        return one_line(name, NAME_WIDTH)
-    end = (NAME_WIDTH + 2) // 2
-    return one_line(name, NAME_WIDTH - end + 1).removesuffix("…") + end_of_line(name, end)
+    """A name for a sentence of bounded length."""
+    return both_ends(name, NAME_WIDTH)
 
 
 def joined(names: Sequence[str]) -> str:

@@ -55,6 +55,8 @@ def task_blocks(summary: Summary) -> Iterator[Block]:
             cautions=tuple(
                 Caution(index, row.system, reason_line(reason))
                 for index, row in enumerate(table.rows)
+                # Of a row without a trial its outcomes say all: "40 not run".
+                if row.n
                 for reason in row.reasons
             ),
             paragraphs=(*sentences(table), *energy_lines(table)),
