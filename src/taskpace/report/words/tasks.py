@@ -73,10 +73,10 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
         return tuple(Number(read(row)) for row in rows)
 
     def ranks(read: Callable[[SystemRow], int | None], *, decides: bool = False) -> tuple[Rank, ...]:
-        """``decides``: this rank says INVALID where there is none."""
+        """``decides``: this rank says INVALID where a row has trials and none."""
         found = [read(row) for row in rows]
         return tuple(
-            Rank(rank, shared=found.count(rank) > 1, invalid=decides and not row.valid)
+            Rank(rank, shared=found.count(rank) > 1, invalid=decides and row.n > 0 and not row.valid)
             for rank, row in zip(found, rows, strict=True)
         )
 
