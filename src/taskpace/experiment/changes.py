@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment.experiment import CHANGEABLE, FLAGS, Experiment, check_numbers, without
+from taskpace.experiment.experiment import CHANGEABLE, FLAGS, OF_TASKS, UNTIL, Experiment, without
+from taskpace.experiment.numbers import check_numbers
 from taskpace.experiment.prepare import count_items
+from taskpace.experiment.until import check_until, read_until
 
 _FIELDS = {"timeout": "timeout_s"}
 """Keys whose field in ``Experiment`` carries its unit."""
@@ -40,13 +42,24 @@ def changed(experiment: Experiment, settings: dict[str, Any], base: Path, locati
         return ExperimentError(f"flags: {problem}")
 
     check_numbers(settings, refuse)
-    fields = {_FIELDS.get(key, key): value for key, value in settings.items()}
+    fields = {_FIELDS.get(key, key): value for key, value in settings.items() if key not in UNTIL}
+    fields["until"] = read_until(settings, refuse, experiment.until)
+    if "max_items" in settings:
+        fields["items"] = settings["max_items"]
     tasks = experiment.tasks
-    for key in ("items", "max_tokens"):
+    for key, own in OF_TASKS.items():
         if key in settings:
-            tasks = tuple(without(key, use) for use in tasks)
+            tasks = tuple(without(own, use) for use in tasks)
     found = msgspec.structs.replace(experiment, tasks=tasks, **fields)
-    if "items" not in settings:
+    if found.until is not None:
+        check_until(
+            systems=len(found.systems),
+            repeats=found.repeats,
+            order=found.order,
+            scenarios=found.scenarios,
+            refuse=refuse,
+        )
+    if "items" not in fields:
         return found
     counts = [count_items(use, found, base)[1] for use in tasks]
     return msgspec.structs.replace(

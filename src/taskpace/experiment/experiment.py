@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +13,9 @@ import msgspec
 from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
 from taskpace.experiment.library import shipped_file
+from taskpace.experiment.numbers import MOST, Refuse, check_count, check_numbers
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
+from taskpace.experiment.until import By, Until, check_until, read_until
 from taskpace.text.strict import convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
@@ -84,6 +85,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     """Worker processes that share the load of a system behind an endpoint."""
     energy: bool = False
     """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
+    until: Until | None = None
+    """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
     systems: tuple[System, ...]
 
 
@@ -119,17 +122,18 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     order: Order = "turns"
     processes: int = 1
     energy: bool = False
+    until: Literal["decided"] | None = None
+    margin: str | None = None
+    by: By | None = None
+    max_items: int | None = None
 
 
-_MOST = 2**53
-"""Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
-_MOST_SECONDS = 1e7
 _LABEL_LENGTH = 24
-Refuse = Callable[[str], ExperimentError]
-"""Makes the error, with the place in front."""
-
-CHANGEABLE = ("items", "repeats", "order", "max_tokens", "timeout")
-"""What a flag may change of any file: how many trials there are, when they are asked, and their limits."""
+UNTIL = ("until", "margin", "by", "max_items")
+CHANGEABLE = ("items", "repeats", "order", "max_tokens", "timeout", *UNTIL)
+"""What a flag may change of any file: how many trials there are, when they are asked and end, and their limits."""
+OF_TASKS = {"items": "items", "max_items": "items", "max_tokens": "max_tokens"}
+"""Changeable settings that tasks may have of their own, by what they are called there."""
 _OF_SYSTEMS = ("engine", "system_prompt", "temperature", "top_p", "options")
 FLAGS = {"models": "model", "tasks": "task", "scenarios": "scenario"}
 """Settings of several values whose flag is called by one."""
@@ -154,8 +158,8 @@ def load_experiment(path: Path, models: tuple[str, ...] = (), **settings: Any) -
     for key in CHANGEABLE:
         if file.system and key in settings:
             file = msgspec.structs.replace(file, **{key: settings.pop(key)})
-            if key in ("items", "max_tokens") and file.tasks is not None:
-                file = msgspec.structs.replace(file, tasks=tuple(without(key, task) for task in file.tasks))
+            if key in OF_TASKS and file.tasks is not None:
+                file = msgspec.structs.replace(file, tasks=tuple(without(OF_TASKS[key], task) for task in file.tasks))
     if file.system and (models or settings):
         raise for_quick_form("models" if models else next(iter(settings)), path)
     if not file.system:
@@ -233,7 +237,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         return ExperimentError(f"{location}: {problem}")
 
     file = _with_suite(file, refuse)
-    check_numbers({key: getattr(file, key) for key in (*_LEAST, *_SECONDS)}, refuse)
+    check_numbers(msgspec.structs.asdict(file), refuse)
     name = file.name or default_name
     if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
         raise refuse(
@@ -254,9 +258,16 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
             )
     scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, location))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
+    until = read_until(msgspec.structs.asdict(file), refuse)
+    if until is not None:
+        check_until(
+            systems=len(systems), repeats=file.repeats, order=file.order, scenarios=scenarios, refuse=refuse
+        )  # fmt: skip
+    if file.items and file.max_items:
+        raise refuse('key "max_items": "items" says how many there are at most, too: leave one of the two out')
     return Experiment(
         name=name,
-        items=file.items,
+        items=file.max_items or file.items,
         seed=file.seed,
         repeats=file.repeats,
         warmup=file.warmup,
@@ -270,6 +281,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         order=file.order,
         processes=file.processes,
         energy=file.energy,
+        until=until,
         systems=systems,
     )
 
@@ -279,8 +291,8 @@ def _check_options(options: Any, name: str, refuse: Refuse) -> None:
     if isinstance(options, dict | list):
         for value in options.values() if isinstance(options, dict) else options:
             _check_options(value, name, refuse)
-    elif isinstance(options, int) and abs(options) > _MOST:
-        raise refuse(f'system "{name}", key "options": {options} is too large: give {_MOST} or less')
+    elif isinstance(options, int) and abs(options) > MOST:
+        raise refuse(f'system "{name}", key "options": {options} is too large: give {MOST} or less')
 
 
 def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
@@ -309,29 +321,8 @@ def _task_use(task: str | TaskUse, refuse: Refuse) -> TaskUse:
     if use.prompts is not None and use.data is not None:
         raise refuse('key "data": a file of prompts has its data in itself: leave one of the two out')
     for key in ("items", "max_tokens"):
-        _check_count(f'{key}" of the task "{use.use or use.prompts}', getattr(use, key), 1, refuse)
+        check_count(f'{key}" of the task "{use.use or use.prompts}', getattr(use, key), 1, refuse)
     return use
-
-
-_LEAST = {"items": 1, "repeats": 1, "warmup": 0, "max_tokens": 1, "seed": -_MOST, "processes": 1, "retries": 0}
-_SECONDS = {"timeout": "time limit", "deadline": "deadline"}
-
-
-def check_numbers(values: Mapping[str, Any], refuse: Refuse) -> None:
-    """See that the numbers among an experiment file's keys are in their range."""
-    for key, least in _LEAST.items():
-        _check_count(key, values.get(key), least, refuse)
-    for key, what in _SECONDS.items():
-        seconds = values.get(key)
-        if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
-            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
-
-
-def _check_count(key: str, value: int | None, least: int, refuse: Refuse) -> None:
-    if value is not None and value < least:
-        raise refuse(f'key "{key}": {value} is too small: give {least} or more')
-    if value is not None and value > _MOST:
-        raise refuse(f'key "{key}": {value} is too large: give {_MOST} or less')
 
 
 def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
@@ -378,10 +369,10 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
             raise wrong(key, "give text")
     if not isinstance(settings["system_prompt"], str | None):
         raise wrong("system_prompt", "give text")
-    for key, least in (("seed", -_MOST), ("max_tokens", 1)):
+    for key, least in (("seed", -MOST), ("max_tokens", 1)):
         if isinstance(settings[key], bool) or not isinstance(settings[key], int | None):
             raise wrong(key, "give a whole number")
-        _check_count(f'{key}" of the system "{name}', settings[key], least, refuse)
+        check_count(f'{key}" of the system "{name}', settings[key], least, refuse)
     _check_options(options, name, refuse)
     return System(
         name=name,

@@ -8,6 +8,8 @@ Identification of Probability Distributions", 1 and 2 (worst-case bounds without
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 from scipy import special
@@ -83,17 +85,22 @@ def _ratios_of(logs: Floats, cut: Flags, a: int, b: int) -> tuple[Floats, Floats
     return item_means(ratios), item_means(low), item_means(high), cut_a.any(axis=-1), cut_b.any(axis=-1)
 
 
-def decide(found: LogRatios) -> Claims:
-    """Test every pair in both directions; p = min(1, 2 x the smaller one-sided p)."""
-    a_lower, a_most = one_sided(found.low)
-    b_lower, b_most = one_sided(-found.high)
+Test = Callable[[Floats], tuple[Floats, Flags]]
+"""Lower ends of log ratios, (items, pairs), to one-sided p-values and whether they are about most items, (pairs,)."""
+
+
+def decide(found: LogRatios, test: Test | None = None) -> Claims:
+    """Test every pair in both directions; p = min(1, 2 x the smaller one-sided p); ``test``: null for ``one_sided``."""
+    test = test or one_sided
+    a_lower, a_most = test(found.low)
+    b_lower, b_most = test(-found.high)
     p = np.minimum(1.0, 2 * np.minimum(a_lower, b_lower))
     least = p
     if (found.cut_a | found.cut_b).any():
         whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
         without = np.where(whole, found.recorded, np.nan)
         best = [
-            one_sided(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
+            test(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
         ]
         least = np.minimum(p, 2 * np.nan_to_num(np.array(best), nan=1.0).min(axis=0))
     leaning = np.sign(b_lower - a_lower)

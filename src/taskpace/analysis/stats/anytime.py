@@ -1,0 +1,228 @@
+"""Inference that holds at any stopping time: looking after every item, and stopping when it suits, costs no more error.
+
+An e-process is evidence against a hypothesis under which its mean never exceeds 1, whenever one stops; it exceeds
+1 / error with probability ``error`` at most, ever (Ville 1939, "Etude critique de la notion de collectif"). What it does
+not yet exclude is a confidence sequence: an interval that holds the truth at all times at once. Sources: Ramdas,
+Grunwald, Vovk & Shafer (2023), "Game-theoretic statistics and safe anytime-valid inference"; Howard, Ramdas, McAuliffe &
+Sekhon (2021), "Time-uniform, nonparametric, nonasymptotic confidence sequences".
+
+Rows are items in the order in which they were asked, which must have been drawn at random.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+from scipy import special
+
+from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
+
+SPREAD = 0.2
+"""Variance of the normal prior on mean / standard deviation: quickest for means of 0.2 to 0.6 standard deviations."""
+RATIO_SPREAD = 0.1
+"""The same of ratios of totals, whose differences are smaller for their scatter."""
+FIRST_MEAN = 50
+"""Items before which nothing is concluded about a mean: of fewer skewed ones Student's t errs too often."""
+_MOST_U = 1e200
+"""In place of infinity: no scatter at all."""
+
+
+def log_e_mean(u: Floats, n: Floats, spread: float = SPREAD) -> Floats:
+    """Logarithm of the e-process against "the mean is 0", of normal values whose scatter is unknown.
+
+    e = (1 + n g)^(-1/2) ((1 + u) / (1 + u / (1 + n g)))^(n / 2), the likelihood ratio of Student's t mixed over mean /
+    standard deviation with a normal prior of variance g. Sources: Lai (1976), "On confidence sequences"; Perez-Ortiz,
+    Lardy, de Heide & Grunwald (2024), "E-statistics, group invariance and anytime-valid testing"; Wang & Ramdas (2025),
+    "Anytime-valid t-tests and confidence sequences for Gaussian means with unknown variance".
+
+    Args:
+        u: t^2 / (n - 1), which is n mean^2 / the sum of squares about the mean.
+        n: items, the same shape.
+        spread: g.
+    """
+    u = np.minimum(u, _MOST_U)
+    wider = 1 + n * spread
+    found: Floats = n / 2 * (np.log1p(u) - np.log1p(u / wider)) - np.log(wider) / 2
+    return found
+
+
+def t_reach(n: Floats, error: float, spread: float = SPREAD) -> Floats:
+    """The t from which on ``log_e_mean`` excludes a mean at ``error``: the confidence sequence is mean +- t s / sqrt(n).
+
+    Infinite where so few items exclude nothing.
+    """
+    n = np.asarray(n, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        wider = 1 + n * spread
+        # (1 + u) / (1 + u / wider) at which e is 1 / error.
+        ratio = np.exp(2 / n * (np.log(wider) / 2 - math.log(error)))
+        u = np.where(ratio < wider, (ratio - 1) / (1 - ratio / wider), np.inf)
+        return np.where(n > 1, np.sqrt(u * (n - 1)), np.inf)
+
+
+def log_e_most(wins: Floats, n: Floats) -> Floats:
+    """Logarithm of the e-process against "no more than half of the items are won".
+
+    The likelihood ratio of a share p to 1/2, mixed over p in (1/2, 1) with a Beta(2, 2) cut off there:
+    2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is below
+    1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
+    """
+    k, rest = wins + 2.0, n - wins + 2.0
+    above = special.betainc(rest, k, 0.5)
+    with np.errstate(divide="ignore"):
+        found: Floats = n * math.log(2) + math.log(12) + special.betaln(k, rest) + np.log(above)
+    return found
+
+
+@lru_cache(maxsize=64)
+def wins_needed(n: int, error: float) -> int:
+    """The fewest wins of ``n`` with which ``log_e_most`` reaches 1 / ``error``; n + 1 where none suffice."""
+    low, high = n // 2, n + 1
+    while low < high:
+        middle = (low + high) // 2
+        reached = float(log_e_most(np.float64(middle), np.float64(n))) >= -math.log(error)
+        low, high = (low, middle) if reached else (middle + 1, high)
+    return low
+
+
+class _Sums:
+    """Running sums down the items of each column, of what is known."""
+
+    def __init__(self, values: Floats) -> None:
+        self.known: Flags = ~np.isnan(values)
+        finite = np.where(np.isfinite(values), values, 0.0)
+        self.n: Floats = np.cumsum(self.known, axis=0).astype(np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            self.mean: Floats = np.cumsum(finite, axis=0) / self.n
+            squares = np.cumsum(finite**2, axis=0)
+            about = squares - self.n * self.mean**2
+            # What is left of equal numbers is rounding.
+            self.squares: Floats = np.where(about > 1e-12 * squares, about, 0.0)
+            u = self.n * self.mean**2 / self.squares
+        self.u: Floats = np.where(np.isnan(u), 0.0, u)
+
+
+def one_sided(lows: Floats) -> tuple[Floats, Flags]:
+    """P-values of "the log ratios are not above 0", (items, pairs) -> (pairs,), that hold at any stopping time, and
+    whether they are about more than half of the items.
+
+    The smallest of all looks so far. A look at the mean (``log_e_mean``) is taken from ``FIRST_MEAN`` items on, where
+    all values are finite; before, and where some are minus infinity, one at most items (``log_e_most``). NaN with fewer
+    than two items.
+    """
+    pairs = lows.shape[1]
+    if not lows.size:
+        return np.full(pairs, np.nan), np.ones(pairs, dtype=bool)
+    sums = _Sums(lows)
+    cut = np.isinf(lows).any(axis=0)
+    at_mean = sums.known & (sums.n >= FIRST_MEAN) & ~cut
+    at_most = sums.known & ((sums.n < FIRST_MEAN) | cut)
+    # Of both directions together 1 / e: of either half of it.
+    log_mean = np.where(at_mean & (sums.mean > 0), -log_e_mean(sums.u, sums.n), math.log(2)) - math.log(2)
+    log_most = np.where(at_most, -log_e_most(np.cumsum(lows > 0, axis=0).astype(np.float64), sums.n), 0.0)
+    least_mean, least_most = np.minimum(log_mean.min(axis=0), 0.0), np.minimum(log_most.min(axis=0), 0.0)
+    settled_on_most = (least_most < least_mean) & (least_most <= math.log((1 - LEVEL) / 2))
+    p = np.exp(np.minimum(least_mean, least_most))
+    return np.where(sums.n[-1] < 2, np.nan, p), ~at_mean.any(axis=0) | settled_on_most
+
+
+class Sequence(msgspec.Struct, frozen=True):
+    """A confidence sequence of each column: arrays (items, pairs), after each item; infinite while nothing is known."""
+
+    low: Floats
+    high: Floats
+
+
+def mean_sequence(values: Floats, error: float) -> Sequence:
+    """Of the means of values that are all finite, from ``FIRST_MEAN`` items on.
+
+    What one look has excluded stays so: the ends only come closer. Where they cross (the values change with time, which
+    this rules out) they are those of the last look.
+    """
+    sums = _Sums(values)
+    look = sums.known & (sums.n >= FIRST_MEAN)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = t_reach(sums.n, error) * np.sqrt(sums.squares / (sums.n - 1) / sums.n)
+    return narrowing(sums.mean, half, look)
+
+
+def narrowing(middle: Floats, half: Floats, look: Flags) -> Sequence:
+    """The intersection of all intervals ``middle`` +- ``half`` so far, of the items that are a ``look``."""
+    with np.errstate(invalid="ignore"):
+        lows, highs = (np.where(look, middle + side * half, side * np.inf) for side in (-1, 1))
+    low, high = np.maximum.accumulate(lows, axis=0), np.minimum.accumulate(highs, axis=0)
+    crossed = low > high
+    if crossed.any():
+        # The last look of each column: its own index, carried down.
+        last = np.maximum.accumulate(np.where(look, np.arange(len(look))[:, None], 0), axis=0)
+        low, high = (
+            np.where(crossed, np.take_along_axis(own, last, axis=0), end) for own, end in ((lows, low), (highs, high))
+        )
+    return Sequence(low, high)
+
+
+def median_ends(low: Floats, high: Floats, error: float) -> tuple[float, float]:
+    """What the median of values is not yet excluded to be, of which each lies between two ends: order statistics.
+
+    A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2; likewise
+    the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B testing
+    and best-arm identification".
+    """
+    n = len(low)
+    k = wins_needed(n, error / 2)
+    if k > n or not n:
+        return -math.inf, math.inf
+    return float(np.sort(low)[n - k]), float(np.sort(high)[k - 1])
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The logarithm of a ratio of two ratios of totals after each item: arrays (items, pairs)."""
+
+    n: Floats
+    value: Floats
+    error: Floats
+    """Standard error, by the infinitesimal jackknife (``intervals.of_influence``)."""
+    look: Flags
+    """Whether there is enough on both sides to conclude anything."""
+
+    @property
+    def log_e(self) -> Floats:
+        """Against "the ratio is 1", with ``RATIO_SPREAD``; 0 where nothing is concluded."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u = np.where(self.look, (self.value / self.error) ** 2 / (self.n - 1), 0.0)
+        return np.where(self.look, log_e_mean(np.nan_to_num(u, posinf=_MOST_U), self.n, RATIO_SPREAD), 0.0)
+
+    def sequence(self, error: float) -> Sequence:
+        """The confidence sequence."""
+        with np.errstate(invalid="ignore"):
+            return narrowing(self.value, t_reach(self.n, error, RATIO_SPREAD) * self.error, self.look)
+
+
+LEAST_CORRECT = 5
+"""Correct answers of both sides, before which nothing is concluded about the time per correct answer."""
+
+
+def per_correct(a: tuple[Floats, Floats], b: tuple[Floats, Floats]) -> Totals:
+    """Time per correct answer of b over that of a.
+
+    Args:
+        a: seconds and number of correct answers, (items, pairs) each; NaN where one of the two was not asked.
+        b: likewise.
+    """
+    parts = [np.where(np.isnan(each), 0.0, each) for each in (b[0], b[1], a[0], a[1])]
+    totals = [np.cumsum(part, axis=0) for part in parts]
+    known = ~np.isnan(a[0] + b[0])
+    n = np.cumsum(known, axis=0).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = [sign / total for sign, total in zip((1, -1, -1, 1), totals, strict=True)]
+        # Sum of d^2, of d = the parts weighted: the running sums of their products suffice.
+        squares = sum(
+            weights[i] * weights[j] * np.cumsum(parts[i] * parts[j], axis=0) for i in range(4) for j in range(4)
+        )
+        value = np.log(totals[0]) - np.log(totals[1]) - np.log(totals[2]) + np.log(totals[3])
+        error = np.sqrt(np.maximum(squares, 0.0) * n / (n - 1))
+    enough = np.minimum(totals[1], totals[3]) >= LEAST_CORRECT
+    return Totals(n, value, error, known & enough & (np.minimum(totals[0], totals[2]) > 0))

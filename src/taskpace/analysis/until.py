@@ -1,0 +1,106 @@
+"""How the pairs of a task stand, of a run that asks until its ranking is settled: from its records, in their order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats.anytime import per_correct
+from taskpace.analysis.stats.claims import log_ratios
+from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.sequential import Looked, items_more, look, look_per_correct, settle
+from taskpace.analysis.stats.significance import ALPHA
+from taskpace.experiment.until import Decide, PairStanding, Seen, Standing, Until, Verdict
+
+_VERDICTS: dict[int, Verdict] = {1: "a", -1: "b"}
+
+
+def decider(until: Until) -> Decide:
+    """What a run asks after each round (``runner``)."""
+
+    def decide(seen: Mapping[str, Sequence[Seen | None]]) -> Standing:
+        shape = (len(seen), max(map(len, seen.values()), default=0), 1)
+        seconds, correct = np.full(shape, np.nan), np.full(shape, np.nan)
+        cut = np.zeros(shape, dtype=bool)
+        for system, trials in enumerate(seen.values()):
+            for item, trial in enumerate(trials):
+                if trial is not None:
+                    # A failed trial without a time took 0 s or longer.
+                    seconds[system, item] = (0.0 if trial.cut else math.nan) if trial.seconds is None else trial.seconds
+                    cut[system, item], correct[system, item] = trial.cut, trial.correct
+        return _standing(tuple(seen), seconds, cut, correct, until)
+
+    return decide
+
+
+def standing_of(arrays: Arrays, until: Until) -> Standing:
+    """The same of what was recorded; ``arrays``: with the items in the order in which they were asked."""
+    return _standing(arrays.systems, arrays.recorded_s, arrays.cut > 0, arrays.correct, until)
+
+
+def _standing(systems: tuple[str, ...], seconds: Floats, cut: Flags, correct: Floats, until: Until) -> Standing:
+    """Arrays are (systems, items, repeats)."""
+    indices = list(combinations(range(len(systems)), 2))
+    if until.by == "task-time":
+        looked = look(log_ratios(seconds, cut, indices), len(indices))
+    else:
+        spent = np.where(np.isnan(correct), np.nan, np.nan_to_num(seconds))
+        looked = _per_correct(spent, correct, indices)
+    found = settle(looked, until.margin)
+    undecided = sum(not sign and not same for sign, same in zip(found.sign, found.equivalent, strict=True))
+    error = ALPHA / max(1, undecided if until.margin is None else len(indices))
+    return Standing(
+        items=int((~np.isnan(correct)).any(axis=(0, 2)).sum()),
+        pairs=tuple(
+            _pair(
+                (systems[a], systems[b]),
+                looked,
+                index,
+                "equivalent" if found.equivalent[index] else _VERDICTS.get(found.sign[index], "open"),
+                error,
+                until.margin,
+            )
+            for index, (a, b) in enumerate(indices)
+        ),
+    )
+
+
+def _per_correct(spent: Floats, correct: Floats, indices: list[tuple[int, int]]) -> Looked:
+    both = [~np.isnan(correct[a] + correct[b]) for a, b in indices]
+
+    def column(values: Floats, side: int) -> Floats:
+        columns = [
+            np.where(mask.any(axis=-1), np.where(mask, values[pair[side]], 0.0).sum(axis=-1), np.nan)
+            for pair, mask in zip(indices, both, strict=True)
+        ]
+        return np.array(columns).reshape(len(indices), spent.shape[1]).T
+
+    sides = [(column(spent, side), column(correct, side)) for side in (0, 1)]
+    return look_per_correct(per_correct(*sides), len(indices))
+
+
+def _pair(
+    names: tuple[str, str], looked: Looked, index: int, verdict: Verdict, error: float, margin: float | None
+) -> PairStanding:
+    close = float(looked.close[index])
+    return PairStanding(
+        a=names[0],
+        b=names[1],
+        verdict=verdict,
+        on_most=bool(looked.on_most[index]),
+        items=int(np.nan_to_num(looked.items[index])),
+        ratio=_ratio(looked.value[index]),
+        low=_ratio(looked.low[index]),
+        high=_ratio(looked.high[index]),
+        more=items_more(looked, index, error, margin) if verdict == "open" else None,
+        margin=math.expm1(close) if close < math.log(1e3) else None,
+    )
+
+
+def _ratio(log: float) -> float | None:
+    """Of a logarithm; null where it is unknown or infinite."""
+    return math.exp(log) if math.isfinite(log) and log < 700 else None
