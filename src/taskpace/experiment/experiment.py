@@ -263,8 +263,6 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         check_until(
             systems=len(systems), repeats=file.repeats, order=file.order, scenarios=scenarios, refuse=refuse
         )  # fmt: skip
-    if file.items and file.max_items:
-        raise refuse('key "max_items": "items" says how many there are at most, too: leave one of the two out')
     return Experiment(
         name=name,
         items=file.max_items or file.items,

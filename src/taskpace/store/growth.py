@@ -13,7 +13,8 @@ import msgspec
 
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
-from taskpace.store.rows import as_json, put_plan, set_experiment
+from taskpace.experiment.until import Until
+from taskpace.store.rows import as_json, put_plan, set_experiment, set_until
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import plain
 
@@ -25,13 +26,16 @@ _MOST_LETTERS = 60
 def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
     """Add what ``plan`` has and the file lacks. To be called within a transaction.
 
-    A plan with fewer items or repeats than the file has adds nothing.
+    A plan with fewer items or repeats than the file has adds nothing. A run that once ended when it was decided stays
+    such a run: how many items it has depends on what they showed.
 
     Raises:
         StoreError: the plan would change what is recorded, or has not all of the file's systems, tasks and scenarios.
     """
     plan_id, kept = db.execute("SELECT plan_id, experiment FROM run").fetchone()
+    _check_until(msgspec.json.decode(kept, type=_Kept), path, plan)
     if plan_id == plan.id:
+        set_until(db, plan)
         return
     if problem := _conflict(db, msgspec.json.decode(kept), plan):
         raise StoreError(f"{path}: holds a run of another plan ({problem}): choose another -o, or restore that plan")
@@ -41,6 +45,21 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
         put_plan(db, plan)
     if there <= planned:
         set_experiment(db, plan)
+    else:
+        set_until(db, plan)
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """Of an experiment."""
+
+    until: Until | None = None
+
+
+def _check_until(kept: _Kept, path: Path, plan: Plan) -> None:
+    if kept.until is not None and plan.experiment.until is None:
+        raise StoreError(
+            f"{path}: holds a run that ends when its ranking is settled: add --until decided, or choose another -o"
+        )
 
 
 def _conflict(db: sqlite3.Connection, kept: dict[str, Any], plan: Plan) -> str | None:

@@ -161,6 +161,14 @@ class Origin(NamedTuple):
     """Null: the systems did not take turns."""
 
 
+class SeenRow(NamedTuple):
+    """What a trial took and came to."""
+
+    task_ns: int | None
+    """Null: nothing was dispatched, or its worker crashed."""
+    outcome: str
+
+
 class CellSpan(NamedTuple):
     """How long a cell took on its worker's clock; where systems took turns, its own turns alone."""
 
@@ -349,6 +357,18 @@ def origins(reader: Reader) -> dict[str, Origin]:
         " LEFT JOIN worker ON worker.number = record.worker WHERE record.phase = 'measured'"
     )
     return {trial_id: Origin(session, number) for trial_id, session, number in reader.query(sql)[1]}
+
+
+def seen(reader: Reader) -> dict[str, SeenRow]:
+    """What the last attempt at each measured trial took and came to, by the trial's id."""
+    sql = (
+        "SELECT record.trial_id, sum(turn.end_ns), grade.outcome FROM record"
+        " JOIN trial ON trial.id = record.trial_id JOIN grade USING (trial_id, attempt)"
+        " LEFT JOIN turn USING (trial_id, attempt)"
+        " WHERE record.attempt = (SELECT max(attempt) FROM record AS other WHERE other.trial_id = record.trial_id)"
+        " GROUP BY record.trial_id"
+    )
+    return {trial_id: SeenRow(task_ns, outcome) for trial_id, task_ns, outcome in reader.query(sql)[1]}
 
 
 def anchors(reader: Reader) -> dict[str, str]:

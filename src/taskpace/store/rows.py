@@ -154,6 +154,13 @@ def set_experiment(db: sqlite3.Connection, plan: Plan) -> None:
     db.execute("UPDATE run SET plan_id = ?, experiment = ?", (plan.id, as_json(plan.experiment)))
 
 
+def set_until(db: sqlite3.Connection, plan: Plan) -> None:
+    """Note when the run ends, where that is not by its number of items."""
+    if plan.experiment.until is not None:
+        until = as_json(plan.experiment.until)
+        db.execute("UPDATE run SET experiment = json_set(experiment, '$.until', json(?))", (until,))
+
+
 def insert(db: sqlite3.Connection, table: str, **values: Any) -> int:
     """One row, by column; returns its number."""
     return db.execute(_insertion(table, *values), tuple(values.values())).lastrowid or 0
