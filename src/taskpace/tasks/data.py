@@ -9,7 +9,7 @@ from typing import Any
 
 from taskpace.errors import TaskError
 from taskpace.tasks.tables import MOST_BYTES, Row, Table, csv_table, parquet_table, remote_table, table_of_lines
-from taskpace.text.strict import close_to, did_you_mean, read_text
+from taskpace.text.strict import close_to, did_you_mean, named, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"
@@ -107,7 +107,7 @@ def _open_file(path: Path) -> Table:
             raise TaskError(f"{path}: not a file: name the data file itself")
         size = path.stat().st_size
     except (OSError, ValueError) as exc:  # a name that is too long, or with a NUL in it
-        raise TaskError(f"{str(path)[:200]}: cannot be read: {getattr(exc, 'strerror', None) or exc}") from None
+        raise TaskError(f"{named(path)}: cannot be read: {getattr(exc, 'strerror', None) or exc}") from None
     kind = _kind(path.name, str(path))
     if size > MOST_BYTES:
         raise TaskError(f"{path}: has more than {MOST_BYTES // 2**20} MiB: split it, and name a part")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.tables import MOST_CELL, Row
 from taskpace.tasks.task import LeftOut, Task
 from taskpace.tasks.templates import fields_used
-from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, nested_too_deep
+from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, leaves, nested_too_deep
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
@@ -141,7 +141,7 @@ def _labels_beside(choices: tuple[str, ...]) -> Columns:
 
 def _in_table(part: str, known: list[str]) -> str:
     """The column of the table that a mapped column is or is part of."""
-    return part if part in known else part.split(".")[0]
+    return part if part in known else part.split(".", 1)[0]
 
 
 def _survey(task: Task, rows: list[Row], columns: Columns) -> None:
@@ -224,7 +224,7 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
 
 
 def _parts(task: Task, row: Row, field: str, parts: tuple[str, ...]) -> list[tuple[str, Any]]:
-    """The columns of a field with their values. Of a list the last may be empty: not every question has five choices."""
+    """The columns of a field with their values. The last ones of a list may be empty: some rows have fewer choices."""
     found = [(part, task.data.values[part] if part in task.data.values else _value(row, part)) for part in parts]
     if field in _LISTS and len(parts) > 1:
         while found and found[-1][1] is None:
@@ -262,7 +262,7 @@ def _plain(value: Any, location: str) -> Any:
     plain = msgspec.to_builtins(value, enc_hook=str)
     if len(_as_json(plain, location)) > MOST_CELL:
         raise TaskError(f"{location}: has more than {MOST_CELL:,} bytes: shorten it or take the row out")
-    if any(isinstance(each, float) and not math.isfinite(each) for each in _leaves(plain)):
+    if any(isinstance(each, float) and not math.isfinite(each) for each in leaves(plain)):
         raise TaskError(f"{location}: holds a number that is not finite: correct it or take the row out")
     return plain
 
@@ -274,15 +274,6 @@ def _as_json(value: Any, location: str) -> bytes:
         raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
     except OverflowError:
         raise TaskError(f"{location}: holds a whole number of more than 64 bits: write it as text") from None
-
-
-def _leaves(value: Any) -> Iterator[Any]:
-    """The values of which a plain value is made."""
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(part)
-    else:
-        yield value
 
 
 def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:

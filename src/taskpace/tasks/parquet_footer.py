@@ -1,10 +1,10 @@
 """The footer of a Parquet file: how much the file decodes to, known before anything is decoded.
 
 A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer says how many values each column has,
-and decoding makes as many, so this is where a small file that becomes a large one is seen. Only these counts are read.
+and decoding makes as many, so this is where a small file that becomes a large one is seen. Only counts are read.
 
-Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData) and the compact protocol
-of Apache Thrift.
+Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData) and the compact
+protocol of Apache Thrift.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Footer(msgspec.Struct, frozen=True, kw_only=True):
     """Of the pages of all columns."""
 
 
-class FooterProblem(ValueError):
+class FooterProblem(ValueError):  # noqa: N818 - named for what it is about
     """Why there is no footer to be read, in a few words."""
 
 
@@ -76,7 +76,7 @@ def _count(value: Any) -> int:
 
 
 class _Reader:
-    """Values of Thrift's compact protocol: field number -> value. Every error is an ``IndexError`` or a ``ValueError``."""
+    """Values of Thrift's compact protocol, field number -> value; its errors are ``IndexError`` and ``ValueError``."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content

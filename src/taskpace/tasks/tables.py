@@ -152,7 +152,8 @@ def _table_of_json(lines: Iterable[str], location: str) -> Table:
 def _table_of_frame(scan: Callable[[], pl.LazyFrame], location: str, kind: str) -> Table:
     def rows(wanted: list[str]) -> list[Row]:
         columns = [name for name in frame_columns if name in set(wanted)]
-        return _guarded(lambda: _rows(scan(), columns, location), location, kind, [])
+        found: list[Row] = _guarded(lambda: _rows(scan(), columns, location), location, kind, [])
+        return found
 
     frame_columns: list[str] = _guarded(lambda: scan().collect_schema().names(), location, kind, [])
     _check_size(location, columns=len(frame_columns))
@@ -169,7 +170,8 @@ def _rows(scanned: pl.LazyFrame, columns: list[str], location: str) -> list[Row]
     frame = scanned.select(columns).head(MOST_ROWS + 1).collect()
     # Texts that stand for each other are stored once in a frame; as rows each is one of its own.
     _check_size(location, rows=frame.height, values=frame.height * frame.width, size=int(frame.estimated_size()))
-    return frame.to_dicts()
+    rows: list[Row] = frame.to_dicts()
+    return rows
 
 
 def _guarded(read: Callable[[], Any], location: str, kind: str, empty: Any) -> Any:

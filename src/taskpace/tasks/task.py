@@ -14,10 +14,13 @@ from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
-from taskpace.text.strict import convert, did_you_mean, plain, read_toml
+from taskpace.text.bounded import leaves
+from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, plain, read_toml
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0
+_MOST_BITS = 63
+"""Of a whole number without its sign: what JSON and SQLite hold."""
 _SUFFIX = ".toml"
 PUBLIC = "public"
 """In place of a source: the task's public data set."""
@@ -246,9 +249,14 @@ def _check(task: Task, location: str) -> None:
     for key in ("name", "description"):
         if not getattr(task, key).strip():
             raise refuse(key, "the text is empty: write some")
+    if len(task.name) > MOST_LETTERS:
+        raise refuse("name", f"has more than {MOST_LETTERS} characters: shorten it")
     for key in ("version", "max_tokens"):
         if getattr(task, key) < 1:
             raise refuse(key, f"{getattr(task, key)} is too small: give 1 or more")
+    for key, value in plain(task).items():
+        if any(isinstance(leaf, int) and leaf.bit_length() > _MOST_BITS for leaf in leaves(value)):
+            raise refuse(key, "a whole number of more than 64 bits: give a smaller one, or write it as text")
     _check_think_time(task.think_time_s, len(task.turns), location)
     if not task.turns:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")

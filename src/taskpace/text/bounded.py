@@ -1,11 +1,12 @@
 """Bounds of what comes from outside as nested tables and lists: JSON, TOML, rows of data.
 
-Whatever walks such a value later (hashing, templates, JSON Schema) does so by recursion, so the nesting is bounded where
-the value comes in. The check itself does not recurse.
+Whatever walks such a value later (hashing, templates, JSON Schema) does so by recursion, so the nesting is bounded
+where the value comes in. The check itself does not recurse.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ MOST_NESTED = 64
 """Levels of lists and tables in one another: more than any data set or settings file has."""
 
 
-class JsonProblem(ValueError):
+class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
     """What is wrong with a text that should be JSON, in one line without the location."""
 
 
@@ -32,6 +33,19 @@ def nested_too_deep(value: Any, most: int = MOST_NESTED) -> bool:
         if not level:
             return False
     return True
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The values that lists and tables are made of, keys left out."""
+    rest = [value]
+    while rest:
+        here = rest.pop()
+        if isinstance(here, dict):
+            rest.extend(here.values())
+        elif isinstance(here, list | tuple):
+            rest.extend(here)
+        else:
+            yield here
 
 
 def decode_json(text: str) -> Any:

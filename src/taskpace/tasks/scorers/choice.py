@@ -171,8 +171,8 @@ def _survey(rows: Iterable[dict[str, Any]]) -> None:
     if named is not None and torn is not None:
         raise FieldProblem(
             "answer",
-            f"has texts of choices ({named[:60]!r}), and {torn[:60]!r}, which is one choice's text and another's letter "
-            "or index: give letters",
+            f"has texts of choices ({named[:60]!r}), and {torn[:60]!r}, which is the text of one choice and the letter "
+            "or index of another: give letters",
         )
 
 
