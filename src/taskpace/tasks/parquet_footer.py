@@ -1,31 +1,38 @@
-"""The footer of a Parquet file: how much the file decodes to, known before anything is decoded.
+"""How much a Parquet file decodes to, known before anything is decoded.
 
 A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer says how many values each column has,
-and decoding makes as many, so this is where a small file that becomes a large one is seen. Only counts are read.
+and the header of each page how many it has, which is what is decoded whatever the footer says. Only counts are read.
 
-Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData) and the compact
-protocol of Apache Thrift.
+Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader) and the
+compact protocol of Apache Thrift.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 _MAGIC = b"PAR1"
 _TAIL_BYTES = 8
 _MOST_FOOTER_BYTES = 64 * 2**20
+_MOST_HEADER_BYTES = 64 * 2**10
+"""Of a page; statistics with the longest text and the shortest stand in it."""
+_MOST_PAGES = 200_000
 _MOST_DEEP = 16
-_ROW_GROUPS, _ROWS = 4, 3
+_ROWS, _ROW_GROUPS = 3, 4
 """Fields of FileMetaData."""
-_COLUMNS, _META_DATA, _VALUES, _UNCOMPRESSED_BYTES = 1, 3, 5, 6
-"""Fields of RowGroup, ColumnChunk and ColumnMetaData."""
+_COLUMNS, _META_DATA = 1, 3
+"""Of RowGroup and ColumnChunk."""
+_VALUES, _UNCOMPRESSED_BYTES, _COMPRESSED_BYTES, _DATA_OFFSET, _DICTIONARY_OFFSET = 5, 6, 7, 9, 11
+"""Of ColumnMetaData."""
+_PAGE_UNCOMPRESSED_BYTES, _PAGE_BYTES, _PAGE_KINDS, _PAGE_VALUES = 2, 3, (5, 7, 8), 1
+"""Of PageHeader, and of the headers of each kind of page."""
 
 
 class Footer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a Parquet file says that it holds."""
+    """What a Parquet file holds, by its footer and its pages; the greater of the two where they differ."""
 
     rows: int
     columns: int
@@ -41,7 +48,7 @@ class FooterProblem(ValueError):  # noqa: N818 - named for what it is about
 
 
 def read_footer(path: Path) -> Footer:
-    """The footer of a file. Raises ``FooterProblem`` for one that is damaged, ``OSError``."""
+    """The counts of a file. Raises ``FooterProblem`` for one that is damaged, ``OSError``."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size < _TAIL_BYTES + len(_MAGIC):
@@ -55,18 +62,42 @@ def read_footer(path: Path) -> Footer:
             raise FooterProblem("damaged: its footer has no possible length")
         file.seek(size - _TAIL_BYTES - length)
         content = file.read(length)
-    try:
-        found = _Reader(content).struct(0)
-        groups = found.get(_ROW_GROUPS, [])
-        chunks = [chunk[_META_DATA] for group in groups for chunk in group[_COLUMNS]]
-        return Footer(
-            rows=_count(found[_ROWS]),
-            columns=max((len(group[_COLUMNS]) for group in groups), default=0),
-            values=sum(_count(chunk[_VALUES]) for chunk in chunks),
-            uncompressed_bytes=sum(_count(chunk[_UNCOMPRESSED_BYTES]) for chunk in chunks),
-        )
-    except (IndexError, KeyError, TypeError, AttributeError, ValueError):
-        raise FooterProblem("damaged: its footer cannot be read") from None
+        try:
+            found = _Reader(content).struct(0)
+            groups = found.get(_ROW_GROUPS, [])
+            chunks = [chunk[_META_DATA] for group in groups for chunk in group[_COLUMNS]]
+            values, uncompressed = _in_pages(file, chunks, size)
+            return Footer(
+                rows=_count(found[_ROWS]),
+                columns=max((len(group[_COLUMNS]) for group in groups), default=0),
+                values=max(values, sum(_count(chunk[_VALUES]) for chunk in chunks)),
+                uncompressed_bytes=max(uncompressed, sum(_count(chunk[_UNCOMPRESSED_BYTES]) for chunk in chunks)),
+            )
+        except FooterProblem:
+            raise
+        except (IndexError, KeyError, TypeError, AttributeError, ValueError):
+            raise FooterProblem("damaged: its footer or a page of it cannot be read") from None
+
+
+def _in_pages(file: BinaryIO, chunks: list[Any], size: int) -> tuple[int, int]:
+    """Values and uncompressed bytes of all pages, by their own headers."""
+    pages = values = uncompressed = 0
+    for chunk in chunks:
+        start = min(offset for offset in (chunk[_DATA_OFFSET], chunk.get(_DICTIONARY_OFFSET)) if offset)
+        end = start + _count(chunk[_COMPRESSED_BYTES])
+        if not len(_MAGIC) <= start <= end <= size:
+            raise ValueError
+        while start < end:
+            pages += 1
+            if pages > _MOST_PAGES:
+                raise FooterProblem(f"it has more than {_MOST_PAGES:,} pages")
+            file.seek(start)
+            reader = _Reader(file.read(min(_MOST_HEADER_BYTES, end - start)))
+            header = reader.struct(0)
+            values += sum(_count(header[kind].get(_PAGE_VALUES, 0)) for kind in _PAGE_KINDS if kind in header)
+            uncompressed += _count(header[_PAGE_UNCOMPRESSED_BYTES])
+            start += reader.used + _count(header[_PAGE_BYTES])
+    return values, uncompressed
 
 
 def _count(value: Any) -> int:
@@ -81,6 +112,11 @@ class _Reader:
     def __init__(self, content: bytes) -> None:
         self._content = content
         self._at = 0
+
+    @property
+    def used(self) -> int:
+        """Bytes that have been read."""
+        return self._at
 
     def struct(self, depth: int) -> dict[int, Any]:
         if depth > _MOST_DEEP:

@@ -6,8 +6,11 @@ numbers. Sizes are checked before anything is decoded, for a few kilobytes of Pa
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +108,7 @@ def parquet_table(path: Path) -> Table:
 
         return pl.scan_parquet(path, glob=False)
 
-    return _table_of_frame(scan, str(path), "parquet")
+    return _table_of_frame(scan, str(path), "parquet", quiet=_panics_unseen)
 
 
 def remote_table(kind: str, address: str) -> Table:
@@ -149,13 +152,22 @@ def _table_of_json(lines: Iterable[str], location: str) -> Table:
     return Table(columns=list(columns), rows=lambda _: rows)
 
 
-def _table_of_frame(scan: Callable[[], pl.LazyFrame], location: str, kind: str) -> Table:
+def _table_of_frame(
+    scan: Callable[[], pl.LazyFrame],
+    location: str,
+    kind: str,
+    quiet: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+) -> Table:
+    """``quiet``: around everything that polars does."""
+
     def rows(wanted: list[str]) -> list[Row]:
         columns = [name for name in frame_columns if name in set(wanted)]
-        found: list[Row] = _guarded(lambda: _rows(scan(), columns, location), location, kind, [])
+        with quiet():
+            found: list[Row] = _guarded(lambda: _rows(scan(), columns, location), location, kind, [])
         return found
 
-    frame_columns: list[str] = _guarded(lambda: scan().collect_schema().names(), location, kind, [])
+    with quiet():
+        frame_columns: list[str] = _guarded(lambda: scan().collect_schema().names(), location, kind, [])
     _check_size(location, columns=len(frame_columns))
     return Table(columns=frame_columns, rows=rows)
 
@@ -172,6 +184,26 @@ def _rows(scanned: pl.LazyFrame, columns: list[str], location: str) -> list[Row]
     _check_size(location, rows=frame.height, values=frame.height * frame.width, size=int(frame.estimated_size()))
     rows: list[Row] = frame.to_dicts()
     return rows
+
+
+@contextlib.contextmanager
+def _panics_unseen() -> Iterator[None]:
+    """Nothing is written to the process's standard error: a panic of a native library, which is caught, writes its
+    stack there past Python.
+    """
+    sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - no path but a device
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _guarded(read: Callable[[], Any], location: str, kind: str, empty: Any) -> Any:
