@@ -219,7 +219,6 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
         except FieldProblem as exc:
             column = ", ".join(columns.get(exc.field, (exc.field,)))
             raise TaskError(f'{location}, column "{column}": {exc.problem}') from None
-    _as_json(fields, location)  # what came out of JSON in a text has not been looked at yet
     return fields
 
 
@@ -272,8 +271,6 @@ def _as_json(value: Any, location: str) -> bytes:
         return canonical_json(value)
     except UnicodeError:
         raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
-    except OverflowError:
-        raise TaskError(f"{location}: holds a whole number of more than 64 bits: write it as text") from None
 
 
 def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:
