@@ -73,7 +73,12 @@ def test_a_text_that_two_choices_have_names_neither():
         accepted("Rome", ["Rome", "Rome", "Paris"])
 
 
-@given(st.lists(st.text(min_size=3).map(str.strip).filter(lambda text: len(text) > 2), min_size=2, unique=True, max_size=26), st.data())
+@given(
+    st.lists(
+        st.text(min_size=3).map(str.strip).filter(lambda text: len(text) > 2), min_size=2, unique=True, max_size=26
+    ),
+    st.data(),
+)
 def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
     """Letter, index, index as text, index as float and the choice's own text agree, for choices that are no numbers."""
     index = data.draw(st.integers(0, len(choices) - 1))
@@ -188,7 +193,9 @@ def test_choices_in_columns_of_a_csv_file(tmp_path):
     )
     more = 'columns = { question = "Question", choices = ["A", "B", "C", "D", "E"], answer = "Answer" }'
     (tmp_path / "mine.toml").write_text(TASK.format(source="x.csv", more=more), "utf-8")
-    found = {item.fields["question"]: item.fields for item in load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)}
+    found = {
+        item.fields["question"]: item.fields for item in load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)
+    }
     assert found["Capital?"]["choices"] == CITIES
     assert (found["Other?"]["choices"], found["Other?"]["answer"]) == (["1", "2", "3", "4", "5"], "E")
 

@@ -42,7 +42,23 @@ def words(path: Path, **data: Any) -> list[Any]:
     return [item.fields["word"] for item in load_items(words_task(path, **data), path.parent, None, 0)]
 
 
-CELLS = ["02134", "007", "3.10", "1.50", "true", "FALSE", "NA", "null", "NaN", "1e3", "+5", "2020-02-03", "1,234", " x ", "½"]
+CELLS = [
+    "02134",
+    "007",
+    "3.10",
+    "1.50",
+    "true",
+    "FALSE",
+    "NA",
+    "null",
+    "NaN",
+    "1e3",
+    "+5",
+    "2020-02-03",
+    "1,234",
+    " x ",
+    "½",
+]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -55,7 +71,11 @@ def test_a_cell_of_a_csv_file_is_the_text_that_stands_there(tmp_path, cell):
 
 @given(
     st.lists(
-        st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=6), min_size=2, max_size=2),
+        st.lists(
+            st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00\r"), max_size=6),
+            min_size=2,
+            max_size=2,
+        ),
         max_size=6,
     )
 )
@@ -74,7 +94,9 @@ def test_a_task_says_which_fields_of_a_csv_file_are_numbers_and_lists(tmp_path):
     (item,) = load_items(task, tmp_path, None, 0)
     assert item.fields == {"word": "a", "year": 1999, "tags": [1, "b"]}
     written(tmp_path, "x.csv", "word,year,tags\na,007,[]\n")
-    with pytest.raises(TaskError, match='row 1, column "year": \'007\' is not JSON .*take "year" out of the key "json"'):
+    with pytest.raises(
+        TaskError, match='row 1, column "year": \'007\' is not JSON .*take "year" out of the key "json"'
+    ):
         load_items(task, tmp_path, None, 0)
 
 
@@ -144,7 +166,15 @@ def test_demands_of_a_csv_file_are_numbers(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "number"),
     [
-        *((3, "3"), (3.0, "3"), ("1,234", "1234"), ("$5.50", "5.5"), ("12 km", "12"), ("1/3", "1/3"), (1e22, str(10**22))),
+        *(
+            (3, "3"),
+            (3.0, "3"),
+            ("1,234", "1234"),
+            ("$5.50", "5.5"),
+            ("12 km", "12"),
+            ("1/3", "1/3"),
+            (1e22, str(10**22)),
+        ),
         ("First 2 + 3 = 5.\n#### 5", "5"),
         (r"We have $3 \cdot 4 = 12$, so the answer is $\boxed{12}$.", "12"),
     ],
