@@ -146,8 +146,8 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "WinoGrande": (
         {"sentence": "q", "option1": "Rome", "option2": "Paris", "answer": "2"},
-        'columns = { question = "sentence", choices = ["option1", "option2"], answer = "answer" }\n'
-        'values = { labels = ["1", "2"] }',
+        """columns = { question = "sentence", choices = ["option1", "option2"], answer = "answer" }
+values = { labels = ["1", "2"] }""",
         "B",
     ),
     "MedMCQA": (
@@ -167,8 +167,8 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "BoolQ": (
         {"question": "q", "passage": "p", "answer": True},
-        'columns = { question = "question", answer = "answer" }\n'
-        'values = { choices = ["no", "yes"], labels = ["false", "true"] }',
+        """columns = { question = "question", answer = "answer" }
+values = { choices = ["no", "yes"], labels = ["false", "true"] }""",
         "B",
     ),
 }
@@ -243,9 +243,8 @@ def test_indices_from_0_are_taken_as_such(tmp_path, answers):
 
 def test_texts_and_indices_that_cannot_be_known_apart_are_refused(tmp_path):
     """Where some answers are texts of choices, a "2" that is the text of one and the index of another is neither."""
-    rows = numbered(["5", "7"], ["5", "6", "7", "2"]) + [
-        {"question": "r", "choices": ["1", "2", "3", "4"], "answer": "2"},
-    ]
+    torn = {"question": "r", "choices": ["1", "2", "3", "4"], "answer": "2"}
+    rows = [*numbered(["5", "7"], ["5", "6", "7", "2"]), torn]
     with pytest.raises(TaskError, match="the text of one choice and the letter or index of another: give letters"):
         items_of(tmp_path, rows)
 

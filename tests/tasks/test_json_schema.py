@@ -133,7 +133,7 @@ def test_comparisons_are_counted_and_given_up(monkeypatch):
     ],
 )
 def test_a_pattern_that_python_would_never_finish_ends(schema):
-    """In a value, in a name, and where the schema says that it is of an older draft, whose rules have another engine."""
+    """In a value, in a name, and where the schema says that it is of an older draft, which has rules of its own."""
     hard = "a" * 60 + "!"
     check_schema(schema)
     for value in (hard, {"x": hard}, {hard: 1}):

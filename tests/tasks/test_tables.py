@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -94,9 +95,7 @@ def test_a_task_says_which_fields_of_a_csv_file_are_numbers_and_lists(tmp_path):
     (item,) = load_items(task, tmp_path, None, 0)
     assert item.fields == {"word": "a", "year": 1999, "tags": [1, "b"]}
     written(tmp_path, "x.csv", "word,year,tags\na,007,[]\n")
-    with pytest.raises(
-        TaskError, match='row 1, column "year": \'007\' is not JSON .*take "year" out of the key "json"'
-    ):
+    with pytest.raises(TaskError, match=r'row 1, column "year": .007. is not JSON .*take "year" out of the key "json"'):
         load_items(task, tmp_path, None, 0)
 
 
@@ -251,18 +250,23 @@ def test_json_within_a_cell_is_bounded_too(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("limit", "most", "name", "text", "says"),
+    ("limit", "name", "text", "says"),
     [
-        ("MOST_ROWS", 2, "x.csv", "word\n1\n2\n3\n", "more than 2 rows"),
-        ("MOST_ROWS", 2, "x.jsonl", '{"word": 1}\n{"word": 2}\n{"word": 3}\n', "more than 2 rows"),
-        ("MOST_COLUMNS", 2, "x.csv", "word,b,c\n1,2,3\n", "more than 2 columns"),
-        ("MOST_COLUMNS", 2, "x.jsonl", '{"word": 1, "a": 2}\n{"word": 2, "b": 3}\n', "more than 2 columns"),
-        ("MOST_CELL", 9, "x.csv", "word\nlonger than that\n", "line 2 is not CSV (field larger than field limit (9))"),
+        (("MOST_ROWS", 2), "x.csv", "word\n1\n2\n3\n", "more than 2 rows"),
+        (("MOST_ROWS", 2), "x.jsonl", '{"word": 1}\n{"word": 2}\n{"word": 3}\n', "more than 2 rows"),
+        (("MOST_COLUMNS", 2), "x.csv", "word,b,c\n1,2,3\n", "more than 2 columns"),
+        (("MOST_COLUMNS", 2), "x.jsonl", '{"word": 1, "a": 2}\n{"word": 2, "b": 3}\n', "more than 2 columns"),
+        (
+            ("MOST_CELL", 9),
+            "x.csv",
+            "word\nlonger than that\n",
+            "line 2 is not CSV (field larger than field limit (9))",
+        ),
     ],
 )
-def test_text_files_have_limits(tmp_path, monkeypatch, limit, most, name, text, says):
+def test_text_files_have_limits(tmp_path, monkeypatch, limit, name, text, says):  # noqa: PLR0917
     """Rows, columns and cells, with the limit in the message."""
-    monkeypatch.setattr(tables, limit, most)
+    monkeypatch.setattr(tables, *limit)
     with pytest.raises(TaskError) as caught:
         words(written(tmp_path, name, text))
     assert says in str(caught.value)
@@ -343,10 +347,8 @@ def test_any_bytes_have_a_footer_or_none(tmp_path_factory, content):
     """Reading one ends, with a footer or with the one error."""
     path = tmp_path_factory.mktemp("footer") / "x.parquet"
     path.write_bytes(b"PAR1" + content + len(content).to_bytes(4, "little") + b"PAR1")
-    try:
+    with contextlib.suppress(FooterProblem):
         assert read_footer(path).rows >= 0
-    except FooterProblem:
-        pass
 
 
 def test_lines_from_afar_are_what_they_are(tmp_path):
