@@ -46,7 +46,7 @@ def toml(folder: Path, text: str) -> str:
         ("a = " + "9" * 5000, "not valid TOML"),
         ("a = 0x" + "f" * 5000, 'key "a": a whole number of more than 4096 bits'),
         ("a = [[1, 0x" + "f" * 5000 + "]]", 'key "a": a whole number'),
-        ("#" + "a" * 1_000_001, "has more than 1,000,000 characters"),
+        ("#" + "a" * 1_000_001, "has more than 1,000,000 bytes"),
     ],
 )
 def test_toml_without_measure_is_refused_in_one_line(tmp_path, text, says):
@@ -70,6 +70,13 @@ def test_toml_without_measure_is_refused_in_one_line(tmp_path, text, says):
 def test_toml_within_bounds_is_read(tmp_path, text):
     """Long texts, many full stops in prose, nesting that somebody might write."""
     assert toml(tmp_path, text) == ""
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="has no endless file")
+def test_an_endless_file_is_given_up():
+    """No more is read than a file may have."""
+    with pytest.raises(TaskError, match="has more than 1,000,000 bytes"):
+        read_toml(Path("/dev/zero"), Anything, TaskError)
 
 
 @given(st.integers(0, 3 * MOST_NESTED), st.sampled_from(["list", "table", "tuple"]))

@@ -144,6 +144,11 @@ def test_line_ends_marks_and_blank_lines_of_csv_files_change_nothing(tmp_path):
         assert words(written(tmp_path, "x.csv", text)) == ['5" pipe' if "pipe" in text else "a"]
 
 
+def test_a_line_end_within_a_cell_stays_what_it_is(tmp_path):
+    """Of a CSV file that another system wrote."""
+    assert words(written(tmp_path, "x.csv", 'word,n\r\n"a\r\nb",1\r\n')) == ["a\r\nb"]
+
+
 def test_a_prompt_that_is_a_number_is_asked_as_it_stands(tmp_path):
     """Prompts and answers of a file of prompts are text, too."""
     task = prompts_task(written(tmp_path, "x.csv", "prompt,answer\n0010,02134\n"))
@@ -371,3 +376,22 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_line(tmp_path, name):
         read_rows(name, tmp_path)
     assert len(str(caught.value)) < 500
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ('left_out = { rows = 1, of = 2, first = "x" }', 'key "data.left_out": it is counted when the data are read'),
+        (
+            'columns = { word = "w" }\njson = ["wrod"]',
+            'key "data.json": there is no field "wrod" (did you mean "word"?)',
+        ),
+    ],
+)
+def test_keys_of_the_data_that_cannot_be_are_refused(tmp_path, more, says):
+    """What is found when the data are read is not written down, and a field that is JSON is one that there is."""
+    text = 'name = "t"\nversion = 1\ndescription = "d"\nmax_tokens = 9\n[data]\nsource = "x.csv"\n'
+    written(tmp_path, "t.toml", f'{text}{more}\n[[turns]]\nprompt = "{{{{ word }}}}"\n')
+    with pytest.raises(TaskError) as caught:
+        load_task("t.toml", tmp_path)
+    assert says in str(caught.value)
