@@ -16,7 +16,7 @@ from taskpace.experiment.library import shipped_file
 from taskpace.experiment.numbers import MOST, Refuse, check_count, check_numbers
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
 from taskpace.experiment.until import By, Until, check_until, read_until
-from taskpace.text.strict import convert, did_you_mean, read_toml
+from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
 DEFAULT_TIMEOUT_S = 120.0
@@ -129,6 +129,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 _LABEL_LENGTH = 24
+_MOST_NAME_BYTES = 200  # with a suffix it must still be the name of a file
 UNTIL = ("until", "margin", "by", "max_items")
 CHANGEABLE = ("items", "repeats", "order", "max_tokens", "timeout", *UNTIL)
 """What a flag may change of any file: how many trials there are, when they are asked and end, and their limits."""
@@ -239,9 +240,10 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     file = _with_suite(file, refuse)
     check_numbers(msgspec.structs.asdict(file), refuse)
     name = file.name or default_name
-    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
+    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name) or len(name.encode("utf-8", "replace")) > _MOST_NAME_BYTES:
         raise refuse(
-            f'key "name": {name!r} will not do, it names the run file too: leave out slashes and control characters'
+            f'key "name": {name[:60]!r} will not do, it names the run file too: leave out slashes and control '
+            f"characters, and give {_MOST_NAME_BYTES} bytes at most"
         )
     for key in ("tasks", "scenarios"):
         if not getattr(file, key):
@@ -358,6 +360,8 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
 
     if not name.strip():
         raise refuse('a system\'s "name" is empty: give it one')
+    if len(name) > MOST_LETTERS:
+        raise refuse(f'a system\'s "name" has more than {MOST_LETTERS} characters ({name[:40]}...): shorten it')
     for key, least, most in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
         value = settings[key]
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:

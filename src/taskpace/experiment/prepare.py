@@ -16,7 +16,7 @@ from taskpace.experiment.experiment import DEFAULT_ITEMS, Experiment, System, Ta
 from taskpace.experiment.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.experiment.scenario import Scenario
 from taskpace.experiment.until import MOST_ITEMS
-from taskpace.tasks import Item, Task, load_items, load_task, prompts_task, render, with_data, with_think_time
+from taskpace.tasks import Task, load_data, load_items, load_task, prompts_task, render, with_data, with_think_time
 
 Progress = Callable[[str, int, int | None], None]
 """``(what, bytes done, bytes in all or null)``."""
@@ -113,20 +113,20 @@ def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, 
 
 def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     task = _task(use, experiment, base)
-    items = _chosen(task, use, experiment, base)
+    count = use.items or experiment.items
+    if experiment.until is not None:
+        # At most so many: how many it takes is not known, and all there are may be fewer.
+        loaded = load_data(task, base, None, experiment.seed)
+        items = loaded.items[: count or MOST_ITEMS]
+    else:
+        loaded = load_data(task, base, count or (None if use.prompts else DEFAULT_ITEMS), experiment.seed)
+        items = loaded.items
     try:
         planned = tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items)
     except TaskError as exc:
         raise TaskError(f"{use.use}: {exc}") from None
+    task = msgspec.structs.replace(task, data=msgspec.structs.replace(task.data, left_out=loaded.left_out))
     return PlannedTask(spec=task, items=planned)
-
-
-def _chosen(task: Task, use: TaskUse, experiment: Experiment, base: Path) -> tuple[Item, ...]:
-    """As many items as the experiment wants; of a run that ends when it is decided at most so many."""
-    count = use.items or experiment.items
-    if experiment.until is not None:
-        return load_items(task, base, None, experiment.seed)[: count or MOST_ITEMS]
-    return load_items(task, base, count or (None if use.prompts else DEFAULT_ITEMS), experiment.seed)
 
 
 def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
