@@ -10,6 +10,7 @@ from taskpace.errors import TaskpaceError
 from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
+from taskpace.experiment.until import Decide, Until
 from taskpace.records import Grade, Record
 from taskpace.runner.events import Event
 from taskpace.store.store import Store
@@ -128,6 +129,15 @@ class Run:
         self.close()
 
 
+def decider_for(plan: Plan) -> Callable[[Until], Decide] | None:
+    """What decides when a task of this plan ends; null: all its items are asked, and nobody waits for the statistics."""
+    if plan.experiment.until is None:
+        return None
+    from taskpace.analysis.until import decider
+
+    return decider
+
+
 def run(
     experiment: Experiment | Plan | str | Path,
     output: str | Path,
@@ -153,7 +163,7 @@ def run(
         experiment = load_experiment(Path(experiment))
     plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
     with Store.create_or_continue(Path(output), plan, __version__) as store:
-        run_plan(plan, store, on_event=on_event)
+        run_plan(plan, store, on_event=on_event, decider=decider_for(plan))
     return Run(output)
 
 

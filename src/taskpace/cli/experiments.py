@@ -52,6 +52,14 @@ _FLAGS = (
         "--energy", is_flag=True, default=None, help="Read this machine's energy counters: joules per task (off)."
     ),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
+    click.option(
+        "--until", type=click.Choice(["decided"]), help="Ask items until the ranking is settled, and no longer (all)."
+    ),
+    click.option("--margin", metavar="N%", help="With --until: systems closer than this are equivalent (none are)."),
+    click.option(
+        "--by", type=click.Choice(["task-time", "s-per-correct"]), help="With --until: what ranks them (task-time)."
+    ),
+    click.option("--max-items", type=int, help="With --until: the most items per task (660, or all there are)."),
 )
 
 

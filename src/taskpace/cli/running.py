@@ -44,6 +44,7 @@ def progress_option(*, events: bool = True) -> Callable[[F], F]:
 
 def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
     """Carry out a plan, or what is left of it, with its progress shown; Ctrl-C stops it cleanly."""
+    from taskpace.api import decider_for
     from taskpace.runner.runner import run_plan
     from taskpace.store.store import Store
 
@@ -52,14 +53,14 @@ def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        return run_plan(plan, store, on_event=listener, stop=stop)
+        return run_plan(plan, store, on_event=listener, stop=stop, decider=decider_for(plan))
 
 
 def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:
     """Say what is missing, if anything is, and return the exit code."""
     from taskpace.store.store import Store
 
-    if ended.done < ended.planned:
+    if ended.done + ended.spared < ended.planned:
         with Store.open(path) as store:
             for line in coverage_lines(plan, store.recorded()):
                 console.print(Text(line), soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.store import queries
+from taskpace.store import answers, queries
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task
 from taskpace.tasks.scorers import SCORERS
@@ -41,7 +41,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def count_answers(run: Reader) -> int:
     """How many there are."""
-    return queries.answer_count(run)
+    return answers.answer_count(run)
 
 
 def load_answers(run: Reader) -> list[Answer]:
@@ -65,7 +65,7 @@ def load_answers(run: Reader) -> list[Answer]:
             texts=tuple(texts[row.trial_id, row.attempt]),
             reference=_reference(tasks[row.task], msgspec.json.decode(row.fields)),
         )
-        for row in queries.answers(run)
+        for row in answers.answers(run)
     ]
 
 

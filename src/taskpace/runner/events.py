@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.engines.base import EngineInfo
+from taskpace.experiment.until import PairStanding
 from taskpace.records import Outcome
 
 
@@ -66,6 +67,18 @@ class TrialFinished(_Event, frozen=True, kw_only=True):
     """Why, for an error or a timeout."""
 
 
+class PairsStand(_Event, frozen=True, kw_only=True):
+    """How every two systems of a task stand after a round, in a run that ends when its ranking is settled."""
+
+    task: str
+    scenario: str
+    items: int
+    """Asked so far."""
+    pairs: tuple[PairStanding, ...]
+    needed: tuple[str, ...]
+    """Systems that are asked more; none: the task has ended."""
+
+
 class WorkerDied(_Event, frozen=True, kw_only=True):
     system: str
     reason: str
@@ -88,6 +101,8 @@ class RunEnded(_Event, frozen=True, kw_only=True):
     interrupted: bool
     given_up: tuple[str, ...]
     """Systems that were given up."""
+    spared: int = 0
+    """Trials that were not asked, as the ranking was settled without them."""
 
 
 Event = (
@@ -98,6 +113,7 @@ Event = (
     | WorkerReady
     | CellStarted
     | TrialFinished
+    | PairsStand
     | WorkerDied
     | SystemGivenUp
     | RunEnded

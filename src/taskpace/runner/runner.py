@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 
 from taskpace.experiment.experiment import Order
 from taskpace.experiment.plan import Plan
+from taskpace.experiment.until import Decide, Until
 from taskpace.runner.events import Event, OrderChanged, RunEnded
 from taskpace.runner.session import Never, Part, Session, StopRequest
 from taskpace.runner.system_run import SystemRun
@@ -22,21 +24,33 @@ def run_plan(
     on_event: Callable[[Event], None] = lambda _event: None,
     stop: StopRequest | None = None,
     launch: Callable[[], WorkerHandle] = WorkerProcess,
+    decider: Callable[[Until], Decide] | None = None,
 ) -> RunEnded:
     """Carry out every trial of ``plan`` that ``store`` has no record of.
+
+    A plan whose experiment says ``until`` needs a ``decider``, and each of its tasks ends when that has no pair of
+    systems open any more.
 
     The systems take turns, each in a worker of its own, unless the experiment's order says otherwise or they cannot be
     open at once.
     """
+    until = plan.experiment.until
+    decide = decider(until) if decider is not None and until is not None else None
     session = Session(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
     runs = {system.name: SystemRun(system, session) for system in plan.systems}
     order = _order(session)
-    parts = one_after_the_other(session) if order == "sequential" else in_turns(session, together=order == "turns")
+    parts = iter(
+        one_after_the_other(session)
+        if order == "sequential"
+        else in_turns(session, together=order == "turns", decide=decide)
+    )
     try:
-        if order == "turns":
+        # What is settled already shows before the first part.
+        first = next(parts, None)
+        if order == "turns" and first is not None:
             for run in runs.values():
                 run.open_if_needed()
-        for part in parts:
+        for part in itertools.chain(() if first is None else (first,), parts):
             if session.stop.requested:
                 break
             if order != "turns":

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from taskpace.experiment.plan import Cell, Plan, Trial, content_id, remaining
+from taskpace.experiment.until import Seen
 from taskpace.machine import host
-from taskpace.records import Failure, Grade, Record
+from taskpace.records import CUT, Failure, Grade, Record
 from taskpace.runner.events import Event, RunEnded, RunStarted, TrialFinished
 from taskpace.runner.worker_process import WorkerHandle
+from taskpace.store import queries
 from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store
 from taskpace.tasks import score
@@ -82,6 +84,9 @@ class Session:
         self.launch = launch
         self.recorded = store.recorded()
         """Kept up with what comes in: to ask the file again costs all of it each time."""
+        self.seen = _all_seen(store) if plan.experiment.until is not None else {}
+        """What is known of each recorded trial, likewise; empty where nothing is decided by it."""
+        self._resting: frozenset[str] = frozenset()
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)
 
@@ -92,7 +97,14 @@ class Session:
         return remaining(part.trials, self.recorded)
 
     def left(self, cell: Cell) -> tuple[Trial, ...]:
-        """The trials of a cell that have no record yet, in order."""
+        """The trials of a cell that are to be asked and have no record yet, in order."""
+        return () if cell.id in self._resting else self._unrecorded(cell)
+
+    def rest(self, table: Iterable[Cell], resting: Iterable[Cell]) -> None:
+        """Note which cells of a table are asked no more, as all is settled that they are needed for."""
+        self._resting = self._resting - {cell.id for cell in table} | {cell.id for cell in resting}
+
+    def _unrecorded(self, cell: Cell) -> tuple[Trial, ...]:
         return remaining(self.plan.trials(cell), self.recorded)
 
     def keep(self, records: Sequence[tuple[InFlight, Finished]], worker: int | None) -> None:
@@ -108,6 +120,8 @@ class Session:
         self.store.add_all(kept, records[0][0].part.cell.id, worker)
         for (flown, message), (record, grade, *_) in zip(records, kept, strict=True):
             self.recorded[record.trial_id] = record.attempt
+            if grade is not None and not flown.part.anchor and self.plan.experiment.until is not None:
+                self.seen[record.trial_id] = _seen(_task_ns(record), grade.outcome)
             if grade is not None and message.final and not flown.part.anchor:
                 self.tell(_finished(record, grade, flown))
 
@@ -116,7 +130,8 @@ class Session:
         ended = RunEnded(
             path=str(self.store.path),
             planned=self.plan.trial_count,
-            done=sum(count - len(self.left(cell)) for cell, count in self._counts()),
+            done=sum(count - len(self._unrecorded(cell)) for cell, count in self._counts()),
+            spared=sum(len(self._unrecorded(cell)) - len(self.left(cell)) for cell in self.plan.cells),
             interrupted=self.stop.requested,
             given_up=tuple(given_up),
         )
@@ -125,7 +140,7 @@ class Session:
 
     def _started(self) -> RunStarted:
         cells = [
-            (cell.system.name, cell.task.name, cell.scenario.name, count, count - len(self.left(cell)))
+            (cell.system.name, cell.task.name, cell.scenario.name, count, count - len(self._unrecorded(cell)))
             for cell, count in self._counts()
         ]
         return RunStarted(
@@ -167,7 +182,7 @@ def never_sent(job: Job, failure: Failure) -> Finished:
 
 
 def _finished(record: Record, grade: Grade, flown: InFlight) -> TrialFinished:
-    cell = flown.part.cell
+    cell, task_ns = flown.part.cell, _task_ns(record)
     usages = [turn.usage.output_tokens for turn in record.turns]
     return TrialFinished(
         trial_id=record.trial_id,
@@ -176,7 +191,19 @@ def _finished(record: Record, grade: Grade, flown: InFlight) -> TrialFinished:
         scenario=cell.scenario.name,
         item_id="" if flown.trial is None else flown.trial.item.id,
         outcome=grade.outcome,
-        task_time_s=sum(turn.end_ns for turn in record.turns) / 1e9 if record.turns else None,
+        task_time_s=None if task_ns is None else task_ns / 1e9,
         output_tokens=None if None in usages or not usages else sum(count or 0 for count in usages),
         detail=record.failure.message if record.failure else None,
     )
+
+
+def _task_ns(record: Record) -> int | None:
+    return sum(turn.end_ns for turn in record.turns) if record.turns else None
+
+
+def _seen(task_ns: int | None, outcome: str) -> Seen:
+    return Seen(None if task_ns is None else task_ns / 1e9, outcome in CUT, outcome == "correct")
+
+
+def _all_seen(store: Store) -> dict[str, Seen]:
+    return {trial_id: _seen(*row) for trial_id, row in queries.seen(store).items()}

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 from taskpace.experiment.plan import Cell, Trial, remaining
 from taskpace.experiment.rounds import asking_order, round_size, rounds, tables
+from taskpace.experiment.until import Decide
 from taskpace.runner.session import Part, Session
+from taskpace.runner.settling import Number, until_settled
 from taskpace.store import queries
 
 ANCHORS = 10
@@ -22,15 +25,22 @@ def one_after_the_other(session: Session) -> Iterator[Part]:
                 yield Part(cell, left)
 
 
-def in_turns(session: Session, *, together: bool) -> Iterator[Part]:
+def in_turns(session: Session, *, together: bool, decide: Decide | None = None) -> Iterator[Part]:
     """Round after round of each table, those that were begun first.
 
     Args:
         session: whose plan is carried out.
         together: all systems are open at once; else their parts are larger.
+        decide: ends a table when its ranking is settled; null: all items are asked.
     """
     rounds_so_far = _Rounds(session)
     for table in tables(session.plan):
+        size = round_size(table[0].scenario, together=together)
+        if decide is not None and size is not None:
+            order = {cell.id: asking_order(session.plan, cell) for cell in table}
+            number = rounds_so_far.counter(order)
+            yield from until_settled(session, decide, table, size=size, number=number)
+            continue
         parts = _table_parts(session, table, rounds_so_far, together=together)
         yield from _mark_last(parts) if together else parts
 
@@ -88,6 +98,11 @@ class _Rounds:
         """Greater than that of every round of these cells so far."""
         found = (self._origins.get(trial.id) for trials in order.values() for trial in trials)
         return 1 + max((origin.round or 0 for origin in found if origin is not None), default=0)
+
+    def counter(self, order: dict[str, tuple[Trial, ...]]) -> Number:
+        """Numbers one round of these cells after the other: those that were begun as then, others after all of them."""
+        fresh = itertools.count(self.next_number(order))
+        return lambda trials: self.number(trials) or next(fresh)
 
     def anchors(self, table: Sequence[Cell], order: dict[str, tuple[Trial, ...]]) -> dict[str, set[str]]:
         """By cell: trials to ask again, as a system that is new has shared no session with it, and will not enough."""

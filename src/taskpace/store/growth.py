@@ -49,9 +49,14 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
         set_until(db, plan)
 
 
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
 class _Kept(msgspec.Struct, frozen=True):
     """Of an experiment."""
 
+    systems: tuple[_Named, ...]
     until: Until | None = None
 
 
@@ -59,6 +64,11 @@ def _check_until(kept: _Kept, path: Path, plan: Plan) -> None:
     if kept.until is not None and plan.experiment.until is None:
         raise StoreError(
             f"{path}: holds a run that ends when its ranking is settled: add --until decided, or choose another -o"
+        )
+    if kept.until is not None and len(plan.systems) > len(kept.systems):
+        raise StoreError(
+            f"{path}: holds a run that ends when its ranking is settled, to which no system can be added: "
+            "choose another -o"
         )
 
 
