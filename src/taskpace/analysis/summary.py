@@ -34,9 +34,11 @@ from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import data_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
+from taskpace.analysis.table.settled import Settled, as_asked, find_settled
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.until import Until
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
@@ -71,6 +73,7 @@ def summarise(
         sweeps=find_sweeps(source),
         forms=find_forms(source),
         reference=reference,
+        until=experiment.until,
     )
 
 
@@ -86,30 +89,59 @@ def summarise_trials(
     sweeps: tuple[Sweep, ...] = (),
     forms: tuple[Forms, ...] = (),
     reference: str | None = None,
+    until: Until | None = None,
 ) -> Summary:
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
 
-    ``anchors``: trials that were asked again beside a system that was added later; null: none were.
+    Args:
+        trials: the trials.
+        cells: the cells.
+        anchors: trials that were asked again beside a system that was added later; null: none were.
+        name: of the run.
+        limit_s: L of PAR-2.
+        deadline_s: for goodput; null: none.
+        resamples: of the bootstrap, which is left out where the data decided how many items there are.
+        sweeps: see ``Summary``.
+        forms: likewise.
+        reference: likewise.
+        until: what ended each task; null: all its items were to be asked.
     """
+    if until is not None:
+        resamples = 0
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     parts = dict(trials.group_by("task", "scenario", maintain_order=True))
     samples = {
-        key: take_sample(parts.get(key, trials.clear()), tuple(cell.system for cell in table), batched=table[0].batched)
+        key: take_sample(
+            parts.get(key, trials.clear()),
+            tuple(cell.system for cell in table),
+            batched=table[0].batched,
+            in_order=until is not None,
+        )
         for key, table in tables.items()
     }
+    settled: dict[tuple[str, str], Settled] = {}
+    if until is not None:
+        settled = {key: find_settled(samples[key].own, until) for key in tables}
+        tables = {key: as_asked(table, samples[key], settled[key]) for key, table in tables.items()}
     again = {} if anchors is None else dict(anchors.group_by("task", "scenario"))
     made = tuple(
         make_table(
-            table, samples[key], anchors=again.get(key), limit_s=limit_s, deadline_s=deadline_s, resamples=resamples
+            table,
+            samples[key],
+            anchors=again.get(key),
+            limit_s=limit_s,
+            deadline_s=deadline_s,
+            resamples=resamples,
+            settled=settled.get(key),
         )
         for key, table in tables.items()
     )
     return Summary(
         schema_version=SCHEMA_VERSION,
         name=name,
-        planned=sum(cell.planned for cell in cells),
+        planned=sum(cell.planned for table in tables.values() for cell in table),
         done=trials.height,
         deadline_s=deadline_s,
         resamples=resamples,
@@ -118,7 +150,8 @@ def summarise_trials(
         effects=find_effects(sweeps, made),
         loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
         brevity=find_brevity(forms, made),
-        overall=find_overall(made, tables, samples, reference=reference),
+        # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
+        overall=() if until is not None else find_overall(made, tables, samples, reference=reference),
     )
 
 
@@ -130,15 +163,21 @@ def make_table(
     limit_s: float,
     deadline_s: float | None,
     resamples: int,
+    settled: Settled | None = None,
 ) -> TaskTable:
-    """One task in one scenario: rows, every two systems compared, ranks, findings."""
+    """One task in one scenario: rows, every two systems compared, ranks, findings.
+
+    ``settled``: how it stands, where that decided how many items there are, so that all intervals must allow for it.
+    """
+    anytime = settled is not None
+    shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
     rows = make_rows(cells, sample, limit_s, deadline_s)
-    found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded)
+    found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     by_name = {row.system: row for row in rows}
-    pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found])
+    pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found], shared=shared)
     findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
     ranked = _rank(rows, pairs, findings)
     return TaskTable(
@@ -155,6 +194,7 @@ def make_table(
             *order_findings(sample.trials),
             *ramp_findings(sample.trials, cells[0].scenario),
         ),
+        settled=settled,
     )
 
 

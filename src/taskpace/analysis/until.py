@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats.anytime import per_correct
+from taskpace.analysis.stats.anytime import Totals, per_correct
 from taskpace.analysis.stats.claims import log_ratios
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.sequential import Looked, items_more, look, look_per_correct, settle
@@ -49,7 +49,7 @@ def _standing(systems: tuple[str, ...], seconds: Floats, cut: Flags, correct: Fl
         looked = look(log_ratios(seconds, cut, indices), len(indices))
     else:
         spent = np.where(np.isnan(correct), np.nan, np.nan_to_num(seconds))
-        looked = _per_correct(spent, correct, indices)
+        looked = look_per_correct(per_correct_totals(spent, correct, indices), len(indices))
     found = settle(looked, until.margin)
     undecided = sum(not sign and not same for sign, same in zip(found.sign, found.equivalent, strict=True))
     error = ALPHA / max(1, undecided if until.margin is None else len(indices))
@@ -69,7 +69,8 @@ def _standing(systems: tuple[str, ...], seconds: Floats, cut: Flags, correct: Fl
     )
 
 
-def _per_correct(spent: Floats, correct: Floats, indices: list[tuple[int, int]]) -> Looked:
+def per_correct_totals(spent: Floats, correct: Floats, indices: list[tuple[int, int]]) -> Totals:
+    """Of pairs (a, b) of systems after each item; arrays are (systems, items, repeats)."""
     both = [~np.isnan(correct[a] + correct[b]) for a, b in indices]
 
     def column(values: Floats, side: int) -> Floats:
@@ -80,7 +81,7 @@ def _per_correct(spent: Floats, correct: Floats, indices: list[tuple[int, int]])
         return np.array(columns).reshape(len(indices), spent.shape[1]).T
 
     sides = [(column(spent, side), column(correct, side)) for side in (0, 1)]
-    return look_per_correct(per_correct(*sides), len(indices))
+    return per_correct(*sides)
 
 
 def _pair(

@@ -18,7 +18,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
 
     systems: tuple[str, ...]
     items: tuple[str, ...]
-    """Ids, sorted."""
+    """Ids, sorted; or in the order in which they were asked."""
     task_time_s: Floats
     """Of trials that ended; errors have no task time."""
     spent_s: Floats
@@ -48,15 +48,17 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
         return self.systems.index(system)
 
 
-def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
+def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool = False) -> Arrays:
     """From the last attempts (columns of ``load_frame``) of one task in one scenario.
 
     Args:
         trials: one row for each trial; rows of other systems are left out.
         systems: the first axis, in this order; a system without rows is all NaN.
+        in_order: items in the order in which they were asked.
     """
     trials = trials.filter(pl.col("system").is_in(systems))
-    items = tuple(sorted(trials["item_id"].unique()))
+    by = "trial_position" if in_order else "item_id"
+    items = tuple(trials.select("item_id", by).sort(by)["item_id"].unique(maintain_order=True))
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
     where = (
         places_of(trials["system"], systems),

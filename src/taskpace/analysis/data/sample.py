@@ -22,9 +22,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """The same as arrays: units are ``items``, and the trials of a unit its repeats."""
 
 
-def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool) -> Sample:
-    """``batched``: in static batches of two or more."""
-    own = to_arrays(trials, systems)
+def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
+    """``batched``: in static batches of two or more; ``in_order``: items in the order in which they were asked."""
+    own = to_arrays(trials, systems, in_order=in_order)
     if not batched:
         return Sample(trials=trials, own=own, timed=trials, shared=own)
     timed = by_batch(trials)

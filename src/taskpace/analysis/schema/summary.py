@@ -15,6 +15,7 @@ from taskpace.analysis.schema.across import Brevity, Effect, Load, Overall
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
+from taskpace.analysis.table.settled import Settled
 from taskpace.records import Outcome
 
 SCHEMA_VERSION = 3
@@ -253,6 +254,9 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """Over the valid systems without cut answers, if there are three or more."""
     findings: tuple[Finding, ...]
     """What concerns several systems."""
+    settled: Settled | None = None
+    """Of a run that ends when its ranking is settled; then every interval of a pair is one that one may stop by. Null:
+    the number of items was fixed beforehand."""
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

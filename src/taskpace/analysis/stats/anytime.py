@@ -129,6 +129,25 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
     return np.where(sums.n[-1] < 2, np.nan, p), ~at_mean.any(axis=0) | settled_on_most
 
 
+def most_differ(signs: Floats) -> float:
+    """Two-sided p-value, at any stopping time, of "above 0 is as likely as below"; (items,), 0 counts as neither."""
+    apart = signs[(signs != 0) & ~np.isnan(signs)]
+    n = np.arange(1, len(apart) + 1, dtype=np.float64)
+    best = [float(log_e_most(np.cumsum(side > 0), n).max(initial=0.0)) for side in (apart, -apart)]
+    return min(1.0, 2 * math.exp(-max(best)))
+
+
+def share_difference(differences: Floats) -> tuple[float, float, float]:
+    """Difference of two paired shares with its interval, as ``intervals.share_difference`` with ``t_reach``."""
+    n = len(differences)
+    if not n:
+        return math.nan, math.nan, math.nan
+    moved = np.concatenate([differences, (1.0, -1.0)])
+    half = float(t_reach(np.float64(n), 1 - LEVEL)) * float(moved.std()) / math.sqrt(n + 2)
+    middle = float(moved.mean())
+    return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)
+
+
 class Sequence(msgspec.Struct, frozen=True):
     """A confidence sequence of each column: arrays (items, pairs), after each item; infinite while nothing is known."""
 

@@ -78,13 +78,13 @@ def look(found: LogRatios, pairs: int) -> Looked:
             value[index] = recorded.mean()
             scatter = float(recorded.std(ddof=1))
             effect[index] = abs(value[index]) / scatter if scatter > 0 else math.inf
-        low[index], high[index] = _with_claim(ends[0], float(claims.p[index]), float(claims.leaning[index]))
+        low[index], high[index] = with_claim(ends[0], float(claims.p[index]), float(claims.leaning[index]))
         close[index] = max(-ends[1][0], ends[1][1])
     return Looked(n, claims.p, claims.leaning, medians, value, low, high, close, effect)
 
 
-def _with_claim(ends: tuple[float, float], p: float, leaning: float) -> tuple[float, float]:
-    """The interval less what the claim has excluded before: it does not come back."""
+def with_claim(ends: tuple[float, float], p: float, leaning: float) -> tuple[float, float]:
+    """An interval of a log ratio less what a claim has excluded, once and for all; ``leaning``: its sign."""
     low, high = ends
     if p <= ALPHA and leaning > 0 and high > 0:
         low = max(low, 0.0)

@@ -9,9 +9,11 @@ import msgspec
 import numpy as np
 from scipy import special
 
+from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share, t_interval
+from taskpace.analysis.stats.sequential import with_claim
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
 
 System = Literal["a", "b"]
@@ -56,12 +58,39 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 NOT_COMPARED = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
 
 
-def compared_by_item(found: LogRatios) -> list[Comparison]:
+def compared_by_item(found: LogRatios, *, anytime: bool = False) -> list[Comparison]:
     """Ratios of geometric means, or where most items are all that can be claimed about and answers were cut, medians of
     the items' ratios; with the claims that hold whatever the cut answers would have come to.
+
+    ``anytime``: the data decided how many items there are, which come in the order in which they were asked.
     """
-    claims = decide(found)
-    return [_of_pair(found, claims, index) for index in range(found.low.shape[1])]
+    claims = decide(found, one_sided if anytime else None)
+    of_pair = _at_any_time if anytime else _of_pair
+    return [of_pair(found, claims, index) for index in range(found.low.shape[1])]
+
+
+def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
+    """The same with ends that one may stop by: a median's too where items are few."""
+    fixed = _of_pair(found, claims, index)
+    known = ~np.isnan(found.low[:, index])
+    recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
+    if not len(low):
+        return fixed
+    on_most = fixed.basis != "mean" or len(low) < FIRST_MEAN
+    if on_most or not (np.isfinite(low).all() or np.isfinite(high).all()):
+        ends, change = median_ends(low, high, ALPHA), _median_ratio(low, high)
+    else:
+        sequence = mean_sequence(recorded[:, None], ALPHA)
+        ends = float(sequence.low[-1, 0]), float(sequence.high[-1, 0])
+        change = _change(recorded, low, high, on_most=False)
+    least, most = (_known(_ratio(end)) for end in with_claim(ends, float(claims.p[index]), float(claims.leaning[index])))
+    bounded = change.bound if not on_most else None
+    return msgspec.structs.replace(
+        fixed,
+        change=Estimate(
+            change.value, None if bounded == "<=" else least, None if bounded == ">=" else most, change.bound
+        ),
+    )  # fmt: skip
 
 
 def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
@@ -154,10 +183,19 @@ def by_totals(change: Estimate, p: float | None, items: int, *, nothing: float =
     )
 
 
-def adjusted(comparisons: list[Comparison], family: list[bool]) -> list[Comparison]:
-    """Holm's adjustment over those that ``family`` marks, and what is then claimed; the others claim nothing."""
+def adjusted(comparisons: list[Comparison], family: list[bool], *, shared: bool = False) -> list[Comparison]:
+    """Holm's adjustment over those that ``family`` marks, and what is then claimed; the others claim nothing.
+
+    ``shared``: each has its share of the error, for it could have been claimed to be equivalent, too
+    (``stats.sequential``).
+    """
 
     def over_family(p_values: list[float | None]) -> list[float | None]:
+        if shared:
+            return [
+                min(1.0, len(p_values) * p) if member and p is not None else None
+                for p, member in zip(p_values, family, strict=True)
+            ]
         return holm_of_known([p if member else None for p, member in zip(p_values, family, strict=True)])
 
     holm = over_family([each.p for each in comparisons])

@@ -9,12 +9,14 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means, took_turns
 from taskpace.analysis.data.sample import Sample
+from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
-from taskpace.analysis.stats.intervals import Flags, Floats, log_influence, of_influence, of_means, share_difference
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, log_influence, of_influence, of_means, share_difference
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.ranking import inversion_probability
+from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.stats.significance import clustered_mcnemar, items_needed, mcnemar, wilcoxon
 from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.table.comparison import (
@@ -25,6 +27,7 @@ from taskpace.analysis.table.comparison import (
     compared_by_item,
     compared_by_log,
 )
+from taskpace.analysis.until import per_correct_totals
 
 RESOLVE = 0.05
 """The relative difference that the power note is about."""
@@ -79,6 +82,7 @@ def compare_pairs(
     *,
     graded: bool,
     own: Arrays | None = None,
+    anytime: bool = False,
 ) -> list[Pair]:
     """Compare pairs (a, b) of systems on their common items; p-values not yet adjusted (see ``adjust``).
 
@@ -88,18 +92,20 @@ def compare_pairs(
         resamples: of ``arrays.items``; null leaves out the probability of inversion.
         graded: the task has right answers.
         own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
+        anytime: the data decided how many items there are, which come in the order in which they were asked.
     """
     own = own or arrays
     indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
     times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices)
     with np.errstate(divide="ignore"):
         speeds = log_ratios(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool), indices)
-    task_time = compared_by_item(times)
-    tokens_per_s = compared_by_item(speeds)
+    task_time = compared_by_item(times, anytime=anytime)
+    tokens_per_s = compared_by_item(speeds, anytime=anytime)
     # A cut answer would have been longer, too; one that failed has no length.
-    visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices))
-    reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices))
-    per_answer = per_correct(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
+    visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices), anytime=anytime)
+    reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices), anytime=anytime)
+    correct_times = per_correct_at_any_time if anytime else per_correct
+    per_answer = correct_times(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
@@ -119,7 +125,7 @@ def compare_pairs(
                 tokens_per_s=tokens_per_s[index],
                 output_bytes=visible[index],
                 reasoning_bytes=reasoning[index],
-                accuracy=_accuracy(own, *indices[index]) if graded else NOT_COMPARED,
+                accuracy=_accuracy(own, *indices[index], anytime=anytime) if graded else NOT_COMPARED,
                 time_per_correct=per_answer[index],
                 split=splits[index],
                 turns=took_turns(own, *indices[index]),
@@ -130,7 +136,7 @@ def compare_pairs(
 
 
 def compare_leaning_first(
-    sample: Sample, pairs: list[tuple[str, str]], resamples: Resamples | None, *, graded: bool
+    sample: Sample, pairs: list[tuple[str, str]], resamples: Resamples | None, *, graded: bool, anytime: bool = False
 ) -> list[Pair]:
     """``compare_pairs`` of a sample, those that lean to their second system the other way round.
 
@@ -138,7 +144,7 @@ def compare_leaning_first(
     """
 
     def compared(names: list[tuple[str, str]]) -> list[Pair]:
-        return compare_pairs(sample.shared, names, resamples, graded=graded, own=sample.own)
+        return compare_pairs(sample.shared, names, resamples, graded=graded, own=sample.own, anytime=anytime)
 
     found = compared(pairs)
     turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
@@ -150,11 +156,14 @@ def compare_leaning_first(
 MEASURES = ("task_time", "tokens_per_s", "output_bytes", "reasoning_bytes", "accuracy", "time_per_correct")
 
 
-def adjust(pairs: list[Pair], family: list[bool]) -> list[Pair]:
-    """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value."""
+def adjust(pairs: list[Pair], family: list[bool], *, shared: str | None = None) -> list[Pair]:
+    """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value.
+
+    ``shared``: the measure whose error the pairs share evenly instead (``comparison.adjusted``).
+    """
     found = pairs
     for measure in MEASURES:
-        comparisons = adjusted([getattr(pair, measure) for pair in found], family)
+        comparisons = adjusted([getattr(pair, measure) for pair in found], family, shared=measure == shared)
         found = [
             msgspec.structs.replace(pair, **{measure: comparison})
             for pair, comparison in zip(found, comparisons, strict=True)
@@ -186,16 +195,18 @@ def _p(p: float) -> float | None:
     return None if math.isnan(p) else p
 
 
-def _accuracy(arrays: Arrays, a: int, b: int) -> Comparison:
+def _accuracy(arrays: Arrays, a: int, b: int, *, anytime: bool) -> Comparison:
     pair = arrays.correct[b] - arrays.correct[a]
     differences = _known(item_means(pair))
     if not len(differences):
         return NOT_COMPARED
-    if pair.shape[-1] > 1 and len(differences) >= LEAST_FOR_MEAN:
+    if anytime:
+        p = anytime_stats.most_differ(differences)
+    elif pair.shape[-1] > 1 and len(differences) >= LEAST_FOR_MEAN:
         p = clustered_mcnemar(differences)
     else:
         p = mcnemar(int((differences < 0).sum()), int((differences > 0).sum()))
-    change = number(*share_difference(differences))
+    change = number(*(anytime_stats.share_difference if anytime else share_difference)(differences))
     found = by_totals(change, p, max(len(differences), LEAST_FOR_MEAN), nothing=0.0)
     return msgspec.structs.replace(found, items=len(differences))
 
@@ -212,6 +223,15 @@ def per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparis
         each if np.isfinite(log) else _without_correct(arrays, *pair, items)
         for each, log, pair, items in zip(found, logs, indices, counts, strict=True)
     ]
+
+
+def per_correct_at_any_time(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
+    """The same where the data decided how many items there are; nothing where one of the two has few correct answers."""
+    looked = look_per_correct(per_correct_totals(arrays.spent_s, arrays.correct, indices), 1)
+    ends = (with_claim(*each) for each in zip(zip(looked.low, looked.high, strict=True), looked.p, looked.leaning, strict=True))
+    low, high = np.array(list(ends)).reshape(len(indices), 2).T
+    counts = [int(n) for n in np.nan_to_num(looked.items)]
+    return compared_by_log(Intervals(looked.value, low, high, looked.p), counts)
 
 
 def _without_correct(arrays: Arrays, a: int, b: int, items: int) -> Comparison:

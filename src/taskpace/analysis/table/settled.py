@@ -1,0 +1,51 @@
+"""A task that ended when its ranking was settled: how it stands, and what was not asked for that reason."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.sample import Sample
+from taskpace.analysis.until import standing_of
+from taskpace.experiment.until import By, PairStanding, Until
+
+Measure = Literal["task_time", "time_per_correct"]
+_MEASURES: dict[By, Measure] = {"task-time": "task_time", "s-per-correct": "time_per_correct"}
+
+
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """Every two systems of a task that is asked until its ranking is settled; error 5 % over all that is ever claimed."""
+
+    measure: Measure
+    """What ranks the systems."""
+    margin: float | None
+    """Systems whose ratio is within 1 + margin either way are equivalent; null: none ever are."""
+    items: int
+    """Asked of one system at least."""
+    pairs: tuple[PairStanding, ...]
+    needed: tuple[str, ...]
+    """Systems that would be asked more, as a pair of theirs is open; none: the ranking is settled."""
+
+
+def find_settled(arrays: Arrays, until: Until) -> Settled:
+    """``arrays``: of one task, with the items in the order in which they were asked."""
+    standing = standing_of(arrays, until)
+    return Settled(
+        measure=_MEASURES[until.by],
+        margin=until.margin,
+        items=standing.items,
+        pairs=standing.pairs,
+        needed=tuple(sorted(standing.needed())),
+    )
+
+
+def as_asked(cells: list[CellPlan], sample: Sample, settled: Settled) -> list[CellPlan]:
+    """The cells with what was planned less what was not needed: that is not missing."""
+    asked = dict(sample.trials["system"].value_counts().iter_rows())
+    return [
+        cell if cell.system in settled.needed else msgspec.structs.replace(cell, planned=asked.get(cell.system, 0))
+        for cell in cells
+    ]
