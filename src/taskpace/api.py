@@ -130,7 +130,7 @@ class Run:
 
 
 def decider_for(plan: Plan) -> Callable[[Until], Decide] | None:
-    """What decides when a task of this plan ends; null: all its items are asked, and nobody waits for the statistics."""
+    """What decides when a task of this plan ends; null: all its items are asked, without statistics."""
     if plan.experiment.until is None:
         return None
     from taskpace.analysis.until import decider

@@ -18,8 +18,10 @@ from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
+from taskpace.analysis.table.settled import all_as_asked
 from taskpace.analysis.table.validity import MACHINE, TRUNCATION_LIMIT, can_be_compared, cut_remedies
 from taskpace.errors import StoreError, TaskpaceError
+from taskpace.experiment.until import Ends
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
@@ -30,6 +32,7 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
+_ANYTIME = "a run ended when its ranking was settled, so intervals and claims are ones that one may stop by"
 COMPARISON_VERSION = 3
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
@@ -100,7 +103,7 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
         cells=tuple(
             msgspec.structs.replace(cell, pair=pair) for cell, pair in zip(cells, adjusted, strict=True)
         ),
-        notes=tuple(_notes(base, new, cells)),
+        notes=(*_notes(base, new, cells), *([_ANYTIME] if before.anytime or after.anytime else [])),
     )  # fmt: skip
 
 
@@ -134,6 +137,8 @@ class _Loaded(msgspec.Struct, frozen=True):
 
     trials: pl.DataFrame
     cells: list[CellPlan]
+    anytime: bool
+    """The data decided how many items there are."""
 
     def of(self, system: str, role: str) -> tuple[pl.DataFrame, dict[tuple[str, str], CellPlan]]:
         """One system's trials, called by its role, and its cells by task and scenario."""
@@ -142,7 +147,9 @@ class _Loaded(msgspec.Struct, frozen=True):
 
 
 def _load(side: Side) -> _Loaded:
-    return _Loaded(last_attempts(load_frame(side.source)), load_cells(side.source))
+    trials, cells = last_attempts(load_frame(side.source)), load_cells(side.source)
+    until = msgspec.json.decode(queries.run_row(side.source).experiment, type=Ends).until
+    return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until is not None)
 
 
 def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples: int) -> list[ComparedCell]:
@@ -159,20 +166,22 @@ def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples
             msgspec.structs.replace(cells[key], system=role)
             for role, cells in (("base", base_cells), ("new", new_cells))
         ]
-        if cell := _compare_cell(plans, both, resamples):
+        if cell := _compare_cell(plans, both, resamples, anytime=base.anytime or new.anytime):
             found.append(msgspec.structs.replace(cell, base_system=one, new_system=other))
     return found
 
 
-def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int) -> ComparedCell | None:
+def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *, anytime: bool) -> ComparedCell | None:
     items = [set(trials.filter(pl.col("system") == role)["item_id"]) for role in ("base", "new")]
     if not items[0] & items[1]:
         return None
-    sample = take_sample(trials, ("base", "new"), batched=plans[0].batched)
+    sample = take_sample(trials, ("base", "new"), batched=plans[0].batched, in_order=anytime)
     arrays = sample.shared
-    drawn = Resamples(len(arrays.items), resamples) if resamples else None
+    drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
     rows = make_rows(plans, sample, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
-    (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own)
+    (pair,) = compare_pairs(
+        arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime
+    )  # fmt: skip
     return ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,

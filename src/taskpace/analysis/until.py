@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -61,8 +62,7 @@ def _standing(systems: tuple[str, ...], seconds: Floats, cut: Flags, correct: Fl
                 looked,
                 index,
                 "equivalent" if found.equivalent[index] else _VERDICTS.get(found.sign[index], "open"),
-                error,
-                until.margin,
+                partial(items_more, looked, index, error, until.margin),
             )
             for index, (a, b) in enumerate(indices)
         ),
@@ -85,7 +85,7 @@ def per_correct_totals(spent: Floats, correct: Floats, indices: list[tuple[int, 
 
 
 def _pair(
-    names: tuple[str, str], looked: Looked, index: int, verdict: Verdict, error: float, margin: float | None
+    names: tuple[str, str], looked: Looked, index: int, verdict: Verdict, more: Callable[[], int | None]
 ) -> PairStanding:
     close = float(looked.close[index])
     return PairStanding(
@@ -97,7 +97,7 @@ def _pair(
         ratio=_ratio(looked.value[index]),
         low=_ratio(looked.low[index]),
         high=_ratio(looked.high[index]),
-        more=items_more(looked, index, error, margin) if verdict == "open" else None,
+        more=more() if verdict == "open" else None,
         margin=math.expm1(close) if close < math.log(1e3) else None,
     )
 

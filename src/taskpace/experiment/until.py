@@ -30,6 +30,12 @@ class Until(msgspec.Struct, frozen=True, kw_only=True):
     """Two systems whose ratio is known to be less than 1 + margin either way are equivalent; null: none ever are."""
 
 
+class Ends(msgspec.Struct, frozen=True):
+    """Of an experiment that a run file holds: when it ends."""
+
+    until: Until | None = None
+
+
 class Seen(NamedTuple):
     """What is known of one trial, after its last attempt."""
 
@@ -55,7 +61,7 @@ class PairStanding(msgspec.Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     more: int | None
-    """About so many items more would settle the pair, if it goes on as it is; null: settled, or more than can be said."""
+    """About so many more would settle the pair, if it goes on as it is; null: settled, or more than one can say."""
     margin: float | None
     """The least margin with which the two would be equivalent by now; null: no margin."""
 
@@ -95,7 +101,9 @@ def read_until(settings: Mapping[str, Any], refuse: Refuse, before: Until | None
     if settings.get("until") is None and before is None:
         for key in ("margin", "by", "max_items"):
             if settings.get(key) is not None:
-                raise refuse(f'key "{key}": it is for a run that ends when its ranking is settled: add until = "decided"')
+                raise refuse(
+                    f'key "{key}": it is for a run that ends when its ranking is settled: add until = "decided"'
+                )
         return None
     known = before or Until()
     return Until(by=by or known.by, margin=known.margin if margin is None else _read_margin(margin, refuse))

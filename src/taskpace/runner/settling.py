@@ -1,6 +1,7 @@
 """Rounds of a table until its ranking is settled: who is asked next depends on what the records so far decide.
 
-That is a function of the records in their order, and of nothing else: a run that was killed goes on as if it had not been.
+That is a function of the records in their order and of nothing else: a run that was killed goes on as if it had not
+been.
 """
 
 from __future__ import annotations
@@ -69,9 +70,7 @@ def _whole(session: Session, order: dict[str, tuple[Trial, ...]], following: Seq
 def _standing(
     session: Session, decide: Decide, table: Sequence[Cell], order: dict[str, tuple[Trial, ...]], end: int
 ) -> Standing:
-    return decide(
-        {cell.system.name: [session.seen.get(trial.id) for trial in order[cell.id][:end]] for cell in table}
-    )
+    return decide({cell.system.name: [session.seen.get(trial.id) for trial in order[cell.id][:end]] for cell in table})
 
 
 def _told(cell: Cell, standing: Standing, needed: frozenset[str]) -> PairsStand:

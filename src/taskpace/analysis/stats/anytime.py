@@ -1,10 +1,10 @@
 """Inference that holds at any stopping time: looking after every item, and stopping when it suits, costs no more error.
 
 An e-process is evidence against a hypothesis under which its mean never exceeds 1, whenever one stops; it exceeds
-1 / error with probability ``error`` at most, ever (Ville 1939, "Etude critique de la notion de collectif"). What it does
-not yet exclude is a confidence sequence: an interval that holds the truth at all times at once. Sources: Ramdas,
-Grunwald, Vovk & Shafer (2023), "Game-theoretic statistics and safe anytime-valid inference"; Howard, Ramdas, McAuliffe &
-Sekhon (2021), "Time-uniform, nonparametric, nonasymptotic confidence sequences".
+1 / error with probability ``error`` at most, ever (Ville 1939, "Etude critique de la notion de collectif"). What it
+does not yet exclude is a confidence sequence: an interval that holds the truth at all times at once. Sources: Ramdas,
+Grunwald, Vovk & Shafer (2023), "Game-theoretic statistics and safe anytime-valid inference"; Howard, Ramdas, McAuliffe
+& Sekhon (2021), "Time-uniform, nonparametric, nonasymptotic confidence sequences".
 
 Rows are items in the order in which they were asked, which must have been drawn at random.
 """
@@ -50,9 +50,9 @@ def log_e_mean(u: Floats, n: Floats, spread: float = SPREAD) -> Floats:
 
 
 def t_reach(n: Floats, error: float, spread: float = SPREAD) -> Floats:
-    """The t from which on ``log_e_mean`` excludes a mean at ``error``: the confidence sequence is mean +- t s / sqrt(n).
+    """The t from which on ``log_e_mean`` excludes a mean at ``error``.
 
-    Infinite where so few items exclude nothing.
+    The confidence sequence is mean +- t s / sqrt(n). Infinite where so few items exclude nothing.
     """
     n = np.asarray(n, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -67,8 +67,8 @@ def log_e_most(wins: Floats, n: Floats) -> Floats:
     """Logarithm of the e-process against "no more than half of the items are won".
 
     The likelihood ratio of a share p to 1/2, mixed over p in (1/2, 1) with a Beta(2, 2) cut off there:
-    2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is below
-    1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
+    2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is
+    below 1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
     """
     k, rest = wins + 2.0, n - wins + 2.0
     above = special.betainc(rest, k, 0.5)
@@ -83,7 +83,7 @@ def wins_needed(n: int, error: float) -> int:
     low, high = n // 2, n + 1
     while low < high:
         middle = (low + high) // 2
-        reached = float(log_e_most(np.float64(middle), np.float64(n))) >= -math.log(error)
+        reached = float(log_e_most(np.array([middle]), np.array([n]))[0]) >= -math.log(error)
         low, high = (low, middle) if reached else (middle + 1, high)
     return low
 
@@ -143,7 +143,7 @@ def share_difference(differences: Floats) -> tuple[float, float, float]:
     if not n:
         return math.nan, math.nan, math.nan
     moved = np.concatenate([differences, (1.0, -1.0)])
-    half = float(t_reach(np.float64(n), 1 - LEVEL)) * float(moved.std()) / math.sqrt(n + 2)
+    half = float(t_reach(np.array([n]), 1 - LEVEL)[0]) * float(moved.std()) / math.sqrt(n + 2)
     middle = float(moved.mean())
     return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)
 
@@ -186,9 +186,9 @@ def narrowing(middle: Floats, half: Floats, look: Flags) -> Sequence:
 def median_ends(low: Floats, high: Floats, error: float) -> tuple[float, float]:
     """What the median of values is not yet excluded to be, of which each lies between two ends: order statistics.
 
-    A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2; likewise
-    the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B testing
-    and best-arm identification".
+    A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2;
+    likewise the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B
+    testing and best-arm identification".
     """
     n = len(low)
     k = wins_needed(n, error / 2)

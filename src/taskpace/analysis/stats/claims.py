@@ -99,9 +99,7 @@ def decide(found: LogRatios, test: Test | None = None) -> Claims:
     if (found.cut_a | found.cut_b).any():
         whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
         without = np.where(whole, found.recorded, np.nan)
-        best = [
-            test(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)
-        ]
+        best = [test(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)]
         least = np.minimum(p, 2 * np.nan_to_num(np.array(best), nan=1.0).min(axis=0))
     leaning = np.sign(b_lower - a_lower)
     return Claims(p, np.where(np.isnan(p), np.nan, least), leaning, np.where(leaning < 0, b_most, a_most))

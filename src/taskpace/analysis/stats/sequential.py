@@ -97,8 +97,8 @@ def look_per_correct(found: Totals, pairs: int) -> Looked:
     """The same of time per correct answer."""
     count = found.value.shape[1]
     if not len(found.value):
-        return Looked(*(np.full(count, np.nan) for _ in range(3)), np.zeros(count, dtype=bool),
-                      *(np.full(count, np.nan) for _ in range(5)), RATIO_SPREAD)  # fmt: skip
+        none = np.full(count, np.nan)
+        return Looked(none, none, none, np.zeros(count, dtype=bool), none, none, none, none, none, RATIO_SPREAD)
     log_e = found.log_e
     best = log_e.argmax(axis=0)
     columns = np.arange(count)

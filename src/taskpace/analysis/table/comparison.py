@@ -83,7 +83,9 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
         sequence = mean_sequence(recorded[:, None], ALPHA)
         ends = float(sequence.low[-1, 0]), float(sequence.high[-1, 0])
         change = _change(recorded, low, high, on_most=False)
-    least, most = (_known(_ratio(end)) for end in with_claim(ends, float(claims.p[index]), float(claims.leaning[index])))
+    least, most = (
+        _known(_ratio(end)) for end in with_claim(ends, float(claims.p[index]), float(claims.leaning[index]))
+    )
     bounded = change.bound if not on_most else None
     return msgspec.structs.replace(
         fixed,

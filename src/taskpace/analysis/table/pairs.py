@@ -13,7 +13,15 @@ from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, log_influence, of_influence, of_means, share_difference
+from taskpace.analysis.stats.intervals import (
+    Flags,
+    Floats,
+    Intervals,
+    log_influence,
+    of_influence,
+    of_means,
+    share_difference,
+)
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.ranking import inversion_probability
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
@@ -226,9 +234,12 @@ def per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparis
 
 
 def per_correct_at_any_time(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
-    """The same where the data decided how many items there are; nothing where one of the two has few correct answers."""
+    """The same where the data decided how many items there are; unknown with few correct answers."""
     looked = look_per_correct(per_correct_totals(arrays.spent_s, arrays.correct, indices), 1)
-    ends = (with_claim(*each) for each in zip(zip(looked.low, looked.high, strict=True), looked.p, looked.leaning, strict=True))
+    ends = (
+        with_claim(*each)
+        for each in zip(zip(looked.low, looked.high, strict=True), looked.p, looked.leaning, strict=True)
+    )
     low, high = np.array(list(ends)).reshape(len(indices), 2).T
     counts = [int(n) for n in np.nan_to_num(looked.items)]
     return compared_by_log(Intervals(looked.value, low, high, looked.p), counts)

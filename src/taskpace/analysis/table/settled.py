@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import polars as pl
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.sample import Sample
+from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.until import standing_of
 from taskpace.experiment.until import By, PairStanding, Until
 
@@ -17,7 +18,7 @@ _MEASURES: dict[By, Measure] = {"task-time": "task_time", "s-per-correct": "time
 
 
 class Settled(msgspec.Struct, frozen=True, kw_only=True):
-    """Every two systems of a task that is asked until its ranking is settled; error 5 % over all that is ever claimed."""
+    """Every two systems of a task asked until its ranking is settled; error 5 % over all that is ever claimed."""
 
     measure: Measure
     """What ranks the systems."""
@@ -49,3 +50,14 @@ def as_asked(cells: list[CellPlan], sample: Sample, settled: Settled) -> list[Ce
         cell if cell.system in settled.needed else msgspec.structs.replace(cell, planned=asked.get(cell.system, 0))
         for cell in cells
     ]
+
+
+def all_as_asked(cells: list[CellPlan], trials: pl.DataFrame, until: Until) -> list[CellPlan]:
+    """The same of all cells of a run; ``trials``: last attempts, columns of ``load_frame``."""
+    found = []
+    for key in dict.fromkeys((cell.task, cell.scenario.name) for cell in cells):
+        table = [cell for cell in cells if (cell.task, cell.scenario.name) == key]
+        own = trials.filter((pl.col("task") == key[0]) & (pl.col("scenario") == key[1]))
+        sample = take_sample(own, tuple(cell.system for cell in table), batched=table[0].batched, in_order=True)
+        found += as_asked(table, sample, find_settled(sample.own, until))
+    return found

@@ -14,10 +14,12 @@ from rich.live import Live
 from rich.text import Text
 
 from taskpace.report.terminal.standings import Standings
+from taskpace.report.words.settled import standing_line
 from taskpace.runner.events import (
     CellStarted,
     Event,
     OrderChanged,
+    PairsStand,
     RunEnded,
     RunStarted,
     SystemGivenUp,
@@ -124,6 +126,9 @@ class Lines:
         self._status.take(event)
         if self._live is not None and isinstance(event, RunStarted | TrialFinished):
             self._standings.take(event)
+        if isinstance(event, PairsStand) and not event.needed:
+            line = f"{event.task}: settled after {event.items} items"
+            self._console.print(Text(one_line(line)), soft_wrap=True)
         if isinstance(event, OrderChanged):
             self._console.print(Text(one_line(f"the systems alternate in blocks: {event.reason}")), soft_wrap=True)
         if (trouble := trouble_in_words(event)) is not None:
@@ -133,6 +138,8 @@ class Lines:
             self._printed_at = time.monotonic()
         elif self._live is None and self._due(event):
             self._console.print(self._line(), soft_wrap=True)
+            if self._status.standing:
+                self._console.print(Text(one_line(self._status.standing, 300)), soft_wrap=True)
             self._printed_at = time.monotonic()
 
     def _due(self, event: Event) -> bool:
@@ -142,7 +149,8 @@ class Lines:
 
     def _display(self) -> Text:
         width = max(20, self._console.width - 1)
-        return Text("\n").join([*map(Text, self._standings.lines(width)), self._line()])
+        standing = [one_line(self._status.standing, width)] if self._status.standing else []
+        return Text("\n").join([*map(Text, [*self._standings.lines(width), *standing]), self._line()])
 
     def _line(self) -> Text:
         return Text(one_line(self._status.line(), max(20, self._console.width - 1)))
@@ -160,6 +168,9 @@ class Status:
         self._here: tuple[str, str, str] | None = None
         self._doing = ""
         self._last = 0.0
+        self._at_most = ""
+        self.standing = ""
+        """How the pairs stand, of a run that ends when its ranking is settled."""
 
     def take(self, event: Event) -> None:
         now = time.monotonic()
@@ -184,8 +195,18 @@ class Status:
                 self._last = now
                 if event.task_time_s is not None:
                     self._times.setdefault(key, []).append(event.task_time_s)
+            case PairsStand():
+                self._settle(event)
             case _:
                 pass
+
+    def _settle(self, event: PairsStand) -> None:
+        """Who is not needed any more has nothing left to do."""
+        self.standing = f"{event.task}: {standing_line(event.pairs)}" if event.needed else ""
+        for key in self._left:
+            if key[1:] == (event.task, event.scenario) and key[0] not in event.needed:
+                self._left[key] = 0
+        self._at_most = "at most "
 
     def line(self) -> str:
         """``37/180, smollm2 · mmlu-explain · single, median 3.2 s, about 4 min left``."""
@@ -198,7 +219,7 @@ class Status:
                 parts.append(f"median {statistics.median(times):.3g} s")
         left_s = self.left_s()
         if left_s is not None:
-            parts.append(f"about {in_words(left_s)} left")
+            parts.append(f"{self._at_most or 'about '}{in_words(left_s)} left")
         return ", ".join(part for part in parts if part)
 
     def left_s(self) -> float | None:

@@ -22,7 +22,7 @@ from taskpace.report.words.figures import (
     within,
     written,
 )
-from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair
+from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
 MOST_ADVICE = 3
 _MOST_ROWS = 12
@@ -44,7 +44,7 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
     inverted = _inverted(told, summary) if told else ""
     return Answer(
-        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _unfinished(summary)))),
+        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _until(summary), _unfinished(summary)))),
         block=Block(
             title=summary.name,
             columns=_columns(summary),
@@ -183,6 +183,19 @@ def _nothing_ranked(summary: Summary) -> str:
         return "No ranking: no system has a valid result."
     alone = all(len(table.rows) == 1 for table in summary.tables)
     return f"No ranking: {'there is one system' if alone else 'one valid result at most'}. {'; '.join(parts)}."
+
+
+def _until(summary: Summary) -> str:
+    """Of a run that ends when its ranking is settled: whether it is, and what is open."""
+    found = [(table, table.settled) for table in summary.tables if table.settled is not None]
+    if not found:
+        return ""
+    if len(found) == 1:
+        return " ".join(until_lines(found[0][0]))
+    undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
+    where = on_tasks([_key(table) for table in undecided], summary)
+    state = f"open{where}" if undecided else "settled on every task"
+    return f"The ranking is {state}; intervals and claims of pairs are ones that one may stop by."
 
 
 def _unfinished(summary: Summary) -> str:

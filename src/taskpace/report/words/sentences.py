@@ -10,13 +10,23 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
+from taskpace.report.words.settled import settled_lines
 
 _MOST_NOTES = 2
 
 
 def sentences(table: TaskTable) -> list[str]:
     """The paragraphs below a table, the answer first."""
-    return _of_the_ranking(table) + _of_the_cache(table)
+    return _of_the_ranking(table) + until_lines(table) + _of_the_cache(table)
+
+
+def until_lines(table: TaskTable) -> list[str]:
+    """How a table stands that is asked until its ranking is settled; none for others."""
+    found = table.settled
+    if found is None:
+        return []
+    finished = all(row.n >= row.planned for row in table.rows)
+    return settled_lines(found.pairs, items=found.items, finished=finished, margin=found.margin)
 
 
 def _of_the_cache(table: TaskTable) -> list[str]:
@@ -48,7 +58,8 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
         said.append(
             f"Not compared, as the machine changed and they did not take turns: {'; '.join(apart[:_MOST_NOTES])}{more}."
         )
-    said.extend(_undecided(pairs))
+    if table.settled is None:
+        said.extend(_undecided(pairs))
     if agreement := _agreement(table):
         said.append(agreement)
     return said
