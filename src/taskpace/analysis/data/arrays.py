@@ -57,8 +57,9 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         in_order: items in the order in which they were asked.
     """
     trials = trials.filter(pl.col("system").is_in(systems))
-    by = "trial_position" if in_order else "item_id"
-    items = tuple(trials.select("item_id", by).sort(by)["item_id"].unique(maintain_order=True))
+    ids = trials["item_id"]
+    items = tuple(ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order
+                  else sorted(ids.unique()))  # fmt: skip
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
     where = (
         places_of(trials["system"], systems),
