@@ -20,6 +20,7 @@ from tests.commandline import run_apart, run_here
 
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 SYSTEM = '[[system]]\nname = "a"\nengine = "simulated"\noptions = { time = "virtual" }\n'
+TWO = SYSTEM + SYSTEM.replace('"a"', '"b"')
 QUICK = "run -m sim --engine simulated"
 ROW = '{"prompt": "Say yes."}\n'
 
@@ -173,6 +174,10 @@ CASES = [
     Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),
     Case("not TOML", "run x.toml", file("x.toml", "items = = 3\n")),
     Case("broken UTF-8", "run x.toml", file("x.toml", b'name = "caf\xe9"\n' + SYSTEM.encode())),
+    Case("a margin that is none", "run x.toml --until decided --margin 0%", file("x.toml", TWO)),
+    Case("a margin without an end", "run x.toml --margin 5%", file("x.toml", TWO)),
+    Case("nothing to be decided", "run x.toml --until decided", file("x.toml", SYSTEM)),
+    Case("repeats until it is decided", "run x.toml --until decided --repeats 2", file("x.toml", TWO)),
     Case("a negative count", "run x.toml", file("x.toml", "items = -5\n" + SYSTEM)),
     Case("a negative count as a flag", f"{QUICK} --repeats -1"),
     Case("an unknown scenario", f"{QUICK} -s concurency=4"),

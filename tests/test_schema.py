@@ -25,7 +25,8 @@ from taskpace.analysis.compare import ComparedRuns
 from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
-from taskpace.analysis.table import comparison, pairs, phases
+from taskpace.analysis.table import comparison, pairs, phases, settled
+from taskpace.experiment import until
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -88,6 +89,12 @@ NO_DOCSTRING = {
     "Pair.b": "The one that is compared with it.",
     "Pair.reasoning_bytes": "The same of reasoning.",
     "Comparison.change": "B/A, or for accuracy B - A.",
+    "Settled.pairs": "Every two systems.",
+    "PairStanding.a": "The one that comes first in the experiment.",
+    "PairStanding.b": "The other.",
+    "PairStanding.verdict": "`a` or `b`: that one is sooner; `equivalent`: neither by more than the margin; `open`.",
+    "PairStanding.low": "Lower end of its 95 % interval.",
+    "PairStanding.high": "Upper end of it.",
     "Split.difference_s": "The whole.",
     "Split.wait_s": "Waiting for the first token.",
     "Split.verbosity_s": "Bytes written.",
@@ -128,7 +135,20 @@ NO_DOCSTRING = {
 def docstrings() -> dict[str, str]:
     """``Struct`` and ``Struct.field`` with what the source says of them, in Markdown."""
     found = dict(NO_DOCSTRING)
-    for module in (views, across, estimates, comparison, pairs, phases, sweeps, compare, judge, preferences):
+    for module in (
+        views,
+        across,
+        estimates,
+        comparison,
+        pairs,
+        phases,
+        settled,
+        until,
+        sweeps,
+        compare,
+        judge,
+        preferences,
+    ):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):
                 if text := ast.get_docstring(node):

@@ -76,7 +76,9 @@ def carry_out(plan: Plan, path: Path, **settings: Any) -> RunEnded:
 def records(path: Path) -> pl.DataFrame:
     """What was asked of whom when, but for the session and what differs from run to run."""
     with taskpace.open(path) as run:
-        return run.frame().select("system", "item_id", "round", "place", "task_time_s", "outcome").sort("round", "place")
+        return (
+            run.frame().select("system", "item_id", "round", "place", "task_time_s", "outcome").sort("round", "place")
+        )
 
 
 def summary_of(path: Path) -> Summary:
@@ -287,8 +289,8 @@ def test_the_run_file_remembers_how_it_ended(rows, tmp_path):
         ({"margin": "101%"}, 'key "margin": "101%" is no margin'),
         ({"repeats": 2}, 'key "repeats": until = "decided" asks new items'),
         ({"order": "sequential"}, 'key "order": until = "decided" needs systems that take turns'),
-        ({"scenarios": ["rate=2"]}, "ends between two items, which \"rate=2\" does not allow"),
-        ({"scenarios": ["batch=4"]}, "ends between two items, which \"batch=4\" does not allow"),
+        ({"scenarios": ["rate=2"]}, 'ends between two items, which "rate=2" does not allow'),
+        ({"scenarios": ["batch=4"]}, 'ends between two items, which "batch=4" does not allow'),
         ({"until": "bored"}, "until"),
         ({"max_items": 0}, 'key "max_items": 0 is too small'),
     ],
