@@ -105,28 +105,49 @@ class _Sums:
         self.u: Floats = np.where(np.isnan(u), 0.0, u)
 
 
-def one_sided(lows: Floats) -> tuple[Floats, Flags]:
-    """P-values of "the log ratios are not above 0", (items, pairs) -> (pairs,), that hold at any stopping time, and
-    whether they are about more than half of the items.
+class Running(msgspec.Struct, frozen=True):
+    """One direction of each pair after each item: arrays (items, pairs)."""
 
-    The smallest of all looks so far. A look at the mean (``log_e_mean``) is taken from ``FIRST_MEAN`` items on, where
-    all values are finite; before, and where some are minus infinity, one at most items (``log_e_most``). NaN with fewer
-    than two items.
+    log_p: Floats
+    """Logarithm of the one-sided p-value, 0 at most."""
+    on_most: Flags
+    """It is about more than half of the items."""
+
+
+def running(lows: Floats) -> Running:
+    """P-values of "the log ratios are not above 0" after each item, (items, pairs), that hold at any stopping time.
+
+    The smallest of all looks so far. A look at the mean (``log_e_mean``) is taken from ``FIRST_MEAN`` items on, before
+    these one at most items (``log_e_most``). From the first minus infinity on looks at the mean count no more, and all
+    at most items do.
     """
-    pairs = lows.shape[1]
-    if not lows.size:
-        return np.full(pairs, np.nan), np.ones(pairs, dtype=bool)
     sums = _Sums(lows)
-    cut = np.isinf(lows).any(axis=0)
-    at_mean = sums.known & (sums.n >= FIRST_MEAN) & ~cut
-    at_most = sums.known & ((sums.n < FIRST_MEAN) | cut)
+    cut = np.logical_or.accumulate(np.isneginf(lows), axis=0)
+    early = sums.n < FIRST_MEAN
+    log_most = np.zeros(lows.shape)
+    rows = (early | cut[-1:]).any(axis=1)
+    wins = np.cumsum(lows > 0, axis=0)[rows].astype(np.float64)
+    log_most[rows] = np.where(sums.known[rows], -log_e_most(wins, sums.n[rows]), 0.0)
     # Of both directions together 1 / e: of either half of it.
-    log_mean = np.where(at_mean & (sums.mean > 0), -log_e_mean(sums.u, sums.n), math.log(2)) - math.log(2)
-    log_most = np.where(at_most, -log_e_most(np.cumsum(lows > 0, axis=0).astype(np.float64), sums.n), 0.0)
-    least_mean, least_most = np.minimum(log_mean.min(axis=0), 0.0), np.minimum(log_most.min(axis=0), 0.0)
-    settled_on_most = (least_most < least_mean) & (least_most <= math.log((1 - LEVEL) / 2))
-    p = np.exp(np.minimum(least_mean, least_most))
-    return np.where(sums.n[-1] < 2, np.nan, p), ~at_mean.any(axis=0) | settled_on_most
+    looked = sums.known & ~early & (sums.mean > 0)
+    log_mean = np.where(looked, -log_e_mean(sums.u, sums.n) - math.log(2), 0.0)
+    least_mean, least_early, least_most = (
+        np.minimum(np.minimum.accumulate(each, axis=0), 0.0)
+        for each in (log_mean, np.where(early, log_most, 0.0), log_most)
+    )
+    at_first = (least_early < least_mean) & (least_early <= math.log((1 - LEVEL) / 2))
+    return Running(
+        np.where(cut, least_most, np.minimum(least_mean, least_early)), cut | early | at_first
+    )  # fmt: skip
+
+
+def one_sided(lows: Floats) -> tuple[Floats, Flags]:
+    """The same after the last item, (pairs,); NaN with fewer than two items."""
+    if not lows.size:
+        return np.full(lows.shape[1], np.nan), np.ones(lows.shape[1], dtype=bool)
+    found = running(lows)
+    few = (~np.isnan(lows)).sum(axis=0) < 2
+    return np.where(few, np.nan, np.exp(found.log_p[-1])), found.on_most[-1]
 
 
 def most_differ(signs: Floats) -> float:

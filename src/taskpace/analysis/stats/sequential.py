@@ -46,7 +46,8 @@ class Looked(msgspec.Struct, frozen=True):
     high: Floats
     """95 %, ever."""
     close: Floats
-    """The distance from 0 within which the value is known to lie, with this pair's share of the error."""
+    """The distance from 0 within which the value is known to lie, with this pair's share of the error. Of a value
+    beyond it one end alone can be wrong, which has half of an interval's error."""
     effect: Floats
     """For how it goes on: mean / standard deviation; with ``on_most`` the share of items that the leading one wins."""
     spread: float = SPREAD
@@ -64,12 +65,12 @@ def look(found: LogRatios, pairs: int) -> Looked:
     medians = claims.on_most | cut | (n < FIRST_MEAN)
     if not len(found.low):
         return Looked(n, claims.p, claims.leaning, medians, value, low, high, close, effect)
-    sequences = [mean_sequence(found.recorded, error) for error in (ALPHA, ALPHA / pairs)]
+    sequences = [mean_sequence(found.recorded, error) for error in (ALPHA, 2 * ALPHA / pairs)]
     for index in range(count):
         own = known[:, index]
         recorded, lows, highs = (each[own, index] for each in (found.recorded, found.low, found.high))
         if medians[index]:
-            ends = [median_ends(lows, highs, error) for error in (ALPHA, ALPHA / pairs)]
+            ends = [median_ends(lows, highs, error) for error in (ALPHA, 2 * ALPHA / pairs)]
             value[index] = at_share(np.sort(recorded), 0.5) if len(recorded) else math.nan
             wins = (lows > 0).sum() if claims.leaning[index] >= 0 else (highs < 0).sum()
             effect[index] = wins / max(1, len(recorded))
@@ -103,7 +104,7 @@ def look_per_correct(found: Totals, pairs: int) -> Looked:
     best = log_e.argmax(axis=0)
     columns = np.arange(count)
     p = np.minimum(1.0, np.exp(-log_e[best, columns]))
-    wide, shared = (found.sequence(error) for error in (ALPHA, ALPHA / pairs))
+    wide, shared = (found.sequence(error) for error in (ALPHA, 2 * ALPHA / pairs))
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.abs(found.value[-1]) / (found.error[-1] * np.sqrt(found.n[-1]))
     return Looked(
