@@ -100,7 +100,7 @@ def one_batch(logs: Floats, cut: Floats | None = None) -> tuple[Floats, Floats, 
 # ---- error -----------------------------------------------------------------------------------------------------------
 
 
-def false_ever(bench: Bench, scatter: Scatter, systems: int, cut: Cut, ratio: float, seed: int) -> float:
+def false_ever(bench: Bench, scatter: Scatter, cut: Cut, seed: int, *, systems: int, ratio: float = 1.0) -> float:
     """Per cent of experiments with a false claim at any time. All systems are equal, or (``ratio``) every second one is
     slower, so that some pairs are equal and others are not.
     """
@@ -143,8 +143,10 @@ def print_error(bench: Bench) -> None:
     for number, scatter in enumerate(scatters(bench)):
         for which, cut in enumerate(CUTS[:2] if bench.quick else CUTS):
             seed = 100 * number + which
-            found = [false_ever(bench, scatter, systems, cut, 1.0, seed) for systems in SYSTEMS]
-            found.append(false_ever(bench, scatter, 4, cut, 1.3, seed) if cut.beyond != "endless" else np.nan)
+            found = [false_ever(bench, scatter, cut, seed, systems=systems) for systems in SYSTEMS]
+            found.append(
+                false_ever(bench, scatter, cut, seed, systems=4, ratio=1.3) if cut.beyond != "endless" else np.nan
+            )
             worst += [each for each in found if not np.isnan(each)]
             told = " | ".join("" if np.isnan(each) else f"{each:.1f} %" for each in found)
             bench.say(f"| {scatter.name} | {cut.beyond} | {cut.sides} | {100 * cut.share:.0f} % | {told} |")
@@ -185,9 +187,11 @@ def print_equivalent(bench: Bench) -> None:
                 if share and margin < 0.2:
                     continue
                 rng = np.random.default_rng((number, round(100 * margin), round(100 * share)))
-                false = [_equivalent(bench, scatter, systems, margin, share, np.log1p(margin), rng)[0]
+                false = [_equivalent(
+ bench, scatter, rng, systems=systems, margin=margin, share=share, step=np.log1p(margin)
+ )[0]
                          for systems in (2, 4)]  # fmt: skip
-                found, after = _equivalent(bench, scatter, 2, margin, share, 0.0, rng)
+                found, after = _equivalent(bench, scatter, rng, systems=2, margin=margin, share=share, step=0.0)
                 worst += false
                 bench.say(
                     f"| {scatter.name} | {100 * share:.0f} % | {100 * margin:.0f} % "
@@ -197,7 +201,14 @@ def print_equivalent(bench: Bench) -> None:
 
 
 def _equivalent(
-    bench: Bench, scatter: Scatter, systems: int, margin: float, share: float, step: float, rng: np.random.Generator
+    bench: Bench,
+    scatter: Scatter,
+    rng: np.random.Generator,
+    *,
+    systems: int,
+    margin: float,
+    share: float,
+    step: float,
 ) -> tuple[float, float]:
     """Per cent of experiments in which neighbours that differ by ``step`` are ever equivalent, and the mean items."""
     pairs = len(list(combinations(range(systems), 2)))
@@ -300,7 +311,7 @@ def asked(
             [
                 first[:, [index for index, pair in enumerate(pairs) if system in pair]].max(axis=1)
                 for system in range(systems)
-            ]  # fmt: skip
+            ]
         )
         quickest = (own if own.ndim == 1 else own.T).argmin(axis=0)
         items += of_system.mean(axis=0).tolist()

@@ -108,6 +108,7 @@ def test_run_writes_json_lines_for_a_log(cli, folder):
     assert events[0]["event"] == "RunStarted"
     assert events[-1] == {
         "event": "RunEnded", "path": "x.db", "planned": 16, "done": 16, "interrupted": False, "given_up": [],
+        "spared": 0,
     }  # fmt: skip
     assert sum(event["event"] == "TrialFinished" for event in events) == 16
 

@@ -322,7 +322,7 @@ def test_flags_change_when_a_file_ends(rows, tmp_path):
 
 
 def test_the_command_line_runs_until_it_is_decided(rows, cli, tmp_path):
-    """``run --until decided`` ends with code 0, its answer and nothing missing; the JSON events tell how pairs stood."""
+    """``run --until decided`` ends with code 0 and nothing missing; the JSON events tell how pairs stood."""
     systems = "".join(
         f'[[system]]\nname = "{name}"\nengine = "simulated"\noptions = {{ time = "virtual" }}\n' for name in "ab"
     )

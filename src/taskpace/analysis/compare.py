@@ -179,9 +179,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
     rows = make_rows(plans, sample, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
-    (pair,) = compare_pairs(
-        arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime
-    )  # fmt: skip
+    (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
     return ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,

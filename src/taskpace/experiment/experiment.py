@@ -262,9 +262,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     until = read_until(msgspec.structs.asdict(file), refuse)
     if until is not None:
-        check_until(
-            systems=len(systems), repeats=file.repeats, order=file.order, scenarios=scenarios, refuse=refuse
-        )  # fmt: skip
+        check_until(systems=len(systems), repeats=file.repeats, order=file.order, scenarios=scenarios, refuse=refuse)
     return Experiment(
         name=name,
         items=file.max_items or file.items,

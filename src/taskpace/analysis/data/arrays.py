@@ -58,8 +58,11 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
     """
     trials = trials.filter(pl.col("system").is_in(systems))
     ids = trials["item_id"]
-    items = tuple(ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order
-                  else sorted(ids.unique()))  # fmt: skip
+    items = tuple(
+        ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True)
+        if in_order
+        else sorted(ids.unique())
+    )
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
     where = (
         places_of(trials["system"], systems),

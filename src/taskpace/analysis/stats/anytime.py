@@ -136,9 +136,7 @@ def running(lows: Floats) -> Running:
         for each in (log_mean, np.where(early, log_most, 0.0), log_most)
     )
     at_first = (least_early < least_mean) & (least_early <= math.log((1 - LEVEL) / 2))
-    return Running(
-        np.where(cut, least_most, np.minimum(least_mean, least_early)), cut | early | at_first
-    )  # fmt: skip
+    return Running(np.where(cut, least_most, np.minimum(least_mean, least_early)), cut | early | at_first)
 
 
 def one_sided(lows: Floats) -> tuple[Floats, Flags]:

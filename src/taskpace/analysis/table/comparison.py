@@ -92,7 +92,7 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
         change=Estimate(
             change.value, None if bounded == "<=" else least, None if bounded == ">=" else most, change.bound
         ),
-    )  # fmt: skip
+    )
 
 
 def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
