@@ -195,7 +195,7 @@ async def generate_within(
 def failure_of(bad: Exception) -> Failure:
     """An exception as what a record says of it."""
     if isinstance(bad, EngineError):
-        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
+        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s, refusal=bad.refusal)
     return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 
