@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
+
 import polars as pl
 
 MOST_BYTES_PER_TOKEN = 32
@@ -10,8 +12,9 @@ _SPARE_BYTES = 64
 _SPARE_TOKENS = 16
 """Tokens that show no text: the end of sequence, a stop text, what a chat template adds."""
 _LEAST_REASONING = 8
-
-CONTRADICTORY = "contradictory"
+_FEW_PROMPTS, _LONGER, _MUCH_LONGER = 3, 1.2, 2.0
+_CONTRADICTORY = "contradictory"
+"""``TokenSource`` of a report that the engine found out."""
 
 
 def believed(turns: pl.DataFrame) -> pl.DataFrame:
@@ -29,7 +32,7 @@ def believed(turns: pl.DataFrame) -> pl.DataFrame:
     shown = output - pl.when(hidden).then(reasoning).otherwise(0)
     reported = pl.col("token_source") != "engine"
     wrong = (
-        (pl.col("token_source") == CONTRADICTORY)
+        (pl.col("token_source") == _CONTRADICTORY)
         | (reasoning > output)
         | ((output == 0) & (written > 0))
         | (reported & (shown > written + _SPARE_TOKENS))
@@ -59,11 +62,7 @@ def same_count(trials: pl.DataFrame) -> int | None:
     if not known.height:
         return None
     count = int(known["prompt_tokens"][0])
-    alike = (known["prompt_tokens"] == count).arg_min() if (known["prompt_tokens"] != count).any() else known.height
-    sizes = known["prompt_bytes"].head(alike or known.height)
-    ratio = float(sizes[0]) / float(sizes[-1])
-    enough = (len(sizes) >= _FEW_PROMPTS and ratio >= _LONGER) or ratio >= _MUCH_LONGER
+    sizes = [size for size, _ in takewhile(lambda row: row[1] == count, known.iter_rows())]
+    ratio = sizes[0] / sizes[-1]
+    enough = ratio >= _MUCH_LONGER or (len(sizes) >= _FEW_PROMPTS and ratio >= _LONGER)
     return count if enough else None
-
-
-_FEW_PROMPTS, _LONGER, _MUCH_LONGER = 3, 1.2, 2.0

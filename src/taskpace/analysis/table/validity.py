@@ -41,6 +41,8 @@ AGAIN = "`taskpace run RUN -o NEW`"
 to a reader has their names (``report.words.commands``)."""
 
 
+ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
+"""Codes of what a server, or a proxy before it, does not let anybody know."""
 MACHINE = frozenset({"drift", "steal", "throttled", "gpu-throttled"})
 """Codes of what the machine did: it hits systems alike that take turns, and unequally those that do not."""
 
