@@ -69,9 +69,7 @@ _ENDS = tuple(re.compile(pair.ends) if pair.ends else None for pair in PAIRS)
 
 def _any(expressions: list[str], kinds: tuple[Kind, ...] = ("marker", "word")) -> str:
     """One expression for the same of all pairs of these kinds; a match has the pair's number in its group's name."""
-    return "|".join(
-        f"(?P<p{number}>{each})" for number, each in enumerate(expressions) if PAIRS[number].kind in kinds
-    )
+    return "|".join(f"(?P<p{number}>{each})" for number, each in enumerate(expressions) if PAIRS[number].kind in kinds)
 
 
 _ANY_OPEN = re.compile(_any([pair.opens for pair in PAIRS], get_args(Kind)), re.IGNORECASE)

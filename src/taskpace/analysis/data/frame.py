@@ -102,8 +102,10 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
     records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
     turns = _derive_turns(believed(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES)))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
-    return _judge_cells(frame).with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
-        "committed_ns", "loop_lag_ns"
+    return (
+        _judge_cells(frame)
+        .with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9)
+        .drop("committed_ns", "loop_lag_ns")
     )
 
 

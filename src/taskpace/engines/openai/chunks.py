@@ -124,7 +124,7 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
 
 
 def _usage(value: dict[str, Any], choices: list[Any]) -> Any:
-    """The report of tokens, where it is called so; Moonshot has it within the choice, Groq once had it in ``x_groq``."""
+    """The report of tokens, where it is called so; Moonshot has it within the choice, Groq had it in ``x_groq``."""
     for place in (value, *choices[:1], value.get("x_groq")):
         if isinstance(place, dict) and (usage := place.get("usage")):
             return usage
@@ -184,4 +184,3 @@ def _texts(part: Any, data: bytes, depth: int = 0) -> Iterator[str]:
             yield from _texts(each, data, depth + 1)
     elif part is not None:
         raise _bad(data, "its content is no text")
-

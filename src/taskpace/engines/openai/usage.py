@@ -90,6 +90,11 @@ def _find(report: dict[str, Any], where: Where) -> int | None:
         value: Any = report
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53 and value == int(value):
+        if (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and 0 <= value < 2**53
+            and value == int(value)
+        ):
             return int(value)
     return None
