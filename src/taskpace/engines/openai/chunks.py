@@ -108,10 +108,12 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
             if isinstance(choice, dict) and (error := choice.get("error")):
                 return error
     kind = value.get("object") or value.get("type")
-    said = any(value.get(key) and not _is_message(value[key]) for key in _OF_AN_ERROR)
-    if (isinstance(kind, str) and kind.lower() == "error") or ("choices" not in value and "usage" not in value and said):
+    if isinstance(kind, str) and kind.lower() == "error":
         return value
-    return None
+    if "choices" in value or "usage" in value:
+        return None
+    said = any(value.get(key) and not _is_message(value[key]) for key in _OF_AN_ERROR)
+    return value if said else None
 
 
 def _is_message(value: Any) -> bool:
@@ -167,4 +169,3 @@ def _texts(part: Any, data: bytes, depth: int = 0) -> Iterator[str]:
             yield from _texts(each, data, depth + 1)
     elif part is not None:
         raise _bad(data, "its content is no text")
-
