@@ -35,9 +35,9 @@ CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
 
 Phase = Literal["warm-up", "measured"]
 FinishReason = Literal["stop", "length"]
-TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]
+TokenSource = Literal["engine", "usage", "tokenizer", "foreign", "contradictory"]
 """Who counted: the engine, the server's usage report, the model's own tokenizer, or another model's (an estimate, and
-marked as such wherever it is shown)."""
+marked as such wherever it is shown). ``contradictory``: a usage report that does not add up, so no count is known."""
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -31,10 +31,8 @@ class Refusals:
         refusal = record.failure.refusal
         if refusal is None or (refusal == "perhaps" and row.answered) or row.why is not None:
             return
-        cause = (
-            record.failure.kind,
-            _NAMES_ONE_REQUEST.sub("", record.failure.message) if refusal == "perhaps" else "",
-        )
+        words = _NAMES_ONE_REQUEST.sub("", record.failure.message) if refusal == "perhaps" else ""
+        cause = (record.failure.kind, words)
         row.causes = [*row.causes, cause] if row.causes[-1:] == [cause] else [cause]
         needed = 1 if record.phase == "warm-up" and refusal == "always" else _IN_A_ROW
         if len(row.causes) >= needed:

@@ -12,10 +12,10 @@ from taskpace.engines.openai.finish import meaning
 from taskpace.engines.openai.http.coding import MOST_BYTES, plain
 from taskpace.engines.openai.loose import Halves
 from taskpace.engines.openai.sse import EventSplitter
+from taskpace.engines.openai.usage import Reports
 from taskpace.errors import EngineError
-from taskpace.records import Refusal, Usage
+from taskpace.records import Refusal
 
-_OPEN, _CLOSE = "<think>", "</think>"
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LEAST_REPEATED = 16
@@ -32,7 +32,6 @@ class Reader:
     def __init__(self, as_error: Callable[[Complaint], EngineError] = lambda said: server_error(said.text)) -> None:
         self._as_error = as_error
         self._answer = AnswerBuilder()
-        self._thinking = _Thinking()
         self._halves = (Halves(), Halves())
         """Of what stands where answers stand, and of the reasoning that stands apart."""
         self._said: list[str] = []
@@ -43,7 +42,7 @@ class Reader:
         self._finish: str | None = None
         self._ended_ns: int | None = None
         """The server said, by ``[DONE]`` or by the end of a whole answer, that nothing more comes."""
-        self._usage: Any = None
+        self._usage = Reports()
         self._events = 0
         self._beside = b""
         self.failure: EngineError | None = None
@@ -74,7 +73,7 @@ class Reader:
             reasoning=self._answer.reasoning,
             finish_ns=finish_ns if self._timed else None,
             finish_reason=reason,
-            usage=read_usage(self._usage),
+            usage=self._usage.usage(visible=bool(self._answer.text), reasoned=bool(self._answer.reasoning)),
             failure=self.failure or self._wrong(),
         )
 
@@ -116,8 +115,7 @@ class Reader:
         except EngineError as exc:
             self.failure = exc
         self._beside = splitter.beside
-        self._add(self._halves[0].end(), self._halves[1].end())
-        self._answer.add(*self._thinking.end())
+        self._answer.add(self._halves[0].end(), self._halves[1].end())
         self._answer.arrived(ns)
         return bool(as_json) and self.failure is None
 
@@ -128,7 +126,7 @@ class Reader:
             if chunk.error is not None:
                 raise self._as_error(complaint(chunk.error))
             if chunk.usage is not None:
-                self._usage = chunk.usage
+                self._usage.add(chunk.usage)
             self._events += bool(chunk.choices) or chunk.usage is not None
             for choice in chunk.choices:
                 self._take(ns, choice, alone=len(chunk.choices) == 1)
@@ -139,7 +137,7 @@ class Reader:
         if not alone if choice.index is None else self._index != choice.index:
             raise EngineError("the server sent several choices: ask for one (n = 1)", kind="several-choices")
         visible, reasoning = self._new(choice)
-        self._add(self._halves[0].feed(visible), self._halves[1].feed(reasoning))
+        self._answer.add(self._halves[0].feed(visible), self._halves[1].feed(reasoning))
         if choice.finish and (self._finish is None or visible or reasoning):
             self._finish_ns, self._finish = ns, choice.finish
 
@@ -157,10 +155,6 @@ class Reader:
         self._thought = self._thought or bool(reasoning)
         return visible, reasoning
 
-    def _add(self, visible: str, reasoning: str) -> None:
-        visible, more_reasoning = self._thinking.feed(visible)
-        self._answer.add(visible, reasoning + more_reasoning)
-
 
 def server_error(text: str, refusal: Refusal | None = None) -> EngineError:
     """A server's complaint within an answer."""
@@ -169,66 +163,3 @@ def server_error(text: str, refusal: Refusal | None = None) -> EngineError:
 
 def _other_end(reason: str) -> EngineError:
     return EngineError(f'the server ended the answer for the reason "{one_line(reason, 40)}"', kind="finish-reason")
-
-
-class _Thinking:
-    """Separates reasoning that stands in the text itself, between ``<think>`` and ``</think>`` at its beginning."""
-
-    def __init__(self) -> None:
-        self._state = "before"
-        self._held = ""
-
-    def feed(self, text: str) -> tuple[str, str]:
-        """New text as (visible, reasoning); what may be the beginning of a tag is held back."""
-        if self._state == "answer" or not text:
-            return text, ""
-        text, self._held = self._held + text, ""
-        if self._state == "before":
-            begun = text.lstrip()
-            if len(begun) < len(_OPEN) and _OPEN.startswith(begun):
-                self._held = text
-                return "", ""
-            if not begun.startswith(_OPEN):
-                self._state = "answer"
-                return text, ""
-            self._state, text = "thinking", begun[len(_OPEN) :]
-        return self._think(text)
-
-    def _think(self, text: str) -> tuple[str, str]:
-        reasoning, tag, visible = text.partition(_CLOSE)
-        if tag:
-            self._state = "answer"
-            return visible, reasoning
-        held = _begun(text)
-        self._held = text[len(text) - held :]
-        return "", text[: len(text) - held]
-
-    def end(self) -> tuple[str, str]:
-        """What was held back, once nothing more comes."""
-        held, self._held = self._held, ""
-        return ("", held) if self._state == "thinking" else (held, "")
-
-
-def _begun(text: str) -> int:
-    """How many characters at the end of ``text`` may be the beginning of ``</think>``."""
-    return next((size for size in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:size])), 0)
-
-
-def read_usage(usage: Any) -> Usage:
-    """Token counts as the server reports them; whatever is missing or no count is unknown, and nothing is guessed."""
-    counts = usage if isinstance(usage, dict) else {}
-    output, prompt = _count(counts, "completion_tokens"), _count(counts, "prompt_tokens")
-    if output is None and prompt is None:
-        return Usage()
-    return Usage(
-        prompt_tokens=prompt,
-        output_tokens=output,
-        reasoning_tokens=_count(counts.get("completion_tokens_details"), "reasoning_tokens"),
-        cached_tokens=_count(counts.get("prompt_tokens_details"), "cached_tokens"),
-        token_source="usage",  # noqa: S106 - a source, not a secret
-    )
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None

@@ -13,6 +13,15 @@ from taskpace.errors import EngineError
 
 _END = (b"[DONE]", b'"[DONE]"')
 _SHOWN = 80
+REASONING_FIELDS = (
+    "reasoning_content",  # DeepSeek, vLLM before 0.12, SGLang, llama-server, LM Studio
+    "reasoning",  # vLLM, Ollama, OpenRouter, Groq
+    "reasoning_text",  # GitHub Copilot
+    "thinking",  # gateways to Anthropic and Ollama
+    "thinking_blocks",  # LiteLLM, of Anthropic's
+    "reasoning_details",  # OpenRouter
+)
+"""What reasoning is called where it has a field of its own. Servers give one text under two names: the first counts."""
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "reasoning_content", "summary_text"})
 """Types of content parts that are no part of the answer: Mistral's ``thinking``, and what gateways make of others'."""
 _TEXT_OF_PART = ("text", "thinking", "reasoning", "reasoning_text", "summary", "content", "refusal", "value")
@@ -91,7 +100,7 @@ def read_chunk(data: bytes) -> Chunk:
         return Chunk(error=error)
     if not isinstance(choices or [], list):
         raise _bad(data, "its choices are no list")
-    return Chunk(tuple(_choice(choice, data) for choice in choices or []), value.get("usage"))
+    return Chunk(tuple(_choice(choice, data) for choice in choices or []), _usage(value, choices or []))
 
 
 def _bad(data: bytes, problem: str) -> EngineError:
@@ -116,6 +125,14 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
     return value if said else None
 
 
+def _usage(value: dict[str, Any], choices: list[Any]) -> Any:
+    """The report of tokens, where it is called so; Moonshot has it within the choice, Groq once had it in ``x_groq``."""
+    for place in (value, *choices[:1], value.get("x_groq")):
+        if isinstance(place, dict) and (usage := place.get("usage")):
+            return usage
+    return None
+
+
 def _is_message(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value
 
@@ -136,14 +153,14 @@ def _choice(choice: Any, data: bytes) -> Choice:
             answer.append(field)
         elif field:
             _sort_parts(field, answer, thoughts, data)
-    reasoning = said.get("reasoning_content") or said.get("reasoning") or ""
-    if not isinstance(reasoning, str):
-        raise _bad(data, "its reasoning is no text")
+    named = (said.get(field) for field in REASONING_FIELDS)
+    reasoning = next((value for value in named if value and isinstance(value, str | list | dict)), None)
+    thoughts[:0] = _texts(reasoning, data)
     finish = choice.get("finish_reason")
     return Choice(
         choice.get("index"),
         "".join(answer),
-        reasoning + "".join(thoughts),
+        "".join(thoughts),
         whole=not delta and bool(message),
         finish="" if finish is None else finish if isinstance(finish, str) else repr(finish)[:_SHOWN],
     )
