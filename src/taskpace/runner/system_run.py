@@ -112,10 +112,14 @@ class SystemRun:
 
     def carry_out(self, part: Part) -> None:
         """See that every trial of a part has a record, if the system can be used and nobody stops the run."""
-        while (trials := self._session.undone(part)) and not self._session.stop.requested and not self._given_up:
-            if part.cell.id in self._refused:
+        while (trials := self._unasked(part)) and not self._session.stop.requested:
+            if self._given_up or part.cell.id in self._refused:
                 return
             self._guarded(lambda: self._run_part(part, trials))
+
+    def _unasked(self, part: Part) -> tuple[Trial, ...]:
+        """The trials of a part that are neither recorded nor refused in this session."""
+        return tuple(trial for trial in self._session.undone(part) if not self._withheld.holds(part, trial))
 
     def close(self) -> None:
         """Give the engine back."""

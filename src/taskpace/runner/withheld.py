@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from taskpace.experiment.plan import content_id
-from taskpace.runner.session import InFlight
+from taskpace.experiment.plan import Trial, content_id
+from taskpace.runner.session import InFlight, Part
 from taskpace.worker.messages import Finished
 
 Flown = tuple[InFlight, Finished]
@@ -40,6 +40,12 @@ class Withheld:
                 held.clear()
             found.append((flown, message))
         return found
+
+    def holds(self, part: Part, trial: Trial) -> bool:
+        """Whether this trial's record is held back: it was asked, and is not to be asked again yet."""
+        return any(
+            flown.trial is trial and flown.part.anchor == part.anchor for flown, _ in self._held.get(part.cell.id, ())
+        )
 
     def settled(self, cell_id: str) -> list[Flown]:
         """What is held back of a cell that has come to its end: results."""

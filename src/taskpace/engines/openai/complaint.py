@@ -38,7 +38,7 @@ _PERHAPS = frozenset({400, 413, 414, 422, 431})
 _NOT_IMPLEMENTED = (501, 505)
 _REDIRECT, _BAD, _BROKEN, _END = 300, 400, 500, 600
 _DIGITS = 3
-_DEEPEST = 4
+_DEEPEST = 6
 """Deeper nobody hides what is wrong."""
 
 
