@@ -51,7 +51,7 @@ PAIRS = (
     ),  # Kimi K3
     Pair(
         r"(?:<\|start\|>assistant)?<\|channel\|>(?:analysis|commentary)[^<]{0,99}<\|message\|>",
-        r"(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final[^<]{0,99}<\|message\|>",
+        r"(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final(?:[^<]|<\|constrain\|>){0,99}<\|message\|>",
         ends=r"<\|(?:return|end)\|>",
     ),  # gpt-oss (Harmony)
     Pair("analysis", "assistantfinal", "phrase"),  # the same, where a server drops special tokens
