@@ -76,10 +76,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     cached_tokens: int | None = None
     token_source: TokenSource | None = None
 
+
 Refusal = Literal["always", "perhaps"]
-"""Whether a request that was refused says anything of the next one. ``always``: whatever is asked will be refused, for it
-is the key, the address, the model or the account; ``perhaps``: it may be a field that all requests have, or this item's
-prompt alone."""
+"""What a request that was refused says of the next one. ``always``: whatever is asked will be refused, for it is the
+key, the address, the model or the account; ``perhaps``: it may be a field that all requests have, or this prompt
+alone."""
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +92,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     """How long a server asks to wait; told to whoever retries, and kept in the message alone."""
     refusal: Refusal | None = None
-    """Told to whoever decides whether to ask on, and kept nowhere. Null: it was no refusal, or it may pass by itself."""
+    """Told to whoever decides whether to ask on, and kept nowhere. Null: no refusal, or one that may pass by itself."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

@@ -58,8 +58,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``; and as of reasons ``bursts``,
-    ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
+    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``server-defaults``; and as of reasons
+    ``bursts``, ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
     text: str
     evidence: dict[str, float]
     remedy: str

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskpace.engines.base import AnswerBuilder, Generation
 from taskpace.engines.openai.chunks import Choice, read_chunks
-from taskpace.engines.openai.complaint import Complaint, complaint, complaint_of, one_line, refusal
+from taskpace.engines.openai.complaint import NO_WORD, Complaint, complaint, complaint_of, one_line
 from taskpace.engines.openai.finish import meaning
 from taskpace.engines.openai.http.coding import MOST_BYTES, plain
 from taskpace.engines.openai.loose import Halves
 from taskpace.engines.openai.sse import EventSplitter
 from taskpace.engines.openai.usage import Reports
 from taskpace.errors import EngineError
+from taskpace.records import Refusal
 
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
@@ -22,9 +23,14 @@ _LEAST_REPEATED = 16
 
 
 class Reader:
-    """Puts an answer together, arrival by arrival; what is wrong with it ends up in ``failure``."""
+    """Puts an answer together, arrival by arrival; what is wrong with it ends up in ``failure``.
 
-    def __init__(self) -> None:
+    Args:
+        as_error: makes an error of what a server complains of within an answer.
+    """
+
+    def __init__(self, as_error: Callable[[Complaint], EngineError] = lambda said: server_error(said.text)) -> None:
+        self._as_error = as_error
         self._answer = AnswerBuilder()
         self._halves = (Halves(), Halves())
         """Of what stands where answers stand, and of the reasoning that stands apart."""
@@ -74,7 +80,7 @@ class Reader:
     def _wrong(self) -> EngineError | None:
         """What an answer that came to its end lacks."""
         if self._beside and self._finish is None:
-            return _server_error(complaint_of(self._beside))
+            return self._as_error(complaint_of(self._beside))
         if not self._events:
             return EngineError("the answer is empty: no event in it", kind="empty")
         if self._finish is not None:
@@ -118,7 +124,7 @@ class Reader:
             if chunk.ends and self._ended_ns is None:
                 self._ended_ns = ns
             if chunk.error is not None:
-                raise _server_error(complaint(chunk.error))
+                raise self._as_error(complaint(chunk.error))
             if chunk.usage is not None:
                 self._usage.add(chunk.usage)
             self._events += bool(chunk.choices) or chunk.usage is not None
@@ -128,7 +134,7 @@ class Reader:
     def _take(self, ns: int, choice: Choice, *, alone: bool) -> None:
         if self._index is None:
             self._index = choice.index
-        if self._index != choice.index and choice.index is not None or not (alone or choice.index is not None):
+        if not alone if choice.index is None else self._index != choice.index:
             raise EngineError("the server sent several choices: ask for one (n = 1)", kind="several-choices")
         visible, reasoning = self._new(choice)
         self._answer.add(self._halves[0].feed(visible), self._halves[1].feed(reasoning))
@@ -150,12 +156,9 @@ class Reader:
         return visible, reasoning
 
 
-def _server_error(said: Complaint) -> EngineError:
-    return EngineError(
-        f"the server sent an error: {said.text or 'no word of why'}",
-        kind="server-error",
-        refusal=refusal(said.status, said) if said.status else None,
-    )
+def server_error(text: str, refusal: Refusal | None = None) -> EngineError:
+    """A server's complaint within an answer."""
+    return EngineError(f"the server sent an error: {text or NO_WORD}", kind="server-error", refusal=refusal)
 
 
 def _other_end(reason: str) -> EngineError:

@@ -117,10 +117,12 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
             if isinstance(choice, dict) and (error := choice.get("error")):
                 return error
     kind = value.get("object") or value.get("type")
-    said = any(value.get(key) and not _is_message(value[key]) for key in _OF_AN_ERROR)
-    if (isinstance(kind, str) and kind.lower() == "error") or ("choices" not in value and "usage" not in value and said):
+    if isinstance(kind, str) and kind.lower() == "error":
         return value
-    return None
+    if "choices" in value or "usage" in value:
+        return None
+    said = any(value.get(key) and not _is_message(value[key]) for key in _OF_AN_ERROR)
+    return value if said else None
 
 
 def _usage(value: dict[str, Any], choices: list[Any]) -> Any:

@@ -1,8 +1,9 @@
 """What a server says when something is wrong, whatever shape it gives it; pure.
 
-Seen in the dialects there are: ``{"error": {"message", "type", "param", "code"}}`` (OpenAI and most), ``{"error": "..."}``
-(Ollama, TGI), ``[{"error": {...}}]`` (Gemini), ``{"detail": [{"loc", "msg"}]}`` (FastAPI), the same within ``message``, as a
-value or as a text (Mistral), ``{"object": "error", "message": "..."}`` (vLLM, SGLang), ``{"code", "error": "..."}`` (xAI).
+The dialects there are: ``{"error": {"message", "type", "param", "code"}}`` (OpenAI and most), ``{"error": "..."}``
+(Ollama, TGI), ``[{"error": {...}}]`` (Gemini), ``{"detail": [{"loc", "msg"}]}`` (FastAPI), the same within ``message``,
+as a value or as a text (Mistral), ``{"object": "error", "message": "..."}`` (older vLLM, SGLang),
+``{"code", "error": "..."}`` (xAI).
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ import msgspec
 from taskpace.engines.openai.loose import read_json
 from taskpace.records import Refusal
 
+NO_WORD = "no word of why"
 _MOST = 300
 """Characters of what a server says that are kept."""
-_WORDS = ("message", "Message", "msg", "detail", "details", "error", "errors", "error_message", "errorMessage", "reason",
-          "title", "type")  # fmt: skip
+_WORDS = ("message", "Message", "msg", "detail", "details", "error", "errors", "error_message", "errorMessage",
+          "reason", "title", "type")  # fmt: skip
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _OF_THE_ITEM = re.compile(
-    r"context.?(?:length|size|window)|maximum context|too (?:long|large|many tokens)|exceed.{0,40}(?:context|tokens|length)"
+    r"context.?(?:length|size|window)|maximum context"
+    r"|(?:prompt|input|request|text|messages?)\b.{0,40}\btoo (?:long|large)"
+    r"|exceed.{0,40}(?:context|tokens|length)"
     r"|content.?(?:filter|policy|management)|moderation|flagged|safety|blocked by|guardrail|invalid_prompt",
     re.IGNORECASE,
 )
@@ -35,7 +39,7 @@ _PERHAPS = frozenset({400, 413, 414, 422, 431})
 _NOT_IMPLEMENTED = (501, 505)
 _REDIRECT, _BAD, _BROKEN, _END = 300, 400, 500, 600
 _DIGITS = 3
-_DEEPEST = 4
+_DEEPEST = 6
 """Deeper nobody hides what is wrong."""
 
 
@@ -57,7 +61,7 @@ def complaint(value: Any) -> Complaint:
     text = one_line(_spelt(value) if said is None else said)
     found = [part for part in parts if isinstance(part, dict)]
     codes = [part.get(key) for part in found for key in ("status", "code", "statusCode", "status_code")]
-    status = next((int(code) for code in codes if _is_status(code)), None)
+    status = next((int(code) for code in codes if code is not None and _is_status(code)), None)
     return Complaint(text, status, tuple(dict.fromkeys(_named(found))))
 
 
@@ -81,9 +85,14 @@ def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
     if named := [name for name in said.fields if name in sent]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]
-    # Words of plain English mean no field unless they stand in quotes.
+    told = [
+        name
+        for name in sent
+        if re.search(rf"(?:parameter|argument|field)s?\b[^.]{{0,40}}[:\s]{re.escape(name)}\b", said.text, re.IGNORECASE)
+    ]
+    # Words of plain English mean no field by themselves.
     words = {name for name in sent if "_" in name or name in ("seed", "temperature")}
-    return quoted[:1] or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
+    return (quoted or told)[:1] or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
 
 
 def refusal(status: int, said: Complaint) -> Refusal | None:

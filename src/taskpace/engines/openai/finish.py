@@ -43,7 +43,8 @@ _LENGTH = (
     "model_context_window_exceeded",  # Anthropic, Zhipu
     "truncated",
 )
-_MEANINGS: dict[str, FinishReason] = dict.fromkeys(_STOP, "stop") | dict.fromkeys(_LENGTH, "length")
+_MEANINGS: dict[str, FinishReason] = dict.fromkeys(_STOP, "stop")
+_MEANINGS.update(dict.fromkeys(_LENGTH, "length"))
 _PREFIX = re.compile(r"^(?:finish_?reason|stop_?reason|reason)[._:]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 

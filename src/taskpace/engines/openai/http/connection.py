@@ -18,7 +18,7 @@ _LINGER_S = 0.5
 """How long after ``[DONE]`` the server may take to end its message; the connection is dropped then."""
 _DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
 _TAIL = 16
-_OK, _REDIRECT = 200, 300
+_OK, _REDIRECT, _BAD = 200, 300, 400
 
 
 class Answer:
@@ -31,6 +31,15 @@ class Answer:
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
         """Of an answer that is no success (200 to 299): what the server says of it."""
+
+    @property
+    def succeeded(self) -> bool:
+        return _OK <= self.status < _REDIRECT
+
+    @property
+    def redirect(self) -> str | None:
+        """Where it says to ask instead; null: nowhere."""
+        return self.headers.get("location") if _REDIRECT <= self.status < _BAD else None
 
 
 class Connection(asyncio.Protocol):
@@ -165,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._received += len(body)
         if self._received > MOST_BYTES:
             self._fail("too-long", f"the answer is longer than {MOST_BYTES} bytes")
-        elif not _OK <= self._answer.status < _REDIRECT:
+        elif not self._answer.succeeded:
             self._answer.body.append(body)
         else:
             self._arrivals.append((self._ns, body))
