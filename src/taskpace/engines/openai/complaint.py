@@ -32,6 +32,7 @@ _OF_THE_ITEM = re.compile(
     re.IGNORECASE,
 )
 """What is said of one prompt: another one may do."""
+_FIELD = r"(?i:parameter|argument|field)s?\b[^.]{0,40}[:\s]"
 _SPENT = re.compile(r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|billing|out of credits?",
                     re.IGNORECASE)  # fmt: skip
 _PASSING = frozenset({408, 409, 423, 425, 429})
@@ -86,13 +87,17 @@ def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]
     told = [
-        name
+        (found.end(), name)
         for name in sent
-        if re.search(rf"(?:parameter|argument|field)s?\b[^.]{{0,40}}[:\s]{re.escape(name)}\b", said.text, re.IGNORECASE)
+        if (found := re.search(_FIELD + re.escape(name) + r"\b", said.text))
     ]
     # Words of plain English mean no field by themselves.
     words = {name for name in sent if "_" in name or name in ("seed", "temperature")}
-    return (quoted or told)[:1] or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
+    return (
+        quoted[:1]
+        or [name for _, name in sorted(told)][-1:]
+        or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
+    )
 
 
 def refusal(status: int, said: Complaint) -> Refusal | None:
