@@ -45,8 +45,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     invalidates: Invalidates
     """What it leaves nothing of. ``result``: everything, the row is INVALID and not ranked. ``claims between systems``:
     comparisons with systems that it did not take turns with; its own numbers stand. ``token counts``: what is counted
-    in tokens. ``decode speed``: tokens and bytes per second, TPOT and the parts of a difference, which are null where
-    all of a cell is meant. ``makespan``: the makespan alone. ``absolute seconds``: the seconds hold for this machine as it was then;
+    in tokens. ``decode speed``: tokens and bytes per second, TPOT and the parts of a difference, which are null.
+    ``makespan``: the makespan alone. ``absolute seconds``: the seconds hold for this machine as it was then;
     comparisons with systems that it took turns with stand. ``full task time``: of cut answers only a lower bound is
     known, so times and lengths may be bounds; comparisons allow for it. ``certainty``: nothing; there are few items or
     trials are missing, so less can be claimed."""
