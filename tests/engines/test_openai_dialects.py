@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
 from taskpace.engines.openai.answer import Reader
-from taskpace.engines.openai.chunks import read_chunks
+from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunk, read_chunks
 from taskpace.engines.openai.complaint import complaint, complaint_of, refusal
 from taskpace.engines.openai.fields import own_fields, remedy, shaped
 from taskpace.engines.openai.finish import meaning
@@ -207,6 +207,28 @@ def test_any_json_is_read_or_refused(value):
     said = complaint_of(sent)
     assert len(said.text.splitlines()) <= 1
     assert all(isinstance(name, str) for name in names_of(sent) or [])
+
+
+def some_of_it(**values: object):
+    """An object with any of these; null in place of each."""
+    return st.fixed_dictionaries({}, optional={name: st.none() | st.just(value) for name, value in values.items()})
+
+
+usual = some_of_it(content="a", refusal="b", role="assistant", **{name: name for name in REASONING_FIELDS})
+
+
+@given(
+    some_of_it(index=1, text="c", finish_reason="stop", error="no", usage={"total_tokens": 3}),
+    some_of_it(delta=1, message=1),
+    usual,
+    some_of_it(usage={"total_tokens": 3}, error="no", object="error", x_groq={"usage": {"total_tokens": 3}}),
+    st.integers(0, 2),
+)
+def test_the_usual_chunk_is_read_like_any_other(choice, said, delta, beside, count):
+    """The quick way for chunks as nearly all are gives what the slow one gives, whatever stands in them."""
+    choice |= {name: value and delta for name, value in said.items()}
+    sent = json.dumps({"choices": [choice] * count} | beside).encode()
+    assert list(read_chunks(sent)) == [read_chunk(sent)]
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,7 @@ def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
     if named := [name for name in said.fields if name in sent]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]
-    told = [
-        (found.end(), name)
-        for name in sent
-        if (found := re.search(_FIELD + re.escape(name) + r"\b", said.text))
-    ]
+    told = [(found.end(), name) for name in sent if (found := re.search(_FIELD + re.escape(name) + r"\b", said.text))]
     # Words of plain English mean no field by themselves.
     words = {name for name in sent if "_" in name or name in ("seed", "temperature")}
     return (
