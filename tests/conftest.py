@@ -169,6 +169,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("round", None).cast(pl.Int64),
                 column("place", None).cast(pl.Int64),
                 column("bursts", False),
+                column("untimed", False),
                 column("miscounted", False),
                 column("hidden_reasoning", False),
             ]

@@ -88,7 +88,7 @@ def test_a_burst_is_said_and_not_ranked(summary):
 def test_words_say_what_is_unknown(summary):
     """The sentences name no cause where the stream hides it."""
     (table,) = summary.tables
-    why = "why is unknown, as a stream arrives in bursts."
+    why = "why is unknown, as one of them does not show when it wrote."
     assert any(said.endswith(why) for said in sentences(table))
     assert any(paragraph.endswith(why) for paragraph in make_answer(summary, "run.db").block.paragraphs)
     assert not any("bursts" in line for line in finding_lines(table))
@@ -120,3 +120,15 @@ def test_the_simulated_engine_streams(simulated: Callable[..., Experiment], tmp_
     with taskpace.run(quick, tmp_path / "run.db") as run:
         assert not run.frame()["bursts"].any()
         assert run.frame()["tokens_per_s"].null_count() == 0
+
+
+def test_an_answer_that_is_not_streamed_hides_the_causes(trials_of, summary_of):
+    """As the user asked for it there is no caution; but neither waiting nor verbosity is told as the cause."""
+    whole = trials_of("b", task_time_s=[2.0] * 40, wait_s=[2.0] * 40, tpot_s=None, untimed=True)
+    (table,) = summary_of(trials_of("a"), whole).tables
+    row = table.rows[1]
+    assert not row.reasons
+    assert "waiting" not in {finding.code for finding in row.findings}
+    (pair,) = table.pairs
+    assert pair.split.difference_s.value == pytest.approx(1.0)
+    assert pair.split.parts_known is False

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.engines.base import AnswerBuilder
+from taskpace.engines.base import AnswerBuilder, Stamps
+from taskpace.engines.llamacpp.engine import LlamaCppEngine
 from taskpace.engines.reasoning import is_of_marker, is_opened, separate
 from taskpace.records import Arrival
 
@@ -179,3 +180,16 @@ def test_any_text_is_taken_apart_in_order(text):
     edges = [edge for part in parts for edge in (part.begin, part.end)]
     assert edges == sorted(edges)
     assert edges[-1] <= len(text)
+
+
+def test_the_engine_in_process_separates_as_the_endpoint_does():
+    """What llama.cpp leaves in the text, since it does not know the model's markers, is read by the same table."""
+    stamps = Stamps()
+    for ns, text in enumerate(["Perhaps A.", "\n</seed:think>\n\n", "B"], 1):
+        stamps.arrivals.append((ns, {"choices": [{"delta": {"content": text}}]}))
+    counts = {"prompt_tokens": 9, "completion_tokens": 8}
+    stamps.arrivals.append((4, {"choices": [{"delta": {}, "finish_reason": "stop"}], "usage": counts}))
+    found = LlamaCppEngine.__new__(LlamaCppEngine).read(stamps)
+    assert (found.reasoning, found.text) == ("Perhaps A.\n", "B")
+    assert found.arrivals == (Arrival(1, 0, 10), Arrival(2, 0, 11), Arrival(3, 1, 11))
+    assert found.usage.reasoning_tokens is None

@@ -79,6 +79,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first). These three are null for turns whose
       arrivals hold no decode speed (``data.streams``), for all of a cell where that is the rule (``bursts``), and the
       first two where reasoning is counted that was not sent (``hidden_reasoning``).
+    - ``untimed``: nobody knows when the tokens were made: the cell's answers arrive in bursts, or it was not streamed.
     - ``miscounted``: token counts were reported that contradict each other or the text (``data.counts``).
     - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
     - ``reasoning_s``: first generated to first visible token of the turns that reason, summed; to the end of a turn
@@ -118,7 +119,8 @@ def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
         *(pl.when(~bursts).then(name).alias(name) for name in ("tpot_s", "tokens_per_s", "bytes_per_s")),
         *(pl.col(name).fill_null(value=False) for name in ("miscounted", "hidden_reasoning")),
         bursts=bursts,
-    ).drop("judged", "burst")
+        untimed=bursts | pl.col("whole").fill_null(value=False),
+    ).drop("judged", "burst", "whole")
 
 
 def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -154,10 +156,12 @@ def _first_visible_ns(blob: bytes) -> int | None:
 def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
     span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
     spread = (span_s > 0) & ~pl.col("burst")
+    written = pl.col("output_bytes") + pl.col("reasoning_bytes")
     paced = spread & (pl.col("output_tokens") >= 2) & ~pl.col("hidden_reasoning")
     per_turn = turns.with_columns(
+        whole=(written > 0) & (pl.col("arrivals").bin.size() == 0),
         spread_s=pl.when(spread).then(span_s).otherwise(0.0),
-        spread_bytes=pl.when(spread).then(pl.col("output_bytes") + pl.col("reasoning_bytes")).otherwise(0),
+        spread_bytes=pl.when(spread).then(written).otherwise(0),
         wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),
         reasoned_ns=pl.when((pl.col("reasoning_bytes") > 0) & pl.col("first_ns").is_not_null())
         .then(pl.col("first_visible_ns").fill_null(pl.col("end_ns")) - pl.col("first_ns"))
@@ -190,7 +194,7 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("spread_s").sum() > 0)
         .then(pl.col("spread_bytes").sum() / pl.col("spread_s").sum())
         .alias("bytes_per_s"),
-        *(pl.col(name).any() for name in ("judged", "burst", "miscounted", "hidden_reasoning")),
+        *(pl.col(name).any() for name in ("judged", "burst", "whole", "miscounted", "hidden_reasoning")),
         pl.col("finish_reason").last(),
         pl.col("token_source").first(),
     )

@@ -73,47 +73,62 @@ Numbers = NDArray[Any]
 
 
 def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tuple[Numbers, Numbers]:
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    ends = starts + counts - 1
-    turn = np.repeat(np.arange(len(counts)), counts)
-    ns, size = data["ns"], data["visible"].astype(np.int64) + data["reasoning"]
-    whole = np.maximum(size[ends], 1)
-    last = np.fmax(turns["finish_ns"].cast(pl.Float64).to_numpy(), ns[ends])
-    span = last - ns[starts]
-    after = last - ns[ends]
-    total = np.fmax(turns["end_ns"].cast(pl.Float64).to_numpy(), last)
+    """``judged`` and ``burst`` of turns that have so many arrivals of ``data`` each, at least one."""
+    ends = np.cumsum(counts) - 1
+    starts = ends - counts + 1
+    size = data["visible"].astype(np.int64) + data["reasoning"]
+    last = np.fmax(turns["finish_ns"].cast(pl.Float64).to_numpy(), data["ns"][ends])
+    span = last - data["ns"][starts]
+    whole = np.fmax(turns["end_ns"].cast(pl.Float64).to_numpy(), last)
     unseen = pl.when("hidden_reasoning").then("reasoning_tokens").otherwise(0)
     tokens = turns.select((pl.col("output_tokens") - unseen).cast(pl.Float64)).to_series().to_numpy()
-    tokens = np.maximum(np.where(np.isnan(tokens), np.maximum(whole / _BYTES_PER_TOKEN, counts), tokens), 1)
+    tokens = np.where(np.isnan(tokens), np.maximum(size[ends] / _BYTES_PER_TOKEN, counts), tokens)
+    tokens = np.maximum(tokens, 1)
 
-    apart = span / np.maximum(counts - 1 + (after > 0), 1)
-    together = np.clip(_TOGETHER_SHARE * apart, *_TOGETHER_NS)
-    begins = np.diff(ns, prepend=0) > together[turn]
-    begins[starts] = True
-    first = np.flatnonzero(begins)
-    of_turn = turn[first]
-    new = np.diff(size, prepend=0)
-    new[starts] = size[starts]
-    written = np.add.reduceat(new, first)
-    at_end = after > together
-    moments = np.bincount(of_turn, minlength=len(counts)) + at_end
-
-    # A moment has a token at least, and so have the others.
-    most = tokens - moments + 1
-    shares = np.clip((tokens - at_end)[of_turn] * written / whole[of_turn], 1, np.maximum(most, 1)[of_turn])
-    shares /= tokens[of_turn]
-    begin_of_turn = np.flatnonzero(np.diff(of_turn, prepend=-1))
-    in_first = shares[begin_of_turn]
-    in_one = np.maximum.reduceat(shares, begin_of_turn)
-    in_two = in_one + _second(shares, begin_of_turn)
-    crowded = tokens > moments + 1
-    in_few = crowded & ((in_first > _MOST_IN_FIRST) | (in_one > _MOST_IN_ONE) | (in_two > _MOST_IN_TWO))
+    judged = tokens >= LEAST_TOKENS
+    in_few = _in_few_moments(data["ns"], size, starts, last, tokens)
     per_token = span / np.maximum(tokens - 1, 1)
     in_no_time = np.logical_or.reduce(
-        [(per_token < most_ns) & (span < share * total) & (tokens >= least) for most_ns, share, least in _NO_TIME]
+        [(per_token < most_ns) & (span < share * whole) & (tokens >= least) for most_ns, share, least in _NO_TIME]
     )
-    judged = tokens >= LEAST_TOKENS
     return judged, (judged & in_few) | in_no_time
+
+
+def _in_few_moments(ns: Numbers, size: Numbers, starts: Numbers, last: Numbers, tokens: Numbers) -> Numbers:
+    """For each turn whether most of its tokens came in one or two moments, or before the first.
+
+    Args:
+        ns: of all arrivals.
+        size: bytes of the answer so far, at each of them.
+        starts: index of each turn's first arrival.
+        last: when each turn's last token was there, the end of sequence perhaps, which shows no text.
+        tokens: of each turn.
+    """
+    counts = np.diff(np.append(starts, len(ns)))
+    ends = starts + counts - 1
+    after = last - ns[ends]
+    apart = (last - ns[starts]) / np.maximum(counts - 1 + (after > 0), 1)
+    together = np.clip(_TOGETHER_SHARE * apart, *_TOGETHER_NS)
+    at_end = after > together
+
+    begins = np.diff(ns, prepend=0) > np.repeat(together, counts)
+    begins[starts] = True
+    moment = np.flatnonzero(begins)
+    turn = np.repeat(np.arange(len(counts)), counts)[moment]
+    moments = np.bincount(turn, minlength=len(counts)) + at_end
+    new = np.diff(size, prepend=0)
+    new[starts] = size[starts]
+    written = np.add.reduceat(new, moment) / np.maximum(size[ends], 1)[turn]
+    # A moment has a token at least, and so have the others.
+    most = np.maximum(tokens - moments + 1, 1)
+    shares = np.clip((tokens - at_end)[turn] * written, 1, most[turn]) / tokens[turn]
+
+    first = np.flatnonzero(np.diff(turn, prepend=-1))
+    in_one = np.maximum.reduceat(shares, first)
+    in_two = in_one + _second(shares, first)
+    in_few = (shares[first] > _MOST_IN_FIRST) | (in_one > _MOST_IN_ONE) | (in_two > _MOST_IN_TWO)
+    crowded: Numbers = (tokens > moments + 1) & in_few
+    return crowded
 
 
 def _second(values: Numbers, begins: Numbers) -> Numbers:

@@ -51,8 +51,8 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        # When a stream that arrives in bursts began, nobody knows.
-        *(() if (arrays.bursts[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
+        # Of an answer that was not streamed, or came in a burst, nobody knows when it began.
+        *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),
     )

@@ -33,7 +33,7 @@ RESOLVE = 0.05
 class Split(msgspec.Struct, frozen=True, kw_only=True):
     """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``).
 
-    Where one of the two arrives in bursts the difference is all that is known; its parts are null.
+    Where one of the two is not streamed, or arrives in bursts, the difference is all that is known; its parts are null.
     """
 
     difference_s: Estimate
@@ -275,7 +275,7 @@ def _splits(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Split | None
     for a, b in indices:
         parts, counted = _item_parts(arrays, a, b)
         wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts))
-        if (arrays.bursts[[a, b]] > 0).any():
+        if (arrays.untimed[[a, b]] > 0).any():
             wait = verbosity = tokenizer = decode = UNKNOWN
         splits.append(
             Split(

@@ -94,7 +94,7 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: boo
 
 def no_cause(split: Split) -> str:
     """What stands in place of the causes where none is told."""
-    return "no cause stands out" if split.parts_known else "why is unknown, as a stream arrives in bursts"
+    return "no cause stands out" if split.parts_known else "why is unknown, as one of them does not show when it wrote"
 
 
 def may_be_none(part: Estimate) -> bool:
