@@ -76,6 +76,8 @@ _ANY_OPEN = re.compile(_any([pair.opens for pair in PAIRS], get_args(Kind)), re.
 _ANY_CLOSE = re.compile(_any([pair.closes for pair in PAIRS]), re.IGNORECASE)
 _OPENED = re.compile(rf"(?:{_any([pair.opens for pair in PAIRS])})\s*\Z", re.IGNORECASE)
 _ALL = "".join(f"{pair.opens}{pair.closes}" for pair in PAIRS)
+_CLOSES_BEGIN = "<[◁"
+"""A closing marker has one of these: most answers have none, and need no search."""
 _BLANK = re.compile(r"\s*")
 _QUOTES = "`\"'“”‘’«»"
 _LONGEST_MARKER = 200
@@ -146,6 +148,8 @@ def _lone_close(text: str) -> re.Match[str] | None:
     None that an answer has for another reason: in quotes or in the middle of a sentence, with its opening one before
     it, or within JSON.
     """
+    if not any(character in text for character in _CLOSES_BEGIN):
+        return None
     for found in islice(_ANY_CLOSE.finditer(text), _MOST_SPOKEN_OF):
         number = _number(found)
         if _is_spoken_of(text, found) or _OPENS[number].search(text, 0, found.start()):
