@@ -19,7 +19,8 @@ from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
 from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
 from taskpace.tasks.scorers.overlap import bleu, chrf, rouge
-from taskpace.tasks.scorers.squad import SquadOptions, exact_match, normalise, token_f1
+from taskpace.tasks.scorers.squad import SquadOptions
+from taskpace.tasks.short_answers import exact_match, normalise, token_f1
 
 SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "extract", "rewrite", "dialogue")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.records import Grade, Outcome, Record
-from taskpace.tasks.committed import committed_ns
+from taskpace.tasks.committed import committed_ns, rereading
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.items import Item
 from taskpace.tasks.scorers import SCORERS
@@ -53,11 +53,13 @@ def _read(task: Task, item: Item, record: Record) -> tuple[str | None, int | Non
         return None, None
     extraction = EXTRACTIONS[task.extraction]
     text = record.turns[-1].text
-    answer = extraction.read(text, item.fields)
-    if answer is None:
-        return None, None
-    spans = None if extraction.spans is None else extraction.spans(text, item.fields)
-    return answer, committed_ns(record.turns, lambda part: extraction.read(part, item.fields), spans)
+    answer_of = (
+        rereading(text, lambda part: extraction.read(part, item.fields))
+        if extraction.beginnings is None
+        else extraction.beginnings(text, item.fields)
+    )
+    answer = answer_of(len(text))
+    return answer, None if answer is None else committed_ns(record.turns, answer_of)
 
 
 def _grade(

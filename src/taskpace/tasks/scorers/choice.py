@@ -61,7 +61,7 @@ def _script_letter(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 LETTER = Scorer(
-    version=1,
+    version=2,
     extraction="letter",
     needs=("choices", "answer"),
     accept=_accept_choice,

@@ -1,0 +1,238 @@
+r"""What a sentence claims of its candidates, from its roles alone.
+
+A claim has a kind:
+
+- ``final``: marked as the answer (``\boxed{}``, ``<answer>``) or called final;
+- ``stated``: "the answer is L", "Answer: L", "I choose L", "L is correct", "it is L";
+- ``alone``: the sentence says nothing else;
+- ``denied``: "not L", "L is wrong", "rather than L";
+- ``mentioned``: "option L", "(L)".
+
+What a sentence says only under a condition, asks, or says of others ("if", "some would say", "is it L?") claims
+nothing. Several candidates where one was due ("L or L", "between L and L") are one claim about all of them.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+Kind = Literal["final", "stated", "alone", "denied", "mentioned"]
+
+
+class Claim(NamedTuple):
+    """One claim of a sentence."""
+
+    kind: Kind
+    about: tuple[int, ...]
+    """Which of the sentence's candidates, counted from 0. Several: any of them, or all."""
+
+
+class _Line(NamedTuple):
+    """Roles, and for each the candidate that it stands for, or -1."""
+
+    roles: str
+    who: tuple[int, ...]
+
+    def without(self, start: int, end: int, instead: str = "") -> _Line:
+        return _Line(
+            self.roles[:start] + instead + self.roles[end:],
+            (*self.who[:start], *([-1] * len(instead)), *self.who[end:]),
+        )
+
+    def candidates(self, start: int, end: int) -> tuple[int, ...]:
+        return tuple(who for who in self.who[start:end] if who >= 0)
+
+
+_BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
+_ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
+_BRACKETED = re.compile(r"\(L\)")
+_NOT_IT = re.compile(r",?A?X[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?,?b?")
+_NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
+_UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[Ll]\)?)*+")
+_LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
+_BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
+_STATED_BEFORE = re.compile(r"(?:[nN][^=]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])")
+_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbw])PK[FTZ]*\Z")
+_LINK_BEFORE = re.compile(r"\A[F]*[K:=][F]*\Z")
+_OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
+_RIGHT_AFTER = re.compile(r"\A\)?(?:[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)")
+_WRONG_AFTER = re.compile(r"\A\)?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
+_VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
+_ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
+_UNSAID = frozenset("XIS")
+
+
+@lru_cache(maxsize=1 << 12)
+def claims(roles: str, *, units: bool = False) -> tuple[Claim, ...]:
+    """The claims of a sentence, in its order.
+
+    Args:
+        roles: as ``roles_of`` gives them.
+        units: whether words may stand between a candidate and what is said of it, as in "18 euros is the answer".
+    """
+    numbers = iter(range(len(roles)))
+    line = _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
+    found: list[tuple[int, Claim]] = []
+    line = _take_boxes(line, found, units=units)
+    asked = "?" in roles[-3:]
+    if asked:
+        return tuple(claim for _, claim in found)
+    line = _take_brackets(line, found)
+    line = _take_denied(line, found)
+    _take_alone(line, found, units=units)
+    line, parts = _units(line)
+    for at, members, several in parts:
+        claim = _claim(line.roles, at, members, several=several, units=units)
+        if claim is not None:
+            found.append((members[0], claim))
+    _take_remark(line, parts, found)
+    return tuple(claim for _, claim in sorted(found, key=lambda each: each[0]))
+
+
+def _take_boxes(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> _Line:
+    while (box := _BOX.search(line.roles)) is not None:
+        members = line.candidates(*box.span(1))
+        inside = box[1].rsplit("=", 1)
+        if len(inside) == 2:
+            members = line.candidates(box.start(1) + len(inside[0]) + 1, box.end(1))
+        plain = units or not re.search("w", inside[-1])
+        if members and plain:
+            found.append((members[0], Claim("final", members)))
+        elif units and box[1].strip("Fp"):
+            found.append((0, Claim("final", ())))  # something that is no number
+        line = line.without(*box.span(), ",")
+    return line
+
+
+def _take_brackets(line: _Line, found: list[tuple[int, Claim]]) -> _Line:
+    """Asides go; "(L)" is a candidate in brackets, ``l``."""
+    while (bracketed := _BRACKETED.search(line.roles)) is not None:
+        who = line.candidates(*bracketed.span())[0]
+        line = _Line(
+            line.roles[: bracketed.start()] + "l" + line.roles[bracketed.end() :],
+            (*line.who[: bracketed.start()], who, *line.who[bracketed.end() :]),
+        )
+    while (aside := _ASIDE.search(line.roles)) is not None:
+        line = line.without(*aside.span())
+    return line
+
+
+def _take_denied(line: _Line, found: list[tuple[int, Claim]]) -> _Line:
+    """What is denied word by word goes, so that "not L but L" and "L, not L" claim what is left."""
+    for pattern in (_NOT_IT_AFTER, _NOT_IT):
+        while (denied := pattern.search(line.roles)) is not None:
+            members = line.candidates(*denied.span())
+            found.append((members[0], Claim("denied", members)))
+            line = line.without(*denied.span())
+    return line
+
+
+def _take_alone(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> None:
+    said = line.roles.split("J")[0]
+    members = line.candidates(0, len(said))
+    rest = re.sub(r"[Ll]\)?" + (r"w{0,2}(?=[.!,]*\Z)" if units else ""), "", said)
+    if members and "V" not in said and _ALONE.fullmatch(rest):
+        found.append((members[0], Claim("alone", members)))
+
+
+def _units(line: _Line) -> tuple[_Line, list[tuple[int, tuple[int, ...], bool]]]:
+    """Candidates that stand in a row are one, ``L``: where it stands, whom it has, and whether they are alternatives."""
+    parts: list[tuple[int, tuple[int, ...], bool]] = []
+    at = 0
+    while (unit := _UNIT.search(line.roles, at)) is not None:
+        start, end = unit.span()
+        last = _LAST_OF_UNIT.search(unit[0])
+        # "the answer is L and L is wrong": the second begins a clause of its own.
+        if (
+            last is not None
+            and "V" not in unit[0]
+            and line.roles[end : end + 1] in ("K", "h", "P")
+            and _STATED_BEFORE.search(_clause(line.roles[:start])) is not None
+        ):
+            end = start + last.start()
+        members = line.candidates(start, end)
+        if len(members) > 1:
+            shown = "L"
+            line = _Line(
+                line.roles[:start] + shown + line.roles[end:], (*line.who[:start], members[0], *line.who[end:])
+            )
+            end = start + 1
+        parts.append((start, members, len(members) > 1))
+        at = end
+    return line, parts
+
+
+def _claim(roles: str, at: int, members: tuple[int, ...], *, several: bool, units: bool) -> Claim | None:
+    left, right = roles[:at], roles[at + 1 :]
+    clause = _clause(left)
+    if _WRONG_AFTER.match(right) is not None:
+        return Claim("denied", members)
+    if _UNSAID & set(clause) or ("I" in left and set("hH") & set(clause)):
+        return Claim("denied", members) if "X" in clause and not set("IS") & set(clause) else None
+    if _is_stated(left, clause, right, units=units):
+        if "H" in clause:
+            return Claim("mentioned", members)
+        return Claim("final" if "Z" in clause else "stated", members)
+    if re.search(r"O[FO]*\Z", clause) or (roles[at] == "l" and not several) or right.startswith(")"):
+        return Claim("mentioned", members)
+    return None
+
+
+@lru_cache(maxsize=1 << 12)
+def taken_back(roles: str) -> frozenset[int]:
+    """The candidates that a sentence does not stand by: denied, asked, under a condition, or one of several.
+
+    Args:
+        roles: as ``roles_of`` gives them.
+    """
+    numbers = iter(range(len(roles)))
+    line = _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
+    everybody = frozenset(who for who in line.who if who >= 0)
+    if "?" in roles[-3:]:
+        return everybody
+    found: list[tuple[int, Claim]] = []
+    line = _take_denied(line, found)
+    taken = {who for _, claim in found for who in claim.about}
+    for at, role in enumerate(line.roles):
+        if role == "L":
+            left, right = line.roles[:at], line.roles[at + 1 :]
+            several = re.search(r"V[FO]*\Z", left) is not None or re.match(r"\)?,?V", right) is not None
+            if several or {"X", "I"} & set(_clause(left)) or _WRONG_AFTER.match(right) is not None:
+                taken.add(line.who[at])
+    return frozenset(taken)
+
+
+def _clause(left: str) -> str:
+    """What stands before a candidate in its own clause."""
+    broken = _BREAK.search(left)
+    return left if broken is None else left[broken.end() :]
+
+
+def _is_stated(left: str, clause: str, right: str, *, units: bool) -> bool:
+    if _STATED_BEFORE.search(clause) is not None:
+        return True
+    if _LINK_BEFORE.match(clause) and re.search("[nNO]", left) is not None and not _UNSAID & set(left):
+        return True
+    if _IT_BEFORE.search(clause) is not None and (not units or re.search("[nN]", left)):
+        return True
+    if _OPENS_CLAUSE.match(clause) is None:
+        return False
+    if units:
+        return re.match(r"[wpF]{0,6}[KF]+[FhZKO]*[nN]", right) is not None
+    return _RIGHT_AFTER.match(right) is not None
+
+
+def _take_remark(
+    line: _Line, parts: list[tuple[int, tuple[int, ...], bool]], found: list[tuple[int, Claim]]
+) -> None:
+    """A labelled line's last clause may judge its label: "A. It floats, so this is incorrect."."""
+    if len(parts) != 1 or parts[0][2] or any(claim.kind in ("stated", "final", "denied") for _, claim in found):
+        return
+    at, members, _ = parts[0]
+    verdict = _VERDICT.search(line.roles, at + 1)
+    if verdict is None or not re.match(r"\A[:\-(]*\Z", line.roles[:at]) or set("I") & set(line.roles):
+        return
+    right = (verdict[2] == "Y") != (verdict[1] == "X")
+    found.append((members[0], Claim("stated" if right else "denied", members)))
