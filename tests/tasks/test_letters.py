@@ -13,7 +13,7 @@ CASES = [
     ("The correct answer is **(C) Rome**.\n\n**Explanation:**\nOption A is wrong.", "C"),
     ("London is in the UK. Option B is the capital of France, so B is the right choice.", "B"),
     ("**Answer: C) Rome**\n\n* A) London is the capital of the UK.\n* B) Paris is wrong", "C"),
-    ("A) London is not the capital of France. B) Paris is.", None),
+    ("A) London is not the capital of France. B) Paris is.", "B"),
     ("B, C and D are wrong.", None),
     ("I'd eliminate A and D. Between B and C, I choose C.", "C"),
     ("Neither A nor B", None),

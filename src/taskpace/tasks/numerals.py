@@ -18,7 +18,7 @@ from taskpace.tasks.words import MARKS
 
 _MOST_DIGITS = 300
 _MOST_POWER = 300
-_PART = "0-9A-Za-z_\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+_PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 _CURRENCY = "$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9\u20ab\u20ba\u0e3f"
 _NUMBER = re.compile(
     rf"""

@@ -15,7 +15,7 @@ import unicodedata
 
 from taskpace.tasks.latex import OPEN, SHUT, unfold
 
-__all__ = ["EDGE", "OPEN", "SHUT", "fold", "plain"]
+__all__ = ["EDGE", "OPEN", "SHUT", "composed", "fold", "plain"]
 
 EDGE = " \t\n\r.,;:!?\"'()[]{}" + OPEN + SHUT
 """White space and punctuation that says nothing at the edge of a plain text."""
@@ -58,8 +58,7 @@ _FORMS = ("answer", "final_answer", "finalanswer", "final")
 
 def plain(text: str) -> str:
     """``text`` as a reader takes it in."""
-    if not text.isascii():
-        text = _composed(text)
+    text = composed(text)
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if _MARK_UP.search(text) is None:
@@ -68,7 +67,7 @@ def plain(text: str) -> str:
         text = _TAG.sub(_read_tag, text)
     if "####" in text:
         text = _MARKED_NUMBER.sub(_read_mark, text)
-    if "\\" in text:
+    if "\\" in text or ("$" in text and "{" in text):
         text = unfold(text)
     if "$" in text:
         text = _DOLLAR.sub("", text).replace("$", " ")
@@ -77,17 +76,20 @@ def plain(text: str) -> str:
     return _EMPHASIS.sub("", _LINE_LEAD.sub("", text))
 
 
-def fold(text: str) -> str:
-    """For comparing: plain, no case, single spaces, no punctuation at the edges."""
-    return " ".join(plain(text).casefold().split()).strip(EDGE)
-
-
-def _composed(text: str) -> str:
+def composed(text: str) -> str:
+    """``text`` in plain characters, its mark-up left as it is."""
+    if text.isascii():
+        return text
     text = _RAISED.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("\u2212", "-"), text)
     text = _VULGAR.sub(" ", text)
     text = unicodedata.normalize("NFKC", text.translate({0x85: "\n", ord("\u00b4"): "'"}))
     changed = {ord(sign): form for sign in set(text) if (form := _form(sign)) is not None}
     return text.translate(changed) if changed else text
+
+
+def fold(text: str) -> str:
+    """For comparing: plain, no case, single spaces, no punctuation at the edges."""
+    return " ".join(plain(text).casefold().split()).strip(EDGE)
 
 
 def _form(sign: str) -> str | None:

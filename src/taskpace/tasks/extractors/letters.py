@@ -38,7 +38,7 @@ _GO_ON = frozenset("KhHJAVbXxT,.:=-)(!?*/[]")
 """Roles of what may follow a letter that is a word elsewhere."""
 _WORDS_AFTER = _GO_ON | frozenset("YWOnNFC")
 """Roles of what may follow another letter."""
-_PART = "0-9A-Za-z_\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+_PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 _NO_WORD_BEFORE = rf"(?<![{_PART}\-.&+^#@~\\])(?<![{_PART}]['=])(?<![{_PART}]{{2}}/)"
 _NO_WORD_AFTER = rf"(?![{_PART}+#^~@]|-[{_PART}]|\.[{_PART}]|/[{_PART}]{{2}}|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{_PART}])"
 _SHOWN = r"""(?=[)\]}"'>\ue002]|[.,;:!](?:\s|\Z)|\s{0,9}\Z)"""
@@ -66,6 +66,7 @@ _TOKENS = {
 }
 _LIST_MARK = re.compile(r"\A\s*\d{1,3}[.)]\s+")
 _ARTICLE_BEFORE = re.compile(r"(?:\A|\W)an?\s{1,3}\Z", re.IGNORECASE)
+_OPTION_BEFORE = re.compile(r"O\(?\Z")
 _BETWEEN = re.compile(r"[\s)\].:,\"'|\-]{0,8}")
 _LABEL = re.compile(r"\A[\-(:*]*[Ll](?:[):.\-]|J|,J)")
 _NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
@@ -235,7 +236,7 @@ def _is_letter(text: str, token: re.Match[str], letter: str) -> bool:
     if token["lower"] is not None and not text[end:].strip():
         # "The answer is a" may be the beginning of "a dog".
         return letter not in "AI" or not text[:start].strip(EDGE) or text[:start].rstrip()[-1:] in (":", "(")
-    return _stands_alone(text, end, letter)
+    return _stands_alone(text, end, letter) or _OPTION_BEFORE.search(roles_of(text[max(0, start - 24) : start])) is not None
 
 
 def _stands_alone(text: str, end: int, letter: str) -> bool:

@@ -155,6 +155,8 @@ def _value(roles: str, about: tuple[int, ...], found: list[Numeral]) -> str | No
     first, last = places[about[0]], places[about[-1]]
     clause = re.split(r"[,J.!b\]]", roles[last + 1 :])[0]
     before = roles[:first]
+    if before.endswith(":") and re.match(r"[wFpL]*K[F(]*L", clause):
+        return _comes_to(clause, found[about[-1] + 1 :])
     if "=" in clause and len(about) == 1 and re.match(r"[*\-wF(]*[L*\-()wF]*=", clause):
         return _comes_to(clause, found[about[0] + 1 :])
     if _UNCLEAR_BEFORE.search(before) or _NOT_ONE.match(clause):

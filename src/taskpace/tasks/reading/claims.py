@@ -48,7 +48,10 @@ class _Line(NamedTuple):
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
 _BRACKETED = re.compile(r"\(L\)")
-_NOT_IT = re.compile(r",?A?X[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?,?b?")
+_NOT_IT = re.compile(
+    r"XF*p[FOnY]*[Ll](?:\)?[,AV]{1,3}[FO]*[Ll])*+"  # none of L, L and L
+    r"|,?A?X[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?,?b?"
+)
 _NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
 _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[Ll]\)?)*+")
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
