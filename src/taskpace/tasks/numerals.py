@@ -28,7 +28,7 @@ _NUMBER = re.compile(
         (?P<whole>\d{{1,9}})\s{{1,2}}(?P<top>\d{{1,9}})/(?P<bottom>\d{{1,9}})   # 1 1/2
       | (?P<over>\d++)\s?/\s?(?P<under>\d++)                                     # 3/4
       | (?P<grouped>\d{{1,3}}(?:(?P<mark>[,'\ ])\d{{3}})(?:(?P=mark)\d{{3}})*+)(?!\d)(?P<decimals>\.\d++|(?<!,\d{{3}}),\d++)?
-      | (?P<indian>\d{{1,2}}(?:,\d{{2}})++,\d{{3}})(?!\d)(?P<rest>\.\d++)?
+      | (?P<indian>\d{{1,2}}(?:,\d{{2}}){{1,5}},\d{{3}})(?!\d)(?P<rest>\.\d++)?
       | (?P<dotted>\d{{1,3}}(?:\.\d{{3}})++)(?P<comma>,\d++)?(?!\d|\.\d)
       | (?P<plain>\d++)(?P<point>[.,]\d++)?
       | (?P<bare>\.\d++)
@@ -37,7 +37,7 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^")
+_AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002")
 _BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/)\Z")
 _SCALES = {
     10**3: "thousand tausend mille mil mila duizend tusen tysiąc tysiące tysięcy тысяча тысячи тысяч тыс тисяча тисячі тисяч ribu nghìn ngàn bin elfu "
@@ -56,7 +56,11 @@ _SCALES = {
     10**13: "兆 조",
 }
 _LATIN = {word: scale for scale, words in _SCALES.items() for word in words.split() if not "\u2e80" < word[0] < "\ud800"}
-_LATIN |= {"k": 1000}
+_LATIN |= {"k": 1000, "bn": 10**9, "mn": 10**6}
+_LETTERS = {"K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
+"""Behind a price: $2.5M."""
+_PRICE = re.compile(f"[{_CURRENCY}]")
+_PRICED = re.compile(rf"[KMBT](?![{_PART}])")
 _EAST = {"万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8, "千": 1000, "천": 1000, "百": 100, "백": 100, "兆": 10**12, "조": 10**12}
 _SCALE = re.compile(rf"\s?((?:[^\W\d_]|[{MARKS}]){{1,16}})\.?")
 _EAST_SCALE = re.compile(rf"\s?([{''.join(_EAST)}]{{1,2}})")
@@ -75,6 +79,8 @@ _IN_WORDS = re.compile(
     rf"(?:(?:\s(?:and\s)?|-)(?:{'|'.join(sorted([*_ENGLISH, *_MULTIPLIERS], key=len, reverse=True))})){{0,12}}+(?![\w'-])",
     re.IGNORECASE,
 )
+
+_MAY_SAY = re.compile(rf"\d|{'|'.join(sorted(_ENGLISH, key=len, reverse=True))}|[\\<]", re.IGNORECASE)
 
 
 class Numeral(NamedTuple):
@@ -109,26 +115,34 @@ def numerals(text: str, *, comma: bool = False, words: bool = False) -> list[Num
     return found
 
 
+def says_number(text: str) -> bool:
+    """Whether a text may hold a number; no beginning of one that does not holds any."""
+    return not text.isascii() or _MAY_SAY.search(text) is not None
+
+
 def _numeral(text: str, found: re.Match[str], *, comma: bool) -> Numeral:
     start, end = found.span()
     value = _value(found, comma=comma or text[end : end + 2].strip(" ")[:1] == "\u20ac")
-    scale, end = _scale(text, end)
+    scale, end = _scale(text, end, priced=_PRICE.search(text[max(0, start - 1) : end]) is not None)
     if value is not None and scale != 1:
         value *= scale
-    if _AFTER_UNREADABLE.match(text, end) or _BEFORE_UNREADABLE.search(text[max(0, start - 3) : start]):
+    scaled = text[end - 1] in _EAST
+    if (not scaled and _AFTER_UNREADABLE.match(text, end)) or _BEFORE_UNREADABLE.search(text[max(0, start - 3) : start]):
         unread = re.compile(r"[\d.,:/_^]*").match(text, end)
         return Numeral(start, end if unread is None else max(end, unread.end()), None)
     return Numeral(start, end, value)
 
 
-def _scale(text: str, end: int) -> tuple[int, int]:
-    """By what the number is multiplied that ends there, and where that ends."""
+def _scale(text: str, end: int, *, priced: bool) -> tuple[int, int]:
+    """By what the number is multiplied that ends there, and where that ends; ``priced``: a currency stands before it."""
     east = _EAST_SCALE.match(text, end)
     if east is not None:
         scale = 1
         for sign in east[1]:
             scale *= _EAST[sign]
         return scale, east.end()
+    if priced and (letter := _PRICED.match(text, end)) is not None:
+        return _LETTERS[letter[0]], letter.end()
     said = _SCALE.match(text, end)
     if said is None or (scale := _LATIN.get(said[1].casefold(), 1)) == 1:
         return 1, end

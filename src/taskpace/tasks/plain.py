@@ -19,6 +19,9 @@ __all__ = ["EDGE", "OPEN", "SHUT", "composed", "fold", "plain"]
 
 EDGE = " \t\n\r.,;:!?\"'()[]{}" + OPEN + SHUT
 """White space and punctuation that says nothing at the edge of a plain text."""
+_LONG_RUN = re.compile(r"([^\w\s\x00-\u02ff]{30})[^\w\s\x00-\u02ff]+")
+"""Marks in a row beyond what a character of any language has: composing them takes time by the square of their number
+(the Stream-Safe Text Format of the same annex)."""
 _RAISED = re.compile("[⁰¹²³⁴-⁹⁺⁻]+")
 _VULGAR = re.compile("(?<=[0-9])(?=[¼-¾⅐-⅞])")
 _SIGNS = {
@@ -80,6 +83,7 @@ def composed(text: str) -> str:
     """``text`` in plain characters, its mark-up left as it is."""
     if text.isascii():
         return text
+    text = _LONG_RUN.sub(r"\1", text)
     text = _RAISED.sub(lambda found: "^" + unicodedata.normalize("NFKC", found[0]).replace("\u2212", "-"), text)
     text = _VULGAR.sub(" ", text)
     text = unicodedata.normalize("NFKC", text.translate({0x85: "\n", ord("\u00b4"): "'"}))

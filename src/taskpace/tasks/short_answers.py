@@ -27,6 +27,7 @@ from taskpace.tasks.words import is_dense, words_of
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _TOKEN = re.compile(r"\S+")
 _SEPARATORS = re.compile(r"[,;\n]|\band\b|\bor\b", re.IGNORECASE)
+_SIGNS = re.compile(r"(?<=\w)[+#]+(?!\w)")
 _SHORT, _MANY = 4, 3
 """Words of a part of a list, and parts that make one."""
 _ROMAN = re.compile(r"(?<!\w)(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!['\w])")
@@ -53,7 +54,7 @@ _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
 
 def normalise(text: str) -> str:
     """``text`` as SQuAD compares it, made plain before."""
-    bare = "".join(sign for sign in plain(text).lower() if unicodedata.category(sign)[0] not in "PSC" or sign.isspace())
+    bare = "".join(sign for sign in plain(text).casefold() if unicodedata.category(sign)[0] not in "PSC" or sign.isspace())
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
@@ -104,13 +105,18 @@ def _is_same(said: str, answer: str) -> bool:
     one, other = _number(said), _number(answer)
     if one is not None and other is not None:
         return one == other
-    return normalise(said) == normalise(answer) and _numbers(said) == _numbers(answer)
+    return normalise(said) == normalise(answer) and _agree(said, answer)
+
+
+def _agree(said: str, answer: str) -> bool:
+    """Whether what normalising drops is the same: the sign and the point of a number, the signs of C++ and C#."""
+    return _numbers(said) == _numbers(answer) and _SIGNS.findall(plain(said)) == _SIGNS.findall(plain(answer))
 
 
 def _may_be(said: str, answer: str) -> bool:
     """Whether what differs between a text and an answer may be left out or added."""
     one, other = tokens(said), tokens(answer)
-    if is_dense("".join(one + other)) or _numbers(said) != _numbers(answer):
+    if is_dense("".join(one + other)) or not _agree(said, answer):
         # Characters of a word are no words: 河北 is not 湖北.
         return False
     left_out, added = Counter(other) - Counter(one), Counter(one) - Counter(other)
@@ -165,6 +171,7 @@ def _with_mark(sentence: str, answer: str, wanted: list[str]) -> str | None:
         (pieces[n][0], pieces[n + len(wanted) - 1][1])
         for n in range(len(pieces) - len(wanted) + 1)
         if [piece[2] for piece in pieces[n : n + len(wanted)]] == wanted
+        and _agree(sentence[pieces[n][0] : pieces[n + len(wanted) - 1][1]], answer)
     ]
     if not spans:
         spans = list(_within(sentence, answer))
@@ -187,9 +194,18 @@ def _within(sentence: str, answer: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         end = at + len(wanted)
         before, after = line[max(0, at - 1) : at], line[end : end + 1]
-        if not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after))):
+        if not _is_number_in_number(line, at, end) and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after))):
             yield at, end
         at = line.find(wanted, end)
+
+
+def _is_number_in_number(line: str, start: int, end: int) -> bool:
+    """Whether digits there are a part of a longer number: 5 of -5, of 1.5 and of 5.1."""
+    before, after = line[max(0, start - 2) : start], line[end : end + 2]
+    led = line[start].isdigit() and (
+        (before[-1:] == "-" and not before[:-1].isalnum()) or (before[-1:] in (".", ",") and before[:-1].isdigit())
+    )
+    return led or (line[end - 1].isdigit() and after[:1] in (".", ",") and after[1:].isdigit())
 
 
 def _joins(neighbour: str, edge: str) -> bool:

@@ -36,7 +36,7 @@ _VOWELS = frozenset("AEIOUY")
 """Letters that are words in one language or another."""
 _GO_ON = frozenset("KhHJAVbXxT,.:=-)(!?*/[]")
 """Roles of what may follow a letter that is a word elsewhere."""
-_WORDS_AFTER = _GO_ON | frozenset("YWOnNFC")
+_WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
 """Roles of what may follow another letter."""
 _PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 _NO_WORD_BEFORE = rf"(?<![{_PART}\-.&+^#@~\\])(?<![{_PART}]['=])(?<![{_PART}]{{2}}/)"
@@ -64,11 +64,14 @@ _TOKENS = {
     )
     for count in range(1, len(ascii_uppercase) + 1)
 }
+_LONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\\<{]")
+"""A letter by itself, or what may become one."""
 _LIST_MARK = re.compile(r"\A\s*\d{1,3}[.)]\s+")
 _ARTICLE_BEFORE = re.compile(r"(?:\A|\W)an?\s{1,3}\Z", re.IGNORECASE)
 _OPTION_BEFORE = re.compile(r"O\(?\Z")
 _BETWEEN = re.compile(r"[\s)\].:,\"'|\-]{0,8}")
 _LABEL = re.compile(r"\A[\-(:*]*[Ll](?:[):.\-]|J|,J)")
+_ANSWERS_FIRST = re.compile(r"L[,.!:\-]")
 _NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
 
 Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason"]
@@ -108,16 +111,22 @@ def letters_of_beginnings(text: str, choices: Sequence[str]) -> Callable[[int], 
 @lru_cache(maxsize=1 << 8)
 def _reading(choices: tuple[str, ...]) -> Reading[_State]:
     folded = tuple(map(fold, choices))
-    whole = {choice: letter for choice, letter in zip(folded, ascii_uppercase, strict=False) if folded.count(choice) == 1}
+    whole = {choice: letter for choice, letter in zip(folded, ascii_uppercase, strict=False) if folded.count(choice) == 1 and (len(choice) > 1 or choice.isdigit())}
     longest = max(map(len, choices), default=0) + _SLACK
 
     def read_whole(text: str) -> str | None:
-        return whole.get(fold(text)) if len(text) <= longest else None
+        return whole.get(fold(text)) if len(text.strip()) <= longest else None
+
+    def says(sentence: str) -> bool:
+        if not sentence.isascii() or _LONE.search(sentence) is not None:
+            return True
+        line = " ".join(sentence.casefold().split())
+        return any(choice in line for choice in folded)
 
     def step(state: _State, sentence: str, begins_line: bool) -> _State:
         return _step(state, _findings(sentence, begins_line, folded))
 
-    return Reading(start=_State(), step=step, answer=_answer, whole=read_whole)
+    return Reading(start=_State(), step=step, answer=_answer, says=says, whole=read_whole)
 
 
 def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
@@ -168,7 +177,7 @@ def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tupl
     if not letters:
         marked, letters = _with_choices(text, folded)
         if letters:
-            return _of_choices(roles_of(marked), letters)
+            return _of_choices(roles_of(marked), letters, folded)
     findings = _asides(roles)
     found = claims(roles)
     for kind, about in found:
@@ -188,9 +197,11 @@ def _asides(roles: str) -> list[_Finding]:
     return [_Finding("change", None)] * changed + [_Finding("reason", None)] * ("J" in roles)
 
 
-def _of_choices(roles: str, letters: list[str]) -> tuple[_Finding, ...]:
+def _of_choices(roles: str, letters: list[str], folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """What a sentence says that names choices by their texts alone."""
     findings = _asides(roles)
+    if len(letters) == 1 and _ANSWERS_FIRST.match(roles) and roles_of(folded[ascii_uppercase.index(letters[0])]) in "XYW":
+        return (*findings, _Finding("alone", letters[0]))  # "No, it is none."
     for kind, about in claims(roles):
         named = {letters[index] for index in about}
         if kind == "denied":
@@ -215,7 +226,7 @@ def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str]]:
         named = _own_choice(text, end, folded[ascii_uppercase.index(letter)])
         if named is None and not _is_letter(text, token, letter):
             continue
-        parts += [text[at:start], CANDIDATE]
+        parts += [_without_choice(text[at:start], folded[ascii_uppercase.index(letter)]), CANDIDATE]
         letters.append(letter)
         at = end if named is None else named
     if not letters and not text.isascii():
@@ -260,6 +271,17 @@ def _own_choice(text: str, end: int, choice: str) -> int | None:
     if bracketed:
         return stop + 1 if text[stop : stop + 1] == ")" else None
     return stop
+
+
+def _without_choice(before: str, choice: str) -> str:
+    """What stands before a letter in brackets, its choice's text left out: "Paris (B)"."""
+    if not choice or before[-1:] != "(":
+        return before
+    lead = before[:-1].rstrip()
+    start = len(lead) - len(choice)
+    if start < 0 or lead[start:].casefold() != choice or (start and lead[start - 1].isalnum()):
+        return before
+    return lead[:start] + "("
 
 
 def _ends(text: str, at: int, choice: str) -> int | None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from taskpace.tasks.extractors.base import Extraction
-from taskpace.tasks.numerals import Numeral, numerals
+from taskpace.tasks.numerals import Numeral, numerals, says_number
 from taskpace.tasks.plain import plain
 from taskpace.tasks.reading.claims import claims
 from taskpace.tasks.reading.ledger import Ledger
@@ -168,8 +168,11 @@ def _value(roles: str, about: tuple[int, ...], found: list[Numeral]) -> str | No
 
 def _comes_to(roles: str, found: list[Numeral]) -> str | None:
     """What a sentence without a statement comes to: the number behind its last link, or its only one."""
-    if "?" in roles[-3:] or not found:
+    if "?" in roles[-3:] or "I" in roles or not found:
         return None
+    main = roles.split("J")[0]
+    if "L" in main:
+        roles, found = main, found[: main.count("L")]
     said = _SAID.search(roles)
     index = None
     if said is not None:
@@ -184,11 +187,7 @@ def _comes_to(roles: str, found: list[Numeral]) -> str | None:
     return None if index is None or index >= len(found) else _written(found[index])
 
 
-def _whole(_: str) -> str | None:
-    return None
-
-
-_READING = Reading(start=_State(), step=_step, answer=_answer, whole=_whole)
+_READING = Reading(start=_State(), step=_step, answer=_answer, says=says_number)
 
 
 def _read(text: str, _: dict[str, Any]) -> str | None:

@@ -47,6 +47,7 @@ class _Line(NamedTuple):
 
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
+_JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
 _NOT_IT = re.compile(
     r"XF*p[FOnY]*[Ll](?:\)?[,AV]{1,3}[FO]*[Ll])*+"  # none of L, L and L
@@ -57,11 +58,13 @@ _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
 _STATED_BEFORE = re.compile(r"(?:[nN][^=]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])")
-_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbw])PK[FTZ]*\Z")
+_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbw])PK[FTZR]*\Z")
+_SO_BEFORE = re.compile(r"(?:T|\A=)[FZ,:]*\Z")
+_SO_AFTER = re.compile(r"[.!,)]*(?:J|\Z)")
 _LINK_BEFORE = re.compile(r"\A[F]*[K:=][F]*\Z")
 _OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
-_RIGHT_AFTER = re.compile(r"\A\)?(?:[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)")
-_WRONG_AFTER = re.compile(r"\A\)?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
+_RIGHT_AFTER = re.compile(r"\A\)?O?(?:F*PK(?=[.!,]|\Z)|[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)")
+_WRONG_AFTER = re.compile(r"\A\)?O?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
 _VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
 _ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
 _UNSAID = frozenset("XIS")
@@ -118,7 +121,8 @@ def _take_brackets(line: _Line, found: list[tuple[int, Claim]]) -> _Line:
             (*line.who[: bracketed.start()], who, *line.who[bracketed.end() :]),
         )
     while (aside := _ASIDE.search(line.roles)) is not None:
-        line = line.without(*aside.span())
+        judged = _JUDGED.fullmatch(aside[0])
+        line = line.without(*aside.span(), "" if judged is None else ":W" if judged[1] else f":{judged[2]}")
     return line
 
 
@@ -219,6 +223,8 @@ def _is_stated(left: str, clause: str, right: str, *, units: bool) -> bool:
     if _LINK_BEFORE.match(clause) and re.search("[nNO]", left) is not None and not _UNSAID & set(left):
         return True
     if _IT_BEFORE.search(clause) is not None and (not units or re.search("[nN]", left)):
+        return True
+    if not units and _SO_BEFORE.search(left) is not None and _SO_AFTER.match(right) is not None:
         return True
     if _OPENS_CLAUSE.match(clause) is None:
         return False

@@ -9,6 +9,8 @@ from typing import Generic, NamedTuple, TypeVar
 from taskpace.tasks.reading.sentences import sentences
 
 State = TypeVar("State")
+MOST_WHOLE = 4000
+"""Characters of a text that may be nothing but an answer."""
 
 
 class Reading(NamedTuple, Generic[State]):
@@ -18,35 +20,45 @@ class Reading(NamedTuple, Generic[State]):
     step: Callable[[State, str, bool], State]
     """From the state, a sentence, and whether it begins its line."""
     answer: Callable[[State], str | None]
-    whole: Callable[[str], str | None]
-    """The answer of a text that is nothing but an answer; null: it is more than that."""
+    says: Callable[[str], bool]
+    """Whether a sentence has anything that may be an answer: if not, no beginning of it has, but for one that ends in
+    the first letter of a word."""
+    whole: Callable[[str], str | None] | None = None
+    """The answer of a text that is nothing but an answer, or null; null: there is none of that kind."""
 
 
 def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None]:
     """From a number of characters to the answer that so much of the text gives.
 
-    Every sentence is read once; a beginning that ends within a sentence has that one read again.
+    Every sentence is read once; a beginning that ends within a sentence has that one read again, if it says anything.
     """
     parts = list(sentences(text))
     starts = [part.start for part in parts]
     states = [reading.start]
+    said: dict[int, bool] = {}
 
     def answer(length: int) -> str | None:
         length = min(length, len(text))
         if length <= 0:
             return None
+        if reading.whole is not None and length < MOST_WHOLE:
+            alone = reading.whole(text[:length])
+            if alone is not None:
+                return alone
         index = bisect_right(starts, length - 1) - 1
         while len(states) <= index:
-            part = parts[len(states) - 1]
-            states.append(reading.step(states[-1], text[part.start : part.end], part.begins_line))
+            before = parts[len(states) - 1]
+            states.append(reading.step(states[-1], text[before.start : before.end], before.begins_line))
         part = parts[index]
-        read = reading.step(states[index], text[part.start : length], part.begins_line)
-        alone = reading.whole(text[:length].strip()) if length < MOST_WHOLE else None
-        stated = reading.answer(read)
-        return alone if alone is not None else stated
+        if index not in said:
+            said[index] = reading.says(text[part.start : part.end])
+        if not said[index] and not _begins_word(text, length):
+            return reading.answer(states[index])
+        return reading.answer(reading.step(states[index], text[part.start : length], part.begins_line))
 
     return answer
 
 
-MOST_WHOLE = 4000
-"""Characters of a text that may be nothing but a choice."""
+def _begins_word(text: str, length: int) -> bool:
+    """Whether the last of so many characters is the first of a word."""
+    return text[length - 1].isalnum() and not text[max(0, length - 2) : length - 1].isalnum()
