@@ -40,6 +40,7 @@ _NUMBER = re.compile(
 _AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002")
 _BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/)\Z")
 _SCALES = {
+    12: "dozen dozens dutzend douzaine douzaines docena docenas dúzia dúzias dozzina dozzine dozijn",
     10**3: "thousand tausend mille mil mila duizend tusen tysiąc tysiące tysięcy тысяча тысячи тысяч тыс тисяча тисячі тисяч ribu nghìn ngàn bin elfu "
     "dubu हजार हज़ार ہزار هزار ألف আлаф হাজার వేల ஆயிரம்",
     10**5: "lakh lakhs lac लाख لاکھ লাখ লক্ষ లక్ష லட்சம்",

@@ -150,7 +150,7 @@ def _is_given(text: str, answer: str) -> bool:
             given = False if given and ("R" in roles or roles.startswith("X,")) else given
         else:
             last = roles.count("L") - 1
-            given = last >= 0 and last not in taken_back(roles) and not _beside_a_number(shown, wanted)
+            given = last >= 0 and last not in taken_back(roles, amount=_number(answer) is not None) and not _beside_a_number(shown, wanted)
     return bool(given) and not _is_listed(text, wanted)
 
 
@@ -194,7 +194,7 @@ def _within(sentence: str, answer: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         end = at + len(wanted)
         before, after = line[max(0, at - 1) : at], line[end : end + 1]
-        if not _is_number_in_number(line, at, end) and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after))):
+        if line[end : end + 2] != "'s" and not _is_number_in_number(line, at, end) and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after))):
             yield at, end
         at = line.find(wanted, end)
 

@@ -25,7 +25,7 @@ from typing import Literal, NamedTuple
 from taskpace.tasks.plain import EDGE, fold, plain
 from taskpace.tasks.reading.claims import claims
 from taskpace.tasks.reading.ledger import Ledger
-from taskpace.tasks.reading.roles import CANDIDATE, roles_of
+from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
 from taskpace.tasks.reading.text import Reading, beginnings
 
 _MOST_LETTERS = 40
@@ -71,6 +71,7 @@ _ARTICLE_BEFORE = re.compile(r"(?:\A|\W)an?\s{1,3}\Z", re.IGNORECASE)
 _OPTION_BEFORE = re.compile(r"O\(?\Z")
 _BETWEEN = re.compile(r"[\s)\].:,\"'|\-]{0,8}")
 _LABEL = re.compile(r"\A[\-(:*]*[Ll](?:[):.\-]|J|,J)")
+_LABEL_WITH_CHOICE = re.compile(r"\A[\-(:*]*[Ll]")
 _ANSWERS_FIRST = re.compile(r"L[,.!:\-]")
 _NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
 
@@ -170,7 +171,7 @@ def _answer(state: _State) -> str | None:
 def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """Everything that a sentence says, in its order."""
     text = _LIST_MARK.sub("", plain(sentence))
-    marked, letters = _with_letters(text, folded)
+    marked, letters, named_first = _with_letters(text, folded)
     if len(letters) > _MOST_LETTERS:
         return (_Finding("stated", None),)
     roles = roles_of(marked)
@@ -186,7 +187,8 @@ def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tupl
             findings += [_Finding(kind, letter) for letter in sorted(named)]
         else:
             findings.append(_Finding(kind, named.pop() if len(named) == 1 else None))
-    if begins_line and letters and _LABEL.match(roles) and not any(0 in about for _, about in found):
+    label = _LABEL_WITH_CHOICE if named_first else _LABEL
+    if begins_line and letters and label.match(roles) and not any(0 in about for _, about in found):
         findings.append(_Finding("label", letters[0]))
     return tuple(findings)
 
@@ -213,9 +215,12 @@ def _of_choices(roles: str, letters: list[str], folded: tuple[str, ...]) -> tupl
     return tuple(findings)
 
 
-def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str]]:
-    """The sentence with a mark for each letter of a choice, the choice's own text behind it left out; the letters."""
+def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str], bool]:
+    """The sentence with a mark for each letter of a choice, the choice's own text beside it left out; the letters; and
+    whether the first had its choice's text behind it.
+    """
     parts: list[str] = []
+    named_first = False
     letters: list[str] = []
     at = 0
     for token in _TOKENS[len(folded)].finditer(text):
@@ -227,6 +232,7 @@ def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str]]:
         if named is None and not _is_letter(text, token, letter):
             continue
         parts += [_without_choice(text[at:start], folded[ascii_uppercase.index(letter)]), CANDIDATE]
+        named_first = named_first or (named is not None and not letters)
         letters.append(letter)
         at = end if named is None else named
     if not letters and not text.isascii():
@@ -236,13 +242,13 @@ def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str]]:
                 parts += [text[at : other.start()], CANDIDATE]
                 letters.append(letter)
                 at = other.end()
-    return "".join([*parts, text[at:]]), letters
+    return "".join([*parts, text[at:]]), letters, named_first
 
 
 def _is_letter(text: str, token: re.Match[str], letter: str) -> bool:
     """Whether a letter that stands alone is one of a choice, and no article, pronoun or name."""
     start, end = token.span()
-    if _ARTICLE_BEFORE.search(text[max(0, start - 5) : start]):
+    if _ARTICLE_BEFORE.search(text[max(0, start - 5) : start]) and language_of(text) == "en":
         return False
     if token["lower"] is not None and not text[end:].strip():
         # "The answer is a" may be the beginning of "a dog".

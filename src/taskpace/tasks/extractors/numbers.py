@@ -30,6 +30,7 @@ _DIGIT = re.compile(r"\d")
 _DECIMAL_COMMA = frozenset("de fr es pt it nl sv pl ru uk id vi tr".split())
 _SAID = re.compile(r"[=K][F:(]*L(?![^=K]*[=K][F:(]*L)")
 _NOT_ONE = re.compile(r"\A[wFp]{0,2}A?(?<!p)L|\A[*-]|\AB|\A[w]{0,2}V|\A\(?[*]")
+_ASIDE = re.compile(r"(?<=[^(])\([^()]*\)")
 _UNCLEAR_BEFORE = re.compile(r"(?:B[F]*|[*-])\Z")
 
 
@@ -170,6 +171,12 @@ def _comes_to(roles: str, found: list[Numeral]) -> str | None:
     """What a sentence without a statement comes to: the number behind its last link, or its only one."""
     if "?" in roles[-3:] or "I" in roles or not found:
         return None
+    outside = _ASIDE.sub(lambda aside: "." * len(aside[0]), roles)
+    if "L" in outside:
+        # What stands in brackets explains what stands outside.
+        kept = [at for at, role in enumerate(roles) if role == "L"]
+        found = [each for at, each in zip(kept, found, strict=False) if outside[at] == "L"]
+        roles = outside.replace(".", "")
     main = roles.split("J")[0]
     if "L" in main:
         roles, found = main, found[: main.count("L")]

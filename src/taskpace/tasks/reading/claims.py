@@ -188,11 +188,12 @@ def _claim(roles: str, at: int, members: tuple[int, ...], *, several: bool, unit
 
 
 @lru_cache(maxsize=1 << 12)
-def taken_back(roles: str) -> frozenset[int]:
+def taken_back(roles: str, *, amount: bool = False) -> frozenset[int]:
     """The candidates that a sentence does not stand by: denied, asked, under a condition, or one of several.
 
     Args:
         roles: as ``roles_of`` gives them.
+        amount: whether the candidates are numbers, so that "to L" is the end of a range.
     """
     numbers = iter(range(len(roles)))
     line = _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
@@ -205,7 +206,8 @@ def taken_back(roles: str) -> frozenset[int]:
     for at, role in enumerate(line.roles):
         if role == "L":
             left, right = line.roles[:at], line.roles[at + 1 :]
-            several = re.search(r"V[FO]*\Z", left) is not None or re.match(r"\)?,?V", right) is not None
+            several = re.search(r"(?:V|B[^,]{1,3}A)[FO]*\Z", left) is not None or re.match(r"\)?,?V", right) is not None
+            several = several or (amount and (left.endswith("B") or re.match(r"w?B", right) is not None))
             if several or {"X", "I"} & set(_clause(left)) or _WRONG_AFTER.match(right) is not None:
                 taken.add(line.who[at])
     return frozenset(taken)
