@@ -62,8 +62,9 @@ PIECES = [
 
 
 NUMBER_PIECES = [
-    "The answer is ", "Answer: ", "18", "1,234", ".5", " ", "not ", " or ", "3/4", "\n", ". ", "x = ", " = ", "\\boxed{", "}", "\\frac{1}{2}",
-    "Wait, ", "euros", "**", "$", "? ", "答案是", "。", "million", " and ", "#### ", "12:30", "1. ", " is the answer", "-",
+    "The answer is ", "Answer: ", "18", "1,234", ".5", " ", "not ", " or ", "3/4", "\n", ". ", "x = ", " = ",
+    "\\boxed{", "}", "\\frac{1}{2}", "Wait, ", "euros", "**", "$", "? ", "答案是", "。", "million", " and ", "#### ",
+    "12:30", "1. ", " is the answer", "-", "twelve ", "tenth",
 ]  # fmt: skip
 
 
@@ -126,7 +127,9 @@ def test_an_answer_that_comes_back_is_committed_when_it_comes_back() -> None:
     assert committed > text.rindex("answer is B")
 
 
-@pytest.mark.parametrize("sentence", ["It lies on a river. ", "The answer is B. ", "A) B) C) D) ", "3 + 4 = 7, so 18. "])
+@pytest.mark.parametrize(
+    "sentence", ["It lies on a river. ", "The answer is B. ", "A) B) C) D) ", "3 + 4 = 7, so 18. "]
+)
 def test_what_is_read_grows_with_the_text_and_no_faster(sentence: str) -> None:
     """Ten times the text and ten times the arrivals are at most ten times the characters read, and a bit."""
     characters = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from taskpace.records import Turn
 
 _MOST_READ = 4_000_000
-"""Characters that may be read again for one answer, so that the work is bounded for an extraction that reads whole texts."""
+"""Characters that may be read again for one answer, so that an extraction that reads whole texts has a bound."""
 
 
 def committed_ns(turns: Sequence[Turn], answer_of: Callable[[int], str | None]) -> int | None:
@@ -47,7 +47,7 @@ def committed_ns(turns: Sequence[Turn], answer_of: Callable[[int], str | None]) 
 
 
 def rereading(text: str, extract: Callable[[str], str | None]) -> Callable[[int], str | None]:
-    """``answer_of`` by reading the beginnings themselves, until that has cost too much: then every answer is another."""
+    """``answer_of`` by reading the beginnings themselves; null for every one that comes when that has cost too much."""
     left = _MOST_READ
 
     def answer_of(length: int) -> str | None:

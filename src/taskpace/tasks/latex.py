@@ -10,15 +10,38 @@ OPEN, SHUT = "\ue001", "\ue002"
 _PIECE = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_~]|[^\\{}^_~]+|\\", re.DOTALL)
 _DEEPEST = 50
 _WRAPPERS = frozenset(
-    "text textbf textit textrm textsf texttt emph mathbf mathrm mathit mathsf mathtt mathbb mathcal operatorname rm bf "
-    "bm boldsymbol mbox hbox underline overline displaystyle textstyle".split()
+    [
+        "text",
+        "textbf",
+        "textit",
+        "textrm",
+        "textsf",
+        "texttt",
+        "emph",
+        "mathbf",
+        "mathrm",
+        "mathit",
+        "mathsf",
+        "mathtt",
+        "mathbb",
+        "mathcal",
+        "operatorname",
+        "rm",
+        "bf",
+        "bm",
+        "boldsymbol",
+        "mbox",
+        "hbox",
+        "underline",
+        "overline",
+        "displaystyle",
+        "textstyle",
+    ]
 )
 _BOXES = frozenset({"boxed", "fbox", "framebox"})
 _FRACTIONS = frozenset({"frac", "dfrac", "tfrac", "cfrac"})
 _UNSEEN = frozenset({"begin", "end", "color", "phantom", "label", "tag"})
-_ARGUMENTS = (
-    dict.fromkeys(_WRAPPERS | _BOXES | _UNSEEN | {"sqrt"}, 1) | dict.fromkeys(_FRACTIONS, 2) | {"textcolor": 2}
-)
+_ARGUMENTS = dict.fromkeys(_WRAPPERS | _BOXES | _UNSEEN | {"sqrt"}, 1) | dict.fromkeys(_FRACTIONS, 2) | {"textcolor": 2}
 _SIGNS = {
     "times": "×",
     "cdot": "×",
@@ -44,7 +67,7 @@ _SIGNS = {
     "pounds": "£",
     "euro": "€",
 }
-_GONE = frozenset("left right big Big bigl bigr Bigl Bigr limits nolimits".split())
+_GONE = frozenset(["left", "right", "big", "Big", "bigl", "bigr", "Bigl", "Bigr", "limits", "nolimits"])
 _SPACES = frozenset("()[]\\\n\t ;:")
 _MERE = re.compile(r"\s*[-+]?[\d.,]+\s*")
 

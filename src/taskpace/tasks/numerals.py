@@ -4,16 +4,18 @@ Groups of thousands by comma, space, apostrophe or dots (1.234.567), as in India
 other digits is decimal. ``1.234`` alone is decimal in English and a thousand in languages that write 1.234,5; there
 ``1,234`` is decimal. Signs, percent, currencies and units around a number are no part of it. What has no rational
 value of its own (a root, a time of day, a base, a date) is a number that cannot be read.
-
-Scale words: Unicode CLDR, compact decimal formats.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
 
+from taskpace.tasks.plain import plain
 from taskpace.tasks.words import MARKS
 
 _MOST_DIGITS = 300
@@ -27,61 +29,47 @@ _NUMBER = re.compile(
     (?:
         (?P<whole>\d{{1,9}})\s{{1,2}}(?P<top>\d{{1,9}})/(?P<bottom>\d{{1,9}})   # 1 1/2
       | (?P<over>\d++)\s?/\s?(?P<under>\d++)                                     # 3/4
-      | (?P<grouped>\d{{1,3}}(?:(?P<mark>[,'\ ])\d{{3}})(?:(?P=mark)\d{{3}})*+)(?!\d)(?P<decimals>\.\d++|(?<!,\d{{3}}),\d++)?
+      | (?P<grouped>\d{{1,3}}(?:(?P<mark>[,'\ ])\d{{3}})(?:(?P=mark)\d{{3}})*+)(?!\d)
+        (?P<decimals>\.\d++|(?<!,\d{{3}}),\d++)?
       | (?P<indian>\d{{1,2}}(?:,\d{{2}}){{1,5}},\d{{3}})(?!\d)(?P<rest>\.\d++)?
       | (?P<dotted>\d{{1,3}}(?:\.\d{{3}})++)(?P<comma>,\d++)?(?!\d|\.\d)
       | (?P<plain>\d++)(?P<point>[.,]\d++)?
       | (?P<bare>\.\d++)
     )
-    (?P<power>[eE][-+]?\d{{1,5}}(?![{_PART}]) | \s?[×x]\s?10\^?\(?[-+\u2212]?\d{{1,5}}\)? | \^\(?[-+\u2212]?\d{{1,5}}\)?)?
+    (?P<power>
+        [eE][-+]?\d{{1,5}}(?![{_PART}])
+      | \s?[×x]\s?10\^?\(?[-+\u2212]?\d{{1,5}}\)?
+      | \^\(?[-+\u2212]?\d{{1,5}}\)?
+    )?
     """,
     re.VERBOSE,
 )
 _AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002")
 _BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/)\Z")
-_SCALES = {
-    12: "dozen dozens dutzend douzaine douzaines docena docenas dúzia dúzias dozzina dozzine dozijn",
-    10**3: "thousand tausend mille mil mila duizend tusen tysiąc tysiące tysięcy тысяча тысячи тысяч тыс тисяча тисячі тисяч ribu nghìn ngàn bin elfu "
-    "dubu हजार हज़ार ہزار هزار ألف আлаф হাজার వేల ஆயிரம்",
-    10**5: "lakh lakhs lac लाख لاکھ লাখ লক্ষ లక్ష லட்சம்",
-    10**6: "million millions mio millionen million's millón millones milhão milhões milione milioni miljoen miljon miljoner millioner milion miliony milionów миллион "
-    "миллиона миллионов млн мільйон мільйони мільйонів juta triệu milyon milioni miliyan दशलक्ष میلیون مليون মিলিয়ন మిలియన్ மில்லியன் ล้าน",
-    10**7: "crore crores करोड़ कोटी کروڑ কোটি కోట్ల கோடி",
-    10**9: "billion billions milliarde milliarden milliard milliards mrd miliardo miliardi miljard miljarder miliard miliardy миллиард миллиарда миллиардов млрд мільярд "
-    "мільярди miliar tỷ milyar bilioni biliyan अरब ارب میلیارد مليار",
-    10**12: "trillion trillions triliun nghìn tỷ trilyon",
-    10**4: "万 萬 만 หมื่น",
-    10**8: "億 亿 억",
-    1000: "千 천 พัน",
-    100: "百 백 ร้อย",
-    10**13: "兆 조",
-}
-_LATIN = {word: scale for scale, words in _SCALES.items() for word in words.split() if not "\u2e80" < word[0] < "\ud800"}
-_LATIN |= {"k": 1000, "bn": 10**9, "mn": 10**6}
 _LETTERS = {"K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
 """Behind a price: $2.5M."""
 _PRICE = re.compile(f"[{_CURRENCY}]")
 _PRICED = re.compile(rf"[KMBT](?![{_PART}])")
-_EAST = {"万": 10**4, "萬": 10**4, "만": 10**4, "億": 10**8, "亿": 10**8, "억": 10**8, "千": 1000, "천": 1000, "百": 100, "백": 100, "兆": 10**12, "조": 10**12}
 _SCALE = re.compile(rf"\s?((?:[^\W\d_]|[{MARKS}]){{1,16}})\.?")
-_EAST_SCALE = re.compile(rf"\s?([{''.join(_EAST)}]{{1,2}})")
-_ENGLISH = {
-    word: value
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split()
-    )
-} | {
-    word: 10 * value for value, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)
-}
+_UNITS = """
+zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen
+nineteen
+"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ENGLISH = {word: value for value, word in enumerate(_UNITS.split())}
+_ENGLISH |= {word: 10 * value for value, word in enumerate(_TENS.split(), 2)}
 _MULTIPLIERS = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_IN_WORDS = re.compile(
-    rf"(?<![\w'-])(?:{'|'.join(sorted(_ENGLISH, key=len, reverse=True))})"
-    rf"(?:(?:\s(?:and\s)?|-)(?:{'|'.join(sorted([*_ENGLISH, *_MULTIPLIERS], key=len, reverse=True))})){{0,12}}+(?![\w'-])",
-    re.IGNORECASE,
-)
+_FIRST = "|".join(sorted(_ENGLISH, key=len, reverse=True))
+_NEXT = "|".join(sorted([*_ENGLISH, *_MULTIPLIERS], key=len, reverse=True))
+_IN_WORDS = re.compile(rf"(?<![\w'-])(?:{_FIRST})(?:(?:\s(?:and\s)?|-)(?:{_NEXT})){{0,12}}+(?![\w'-])", re.IGNORECASE)
+_MAY_SAY = re.compile(rf"\d|{_FIRST}|[\\<]", re.IGNORECASE)
 
-_MAY_SAY = re.compile(rf"\d|{'|'.join(sorted(_ENGLISH, key=len, reverse=True))}|[\\<]", re.IGNORECASE)
+
+class _Scales(NamedTuple):
+    """By what a word, or a sign of a script without spaces, multiplies."""
+
+    words: dict[str, int]
+    signs: dict[str, int]
 
 
 class Numeral(NamedTuple):
@@ -127,31 +115,45 @@ def _numeral(text: str, found: re.Match[str], *, comma: bool) -> Numeral:
     scale, end = _scale(text, end, priced=_PRICE.search(text[max(0, start - 1) : end]) is not None)
     if value is not None and scale != 1:
         value *= scale
-    scaled = text[end - 1] in _EAST
-    if (not scaled and _AFTER_UNREADABLE.match(text, end)) or _BEFORE_UNREADABLE.search(text[max(0, start - 3) : start]):
+    scaled = text[end - 1] in _scales().signs
+    if (not scaled and _AFTER_UNREADABLE.match(text, end)) or _BEFORE_UNREADABLE.search(
+        text[max(0, start - 3) : start]
+    ):
         unread = re.compile(r"[\d.,:/_^]*").match(text, end)
         return Numeral(start, end if unread is None else max(end, unread.end()), None)
     return Numeral(start, end, value)
 
 
 def _scale(text: str, end: int, *, priced: bool) -> tuple[int, int]:
-    """By what the number is multiplied that ends there, and where that ends; ``priced``: a currency stands before it."""
-    east = _EAST_SCALE.match(text, end)
-    if east is not None:
-        scale = 1
-        for sign in east[1]:
-            scale *= _EAST[sign]
-        return scale, east.end()
+    """By what the number is multiplied that ends there, and where that ends. ``priced``: it is a price."""
+    scales = _scales()
+    scale = 1
+    while text[end : end + 1] in scales.signs:
+        scale *= scales.signs[text[end]]
+        end += 1
+    if scale > 1:
+        return scale, end
     if priced and (letter := _PRICED.match(text, end)) is not None:
         return _LETTERS[letter[0]], letter.end()
     said = _SCALE.match(text, end)
-    if said is None or (scale := _LATIN.get(said[1].casefold(), 1)) == 1:
+    if said is None or (scale := scales.words.get(said[1].casefold(), 1)) == 1:
         return 1, end
     return (1, end) if said[1] == "K" or (said[1] == "k" and said[0][0] == " ") else (scale, said.end(1))
 
 
+@cache
+def _scales() -> _Scales:
+    """Of the package's file. Read once."""
+    tables = tomllib.loads(files("taskpace.tasks.reading").joinpath("scales.toml").read_text("utf-8"))
+    words, signs = (
+        {word: int(scale) for scale, entries in tables[table].items() for word in plain(entries).split(", ")}
+        for table in ("words", "signs")
+    )
+    return _Scales(words | {"k": 1000}, signs)
+
+
 def _is_scaled(text: str, numeral: Numeral) -> bool:
-    return text[numeral.end - 1] in _EAST
+    return text[numeral.end - 1] in _scales().signs
 
 
 def _joined(before: Numeral, after: Numeral) -> Numeral:
@@ -172,7 +174,7 @@ def _value(found: re.Match[str], *, comma: bool) -> Fraction | None:
     return -value if value is not None and negative else value
 
 
-def _magnitude(part: dict[str, str], *, comma: bool) -> Fraction | None:
+def _magnitude(part: dict[str, str | Any], *, comma: bool) -> Fraction | None:
     if part["over"] is not None:
         return Fraction(int(part["over"]), int(part["under"])) if int(part["under"]) else None
     if part["whole"] is not None:
@@ -198,7 +200,7 @@ def _raised(value: Fraction, power: str) -> Fraction | None:
     shown = power.strip().replace("\u2212", "-").strip("()").replace("(", "")
     if shown[0] == "^":
         exponent = int(shown[1:])
-        # A power of a power of ten is as long as its exponent; of others it is bounded by its length.
+        # A power of a power of ten is as long as its exponent.
         bits = max(value.numerator.bit_length(), value.denominator.bit_length())
         return value**exponent if abs(exponent) * bits <= 4 * _MOST_POWER and (value or exponent > 0) else None
     exponent = int(re.sub(r"\A[eE]|\A[×x]\s?10\^?", "", shown))

@@ -1,8 +1,8 @@
 """Whether a short answer is one of the right ones: the same words, the same number, or a sentence that gives it.
 
-Compared as SQuAD compares (without case, punctuation and the articles a, an, the), on plain text in any script, and more
-strictly than its F1: numbers, dates and ordinals must agree, a name must not be another, and what is denied, asked or one
-of several is not given.
+Compared as SQuAD compares (without case, punctuation and the articles a, an, the), on plain text in any script, and
+more strictly than its F1: numbers, dates and ordinals must agree, a name must not be another, and what is denied, asked
+or one of several is not given.
 
 Source: Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text", arXiv 1606.05250,
 section 6.1. In scripts without spaces F1 is over characters, as in Cui et al. (2019), CMRC 2018, arXiv 1810.07366.
@@ -36,16 +36,108 @@ _ORDINAL = re.compile(r"(?<!\w)(\d{1,4})(?:st|nd|rd|th)(?!\w)", re.IGNORECASE)
 _ORDINALS = {
     word: value
     for value, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-        "sixteenth seventeenth eighteenth nineteenth twentieth".split(),
+        [
+            "first",
+            "second",
+            "third",
+            "fourth",
+            "fifth",
+            "sixth",
+            "seventh",
+            "eighth",
+            "ninth",
+            "tenth",
+            "eleventh",
+            "twelfth",
+            "thirteenth",
+            "fourteenth",
+            "fifteenth",
+            "sixteenth",
+            "seventeenth",
+            "eighteenth",
+            "nineteenth",
+            "twentieth",
+        ],
         1,
     )
 }
 _OPPOSITES = frozenset(
-    "north south east west northern southern eastern western northeast northwest southeast southwest left right upper lower "
-    "inner outer internal external before after above below more less fewer most least male female maximum minimum increase "
-    "decrease increases decreases increased decreased positive negative old new hot cold early late earlier later first last "
-    "only true false yes no all none always never day night up down high low higher lower bc ad bce ce am pm".split()
+    [
+        "north",
+        "south",
+        "east",
+        "west",
+        "northern",
+        "southern",
+        "eastern",
+        "western",
+        "northeast",
+        "northwest",
+        "southeast",
+        "southwest",
+        "left",
+        "right",
+        "upper",
+        "lower",
+        "inner",
+        "outer",
+        "internal",
+        "external",
+        "before",
+        "after",
+        "above",
+        "below",
+        "more",
+        "less",
+        "fewer",
+        "most",
+        "least",
+        "male",
+        "female",
+        "maximum",
+        "minimum",
+        "increase",
+        "decrease",
+        "increases",
+        "decreases",
+        "increased",
+        "decreased",
+        "positive",
+        "negative",
+        "old",
+        "new",
+        "hot",
+        "cold",
+        "early",
+        "late",
+        "earlier",
+        "later",
+        "first",
+        "last",
+        "only",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "all",
+        "none",
+        "always",
+        "never",
+        "day",
+        "night",
+        "up",
+        "down",
+        "high",
+        "low",
+        "higher",
+        "lower",
+        "bc",
+        "ad",
+        "bce",
+        "ce",
+        "am",
+        "pm",
+    ]
 )
 """Words in whose place another one says something else."""
 _DENYING = frozenset("XxW")
@@ -54,7 +146,9 @@ _HANGUL = re.compile("[\u1100-\u11ff\uac00-\ud7af]")
 
 def normalise(text: str) -> str:
     """``text`` as SQuAD compares it, made plain before."""
-    bare = "".join(sign for sign in plain(text).casefold() if unicodedata.category(sign)[0] not in "PSC" or sign.isspace())
+    bare = "".join(
+        sign for sign in plain(text).casefold() if unicodedata.category(sign)[0] not in "PSC" or sign.isspace()
+    )
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
@@ -129,9 +223,9 @@ def _may_be(said: str, answer: str) -> bool:
 
 def _names(text: str, words: Counter[str]) -> bool:
     """Whether some of the words are names: with a capital, or in a script that has none."""
-    return any(
-        not word.isascii() and word.upper() == word.lower() and not word.isdigit() for word in words
-    ) or any(found[0][:1].isupper() and normalise(found[0]) in words for found in _TOKEN.finditer(plain(text)))
+    return any(not word.isascii() and word.upper() == word.lower() and not word.isdigit() for word in words) or any(
+        found[0][:1].isupper() and normalise(found[0]) in words for found in _TOKEN.finditer(plain(text))
+    )
 
 
 def _is_given(text: str, answer: str) -> bool:
@@ -150,7 +244,11 @@ def _is_given(text: str, answer: str) -> bool:
             given = False if given and ("R" in roles or roles.startswith("X,")) else given
         else:
             last = roles.count("L") - 1
-            given = last >= 0 and last not in taken_back(roles, amount=_number(answer) is not None) and not _beside_a_number(shown, wanted)
+            given = (
+                last >= 0
+                and last not in taken_back(roles, amount=_number(answer) is not None)
+                and not _beside_a_number(shown, wanted)
+            )
     return bool(given) and not _is_listed(text, wanted)
 
 
@@ -194,7 +292,11 @@ def _within(sentence: str, answer: str) -> Iterator[tuple[int, int]]:
     while at >= 0:
         end = at + len(wanted)
         before, after = line[max(0, at - 1) : at], line[end : end + 1]
-        if line[end : end + 2] != "'s" and not _is_number_in_number(line, at, end) and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after))):
+        if (
+            line[end : end + 2] != "'s"
+            and not _is_number_in_number(line, at, end)
+            and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after)))
+        ):
             yield at, end
         at = line.find(wanted, end)
 

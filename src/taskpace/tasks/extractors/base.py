@@ -1,8 +1,8 @@
 """What an extraction is: how an answer is read from the visible text. Never a guess: no answer where the text has none.
 
 An extraction is a pure function of the text and the item's fields, linear in the text's length. It may also give the
-answers of all beginnings of a text, so that the time to the committed answer costs no reading of the whole text for each
-arrival.
+answers of all beginnings of a text, so that the time to the committed answer costs no reading of the whole text for
+each arrival.
 """
 
 from __future__ import annotations

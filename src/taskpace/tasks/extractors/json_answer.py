@@ -91,7 +91,9 @@ def _same(value: Any, right: Any) -> bool:
     if isinstance(right, bool) or isinstance(value, bool):
         return value is right
     if isinstance(right, int | float) and isinstance(value, int | float):
-        return value == right or (_fits(value) and _fits(right) and math.isclose(value, right, rel_tol=1e-9, abs_tol=1e-12))
+        return value == right or (
+            _fits(value) and _fits(right) and math.isclose(value, right, rel_tol=1e-9, abs_tol=1e-12)
+        )
     if isinstance(right, str) and isinstance(value, str):
         return _comparable(value) == _comparable(right)
     if isinstance(right, list) and isinstance(value, list):

@@ -10,8 +10,8 @@ a choice, or, where it has none, the texts of choices. In order of strength:
 4. mentions: "option B", "(B)", "The capital of France is Paris.".
 
 Within each of them the text must name one letter only, or say in between that it changes its mind. "A" in front of a
-word is an article. A letter with its own choice's text behind it is that letter; the letter counts where the text behind
-it is another choice's.
+word is an article. A letter with its own choice's text behind it is that letter; the letter counts where the text
+behind it is another choice's.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ _WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
 """Roles of what may follow another letter."""
 _PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 _NO_WORD_BEFORE = rf"(?<![{_PART}\-.&+^#@~\\])(?<![{_PART}]['=])(?<![{_PART}]{{2}}/)"
-_NO_WORD_AFTER = rf"(?![{_PART}+#^~@]|-[{_PART}]|\.[{_PART}]|/[{_PART}]{{2}}|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{_PART}])"
+_NO_WORD_AFTER = (
+    rf"(?![{_PART}+#^~@]|-[{_PART}]|\.[{_PART}]|/[{_PART}]{{2}}|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{_PART}])"
+)
 _SHOWN = r"""(?=[)\]}"'>\ue002]|[.,;:!](?:\s|\Z)|\s{0,9}\Z)"""
 """What shows that a small letter is no word."""
 _OTHER_LABELS = {
@@ -54,7 +56,7 @@ _OTHER_LABELS = {
     **dict(zip("АБГ", "ABD", strict=True)),
     "С": "C",
 }
-"""Letters of other scripts that stand for A to D. The Cyrillic letter that looks like B is the third of its alphabet."""
+"""Letters of other scripts that stand for A to D; not the Cyrillic one that looks like B and is the third."""
 _OTHER = re.compile(rf"(?<!\w)(?:{'|'.join(_OTHER_LABELS)})(?![\w\u064b-\u065f\u0900-\u09ff])")
 _TOKENS = {
     count: re.compile(
@@ -112,7 +114,11 @@ def letters_of_beginnings(text: str, choices: Sequence[str]) -> Callable[[int], 
 @lru_cache(maxsize=1 << 8)
 def _reading(choices: tuple[str, ...]) -> Reading[_State]:
     folded = tuple(map(fold, choices))
-    whole = {choice: letter for choice, letter in zip(folded, ascii_uppercase, strict=False) if folded.count(choice) == 1 and (len(choice) > 1 or choice.isdigit())}
+    whole = {
+        choice: letter
+        for choice, letter in zip(folded, ascii_uppercase, strict=False)
+        if folded.count(choice) == 1 and (len(choice) > 1 or choice.isdigit())
+    }
     longest = max(map(len, choices), default=0) + _SLACK
 
     def read_whole(text: str) -> str | None:
@@ -202,7 +208,11 @@ def _asides(roles: str) -> list[_Finding]:
 def _of_choices(roles: str, letters: list[str], folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """What a sentence says that names choices by their texts alone."""
     findings = _asides(roles)
-    if len(letters) == 1 and _ANSWERS_FIRST.match(roles) and roles_of(folded[ascii_uppercase.index(letters[0])]) in "XYW":
+    if (
+        len(letters) == 1
+        and _ANSWERS_FIRST.match(roles)
+        and roles_of(folded[ascii_uppercase.index(letters[0])]) in "XYW"
+    ):
         return (*findings, _Finding("alone", letters[0]))  # "No, it is none."
     for kind, about in claims(roles):
         named = {letters[index] for index in about}
@@ -253,7 +263,10 @@ def _is_letter(text: str, token: re.Match[str], letter: str) -> bool:
     if token["lower"] is not None and not text[end:].strip():
         # "The answer is a" may be the beginning of "a dog".
         return letter not in "AI" or not text[:start].strip(EDGE) or text[:start].rstrip()[-1:] in (":", "(")
-    return _stands_alone(text, end, letter) or _OPTION_BEFORE.search(roles_of(text[max(0, start - 24) : start])) is not None
+    return (
+        _stands_alone(text, end, letter)
+        or _OPTION_BEFORE.search(roles_of(text[max(0, start - 24) : start])) is not None
+    )
 
 
 def _stands_alone(text: str, end: int, letter: str) -> bool:

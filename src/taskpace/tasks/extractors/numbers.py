@@ -1,10 +1,10 @@
 r"""The number that a worked problem comes to, or nothing.
 
-What is marked as the answer (``####``, ``\boxed{}``) or stated ("the answer is 18", "Antwort: 18", "18 is the answer")
-counts; two statements that contradict each other are none, unless the writer corrects themselves in between. A statement
-within a numbered step counts where there is no other. Without a statement it is what the last sentence with a number
-comes to: the number behind its last "is" or "=", or its only one. What is denied, asked, a choice of several, a range,
-a sum left open, or no rational number is not read.
+What is marked as the answer (``####``, ``\boxed{}``) or stated ("the answer is 18", "Antwort: 18", "18 is the
+answer") counts; two statements that contradict each other are none, unless the writer corrects themselves in between.
+A statement within a numbered step counts where there is no other. Without a statement it is what the last sentence with
+a number comes to: the number behind its last "is" or "=", or its only one. What is denied, asked, a choice of several,
+a range, a sum left open, or no rational number is not read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_NUMBERS = 60
 """In a sentence; one with more says nothing."""
 _LIST_MARK = re.compile(r"\A\s*(?:\d{1,3}[.)]|[Ss]tep\s\d{1,3}[.:)]?)\s+")
 _DIGIT = re.compile(r"\d")
-_DECIMAL_COMMA = frozenset("de fr es pt it nl sv pl ru uk id vi tr".split())
+_DECIMAL_COMMA = frozenset(["de", "fr", "es", "pt", "it", "nl", "sv", "pl", "ru", "uk", "id", "vi", "tr"])
 _SAID = re.compile(r"[=K][F:(]*L(?![^=K]*[=K][F:(]*L)")
 _NOT_ONE = re.compile(r"\A[wFp]{0,2}A?(?<!p)L|\A[*-]|\AB|\A[w]{0,2}V|\A\(?[*]")
 _ASIDE = re.compile(r"(?<=[^(])\([^()]*\)")
@@ -50,7 +50,7 @@ class _State(NamedTuple):
 
 
 def read_number(text: str) -> str | None:
-    r"""The answer of a worked problem in one form (``42``, ``0.75``, ``1/3``); null where it does not clearly give one."""
+    """The answer of a worked problem in one form (``42``, ``0.75``, ``1/3``); null where none is clearly given."""
     return beginnings(text, _READING)(len(text))
 
 
@@ -118,7 +118,11 @@ def _findings(sentence: str, begins_line: bool) -> tuple[bool, tuple[_Finding, .
         return False, (_Finding("last", None),)
     roles = roles_of(_marked(text, found))
     findings = [_Finding("change", None)] if _changes(roles) else []
-    claimed = [_Finding(kind, _value(roles, about, found)) for kind, about in claims(roles, units=True) if kind in ("final", "stated")]
+    claimed = [
+        _Finding(kind, _value(roles, about, found))
+        for kind, about in claims(roles, units=True)
+        if kind in ("final", "stated")
+    ]
     denied = [
         _Finding("denied", _written(found[index]))
         for kind, about in claims(roles, units=True)
@@ -127,7 +131,7 @@ def _findings(sentence: str, begins_line: bool) -> tuple[bool, tuple[_Finding, .
     ]
     if _DIGIT.search(text):
         findings.append(_Finding("last", _comes_to(roles, found)))
-    return mark is not None, tuple([*findings, *denied, *claimed])
+    return mark is not None, (*findings, *denied, *claimed)
 
 
 def _changes(roles: str) -> bool:
@@ -185,7 +189,10 @@ def _comes_to(roles: str, found: list[Numeral]) -> str | None:
     if said is not None:
         index = roles[: said.end()].count("L") - 1
         rest = roles[said.end() :]
-        if re.match(r"\A(?:[wF]{0,2}A?L|[*-]|B|[w]{0,2}V)", rest) or "X" in roles[max(0, said.start() - 3) : said.start()]:
+        if (
+            re.match(r"\A(?:[wF]{0,2}A?L|[*-]|B|[w]{0,2}V)", rest)
+            or "X" in roles[max(0, said.start() - 3) : said.start()]
+        ):
             return None
     elif len({each.value for each in found}) == 1:
         index = 0

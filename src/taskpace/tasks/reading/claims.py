@@ -45,6 +45,14 @@ class _Line(NamedTuple):
         return tuple(who for who in self.who[start:end] if who >= 0)
 
 
+class _Part(NamedTuple):
+    """One candidate, or several in a row."""
+
+    at: int
+    """In the roles, where they are one ``L``."""
+    members: tuple[int, ...]
+
+
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
@@ -57,13 +65,17 @@ _NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
 _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[Ll]\)?)*+")
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
-_STATED_BEFORE = re.compile(r"(?:[nN][^=]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])")
+_STATED_BEFORE = re.compile(
+    r"(?:[nN][^=]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])"
+)
 _IT_BEFORE = re.compile(r"(?:\A|[FTZRAbw])PK[FTZR]*\Z")
 _SO_BEFORE = re.compile(r"(?:T|\A=)[FZ,:]*\Z")
 _SO_AFTER = re.compile(r"[.!,)]*(?:J|\Z)")
 _LINK_BEFORE = re.compile(r"\A[F]*[K:=][F]*\Z")
 _OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
-_RIGHT_AFTER = re.compile(r"\A\)?O?(?:F*PK(?=[.!,]|\Z)|[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)")
+_RIGHT_AFTER = re.compile(
+    r"\A\)?O?(?:F*PK(?=[.!,]|\Z)|[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)"
+)
 _WRONG_AFTER = re.compile(r"\A\)?O?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
 _VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
 _ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
@@ -85,14 +97,14 @@ def claims(roles: str, *, units: bool = False) -> tuple[Claim, ...]:
     asked = "?" in roles[-3:]
     if asked:
         return tuple(claim for _, claim in found)
-    line = _take_brackets(line, found)
+    line = _take_brackets(line)
     line = _take_denied(line, found)
     _take_alone(line, found, units=units)
     line, parts = _units(line)
-    for at, members, several in parts:
-        claim = _claim(line.roles, at, members, several=several, units=units)
+    for part in parts:
+        claim = _claim(line.roles, part, units=units)
         if claim is not None:
-            found.append((members[0], claim))
+            found.append((part.members[0], claim))
     _take_remark(line, parts, found)
     return tuple(claim for _, claim in sorted(found, key=lambda each: each[0]))
 
@@ -112,7 +124,7 @@ def _take_boxes(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> 
     return line
 
 
-def _take_brackets(line: _Line, found: list[tuple[int, Claim]]) -> _Line:
+def _take_brackets(line: _Line) -> _Line:
     """Asides go; "(L)" is a candidate in brackets, ``l``."""
     while (bracketed := _BRACKETED.search(line.roles)) is not None:
         who = line.candidates(*bracketed.span())[0]
@@ -144,9 +156,9 @@ def _take_alone(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> 
         found.append((members[0], Claim("alone", members)))
 
 
-def _units(line: _Line) -> tuple[_Line, list[tuple[int, tuple[int, ...], bool]]]:
-    """Candidates that stand in a row are one, ``L``: where it stands, whom it has, and whether they are alternatives."""
-    parts: list[tuple[int, tuple[int, ...], bool]] = []
+def _units(line: _Line) -> tuple[_Line, list[_Part]]:
+    """Candidates in a row are made one."""
+    parts: list[_Part] = []
     at = 0
     while (unit := _UNIT.search(line.roles, at)) is not None:
         start, end = unit.span()
@@ -166,12 +178,13 @@ def _units(line: _Line) -> tuple[_Line, list[tuple[int, tuple[int, ...], bool]]]
                 line.roles[:start] + shown + line.roles[end:], (*line.who[:start], members[0], *line.who[end:])
             )
             end = start + 1
-        parts.append((start, members, len(members) > 1))
+        parts.append(_Part(start, members))
         at = end
     return line, parts
 
 
-def _claim(roles: str, at: int, members: tuple[int, ...], *, several: bool, units: bool) -> Claim | None:
+def _claim(roles: str, part: _Part, *, units: bool) -> Claim | None:
+    at, members = part
     left, right = roles[:at], roles[at + 1 :]
     clause = _clause(left)
     if _WRONG_AFTER.match(right) is not None:
@@ -182,7 +195,7 @@ def _claim(roles: str, at: int, members: tuple[int, ...], *, several: bool, unit
         if "H" in clause:
             return Claim("mentioned", members)
         return Claim("final" if "Z" in clause else "stated", members)
-    if re.search(r"O[FO]*\Z", clause) or (roles[at] == "l" and not several) or right.startswith(")"):
+    if re.search(r"O[FO]*\Z", clause) or roles[at] == "l" or right.startswith(")"):
         return Claim("mentioned", members)
     return None
 
@@ -235,13 +248,15 @@ def _is_stated(left: str, clause: str, right: str, *, units: bool) -> bool:
     return _RIGHT_AFTER.match(right) is not None
 
 
-def _take_remark(
-    line: _Line, parts: list[tuple[int, tuple[int, ...], bool]], found: list[tuple[int, Claim]]
-) -> None:
+def _take_remark(line: _Line, parts: list[_Part], found: list[tuple[int, Claim]]) -> None:
     """A labelled line's last clause may judge its label: "A. It floats, so this is incorrect."."""
-    if len(parts) != 1 or parts[0][2] or any(claim.kind in ("stated", "final", "denied") for _, claim in found):
+    if (
+        len(parts) != 1
+        or len(parts[0].members) > 1
+        or any(claim.kind in ("stated", "final", "denied") for _, claim in found)
+    ):
         return
-    at, members, _ = parts[0]
+    at, members = parts[0]
     verdict = _VERDICT.search(line.roles, at + 1)
     if verdict is None or not re.match(r"\A[:\-(]*\Z", line.roles[:at]) or set("I") & set(line.roles):
         return

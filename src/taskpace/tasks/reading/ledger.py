@@ -1,8 +1,9 @@
 """One answer from the claims of a whole text, sentence by sentence, or none where they contradict each other.
 
-Ranks, the surest first: what is marked or called final; what is stated; what stands alone; what is merely mentioned. The
-surest rank that a text has decides. Within it all claims must agree, unless the writer says that they changed their mind
-in between; a claim that is called final needs no such word. What is denied after it was claimed is claimed no more.
+Ranks, the surest first: what is marked or called final; what is stated; what stands alone; what is merely mentioned.
+The surest rank that a text has decides. Within it all claims must agree, unless the writer says that they changed their
+mind in between; a claim that is called final needs no such word. What is denied after it was claimed is claimed no
+more.
 """
 
 from __future__ import annotations

@@ -85,7 +85,11 @@ _LETTERS = rf"(?:(?![{_DENSE}])[\w{MARKS}])"
 _PIECE = re.compile(
     rf"(?P<word>{_LETTERS}++(?:[-'.&@_~#]{_LETTERS}++)*+[+#]*)|(?P<dense>[{_DENSE}]+)|(?P<mark>=>|->|[^\s])"
 )
-_SCRIPTS = (("ja", re.compile("[\u3041-\u30ff]")), ("ko", re.compile("[\u1100-\u11ff\uac00-\ud7af]")), ("th", re.compile("[\u0e00-\u0e7f]")))
+_SCRIPTS = (
+    ("ja", re.compile("[\u3041-\u30ff]")),
+    ("ko", re.compile("[\u1100-\u11ff\uac00-\ud7af]")),
+    ("th", re.compile("[\u0e00-\u0e7f]")),
+)
 _CHINESE = "zh"
 _IS_DENSE = re.compile(f"[{_DENSE}]")
 
@@ -134,7 +138,7 @@ def language_of(sentence: str) -> str:
 
 def languages() -> tuple[str, ...]:
     """Codes of the languages whose answers are read."""
-    return tuple((*_lexicon().words, *_lexicon().dense))
+    return (*_lexicon().words, *_lexicon().dense)
 
 
 def _language(words: list[str], lexicon: _Lexicon) -> str:
@@ -148,9 +152,7 @@ def _language(words: list[str], lexicon: _Lexicon) -> str:
     return next((language for language in lexicon.words if counts[language] == most), _ENGLISH) if most else _ENGLISH
 
 
-def _phrase(
-    words: list[str], at: int, table: dict[str, _Phrases], english: dict[str, _Phrases]
-) -> tuple[int, str]:
+def _phrase(words: list[str], at: int, table: dict[str, _Phrases], english: dict[str, _Phrases]) -> tuple[int, str]:
     """How many words belong together from ``at``, and their role."""
     word = words[at]
     for phrase, role in table.get(word, ()):

@@ -1,8 +1,8 @@
 """Scorers ``translation`` (chrF and BLEU by sacrebleu) and ``summary`` (ROUGE by rouge-score), 0 to 1.
 
-rouge-score drops every character that is not a-z or 0-9, so two texts in Greek share nothing and two in Chinese have no
-words at all. Where the reference has other letters, its F-scores are over the words of ``taskpace.tasks.words`` instead:
-in scripts without spaces one for each character, stems for none.
+rouge-score drops every character that is not a-z or 0-9, so a text in Greek or Chinese has no words at all. Where the
+reference has other letters, F-scores are over the words of ``taskpace.tasks.words`` instead, without stems: in scripts
+without spaces every character is one.
 
 Sources: Popovic (2015), "chrF: character n-gram F-score for automatic MT evaluation"; Papineni et al. (2002), "BLEU";
 Lin (2004), "ROUGE"; Post (2018), "A Call for Clarity in Reporting BLEU Scores" (sacrebleu). The libraries are imported
@@ -20,7 +20,6 @@ import msgspec
 from taskpace.tasks.plain import plain
 from taskpace.tasks.scorers.base import Scored, Scorer, text_of, texts_of
 from taskpace.tasks.words import count_words, words_of
-
 
 _ONE_IN = 50
 """Letters beyond a to z that a text in English has at most."""
@@ -59,7 +58,7 @@ def bleu(text: str, references: Sequence[str]) -> float:
 
 
 def rouge(text: str, reference: str, metric: str) -> float:
-    """F-score of ``rouge1``, ``rouge2`` or ``rougeL``: over stems where the reference is in English letters, else words."""
+    """F-score of ``rouge1``, ``rouge2`` or ``rougeL``: over stems where the reference is in English letters."""
     scorer = _rouge(metric, english=reference.isascii() or _is_english(reference))
     return float(scorer.score(reference, text)[metric].fmeasure)
 

@@ -7,6 +7,7 @@ from typing import Any
 from taskpace.tasks.plain import fold, plain
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 
+
 def _accept_text(fields: dict[str, Any]) -> dict[str, Any]:
     answer = fields["answer"]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
