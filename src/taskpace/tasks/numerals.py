@@ -25,7 +25,7 @@ _CURRENCY = "$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9\u20ab\u20ba\u0e3f"
 _NUMBER = re.compile(
     rf"""
     (?<![{_PART}.,/^])                      # not within a word or another number
-    (?P<sign>[-+\u2212])?[{_CURRENCY}]?(?P<sign2>[-\u2212])?[{_CURRENCY}]?
+    (?P<sign>[-+\u2212]|(?:minus|negative)\s)?[{_CURRENCY}]?(?P<sign2>[-\u2212])?[{_CURRENCY}]?
     (?:
         (?P<whole>\d{{1,9}})\s{{1,2}}(?P<top>\d{{1,9}})/(?P<bottom>\d{{1,9}})   # 1 1/2
       | (?P<over>\d++)\s?/\s?(?P<under>\d++)                                     # 3/4
@@ -44,8 +44,8 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002")
-_BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/)\Z")
+_AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002|x[\dA-Fa-f]")
+_BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/|(?<![=-])[<>≤≥]\s?)\Z")
 _LETTERS = {"K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
 """Behind a price: $2.5M."""
 _PRICE = re.compile(f"[{_CURRENCY}]")
@@ -170,7 +170,7 @@ def _value(found: re.Match[str], *, comma: bool) -> Fraction | None:
     value = _magnitude(part, comma=comma)
     if value is not None and part["power"]:
         value = _raised(value, part["power"])
-    negative = "-" in (part["sign"] or "").replace("\u2212", "-") or bool(part["sign2"])
+    negative = (part["sign"] or "+")[0] != "+" or bool(part["sign2"])
     return -value if value is not None and negative else value
 
 

@@ -47,7 +47,7 @@ _SIGNS = {
     "\u0130": "I",  # the one character that gets longer in lower case
 }
 _DROPPED = ("Cf", "Cs", "Co")
-_MARK_UP = re.compile(r"[`*_~<$\\]|^[ \t]*[#>]", re.MULTILINE)
+_MARK_UP = re.compile(r"[`*_~<$\\{]|^[ \t]*[#>]", re.MULTILINE)
 _TAG = re.compile(r"<(/?)([A-Za-z][\w-]{0,19})\s?/?>")
 _MARKED_NUMBER = re.compile(r"^[ \t]*####[ \t]*([^\n]{1,80})$", re.MULTILINE)
 _LETTER = re.compile(r"[^\W\d_]")
@@ -55,7 +55,8 @@ _LINE_LEAD = re.compile(r"^[ \t]*(?:#{1,6}(?=\s)|>)[ \t>]*", re.MULTILINE)
 _POWER = re.compile(r"(?<=\d)\*\*(?=\d)")
 _TIMES = re.compile(r"(?<=[\d)])[ \t]?\*[ \t]?(?=[\d(])|(?<=[ \t])\*(?=[ \t]\S)(?<=\S[ \t]\*)")
 _EMPHASIS = re.compile(r"\*+|`+|~~+|(?<![^\W_])_+|_+(?![^\W_])")
-_DOLLAR = re.compile(r"(?<=[-\s(])\$|\A\$")
+_GROUPED = re.compile(r"[\^_$]\{|\{,\}")
+_DOLLAR = re.compile(r"\$(?!-?[\d.])")
 _FORMS = ("answer", "final_answer", "finalanswer", "final")
 
 
@@ -70,10 +71,10 @@ def plain(text: str) -> str:
         text = _TAG.sub(_read_tag, text)
     if "####" in text:
         text = _MARKED_NUMBER.sub(_read_mark, text)
-    if "\\" in text or ("$" in text and "{" in text):
+    if "\\" in text or ("{" in text and _GROUPED.search(text)):
         text = unfold(text)
     if "$" in text:
-        text = _DOLLAR.sub("", text).replace("$", " ")
+        text = _DOLLAR.sub(" ", text)
     if "*" in text:
         text = _TIMES.sub("×", _POWER.sub("^", text))
     return _EMPHASIS.sub("", _LINE_LEAD.sub("", text))

@@ -30,7 +30,7 @@ _SEPARATORS = re.compile(r"[,;\n]|\band\b|\bor\b", re.IGNORECASE)
 _SIGNS = re.compile(r"(?<=\w)[+#]+(?!\w)")
 _SHORT, _MANY = 4, 3
 """Words of a part of a list, and parts that make one."""
-_ROMAN = re.compile(r"(?<!\w)(?=[IVXLC])(?:C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})(?!['\w])")
+_ROMAN = re.compile(r"(?=[IVXLC])C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
 _ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 _ORDINAL = re.compile(r"(?<!\w)(\d{1,4})(?:st|nd|rd|th)(?!\w)", re.IGNORECASE)
 _ORDINALS = {
@@ -170,9 +170,10 @@ def token_f1(said: str, answers: Sequence[str]) -> float:
 
 
 def nearly(said: str, answers: Sequence[str], least_f1: float) -> bool:
-    """Whether the F1 against one of the answers is enough, and no word that matters is another."""
-    words = tokens(said)
-    return any(_f1(words, tokens(answer)) >= least_f1 and _may_be(said, answer) for answer in answers)
+    """Whether the F1 against one of the answers is enough, a number the same in any form, and no word that matters is
+    another.
+    """
+    return any(_may_be(said, answer, least_f1) for answer in answers)
 
 
 def contains_answer(said: str, answers: Sequence[str], most_words: int) -> bool:
@@ -207,13 +208,16 @@ def _agree(said: str, answer: str) -> bool:
     return _numbers(said) == _numbers(answer) and _SIGNS.findall(plain(said)) == _SIGNS.findall(plain(answer))
 
 
-def _may_be(said: str, answer: str) -> bool:
-    """Whether what differs between a text and an answer may be left out or added."""
-    one, other = tokens(said), tokens(answer)
-    if is_dense("".join(one + other)) or not _agree(said, answer):
+def _may_be(said: str, answer: str, least_f1: float) -> bool:
+    """Whether what differs between a text and an answer is little, and may be left out or added."""
+    one, other = _number(said), _number(answer)
+    if (one is not None and other is not None) or is_dense(said + answer) or not _agree(said, answer):
         # Characters of a word are no words: 河北 is not 湖北.
         return False
-    left_out, added = Counter(other) - Counter(one), Counter(one) - Counter(other)
+    words, wanted = _forms(said), _forms(answer)
+    if _f1(words, wanted) < least_f1:
+        return False
+    left_out, added = Counter(wanted) - Counter(words), Counter(words) - Counter(wanted)
     if _OPPOSITES & (left_out.keys() | added.keys()):
         return False
     if _DENYING & set("".join(map(roles_of, (*left_out, *added)))):
@@ -223,9 +227,31 @@ def _may_be(said: str, answer: str) -> bool:
 
 def _names(text: str, words: Counter[str]) -> bool:
     """Whether some of the words are names: with a capital, or in a script that has none."""
-    return any(not word.isascii() and word.upper() == word.lower() and not word.isdigit() for word in words) or any(
-        found[0][:1].isupper() and normalise(found[0]) in words for found in _TOKEN.finditer(plain(text))
-    )
+    if any(not word.isascii() and word.upper() == word.lower() for word in words if word[0] != "#"):
+        return True
+    return any(found[0][:1].isupper() and normalise(found[0]) in words for found in _TOKEN.finditer(plain(text)))
+
+
+def _forms(text: str) -> list[str]:
+    """The words of a text, numbers in one form: 14, 14th, fourteenth and XIV are ``#14``."""
+    shown = plain(text)
+    forms: list[str] = []
+    for found in _TOKEN.finditer(shown):
+        value = _number(found[0]) or _roman_at(shown, found)
+        if value is None:
+            forms += normalise(found[0]).split()
+        else:
+            forms.append(f"#{value[1] if isinstance(value, tuple) else value}")
+    return forms
+
+
+def _roman_at(text: str, found: re.Match[str]) -> Fraction | None:
+    """A Roman numeral that is a word of a text; "I" is one behind a name alone, as in World War I."""
+    digits = found[0].strip(EDGE)
+    if not digits or _ROMAN.fullmatch(digits) is None:
+        return None
+    behind_a_name = re.search(r"[A-Z]\w+\s\Z", text[max(0, found.start() - 40) : found.start()]) is not None
+    return Fraction(_roman(digits)) if digits != "I" or behind_a_name else None
 
 
 def _is_given(text: str, answer: str) -> bool:
@@ -246,7 +272,7 @@ def _is_given(text: str, answer: str) -> bool:
             last = roles.count("L") - 1
             given = (
                 last >= 0
-                and last not in taken_back(roles, amount=_number(answer) is not None)
+                and last not in taken_back(roles, amount=wanted[0][:1].isdigit() or _number(answer) is not None)
                 and not _beside_a_number(shown, wanted)
             )
     return bool(given) and not _is_listed(text, wanted)
@@ -305,9 +331,9 @@ def _is_number_in_number(line: str, start: int, end: int) -> bool:
     """Whether digits there are a part of a longer number: 5 of -5, of 1.5 and of 5.1."""
     before, after = line[max(0, start - 2) : start], line[end : end + 2]
     led = line[start].isdigit() and (
-        (before[-1:] == "-" and not before[:-1].isalnum()) or (before[-1:] in (".", ",") and before[:-1].isdigit())
+        (before[-1:] == "-" and not before[:-1].isalpha()) or (before[-1:] in (".", ",") and before[:-1].isdigit())
     )
-    return led or (line[end - 1].isdigit() and after[:1] in (".", ",") and after[1:].isdigit())
+    return led or (line[end - 1].isdigit() and after[:1] in (".", ",", "-") and after[1:].isdigit())
 
 
 def _joins(neighbour: str, edge: str) -> bool:
@@ -354,12 +380,11 @@ def _numbers(text: str) -> frozenset[Fraction]:
     """Every number that a text names: in digits, in English words, as an ordinal, in Roman numerals."""
     shown = plain(text)
     found = {each.value for each in numerals(_ORDINAL.sub(r" \1 ", shown)) if each.value is not None}
-    found |= {each.value for each in numerals(re.sub(r"\d", " ", shown), words=True) if each.value is not None} - {1}
+    said = numerals(re.sub(r"\d", " ", shown), words=True)
+    # "one" is more often a pronoun than a number.
+    found |= {each.value for each in said if each.value is not None and (each.value != 1 or shown[each.start] == "O")}
     found |= {Fraction(_ORDINALS[word]) for word in words_of(shown.lower()) if word in _ORDINALS}
-    for roman in _ROMAN.finditer(shown):
-        # "I" is a number behind a name alone: World War I.
-        if roman[0] and (roman[0] != "I" or re.search(r"[A-Z]\w+\s\Z", shown[: roman.start()])):
-            found.add(Fraction(_roman(roman[0])))
+    found |= {value for roman in _TOKEN.finditer(shown) if (value := _roman_at(shown, roman)) is not None}
     return frozenset(found)
 
 
@@ -367,11 +392,12 @@ def _numbers(text: str) -> frozenset[Fraction]:
 def _number(text: str) -> Fraction | tuple[str, int] | None:
     """What a text is worth that is a number and nothing else; an ordinal is none of the cardinal numbers."""
     shown = plain(text).strip(EDGE.replace(".", "") + "$€£¥")
-    ordinal = _ORDINAL.fullmatch(shown)
+    bare = shown.lower().removeprefix("the ")
+    ordinal = _ORDINAL.fullmatch(bare)
     if ordinal is not None:
         return "ordinal", int(ordinal[1])
-    if shown.lower().removeprefix("the ") in _ORDINALS:
-        return "ordinal", _ORDINALS[shown.lower().removeprefix("the ")]
+    if bare in _ORDINALS:
+        return "ordinal", _ORDINALS[bare]
     found = numerals(shown, words=True)
     rest = "" if len(found) != 1 else shown[: found[0].start] + shown[found[0].end :]
     return found[0].value if len(found) == 1 and not rest.strip(EDGE + "%") else None

@@ -28,8 +28,8 @@ _MOST_NUMBERS = 60
 _LIST_MARK = re.compile(r"\A\s*(?:\d{1,3}[.)]|[Ss]tep\s\d{1,3}[.:)]?)\s+")
 _DIGIT = re.compile(r"\d")
 _DECIMAL_COMMA = frozenset(["de", "fr", "es", "pt", "it", "nl", "sv", "pl", "ru", "uk", "id", "vi", "tr"])
-_SAID = re.compile(r"[=K][F:(]*L(?![^=K]*[=K][F:(]*L)")
-_NOT_ONE = re.compile(r"\A[wFp]{0,2}A?(?<!p)L|\A[*-]|\AB|\A[w]{0,2}V|\A\(?[*]")
+_SAID = re.compile(r"[=KC][F:(]*L(?![^=KC]*[=KC][F:(]*L)")
+_NOT_ONE = re.compile(r"\A[wF]{0,2}A?L|\A\*|\A-\(?L|\AB|\Aw{0,2}V|\A\(\*")
 _ASIDE = re.compile(r"(?<=[^(])\([^()]*\)")
 _UNCLEAR_BEFORE = re.compile(r"(?:B[F]*|[*-])\Z")
 
@@ -162,10 +162,12 @@ def _value(roles: str, about: tuple[int, ...], found: list[Numeral]) -> str | No
     before = roles[:first]
     if before.endswith(":") and re.match(r"[wFpL]*K[F(]*L", clause):
         return _comes_to(clause, found[about[-1] + 1 :])
+    if re.match(r"[wF]*=F*\(?L[*-]", clause):
+        return values.pop()  # "18 = 10 + 8"
     if "=" in clause and len(about) == 1 and re.match(r"[*\-wF(]*[L*\-()wF]*=", clause):
         return _comes_to(clause, found[about[0] + 1 :])
     if _UNCLEAR_BEFORE.search(before) or _NOT_ONE.match(clause):
-        rest = re.match(r"[wFp]{0,2}A?(L)", clause)
+        rest = re.match(r"[wF]{0,2}A?(L)", clause)
         same = rest is not None and _written(found[about[-1] + 1]) in values
         return values.pop() if same and not _UNCLEAR_BEFORE.search(before) else None
     return values.pop()

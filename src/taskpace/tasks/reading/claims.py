@@ -57,19 +57,24 @@ _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
+_NOT_THESE = r"[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?"
 _NOT_IT = re.compile(
     r"XF*p[FOnY]*[Ll](?:\)?[,AV]{1,3}[FO]*[Ll])*+"  # none of L, L and L
-    r"|,?A?X[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?,?b?"
+    rf"|,A?X{_NOT_THESE},?b?|A?X{_NOT_THESE}(?:,?b)?"
 )
 _NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
 _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[Ll]\)?)*+")
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
 _STATED_BEFORE = re.compile(
-    r"(?:[nN][^=]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])"
+    r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])"
 )
-_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbw])PK[FTZR]*\Z")
+_NUMBER_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N)[F:P=]*(?:w=)?[F(]*\Z")
+"""The same of numbers: in a word problem much is chosen and left."""
+_WRONG_ANSWER = re.compile(r"W[FO]*[nNO]")
+_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])PK[FTZR]*\Z")
 _SO_BEFORE = re.compile(r"(?:T|\A=)[FZ,:]*\Z")
+_NO_BEFORE = re.compile(r"\A[FRX,:.\-]*[XR][F,:\-]*\Z")
 _SO_AFTER = re.compile(r"[.!,)]*(?:J|\Z)")
 _LINK_BEFORE = re.compile(r"\A[F]*[K:=][F]*\Z")
 _OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
@@ -189,9 +194,14 @@ def _claim(roles: str, part: _Part, *, units: bool) -> Claim | None:
     clause = _clause(left)
     if _WRONG_AFTER.match(right) is not None:
         return Claim("denied", members)
+    corrects = not units and _NO_BEFORE.match(left) is not None and _SO_AFTER.match(right) is not None
+    if corrects:
+        return Claim("stated", members)
     if _UNSAID & set(clause) or ("I" in left and set("hH") & set(clause)):
         return Claim("denied", members) if "X" in clause and not set("IS") & set(clause) else None
     if _is_stated(left, clause, right, units=units):
+        if _WRONG_ANSWER.search(clause) is not None:
+            return Claim("denied", members)
         if "H" in clause:
             return Claim("mentioned", members)
         return Claim("final" if "Z" in clause else "stated", members)
@@ -228,12 +238,14 @@ def taken_back(roles: str, *, amount: bool = False) -> frozenset[int]:
 
 def _clause(left: str) -> str:
     """What stands before a candidate in its own clause."""
+    if left.endswith("W"):
+        return ""  # in languages without spaces: "A는 틀렸고 B가"
     broken = _BREAK.search(left)
     return left if broken is None else left[broken.end() :]
 
 
 def _is_stated(left: str, clause: str, right: str, *, units: bool) -> bool:
-    if _STATED_BEFORE.search(clause) is not None:
+    if (_NUMBER_STATED_BEFORE if units else _STATED_BEFORE).search(clause) is not None:
         return True
     if _LINK_BEFORE.match(clause) and re.search("[nNO]", left) is not None and not _UNSAID & set(left):
         return True

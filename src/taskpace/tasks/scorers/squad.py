@@ -39,7 +39,7 @@ def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOpt
     said, answers = marked(plain(answer[:_MOST_CHARACTERS])), fields["answers"]
     f1, exact = token_f1(said, answers), exact_match(said, answers)
     inside = not exact and contains_answer(said, answers, options.contained_words)
-    near = f1 >= options.pass_f1 and (exact or nearly(said, answers, options.pass_f1))
+    near = not exact and nearly(said, answers, options.pass_f1)
     match = "exact match" if exact else "contains an answer" if inside else "no exact match"
     if f1 >= options.pass_f1 and not (exact or inside or near):
         match = "a word that matters is another"
