@@ -27,6 +27,10 @@ BEGIN, END = "<!-- begin: made by tests/tasks/test_labels.py -->", "<!-- end -->
 MECHANICAL = frozenset({"letter", "number", "squad", "json", "demands", "paraphrase"})
 """Scorers that look for what was asked; the others (chrF, ROUGE) estimate how alike two texts are."""
 LEAST_AGREEMENT = 0.98
+MOST_SPOKEN = (
+    *("en", "zh", "hi", "es", "ar", "fr", "bn", "pt", "ru", "id"),
+    *("ur", "de", "ja", "mr", "vi", "te", "ha", "tr"),
+)
 READ = ("mmlu-letter", "mmlu-explain", "math")
 """Tasks whose answer is one letter or number, which the label names."""
 
@@ -151,8 +155,32 @@ def _number(text: str) -> float | None:
 def test_written_answers_are_many_and_of_many_languages(written):
     """150 or more, each once, in the twenty most spoken languages but for Nigerian Pidgin and Egyptian Arabic."""
     assert len({each.answer.id for each in written}) == len(written) >= 150
-    most_spoken = "en zh hi es ar fr bn pt ru id ur de ja mr vi te ha tr".split()
+    most_spoken = [
+        "en",
+        "zh",
+        "hi",
+        "es",
+        "ar",
+        "fr",
+        "bn",
+        "pt",
+        "ru",
+        "id",
+        "ur",
+        "de",
+        "ja",
+        "mr",
+        "vi",
+        "te",
+        "ha",
+        "tr",
+    ]
     assert set(most_spoken) <= {each.answer.language for each in written}
+
+
+def test_no_grader_stumbles_over_a_labelled_answer(answers, written):
+    """None of them is unparsed because a grader failed."""
+    assert not [each.answer.text for each in (*answers, *written) if "grader failed" in (each.grade.detail or "")]
 
 
 def test_written_answers_are_graded_as_they_are_labelled(written):
@@ -195,7 +223,10 @@ def _kinds(written: list[Graded]) -> str:
         agreement = f"{100 * (counts[0] + counts[1]) / len(group):.1f} %"
         lines.append(f"| {name} | {len(group)} | {languages} | {' | '.join(map(str, counts))} | {agreement} |")
     lines += ["", "Every disagreement, in what is read or in the grade:", ""]
-    lines += ["| kind of answer | scorer | reader | why, to the reader | the answer |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        "| kind of answer | scorer | reader | why, to the reader | the answer |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     for each in written:
         if not each.agrees or (each.answer.task in READ and not _same(each.grade.answer, each.answer.read)):
             lines.append(_disagreement(each, each.answer.kind))

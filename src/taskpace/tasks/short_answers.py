@@ -282,7 +282,8 @@ def _answers_with(text: str, wanted: str) -> bool:
     """Whether a text answers yes or no: the word first and by itself, or stated as the answer."""
     shown = re.sub(rf"(?<!\w){re.escape(wanted)}(?!\w)", CANDIDATE, text.casefold())
     roles = roles_of(shown)
-    if any(claim.kind in ("final", "stated", "alone") for claim in claims(roles)):
+    kinds = {claim.kind for claim in claims(roles)}
+    if kinds & {"final", "stated"} or ("alone" in kinds and not set("XYW") & set(roles)):
         return True
     return roles[:1] == "L" and roles[1:2] in ("", ",", ".", "!", ":", "-") and roles.count("L") == 1
 

@@ -63,7 +63,7 @@ _NOT_IT = re.compile(
     rf"|,A?X{_NOT_THESE},?b?|A?X{_NOT_THESE}(?:,?b)?"
 )
 _NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
-_UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/],?(?:w=|O|F)?[Ll]\)?)*+")
+_UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/]{1,3},?(?:w=|O|F)?[Ll]\)?)*+")
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
 _STATED_BEFORE = re.compile(

@@ -205,8 +205,8 @@ def _lexicon() -> _Lexicon:
         for entry, role in known.items():
             phrase = tuple(found[0] for found in _PIECE.finditer(entry))
             table.setdefault(phrase[0], []).append((phrase, role))
-            if len(phrase) == 1:
-                languages.setdefault(entry, []).append(language)
+            if (len(phrase) == 1 or len(phrase[0]) > 2) and language not in languages.setdefault(phrase[0], []):
+                languages[phrase[0]].append(language)
         for phrases in table.values():
             phrases.sort(key=lambda each: -len(each[0]))
         words[language] = table
