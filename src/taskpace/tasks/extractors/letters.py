@@ -177,9 +177,9 @@ def _answer(state: _State) -> str | None:
 def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """Everything that a sentence says, in its order."""
     text = _LIST_MARK.sub("", plain(sentence))
+    if len(_LONE.findall(text)) > _MOST_LETTERS:
+        return ()
     marked, letters, named_first = _with_letters(text, folded)
-    if len(letters) > _MOST_LETTERS:
-        return (_Finding("stated", None),)
     roles = roles_of(marked)
     if not letters:
         marked, letters = _with_choices(text, folded)

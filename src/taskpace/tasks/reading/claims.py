@@ -53,8 +53,10 @@ class _Part(NamedTuple):
     members: tuple[int, ...]
 
 
+# Expressions over roles (see ``roles``). ``L`` is a candidate, ``l`` one in brackets.
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
+"""What stands in brackets and is no candidate by itself."""
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
 _NOT_THESE = r"[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?"
@@ -62,27 +64,38 @@ _NOT_IT = re.compile(
     r"XF*p[FOnY]*[Ll](?:\)?[,AV]{1,3}[FO]*[Ll])*+"  # none of L, L and L
     rf"|,A?X{_NOT_THESE},?b?|A?X{_NOT_THESE}(?:,?b)?"
 )
+"""not L; not L, but; L, not L; neither L nor L"""
 _NOT_IT_AFTER = re.compile(r"[Ll]\)?[FK]*xK?[,b]{0,2}")
+"""L is not, where the negation follows"""
 _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/]{1,3},?(?:w=|O|F)?[Ll]\)?)*+")
+"""L, L and L; L or L; L/L"""
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
-_STATED_BEFORE = re.compile(
-    r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w[=])?[F\"(]*\Z|[nNC][:=K\-]*[FP]*\Z(?<=[NC:=K\-FP])"
-)
+"""Where the clause of a candidate begins."""
+_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w=)?[F(]*\Z")
+"""the answer (to this) is L; answer: L; the option is L; I choose L"""
 _NUMBER_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N)[F:P=]*(?:w=)?[F(]*\Z")
 """The same of numbers: in a word problem much is chosen and left."""
 _WRONG_ANSWER = re.compile(r"W[FO]*[nNO]")
+"""the wrong answer is L"""
 _IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])PK[FTZR]*\Z")
+"""it is L"""
 _SO_BEFORE = re.compile(r"(?:T|\A=)[FZ,:]*\Z")
+"""so L"""
 _NO_BEFORE = re.compile(r"\A[FRX,:.\-]*[XR][F,:\-]*\Z")
+"""no, L; wait: L"""
 _SO_AFTER = re.compile(r"[.!,)]*(?:J|\Z)")
-_LINK_BEFORE = re.compile(r"\A[F]*[K:=][F]*\Z")
+_LINK_BEFORE = re.compile(r"\AF*[K:=]F*\Z")
+"""is L, where the noun stands before a comma"""
 _OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
 _RIGHT_AFTER = re.compile(
     r"\A\)?O?(?:F*PK(?=[.!,]|\Z)|[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)"
 )
+"""L is right; L: correct; L is the answer; L it is"""
 _WRONG_AFTER = re.compile(r"\A\)?O?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
+"""L is wrong; L: incorrect; L is not"""
 _VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
+"""Of a labelled line: so this is right."""
 _ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
 _UNSAID = frozenset("XIS")
 

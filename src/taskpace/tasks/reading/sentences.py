@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-LONGEST = 600
+LONGEST = 400
 """Characters of a sentence; the rest is another one."""
 _END = re.compile(r"[\n\r\u2028\u2029]+|[.!?…][.!?…\"'”’)*_`]{0,6}(?=\s)|[。！？।॥۔؟｡][\"'”’」』）)*]{0,4}")
 _LABEL = re.compile(r"[\s>#*•_`(\[|\-–]{0,40}(?:[^\W\d_]|\d{1,3}|[Aa]ns|[Nn]o|vs|[Ee]\.g|[Ii]\.e)[*_)]{0,4}\.[*_]{0,4}")

@@ -11,6 +11,8 @@ from taskpace.tasks.reading.sentences import sentences
 State = TypeVar("State")
 MOST_WHOLE = 4000
 """Characters of a text that may be nothing but an answer."""
+_REREAD, _REREAD_ANYWAY = 40, 20_000
+"""How many characters may be read again for each of a text, and for any text."""
 
 
 class Reading(NamedTuple, Generic[State]):
@@ -31,13 +33,16 @@ def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None
     """From a number of characters to the answer that so much of the text gives.
 
     Every sentence is read once; a beginning that ends within a sentence has that one read again, if it says anything.
+    Where that has cost too much, as of long sentences that come character by character, such a beginning has no answer.
     """
     parts = list(sentences(text))
     starts = [part.start for part in parts]
     states = [reading.start]
     said: dict[int, bool] = {}
+    left = _REREAD * len(text) + _REREAD_ANYWAY
 
     def answer(length: int) -> str | None:
+        nonlocal left
         length = min(length, len(text))
         if length <= 0:
             return None
@@ -54,6 +59,9 @@ def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None
             said[index] = reading.says(text[part.start : part.end])
         if not said[index] and not _begins_word(text, length):
             return reading.answer(states[index])
+        left -= length - part.start
+        if left < 0 and length < part.end:
+            return None
         return reading.answer(reading.step(states[index], text[part.start : length], part.begins_line))
 
     return answer
