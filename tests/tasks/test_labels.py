@@ -1,14 +1,16 @@
-"""Extraction and grading against real answers of the packaged models that were labelled by reading them.
+"""Extraction and grading against answers that were labelled by reading them.
 
-``labelled/answers.jsonl`` holds what was asked, the answer's text and the label: ``correct``, ``wrong`` or ``none`` (no
-answer that a person could read), with the letter or number that the text commits to where the task has one. The reader
-saw no grade. ``python tests/tasks/test_labels.py`` writes the confusion table and every disagreement into
-docs/grading.md.
+``labelled/answers.jsonl`` holds real answers of the packaged models: what was asked, the answer's text and the label:
+``correct``, ``wrong`` or ``none`` (no answer that a person could read), with the letter or number that the text commits
+to where the task has one. The reader saw no grade. ``labelled/written.jsonl`` holds answers written for the purpose, in
+the styles of large models and of other languages, labelled before any grader saw them. ``python
+tests/tasks/test_labels.py`` writes the confusion tables and every disagreement into docs/grading.md.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +21,16 @@ from taskpace.records import Arrival, Grade, Record, Turn, Usage
 from taskpace.tasks import Item, load_task, score
 
 LABELLED = Path(__file__).parent / "labelled" / "answers.jsonl"
+WRITTEN = Path(__file__).parent / "labelled" / "written.jsonl"
 PAGE = Path(__file__).parents[2] / "docs" / "grading.md"
 BEGIN, END = "<!-- begin: made by tests/tasks/test_labels.py -->", "<!-- end -->"
 MECHANICAL = frozenset({"letter", "number", "squad", "json", "demands", "paraphrase"})
 """Scorers that look for what was asked; the others (chrF, ROUGE) estimate how alike two texts are."""
 LEAST_AGREEMENT = 0.98
+MOST_SPOKEN = (
+    *("en", "zh", "hi", "es", "ar", "fr", "bn", "pt", "ru", "id"),
+    *("ur", "de", "ja", "mr", "vi", "te", "ha", "tr"),
+)
 READ = ("mmlu-letter", "mmlu-explain", "math")
 """Tasks whose answer is one letter or number, which the label names."""
 
@@ -38,6 +45,12 @@ class Labelled(msgspec.Struct, frozen=True):
     label: str
     read: str | None
     why: str
+    kind: str = ""
+    """Of a written answer: what it shows."""
+    language: str = "en"
+    batch: int = 0
+    """Of written answers: 1 before the graders of today were written, 2 and 3 after changes that the one before led
+    to."""
 
 
 class Graded(msgspec.Struct, frozen=True):
@@ -51,10 +64,10 @@ class Graded(msgspec.Struct, frozen=True):
         return (self.grade.outcome == "correct") == (self.answer.label == "correct")
 
 
-def graded() -> list[Graded]:
+def graded(path: Path = LABELLED) -> list[Graded]:
     """Every labelled answer with the grade that taskpace gives it now."""
     found = []
-    for line in LABELLED.read_text("utf-8").splitlines():
+    for line in path.read_text("utf-8").splitlines():
         answer = msgspec.json.decode(line, type=Labelled)
         task = load_task(answer.task, Path())
         turn = Turn(
@@ -85,6 +98,11 @@ def graded() -> list[Graded]:
 @pytest.fixture(scope="module")
 def answers() -> list[Graded]:
     return graded()
+
+
+@pytest.fixture(scope="module")
+def written() -> list[Graded]:
+    return graded(WRITTEN)
 
 
 def test_there_are_enough_and_of_every_task(answers):
@@ -129,21 +147,90 @@ def _same(found: str | None, read: str | None) -> bool:
 
 def _number(text: str) -> float | None:
     try:
-        return float(text.replace(",", ""))
+        return float(Fraction(text.replace(",", "")))
     except ValueError:
         return None
 
 
-def test_the_page_shows_the_table_as_it_is(answers):
+def test_written_answers_are_many_and_of_many_languages(written):
+    """150 or more, each once, in the twenty most spoken languages but for Nigerian Pidgin and Egyptian Arabic."""
+    assert len({each.answer.id for each in written}) == len(written) >= 150
+    most_spoken = [
+        "en",
+        "zh",
+        "hi",
+        "es",
+        "ar",
+        "fr",
+        "bn",
+        "pt",
+        "ru",
+        "id",
+        "ur",
+        "de",
+        "ja",
+        "mr",
+        "vi",
+        "te",
+        "ha",
+        "tr",
+    ]
+    assert set(most_spoken) <= {each.answer.language for each in written}
+
+
+def test_no_grader_stumbles_over_a_labelled_answer(answers, written):
+    """None of them is unparsed because a grader failed."""
+    assert not [each.answer.text for each in (*answers, *written) if "grader failed" in (each.grade.detail or "")]
+
+
+def test_written_answers_are_graded_as_they_are_labelled(written):
+    """Of each kind at least 19 in 20, of all 98 in 100; where a letter or number is labelled, that one is read."""
+    for kind in {each.answer.kind for each in written}:
+        group = [each for each in written if each.answer.kind == kind]
+        missed = [each.answer.text for each in group if not each.agrees]
+        assert len(missed) <= len(group) / 20, missed
+    assert sum(each.agrees for each in written) >= LEAST_AGREEMENT * len(written)
+    read = [each for each in written if each.answer.task in READ]
+    missed = [each.answer.text for each in read if not _same(each.grade.answer, each.answer.read)]
+    assert len(missed) <= (1 - LEAST_AGREEMENT) * len(read), missed
+
+
+def test_the_page_shows_the_table_as_it_is(answers, written):
     """docs/grading.md is what the script writes."""
-    assert PAGE.read_text("utf-8") == _page(answers)
+    assert PAGE.read_text("utf-8") == _page(answers, written)
 
 
-def _page(answers: list[Graded]) -> str:
+def _page(answers: list[Graded], written: list[Graded]) -> str:
     text = PAGE.read_text("utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{_tables(answers)}\n{END}{after}"
+    between, _, rest = after.partition(BEGIN)
+    after = rest.partition(END)[2]
+    return f"{before}{BEGIN}\n{_tables(answers)}\n{END}{between}{BEGIN}\n{_kinds(written)}\n{END}{after}"
+
+
+def _kinds(written: list[Graded]) -> str:
+    lines = [
+        "| kind of answer | answers | languages | both correct | neither | scorer alone | reader alone | agreement |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    kinds = list(dict.fromkeys(each.answer.kind for each in written))
+    groups = [(kind, [each for each in written if each.answer.kind == kind]) for kind in kinds]
+    for name, group in [*groups, ("**all**", written)]:
+        cells = Counter((each.grade.outcome == "correct", each.answer.label == "correct") for each in group)
+        counts = [cells[True, True], cells[False, False], cells[True, False], cells[False, True]]
+        languages = len({each.answer.language for each in group})
+        agreement = f"{100 * (counts[0] + counts[1]) / len(group):.1f} %"
+        lines.append(f"| {name} | {len(group)} | {languages} | {' | '.join(map(str, counts))} | {agreement} |")
+    lines += ["", "Every disagreement, in what is read or in the grade:", ""]
+    lines += [
+        "| kind of answer | scorer | reader | why, to the reader | the answer |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for each in written:
+        if not each.agrees or (each.answer.task in READ and not _same(each.grade.answer, each.answer.read)):
+            lines.append(_disagreement(each, each.answer.kind))
+    return "\n".join(lines)
 
 
 def _tables(answers: list[Graded]) -> str:
@@ -183,10 +270,10 @@ def _kappa(both: int, neither: int, scorer: int, reader: int) -> str:
     return f"{((both + neither) / n - chance) / (1 - chance):.2f}"
 
 
-def _disagreement(each: Graded) -> str:
+def _disagreement(each: Graded, name: str | None = None) -> str:
     answer, grade = each.answer, each.grade
     detail = f" ({_cell(grade.detail)})" if grade.detail else ""
-    cells = (f"`{answer.task}`", grade.outcome + detail, answer.label, _cell(answer.why), _cell(answer.text))
+    cells = (name or f"`{answer.task}`", grade.outcome + detail, answer.label, _cell(answer.why), _cell(answer.text))
     return f"| {' | '.join(cells)} |"
 
 
@@ -197,4 +284,4 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(_page(graded()), "utf-8")
+    PAGE.write_text(_page(graded(), graded(WRITTEN)), "utf-8")

@@ -91,7 +91,7 @@ def test_a_letter_record_gets_its_outcome(
     """A failure comes before the limit, the limit before the answer; reasoning is never read."""
     grade = score(LETTER, ITEM, given)
     assert (grade.outcome, grade.answer, grade.committed_ns) == (outcome, answer, committed)
-    assert grade.scorer == "letter/1"
+    assert grade.scorer == "letter/2"
 
 
 def test_the_kind_of_a_failure_is_kept() -> None:
@@ -114,7 +114,7 @@ def test_without_a_scorer_a_trial_is_completed() -> None:
 def test_text_answers_are_compared_without_case_and_punctuation(text: str, outcome: str) -> None:
     """The whole text must be the answer."""
     grade = score(TEXT, Item(id="1", fields={"prompt": "?", "answer": "Paris"}), record(text))
-    assert (grade.outcome, grade.scorer) == (outcome, "text/1")
+    assert (grade.outcome, grade.scorer) == (outcome, "text/2")
 
 
 def test_a_paraphrase_has_a_degree_and_no_committed_answer() -> None:
@@ -123,7 +123,7 @@ def test_a_paraphrase_has_a_degree_and_no_committed_answer() -> None:
     item = Item(id="1", fields={"question": "What is the capital of Canada?", "choices": ["Ottawa", "Toronto"]})
     grade = score(task, item, record("Which city is Canada's capital?"))
     assert (grade.outcome, grade.score, grade.answer, grade.committed_ns) == ("correct", 1.0, None, None)
-    assert grade.scorer == "paraphrase/3"
+    assert grade.scorer == "paraphrase/4"
     copied = score(task, item, record("What is the capital of Canada?"))
     assert copied.outcome == "wrong"
     assert copied.detail is not None

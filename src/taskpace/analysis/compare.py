@@ -33,7 +33,7 @@ _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
 _ANYTIME = "a run ended when its ranking was settled, so intervals and claims are ones that one may stop by"
-COMPARISON_VERSION = 3
+COMPARISON_VERSION = 4
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 

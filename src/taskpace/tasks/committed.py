@@ -6,15 +6,16 @@ come, go and come back, so this is no binary search: it walks back from the end 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from taskpace.records import Turn
 
-Extract = Callable[[str], str | None]
+_MOST_READ = 4_000_000
+"""Characters that may be read again for one answer, so that an extraction that reads whole texts has a bound."""
 
 
-def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[int, int]] | None = None) -> int | None:
+def committed_ns(turns: Sequence[Turn], answer_of: Callable[[int], str | None]) -> int | None:
     """Nanoseconds from the first dispatch, over all turns; null when the final text has no answer.
 
     The text at an arrival is what its first ``visible_bytes`` bytes decode to, an unfinished character left out. The
@@ -22,56 +23,50 @@ def committed_ns(turns: Sequence[Turn], extract: Extract, spans: Sequence[tuple[
 
     Args:
         turns: of one record, in order; the answer is in the last.
-        extract: reads the answer from a text, or null.
-        spans: closed ranges of lengths of the last turn's text, in characters: beginnings of it whose lengths lie in
-            the same gap between ranges have the same answer. Null: it may change anywhere.
+        answer_of: from a number of characters of the last turn's text to the answer that so much of it gives.
     """
     if not turns:
         return None
     last = turns[-1]
-    final = extract(last.text)
+    final = answer_of(len(last.text))
     if final is None:
         return None
     earlier_ns = sum(turn.end_ns for turn in turns[:-1])
-    raw = last.text.encode()
-    regions = None if spans is None else _Regions(last.text, spans)
+    characters = _characters(last.text)
     committed: int | None = None
-    same_as_later: tuple[int, int] | None = None
+    seen = len(last.text)
     for arrival in reversed(last.arrivals):
-        size = min(arrival.visible_bytes, len(raw))
-        place = (-1, size) if regions is None else regions.place(size)
-        if place != same_as_later:
-            if size < len(raw) and extract(raw[:size].decode(errors="ignore")) != final:
+        length = characters(arrival.visible_bytes)
+        if length < seen:
+            if answer_of(length) != final:
                 break
-            same_as_later = place
+            seen = length
         committed = arrival.ns
     # Text without an arrival that shows it (none was kept) was there at the end of the turn, and not provably before.
     return earlier_ns + (last.end_ns if committed is None else committed)
 
 
-class _Regions:
-    """Which sizes in bytes are known to give the same answer."""
+def rereading(text: str, extract: Callable[[str], str | None]) -> Callable[[int], str | None]:
+    """``answer_of`` by reading the beginnings themselves; null for every one that comes when that has cost too much."""
+    left = _MOST_READ
 
-    def __init__(self, text: str, spans: Sequence[tuple[int, int]]) -> None:
-        merged: list[list[int]] = []
-        for first, final in sorted(spans):
-            if merged and first <= merged[-1][1] + 1:
-                merged[-1][1] = max(merged[-1][1], final)
-            else:
-                merged.append([first, final])
-        self._edges: list[int] = []
-        """Bytes: the first size inside a range, the first size after it, and so on in turn."""
-        done_characters = done_bytes = 0
-        for first, final in merged:
-            for edge in (first, final + 1):
-                edge_characters = min(max(edge, 0), len(text) + 1)
-                done_bytes += len(text[done_characters:edge_characters].encode())
-                # One past the whole text is one byte past its bytes.
-                done_bytes += max(0, edge_characters - max(len(text), done_characters))
-                done_characters = edge_characters
-                self._edges.append(done_bytes)
+    def answer_of(length: int) -> str | None:
+        nonlocal left
+        if length >= len(text):
+            return extract(text)
+        left -= length
+        return extract(text[:length]) if left >= 0 else None
 
-    def place(self, size: int) -> tuple[int, int]:
-        """Equal for sizes in one gap; of its own for every size within a range."""
-        index = bisect_left(self._edges, size + 1)
-        return (-1, size) if index % 2 else (index, 0)
+    return answer_of
+
+
+def _characters(text: str) -> Callable[[int], int]:
+    """From a number of bytes of a text to the number of characters that are whole in them."""
+    if text.isascii():
+        return lambda size: min(size, len(text))
+    ends: list[int] = []
+    size = 0
+    for character in text:
+        size += 1 if character < "\x80" else 2 if character < "\u0800" else 3 if character < "\U00010000" else 4
+        ends.append(size)
+    return lambda size: bisect_right(ends, size)

@@ -12,7 +12,6 @@ are English; in another language only length, copying, choices, numbers and ques
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache, lru_cache
@@ -20,6 +19,8 @@ from itertools import pairwise
 from typing import Any
 
 import msgspec
+
+from taskpace.tasks.plain import composed
 
 
 class ParaphraseOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,7 +56,8 @@ _LEAD_IN = re.compile(
 )
 _CHOICE_LABEL = re.compile(r"(?:^|\s)[(\[]?([A-Ha-h])[).\]:](?=\s)", re.MULTILINE)
 _ASKS = re.compile(
-    r"\?|(?:\A|[.!:]\s+|\n)\W*(?:please\s+)?"
+    # Bounded, so that no run of blanks or marks is gone over again and again.
+    r"\?|(?:\A|[.!:]\s{1,20}|\n)\W{0,20}(?:please\s{1,20})?"
     # A sentence may begin with "when" and "where" and ask nothing: these count with a question mark alone.
     r"(?:(?:(?:in|on|at|by|from|to|of|for|with|under)\s+)?(?:what|which|who|whom|whose|why|how)|name|identify|give|state|find|"
     r"determine|calculate|compute|choose|select|pick|tell|explain|describe|define|list|evaluate|solve|indicate|specify|"
@@ -91,8 +93,8 @@ def check_paraphrase(text: str, question: str, choices: Sequence[str], options: 
         choices: which must not be repeated; may be empty.
         options: thresholds.
     """
-    text = _LEAD_IN.sub("", unicodedata.normalize("NFKC", text)).strip()
-    question = unicodedata.normalize("NFKC", question)
+    text = _LEAD_IN.sub("", composed(text)).strip()
+    question = composed(question)
     written, asked = _words(text), _words(question)
     if not written:
         return None

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from taskpace.records import Grade, Outcome, Record
-from taskpace.tasks.committed import committed_ns
+from taskpace.tasks.committed import committed_ns, rereading
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.items import Item
-from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.task import Task
 
 _NO_SCORER = "none/1"
+_OF_THE_TASK = (FieldProblem, ImportError)
+"""What no answer can cause: every other one would fail as well."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def score(task: Task, item: Item, record: Record) -> Grade:
@@ -19,13 +24,28 @@ def score(task: Task, item: Item, record: Record) -> Grade:
 
     What ended the trial comes first: a failure is ``timeout`` or ``error``; a last turn that hit the token limit is
     ``truncated``, whatever it says, with the answer it gave kept. Then the scorer judges the last turn's visible text;
-    without one the trial is ``completed``. Reasoning is never read.
+    without one the trial is ``completed``. Reasoning is never read. An answer that a grader stumbles over is
+    ``unparsed``, and the detail says so.
+
+    Raises:
+        FieldProblem: what the task's options name is no longer there.
+        ImportError: a library that the scorer needs is no longer there.
     """
     if record.failure is not None:
         outcome: Outcome = "timeout" if record.failure.kind == "timeout" else "error"
         return _grade(task, outcome, detail=record.failure.kind)
     if not record.turns:
         return _grade(task, "error", detail="no turn was recorded")
+    try:
+        return _graded(task, item, record)
+    except _OF_THE_TASK:
+        raise
+    except Exception as exc:  # noqa: BLE001 - the answer is anybody's: whatever it trips, the run goes on
+        detail = f"the grader failed on this answer: {type(exc).__name__}"
+        return _grade(task, "truncated" if record.turns[-1].finish_reason == "length" else "unparsed", detail=detail)
+
+
+def _graded(task: Task, item: Item, record: Record) -> Grade:
     last = record.turns[-1]
     answer, committed = _read(task, item, record)
     if last.finish_reason == "length":
@@ -53,11 +73,13 @@ def _read(task: Task, item: Item, record: Record) -> tuple[str | None, int | Non
         return None, None
     extraction = EXTRACTIONS[task.extraction]
     text = record.turns[-1].text
-    answer = extraction.read(text, item.fields)
-    if answer is None:
-        return None, None
-    spans = None if extraction.spans is None else extraction.spans(text, item.fields)
-    return answer, committed_ns(record.turns, lambda part: extraction.read(part, item.fields), spans)
+    answer_of = (
+        rereading(text, lambda part: extraction.read(part, item.fields))
+        if extraction.beginnings is None
+        else extraction.beginnings(text, item.fields)
+    )
+    answer = answer_of(len(text))
+    return answer, None if answer is None else committed_ns(record.turns, answer_of)
 
 
 def _grade(
@@ -71,9 +93,14 @@ def _grade(
 ) -> Grade:
     return Grade(
         outcome=outcome,
-        answer=answer,
+        answer=_storable(answer),
         score=degree,
-        detail=detail,
+        detail=_storable(detail),
         committed_ns=committed,
         scorer=_NO_SCORER if task.scorer is None else f"{task.scorer}/{SCORERS[task.scorer].version}",
     )
+
+
+def _storable(text: str | None) -> str | None:
+    """Half of an emoji is no text that a file could hold."""
+    return None if text is None else _LONE_SURROGATE.sub("\ufffd", text)

@@ -38,6 +38,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """In which session of the run it was recorded."""
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
+    untimed: Floats
+    """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
 
     @property
     def recorded_s(self) -> Floats:
@@ -94,6 +96,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         cut=spread_out(trials["outcome"].is_in(CUT).fill_null(value=False).cast(pl.Float64).to_numpy()),
         session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),
         round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
+        untimed=spread_out(trials["untimed"].cast(pl.Float64).to_numpy()),
     )
 
 

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import TRUNCATION_LIMIT, ask, can_be_compared
+from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 
 FEW_ITEMS = 30
@@ -44,15 +45,28 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
     return (
         *_few(row),
         *_cut(row),
+        *_endpoint(row),
         *_never_answered(row),
         *_batches(row),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        *_waiting(times, arrays.wait_s[index]),
+        # Of an answer that was not streamed, or came in a burst, nobody knows when it began.
+        *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),
     )
+
+
+def request_findings(cell: CellPlan) -> Iterator[Finding]:
+    """What the system's requests lack of what is set for all: its server decides, and two servers differ."""
+    if cell.omitted:
+        yield Finding(
+            code="server-defaults",
+            text=f"its requests leave out {', '.join(cell.omitted)}: the server's own values apply",
+            evidence={"fields": len(cell.omitted)},
+            remedy="set them on the server, or compare with systems whose requests leave out the same",
+        )
 
 
 def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Finding, ...]:
@@ -132,6 +146,13 @@ def _cut(row: MeasuredRow) -> Iterator[Finding]:
             evidence={"truncated": truncated, "share": truncated / row.n},
             remedy="to compare full answers, raise `max_tokens`",
         )
+
+
+def _endpoint(row: MeasuredRow) -> Iterator[Finding]:
+    """What the way of an endpoint leaves unknown limits claims, and is a finding about it."""
+    for reason in row.reasons:
+        if reason.code in ENDPOINT:
+            yield Finding(code=reason.code, text=reason.text, evidence={"trials": row.n}, remedy=reason.remedy)
 
 
 def _never_answered(row: MeasuredRow) -> Iterator[Finding]:

@@ -7,14 +7,14 @@ Another distribution adds one with an entry point in the group ``taskpace.extrac
 from __future__ import annotations
 
 from taskpace.plugins import Registry
-from taskpace.tasks.extractors.base import Extraction, Spans
+from taskpace.tasks.extractors.base import Extraction
 from taskpace.tasks.extractors.choice import LETTER
 from taskpace.tasks.extractors.json_answer import JSON
 from taskpace.tasks.extractors.last_line import PREFERENCE, VERDICT
 from taskpace.tasks.extractors.numbers import NUMBER
 from taskpace.tasks.extractors.whole_text import TEXT
 
-__all__ = ["EXTRACTIONS", "Extraction", "Spans"]
+__all__ = ["EXTRACTIONS", "Extraction"]
 
 EXTRACTIONS: Registry[Extraction] = Registry(
     "taskpace.extractors",

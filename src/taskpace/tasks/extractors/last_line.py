@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from taskpace.tasks.extractors.base import Extraction
+from taskpace.tasks.plain import composed
 
 VERDICTS = {"correct": "correct", "wrong": "wrong", "incorrect": "wrong"}
 PREFERENCES = {"1": "1", "2": "2", "tie": "tie"}
 
-_MARK_UP = " \t*_`#>\"'“”"
+_MARK_UP = " \t*_`#>\"'"
 _LONGEST = 80
 """Characters of a line that can be a decision."""
 _LINE = re.compile(r"(verdict|better)\s*[:=][\s*_`\"'(\[]*(\w+)[\s*_`\"')\].!]*", re.ASCII)
@@ -43,7 +44,7 @@ def _read(text: str, word: str, known: Mapping[str, str]) -> str | None:
 def _decision(line: str, word: str, known: Mapping[str, str]) -> str | None:
     if len(line) > _LONGEST:
         return None
-    found = _LINE.fullmatch(line.strip(_MARK_UP).lower())
+    found = _LINE.fullmatch(composed(line).strip(_MARK_UP).lower())
     return known.get(found[2]) if found is not None and found[1] == word else None
 
 

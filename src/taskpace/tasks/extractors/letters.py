@@ -1,159 +1,100 @@
 r"""Reads the letter of a chosen answer from free text, or nothing.
 
-The text is searched for *tokens*: letters that stand alone and are the letter of a choice. What a token means is
-decided from a bounded window around it, never from the whole text, so the work grows with the length of the text and a
-longer text changes the reading only near its end. In order of strength:
+Each sentence is read by itself (``taskpace.tasks.reading``): its candidates are letters that stand alone and belong to
+a choice, or, where it has none, the texts of choices. In order of strength:
 
-1. explicit statements: "The answer is (B)", "Answer: B", "\boxed{B}", "I choose B", "B is correct", "Answer: Paris"
-   where Paris is a choice. The last one counts, as a text may change its mind; one that names several letters makes
-   the text unreadable, and so do two in one sentence that disagree.
-2. the whole text is the text of one choice.
-3. labels: the text begins with "B", "B)", "**B.** Paris", "(B)", or a line holds nothing else. They must agree, and
-   must not be the beginning of a list of the choices.
-4. mentions: "option B", "(B)". There must be one letter only.
+1. what is marked (``\boxed{B}``) or called final, and statements: "The answer is (B)", "I choose B", "B is correct",
+   "B) Paris - right", "Answer: Paris" where Paris is a choice;
+2. sentences and lines that say nothing else: "B", "**B.** Paris", "Definitely B (Paris)", "Paris";
+3. labels in front of other text, "B) It stays the same", if they are no list;
+4. mentions: "option B", "(B)", "The capital of France is Paris.".
 
-Negated, conditional and questioning sentences ("it is not B", "if the answer is B", "is it B?") state nothing. "A" in
-front of a word is an article.
+Within each of them the text must name one letter only, or say in between that it changes its mind. "A" in front of a
+word is an article. A letter with its own choice's text behind it is that letter; the letter counts where the text
+behind it is another choice's.
 """
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
-from taskpace.tasks.plain import EDGE, fold, normalise
+from taskpace.tasks.plain import EDGE, fold, plain
+from taskpace.tasks.reading.claims import claims
+from taskpace.tasks.reading.ledger import Ledger
+from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
+from taskpace.tasks.reading.text import Reading, beginnings
 
-_BEFORE = 90
-_AFTER = 60
-_MAX_TOKENS = 1000
-"""A text with more letters standing alone than this answers nothing; bounds the work on hostile text."""
+_MOST_LETTERS = 40
+"""In a sentence; one with more says nothing."""
+_SLACK = 40
+"""Characters around a choice's text that is a whole answer."""
+_VOWELS = frozenset("AEIOUY")
+"""Letters that are words in one language or another."""
+_GO_ON = frozenset("KhHJAVbXxT,.:=-)(!?*/[]")
+"""Roles of what may follow a letter that is a word elsewhere."""
+_WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
+"""Roles of what may follow another letter."""
+_PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
+_NO_WORD_BEFORE = rf"(?<![{_PART}\-.&+^#@~\\])(?<![{_PART}]['=])(?<![{_PART}]{{2}}/)"
+_NO_WORD_AFTER = (
+    rf"(?![{_PART}+#^~@]|-[{_PART}]|\.[{_PART}]|/[{_PART}]{{2}}|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{_PART}])"
+)
+_SHOWN = r"""(?=[)\]}"'>\ue002]|[.,;:!](?:\s|\Z)|\s{0,9}\Z)"""
+"""What shows that a small letter is no word."""
+_OTHER_LABELS = {
+    **dict(zip("ابجد", "ABCD", strict=True)),
+    "أ": "A",
+    **dict(zip("कखगघ", "ABCD", strict=True)),
+    **dict(zip("কখগঘ", "ABCD", strict=True)),
+    **dict(zip("ΑΒΓΔ", "ABCD", strict=True)),
+    **dict(zip("กขคง", "ABCD", strict=True)),
+    **dict(zip("アイウエ", "ABCD", strict=True)),
+    **dict(zip("АБГ", "ABD", strict=True)),
+    "С": "C",
+}
+"""Letters of other scripts that stand for A to D; not the Cyrillic one that looks like B and is the third."""
+_OTHER = re.compile(rf"(?<!\w)(?:{'|'.join(_OTHER_LABELS)})(?![\w\u064b-\u065f\u0900-\u09ff])")
+_TOKENS = {
+    count: re.compile(
+        _NO_WORD_BEFORE
+        + rf"(?:(?P<upper>[A-{ascii_uppercase[count - 1]}]){_NO_WORD_AFTER}"
+        + rf"|(?P<lower>[a-{ascii_uppercase[count - 1].lower()}]){_NO_WORD_AFTER}{_SHOWN})"
+    )
+    for count in range(1, len(ascii_uppercase) + 1)
+}
+_LONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\\<{]")
+"""A letter by itself, or what may become one."""
+_LIST_MARK = re.compile(r"\A\s*\d{1,3}[.)]\s+")
+_ARTICLE_BEFORE = re.compile(r"(?:\A|\W)an?\s{1,3}\Z", re.IGNORECASE)
+_OPTION_BEFORE = re.compile(r"O\(?\Z")
+_BETWEEN = re.compile(r"[\s)\].:,\"'|\-]{0,8}")
+_LABEL = re.compile(r"\A[\-(:*]*[Ll](?:[):.\-]|J|,J)")
+_LABEL_WITH_CHOICE = re.compile(r"\A[\-(:*]*[Ll]")
+_ANSWERS_FIRST = re.compile(r"L[,.!:\-]")
+_NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
 
-_AMBIGUOUS = "?"
-
-Kind = Literal["stated", "label", "mention"]
+Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason"]
 
 
 class _Finding(NamedTuple):
-    at: int
-    end: int
     kind: Kind
-    letter: str
+    letter: str | None
+    """Null: several."""
 
 
-# --- tokens -------------------------------------------------------------------------------------------------------
+class _State(NamedTuple):
+    """What the sentences so far come to."""
 
-_OPENERS = "([\"'{<“‘«"
-_CLOSERS = ")]\"'}>”’»"
-_NO_PART_OF_WORD = r"(?<![\w\-.&/+=^_\\#@~].)(?<!\w['’].)"
-
-
-def _token_pattern(count: int) -> re.Pattern[str]:
-    upper, lower = ascii_uppercase[:count], ascii_uppercase[:count].lower()
-    right = r"(?![\w+#=^~@])(?!['’][A-Za-z])(?!\-[A-Za-z0-9])(?!\.[A-Za-z0-9])"
-    # Upper case wherever it stands alone; lower case only where punctuation or the end of a line shows it is no word.
-    shown = rf"(?:(?<=[{upper}])|(?=[)\]}}\"'”’>»<]|[.,;:!?](?:\s|$)|[ \t]{{0,4}}(?:\n|$)))"
-    return re.compile(rf"[{upper}{lower}]{right}{_NO_PART_OF_WORD}{shown}", re.DOTALL)
-
-
-_PATTERNS = {count: _token_pattern(count) for count in range(1, len(ascii_uppercase) + 1)}
-_WORD_STARTS = {
-    count: re.compile(rf"[{ascii_uppercase[:count]}{ascii_uppercase[:count].lower()}]{_NO_PART_OF_WORD}", re.DOTALL)
-    for count in _PATTERNS
-}
-
-_OPTION = (
-    r"(?:the\s{1,3})?(?:(?:correct|right|best|final)\s{1,3})?"
-    r"(?:option|answer|choice|letter|statement)?\s{0,3}[:#]?\s{0,4}"
-)
-_OPENING = r"[(\[\"'{<“‘«]{0,2}\s{0,2}"
-_COPULA = (
-    r"(?:is|are|was|be|would\ be|should\ be|must\ be|will\ be|has\ to\ be|seems\ to\ be|appears\ to\ be)"
-    r"(?:\s{1,3}(?:most\s)?(?:therefore|thus|hence|then|clearly|indeed|likely|probably|definitely|simply|actually|obviously))?"
-)
-_STATED_BEFORE = re.compile(
-    rf"""(?:
-        \b(?:answers?|options?|choices?|solution|letter|conclusion|response)
-        (?:\s{{1,3}}(?:option|choice|letter))?
-        (?:\s{{1,3}}(?:to|for|of)\s(?:this|the|your)\s(?:question|problem|above))?
-        (?:\s{{1,3}}(?:here|therefore|thus))?,?
-        (?: ["'”]?\s{{0,3}}(?::|=|>|->|=>|→|⇒|\#|[-–—](?=\s))\s{{0,6}}
-          | \s{{1,3}}{_COPULA}\s{{0,3}}[:,]?\s{{1,6}} )
-      | \b(?:choose|chose|pick|picked|select|selected|go\ with|going\ with|opt\ for|vote\ for|settle\ on)
-        \s{{0,3}}:?\s{{1,4}}
-      | \b(?:it|this|that)(?:['’]s|\s{_COPULA})\s{{1,4}}
-      | \\(?:boxed|fbox)\s{{0,2}}\{{\s{{0,12}}
-    )
-    (?:(?:either|both|neither)\s{{1,3}})?
-    {_OPTION}{_OPENING}\Z""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_CUE = re.compile(
-    r"answer|option|choice|solution|letter|conclusion|response|choose|chose|pick|select|with|for|on|it|this|that|boxed",
-    re.IGNORECASE,
-)
-_WEAK_BEFORE = re.compile(
-    rf"\b(?:it|this|that)(?:['’]s|\s{_COPULA})\s{{1,4}}{_OPENING}\Z".replace(r"\ ", " "), re.IGNORECASE
-)
-_BOTH_BEFORE = re.compile(rf"\b(?:either|both|neither)\s{{1,3}}{_OPTION}{_OPENING}\Z", re.IGNORECASE)
-_MENTION_BEFORE = re.compile(rf"\b(?:options?|choices?|answers?|letter)\s{{1,3}}{_OPENING}\Z", re.IGNORECASE)
-_SENTENCE_BEFORE = re.compile(
-    rf"(?:\A|[\n.!?:;,]|\b(?:so|thus|hence|therefore|that|and|but|think|believe|option|answer|choice))\s{{0,4}}{_OPENING}\Z",
-    re.IGNORECASE,
-)
-_LISTED_BEFORE = re.compile(r"(?<!\w)[A-Z][)\]]?(?:,|,?\s{1,3}(?:and|or|nor))\s{0,3}\Z")
-# What takes a statement back, in the same clause: "I do not think the answer is B", "if the answer is B".
-_UNSAID_BEFORE = re.compile(
-    r"(?:n['’]t|\b(?:not|never|doubt|unlikely|if|whether|suppose|supposing|assume|assuming|unless|why|"
-    r"(?:might|may|could|would|some|many|people)\s+(?:\w+\s+)?(?:think|believe|say|assume|choose|pick|select)))\b"
-    r"(?:(?!\bbut\b)[^.!?\n,;:]){0,60}\Z",
-    re.IGNORECASE,
-)
-_CLOSE = r"[)\]\"'}>”’»]{0,2}"
-_MORE_AFTER = re.compile(
-    rf"{_CLOSE}[.]?\s{{0,3}}(?:(?P<hard>/|\bor\b|,\s{{0,2}}or\b|\|)|,|&|\+|\band\b|,\s{{0,2}}and\b|\bas\ well\ as\b)"
-    rf"\s{{0,3}}(?:also\s)?(?:option\s|answer\s|choice\s)?{_OPENING}(?P<next>[A-Za-z])(?P<close>{_CLOSE})(?![\w'’])",
-    re.IGNORECASE,
-)
-_VERB = r"(?:is|are|was|were|would|could|can|cannot|does|has|isn|refers|describes|states)"
-_VERB_AFTER = re.compile(rf"\s{{1,3}}{_VERB}\b", re.IGNORECASE)
-_CORRECT_AFTER = re.compile(
-    rf"{_CLOSE}[.:]?\s{{1,3}}(?:is|was|would\ be|must\ be|seems|looks|seems\ to\ be)\s{{1,3}}"
-    r"(?:(?:the|most|indeed|therefore|clearly|likely|probably|definitely|a)\s{1,3}){0,3}"
-    r"(?:(?:single|only|one)\s)?(?:correct|right|best|answer|accurate|appropriate)\b"
-    r"(?!\s{1,3}(?:if|only|when|in\ that)\b)",
-    re.IGNORECASE,
-)
-# "B, not C" is a choice; "B is not right" and "B: wrong" are none.
-_DENIED_AFTER = re.compile(
-    rf"{_CLOSE}(?:[.:,]?\s{{0,3}}(?:\([^()\n]{{0,30}}\)\s)?(?:(?:is|are|was|seems?|looks)\s{{1,3}})?"
-    r"(?:in(?:correct|accurate)|wrong|false)\b"
-    r"|\s{0,3}(?:(?:is|are|was|can|does|do|would\ be|seems|looks)\s{1,3}(?:not|never|no)\b"
-    r"|cannot\b|(?:is|was|can|would|does)n['’]t\b))",
-    re.IGNORECASE,
-)
-_QUESTION_AFTER = re.compile(rf"{_CLOSE}\s?\?")
-_CONNECTIVE = re.compile(
-    r"(?:because|since|as|due|and|or|nor|but|which|is|was|would|based|given|so|not|rather|instead|although|though|however"
-    r"|seems|looks|must)\b",
-    re.IGNORECASE,
-)
-_REASON = re.compile(r"explanation|explain|because|reason|since|incorrect|wrong|therefore|rationale", re.IGNORECASE)
-_LINE_LEAD = re.compile(r"(?:\A|\n)[ \t>#•\-–]{0,12}(?:\d{1,3}[.)][ \t]{1,3})?[(\[\"'“‘]{0,2}[ \t]{0,2}\Z")
-_LABEL_END = re.compile(r"[ \t]{0,3}(?:[)\]\"'”’.:]{1,3}(?=\s|\Z)|[)\]]|[ \t]{0,6}(?=\n|\Z)|[ \t]{1,3}[-–—=|](?=\s)|—)")
-_LONE_END = re.compile(r"[ \t]{0,3}[)\]\"'”’.:!]{0,3}[ \t]{0,12}(?:\n|\Z)")
-_NEXT_LABEL = re.compile(r"[).:]{1,2}[ \t]{1,3}[(\[]?[A-Z][)\].:]")
-_BECAUSE_AFTER = re.compile(r",?\s{1,3}(?:because|since|as)\b", re.IGNORECASE)
-_CHANGE = re.compile(
-    r"[.!?\n;]|\b(?:wait|actually|no|instead|rather|but|correction|sorry|therefore|so|thus)\b", re.IGNORECASE
-)
-_STATEMENT_CUE = re.compile(
-    rf"\b(?:answer|option|choice)(?:\s{{0,3}}:\s{{0,6}}|\s{{1,3}}{_COPULA}:?\s{{1,6}})".replace(r"\ ", " "),
-    re.IGNORECASE,
-)
+    ledger: Ledger = Ledger()
+    labels: str = ""
+    """In front of other text, each once, in order."""
+    listed: bool = False
+    """Whether the letter that stands alone begins a list."""
+    explains: bool = False
 
 
 def read_letter(text: str, choices: Sequence[str]) -> str | None:
@@ -161,239 +102,253 @@ def read_letter(text: str, choices: Sequence[str]) -> str | None:
 
     Takes time proportional to the length of the text.
     """
-    normal = normalise(text)
-    found = _findings(normal, choices)
-    if found is None:
-        return None
-    stated = [finding for finding in found if finding.kind == "stated"]
-    if stated:
-        return _last_statement(normal, stated)
-    # Before labels: a choice may read "A. and B. above". A choice that is one letter, though, is read as a label.
-    alone = normal.strip(EDGE)
-    if (len(alone) > 1 or alone.isdigit()) and (whole := _matching_choice(normal, choices)) is not None:
-        return whole
-    labels = [finding for finding in found if finding.kind == "label"]
-    if labels:
-        return _agreed(labels)
-    return _agreed([finding for finding in found if finding.kind == "mention"])
+    return beginnings(text, _reading(tuple(choices)))(len(text))
 
 
-def letter_spans(text: str, choices: Sequence[str]) -> list[tuple[int, int]]:
-    """Closed ranges of lengths of ``text`` between which its beginnings' readings can differ.
-
-    Everything that decides lies near a token or a cue, or, for a text that is nothing but a choice, near its beginning.
-    """
-    normal = normalise(text)
-    lead = len(normal) - len(normal.lstrip(EDGE))
-    reach = _longest(choices) + _AFTER
-    spans = [(0, lead + reach)]
-    spans += [(found.start(), found.end() + reach) for found in _cues(normal)]
-    for found in _PATTERNS[len(choices)].finditer(normal):
-        at = found.start()
-        before = normal[max(0, at - _BEFORE) : at]
-        labels = normal[at + 1 : at + 2] == ")" or _line_leads(before)
-        if labels or _speaks_of_an_answer(before) or _SENTENCE_BEFORE.search(before):
-            spans.append((at, at + 1 + _AFTER))
-    # Where the text so far ends within a word, its first letter stands alone for a moment.
-    for found in _WORD_STARTS[len(choices)].finditer(normal):
-        at = found.start()
-        before = normal[max(0, at - _BEFORE) : at]
-        if _line_leads(before) or _speaks_of_an_answer(before):
-            spans.append((at, at + 3))
-    return spans
+def letters_of_beginnings(text: str, choices: Sequence[str]) -> Callable[[int], str | None]:
+    """From a number of characters to the letter that so much of the text gives."""
+    return beginnings(text, _reading(tuple(choices)))
 
 
 # An item's choices are read against for every arrival of every answer to it.
-@lru_cache(maxsize=1 << 10)
-def _folded(choices: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(fold, choices))
+@lru_cache(maxsize=1 << 8)
+def _reading(choices: tuple[str, ...]) -> Reading[_State]:
+    folded = tuple(map(fold, choices))
+    whole = {
+        choice: letter
+        for choice, letter in zip(folded, ascii_uppercase, strict=False)
+        if folded.count(choice) == 1 and (len(choice) > 1 or choice.isdigit())
+    }
+    longest = max(map(len, choices), default=0) + _SLACK
+
+    def read_whole(text: str) -> str | None:
+        return whole.get(fold(text)) if len(text.strip()) <= longest else None
+
+    def says(sentence: str) -> bool:
+        if not sentence.isascii() or _LONE.search(sentence) is not None:
+            return True
+        line = " ".join(sentence.casefold().split())
+        return any(choice in line for choice in folded)
+
+    def step(state: _State, sentence: str, begins_line: bool) -> _State:
+        return _step(state, _findings(sentence, begins_line, folded))
+
+    return Reading(start=_State(), step=step, answer=_answer, says=says, whole=read_whole)
 
 
-def _longest(choices: Sequence[str]) -> int:
-    return max(map(len, (*choices, *_folded(tuple(choices)))), default=0)
+def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
+    ledger = state.ledger
+    labels, listed, explains = state.labels, state.listed, state.explains
+    for kind, letter in findings:
+        if kind == "change":
+            ledger = ledger.change()
+        elif kind == "reason":
+            explains = True
+        elif kind in ("final", "stated"):
+            ledger = ledger.state(letter, final=kind == "final")
+        elif kind == "denied" and letter is not None:
+            ledger = ledger.deny(letter)
+        elif kind == "alone":
+            before = ledger.alone
+            ledger = ledger.stand_alone(letter)
+            listed = listed and before is not None
+        elif kind == "mentioned":
+            ledger = ledger.mention(letter)
+        elif kind == "label" and letter is not None and letter not in labels:
+            alone = ledger.alone
+            follows = alone is not None and alone.value is not None and ord(letter) == ord(alone.value) + 1
+            listed = listed or (follows and not labels and not explains)
+            labels += letter
+    return _State(ledger, labels, listed, explains)
 
 
-def _line_leads(before: str) -> bool:
-    return _LINE_LEAD.search(before, max(0, len(before) - 24)) is not None
+def _answer(state: _State) -> str | None:
+    ledger = state.ledger
+    if ledger.stated is not None:
+        return ledger.answer()
+    if ledger.alone is not None:
+        return None if state.listed else ledger.answer()
+    if state.labels:
+        return state.labels if len(state.labels) == 1 and state.labels not in ledger.denied else None
+    return ledger.answer()
 
 
-def _speaks_of_an_answer(before: str) -> bool:
-    if before[-1:] in tuple(_OPENERS):
-        return True
-    return _CUE.search(before) is not None and (
-        _STATED_BEFORE.search(before) is not None or _MENTION_BEFORE.search(before) is not None
+@lru_cache(maxsize=1 << 11)
+def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tuple[_Finding, ...]:
+    """Everything that a sentence says, in its order."""
+    text = _LIST_MARK.sub("", plain(sentence))
+    if len(_LONE.findall(text)) > _MOST_LETTERS:
+        return ()
+    marked, letters, named_first = _with_letters(text, folded)
+    roles = roles_of(marked)
+    if not letters:
+        marked, letters = _with_choices(text, folded)
+        if letters:
+            return _of_choices(roles_of(marked), letters, folded)
+    findings = _asides(roles)
+    found = claims(roles)
+    for kind, about in found:
+        named = {letters[index] for index in about}
+        if kind == "denied":
+            findings += [_Finding(kind, letter) for letter in sorted(named)]
+        else:
+            findings.append(_Finding(kind, named.pop() if len(named) == 1 else None))
+    label = _LABEL_WITH_CHOICE if named_first else _LABEL
+    if begins_line and letters and label.match(roles) and not any(0 in about for _, about in found):
+        findings.append(_Finding("label", letters[0]))
+    return tuple(findings)
+
+
+def _asides(roles: str) -> list[_Finding]:
+    """A change of mind, an explanation that begins."""
+    changed = "R" in roles or roles.startswith(("X,", "X.", "b"))
+    return [_Finding("change", None)] * changed + [_Finding("reason", None)] * ("J" in roles)
+
+
+def _of_choices(roles: str, letters: list[str], folded: tuple[str, ...]) -> tuple[_Finding, ...]:
+    """What a sentence says that names choices by their texts alone."""
+    findings = _asides(roles)
+    if (
+        len(letters) == 1
+        and _ANSWERS_FIRST.match(roles)
+        and roles_of(folded[ascii_uppercase.index(letters[0])]) in "XYW"
+    ):
+        return (*findings, _Finding("alone", letters[0]))  # "No, it is none."
+    for kind, about in claims(roles):
+        named = {letters[index] for index in about}
+        if kind == "denied":
+            findings += [_Finding(kind, letter) for letter in sorted(named)]
+        elif kind != "mentioned":
+            findings.append(_Finding(kind, named.pop() if len(named) == 1 else None))
+    if not findings and len(set(letters)) == 1 and _NAMED.search(roles) and not set("XISHV?") & set(roles):
+        findings.append(_Finding("mentioned", letters[0]))
+    return tuple(findings)
+
+
+def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str], bool]:
+    """The sentence with a mark for each letter of a choice, the choice's own text beside it left out; the letters; and
+    whether the first had its choice's text behind it.
+    """
+    parts: list[str] = []
+    named_first = False
+    letters: list[str] = []
+    at = 0
+    for token in _TOKENS[len(folded)].finditer(text):
+        start, end = token.span()
+        if start < at:
+            continue
+        letter = token[0].upper()
+        named = _own_choice(text, end, folded[ascii_uppercase.index(letter)])
+        if named is None and not _is_letter(text, token, letter):
+            continue
+        parts += [_without_choice(text[at:start], folded[ascii_uppercase.index(letter)]), CANDIDATE]
+        named_first = named_first or (named is not None and not letters)
+        letters.append(letter)
+        at = end if named is None else named
+    if not letters and not text.isascii():
+        for other in _OTHER.finditer(text):
+            letter = _OTHER_LABELS[other[0]]
+            if ascii_uppercase.index(letter) < len(folded) and _stands_alone(text, other.end(), letter):
+                parts += [text[at : other.start()], CANDIDATE]
+                letters.append(letter)
+                at = other.end()
+    return "".join([*parts, text[at:]]), letters, named_first
+
+
+def _is_letter(text: str, token: re.Match[str], letter: str) -> bool:
+    """Whether a letter that stands alone is one of a choice, and no article, pronoun or name."""
+    start, end = token.span()
+    if _ARTICLE_BEFORE.search(text[max(0, start - 5) : start]) and language_of(text) == "en":
+        return False
+    if token["lower"] is not None and not text[end:].strip():
+        # "The answer is a" may be the beginning of "a dog".
+        return letter not in "AI" or not text[:start].strip(EDGE) or text[:start].rstrip()[-1:] in (":", "(")
+    return (
+        _stands_alone(text, end, letter)
+        or _OPTION_BEFORE.search(roles_of(text[max(0, start - 24) : start])) is not None
     )
 
 
-def _cues(normal: str) -> list[re.Match[str]]:
-    lower = normal.lower()
-    starts: list[int] = []
-    for word in ("answer", "option", "choice"):
-        at = lower.find(word)
-        while at >= 0:
-            starts.append(at)
-            at = lower.find(word, at + 1)
-    return [found for at in sorted(starts) if (found := _STATEMENT_CUE.match(normal, at))]
+def _stands_alone(text: str, end: int, letter: str) -> bool:
+    rest = text[end : end + _SLACK]
+    if rest[:1] != " " or not (word := rest.lstrip())[:1].isalnum():
+        return True
+    role = roles_of(word)[:1]
+    return role in (_GO_ON if letter in _VOWELS else _WORDS_AFTER) and not (letter == "I" and role != "K")
 
 
-def _findings(normal: str, choices: Sequence[str]) -> list[_Finding] | None:
-    """Everything that says something, in the order of the text; null when there is far too much of it."""
-    folded = _folded(tuple(choices))
-    findings: list[_Finding] = []
-    labels: list[tuple[int, str, bool]] = []
-    begin = len(normal) - len(normal.lstrip(EDGE + ">#•-–"))
-    for number, token in enumerate(_PATTERNS[len(choices)].finditer(normal)):
-        if number >= _MAX_TOKENS:
+def _own_choice(text: str, end: int, choice: str) -> int | None:
+    """Where a choice's text ends that stands behind its letter; null where it does not stand there."""
+    if not choice:
+        return None
+    between = _BETWEEN.match(text, end)
+    at = end if between is None else between.end()
+    bracketed = text[at : at + 1] == "("
+    stop = _ends(text, at + bracketed, choice)
+    if stop is None:
+        return None
+    if bracketed:
+        return stop + 1 if text[stop : stop + 1] == ")" else None
+    return stop
+
+
+def _without_choice(before: str, choice: str) -> str:
+    """What stands before a letter in brackets, its choice's text left out: "Paris (B)"."""
+    if not choice or before[-1:] != "(":
+        return before
+    lead = before[:-1].rstrip()
+    start = len(lead) - len(choice)
+    if start < 0 or lead[start:].casefold() != choice or (start and lead[start - 1].isalnum()):
+        return before
+    return lead[:start] + "("
+
+
+def _ends(text: str, at: int, choice: str) -> int | None:
+    """Where ``choice``, folded, ends if it stands at a place; null if it does not."""
+    for word in choice.split(" "):
+        while text[at : at + 1].isspace():
+            at += 1
+        if text[at : at + len(word)].casefold() != word:
             return None
-        at = token.start()
-        before, after = normal[max(0, at - _BEFORE) : at], normal[at + 1 : at + 1 + _AFTER]
-        letter = normal[at].upper()
-        meaning = _read_token(normal[at], before, after, folded)
-        if meaning is not None:
-            findings.append(_Finding(at, at + 1, *meaning))
-        label = _read_label(normal[at], before, after, at == begin, folded)
-        if label is not None:
-            labels.append((at, letter, label == "answers"))
-    cues = _cues(normal)
-    if len(cues) > _MAX_TOKENS:
-        return None
-    findings += [finding for cue in cues if (finding := _read_choice_after(normal, cue, folded)) is not None]
-    findings += _read_labels(normal, labels)
-    return sorted(findings)
+        at += len(word)
+    return None if text[at : at + 1].isalnum() else at
 
 
-# ``committed`` reads one text after every arrival: most windows are those of the time before.
-@lru_cache(maxsize=1 << 14)
-def _read_token(character: str, before: str, after: str, folded: tuple[str, ...]) -> tuple[Kind, str] | None:
-    """What one token says by itself: a statement, a mention or nothing."""
-    letter = character.upper()
-    bracketed = before[-1:] in tuple(_OPENERS) and after[:1] in tuple(_CLOSERS)
-    named = _starts_with_choice(after, letter, folded)
-    # "B) False" names the choice "False" and denies nothing.
-    if _QUESTION_AFTER.match(after) or (_DENIED_AFTER.match(after) and not named):
-        return None
-    article = not bracketed and _word_follows(after) and not named
-    meaning: Literal["stated", "mention"] | None = None
-    start = len(before)
-    if not article and _CUE.search(before) and (stated := _STATED_BEFORE.search(before)):
-        start = stated.start()
-        # "The answer is a" may be the beginning of "a dog".
-        ended = after[:1] in tuple(".,;:!)]\"'”’\n") if after else True
-        shown = bracketed or (ended and (after != "" or character not in "ai")) or ":" in stated[0] or "{" in stated[0]
-        if _WEAK_BEFORE.search(before):
-            meaning = "stated" if ended and (character.isupper() or bracketed) else None
-        elif character.isupper() or shown:
-            meaning = "stated"
-    elif character.isupper() and _CORRECT_AFTER.match(after) and _SENTENCE_BEFORE.search(before):
-        meaning = None if _LISTED_BEFORE.search(before) else "stated"
-    elif (character.isupper() and (option := _MENTION_BEFORE.search(before))) or (bracketed and before[-1:] == "("):
-        meaning = "mention"
-        start = option.start() if character.isupper() and option else len(before) - 1
-    if meaning is None or _UNSAID_BEFORE.search(before[:start]):
-        return None
-    unclear = _several(after, len(folded)) or _BOTH_BEFORE.search(before)
-    return meaning, _AMBIGUOUS if unclear else letter
-
-
-@lru_cache(maxsize=1 << 14)
-def _read_label(
-    character: str, before: str, after: str, begins: bool, folded: tuple[str, ...]
-) -> Literal["answers", "listed"] | None:
-    """Whether a token stands as a label: one that may be the answer, or one that only shows a list."""
-    if begins or _line_leads(before):
-        if _LABEL_END.match(after) or (character.isupper() and _BECAUSE_AFTER.match(after)):
-            # "A) is wrong because" is no label, but "A) Is warm" is where that is the choice.
-            if _VERB_AFTER.match(after, 1) and not _starts_with_choice(after, character.upper(), folded):
-                return None
-            return "answers" if begins or _LONE_END.match(after) else "listed"
-        return None
-    if before[-1:] in ("(", " ") and after[:1] == ")" and not _VERB_AFTER.match(after, 1):
-        return "listed"
-    return None
-
-
-def _several(after: str, count: int) -> bool:
-    """Whether the token is the first of several: "B or C", "A and C", "A, B, C"."""
-    more = _MORE_AFTER.match(after)
-    if more is None or more["next"].upper() not in ascii_uppercase[:count]:
-        return False
-    if more["next"].islower() and not more["close"]:
-        return False
-    # "B, A is wrong" and "B and C is wrong" go on to speak of another letter; "B or C is right" does not choose.
-    return more["hard"] is not None or not _VERB_AFTER.match(after, more.end())
-
-
-def _word_follows(after: str) -> bool:
-    """Whether a word that is no connective comes next on the line, as after an article."""
-    rest = after.lstrip(" \t")
-    return len(rest) < len(after) and rest[:1].isalnum() and not _CONNECTIVE.match(rest)
-
-
-def _starts_with_choice(after: str, letter: str, folded: Sequence[str]) -> bool:
-    own = folded[ascii_uppercase.index(letter)][: _AFTER // 2]
-    return bool(own) and fold(after).startswith(own)
-
-
-def _read_choice_after(normal: str, cue: re.Match[str], folded: Sequence[str]) -> _Finding | None:
-    """The rest of the line, or of the sentence, is the text of exactly one choice, as in "Answer: Paris"."""
-    longest = max(map(len, folded), default=0)
-    rest = normal[cue.end() : cue.end() + longest + _AFTER // 2].lstrip(" \t").split("\n")[0]
-    if _UNSAID_BEFORE.search(normal[max(0, cue.start() - _BEFORE) : cue.start()]):
-        return None
-    for candidate in (rest, rest.split(". ")[0]):
-        if candidate.rstrip().endswith("?"):
+def _with_choices(text: str, folded: tuple[str, ...]) -> tuple[str, list[str]]:
+    """The sentence with a mark for each text of a choice, longer ones first; the letters of those choices."""
+    line = " ".join(text.casefold().split())
+    found: list[tuple[int, int, str]] = []
+    for choice, letter in sorted(zip(folded, ascii_uppercase, strict=False), key=lambda each: -len(each[0])):
+        if folded.count(choice) > 1 or not choice:
             continue
-        named = fold(candidate)
-        same = [index for index, choice in enumerate(folded) if choice and choice == named]
-        if len(same) == 1 and len(folded[same[0]]) > 1:
-            return _Finding(cue.end(), cue.end() + len(candidate), "stated", ascii_uppercase[same[0]])
-    return None
+        at = line.find(choice)
+        while at >= 0 and len(found) <= _MOST_LETTERS:
+            end = at + len(choice)
+            if _is_whole(line, at, end) and all(end <= start or stop <= at for start, stop, _ in found):
+                found.append((at, end, letter))
+            at = line.find(choice, end)
+    found.sort()
+    parts: list[str] = []
+    at = 0
+    for start, end, _ in found:
+        parts += [line[at:start], CANDIDATE]
+        at = end
+    return "".join([*parts, line[at:]]), [letter for *_, letter in found]
 
 
-def _read_labels(normal: str, labels: list[tuple[int, str, bool]]) -> list[_Finding]:
-    """The labels that answer: at the beginning of the text or alone on a line; unclear when they begin a list."""
-    findings: list[_Finding] = []
-    reasons: list[int] | None = None
-    later, other = (len(normal), ""), (len(normal), "")
-    # From the end, so that the next label with another letter is always at hand.
-    for at, letter, answers in reversed(labels):
-        if later[1] != letter:
-            other = later
-        later = (at, letter)
-        if not answers:
-            continue
-        listed = other[1] != ""
-        if listed:
-            reasons = [found.start() for found in _REASON.finditer(normal)] if reasons is None else reasons
-            reason = bisect_left(reasons, at)
-            listed = reason == len(reasons) or reasons[reason] >= other[0]
-        after = normal[at + 1 : at + 1 + _AFTER]
-        several = _several(after, len(ascii_uppercase)) or _NEXT_LABEL.match(after) is not None
-        findings.append(_Finding(at, at + 1, "label", _AMBIGUOUS if listed or several else letter))
-    return findings
+def _is_whole(line: str, start: int, end: int) -> bool:
+    """Whether a text stands there as words of its own, and no part of a number."""
+    before, after = line[max(0, start - 2) : start], line[end : end + 2]
+    if line[start].isalnum() and before[-1:].isalnum() and not _runs_on(before[-1:]):
+        return False
+    if line[end - 1].isalnum() and after[:1].isalnum() and not _runs_on(after[:1]):
+        return False
+    decimal = after[:1] in (".", ",") and after[1:].isdigit()
+    return not (line[end - 1].isdigit() and decimal) and not (
+        line[start].isdigit() and (before[-1:] == "-" or (before[-1:] in (".", ",") and before[:1].isdigit()))
+    )
 
 
-def _last_statement(normal: str, stated: list[_Finding]) -> str | None:
-    last = stated[-1]
-    if last.letter == _AMBIGUOUS:
-        return None
-    if len(stated) > 1:
-        previous = stated[-2]
-        between = normal[min(previous.end, last.at) : last.at]
-        if previous.letter != last.letter and not _CHANGE.search(between):
-            return None
-    return last.letter
-
-
-def _agreed(findings: list[_Finding]) -> str | None:
-    named = {finding.letter for finding in findings}
-    return named.pop() if len(named) == 1 and _AMBIGUOUS not in named else None
-
-
-def _matching_choice(normal: str, choices: Sequence[str]) -> str | None:
-    begun = normal.lstrip(EDGE)
-    if not begun or len(begun) > _longest(choices) + _AFTER // 2:
-        return None
-    whole = fold(begun)
-    same = [index for index, choice in enumerate(_folded(tuple(choices))) if choice == whole]
-    return ascii_uppercase[same[0]] if len(same) == 1 else None
+def _runs_on(character: str) -> bool:
+    """Whether words of its script follow each other without spaces."""
+    return roles_of(character) != "w" or character > "\u2e00"

@@ -1,61 +1,62 @@
-"""Numbers in text: which one is the answer, and what it is worth.
+r"""The number that a worked problem comes to, or nothing.
 
-A comma or a space groups thousands only where groups of three follow it; a comma before one, two or four and more
-digits at the end is a decimal comma. Signs, percent, currencies and units around a number are no part of it.
+What is marked as the answer (``####``, ``\boxed{}``) or stated ("the answer is 18", "Antwort: 18", "18 is the
+answer") counts; two statements that contradict each other are none, unless the writer corrects themselves in between.
+A statement within a numbered step counts where there is no other. Without a statement it is what the last sentence with
+a number comes to: the number behind its last "is" or "=", or its only one. What is denied, asked, a choice of several,
+a range, a sum left open, or no rational number is not read.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from taskpace.tasks.extractors.base import Extraction
+from taskpace.tasks.numerals import Numeral, numerals, says_number
+from taskpace.tasks.plain import plain
+from taskpace.tasks.reading.claims import claims
+from taskpace.tasks.reading.ledger import Ledger
+from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
+from taskpace.tasks.reading.text import Reading, beginnings
 
-_SPACES = "\u0020\u00a0\u2009\u202f"
-_NUMBER = re.compile(
-    rf"""
-    (?<![\w.,/])                            # not within a word or another number
-    (?P<sign>[-\u2212+])?\s?(?:[$\u20ac\u00a3\u00a5]\s?)?(?P<sign2>[-\u2212])?
-    (?:
-        (?P<whole>\d+)\s+(?P<top>\d+)/(?P<bottom>0*[1-9]\d*)      # 1 1/2
-      | (?P<over>\d+)/(?P<under>0*[1-9]\d*)                       # 3/4
-      | (?P<grouped>\d{{1,3}}(?:(?P<mark>[,'\u2019{_SPACES}])\d{{3}})(?:(?P=mark)\d{{3}})*)(?P<decimals>\.\d+)?
-      | (?P<european>\d{{1,3}}(?:\.\d{{3}})+)(?P<comma>,\d+)
-      | (?P<plain>\d+)(?P<point>[.,]\d+)?
-      | (?P<bare>\.\d+)
-    )
-    (?P<power>[eE][-+]?\d+(?!\w))?
-    (?![\d/])
-    """,
-    re.VERBOSE,
-)
-_MARKED = (
-    re.compile(r"####\s*(.*)"),
-    re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(r"(?:answer\s*(?:is|=|:|would be|will be)|solution is)\s*:?\s*(.*)", re.IGNORECASE),
-)
-"""Where an answer says that it is one, the surest first."""
+_MOST_NUMBERS = 60
+"""In a sentence; one with more says nothing."""
+_LIST_MARK = re.compile(r"\A\s*(?:\d{1,3}[.)]|[Ss]tep\s\d{1,3}[.:)]?)\s+")
+_DIGIT = re.compile(r"\d")
+_DECIMAL_COMMA = frozenset(["de", "fr", "es", "pt", "it", "nl", "sv", "pl", "ru", "uk", "id", "vi", "tr"])
+_SAID = re.compile(r"[=KC][F:(]*L(?![^=KC]*[=KC][F:(]*L)")
+_NOT_ONE = re.compile(r"\A[wF]{0,2}A?L|\A\*|\A-\(?L|\AB|\Aw{0,2}V|\A\(\*")
+_ASIDE = re.compile(r"(?<=[^(])\([^()]*\)")
+_UNCLEAR_BEFORE = re.compile(r"(?:B[F]*|[*-])\Z")
 
 
-def numbers_in(text: str) -> list[Fraction]:
-    """Every number in a text, in order."""
-    return [_value(found) for found in _NUMBER.finditer(_without_markup(text))]
+class _Finding(NamedTuple):
+    kind: str
+    value: str | None
+
+
+class _State(NamedTuple):
+    """What the sentences so far come to."""
+
+    ledger: Ledger = Ledger()
+    steps: Ledger = Ledger()
+    """Statements in numbered steps."""
+    last: str | None = None
+    """What the last sentence with a number comes to."""
 
 
 def read_number(text: str) -> str | None:
-    r"""The answer of a worked problem in one form: what is marked as the answer, else the last number; null for none.
+    """The answer of a worked problem in one form (``42``, ``0.75``, ``1/3``); null where none is clearly given."""
+    return beginnings(text, _READING)(len(text))
 
-    After ``####``, in ``\boxed{}`` or after "the answer is" (or "solution is") it is the first number of that line, of
-    the last such mark; "the answer is 3 + 4 = 7" is 7.
-    """
-    for mark in _MARKED:
-        for said in reversed(mark.findall(text)):
-            line = said.rsplit("=", 1)[-1]
-            if found := numbers_in(line):
-                return written(found[0])
-    found = numbers_in(text)
-    return written(found[-1]) if found else None
+
+def numbers_in(text: str) -> list[Fraction]:
+    """Every number in a text that can be read, in order."""
+    return [each.value for each in numerals(plain(text)) if each.value is not None]
 
 
 def to_number(text: str) -> Fraction | None:
@@ -72,38 +73,145 @@ def written(number: Fraction) -> str:
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    if rest != 1:
+    if rest != 1 or max(abs(number.numerator), number.denominator) > 10**300:
         return f"{number.numerator}/{number.denominator}"
     return f"{float(number):.12g}"
 
 
-def _without_markup(text: str) -> str:
-    return text.replace("**", "").replace("\\$", "$").replace("\\%", "%").replace("\\,", "")
+def _step(state: _State, sentence: str, begins_line: bool) -> _State:
+    in_step, findings = _findings(sentence, begins_line)
+    ledger, steps, last = state
+    for kind, value in findings:
+        if kind == "change":
+            ledger, steps = ledger.change(), steps.change()
+        elif kind == "last":
+            last = value
+        elif kind == "denied" and value is not None:
+            ledger = ledger.deny(value)
+        elif in_step and kind == "stated":
+            # Of steps the last one counts.
+            steps = steps.change().state(value)
+        else:
+            ledger = ledger.state(value, final=kind == "final")
+    return _State(ledger, steps, last)
 
 
-def _value(found: re.Match[str]) -> Fraction:
-    part = found.groupdict()
-    if part["over"] is not None:
-        value = Fraction(int(part["over"]), int(part["under"]))
-    elif part["whole"] is not None:
-        value = int(part["whole"]) + Fraction(int(part["top"]), int(part["bottom"]))
-    elif part["grouped"] is not None:
-        value = Fraction(re.sub(r"\D", "", part["grouped"]) + (part["decimals"] or ""))
-    elif part["european"] is not None:
-        value = Fraction(part["european"].replace(".", "") + part["comma"].replace(",", "."))
-    elif part["bare"] is not None:
-        value = Fraction(f"0{part['bare']}")
-    else:
-        value = Fraction(part["plain"] + (part["point"] or "").replace(",", "."))
-    if part["power"]:
-        exponent = int(part["power"][1:])
-        value *= Fraction(10) ** max(-400, min(400, exponent))
-    negative = "-" in (part["sign"] or "") or "\u2212" in (part["sign"] or "") or bool(part["sign2"])
-    return -value if negative else value
+def _answer(state: _State) -> str | None:
+    for ledger in (state.ledger, state.steps):
+        if ledger.stated is not None:
+            return ledger.answer()
+    return None if state.last in state.ledger.denied else state.last
+
+
+@lru_cache(maxsize=1 << 11)
+def _findings(sentence: str, begins_line: bool) -> tuple[bool, tuple[_Finding, ...]]:
+    """Whether it is a numbered step, and what a sentence says, in its order."""
+    text = plain(sentence)
+    mark = _LIST_MARK.match(text) if begins_line else None
+    if mark is not None and text[mark.end() :].strip():
+        text = text[mark.end() :]
+    comma = language_of(text) in _DECIMAL_COMMA if _DIGIT.search(text) else False
+    found = numerals(text, comma=comma, words=True)
+    if not found and "[" not in (roles := roles_of(text)):
+        return mark is not None, (_Finding("change", None),) if _changes(roles) else ()
+    if len(found) > _MOST_NUMBERS:
+        return False, (_Finding("last", None),)
+    roles = roles_of(_marked(text, found))
+    findings = [_Finding("change", None)] if _changes(roles) else []
+    claimed = [
+        _Finding(kind, _value(roles, about, found))
+        for kind, about in claims(roles, units=True)
+        if kind in ("final", "stated")
+    ]
+    denied = [
+        _Finding("denied", _written(found[index]))
+        for kind, about in claims(roles, units=True)
+        if kind == "denied"
+        for index in about
+    ]
+    if _DIGIT.search(text):
+        findings.append(_Finding("last", _comes_to(roles, found)))
+    return mark is not None, (*findings, *denied, *claimed)
+
+
+def _changes(roles: str) -> bool:
+    return "R" in roles or roles.startswith(("X,", "X.", "b"))
+
+
+def _marked(text: str, found: list[Numeral]) -> str:
+    parts: list[str] = []
+    at = 0
+    for each in found:
+        parts += [text[at : each.start], CANDIDATE]
+        at = each.end
+    return "".join([*parts, text[at:]])
+
+
+def _written(numeral: Numeral) -> str | None:
+    return None if numeral.value is None else written(numeral.value)
+
+
+def _value(roles: str, about: tuple[int, ...], found: list[Numeral]) -> str | None:
+    """What a claim about some numbers comes to; null where they differ, or where it goes on as a sum or a range."""
+    values = {_written(found[index]) for index in about}
+    if len(values) != 1:
+        return None
+    places = [at for at, role in enumerate(roles) if role == "L"]
+    first, last = places[about[0]], places[about[-1]]
+    clause = re.split(r"[,J.!b\]]", roles[last + 1 :])[0]
+    before = roles[:first]
+    if before.endswith(":") and re.match(r"[wFpL]*K[F(]*L", clause):
+        return _comes_to(clause, found[about[-1] + 1 :])
+    if re.match(r"[wF]*=F*\(?L[*-]", clause):
+        return values.pop()  # "18 = 10 + 8"
+    if "=" in clause and len(about) == 1 and re.match(r"[*\-wF(]*[L*\-()wF]*=", clause):
+        return _comes_to(clause, found[about[0] + 1 :])
+    if _UNCLEAR_BEFORE.search(before) or _NOT_ONE.match(clause):
+        rest = re.match(r"[wF]{0,2}A?(L)", clause)
+        same = rest is not None and _written(found[about[-1] + 1]) in values
+        return values.pop() if same and not _UNCLEAR_BEFORE.search(before) else None
+    return values.pop()
+
+
+def _comes_to(roles: str, found: list[Numeral]) -> str | None:
+    """What a sentence without a statement comes to: the number behind its last link, or its only one."""
+    if "?" in roles[-3:] or "I" in roles or not found:
+        return None
+    outside = _ASIDE.sub(lambda aside: "." * len(aside[0]), roles)
+    if "L" in outside:
+        # What stands in brackets explains what stands outside.
+        kept = [at for at, role in enumerate(roles) if role == "L"]
+        found = [each for at, each in zip(kept, found, strict=False) if outside[at] == "L"]
+        roles = outside.replace(".", "")
+    main = roles.split("J")[0]
+    if "L" in main:
+        roles, found = main, found[: main.count("L")]
+    said = _SAID.search(roles)
+    index = None
+    if said is not None:
+        index = roles[: said.end()].count("L") - 1
+        rest = roles[said.end() :]
+        if (
+            re.match(r"\A(?:[wF]{0,2}A?L|[*-]|B|[w]{0,2}V)", rest)
+            or "X" in roles[max(0, said.start() - 3) : said.start()]
+        ):
+            return None
+    elif len({each.value for each in found}) == 1:
+        index = 0
+        if {"X", "x", "I", "B", "V"} & set(roles):
+            return None
+    return None if index is None or index >= len(found) else _written(found[index])
+
+
+_READING = Reading(start=_State(), step=_step, answer=_answer, says=says_number)
 
 
 def _read(text: str, _: dict[str, Any]) -> str | None:
     return read_number(text)
 
 
-NUMBER = Extraction(read=_read)
+def _beginnings(text: str, _: dict[str, Any]) -> Callable[[int], str | None]:
+    return beginnings(text, _READING)
+
+
+NUMBER = Extraction(read=_read, beginnings=_beginnings)

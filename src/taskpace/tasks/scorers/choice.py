@@ -197,7 +197,7 @@ def _script_letter(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 LETTER = Scorer(
-    version=1,
+    version=2,
     extraction="letter",
     needs=("choices", "answer"),
     wants=("labels",),

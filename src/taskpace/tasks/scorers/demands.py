@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from taskpace.tasks.plain import fold
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
 from taskpace.tasks.words import contains, count_words
 
@@ -49,7 +50,7 @@ def check_demands(text: str, fields: dict[str, Any], options: DemandsOptions) ->
     found.extend(Demand(f"without {phrase}", not contains(text, phrase)) for phrase in fields.get("forbidden", ()))
     if options.differs_from is not None:
         source = str(fields[options.differs_from])
-        copied = " ".join(text.casefold().split()) == " ".join(source.casefold().split())
+        copied = fold(text) == fold(source)
         found.append(Demand("other words than the original", not copied))
         length = count_words(source)
         found.append(Demand(f"half to twice its length ({words} for {length})", length <= 2 * words <= 4 * length))
@@ -107,7 +108,7 @@ _MOST_DIGITS = 10
 _DEMANDS = ("least_words", "most_words", "points", "forbidden")
 
 DEMANDS = Scorer(
-    version=1,
+    version=2,
     extraction=None,
     needs=(),
     wants=_DEMANDS,

@@ -51,7 +51,7 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 NUMBER = Scorer(
-    version=2,
+    version=3,
     extraction="number",
     needs=("answer",),
     accept=_accept,

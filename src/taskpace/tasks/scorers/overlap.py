@@ -1,5 +1,9 @@
 """Scorers ``translation`` (chrF and BLEU by sacrebleu) and ``summary`` (ROUGE by rouge-score), 0 to 1.
 
+rouge-score drops every character that is not a-z or 0-9, so a text in Greek or Chinese has no words at all. Where the
+reference has other letters, F-scores are over the words of ``taskpace.tasks.words`` instead, without stems: in scripts
+without spaces every character is one.
+
 Sources: Popovic (2015), "chrF: character n-gram F-score for automatic MT evaluation"; Papineni et al. (2002), "BLEU";
 Lin (2004), "ROUGE"; Post (2018), "A Call for Clarity in Reporting BLEU Scores" (sacrebleu). The libraries are imported
 when a text is judged: they are the extra ``quality``.
@@ -13,8 +17,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from taskpace.tasks.plain import plain
 from taskpace.tasks.scorers.base import Scored, Scorer, text_of, texts_of
-from taskpace.tasks.words import count_words
+from taskpace.tasks.words import count_words, words_of
+
+_ONE_IN = 50
+"""Letters beyond a to z that a text in English has at most."""
+_MOST_CHARACTERS = 20_000
+"""Of a summary; ROUGE-L takes time and memory by the product of two lengths."""
 
 
 class TranslationOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,8 +58,9 @@ def bleu(text: str, references: Sequence[str]) -> float:
 
 
 def rouge(text: str, reference: str, metric: str) -> float:
-    """F-score of ``rouge1``, ``rouge2`` or ``rougeL``, with stems."""
-    return float(_rouge(metric).score(reference, text)[metric].fmeasure)
+    """F-score of ``rouge1``, ``rouge2`` or ``rougeL``: over stems where the reference is in English letters."""
+    scorer = _rouge(metric, english=reference.isascii() or _is_english(reference))
+    return float(scorer.score(reference, text)[metric].fmeasure)
 
 
 def too_long(text: str, options: SummaryOptions) -> str | None:
@@ -75,10 +86,24 @@ def _bleu() -> Any:
 
 
 @lru_cache
-def _rouge(metric: str) -> Any:
+def _rouge(metric: str, *, english: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer
 
-    return RougeScorer([metric], use_stemmer=True)
+    return RougeScorer([metric], use_stemmer=True, tokenizer=None if english else _Words())
+
+
+class _Words:
+    """A tokenizer, as rouge-score takes one."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return words_of(plain(text).casefold())
+
+
+def _is_english(text: str) -> bool:
+    """Whether its letters are those of English but for a few, as in "café" or a name."""
+    letters = [character for character in plain(text) if character.isalpha()]
+    others = sum(character > "\x7f" for character in letters)
+    return others * _ONE_IN <= len(letters)
 
 
 def _accept_translation(fields: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +131,8 @@ def _accept_summary(fields: dict[str, Any]) -> dict[str, Any]:
 def _grade_summary(text: str, _: str | None, fields: dict[str, Any], options: SummaryOptions) -> Scored:
     if not text.strip():
         return Scored(outcome="unparsed", detail="no text")
-    scores = {name: rouge(text, fields["reference"], name) for name in ("rouge1", "rouge2", "rougeL")}
+    read = text[:_MOST_CHARACTERS]
+    scores = {name: rouge(read, fields["reference"], name) for name in ("rouge1", "rouge2", "rougeL")}
     problem = too_long(text, options)
     detail = ", ".join(f"{name} {score:.2f}" for name, score in scores.items()) + (f"; {problem}" if problem else "")
     passed = scores[options.metric] >= options.least and problem is None
@@ -129,7 +155,7 @@ TRANSLATION = Scorer(
     extra="quality",
 )
 SUMMARY = Scorer(
-    version=1,
+    version=2,
     extraction=None,
     needs=("reference",),
     accept=_accept_summary,

@@ -28,7 +28,7 @@ def _script_paraphrase(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 PARAPHRASE = Scorer(
-    version=3,
+    version=4,
     extraction=None,
     needs=("question",),
     wants=("choices",),

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any
 
+from taskpace.tasks.plain import fold, plain
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
-
-_AROUND_TEXT = " \t\r\n.,;:!?\"'“”‘’«»*_`()[]"
 
 
 def _accept_text(fields: dict[str, Any]) -> dict[str, Any]:
     answer = fields["answer"]
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
         raise FieldProblem("answer", f"is {kind_of(answer)}: give a text or a number")
-    if not _fold(str(answer)):
+    if not _comparable(str(answer)):
         raise FieldProblem("answer", "is empty: fill it in or take the row out")
     return fields | {"answer": str(answer)}
 
@@ -22,13 +20,12 @@ def _accept_text(fields: dict[str, Any]) -> dict[str, Any]:
 def _grade_text(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
     if answer is None:
         return Scored(outcome="unparsed")
-    return Scored(outcome="correct" if _fold(answer) == _fold(fields["answer"]) else "wrong")
+    return Scored(outcome="correct" if _comparable(answer) == _comparable(fields["answer"]) else "wrong")
 
 
-def _fold(text: str) -> str:
+def _comparable(text: str) -> str:
     """Without case, spacing, and the punctuation and mark-up around it; all there is, when nothing else is there."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    return folded.strip(_AROUND_TEXT) or folded
+    return fold(text) or " ".join(plain(text).casefold().split()) or text.strip()
 
 
 def _script_text(fields: dict[str, Any]) -> tuple[str, str]:
@@ -36,7 +33,7 @@ def _script_text(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 TEXT = Scorer(
-    version=1,
+    version=2,
     extraction="text",
     needs=("answer",),
     accept=_accept_text,

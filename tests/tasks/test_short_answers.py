@@ -1,0 +1,136 @@
+"""Short answers: the same in other typography, the word that matters, denials, sentences."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers.squad import SquadOptions
+from taskpace.tasks.short_answers import contains_answer, exact_match, normalise, token_f1
+
+OPTIONS = SquadOptions(pass_f1=0.6, contained_words=30)
+
+
+def passes(said: str, *answers: str) -> bool:
+    fields = {"answers": list(answers)}
+    return SCORERS["squad"].grade(said, said, fields, OPTIONS).outcome == "correct"
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("Not Paris", "Paris"),
+        ("It isn’t Paris", "Paris"),
+        ("Lyon, not Paris", "Paris"),
+        ("Lyon rather than Paris", "Paris"),
+        ("Everything but Paris", "Paris"),
+        ("He never lived in Paris", "Paris"),
+        ("Is it Paris?", "Paris"),
+        ("If anything, Paris or Lyon", "Paris"),
+        ("It is Paris. No, it is Lyon.", "Paris"),
+        ("nicht Berlin", "Berlin"),
+        ("Ce n'est pas Paris.", "Paris"),
+        ("不是巴黎，是里昂。", "巴黎"),
+        ("東京ではありません。", "東京"),
+        ("не Москва", "Москва"),
+        ("guilty", "not guilty"),
+        ("not guilty", "guilty"),
+        ("It is not false", "false"),
+        ("Yes and no", "no"),
+        ("There is no doubt: yes", "no"),
+        ("Charles Darwin's grandfather", "Charles Darwin"),
+    ],
+)
+def test_what_is_denied_asked_or_one_of_two_is_not_given(said: str, right: str) -> None:
+    """Whatever F1 says, and in whatever language."""
+    assert not passes(said, right)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("13 May 1945", "14 May 1945"),
+        ("14 June 1945", "14 May 1945"),
+        ("World War I", "World War II"),
+        ("Henry VIII of England", "Henry VII of England"),
+        ("the second President of the United States", "the third President of the United States"),
+        ("the northern hemisphere", "the southern hemisphere"),
+        ("the right ventricle", "the left ventricle"),
+        ("the South China Sea", "the East China Sea"),
+        ("King George of Denmark", "King George of Greece"),
+        ("Apollo 13", "Apollo 11"),
+        ("15", "1.5"),
+        ("-5", "5"),
+        ("more than five", "five"),
+        ("less than 10 km", "10 km"),
+        ("1805-1806", "1805"),
+        ("between 1944 and 1945", "1945"),
+        ("C++", "C#"),
+        ("湖北省", "河北省"),
+        ("2", "second"),
+        ("a group of seven countries", "a group of eight countries"),
+    ],
+)
+def test_the_word_that_matters_must_agree(said: str, right: str) -> None:
+    """Numbers, dates, ordinals, Roman numerals, names, directions: another one is another answer."""
+    assert not passes(said, right)
+
+
+@pytest.mark.parametrize(
+    ("said", "right"),
+    [
+        ("“Paris”", "Paris"),
+        ("Paris—the capital of France", "Paris"),
+        ("O'Brien", "O’Brien"),
+        ("Cafe\u0301", "Café"),
+        ("巴黎。", "巴黎"),
+        ("法国的首都是巴黎。", "巴黎"),
+        ("서울입니다.", "서울"),
+        ("Ankara'dır.", "Ankara"),
+        ("\\boxed{\\text{Paris}}", "Paris"),
+        ("<final_answer>Paris</final_answer>", "Paris"),
+        ("The answer is not Lyon. <answer>Paris</answer>", "Paris"),
+        ("Paris, not Lyon", "Paris"),
+        ("It was not Lyon but Paris", "Paris"),
+        ("twelve", "12"),
+        ("the 2nd", "second"),
+        ("１,２３４", "1234"),
+        ("١٩٤٥", "1945"),
+        ("World War One", "World War I"),
+        ("Queen Elizabeth the Second", "Queen Elizabeth II"),
+        ("14th of July", "14 July"),
+        ("May 14, 1945", "14 May 1945"),
+        ("No, it sinks.", "no"),
+        ("The answer is yes.", "yes"),
+        ("Straße", "Strasse"),
+        ("नई दिल्ली", "नई दिल्ली"),
+        ("Lake Superior, the largest of the five Great Lakes", "Lake Superior"),
+    ],
+)
+def test_the_same_answer_in_other_clothes(said: str, right: str) -> None:
+    """Typography, scripts, marks around an answer, forms of a number, a sentence: none makes it wrong."""
+    assert passes(said, right)
+
+
+WORDS = st.lists(
+    st.sampled_from(["Paris", "not", "or", "14", "May", "II", ",", ".", "?", "is", "巴黎", "no", "'s", "the"])
+)
+
+
+@given(WORDS.map(" ".join), WORDS.map(" ".join))
+def test_grading_keeps_its_order(said: str, right: str) -> None:
+    """An answer is itself; what matches exactly has a full F1; F1 lies between 0 and 1; nothing raises."""
+    assert exact_match(said, [said])
+    assert 0 <= token_f1(said, [right]) <= 1
+    if exact_match(said, [right]) and normalise(said) == normalise(right):
+        assert token_f1(said, [right]) == 1.0
+    contains_answer(said, [right or "x"], 30)
+    passes(said, right)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6))
+def test_two_numbers_are_the_same_answer_only_if_they_are_equal(one: int, other: int) -> None:
+    """However they are grouped, and whatever stands around them."""
+    assert passes(f"{one:,}", str(other)) == (one == other)
+    assert passes(f"The answer is {one}.", str(other)) == (one == other)
