@@ -86,6 +86,8 @@ class Session:
         """Kept up with what comes in: to ask the file again costs all of it each time."""
         self.seen = _all_seen(store) if plan.experiment.until is not None else {}
         """What is known of each recorded trial, likewise; empty where nothing is decided by it."""
+        self.given_up: set[str] = set()
+        """Cells of which no more trials are carried out in this session, though some are left."""
         self._resting: frozenset[str] = frozenset()
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)

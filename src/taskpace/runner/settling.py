@@ -34,7 +34,6 @@ def until_settled(
     """
     order = {cell.id: asking_order(session.plan, cell) for cell in table}
     needed = frozenset(cell.system.name for cell in table)
-    gone: set[str] = set()
     carried_out = 0
     all_rounds = list(rounds(session.plan, table, size))
     for index, each in enumerate(all_rounds):
@@ -47,11 +46,10 @@ def until_settled(
                 part = Part(cell, left, of_round, place, last=False)
                 carried_out += 1
                 yield part
-                if session.undone(part):
-                    gone.add(cell.system.name)
         if _whole(session, order, all_rounds[index + 1 : index + 2]):
             continue  # who is needed only matters where somebody may be asked
         standing = _standing(session, decide, table, order, each.end)
+        gone = {cell.system.name for cell in table if cell.id in session.given_up}
         needed = standing.needed(sorted(gone))
         session.rest(table, [cell for cell in table if cell.system.name not in needed | gone])
         if carried_out or not needed:

@@ -293,6 +293,7 @@ class SystemRun:
         if not self._withheld.answered:
             raise _UnusableError(f"the server refuses what it is asked: {why}")
         self._refused.add(cell.id)
+        self._session.given_up.add(cell.id)
         self._session.tell(
             CellGivenUp(
                 system=self._system.name,
@@ -343,6 +344,7 @@ class SystemRun:
         self.end()
         left = sum(len(self._session.left(cell)) for cell in self._cells)
         self._session.tell(SystemGivenUp(system=self._system.name, reason=reason, left=left))
+        self._session.given_up.update(cell.id for cell in self._cells)
         self._given_up = True
 
     def _receive(
