@@ -12,6 +12,7 @@ from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
+from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN
 from taskpace.analysis.stats.estimates import Estimate
@@ -178,7 +179,8 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *
     sample = take_sample(trials, ("base", "new"), batched=plans[0].batched, in_order=anytime)
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
-    rows = make_rows(plans, sample, limit_s=float(trials["task_time_s"].max() or 0.0))  # type: ignore[arg-type]
+    limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]
+    rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
     return ComparedCell(
         task=plans[0].task,

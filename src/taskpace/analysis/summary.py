@@ -26,6 +26,7 @@ from taskpace.analysis.schema.summary import (
     SystemRow,
     TaskTable,
 )
+from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
@@ -173,7 +174,7 @@ def make_table(
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
-    rows = make_rows(cells, sample, limit_s, deadline_s)
+    rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     by_name = {row.system: row for row in rows}

@@ -63,6 +63,15 @@ def t_reach(n: Floats, error: float, spread: float = SPREAD) -> Floats:
         return np.where(n > 1, np.sqrt(u * (n - 1)), np.inf)
 
 
+def reach(n: Floats) -> Floats:
+    """Standard errors that a 95 % interval of any mean or share reaches (``intervals.Reach``).
+
+    By the central limit theorem for confidence sequences, as Student's t is for intervals. Source: Waudby-Smith,
+    Arbour, Sinha, Kennedy & Ramdas (2024), "Time-uniform central limit theory and asymptotic confidence sequences".
+    """
+    return t_reach(n, 1 - LEVEL)
+
+
 def log_e_most(wins: Floats, n: Floats) -> Floats:
     """Logarithm of the e-process against "no more than half of the items are won".
 

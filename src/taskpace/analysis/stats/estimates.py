@@ -17,6 +17,7 @@ from taskpace.analysis.stats.intervals import (
     Flags,
     Floats,
     Intervals,
+    Reach,
     at_share,
     of_quantiles,
     of_ratios,
@@ -63,7 +64,11 @@ def numbers(intervals: Intervals) -> list[Estimate]:
 
 
 def quantiles(
-    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], cut: Flags | None = None
+    values: Floats,
+    item_of: NDArray[np.intp],
+    shares: tuple[float, ...],
+    cut: Flags | None = None,
+    reach: Reach | None = None,
 ) -> list[Estimate]:
     """Quantiles over trials (linear interpolation) with ``of_quantiles``' intervals.
 
@@ -73,14 +78,15 @@ def quantiles(
         shares: which, from 0 to 1.
         cut: (trials,), where the value is only a lower bound. Then a lower end takes cut values as they are, an upper
             end takes them to be infinite, and a quantile that depends on them is a bound.
+        reach: null: the number of items was fixed.
     """
     known = ~np.isnan(values)
     if not known.any():
         return [UNKNOWN] * len(shares)
     if cut is None or not cut[known].any():
-        return numbers(of_quantiles(values[known], item_of[known], shares))
+        return numbers(of_quantiles(values[known], item_of[known], shares, reach=reach))
     most = np.where(cut, np.inf, values)[known]
-    found = of_quantiles(values[known], item_of[known], shares, most)
+    found = of_quantiles(values[known], item_of[known], shares, most, reach)
     ranked = np.sort(most)
     return [
         number(value, low, high, bound=">=" if at_share(ranked, share) > value else None)
@@ -88,20 +94,20 @@ def quantiles(
     ]
 
 
-def ratios(numerators: Floats, denominators: Floats) -> list[Estimate]:
+def ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> list[Estimate]:
     """Ratios of totals with ``of_ratios``' intervals: (items, k) over (items, k).
 
     Means (values over counts), PAR-2, time per correct answer (seconds of all trials over number correct: wrong
     answers' time counts). A ratio over nothing is unknown.
     """
-    return numbers(of_ratios(numerators, denominators))
+    return numbers(of_ratios(numerators, denominators, reach))
 
 
-def accuracy(correct: Floats) -> Estimate:
+def accuracy(correct: Floats, reach: Reach | None = None) -> Estimate:
     """Share of recorded trials that are correct; ``correct`` is 1, 0, or NaN where there is no record."""
     trials = (~np.isnan(correct)).sum(axis=1).astype(np.float64)
     asked = trials > 0
-    return number(*share_interval(np.nansum(correct, axis=1)[asked], trials[asked]))
+    return number(*share_interval(np.nansum(correct, axis=1)[asked], trials[asked], reach))
 
 
 def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
@@ -112,7 +118,7 @@ def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
     return np.where(np.isnan(correct), np.nan, np.where(correct > 0, time_s, 2 * limit_s))
 
 
-def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Estimate]:
+def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Reach | None = None) -> list[Estimate]:
     """Share of trials answered correctly within each deadline, F(tau) = #(correct and t <= tau) / #recorded.
 
     The cactus plot of SAT competitions. A wrong answer is a competing event, not a censored one, so this is a plain
@@ -120,7 +126,7 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats) -> list[Es
     """
     recorded = ~np.isnan(correct)
     return [
-        accuracy(np.where(recorded, (correct > 0) & (time_s <= deadline), np.nan).astype(np.float64))
+        accuracy(np.where(recorded, (correct > 0) & (time_s <= deadline), np.nan).astype(np.float64), reach)
         for deadline in deadlines_s
     ]
 

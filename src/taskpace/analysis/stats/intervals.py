@@ -7,6 +7,7 @@ hold the truth more often than the bootstrap's do, and they need no resampling.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -18,6 +19,9 @@ Flags = NDArray[np.bool_]
 
 LEVEL = 0.95
 """Of every interval."""
+Reach = Callable[[Floats], Floats]
+"""How many standard errors an interval reaches, by the number of observations, of which the data decided when to stop
+(``stats.anytime``). In place of one: quantiles of Student's t or of the normal distribution."""
 
 
 class Intervals(msgspec.Struct, frozen=True):
@@ -51,7 +55,7 @@ def t_interval(differences: Floats) -> tuple[float, float, float, float]:
     return mean, mean - half, mean + half, p
 
 
-def of_influence(value: Floats, influence: Floats) -> Intervals:
+def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -> Intervals:
     """Intervals of smooth functions of totals over items, from what each item contributes to the error.
 
     Student's t with the standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2), and with
@@ -61,6 +65,7 @@ def of_influence(value: Floats, influence: Floats) -> Intervals:
         value: (k,).
         influence: (items, k): d, the change in the value for a small weight more on the item; it sums to 0. NaN for an
             item that does not belong to the value.
+        reach: null: the number of items was fixed. Else there are no p-values.
     """
     asked = ~np.isnan(influence)
     n = asked.sum(axis=0)
@@ -68,11 +73,13 @@ def of_influence(value: Floats, influence: Floats) -> Intervals:
     freedom = degrees_of_freedom(d, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(n / (n - 1) * (d**2).sum(axis=0))
-        half = special.stdtrit(freedom, (1 + LEVEL) / 2) * error
+        half = (special.stdtrit(freedom, (1 + LEVEL) / 2) if reach is None else reach(n.astype(np.float64))) * error
         p = 2 * special.stdtr(freedom, -np.abs(value) / error)
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
     half = np.where(exact, 0.0, half)
     p = np.where(exact, np.where(np.abs(value) < 1e-12, 1.0, 0.0), p)
+    if reach is not None:
+        p = np.full(value.shape, np.nan)
     known = np.isfinite(value) & (n >= 2)
     return Intervals(value, *(np.where(known, numbers, np.nan) for numbers in (value - half, value + half, p)))
 
@@ -92,19 +99,20 @@ def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
     return np.where(freedom > 0, freedom, n - 1.0)
 
 
-def of_ratios(numerators: Floats, denominators: Floats) -> Intervals:
+def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> Intervals:
     """Ratios of totals of positive numbers: on the logarithm, d_i = x_i / sum x - c_i / sum c; see ``of_influence``.
 
     Args:
         numerators: (items, k), not negative.
         denominators: (items, k), counts. An item with neither belongs to nobody.
+        reach: null: the number of items was fixed.
 
     Returns:
         The ratios themselves; ``p`` is that of a ratio of 1. All NaN where a total is 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
-        found = of_influence(logs, log_influence(numerators, denominators))
+        found = of_influence(logs, log_influence(numerators, denominators), reach)
         values = np.where(np.isfinite(logs), np.exp(logs), np.nan)
     with np.errstate(over="ignore"):
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
@@ -117,16 +125,20 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
     return np.where((numerators == 0) & (denominators == 0), np.nan, d)
 
 
-def of_means(values: Floats) -> Intervals:
+def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
     """Means over items, (items, k) -> k: d_i = (x_i - mean) / n; see ``of_influence``. NaN is left out."""
     n = (~np.isnan(values)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         means = np.nansum(values, axis=0) / n
-        return of_influence(means, (values - means) / n)
+        return of_influence(means, (values - means) / n, reach)
 
 
 def of_quantiles(
-    values: Floats, item_of: NDArray[np.intp], shares: tuple[float, ...], most: Floats | None = None
+    values: Floats,
+    item_of: NDArray[np.intp],
+    shares: tuple[float, ...],
+    most: Floats | None = None,
+    reach: Reach | None = None,
 ) -> Intervals:
     """Quantiles over trials, linear interpolation, with Woodruff's intervals.
 
@@ -139,6 +151,7 @@ def of_quantiles(
         item_of: (m,), the item of each trial, from 0.
         shares: which quantiles, 0 to 1.
         most: (m,), how great each value may be where ``values`` are lower bounds; null: they are exact.
+        reach: null: the number of items was fixed.
 
     Returns:
         One for each share; ends are NaN for a single value, p is NaN. With ``most`` the values and lower ends are
@@ -149,13 +162,15 @@ def of_quantiles(
     m = len(ranked)
     trials = np.bincount(item_of).astype(np.float64)
     found = np.array([at_share(ranked, share) for share in shares])
-    z = float(special.ndtri((1 + LEVEL) / 2))
     ends = np.full((2, len(shares)), np.nan)
     for index, (share, value) in enumerate(zip(shares, found, strict=True)):
         if m < 2:
             break
         below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
-        half = z * math.sqrt(share * (1 - share) / effective_trials(below[trials > 0], trials[trials > 0]))
+        n = effective_trials(below[trials > 0], trials[trials > 0])
+        half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
+        if not math.isfinite(half):
+            continue
         positions = np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
         ends[:, index] = _at(ranked, positions[0]), _at(greatest, positions[1])
     return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
@@ -201,12 +216,18 @@ def effective_trials(hits: Floats, trials: Floats) -> float:
     return min(n, max(share * (1 - share) / variance, float(items))) if variance > 0 else n
 
 
-def share_interval(hits: Floats, trials: Floats) -> tuple[float, float, float]:
+def _reached(n: float, reach: Reach | None) -> float:
+    """In standard errors of a share."""
+    return float(special.ndtri((1 + LEVEL) / 2)) if reach is None else float(reach(np.array([n]))[0])
+
+
+def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> tuple[float, float, float]:
     """A share with its 95 % interval: Wilson's, on ``effective_trials``. NaN without trials.
 
     Args:
         hits: (items,), of each item's trials.
         trials: (items,), not 0.
+        reach: null: the number of items was fixed.
 
     Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
@@ -214,7 +235,9 @@ def share_interval(hits: Floats, trials: Floats) -> tuple[float, float, float]:
         return math.nan, math.nan, math.nan
     share = float(hits.sum() / trials.sum())
     n = effective_trials(hits, trials)
-    z2 = float(special.ndtri((1 + LEVEL) / 2)) ** 2
+    z2 = _reached(n, reach) ** 2
+    if not math.isfinite(z2):
+        return share, 0.0, 1.0
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
     return share, max(0.0, middle - half), min(1.0, middle + half)

@@ -18,7 +18,7 @@ FEW_CORRECT = 10
 _LEAST_ERROR = 1e-12
 
 
-def few_correct(seconds: Floats, correct: Floats, trials: Floats) -> Estimate:
+def few_correct(seconds: Floats, correct: Floats, trials: Floats, *, anytime: bool = False) -> Estimate:
     """Time per correct answer with fewer than ten correct.
 
     - One or more: MOVER on the logarithm, from Student's interval of the mean time and Clopper and Pearson's of the
@@ -26,12 +26,18 @@ def few_correct(seconds: Floats, correct: Floats, trials: Floats) -> Estimate:
       approach"; Clopper & Pearson (1934), "The use of confidence or fiducial limits".
     - None: at least mean time / (1 - 0.05^(1/n)), n items, as the share is at most 1 - 0.05^(1/n) with 95 % confidence.
       Source: Louis (1981), "Confidence intervals for a binomial parameter after observing no successes".
+
+    ``anytime``: the data decided how many items there are. Then the share is at most 1 - (0.05 / (n + 1))^(1/n), from
+    the likelihood ratio mixed evenly over all shares (Robbins 1970), and with one or more correct there is no interval.
     """
     mean, n = _mean(seconds, trials), int((trials > 0).sum())
     if not mean > 0:
         return UNKNOWN
     if not correct.sum():
-        return number(mean / -math.expm1(math.log(1 - LEVEL) / n), bound=">=")
+        error = (1 - LEVEL) / (n + 1) if anytime else 1 - LEVEL
+        return number(mean / -math.expm1(math.log(error) / n), bound=">=")
+    if anytime:
+        return number(mean * float(trials.sum() / correct.sum()))
     share = float(correct.sum() / trials.sum())
     error = (1 - LEVEL) / 2
     value = math.log(mean / share)

@@ -17,6 +17,7 @@ from taskpace.analysis.stats.intervals import (
     Flags,
     Floats,
     Intervals,
+    Reach,
     log_influence,
     of_influence,
     of_means,
@@ -122,7 +123,7 @@ def compare_pairs(
     reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices), anytime=anytime)
     correct_times = per_correct_at_any_time if anytime else per_correct
     per_answer = correct_times(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
-    splits = _splits(arrays, indices)
+    splits = _splits(arrays, indices, anytime_stats.reach if anytime else None)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
     for index, (a, b) in enumerate(pairs):
@@ -300,12 +301,12 @@ def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Fl
     return logs, influence, [int(mask.any(axis=-1).sum()) for mask in both]
 
 
-def _splits(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Split | None]:
+def _splits(arrays: Arrays, indices: list[tuple[int, int]], reach: Reach | None) -> list[Split | None]:
     """Item means of the parts, averaged over items."""
     splits: list[Split | None] = []
     for a, b in indices:
         parts, counted = _item_parts(arrays, a, b)
-        wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts))
+        wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts, reach))
         if (arrays.untimed[[a, b]] > 0).any():
             wait = verbosity = tokenizer = decode = UNKNOWN
         splits.append(

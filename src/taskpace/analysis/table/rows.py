@@ -23,7 +23,7 @@ from taskpace.analysis.stats.estimates import (
     samples_for,
     solve_curve,
 )
-from taskpace.analysis.stats.intervals import Flags, Floats, of_means, share_interval
+from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.energy import find_energy
@@ -49,7 +49,12 @@ _DEADLINES = 24
 
 
 def make_rows(
-    cells: list[CellPlan], sample: Sample, limit_s: float, deadline_s: float | None = None
+    cells: list[CellPlan],
+    sample: Sample,
+    limit_s: float,
+    deadline_s: float | None = None,
+    *,
+    reach: Reach | None = None,
 ) -> list[MeasuredRow]:
     """One row for each cell of a table.
 
@@ -58,11 +63,12 @@ def make_rows(
         sample: their last attempts, in dispatch order within a cell.
         limit_s: L of PAR-2.
         deadline_s: for goodput; null: none.
+        reach: of all intervals, where the data decided how many items there are; null: their number was fixed.
     """
     parts = dict(sample.trials.group_by("system", maintain_order=True))
     timed = dict(sample.timed.group_by("system", maintain_order=True))
-    means, per_correct, par2 = _totals(sample.shared, limit_s)
-    tokens = _tokens(sample.own)
+    means, per_correct, par2 = _totals(sample.shared, limit_s, reach)
+    tokens = _tokens(sample.own, reach)
     deadlines = _deadlines(sample.shared)
     rows = []
     for index, cell in enumerate(cells):
@@ -77,7 +83,7 @@ def make_rows(
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
         solved = (sample.shared.task_time_s[index], sample.shared.correct[index])
-        share = accuracy(correct) if graded else UNKNOWN
+        share = accuracy(correct, reach) if graded else UNKNOWN
         joules, no_joules = find_energy(
             [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
         )
@@ -94,25 +100,25 @@ def make_rows(
                 outcomes=_outcomes(part),
                 cut=int(part["outcome"].is_in(CUT).sum()),
                 never_answered=_never_answered(part),
-                **_task_times(shared, places_of(shared["item_id"], sample.shared.items), batched=cell.batched),
+                **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
                 phases=phases(ended),
                 written_bytes=written_bytes(ended),
-                **{name: _median(ended[column], unit_of) for name, column in _TIMES.items()},
-                **{name: _median(ended[column], item_of, cut_off) for name, column in _LENGTHS.items()},
+                **{name: _median(ended[column], unit_of, reach) for name, column in _TIMES.items()},
+                **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
                 output_tokens_mean=tokens[index][0],
                 tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
-                score_mean=_score_mean(part),
+                score_mean=_score_mean(part, reach),
                 time_per_correct_s=per_correct[index] if graded else UNKNOWN,
                 par2_s=par2[index] if graded else UNKNOWN,
-                solve_curve=_curve(*solved, deadlines) if graded else (),
+                solve_curve=_curve(*solved, deadlines, reach) if graded else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
-                goodput=_goodput(shared, "correct" if cell.graded else "completed", deadline_s),
+                goodput=_goodput(shared, "correct" if cell.graded else "completed", deadline_s, reach),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
                 energy=joules,
@@ -132,7 +138,9 @@ def _never_answered(part: pl.DataFrame) -> int:
     return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
 
 
-def _task_times(trials: pl.DataFrame, unit_of: NDArray[np.intp], *, batched: bool) -> dict[str, Estimate]:
+def _task_times(
+    trials: pl.DataFrame, unit_of: NDArray[np.intp], reach: Reach | None, *, batched: bool
+) -> dict[str, Estimate]:
     """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
     """
@@ -147,7 +155,7 @@ def _task_times(trials: pl.DataFrame, unit_of: NDArray[np.intp], *, batched: boo
     recorded = times.to_series().to_numpy()
     n = int(np.isfinite(recorded).sum())
     able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut.to_numpy())
+    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut.to_numpy(), reach)
     return (
         {"task_time_median_s": median}
         | dict.fromkeys(_PERCENTILES, UNKNOWN)
@@ -155,22 +163,24 @@ def _task_times(trials: pl.DataFrame, unit_of: NDArray[np.intp], *, batched: boo
     )  # fmt: skip
 
 
-def _median(values: pl.Series, item_of: NDArray[np.intp], cut: Flags | None = None) -> Estimate:
-    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), cut)[0]
+def _median(values: pl.Series, item_of: NDArray[np.intp], reach: Reach | None, cut: Flags | None = None) -> Estimate:
+    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), cut, reach)[0]
 
 
-def _score_mean(part: pl.DataFrame) -> Estimate:
+def _score_mean(part: pl.DataFrame, reach: Reach | None) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
     scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
         return UNKNOWN
-    found = of_means(scored["score"].to_numpy()[:, None])
+    found = of_means(scored["score"].to_numpy()[:, None], reach)
     # What is not known stays so: NaN is clipped to itself.
     value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
     return number(value, low, high)
 
 
-def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
+def _totals(
+    arrays: Arrays, limit_s: float, reach: Reach | None
+) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Per system: mean task time, time per correct answer, PAR-2."""
     par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
     recorded = arrays.recorded_s
@@ -181,12 +191,12 @@ def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estima
     ]
     above = np.concatenate([np.nansum(values, axis=-1) for values, _ in sums]).T
     below = np.concatenate([counts.sum(axis=-1) for _, counts in sums]).T.astype(np.float64)
-    found = ratios(above, below)
+    found = ratios(above, below, reach)
     k = len(arrays.systems)
     means = [_at_least(mean) if (cut > 0).any() else mean for mean, cut in zip(found[:k], arrays.cut, strict=True)]
     trials = (~np.isnan(arrays.correct)).sum(axis=-1).astype(np.float64)
     per_correct = [
-        few_correct(seconds, right, asked) if right.sum() < FEW_CORRECT else each
+        few_correct(seconds, right, asked, anytime=reach is not None) if right.sum() < FEW_CORRECT else each
         for each, seconds, right, asked in zip(
             found[k : 2 * k], above[:, k : 2 * k].T, below[:, k : 2 * k].T, trials, strict=True
         )
@@ -194,7 +204,7 @@ def _totals(arrays: Arrays, limit_s: float) -> tuple[list[Estimate], list[Estima
     return means, per_correct, found[2 * k :]
 
 
-def _tokens(arrays: Arrays) -> list[tuple[Estimate, Estimate]]:
+def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimate]]:
     """Per system: mean output tokens, and output tokens per correct answer. Of an error nobody knows what it wrote."""
     ended = ~np.isnan(arrays.task_time_s)
     found = []
@@ -204,9 +214,9 @@ def _tokens(arrays: Arrays) -> list[tuple[Estimate, Estimate]]:
             continue
         written, counted = (each.sum(axis=-1).astype(np.float64) for each in (np.where(there, tokens, 0.0), there))
         right, asked = np.nansum(correct, axis=-1), (~np.isnan(correct)).sum(axis=-1).astype(np.float64)
-        mean, per_correct = ratios(np.stack([written, written]).T, np.stack([counted, right]).T)
+        mean, per_correct = ratios(np.stack([written, written]).T, np.stack([counted, right]).T, reach)
         if right.sum() < FEW_CORRECT:
-            per_correct = few_correct(written, right, asked)
+            per_correct = few_correct(written, right, asked, anytime=reach is not None)
         failed = bool((~there & ~np.isnan(correct)).any())
         found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
     return found
@@ -225,18 +235,18 @@ def _deadlines(arrays: Arrays) -> Floats:
     return np.geomspace(times.min(), times.max(), _DEADLINES)
 
 
-def _curve(time_s: Floats, correct: Floats, deadlines: Floats) -> tuple[SolvePoint, ...]:
-    shares = solve_curve(time_s, correct, deadlines)
+def _curve(time_s: Floats, correct: Floats, deadlines: Floats, reach: Reach | None) -> tuple[SolvePoint, ...]:
+    shares = solve_curve(time_s, correct, deadlines, reach)
     return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
 
 
-def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None) -> Estimate:
+def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None, reach: Reach | None) -> Estimate:
     if deadline_s is None or not part.height:
         return UNKNOWN
     good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
     items = part.group_by("item_id").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
     counts = [items[name].cast(pl.Float64).to_numpy() for name in ("good", "trials")]
-    return number(*share_interval(counts[0], counts[1]))
+    return number(*share_interval(counts[0], counts[1], reach))
 
 
 def _client(part: pl.DataFrame, cell: CellPlan) -> Client:

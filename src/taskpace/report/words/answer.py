@@ -195,7 +195,7 @@ def _until(summary: Summary) -> str:
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
     where = on_tasks([_key(table) for table in undecided], summary)
     state = f"open{where}" if undecided else "settled on every task"
-    return f"The ranking is {state}; intervals and claims of pairs are ones that one may stop by."
+    return f"The ranking is {state}; claims and intervals are ones that one may stop by."
 
 
 def _unfinished(summary: Summary) -> str:

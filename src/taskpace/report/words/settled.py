@@ -31,7 +31,7 @@ def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, 
         margin: within which systems are equivalent; null: no margin.
     """
     undecided = [pair for pair in pairs if pair.verdict == "open"]
-    allowed = "Intervals and claims of pairs are ones that one may stop by: 5 % error in all, whenever that is."
+    allowed = "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     if not undecided:
         said = [f"The ranking was settled after {_items(items)}. {allowed}"]
     else:
