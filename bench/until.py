@@ -9,15 +9,16 @@ the smallest fixed number of items that settles as often.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 
 import msgspec
 import numpy as np
 
 from harness import Bench
-from taskpace.analysis.stats.anytime import mean_sequence, median_ends, per_correct, running
+from taskpace.analysis.stats.anytime import mean_sequence, median_ends, per_correct, reach, running
 from taskpace.analysis.stats.claims import log_ratios, one_sided
-from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.intervals import Floats, of_quantiles, of_ratios, share_interval
 from taskpace.analysis.stats.significance import ALPHA
 from worlds import Cut, World, draw_cut
 
@@ -273,6 +274,46 @@ def print_per_correct(bench: Bench) -> None:
     bench.figure("until decided: false claims ever, per correct answer", wrong, "%")
 
 
+def print_rows(bench: Bench) -> None:
+    """Intervals of one system: how often does one of them ever miss the truth, looked at every tenth item?"""
+    looks = range(10, 401, 10)
+    experiments = min(bench.chosen.experiments, 400)
+    rng = np.random.default_rng(23)
+    missed: dict[str, float] = {}
+
+    def count(name: str, ends: Callable[[int, int], tuple[float, float]], truth: float) -> None:
+        wrong = sum(
+            any(not low <= truth <= high for low, high in (ends(experiment, n) for n in looks))
+            for experiment in range(experiments)
+        )
+        missed[name] = 100 * wrong / experiments
+
+    for share in (0.5, 0.9):
+        hits = (rng.random((experiments, 400)) < share).astype(np.float64)
+
+        def correct(i: int, n: int, hits: Floats = hits) -> tuple[float, float]:
+            return share_interval(hits[i, :n], np.ones(n), reach)[1:]
+
+        count(f"accuracy, {100 * share:.0f} %", correct, share)
+    for sigma in (0.5, 1.0):
+        seconds = np.exp(rng.normal(0, sigma, (experiments, 400)))
+
+        def median(i: int, n: int, seconds: Floats = seconds) -> tuple[float, float]:
+            found = of_quantiles(seconds[i, :n], np.arange(n), (0.5,), reach=reach)
+            return float(np.nan_to_num(found.low[0], nan=-np.inf)), float(np.nan_to_num(found.high[0], nan=np.inf))
+
+        def mean(i: int, n: int, seconds: Floats = seconds) -> tuple[float, float]:
+            found = of_ratios(seconds[i, :n, None], np.ones((n, 1)), reach)
+            return float(found.low[0]), float(found.high[0])
+
+        count(f"median task time, sigma {sigma:g}", median, 1.0)
+        count(f"mean task time, sigma {sigma:g}", mean, float(np.exp(sigma**2 / 2)))
+    bench.say("\n| interval | ever wrong |\n| --- | ---: |")
+    for name, wrong in missed.items():
+        bench.say(f"| {name} | {wrong:.1f} % |")
+    bench.figure("until decided: intervals of one system that are ever wrong", list(missed.values()), "%")
+
+
 # ---- items -----------------------------------------------------------------------------------------------------------
 
 
@@ -388,6 +429,7 @@ def main() -> None:
         "skewed": lambda: print_worlds_that_break_it(bench),
         "equivalent": lambda: print_equivalent(bench),
         "per correct": lambda: print_per_correct(bench),
+        "rows": lambda: print_rows(bench),
         "items": lambda: print_items(bench),
         "six": lambda: print_six(bench),
     }
