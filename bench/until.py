@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 
 from harness import Bench
+from taskpace.analysis.forecast import decided
 from taskpace.analysis.stats.anytime import mean_sequence, median_ends, per_correct, reach, running
 from taskpace.analysis.stats.claims import log_ratios, one_sided
 from taskpace.analysis.stats.intervals import Floats, of_quantiles, of_ratios, share_interval
@@ -61,22 +62,6 @@ CUTS = (
     Cut("endless", 0.02, "faster"),
     Cut("endless", 0.3, "faster"),
 )
-
-
-def decided(log_p: Floats, *, shared: bool) -> Floats:
-    """Whether each pair is decided by each item, at 5 % over all pairs: (items, experiments, pairs) of two-sided log p.
-
-    By Holm, or with the error shared evenly.
-    """
-    pairs = log_p.shape[-1]
-    if shared:
-        return log_p <= np.log(ALPHA / pairs)
-    order = np.argsort(log_p, axis=-1)
-    ranked = np.take_along_axis(log_p, order, axis=-1)
-    holds = np.logical_and.accumulate(ranked <= np.log(ALPHA / (pairs - np.arange(pairs))), axis=-1)
-    found = np.zeros_like(holds)
-    np.put_along_axis(found, order, holds, axis=-1)
-    return found
 
 
 def one_batch(logs: Floats, cut: Floats | None = None) -> tuple[Floats, Floats, Floats]:

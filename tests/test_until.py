@@ -14,6 +14,7 @@ from tests.in_process import InProcess, instant
 
 import taskpace
 from taskpace.analysis.compare import Side, compare
+from taskpace.analysis.forecast import forecast, measured_scatter
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.until import decider
 from taskpace.errors import ExperimentError, StoreError
@@ -356,3 +357,32 @@ def test_an_open_pair_is_told_of_with_the_quicker_first_and_what_it_would_take()
         "Open: one or two.",
         "2 more pairs are open.",
     ]
+
+
+def test_a_plan_says_how_many_items_it_will_take():
+    """A clear difference takes few and is settled, none is never settled without a margin; more scatter takes more."""
+    clear = forecast(1.5, 0.3, systems=3, most=200, margin=None, experiments=20)
+    wild = forecast(1.5, 0.8, systems=3, most=200, margin=None, experiments=20)
+    alike = forecast(1.0, 0.3, systems=2, most=100, margin=None, experiments=20)
+    within = forecast(1.0, 0.1, systems=2, most=100, margin=0.2, experiments=20)
+    assert clear.settled_share == within.settled_share == 1
+    assert 10 < clear.items < clear.rounds_p90 < wild.rounds_p90
+    assert alike.settled_share < 0.2
+    assert within.rounds_p90 == 50
+
+
+def test_the_plan_command_tells_of_it(rows, cli, tmp_path):
+    """With the scatter that a run file shows, or an assumed one; without --until the flag is refused."""
+    carry_out(planned(rows), tmp_path / "x.db")
+    told = cli("plan", "x.db", "--expect-ratio", "2", "-o", "x.db", "--max-items", "40")
+    assert told.returncode == 0, told.stderr
+    line = told.stdout.splitlines()[0]
+    assert line.startswith("Until decided: about ")
+    assert "as measured" in line
+    systems = "".join(f'[[system]]\nname = "{name}"\nengine = "simulated"\n' for name in "ab")
+    (tmp_path / "x.toml").write_text(systems, "utf-8")
+    refused = cli("plan", "x.toml", "--expect-ratio", "2")
+    assert refused.returncode == 2
+    assert "add --until decided" in refused.stderr
+    with Store.open(tmp_path / "x.db") as store:
+        assert measured_scatter(store) == pytest.approx(0.45, abs=0.2)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from taskpace.experiment.until import PairStanding
+
+if TYPE_CHECKING:
+    from taskpace.analysis.forecast import Forecast
 
 _MOST = 2
 """Open pairs that are told of one by one."""
@@ -44,6 +48,16 @@ def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, 
     if (rest := len(told) - _MOST) > 0:
         said.append(f"{rest} more {'pair is' if rest == 1 else 'pairs are'} open.")
     return said
+
+
+def forecast_line(found: Forecast, ratio: float, scatter: float, *, most: int, measured: bool) -> str:
+    """What a plan says of how many items it may take; ``scatter``: of log ratios, measured or assumed."""
+    settled = f"{100 * found.settled_share:.0f} % of simulated runs are settled by {_items(most)}"
+    return (
+        f"Until decided: about {found.items:.0f} items a system, nine of ten within {found.rounds_p90:.0f} rounds; "
+        f"{settled} (each system {ratio:g} times as slow as the next, ratios scatter by a factor of "
+        f"{math.exp(scatter):.2f}, {'as measured' if measured else 'assumed'})"
+    )
 
 
 def _items(count: int) -> str:
