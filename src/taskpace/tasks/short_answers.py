@@ -14,10 +14,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
-from functools import lru_cache
 
-from taskpace.tasks.numerals import numerals
+from taskpace.tasks.named_numbers import all_numbers, number_alone, roman_at
 from taskpace.tasks.plain import EDGE, OPEN, SHUT, plain
 from taskpace.tasks.reading.claims import claims, taken_back
 from taskpace.tasks.reading.roles import CANDIDATE, roles_of
@@ -30,37 +28,6 @@ _SEPARATORS = re.compile(r"[,;\n]|\band\b|\bor\b", re.IGNORECASE)
 _SIGNS = re.compile(r"(?<=\w)[+#]+(?!\w)")
 _SHORT, _MANY = 4, 3
 """Words of a part of a list, and parts that make one."""
-_ROMAN = re.compile(r"(?=[IVXLC])C{0,3}(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})")
-_ROMAN_DIGITS = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
-_ORDINAL = re.compile(r"(?<!\w)(\d{1,4})(?:st|nd|rd|th)(?!\w)", re.IGNORECASE)
-_ORDINALS = {
-    word: value
-    for value, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-            "thirteenth",
-            "fourteenth",
-            "fifteenth",
-            "sixteenth",
-            "seventeenth",
-            "eighteenth",
-            "nineteenth",
-            "twentieth",
-        ],
-        1,
-    )
-}
 _OPPOSITES = frozenset(
     [
         "north",
@@ -197,7 +164,7 @@ def marked(text: str) -> str:
 
 
 def _is_same(said: str, answer: str) -> bool:
-    one, other = _number(said), _number(answer)
+    one, other = number_alone(said), number_alone(answer)
     if one is not None and other is not None:
         return one == other
     return normalise(said) == normalise(answer) and _agree(said, answer)
@@ -205,12 +172,12 @@ def _is_same(said: str, answer: str) -> bool:
 
 def _agree(said: str, answer: str) -> bool:
     """Whether what normalising drops is the same: the sign and the point of a number, the signs of C++ and C#."""
-    return _numbers(said) == _numbers(answer) and _SIGNS.findall(plain(said)) == _SIGNS.findall(plain(answer))
+    return all_numbers(said) == all_numbers(answer) and _SIGNS.findall(plain(said)) == _SIGNS.findall(plain(answer))
 
 
 def _may_be(said: str, answer: str, least_f1: float) -> bool:
     """Whether what differs between a text and an answer is little, and may be left out or added."""
-    one, other = _number(said), _number(answer)
+    one, other = number_alone(said), number_alone(answer)
     if (one is not None and other is not None) or is_dense(said + answer) or not _agree(said, answer):
         # Characters of a word are no words: 河北 is not 湖北.
         return False
@@ -237,21 +204,12 @@ def _forms(text: str) -> list[str]:
     shown = plain(text)
     forms: list[str] = []
     for found in _TOKEN.finditer(shown):
-        value = _number(found[0]) or _roman_at(shown, found)
+        value = number_alone(found[0]) or roman_at(shown, found)
         if value is None:
             forms += normalise(found[0]).split()
         else:
             forms.append(f"#{value[1] if isinstance(value, tuple) else value}")
     return forms
-
-
-def _roman_at(text: str, found: re.Match[str]) -> Fraction | None:
-    """A Roman numeral that is a word of a text; "I" is one behind a name alone, as in World War I."""
-    digits = found[0].strip(EDGE)
-    if not digits or _ROMAN.fullmatch(digits) is None:
-        return None
-    behind_a_name = re.search(r"[A-Z]\w+\s\Z", text[max(0, found.start() - 40) : found.start()]) is not None
-    return Fraction(_roman(digits)) if digits != "I" or behind_a_name else None
 
 
 def _is_given(text: str, answer: str) -> bool:
@@ -272,7 +230,7 @@ def _is_given(text: str, answer: str) -> bool:
             last = roles.count("L") - 1
             given = (
                 last >= 0
-                and last not in taken_back(roles, amount=wanted[0][:1].isdigit() or _number(answer) is not None)
+                and last not in taken_back(roles, amount=wanted[0][:1].isdigit() or number_alone(answer) is not None)
                 and not _beside_a_number(shown, wanted)
             )
     return bool(given) and not _is_listed(text, wanted)
@@ -374,36 +332,3 @@ def _f1(said: list[str], right: list[str]) -> float:
     common = sum((Counter(said) & Counter(right)).values())
     # 2 P R / (P + R) with P = common / said, R = common / right.
     return 2 * common / (len(said) + len(right))
-
-
-@lru_cache(maxsize=1 << 10)
-def _numbers(text: str) -> frozenset[Fraction]:
-    """Every number that a text names: in digits, in English words, as an ordinal, in Roman numerals."""
-    shown = plain(text)
-    found = {each.value for each in numerals(_ORDINAL.sub(r" \1 ", shown)) if each.value is not None}
-    said = numerals(re.sub(r"\d", " ", shown), words=True)
-    # "one" is more often a pronoun than a number.
-    found |= {each.value for each in said if each.value is not None and (each.value != 1 or shown[each.start] == "O")}
-    found |= {Fraction(_ORDINALS[word]) for word in words_of(shown.lower()) if word in _ORDINALS}
-    found |= {value for roman in _TOKEN.finditer(shown) if (value := _roman_at(shown, roman)) is not None}
-    return frozenset(found)
-
-
-@lru_cache(maxsize=1 << 10)
-def _number(text: str) -> Fraction | tuple[str, int] | None:
-    """What a text is worth that is a number and nothing else; an ordinal is none of the cardinal numbers."""
-    shown = plain(text).strip(EDGE.replace(".", "") + "$€£¥")
-    bare = shown.lower().removeprefix("the ")
-    ordinal = _ORDINAL.fullmatch(bare)
-    if ordinal is not None:
-        return "ordinal", int(ordinal[1])
-    if bare in _ORDINALS:
-        return "ordinal", _ORDINALS[bare]
-    found = numerals(shown, words=True)
-    rest = "" if len(found) != 1 else shown[: found[0].start] + shown[found[0].end :]
-    return found[0].value if len(found) == 1 and not rest.strip(EDGE + "%") else None
-
-
-def _roman(digits: str) -> int:
-    values = [_ROMAN_DIGITS[digit] for digit in digits]
-    return sum(-value if value < after else value for value, after in zip(values, [*values[1:], 0], strict=True))
