@@ -35,7 +35,7 @@ from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.settled import Settled, as_asked, find_settled
+from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
@@ -183,6 +183,14 @@ def make_table(
         row.system: (*row_findings(row, sample.own, arrays.index(row.system)), *request_findings(cell))
         for row, cell in zip(rows, cells, strict=True)
     }
+    if anytime:
+        rows = [
+            msgspec.structs.replace(row, reasons=tuple(each for each in row.reasons if each.code not in ASKS_FOR_MORE))
+            for row in rows
+        ]
+        findings = {
+            name: tuple(each for each in own if each.code not in ASKS_FOR_MORE) for name, own in findings.items()
+        }
     ranked = _rank(rows, pairs, findings)
     return TaskTable(
         task=cells[0].task,

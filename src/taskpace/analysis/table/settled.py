@@ -31,6 +31,11 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     """Systems that would be asked more, as a pair of theirs is open; none: the ranking is settled."""
 
 
+ASKS_FOR_MORE = frozenset({"too-few", "few-items", "few-correct"})
+"""Codes of cautions whose remedy is more items. Where the data decided how many there are they say nothing: the
+intervals allow for it, and what is open says how many more it would take."""
+
+
 def find_settled(arrays: Arrays, until: Until) -> Settled:
     """``arrays``: of one task, with the items in the order in which they were asked."""
     standing = standing_of(arrays, until)
