@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from taskpace.tasks.scorers import SCORERS, FieldProblem, schema as schema_module
-from taskpace.tasks.scorers.schema import SchemaProblem, check_schema, schema_problem
+from taskpace.tasks.scorers.schema import check_schema, schema_problem
+from taskpace.tasks.scorers.schema_form import SchemaProblem
 
 JSON = SCORERS["json"]
 

@@ -22,7 +22,7 @@ from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
 _ID_HEX_DIGITS = 24
-_LISTS = ("choices", "answers", "references")
+_LISTS = ("choices", "labels", "answers", "references")
 """Fields that are lists wherever they are used: several columns make the parts of one, and no text."""
 
 Columns = dict[str, tuple[str, ...]]
