@@ -132,22 +132,21 @@ def _remote_texts(address: str, kind: str) -> dict[str, str]:
     import polars as pl
 
     # A frame whose cells and rows end at a NUL, which no text has, has one cell a file. Others would change line ends.
-    parts = _table_of_frame(
-        lambda: pl.scan_csv(
+    # The schema is given, or the file would be fetched once for it and once more for the text.
+    def parts() -> list[Row]:
+        scanned = pl.scan_csv(
             address,
             separator="\0",
             eol_char="\0",
             quote_char=None,
             has_header=False,
-            new_columns=["text"],
-            infer_schema=False,
+            schema={"text": pl.String()},
             include_file_paths="file",
-        ),
-        address,
-        kind,
-    ).rows(["text", "file"])
+        )
+        return _rows(scanned, ["text", "file"], address)
+
     texts: dict[str, list[str]] = {}
-    for part in parts:
+    for part in _guarded(parts, address, kind, []):
         texts.setdefault(part["file"], []).append(part["text"] or "")
     return {file: "\0".join(found) for file, found in texts.items()}
 
