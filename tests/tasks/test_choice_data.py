@@ -128,6 +128,11 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
         'columns = { question = "question", choices = "choices.text", answer = "answerKey" }',
         "C",
     ),
+    "ARC, the whole column": (
+        {"question": "q", "choices": {"text": CITIES, "label": ["1", "2", "3", "4"]}, "answerKey": "3"},
+        'columns = { question = "question", choices = "choices", answer = "answerKey" }',
+        "C",
+    ),
     "ARC, as first published": (
         {"question": {"stem": "q", "choices": [{"text": t, "label": n} for t, n in zip(CITIES, "ABCD", strict=True)]}}
         | {"answerKey": "C"},
@@ -247,6 +252,29 @@ def test_texts_and_indices_that_cannot_be_known_apart_are_refused(tmp_path):
     rows = [*numbered(["5", "7"], ["5", "6", "7", "2"]), torn]
     with pytest.raises(TaskError, match="the text of one choice and the letter or index of another: give letters"):
         items_of(tmp_path, rows)
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"text": CITIES, "label": ["A"]}, "has 1 labels for 4 choices: give one for each"),
+        ({"texts": CITIES, "names": ["A", "B", "C", "D"]}, 'is a table of lists: name the list of texts in "columns"'),
+        ({"text": CITIES}, "by the column, a dot and its own name"),
+    ],
+)
+def test_a_table_of_lists_that_is_no_table_of_choices_is_refused(choices, says):
+    """With what to write."""
+    with pytest.raises(FieldProblem, match=says):
+        LETTER.accept({"choices": choices, "answer": "A"})
+
+
+def test_choices_and_labels_as_json_in_a_cell(tmp_path):
+    """A CSV cell, which no dot reaches into, may hold the table of both."""
+    cell = json.dumps({"text": CITIES, "label": ["1", "2", "3", "4"]}).replace('"', '""')
+    (tmp_path / "x.csv").write_text(f'question,choices,answer\nq,"{cell}",3\n', "utf-8")
+    (tmp_path / "mine.toml").write_text(TASK.format(source="x.csv", more=PLAIN), "utf-8")
+    (item,) = load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)
+    assert (item.fields["choices"], item.fields["answer"]) == (CITIES, "C")
 
 
 UNDECIDED: dict[str, list[dict[str, Any]]] = {

@@ -219,7 +219,11 @@ def test_an_optional_field_without_a_value_is_left_away(tmp_path):
 
 
 def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
-    """NaN, which JSON does not have, is missing; an infinite number is refused."""
+    """NaN, which JSON does not have, is missing, in JSONL too; an infinite number is refused."""
+    lines = written(tmp_path, "x.jsonl", '{"word": 1.5, "n": NaN}\n{"word": NaN, "n": 1}\n{"word": "NaN"}\n')
+    assert set(words(lines, leave_out=True)) == {1.5, "NaN"}
+    with pytest.raises(TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is no number in it.: correct the line"):
+        words(written(tmp_path, "x.jsonl", '{"word": Infinity}\n'))
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": [1.5, float("nan")]}).write_parquet(path)
     assert words(path, leave_out=True) == [1.5]
@@ -235,7 +239,7 @@ def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
         ("[" * 5000 + "]" * 5000, f"nested more than {MOST_NESTED} levels"),
         ("1" * 5000, "line 1 is not JSON"),
         ("1e999", "line 1 is not JSON"),
-        (r'"\ud83d"', "line 1 is not JSON"),
+        (r'"\ud83d"', "line 1 is JSON with half a character"),
     ],
 )
 def test_json_that_nothing_can_be_done_with_is_refused_in_one_line(tmp_path, value, says):

@@ -42,12 +42,20 @@ def _labelled(fields: dict[str, Any]) -> tuple[list[str], list[str] | None]:
 
 
 def _choices(value: Any) -> tuple[list[str], list[str] | None]:
-    """The texts, and their labels where the value has them: ``{"A": "one", "B": "two"}`` and
-    ``[{"label": "A", "text": "one"}, ...]``.
+    """The texts, and their labels where the value has them: ``{"A": "one", "B": "two"}``,
+    ``{"label": ["A", "B"], "text": ["one", "two"]}`` and ``[{"label": "A", "text": "one"}, ...]``.
     """
     value = _decoded(value, "choices")
     labels = None
-    if isinstance(value, dict):
+    if isinstance(value, dict) and isinstance(value.get("label"), list) and isinstance(value.get("text"), list):
+        labels, value = [_label(each) for each in value["label"]], value["text"]
+        if len(labels) != len(value):
+            raise FieldProblem("choices", f"has {len(labels)} labels for {len(value)} choices: give one for each")
+    elif isinstance(value, dict) and any(isinstance(each, list) for each in value.values()):
+        raise FieldProblem(
+            "choices", 'is a table of lists: name the list of texts in "columns", by the column, a dot and its own name'
+        )
+    elif isinstance(value, dict):
         labels, value = [_label(name) for name in value], list(value.values())
         while value and value[-1] is None:  # a column of tables gives every row the keys of all
             labels.pop()
