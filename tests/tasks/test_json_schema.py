@@ -308,6 +308,36 @@ def test_multiples_of_whole_numbers_and_of_what_is_no_number():
         assert schema_problem(value, {"multipleOf": 3}) == f"{value!r} is not a multiple of 3"
 
 
+WORDS = st.sampled_from(
+    [
+        *("$ref", "$dynamicRef", "$id", "$schema", "$anchor", "$dynamicAnchor", "$defs", "definitions", "items", "not"),
+        *("prefixItems", "additionalItems", "dependencies", "dependentSchemas", "allOf", "properties", "enum", "const"),
+        *("unevaluatedItems", "unevaluatedProperties", "contains", "multipleOf", "patternProperties", "x", "a"),
+    ]
+)
+ANY_SCHEMA = st.recursive(
+    st.sampled_from(
+        [
+            *("#", "#/$defs/a", "#/items/0", "#/additionalItems", "#a", "a", "a#/$defs/a", "#/definitions/x", "#/x/a"),
+            *(True, False, None, 1, 0.5, [], {}),
+        ]
+    ),
+    lambda part: st.dictionaries(WORDS, part, max_size=4) | st.lists(part, max_size=2),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400)
+@given(st.dictionaries(WORDS, ANY_SCHEMA, max_size=5), VALUES)
+def test_whatever_stands_in_a_schema_it_is_refused_or_says_something(schema, value):
+    """Keywords of the wrong kind, references to what gets another name, drafts mixed: no other error comes out."""
+    try:
+        check_schema(schema)
+    except SchemaProblem:
+        return
+    schema_problem(value, schema)
+
+
 def test_a_plan_of_such_data_asks_nobody(tmp_path: Path, cli: Any):
     """The command says in one line what is wrong with the row."""
     row = '{"text": "x", "schema": {"$ref": "http://127.0.0.1:9/s.json"}, "answer": {"a": 1}}\n'
