@@ -102,6 +102,49 @@ def test_json_within_bounds_is_what_it_was(value):
     assert not any(isinstance(leaf, dict | list) for leaf in leaves(value))
 
 
+def as_python_writes(value: Any) -> str:
+    """With NaN for no value, as a data frame has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_python_writes, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)}: {as_python_writes(part)}' for name, part in value.items())}}}"
+    return "NaN" if value is None else json.dumps(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(0, 9) | st.text('NaN"\\\U0001f600 ', max_size=8),
+        lambda part: st.lists(part) | st.dictionaries(st.text('NaN"\\', max_size=5), part),
+        max_leaves=8,
+    )
+)
+def test_nan_is_no_value_and_in_a_text_it_is_text(value):
+    """As json.dumps and pandas write it, in a text of any quotation marks and backslashes."""
+    assert decode_json(as_python_writes(value)) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (r'{"a": "\ud83d"}', r"JSON with half a character (\ud83d, a lone surrogate)"),
+        (r'{"a": "\uDE00 x"}', r"JSON with half a character (\uDE00, a lone surrogate)"),
+        (r'{"a": "\ud83d\u0041"}', r"JSON with half a character (\ud83d, a lone surrogate)"),
+        (r'{"a": "\ud83d\ude00", "b": NaN, c}', "not JSON (JSON is malformed: object keys must be strings)"),
+        (r'{"a": "\\ud83d", "b": ', "not JSON (Input data was truncated)"),
+        ('{"a": "NaN', "not JSON (Input data was truncated)"),
+        ('{"a": NaNs}', "not JSON (JSON is malformed: expected ',' or '}')"),
+        ('{"a": -Infinity}', "not JSON (Infinity is no number in it)"),
+        ('"' + r"\"" * 200_000 + "NaN", "not JSON (Input data was truncated)"),
+    ],
+    ids="abcdefghi",
+)
+def test_what_is_wrong_with_json_is_said(text, says):
+    """Half an emoji is not called a truncated file, nor NaN what stands beside it; in time linear in the text."""
+    with pytest.raises(JsonProblem) as caught:
+        decode_json(text)
+    assert str(caught.value) == says
+
+
 @given(st.text() | st.text('[]{}",:01e.-\\u ', max_size=30))
 def test_any_text_is_json_or_has_one_problem(text):
     """No other error comes out."""

@@ -128,6 +128,11 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
         'columns = { question = "question", choices = "choices.text", answer = "answerKey" }',
         "C",
     ),
+    "ARC, the whole column": (
+        {"question": "q", "choices": {"text": CITIES, "label": ["1", "2", "3", "4"]}, "answerKey": "3"},
+        'columns = { question = "question", choices = "choices", answer = "answerKey" }',
+        "C",
+    ),
     "ARC, as first published": (
         {"question": {"stem": "q", "choices": [{"text": t, "label": n} for t, n in zip(CITIES, "ABCD", strict=True)]}}
         | {"answerKey": "C"},
@@ -247,6 +252,100 @@ def test_texts_and_indices_that_cannot_be_known_apart_are_refused(tmp_path):
     rows = [*numbered(["5", "7"], ["5", "6", "7", "2"]), torn]
     with pytest.raises(TaskError, match="the text of one choice and the letter or index of another: give letters"):
         items_of(tmp_path, rows)
+
+
+@pytest.mark.parametrize(
+    ("choices", "says"),
+    [
+        ({"text": CITIES, "label": ["A"]}, "has 1 labels for 4 choices: give one for each"),
+        ({"texts": CITIES, "names": ["A", "B", "C", "D"]}, 'is a table of lists: name the list of texts in "columns"'),
+        ({"text": CITIES}, "by the column, a dot and its own name"),
+    ],
+)
+def test_a_table_of_lists_that_is_no_table_of_choices_is_refused(choices, says):
+    """With what to write."""
+    with pytest.raises(FieldProblem, match=says):
+        LETTER.accept({"choices": choices, "answer": "A"})
+
+
+def test_choices_and_labels_as_json_in_a_cell(tmp_path):
+    """A CSV cell, which no dot reaches into, may hold the table of both."""
+    cell = json.dumps({"text": CITIES, "label": ["1", "2", "3", "4"]}).replace('"', '""')
+    (tmp_path / "x.csv").write_text(f'question,choices,answer\nq,"{cell}",3\n', "utf-8")
+    (tmp_path / "mine.toml").write_text(TASK.format(source="x.csv", more=PLAIN), "utf-8")
+    (item,) = load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)
+    assert (item.fields["choices"], item.fields["answer"]) == (CITIES, "C")
+
+
+UNDECIDED: dict[str, list[dict[str, Any]]] = {
+    "in order": numbered(["1", "2"], ["1", "2", "3"]),
+    "one row": numbered(["2"], ["4", "2", "1", "3"]),
+    "others": numbered(["2"], ["8", "2", "7", "5"]),
+    "some agree": [*numbered(["2"], ["8", "2", "7", "5"]), *numbered(["1"], ["0", "1", "7", "5"])],
+    "numbers": numbered([2], [8, 2, 7, 5]),
+    "as floats": numbered([2.0], [8, 2, 7, 5]),
+    "the text of two": [*numbered(["2"], ["8", "2", "7", "5"]), *numbered(["1"], ["1", "1", "7", "5"])],
+    "letters decide nothing": [*numbered(["2"], ["8", "2", "7", "5"]), *numbered(["A"])],
+}
+"""Rows whose answers are the index of one choice and the text of another."""
+
+
+@pytest.mark.parametrize("kind", UNDECIDED)
+def test_an_index_that_is_the_text_of_another_choice_is_refused_where_no_row_decides(tmp_path, kind):
+    """Each remedy in the message says what is meant; the items are then as it says."""
+    rows = UNDECIDED[kind]
+    with pytest.raises(TaskError) as caught:
+        items_of(tmp_path, rows, PLAIN)
+    said = str(caught.value)
+    assert "which is the index of one choice and the text of another, and no row tells which is meant" in said
+    count = len(rows[0]["choices"])
+    for first in (0, 1):
+        listed = ", ".join(f'"{n}"' for n in range(first, first + count))
+        remedy = f"values = {{ labels = [{listed}] }}"
+        assert f"`{remedy}`" in said
+        (item, *_) = items_of(tmp_path, rows[:1], f"{PLAIN}\n{remedy}")
+        assert item.fields["answer"] == "ABCD"[int(rows[0]["answer"]) - first]
+    assert 'name the column of the choices as "labels", too' in said
+    by_text = PLAIN.replace("columns = {", 'columns = { labels = "choices",')
+    assert by_text != PLAIN
+    (item, *_) = items_of(tmp_path, rows[:1], by_text)
+    assert item.fields["choices"]["ABCD".index(item.fields["answer"])] == str(int(rows[0]["answer"]))
+    assert "labels" not in item.fields
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers"),
+    [
+        ([*numbered(["2"], ["8", "2", "7", "5"]), {"question": "r", "choices": CITIES, "answer": "1"}], "CB"),
+        (numbered([2], ["8", "2", "7", "5"]), "C"),
+        (numbered(["0", "1"], ["0", "1", "2"]), "AB"),
+        ([*numbered(["B"], ["B", "A"]), {"question": "r", "choices": CITIES, "answer": "D"}], "BD"),
+    ],
+)
+def test_one_row_whose_answer_is_an_index_and_no_text_decides(tmp_path, rows, answers):
+    """So does a number beside choices that are texts, and where index and text agree there is nothing to decide."""
+    found = {item.fields["question"]: item.fields["answer"] for item in items_of(tmp_path, rows, PLAIN)}
+    assert "".join(found[row["question"]] for row in rows) == answers
+
+
+def test_a_letter_that_is_the_text_of_another_choice_is_refused_where_no_row_decides(tmp_path):
+    """Vitamins, grades and blood groups are called like letters; the letters themselves are the remedy."""
+    rows = numbered(["A"], ["B", "C", "A"])
+    with pytest.raises(TaskError, match="which is the letter of one choice and the text of another") as caught:
+        items_of(tmp_path, rows, PLAIN)
+    remedy = 'values = { labels = ["A", "B", "C"] }'
+    assert f"`{remedy}`" in str(caught.value)
+    assert items_of(tmp_path, rows, f"{PLAIN}\n{remedy}")[0].fields["answer"] == "A"
+
+
+def test_texts_of_choices_in_columns_of_their_own_can_be_labels(tmp_path):
+    """Several columns make the list of labels as they make the list of choices."""
+    row = {"question": "q", "a": "8", "b": "2", "c": "7", "answer": "2"}
+    columns = 'question = "question", choices = ["a", "b", "c"], answer = "answer"'
+    with pytest.raises(TaskError, match="no row tells which is meant"):
+        items_of(tmp_path, [row], f"columns = {{ {columns} }}")
+    (item,) = items_of(tmp_path, [row], f'columns = {{ {columns}, labels = ["a", "b", "c"] }}')
+    assert item.fields["answer"] == "B"
 
 
 def test_a_mapped_column_that_neither_prompt_nor_scorer_needs_may_be_missing(tmp_path):

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft7Validator, Draft202012Validator
 
 from taskpace.tasks.scorers import SCORERS, FieldProblem, schema as schema_module
-from taskpace.tasks.scorers.schema import SchemaProblem, check_schema, schema_problem
+from taskpace.tasks.scorers.schema import check_schema, schema_problem
+from taskpace.tasks.scorers.schema_form import SchemaProblem
 
 JSON = SCORERS["json"]
 
@@ -209,6 +210,132 @@ def test_within_bounds_a_schema_says_what_it_always_said(schema, value):
         return
     check_schema(schema)
     assert (schema_problem(value, schema) is None) == Draft202012Validator(schema).is_valid(value)
+
+
+LOOKS_LIKE_A_SCHEMA = st.recursive(
+    st.sampled_from(["abc", "#none", "http://x/y", "(", 1, True]),
+    lambda part: (
+        st.dictionaries(
+            st.sampled_from(["$id", "$schema", "$ref", "$anchor", "pattern", "properties", "items", "enum"]),
+            part,
+            max_size=3,
+        )
+        | st.lists(part, max_size=2)
+    ),
+    max_leaves=6,
+)
+
+
+@given(LOOKS_LIKE_A_SCHEMA, st.sampled_from(["default", "examples"]))
+def test_values_in_a_schema_are_values_whatever_they_look_like(value, annotation):
+    """Nothing in them is taken out, followed or matched, in the schema itself and where a property is called so."""
+    for schema in ({"const": value}, {"enum": [value]}, {"$id": "http://x", "anyOf": [{"const": value}]}):
+        check_schema(schema)
+        assert schema_problem(value, schema) is None
+        assert schema_problem({"other": 1}, schema) is not None
+    schema = {annotation: [value], "properties": {"const": {"type": "string"}, "enum": {"pattern": "^a"}}}
+    check_schema(schema)
+    assert schema_problem({"const": "x", "enum": "a"}, schema) is None
+    assert schema_problem({"const": 1}, schema) == "1 is not of type 'string'"
+    assert "does not match" in (schema_problem({"enum": "b"}, schema) or "")
+
+
+@pytest.mark.parametrize("place", ["const", "enum/0", "default", "examples/0"])
+def test_a_reference_into_a_value_is_refused(place):
+    """What stands there is no schema."""
+    schema = {"$defs": {"a": {place.split("/")[0]: [{"type": "string"}] if "/" in place else {}}}}
+    assert "refers to what is not in it" in refusal(schema | {"$ref": f"#/$defs/a/{place}"})
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"items": [{"type": "string"}, {"$ref": "#/items/0"}]},
+        {"items": [{"type": "string"}], "additionalItems": {"$ref": "#/items/0"}},
+        {"items": [{"type": "string"}, True], "additionalItems": False, "$defs": {"a": {"$ref": "#/additionalItems"}}},
+        {"dependencies": {"a": ["b"], "b": {"properties": {"a": {"type": "string"}}}}},
+        {"dependencies": {"a": {"required": ["b"]}}, "properties": {"b": {"$ref": "#/dependencies/a"}}},
+        {"definitions": {"s": {"$id": "#s", "type": "string"}}, "additionalProperties": {"$ref": "#s"}},
+        {"x-parts": {"a/b~": {"type": "string"}}, "additionalProperties": {"$ref": "#/x-parts/a~1b~0"}},
+        {"x-parts": {"default": {"enum": ["x"]}}, "additionalProperties": {"$ref": "#/x-parts/default"}},
+        {"$id": "http://x/y", "properties": {"a": {"$ref": "http://x/y"}}, "type": "object"},
+        {"properties": {"a": {"$ref": "#/definitions/no"}}, "definitions": {"no": False}},
+        {"properties": {"a": {"$ref": "#/definitions/any"}}, "definitions": {"any": True}},
+    ],
+)
+@settings(max_examples=60)
+@given(value=VALUES)
+def test_what_draft_7_writes_otherwise_means_what_it_meant(schema, value):
+    """Lists of items, dependencies, names as addresses, and references to all of them."""
+    check_schema(schema)
+    assert (schema_problem(value, schema) is None) == Draft7Validator(schema).is_valid(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"minimum": 0, "exclusiveMinimum": True}, 'has "exclusiveMinimum" as draft 4 has it, true or false: make it'),
+        ({"items": {"maximum": 0, "exclusiveMaximum": False}}, 'has "exclusiveMaximum" as draft 4 has it'),
+        ({"properties": {"a": {"$recursiveRef": "#"}}}, 'has "$recursiveRef" of an older draft: write "$ref"'),
+        ({"divisibleBy": 2}, 'has "divisibleBy" of an older draft: write "multipleOf"'),
+        ({"dependencies": {"a": 1}}, "is no JSON Schema"),
+        ({"items": [1]}, "is no JSON Schema"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": True}, "allOf": 5}, "is no JSON Schema"),
+        ({"$anchor": ["a"], "$id": {}}, "is no JSON Schema"),
+    ],
+)
+def test_what_older_drafts_have_and_cannot_be_taken_over_is_refused_by_name(schema, says):
+    """With what to write today; a property may be called so."""
+    assert says in refusal(schema)
+    check_schema({"properties": {key: {"type": "string"} for key in schema}})
+
+
+@given(st.integers(-(10**6), 10**6), st.integers(0, 6))
+def test_a_decimal_is_a_multiple_of_a_decimal_by_what_is_written(n, digits):
+    """19.99 of 0.01: whatever the floats that stand for them are multiples of."""
+    step, value = float(f"1e-{digits}"), float(f"{n}e-{digits}")
+    schema = {"multipleOf": step}
+    check_schema(schema)
+    assert schema_problem(value, schema) is None
+    assert schema_problem(float(f"{n}5e-{digits + 1}"), schema) is not None
+
+
+def test_multiples_of_whole_numbers_and_of_what_is_no_number():
+    """Texts and truth values are passed over, as JSON Schema has it; the largest and the smallest are compared."""
+    for value in (6, 6.0, "x", True, 0, 1e300):
+        assert schema_problem(value, {"multipleOf": 3 if value != 1e300 else 0.01}) is None
+    for value in (7, 6.5, 1e-300):
+        assert schema_problem(value, {"multipleOf": 3}) == f"{value!r} is not a multiple of 3"
+
+
+WORDS = st.sampled_from(
+    [
+        *("$ref", "$dynamicRef", "$id", "$schema", "$anchor", "$dynamicAnchor", "$defs", "definitions", "items", "not"),
+        *("prefixItems", "additionalItems", "dependencies", "dependentSchemas", "allOf", "properties", "enum", "const"),
+        *("unevaluatedItems", "unevaluatedProperties", "contains", "multipleOf", "patternProperties", "x", "a"),
+    ]
+)
+ANY_SCHEMA = st.recursive(
+    st.sampled_from(
+        [
+            *("#", "#/$defs/a", "#/items/0", "#/additionalItems", "#a", "a", "a#/$defs/a", "#/definitions/x", "#/x/a"),
+            *(True, False, None, 1, 0.5, [], {}),
+        ]
+    ),
+    lambda part: st.dictionaries(WORDS, part, max_size=4) | st.lists(part, max_size=2),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400)
+@given(st.dictionaries(WORDS, ANY_SCHEMA, max_size=5), VALUES)
+def test_whatever_stands_in_a_schema_it_is_refused_or_says_something(schema, value):
+    """Keywords of the wrong kind, references to what gets another name, drafts mixed: no other error comes out."""
+    try:
+        check_schema(schema)
+    except SchemaProblem:
+        return
+    schema_problem(value, schema)
 
 
 def test_a_plan_of_such_data_asks_nobody(tmp_path: Path, cli: Any):

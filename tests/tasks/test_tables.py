@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from taskpace.errors import TaskError
 from taskpace.tasks import DataSource, Task, TurnTemplate, load_data, load_items, load_task, prompts_task, tables
-from taskpace.tasks.data import read_rows
+from taskpace.tasks.data import open_source, read_rows
 from taskpace.tasks.parquet_footer import FooterProblem, read_footer
 from taskpace.tasks.tables import csv_table, remote_table
 from taskpace.text.bounded import MOST_NESTED
@@ -219,7 +219,11 @@ def test_an_optional_field_without_a_value_is_left_away(tmp_path):
 
 
 def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
-    """NaN, which JSON does not have, is missing; an infinite number is refused."""
+    """NaN, which JSON does not have, is missing, in JSONL too; an infinite number is refused."""
+    lines = written(tmp_path, "x.jsonl", '{"word": 1.5, "n": NaN}\n{"word": NaN, "n": 1}\n{"word": "NaN"}\n')
+    assert set(words(lines, leave_out=True)) == {1.5, "NaN"}
+    with pytest.raises(TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is no number in it.: correct the line"):
+        words(written(tmp_path, "x.jsonl", '{"word": Infinity}\n'))
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": [1.5, float("nan")]}).write_parquet(path)
     assert words(path, leave_out=True) == [1.5]
@@ -235,7 +239,7 @@ def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
         ("[" * 5000 + "]" * 5000, f"nested more than {MOST_NESTED} levels"),
         ("1" * 5000, "line 1 is not JSON"),
         ("1e999", "line 1 is not JSON"),
-        (r'"\ud83d"', "line 1 is not JSON"),
+        (r'"\ud83d"', "line 1 is JSON with half a character"),
     ],
 )
 def test_json_that_nothing_can_be_done_with_is_refused_in_one_line(tmp_path, value, says):
@@ -357,16 +361,65 @@ def test_any_bytes_have_a_footer_or_none(tmp_path_factory, content):
 
 
 def test_lines_from_afar_are_what_they_are(tmp_path):
-    """JSONL and CSV of the hub go through polars as lines, so that no column is given one type; each file of a pattern
-    begins with the names.
+    """JSONL and CSV of the hub go through polars as text, so that no column is given one type; each file of a pattern
+    begins with the names, in an order of its own.
     """
     written(tmp_path, "r1.csv", 'a,b\n1,"x\n\ny"\n')
-    written(tmp_path, "r2.csv", "a,b\n007,z\n")
-    found = remote_table("csv", str(tmp_path / "r*.csv"))
+    written(tmp_path, "r2.csv", "b,a\nz,007\n")
+    written(tmp_path, "r3.csv", "")
+    found = remote_table("csv", str(tmp_path / "r[12].csv"))
     assert found.rows(["a", "b"]) == [{"a": "1", "b": "x\n\ny"}, {"a": "007", "b": "z"}]
-    written(tmp_path, "r.jsonl", '{"a": 1}\n\n{"a": "x,\\"y", "b": [1, "2"]}\n')
-    mixed = remote_table("jsonl", str(tmp_path / "r.jsonl"))
+    assert remote_table("csv", str(tmp_path / "r*.csv")).rows(["a"]) == [{"a": "1"}, {"a": "007"}]
+    assert remote_table("csv", str(tmp_path / "r3.csv")).rows([]) == []
+    written(tmp_path, "r1.jsonl", '{"a": 1}\n\n{"a": "x,\\"y", "b": [1, "2"]}\n')
+    mixed = remote_table("jsonl", str(tmp_path / "r1.jsonl"))
     assert (mixed.columns, mixed.rows([])) == (["a", "b"], [{"a": 1}, {"a": 'x,"y', "b": [1, "2"]}])
+    written(tmp_path, "r2.jsonl", '{"c": 2}')
+    both = remote_table("jsonl", str(tmp_path / "r?.jsonl"))
+    assert (both.columns, both.rows([])) == (["a", "b", "c"], [*mixed.rows([]), {"c": 2}])
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(
+                ["a", "b", "a,b\na,b\n", "x\r\ny", "\r", "\n", "", '"', " ", "\0", "\x1f", "é\x1e", "#", "\ufeff"]
+            ),
+            min_size=2,
+            max_size=2,
+        ),
+        max_size=5,
+    ),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_a_csv_file_from_afar_has_the_rows_of_the_same_file_here(tmp_path_factory, rows, end, marked):
+    """Line ends within cells and lines like the names included, so items have the same ids."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end).writerows([["a", "b"], *rows])
+    path = tmp_path_factory.mktemp("afar") / "x.csv"
+    path.write_bytes((b"\xef\xbb\xbf" if marked else b"") + text.getvalue().encode())
+    here, afar = open_source(str(path), path.parent), remote_table("csv", str(path))
+    assert (afar.columns, afar.rows(["a", "b"])) == (here.columns, here.rows(["a", "b"]))
+
+
+def test_what_is_wrong_with_files_from_afar_names_the_file(tmp_path):
+    """The one of several that has other columns, or a line that is none."""
+    written(tmp_path, "r1.csv", "a,b\n1,2\n")
+    other = written(tmp_path, "r2.csv", "a,c\n1,2\n")
+    with pytest.raises(TaskError, match=f"{other}: its columns are not those of .*r1.csv: name files with the same"):
+        remote_table("csv", str(tmp_path / "r*.csv"))
+    written(tmp_path, "r1.jsonl", "{}\n")
+    broken = written(tmp_path, "r2.jsonl", "{}\n{\n")
+    with pytest.raises(TaskError, match=f"{broken}: line 2 is not JSON"):
+        remote_table("jsonl", str(tmp_path / "r*.jsonl"))
+
+
+def test_a_line_of_blanks_is_no_row(tmp_path):
+    """At the end or in between; in a table of one column it is a cell."""
+    assert set(words(written(tmp_path, "x.csv", "word,b\n\nQ,A\n   \nR,\n\t\n \n"))) == {"Q", "R"}
+    assert csv_table("word\nQ\n  \n", "x.csv").rows(["word"]) == [{"word": "Q"}, {"word": "  "}]
 
 
 @pytest.mark.parametrize("name", ["x" * 5000 + ".csv", "x\0.csv", "x" * 300 + ".jsonl"])

@@ -22,7 +22,7 @@ from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
 _ID_HEX_DIGITS = 24
-_LISTS = ("choices", "answers", "references")
+_LISTS = ("choices", "labels", "answers", "references")
 """Fields that are lists wherever they are used: several columns make the parts of one, and no text."""
 
 Columns = dict[str, tuple[str, ...]]
@@ -166,8 +166,12 @@ def _survey(task: Task, rows: list[Row], columns: Columns) -> None:
     try:
         survey(map(seen, rows))
     except FieldProblem as exc:
-        column = ", ".join(columns.get(exc.field, (exc.field,)))
-        raise TaskError(f'{task.data.source}: column "{column}" {exc.problem}') from None
+        raise TaskError(f"{task.data.source}: {_named(exc.field, columns)} {exc.problem}") from None
+
+
+def _named(field: str, columns: Columns) -> str:
+    """The columns that a field is made of, or what the task calls it, for messages."""
+    return f'column "{", ".join(columns.get(field, (field,)))}"'
 
 
 def _usable(
@@ -217,17 +221,15 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
             try:
                 fields[field] = decode_json(fields[field])
             except JsonProblem as exc:
-                column = ", ".join(columns.get(field, (field,)))
                 raise TaskError(
-                    f'{location}, column "{column}": {one_line(fields[field], 60)!r} is {exc}: '
+                    f"{location}, {_named(field, columns)}: {one_line(fields[field], 60)!r} is {exc}: "
                     f'correct it, or take "{field}" out of the key "json"'
                 ) from None
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
         except FieldProblem as exc:
-            column = ", ".join(columns.get(exc.field, (exc.field,)))
-            raise TaskError(f'{location}, column "{column}": {exc.problem}') from None
+            raise TaskError(f"{location}, {_named(exc.field, columns)}: {exc.problem}") from None
     return fields
 
 

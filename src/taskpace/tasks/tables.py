@@ -47,8 +47,9 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 def table_of_lines(text: str, location: str) -> Table:
     """JSONL: an object a line, or a prompt as a text. Raises ``TaskError``."""
-    # Split at \n alone: JSON text may hold other line separators as they are.
-    return _table_of_json(text.removeprefix("\ufeff").split("\n"), location)
+    # Split at no other line separators: JSON text may hold those as they are.
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return _table_of_json(text.split("\n"), location)
 
 
 def csv_table(text: str, location: str) -> Table:
@@ -67,6 +68,8 @@ def csv_table(text: str, location: str) -> Table:
         lines = _csv_lines(text, location)
         next(lines, None)
         for number, cells in lines:
+            if len(cells) == 1 < len(names) and not cells[0].strip():
+                continue  # a line of blanks
             if len(cells) != len(names):
                 raise TaskError(
                     f"{location}: line {number} ends a row of {len(cells)} cells, but there are {len(names)} columns: "
@@ -117,19 +120,54 @@ def remote_table(kind: str, address: str) -> Table:
 
     if kind == "parquet":
         return _table_of_frame(lambda: pl.scan_parquet(address), address, kind)
-    # Lines as they are: a data frame would give the values of a column one type. Neither kind has a raw \x1f.
-    lines = _table_of_frame(
-        lambda: pl.scan_csv(
-            address, separator="\x1f", quote_char=None, has_header=False, new_columns=["line"], infer_schema=False
-        ),
-        address,
-        kind,
-    )
-    texts = [row["line"] or "" for row in lines.rows(["line"])]
-    if kind == "jsonl":
-        return _table_of_json(texts, address)
-    # Of several files each begins with the names.
-    return csv_table("\n".join([*texts[:1], *(text for text in texts[1:] if text != texts[0])]), address)
+    read = table_of_lines if kind == "jsonl" else csv_table
+    texts = _remote_texts(address, kind)
+    if len(texts) < 2:
+        return read("".join(texts.values()), address)
+    return _one_table([(place, read(text, place)) for place, text in texts.items()], kind, address)
+
+
+def _remote_texts(address: str, kind: str) -> dict[str, str]:
+    """Each file's name and text, character by character, but for a byte order mark. Raises ``TaskError``."""
+    import polars as pl
+
+    # A frame whose cells and rows end at a NUL, which no text has, has one cell a file. Others would change line ends.
+    # The schema is given, or the file would be fetched once for it and once more for the text.
+    def parts() -> list[Row]:
+        scanned = pl.scan_csv(
+            address,
+            separator="\0",
+            eol_char="\0",
+            quote_char=None,
+            has_header=False,
+            schema={"text": pl.String()},
+            include_file_paths="file",
+        )
+        return _rows(scanned, ["text", "file"], address)
+
+    texts: dict[str, list[str]] = {}
+    for part in _guarded(parts, address, kind, []):
+        texts.setdefault(part["file"], []).append(part["text"] or "")
+    return {file: "\0".join(found) for file, found in texts.items()}
+
+
+def _one_table(tables: list[tuple[str, Table]], kind: str, address: str) -> Table:
+    """The rows of several files, one after another. Raises ``TaskError`` for CSV files with different names."""
+    first, columns = tables[0][0], dict.fromkeys(tables[0][1].columns)
+    for place, table in tables[1:]:
+        if kind == "csv" and set(table.columns) != set(columns):
+            raise TaskError(f"{place}: its columns are not those of {first}: name files with the same columns")
+        columns.update(dict.fromkeys(table.columns))
+    _check_size(address, columns=len(columns))
+
+    def rows(wanted: list[str]) -> list[Row]:
+        found: list[Row] = []
+        for _, table in tables:
+            found.extend(table.rows(wanted))
+            _check_size(address, rows=len(found))
+        return found
+
+    return Table(columns=list(columns), rows=rows)
 
 
 def _table_of_json(lines: Iterable[str], location: str) -> Table:

@@ -6,12 +6,21 @@ where the value comes in. The check itself does not recurse.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 
 MOST_NESTED = 64
 """Levels of lists and tables in one another: more than any data set or settings file has."""
+
+
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"?|NaN|Infinity', re.DOTALL)
+"""A text within JSON, to its end if it has one, so that time is linear; or what Python writes and JSON has not."""
+_HALF = re.compile(
+    r"\\(?:u[dD][89aAbB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
+)
+"""An escape within JSON; its group is a surrogate that is no part of a pair."""
 
 
 class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
@@ -49,9 +58,15 @@ def leaves(value: Any) -> list[Any]:
 
 
 def decode_json(text: str) -> Any:
-    """The value of a JSON text. Raises ``JsonProblem``: not JSON, a number out of range, nested too deep."""
+    """The value of a JSON text; null for NaN, which JSON has not, but Python and data frames write for no value.
+
+    Raises ``JsonProblem``: not JSON, a number out of range, nested too deep.
+    """
     try:
-        value = msgspec.json.decode(text)
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError as exc:
+            value = _decoded_again(text, exc)
     except RecursionError:
         raise JsonProblem(f"nested more than {MOST_NESTED} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as exc:
@@ -59,3 +74,19 @@ def decode_json(text: str) -> Any:
     if nested_too_deep(value):
         raise JsonProblem(f"nested more than {MOST_NESTED} levels deep")
     return value
+
+
+def _decoded_again(text: str, problem: msgspec.DecodeError) -> Any:
+    """The value of what is JSON but for NaN. Raises ``JsonProblem``, or the problem where there is no more to say."""
+    if half := next((found[1] for found in _HALF.finditer(text) if found[1]), None):
+        raise JsonProblem(f"JSON with half a character (\\{half}, a lone surrogate)")
+    constants = {found[0] for found in _CONSTANT.finditer(text)}
+    if "Infinity" in constants:
+        raise JsonProblem("not JSON (Infinity is no number in it)")
+    if "NaN" not in constants:
+        raise problem
+    try:
+        return msgspec.json.decode(_CONSTANT.sub(lambda found: "null" if found[0] == "NaN" else found[0], text))
+    except msgspec.DecodeError as exc:
+        # Where it says the byte, that of another text is meant.
+        raise JsonProblem(f"not JSON ({re.sub(r' .byte .*', '', str(exc)).rstrip('.')})") from None

@@ -42,12 +42,20 @@ def _labelled(fields: dict[str, Any]) -> tuple[list[str], list[str] | None]:
 
 
 def _choices(value: Any) -> tuple[list[str], list[str] | None]:
-    """The texts, and their labels where the value has them: ``{"A": "one", "B": "two"}`` and
-    ``[{"label": "A", "text": "one"}, ...]``.
+    """The texts, and their labels where the value has them: ``{"A": "one", "B": "two"}``,
+    ``{"label": ["A", "B"], "text": ["one", "two"]}`` and ``[{"label": "A", "text": "one"}, ...]``.
     """
     value = _decoded(value, "choices")
     labels = None
-    if isinstance(value, dict):
+    if isinstance(value, dict) and isinstance(value.get("label"), list) and isinstance(value.get("text"), list):
+        labels, value = [_label(each) for each in value["label"]], value["text"]
+        if len(labels) != len(value):
+            raise FieldProblem("choices", f"has {len(labels)} labels for {len(value)} choices: give one for each")
+    elif isinstance(value, dict) and any(isinstance(each, list) for each in value.values()):
+        raise FieldProblem(
+            "choices", 'is a table of lists: name the list of texts in "columns", by the column, a dot and its own name'
+        )
+    elif isinstance(value, dict):
         labels, value = [_label(name) for name in value], list(value.values())
         while value and value[-1] is None:  # a column of tables gives every row the keys of all
             labels.pop()
@@ -143,13 +151,15 @@ def _survey(rows: Iterable[dict[str, Any]]) -> None:
     seen = zeros = beyond = 0
     most = 0
     named: str | None = None
-    torn: str | None = None
+    torn: dict[str, str] = {}  # kind -> an answer that is of this kind and also the text of another choice
+    decided: set[str] = set()
     for row in rows:
         answer, choices = row.get("answer"), row.get("choices")
         index = _index(answer)
         if index is None and not isinstance(answer, str):
             continue
-        if not isinstance(choices, list) or "labels" in row or isinstance(answer, str):
+        numbers = isinstance(choices, list) and not all(isinstance(each, str) for each in choices)
+        if not isinstance(choices, list) or "labels" in row or isinstance(answer, str) or numbers:
             try:
                 choices, labels = _labelled(row)
             except (FieldProblem, KeyError):
@@ -160,28 +170,49 @@ def _survey(rows: Iterable[dict[str, Any]]) -> None:
         if index is not None:
             seen, zeros, beyond = seen + 1, zeros + (index == 0), beyond + (index == count)
             most = max(most, count)
-        text = _named(answer, choices)
-        if text is None:
-            continue
-        short = _letter(answer) if index is None else index
+        # A number is the text of a choice only where choices are numbers, too.
+        said = _label(answer) if numbers else answer
+        text = _named(said, choices)
+        short, kind = (_letter(answer), "letter") if index is None else (index, "index")
         if short is None or short >= count:
-            named = named or str(answer)
+            named = named or (None if text is None else str(answer)[:60])
+        elif text is None:
+            if said not in choices:
+                decided.add(kind)
         elif text != short:
-            torn = torn or str(answer)
+            torn.setdefault(kind, str(answer)[:60])
+            most = max(most, count)
     if beyond and not zeros:
-        labels_from_1 = ", ".join(f'"{number}"' for number in range(1, most + 1))
         raise FieldProblem(
             "answer",
             f"runs from 1 to the number of choices and is never 0, but an index counts from 0: {beyond} of {seen} rows "
             "would be left out and the rest be one choice off. Where 1 is the first choice, add "
-            f"`values = {{ labels = [{labels_from_1}] }}` to the task's table of the data",
+            f"{_labels(range(1, most + 1))} to the task's table of the data",
         )
-    if named is not None and torn is not None:
+    if named is not None and torn:
         raise FieldProblem(
             "answer",
-            f"has texts of choices ({named[:60]!r}), and {torn[:60]!r}, which is the text of one choice and the letter "
-            "or index of another: give letters",
+            f"has texts of choices ({named!r}), and {next(iter(torn.values()))!r}, which is the text of one choice "
+            "and the letter or index of another: give letters",
         )
+    if undecided := next((kind for kind in torn if kind not in decided), None):
+        counted = _labels(range(most)), _labels(range(1, most + 1))
+        means = {
+            "index": f"Where 0 is the first choice, add {counted[0]}, and where 1 is, {counted[1]},",
+            "letter": f"Where it is the letter, add {_labels(ascii_uppercase[:most])}",
+        }[undecided]
+        raise FieldProblem(
+            "answer",
+            f"has {torn[undecided]!r}, which is the {undecided} of one choice and the text of another, and no row "
+            f"tells which is meant. {means} to the task's table of the data; where it is the text, name the column of "
+            'the choices as "labels", too, in the table "columns"',
+        )
+
+
+def _labels(labels: Iterable[Any]) -> str:
+    """What to write into a task's table of the data."""
+    listed = ", ".join(f'"{label}"' for label in labels)
+    return f"`values = {{ labels = [{listed}] }}`"
 
 
 def _grade_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:

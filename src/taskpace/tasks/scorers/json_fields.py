@@ -9,7 +9,8 @@ import msgspec
 
 from taskpace.tasks.extractors.json_answer import share_of_fields
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
-from taskpace.tasks.scorers.schema import SchemaProblem, check_schema, schema_problem
+from taskpace.tasks.scorers.schema import check_schema, schema_problem
+from taskpace.tasks.scorers.schema_form import SchemaProblem
 from taskpace.text.bounded import JsonProblem, decode_json
 
 

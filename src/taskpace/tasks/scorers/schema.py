@@ -12,9 +12,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from taskpace.tasks.scorers.schema_form import (
+    OF_NAMES,
+    REFERENCES,
+    SAME_VALUE,
+    SAME_VALUE_LISTS,
+    SchemaProblem,
+    self_contained,
+    target,
+)
 from taskpace.text.bounded import MOST_NESTED, nested_too_deep
 from taskpace.text.safe_text import one_line
 
@@ -23,17 +34,8 @@ _MOST_STEPS = 200_000
 """Comparisons for one value: about a second. A schema of fifty fields takes some hundreds."""
 _CHARACTERS_A_STEP = 100
 """Of a text that a pattern is matched against."""
-_SAME_VALUE_LISTS = ("allOf", "anyOf", "oneOf")
-_SAME_VALUE = ("not", "if", "then", "else")
-"""Keywords whose schemas are applied to the value itself, not to a part of it."""
-_REFERENCES = ("$ref", "$dynamicRef")
-
 Keyword = Callable[[Any, Any, Any, Any], Iterable[Any] | None]
 _steps: ContextVar[int] = ContextVar("steps", default=0)
-
-
-class SchemaProblem(Exception):  # noqa: N818 - as `FieldProblem`: named for what it is about
-    """Why a schema cannot be used, in words that follow its name: ``is no JSON Schema (...): correct it``."""
 
 
 class _TooManySteps(Exception):  # noqa: N818 - a signal between functions of this module
@@ -52,10 +54,9 @@ def check_schema(schema: dict[str, Any]) -> None:
         raise SchemaProblem(f"is nested more than {MOST_NESTED} levels deep: flatten it")
     if len(json.dumps(schema)) > _MOST_CHARACTERS:
         raise SchemaProblem(f"has more than {_MOST_CHARACTERS:,} characters: shorten it")
-    own = _self_contained(schema)
-    tables = list(_tables(own))
+    own, tables = self_contained(schema)
     for table in tables:
-        _check_references(table, own)
+        _check_draft(table)
         _check_patterns(table)
     _check_ends(tables, own)
     try:
@@ -71,74 +72,12 @@ def schema_problem(value: Any, schema: dict[str, Any]) -> str | None:
     """What is wrong with ``value`` by a schema that has been checked, in one line; null if nothing is."""
     _steps.set(0)
     try:
-        found = next(iter(_validator()(_self_contained(schema)).iter_errors(value)), None)
+        found = next(iter(_validator()(self_contained(schema)[0]).iter_errors(value)), None)
     except _TooManySteps:
         return f"it takes more than {_MOST_STEPS:,} steps to check"
     except (RecursionError, ArithmeticError, ValueError) as exc:  # too deep; numbers and half emojis beyond bounds
         return f"it cannot be checked ({one_line(str(exc), 80)})"
     return None if found is None else one_line(str(found.message), 200)
-
-
-def _self_contained(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema in its own words: no address of its own, and no other draft, which would bring other rules."""
-    address = schema.get("$id")
-    prefix = f"{address.removesuffix('#')}#" if isinstance(address, str) and address else None
-
-    def copied(value: Any) -> Any:
-        if isinstance(value, list):
-            return [copied(part) for part in value]
-        if not isinstance(value, dict):
-            return value
-        table = {}
-        for name, part in value.items():
-            if isinstance(part, str) and name in ("$schema", "$id"):
-                continue
-            if prefix is not None and isinstance(part, str) and name in _REFERENCES and part.startswith(prefix):
-                table[name] = f"#{part.removeprefix(prefix)}"
-            else:
-                table[name] = copied(part)
-        return table
-
-    own: dict[str, Any] = copied(schema)
-    return own
-
-
-def _tables(value: Any) -> Iterator[dict[str, Any]]:
-    """Every table of a schema: a reference may lead to any of them."""
-    if isinstance(value, dict):
-        yield value
-    if isinstance(value, dict | list):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tables(part)
-
-
-def _check_references(table: dict[str, Any], schema: dict[str, Any]) -> None:
-    for name in _REFERENCES:
-        reference = table.get(name)
-        if isinstance(reference, str) and _target(reference, schema) is None:
-            raise SchemaProblem(f"refers to what is not in it ({one_line(reference, 80)}): write it out in the schema")
-
-
-def _target(reference: str, schema: dict[str, Any]) -> Any:
-    """What ``#``, ``#/$defs/name`` or ``#anchor`` stands for; null for nothing in the schema."""
-    from urllib.parse import unquote
-
-    if not reference.startswith("#"):
-        return None
-    pointer = unquote(reference[1:])
-    if pointer and not pointer.startswith("/"):
-        anchored = [t for t in _tables(schema) if pointer in (t.get("$anchor"), t.get("$dynamicAnchor"))]
-        return anchored[0] if len(anchored) == 1 else None
-    found: Any = schema
-    for part in pointer.split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, dict):
-            found = found.get(name)
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-            found = found[int(name)]
-        else:
-            return None
-    return found if isinstance(found, dict | bool) else None
 
 
 def _check_ends(tables: Iterable[dict[str, Any]], schema: dict[str, Any]) -> None:
@@ -159,16 +98,29 @@ def _check_ends(tables: Iterable[dict[str, Any]], schema: dict[str, Any]) -> Non
 
 
 def _of_the_same_value(table: dict[str, Any], schema: dict[str, Any]) -> Iterator[Any]:
-    for name in _REFERENCES:
+    for name in REFERENCES:
         if isinstance(table.get(name), str):
-            yield _target(table[name], schema)
-    for name in _SAME_VALUE_LISTS:
+            yield target(table[name], schema)
+    for name in SAME_VALUE_LISTS:
         if isinstance(table.get(name), list):
             yield from table[name]
-    for name in _SAME_VALUE:
+    for name in SAME_VALUE:
         yield table.get(name)
-    if isinstance(table.get("dependentSchemas"), dict):
-        yield from table["dependentSchemas"].values()
+    for name in OF_NAMES:
+        if isinstance(table.get(name), dict):
+            yield from table[name].values()
+
+
+def _check_draft(table: dict[str, Any]) -> None:
+    """Refuse by name what older drafts have and today's would not see, or not understand."""
+    for name, today in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(table.get(name), bool):
+            raise SchemaProblem(
+                f'has "{name}" as draft 4 has it, true or false: make it the number itself, in place of "{today}"'
+            )
+    for name, today in (("$recursiveRef", "$ref"), ("divisibleBy", "multipleOf"), ("extends", "allOf")):
+        if name in table:
+            raise SchemaProblem(f'has "{name}" of an older draft: write "{today}"')
 
 
 def _check_patterns(table: dict[str, Any]) -> None:
@@ -207,7 +159,7 @@ def _spend(steps: int) -> None:
 
 @lru_cache(maxsize=1)
 def _validator() -> Any:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft7Validator, Draft202012Validator
     from jsonschema.validators import extend
 
     given = Draft202012Validator.VALIDATORS
@@ -216,6 +168,8 @@ def _validator() -> Any:
         "patternProperties": _pattern_properties,
         "additionalProperties": _additional_properties(given["additionalProperties"]),
         "uniqueItems": _unique_items,
+        "multipleOf": _multiple_of,
+        "dependencies": Draft7Validator.VALIDATORS["dependencies"],
     }
     return extend(Draft202012Validator, {name: _counted(keyword) for name, keyword in (given | own).items()})
 
@@ -272,6 +226,15 @@ def _additional_properties(given: Keyword) -> Keyword:
                 yield _error(f"{name!r} does not match any of the patterns of names")
 
     return additional_properties
+
+
+def _multiple_of(_: Any, step: float, value: Any, __: Any) -> Iterator[Any]:
+    """By the decimals that are written: 19.99 is a multiple of 0.01, though the floats are none of each other."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    whole, part = (Fraction(n) if isinstance(n, int) else Fraction(Decimal(repr(n))) for n in (value, step))
+    if (whole / part).denominator != 1:
+        yield _error(f"{value!r} is not a multiple of {step!r}")
 
 
 def _unique_items(_: Any, wanted: Any, value: Any, __: Any) -> Iterator[Any]:
