@@ -112,15 +112,15 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
 
 def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
     """``bursts``, true for every trial of a cell whose decode speed is unknown as a whole, in place of each trial's."""
-    judged = frame.filter("judged").partition_by("cell_position")
-    cells = [int(cell["cell_position"][0]) for cell in judged if in_bursts(cell)]
+    told = frame.filter(pl.col("judged") | pl.col("short")).partition_by("cell_position")
+    cells = [int(cell["cell_position"][0]) for cell in told if in_bursts(cell)]
     bursts = pl.col("cell_position").is_in(cells)
     return frame.with_columns(
         *(pl.when(~bursts).then(name).alias(name) for name in ("tpot_s", "tokens_per_s", "bytes_per_s")),
         *(pl.col(name).fill_null(value=False) for name in ("miscounted", "hidden_reasoning")),
         bursts=bursts,
         untimed=bursts | pl.col("whole").fill_null(value=False),
-    ).drop("judged", "burst", "whole")
+    ).drop("judged", "burst", "short", "at_once", "whole")
 
 
 def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -194,7 +194,9 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("spread_s").sum() > 0)
         .then(pl.col("spread_bytes").sum() / pl.col("spread_s").sum())
         .alias("bytes_per_s"),
-        *(pl.col(name).any() for name in ("judged", "burst", "whole", "miscounted", "hidden_reasoning")),
+        *(pl.col(name).any() for name in ("judged", "short", "whole", "miscounted", "hidden_reasoning")),
+        (pl.col("judged") & pl.col("burst")).any().alias("burst"),
+        pl.col("at_once").all(),
         pl.col("finish_reason").last(),
         pl.col("token_source").first(),
     )
