@@ -59,8 +59,8 @@ _REPLAYED_WRITING = 0.25
 
 
 def find_bursts(turns: pl.DataFrame) -> pl.DataFrame:
-    """For each turn whether its arrivals say anything of the stream (``judged``), hold no speed (``burst``), hold none and
-    are too few to say anything (``short``), and are one moment (``at_once``).
+    """For each turn whether its arrivals say anything of the stream (``judged``), hold no speed (``burst``), hold none
+    and are too few to say anything (``short``), and are one moment (``at_once``).
 
     Args:
         turns: columns as stored, with the tokens that are believed.
@@ -102,16 +102,16 @@ def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tupl
     moments = _find_moments(data["ns"], size, starts, last, tokens)
     per_token, share = span / np.maximum(tokens - 1, 1), span / np.maximum(whole, 1)
     no_time, little_time = [(per_token < most_ns) & (share < most) for most_ns, most in _NO_TIME]
-    little_time &= (moments.count <= _FEW_MOMENTS) & (tokens > _STEP_TOKENS * moments.count)
+    little_time &= (moments.number <= _FEW_MOMENTS) & (tokens > _STEP_TOKENS * moments.number)
     burst = (enough & moments.few) | (no_time & (tokens >= _LEAST_IN_NO_TIME)) | little_time
     short = enough & burst & (moments.most <= _STEP_TOKENS)
-    return enough & ~short, burst, short, enough & (moments.count == 1)
+    return enough & ~short, burst, short, enough & (moments.number == 1)
 
 
 class _Moments(NamedTuple):
     """Of each turn."""
 
-    count: Numbers
+    number: Numbers
     most: Numbers
     """Tokens in the greatest."""
     few: Numbers
@@ -151,7 +151,7 @@ def _find_moments(ns: Numbers, size: Numbers, starts: Numbers, last: Numbers, to
     in_one = np.maximum.reduceat(shares, first)
     in_two = in_one + _second(shares, first)
     in_few = (shares[first] > _MOST_IN_FIRST) | (in_one > _MOST_IN_ONE) | (in_two > _MOST_IN_TWO)
-    return _Moments(count=moments, most=in_one * tokens, few=(tokens > moments + 1) & in_few)
+    return _Moments(number=moments, most=in_one * tokens, few=(tokens > moments + 1) & in_few)
 
 
 def _second(values: Numbers, begins: Numbers) -> Numbers:
