@@ -114,6 +114,33 @@ def test_a_retried_dialogue_does_not_pay_for_its_think_time(tmp_path):
         assert second - first == 50_000_000
 
 
+@pytest.mark.parametrize("scenario", ["single", "concurrency=3"])
+def test_a_trial_whose_later_attempt_is_refused_is_asked_again(tmp_path, scenario):
+    """Busy at first, then a key that is taken back: the refusal ends the cell, its trials are still to be done, and the
+    same command carries them out.
+    """
+    seen: set[str] = set()
+
+    async def busy_then_refusing(asked, writer, _number) -> None:
+        first = (said := str(asked.body["messages"])) not in seen
+        seen.add(said)
+        status = "503 Service Unavailable" if first else "401 Unauthorized"
+        writer.write(fixed(status, b'{"error": {"message": "no"}}', **{"Retry-After": "0"}))
+        await writer.drain()
+
+    path, settings = tmp_path / "x.db", {"items": 5, "retries": 2, "scenarios": (scenario,)}
+    with Endpoint(busy_then_refusing) as server:
+        begun = run(server, path, **settings)
+        assert not begun.frame()["final"].any()
+        assert begun.summary(resamples=0).tables[0].rows[0].n == 0
+        server.behaviour = answer
+        frame = run(server, path, **settings).frame()
+    done = frame.filter("final")
+    assert done["trial_id"].n_unique() == done.height == 5
+    assert done["failure_kind"].null_count() == 5
+    assert set(frame.filter(~frame["final"])["failure_kind"]) == {"http-503"}
+
+
 def test_when_attempts_run_out_the_last_refusal_counts(tmp_path):
     """One retry against two refusals: two attempts, an error."""
     behave = refusing_first("503 Service Unavailable", 2, **{"Retry-After": "0"})
@@ -174,33 +201,6 @@ def test_a_trial_that_waits_for_its_next_attempt_is_not_finished(tmp_path, scena
     assert sorted(frame["attempt"]) == [1] * 4 + [2] * waiting
     assert frame["final"].sum() == 4
     assert set(frame.filter("final")["outcome"]) <= {"correct", "wrong", "unparsed"}
-
-
-@pytest.mark.parametrize("scenario", ["single", "concurrency=3"])
-def test_a_trial_whose_later_attempt_is_refused_is_asked_again(tmp_path, scenario):
-    """Busy at first, then a key that is taken back: the refusal ends the cell, its trials are still to be done, and the
-    same command carries them out.
-    """
-    seen: set[str] = set()
-
-    async def busy_then_refusing(asked, writer, _number) -> None:
-        first = (said := str(asked.body["messages"])) not in seen
-        seen.add(said)
-        status = "503 Service Unavailable" if first else "401 Unauthorized"
-        writer.write(fixed(status, b'{"error": {"message": "no"}}', **{"Retry-After": "0"}))
-        await writer.drain()
-
-    path, settings = tmp_path / "x.db", {"items": 5, "retries": 2, "scenarios": (scenario,)}
-    with Endpoint(busy_then_refusing) as server:
-        begun = run(server, path, **settings)
-        assert not begun.frame()["final"].any()
-        assert begun.summary(resamples=0).tables[0].rows[0].n == 0
-        server.behaviour = answer
-        frame = run(server, path, **settings).frame()
-    done = frame.filter("final")
-    assert done["trial_id"].n_unique() == done.height == 5
-    assert done["failure_kind"].null_count() == 5
-    assert set(frame.filter(~frame["final"])["failure_kind"]) == {"http-503"}
 
 
 def test_attempts_are_counted_over_sessions(tmp_path):

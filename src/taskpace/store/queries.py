@@ -152,15 +152,6 @@ class TurnText(NamedTuple):
     end_ns: int
 
 
-class LastAttempt(NamedTuple):
-    """The last attempt at a trial or warm-up."""
-
-    trial_id: str
-    attempt: int
-    final: bool
-    """False: another one was to follow, so the trial is still to be done."""
-
-
 class Origin(NamedTuple):
     """When a trial was carried out."""
 
@@ -243,11 +234,11 @@ def planned_count(reader: Reader) -> int:
     return int(reader.query("SELECT count(*) FROM trial")[1][0][0])
 
 
-def last_attempts(reader: Reader) -> list[LastAttempt]:
-    """The last attempt at everything that was ever tried, warm-ups included."""
+def last_attempts(reader: Reader) -> list[tuple[str, int, bool]]:
+    """Id, last attempt, and whether that was final; of everything that was ever tried, warm-ups included."""
     # The other columns of a row with max() are those of the row that has it (SQLite, "Bare columns in an aggregate").
-    sql = "SELECT trial_id, max(attempt), final FROM record GROUP BY trial_id"
-    return [LastAttempt(trial_id, attempt, final != 0) for trial_id, attempt, final in reader.query(sql)[1]]
+    rows = reader.query("SELECT trial_id, max(attempt), final FROM record GROUP BY trial_id")[1]
+    return [(trial_id, attempt, final != 0) for trial_id, attempt, final in rows]
 
 
 def trials_starting_with(reader: Reader, prefix: str) -> list[str]:

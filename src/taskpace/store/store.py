@@ -156,7 +156,7 @@ class Store:
 
     def recorded(self) -> dict[str, int]:
         """The ids of what is finished, each with its last attempt. Warm-ups included."""
-        return {last.trial_id: last.attempt for last in queries.last_attempts(self) if last.final}
+        return {trial_id: attempt for trial_id, attempt, final in queries.last_attempts(self) if final}
 
     def planned_count(self) -> int:
         """How many trials the plan has."""
