@@ -44,7 +44,7 @@ SCHEMA = {"arrivals": pl.Binary, "finish_ns": pl.Int64, "end_ns": pl.Int64, "out
 
 
 def found(*turns: dict[str, object]) -> list[tuple[bool, bool]]:
-    return find_bursts(pl.DataFrame(list(turns), schema=SCHEMA)).rows()
+    return find_bursts(pl.DataFrame(list(turns), schema=SCHEMA)).select("judged", "burst").rows()
 
 
 def is_burst(one: dict[str, object]) -> bool:
@@ -82,6 +82,53 @@ def test_chunks_of_many_tokens_hold_their_speed(chunks):
     assert not is_burst(turn(times, [80] * chunks, tokens=20 * chunks))
 
 
+@pytest.mark.parametrize(
+    ("per_s", "wait_ms", "shortest", "longest", "chunk"),
+    [(500, 300, 5, 30, 1), (1100, 500, 10, 25, 1), (1500, 600, 20, 60, 1), (2000, 800, 50, 150, 8),
+     (2500, 400, 30, 80, 4), (3000, 1500, 100, 200, 10), (3000, 5000, 60, 200, 1)],
+)  # fmt: skip
+def test_a_fast_server_holds_its_speed(per_s, wait_ms, shortest, longest, chunk):
+    """500 to 3,000 tokens a second, spread over many moments, however long the wait before them was."""
+    rng = np.random.default_rng(7)
+    turns = []
+    for count in rng.integers(shortest, longest + 1, 60):
+        sizes = [min(chunk, int(count) - begin) * 4 for begin in range(0, int(count), chunk)]
+        gaps = rng.normal(1000 * chunk / per_s, 150 * chunk / per_s, len(sizes))
+        turns.append(turn(list(wait_ms + np.cumsum(gaps)), sizes, tokens=int(count) + 1))
+    assert [burst for _, burst in found(*turns)].count(True) <= 1
+
+
+@pytest.mark.parametrize(("shortest", "longest"), [(3, 8), (4, 12), (8, 20)])
+@pytest.mark.parametrize("most", [2, 4, 6, 8])
+def test_short_answers_of_speculative_decoding_accuse_nobody(shortest, longest, most):
+    """One that came in a step or two has no speed, and the cell's does not fall with it."""
+    rng = np.random.default_rng(8)
+    turns = []
+    for count in rng.integers(shortest, longest + 1, 200):
+        steps = np.cumsum(rng.integers(1, most + 1, count))
+        written = np.minimum(steps[: int(np.searchsorted(steps, count)) + 1], count)
+        times = 100 + 25.0 * np.arange(len(written))
+        late = 25 * (rng.random() < 0.4)
+        turns.append(turn(list(times), list(4 * np.diff(written, prepend=0)), tokens=int(count) + 1,
+                          finish_ms=times[-1] + late))  # fmt: skip
+    rows = found(*turns)
+    assert not any(judged and burst for judged, burst in rows)
+    cell = find_bursts(pl.DataFrame(turns, schema=SCHEMA))
+    many = [1.0] * len(turns)
+    told = {name: cell[name].to_list() for name in ("judged", "short", "at_once")}
+    assert not in_bursts(trials(wait_s=many, task_time_s=many, output_bytes=[9] * len(turns), **told))
+
+
+def test_short_answers_that_all_come_at_once_are_a_buffers_work():
+    """Of a few tokens each, none says anything; that none of twelve came in two pieces does."""
+    cell = find_bursts(pl.DataFrame([turn([900, 900.1], [8, 8], tokens=4 + n % 5) for n in range(12)], schema=SCHEMA))
+    assert cell.select("judged", "burst", "short", "at_once").unique().rows() == [(False, True, True, True)]
+    told = {name: cell[name].to_list() for name in ("judged", "short", "at_once")}
+    few = {"wait_s": [1.0] * 12, "task_time_s": [1.0] * 12, "output_bytes": [9] * 12}
+    assert in_bursts(trials(**few, **told))
+    assert not in_bursts(trials(**few, **told | {"at_once": [True] * 8 + [False] * 4}))
+
+
 @given(st.integers(0, 10_000), st.integers(20, 400), st.floats(300, 20_000))
 def test_a_buffer_that_is_emptied_at_the_end_holds_nothing(seed, count, wait_ms):
     """All chunks within milliseconds, however a busy client and a slow proxy tear them apart."""
@@ -104,9 +151,10 @@ def test_a_buffer_that_is_emptied_at_the_end_holds_nothing(seed, count, wait_ms)
         ([50, 90, 130], [4, 32, 4], 10),
         ([500, 700, 702, 704, 706], [900, 4, 4, 4, 4], 304),
         ([2000], [400], None),
+        ([3000, 3040, 3080, 3120], [200, 200, 200, 200], 200),
     ],
     ids=["one", "two", "two halves", "the first early", "the first early, two late", "the first early, many late",
-         "Nagle", "Nagle twice", "reasoning at once", "no usage"],
+         "Nagle", "Nagle twice", "reasoning at once", "no usage", "replayed in four"],
 )  # fmt: skip
 def test_one_or_two_arrivals_hold_nothing(times_ms, sizes, tokens):
     """Nearly all text at once, be the first token early, the network late, or the tokens uncounted."""
@@ -160,8 +208,8 @@ def test_any_arrivals_are_judged_each_by_itself(streams, data):
 def trials(**columns: object) -> pl.DataFrame:
     """Judged trials of one cell, as ``load_frame`` makes them on the way."""
     count = len(columns["wait_s"])  # type: ignore[arg-type]
-    defaults = {"judged": True, "burst": False, "turns": 1, "hidden_reasoning": False, "reasoning_bytes": 0,
-                "prompt_bytes": 200}  # fmt: skip
+    defaults = {"judged": True, "burst": False, "short": False, "at_once": False, "turns": 1, "hidden_reasoning": False,
+                "reasoning_bytes": 0, "prompt_bytes": 200}  # fmt: skip
     return pl.DataFrame(defaults | columns | {"trial": list(range(count))})
 
 
@@ -171,7 +219,7 @@ def test_a_fifth_of_bursts_makes_a_cell_unknown(bursts, whole):
     burst = [True] * bursts + [False] * (40 - bursts)
     cell = trials(burst=burst, wait_s=[1.0] * 40, task_time_s=[3.0] * 40, output_bytes=[100] * 40)
     assert in_bursts(cell) is whole
-    assert not in_bursts(cell.with_columns(judged=False))
+    assert not in_bursts(cell.with_columns(judged=False, short=True))
 
 
 @pytest.mark.parametrize("prompts", ["alike", "longer"])

@@ -284,11 +284,34 @@ def test_words_fields_and_status_of_an_error(value, text, fields, status):
         (400, "The response was filtered due to the prompt triggering content management policy", None),
         (403, "your input was flagged", None), (429, "slow down", None), (408, "", None), (500, "", None),
         (503, "loading", None), (529, "overloaded", None),
+        (429, "Rate limit reached. Increase it by adding a payment method at https://a.example/account/billing", None),
+        (429, "You exceeded your current quota, please check your billing details. Please retry in 38.5s", None),
+        (429, "You exceeded your current quota, please check your plan and billing details.", "always"),
+        (429, "insufficient_quota", "always"), (429, "Your account is not active, please check your billing", "always"),
+        (503, "Temporarily out of capacity. See billing page", None), (503, "insufficient funds", None),
+        (400, "Your credit balance is too low to access the API. Please go to Plans & Billing", "always"),
+        (400, "Billing hard limit has been reached", "always"),
+        (400, "max_tokens must be less than the model's context_window", "perhaps"),
+        (400, "'max_tokens' or 'max_completion_tokens' is too large: 9. The maximum context length is 4", "perhaps"),
+        (400, "maxOutputTokens exceeds the limit of output tokens", "perhaps"),
+        (404, "The model nemoguard-content-safety does not exist", "always"),
+        (400, "The model nemoguard-content-safety does not exist", "perhaps"),
+        (401, "Guardrail service: invalid api key", "always"), (400, "Guardrail: invalid API key", "perhaps"),
+        (402, "content policy plan not paid", "always"),
+        (403, "Your account has been flagged", "always"), (403, "organization suspended by moderation", "always"),
+        (400, "Your input was flagged by moderation", None), (400, "Input is too long for requested model", None),
+        (400, "The maximum context length is 9 tokens, you asked for 12 (9 in your prompt, 3 beyond)", None),
     ],
 )  # fmt: skip
 def test_which_refusals_will_come_again(status, text, expected):
     """Keys, addresses and quotas for certain; the request's shape perhaps; overload and single prompts not."""
     assert refusal(status, complaint(text)) == expected
+
+
+def test_a_field_that_is_named_beside_the_words_counts():
+    """OpenAI's ``param``: the words alone would be of one prompt."""
+    said = complaint({"error": {"message": "too many for the context window", "param": "max_tokens"}})
+    assert refusal(400, said) == "perhaps"
 
 
 @pytest.mark.parametrize(
@@ -367,6 +390,33 @@ def test_an_address_is_written_as_it_is_sent():
     assert target.with_query("a=1").at("/models") == f"{target.path}/models?api-version=2024-10-21&x=%C3%A9&a=1"
     assert read_url("http://a/v1").with_query("").at("/models") == "/v1/models"
     assert [base_path(path) for path in ("/v1/chat/completions", "/v1/completions/", "/v1")] == ["/v1", "/v1", None]
-    for url in ("http://a..b/v1", f"http://{'a' * 64}/v1", "http://a/v1?Api_Key=x"):
+    for url in ("http://a..b/v1", f"http://{'a' * 64}/v1"):
         with pytest.raises(ExperimentError):
             read_url(url)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Api_Key", "key", "auth", "secret", "client_secret", "access_key", "x-api-key", "api_token", "pass", "password",
+     "pwd", "authorization", "sig", "X-Amz-Signature", "X-Amz-Credential", "subscription-key", "code", "jwt"],
+)  # fmt: skip
+def test_a_key_in_the_address_is_refused_with_the_remedy(name):
+    """Whatever the parameter's name has besides; what it holds is not repeated."""
+    with pytest.raises(ExperimentError, match="may be a key: write query = ") as caught:
+        read_url(f"https://a.example/v1?api-version=1&{name}=hunter2")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_parameters_that_are_no_keys_stay():
+    """Versions, regions, and a code that is a word of the name only."""
+    query = "api-version=2024-10-21&region=eu&model_code=7&deployment=x"
+    assert read_url(f"https://a.example/v1?{query}").query == query
+
+
+def test_many_empty_members_are_bounded():
+    """A body may be one member for each event, and no more than that; of an error not even that many are looked at."""
+    empty, last = gzip.compress(b"", mtime=0), gzip.compress(b"end", mtime=0)
+    assert unpacked(empty * 2000 + last, 9) == b"end"
+    assert unpacked(empty * 5000 + last, 9) == b""
+    with pytest.raises(EngineError, match="parts"):
+        list(plain([(0, empty * 50_000)] * 5, 9))

@@ -82,6 +82,28 @@ def test_a_lone_closing_marker_ends_the_reasoning(opens, closes):
         "I think </thinking>",
         "x < y and y > z",
         "[1, 2, 3]",
+        "Use this:\n```\nLet me think.\n</think>\nParis\n```\nDone.",
+        "~~~~ text\n```\n</think>\n~~~~\nDone.",
+        '```json\n{"end": "x</think>y"}\n```',
+        "| tag | use |\n|---|---|\n| </think> | closes |\n",
+        "tag | use\n--- | ---\n</think> | closes\n",
+        "The closing tag is **</think>** in Qwen.",
+        "The closing tag is *</think>*, not _</thinking>_.",
+        "The closing tag (</think>) ends it, “</think>” I mean.",
+        "text.split('</think>')[-1]",
+        "1. </think> closes the block.\n2. <think> opens it.",
+        "- </think>: closes",
+        "<!-- </think> --> hello",
+        "The marker is </think>, then comes the answer.",
+        "</think> closes the block.",
+        "<thinking> is a tag used by Claude.",
+        "<think> is the tag that opens the reasoning. It is closed by </think>.",
+        "<think> and </think> delimit the reasoning.",
+        "<think>, a tag, opens it.",
+        "<thought> is XML.",
+        "<think> marks the beginning:\n<think>\nhm\n</think>\nOK",
+        "Analysis of the data shows growth. assistantfinal is a token of gpt-oss.",
+        "analysis of the data shows growth. The channel assistantfinal ends it.",
     ],
 )
 def test_what_an_answer_may_hold_does_not_eat_it(text):
@@ -94,6 +116,46 @@ def test_reasoning_that_never_ends_is_all_reasoning():
     assert apart("<think>hm </thi") == ("hm </thi", "")
     assert apart("hm, hm", opened=True) == ("hm, hm", "")
     assert apart("hm</think>B", opened=True) == ("hm", "B")
+
+
+@pytest.mark.parametrize("opens", ["<think>", ""])
+@pytest.mark.parametrize(
+    "thought",
+    [
+        "\nQwen ends with `</think>`, I recall.\n",
+        '\nIt prints "</think>" at the end.\n',
+        "\nExample:\n```\n</think>\n```\nSo it is.\n",
+        "a<think>b</think>c",
+        "\nI see.\n<think>\nTwice opened.\n",
+        "It is `x`",
+        "The <think> tag opens it.",
+        "So I say ",
+        "The user wants <reasoning>x</reasoning> then y.\n",
+    ],
+)
+def test_markers_within_the_reasoning_do_not_end_it(opens, thought):
+    """Spoken of, nested, or of another pair; also where the prompt opened the reasoning. It ends at the last one."""
+    text = f"{opens}{thought}</think>paris"
+    assert apart(text, opened=not opens) == (thought, "paris")
+    assert apart(f"{opens}{thought}", opened=not opens)[1] == "" or "</think>" in thought
+
+
+def test_a_marker_that_is_only_quoted_ends_no_reasoning():
+    """Cut off at the limit, all of it is reasoning."""
+    assert apart("<think>It ends with `</think>`, and") == ("It ends with `</think>`, and", "")
+    assert apart("It ends with `</think>`, and", opened=True) == ("It ends with `</think>`, and", "")
+
+
+def test_a_code_block_that_never_ends_hides_no_marker():
+    """Reasoning that breaks off within code ends all the same."""
+    assert apart("Let me see:\n```\nx = 1\n</think>\n\nB") == ("Let me see:\n```\nx = 1\n", "B")
+
+
+def test_blocks_of_reasoning_and_markers_within_are_bounded():
+    """Texts of nothing but markers are taken apart with a bounded number of looks at each of their characters."""
+    assert separate("<think></think>" * 10_000) is not None
+    assert separate("<think><think></think>" * 10_000) is not None
+    assert separate("`</think>` " * 10_000) is None
 
 
 def test_several_blocks_before_the_answer_are_reasoning():

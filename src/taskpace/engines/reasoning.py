@@ -15,6 +15,8 @@ import re
 from itertools import islice
 from typing import Literal, NamedTuple, get_args
 
+from taskpace.engines.mentions import Mentions
+
 Kind = Literal["marker", "word", "phrase"]
 
 
@@ -54,7 +56,8 @@ PAIRS = (
         r"(?:<\|end\|>\s*)?(?:<\|start\|>assistant)?<\|channel\|>final(?:[^<]|<\|constrain\|>){0,99}<\|message\|>",
         ends=r"<\|(?:return|end)\|>",
     ),  # gpt-oss (Harmony)
-    Pair("analysis", "assistantfinal", "phrase"),  # the same, where a server drops special tokens
+    # The same, where a server drops special tokens: names of channels, whose letters are small, without a blank before.
+    Pair("(?-i:analysis)", r"(?<![ \t])(?-i:assistantfinal)", "phrase"),
     Pair(r"Here(?:'s| is) my thought process:", r"Here(?:'s| is) my response:", "phrase"),  # Granite 3
     Pair("<thinking>", "</thinking>", "word"),
     Pair("<thought>", "</thought>", "word"),  # EXAONE Deep
@@ -63,26 +66,37 @@ PAIRS = (
 """Sources: vLLM, vllm/reasoning; SGLang, python/sglang/srt/parser/reasoning_parser.py; the models' chat templates."""
 
 _OPENS = tuple(re.compile(pair.opens, re.IGNORECASE) for pair in PAIRS)
-_CLOSES = tuple(re.compile(pair.closes, re.IGNORECASE) for pair in PAIRS)
 _ENDS = tuple(re.compile(pair.ends) if pair.ends else None for pair in PAIRS)
 
 
-def _any(expressions: list[str], kinds: tuple[Kind, ...] = ("marker", "word")) -> str:
+def _any(expressions: list[str], kinds: tuple[Kind, ...] = ("marker", "word"), name: str = "p") -> str:
     """One expression for the same of all pairs of these kinds; a match has the pair's number in its group's name."""
-    return "|".join(f"(?P<p{number}>{each})" for number, each in enumerate(expressions) if PAIRS[number].kind in kinds)
+    return "|".join(
+        f"(?P<{name}{number}>{each})" for number, each in enumerate(expressions) if PAIRS[number].kind in kinds
+    )
 
 
 _ANY_OPEN = re.compile(_any([pair.opens for pair in PAIRS], get_args(Kind)), re.IGNORECASE)
 _ANY_CLOSE = re.compile(_any([pair.closes for pair in PAIRS]), re.IGNORECASE)
+_OF_PAIR = tuple(
+    re.compile(f"(?P<o{number}>{pair.opens})|(?P<c{number}>{pair.closes})", re.IGNORECASE)
+    for number, pair in enumerate(PAIRS)
+)
+_OF_ANY = re.compile(
+    "|".join((_any([pair.opens for pair in PAIRS], name="o"), _any([pair.closes for pair in PAIRS], name="c"))),
+    re.IGNORECASE,
+)
+"""Opening and closing markers: their groups' names begin with ``o`` or ``c``."""
 _OPENED = re.compile(rf"(?:{_any([pair.opens for pair in PAIRS])})\s*\Z", re.IGNORECASE)
 _ALL = "".join(f"{pair.opens}{pair.closes}" for pair in PAIRS)
 _CLOSES_BEGIN = "<[◁"
 """A closing marker has one of these: most answers have none, and need no search."""
 _BLANK = re.compile(r"\s*")
-_QUOTES = "`\"'“”‘’«»"
 _LONGEST_MARKER = 200
 _MOST_SPOKEN_OF = 100
-"""Closing markers that an answer may mention before the one that stands by itself; with more there is none."""
+"""Markers that a text may mention before the one that stands by itself; with more there is none."""
+_MOST_BLOCKS = 10
+"""Of reasoning, one after the other."""
 
 
 class Part(NamedTuple):
@@ -101,10 +115,13 @@ def separate(text: str, *, opened: bool = False) -> tuple[Part, ...] | None:
         opened: whether the prompt ended with an opening marker, so that it begins with reasoning for certain.
     """
     parts: list[Part] = []
+    mentions = Mentions(text)
     number, at = 0, _after_blank(text, 0)
-    while found := _ANY_OPEN.match(text, at):
+    while len(parts) < _MOST_BLOCKS and (found := _ANY_OPEN.match(text, at)):
         pair = _number(found)
-        close = _CLOSES[pair].search(text, found.end())
+        close, for_certain = _end_of_thought(text, _OF_PAIR[pair], found.end(), mentions)
+        if mentions.is_subject(found.end()) and not for_certain:
+            break
         if close is None and PAIRS[pair].kind != "phrase":
             return (*parts, Part(found.end(), len(text), reasoning=True))
         if close is None or (PAIRS[pair].kind == "word" and _after_blank(text, close.end()) == len(text)):
@@ -112,7 +129,7 @@ def separate(text: str, *, opened: bool = False) -> tuple[Part, ...] | None:
         parts.append(Part(found.end(), close.start(), reasoning=True))
         number, at = pair, _after_blank(text, close.end())
     if not parts:
-        lone = _ANY_CLOSE.search(text) if opened else _lone_close(text)
+        lone = _end_of_thought(text, _OF_ANY, 0, mentions)[0] if opened else _lone_close(text, mentions)
         if lone is None:
             return (Part(0, len(text), reasoning=True),) if opened else None
         parts.append(Part(0, lone.start(), reasoning=True))
@@ -142,35 +159,51 @@ def _after_blank(text: str, at: int) -> int:
     return at if found is None else found.end()
 
 
-def _lone_close(text: str) -> re.Match[str] | None:
+def _end_of_thought(
+    text: str, markers: re.Pattern[str], at: int, mentions: Mentions
+) -> tuple[re.Match[str] | None, bool]:
+    """The closing marker of reasoning that was opened before ``at``, and whether nothing speaks against it.
+
+    That is the first one by itself whose opening one is not within the reasoning; else the first one by itself; else
+    the first one that is not in quotes.
+
+    Args:
+        text: all that was written.
+        markers: of the pair that opened it, or of all if that is not known.
+        at: where to begin.
+        mentions: of the text.
+    """
+    within: dict[int, int] = {}
+    alone = spoken = None
+    for found in islice(markers.finditer(text, at), _MOST_SPOKEN_OF):
+        mention, number = mentions.of(found.start(), found.end()), _number(found)
+        if (found.lastgroup or "").startswith("o"):
+            within[number] = within.get(number, 0) + (mention is None)
+        elif mention == "spoken":
+            spoken = spoken or found
+        elif mention is None and within.get(number):
+            within[number] -= 1
+            if markers is not _OF_ANY or PAIRS[number].kind == "marker":  # else an element of what is thought of
+                alone = alone or found
+        elif mention is None:
+            return found, True
+    return alone or spoken, False
+
+
+def _lone_close(text: str, mentions: Mentions) -> re.Match[str] | None:
     """The first closing marker that stands there by itself, because the opening one was the prompt's end.
 
-    None that an answer has for another reason: in quotes or in the middle of a sentence, with its opening one before
-    it, or within JSON.
+    None that an answer has for another reason: one that is spoken of, with its opening one before it, or within JSON.
     """
     if not any(character in text for character in _CLOSES_BEGIN):
         return None
     for found in islice(_ANY_CLOSE.finditer(text), _MOST_SPOKEN_OF):
         number = _number(found)
-        if _is_spoken_of(text, found) or _OPENS[number].search(text, 0, found.start()):
+        if mentions.of(found.start(), found.end()) or _OPENS[number].search(text, 0, found.start()):
             continue
         nothing_follows = PAIRS[number].kind == "word" and _after_blank(text, found.end()) == len(text)
         return None if nothing_follows or _is_json(text) else found
     return None
-
-
-def _is_spoken_of(text: str, found: re.Match[str]) -> bool:
-    """Whether a marker is within quotes, a code span or a sentence that goes on after it."""
-    before = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
-    after = text[found.end() :].partition("\n")[0]
-    if before[-1:] in _QUOTES and after[:1] in _QUOTES and before and after:
-        return True
-    if not before.strip() or not after.strip():
-        return False
-    if before.count("`") % 2:
-        return True
-    within_words = before.endswith(" ") and before.rstrip()[-1].isalpha() and after.startswith(" ")
-    return within_words and after.lstrip()[0].islower()
 
 
 def _is_json(text: str) -> bool:

@@ -82,8 +82,15 @@ class Session:
         self.tell = on_event
         self.stop = stop
         self.launch = launch
-        self.recorded = store.recorded()
-        """Kept up with what comes in: to ask the file again costs all of it each time."""
+        # These are kept up with what comes in: to ask the file again costs all of it each time.
+        self.attempts: dict[str, int] = {}
+        """By trial or warm-up: its last attempt."""
+        self.recorded: set[str] = set()
+        """Those whose last attempt was final."""
+        for trial_id, attempt, final in queries.last_attempts(store):
+            self.attempts[trial_id] = attempt
+            if final:
+                self.recorded.add(trial_id)
         self.seen = _all_seen(store) if plan.experiment.until is not None else {}
         """What is known of each recorded trial, likewise; empty where nothing is decided by it."""
         self.given_up: set[str] = set()
@@ -93,20 +100,20 @@ class Session:
         self.number = store.begin_session(host.describe(), __version__)
 
     def undone(self, part: Part) -> tuple[Trial, ...]:
-        """The trials of a part that have no record yet."""
+        """The trials of a part that are still to be done."""
         if part.anchor:
             return tuple(trial for trial in part.trials if anchor_id(trial, self.number) not in self.recorded)
         return remaining(part.trials, self.recorded)
 
     def left(self, cell: Cell) -> tuple[Trial, ...]:
-        """The trials of a cell that are to be asked and have no record yet, in order."""
-        return () if cell.id in self._resting else self._unrecorded(cell)
+        """The trials of a cell that are to be asked and are still to be done, in order."""
+        return () if cell.id in self._resting else self._undone(cell)
 
     def rest(self, table: Iterable[Cell], resting: Iterable[Cell]) -> None:
         """Note which cells of a table are asked no more, as all is settled that they are needed for."""
         self._resting = self._resting - {cell.id for cell in table} | {cell.id for cell in resting}
 
-    def _unrecorded(self, cell: Cell) -> tuple[Trial, ...]:
+    def _undone(self, cell: Cell) -> tuple[Trial, ...]:
         return remaining(self.plan.trials(cell), self.recorded)
 
     def keep(self, records: Sequence[tuple[InFlight, Finished]], worker: int | None) -> None:
@@ -120,11 +127,14 @@ class Session:
             return
         kept = [_kept(flown, message.record) for flown, message in records]
         self.store.add_all(kept, records[0][0].part.cell.id, worker)
-        for (flown, message), (record, grade, *_) in zip(records, kept, strict=True):
-            self.recorded[record.trial_id] = record.attempt
-            if grade is not None and not flown.part.anchor and self.plan.experiment.until is not None:
-                self.seen[record.trial_id] = _seen(_task_ns(record), grade.outcome)
-            if grade is not None and message.final and not flown.part.anchor:
+        for (flown, _), (record, grade, *_) in zip(records, kept, strict=True):
+            self.attempts[record.trial_id] = record.attempt
+            if not record.final:
+                continue
+            self.recorded.add(record.trial_id)
+            if grade is not None and not flown.part.anchor:
+                if self.plan.experiment.until is not None:
+                    self.seen[record.trial_id] = _seen(_task_ns(record), grade.outcome)
                 self.tell(_finished(record, grade, flown))
 
     def end(self, given_up: Sequence[str]) -> RunEnded:
@@ -132,8 +142,8 @@ class Session:
         ended = RunEnded(
             path=str(self.store.path),
             planned=self.plan.trial_count,
-            done=sum(count - len(self._unrecorded(cell)) for cell, count in self._counts()),
-            spared=sum(len(self._unrecorded(cell)) - len(self.left(cell)) for cell in self.plan.cells),
+            done=sum(count - len(self._undone(cell)) for cell, count in self._counts()),
+            spared=sum(len(self._undone(cell)) - len(self.left(cell)) for cell in self.plan.cells),
             interrupted=self.stop.requested,
             given_up=tuple(given_up),
         )
@@ -142,7 +152,7 @@ class Session:
 
     def _started(self) -> RunStarted:
         cells = [
-            (cell.system.name, cell.task.name, cell.scenario.name, count, count - len(self._unrecorded(cell)))
+            (cell.system.name, cell.task.name, cell.scenario.name, count, count - len(self._undone(cell)))
             for cell, count in self._counts()
         ]
         return RunStarted(

@@ -32,6 +32,7 @@ _RECORD_TYPES: dict[str, Any] = {
     "loop_lag_ns": pl.Int64,
     "failure_kind": pl.String,
     "failure_message": pl.String,
+    "final": pl.Int64,
     "outcome": pl.String,
     "answer": pl.String,
     "score": pl.Float64,
@@ -86,6 +87,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
       that shows nothing.
     - ``unanswered``: the last turn reasoned and showed nothing.
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
+    - ``final``: false for an attempt that another one was to follow.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
 
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
@@ -105,27 +107,31 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
     return (
         _judge_cells(frame)
-        .with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9)
+        .with_columns(
+            committed_s=pl.col("committed_ns") / 1e9,
+            loop_lag_s=pl.col("loop_lag_ns") / 1e9,
+            final=pl.col("final").fill_null(1) != 0,
+        )
         .drop("committed_ns", "loop_lag_ns")
     )
 
 
 def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
     """``bursts``, true for every trial of a cell whose decode speed is unknown as a whole, in place of each trial's."""
-    judged = frame.filter("judged").partition_by("cell_position")
-    cells = [int(cell["cell_position"][0]) for cell in judged if in_bursts(cell)]
+    told = frame.filter(pl.col("judged") | pl.col("short")).partition_by("cell_position")
+    cells = [int(cell["cell_position"][0]) for cell in told if in_bursts(cell)]
     bursts = pl.col("cell_position").is_in(cells)
     return frame.with_columns(
         *(pl.when(~bursts).then(name).alias(name) for name in ("tpot_s", "tokens_per_s", "bytes_per_s")),
         *(pl.col(name).fill_null(value=False) for name in ("miscounted", "hidden_reasoning")),
         bursts=bursts,
         untimed=bursts | pl.col("whole").fill_null(value=False),
-    ).drop("judged", "burst", "whole")
+    ).drop("judged", "burst", "short", "at_once", "whole")
 
 
 def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per trial: its last attempt."""
-    return frame.unique("trial_id", keep="last", maintain_order=True)
+    """One row per trial that has come to an end: its last attempt."""
+    return frame.unique("trial_id", keep="last", maintain_order=True).filter("final")
 
 
 def _frame(columns: list[str], rows: list[tuple[Any, ...]], types: dict[str, Any]) -> pl.DataFrame:
@@ -194,7 +200,9 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         pl.when(pl.col("spread_s").sum() > 0)
         .then(pl.col("spread_bytes").sum() / pl.col("spread_s").sum())
         .alias("bytes_per_s"),
-        *(pl.col(name).any() for name in ("judged", "burst", "whole", "miscounted", "hidden_reasoning")),
+        *(pl.col(name).any() for name in ("judged", "short", "whole", "miscounted", "hidden_reasoning")),
+        (pl.col("judged") & pl.col("burst")).any().alias("burst"),
+        pl.col("at_once").all(),
         pl.col("finish_reason").last(),
         pl.col("token_source").first(),
     )

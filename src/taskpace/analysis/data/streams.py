@@ -8,14 +8,18 @@ Arrivals closer together than the others by far are one moment. A turn arrives i
 
 - far more tokens were counted than there are moments, and one moment has half of them, two have nearly all, or the
   first has so many that most were made before the clock of the span began; or
-- its tokens came in no time after a wait that was many times as long: a stream that was replayed.
+- its tokens came in no time after a wait that was many times as long, faster than any server writes, or many of them
+  in few moments: a stream that was replayed. A fast server's tokens come in as little time, but spread over it.
+
+An answer none of whose moments has more tokens than one step of speculative decoding may have says nothing of the
+stream: in a burst or not, it is too short. Its own speed is unknown; the cell's is not, unless nearly all come at once.
 
 What an engine in process stamps is where tokens are made: nothing lies between.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -32,10 +36,18 @@ _TOGETHER_SHARE = 0.1
 """Of the mean distance: between these two, arrivals closer than that are one moment."""
 _MOST_IN_FIRST, _MOST_IN_ONE, _MOST_IN_TWO = 0.4, 0.5, 0.85
 """Shares of the tokens. With a share x in the first moment the speed seems 1 / (1 - x) times what it is."""
-_NO_TIME = ((250_000, 0.2, 2), (1_000_000, 0.05, 8))
-"""Nanoseconds for a token, share of the whole time, and tokens: less than the first two with the last or more."""
+_NO_TIME = ((250_000, 0.2), (1_000_000, 0.05))
+"""Nanoseconds for a token and share of the whole time: less than both. Servers write 3,000 tokens a second (Cerebras),
+so the second says something only of many tokens in few moments."""
+_LEAST_IN_NO_TIME = 2
+_FEW_MOMENTS = 4
+_STEP_TOKENS = 10
+"""In one moment at most, of speculative decoding: drafts of up to 8 tokens, whose number is told from their bytes."""
+_LEAST_AT_ONCE, _AT_ONCE_SHARE = 8, 0.9
+"""Short answers, and the share of a cell's, from which on those that came whole in one moment are a buffer's work."""
 _BYTES_PER_TOKEN = 4
 """Roughly, where no tokens are counted."""
+_FOUND = ("judged", "burst", "short", "at_once")
 _SLICE = 50_000
 """Turns judged at a time, so that the arrivals of a million need not be unpacked at once."""
 _ARRIVAL = np.dtype([("ns", "<i8"), ("visible", "<u4"), ("reasoning", "<u4")])
@@ -47,33 +59,34 @@ _REPLAYED_WRITING = 0.25
 
 
 def find_bursts(turns: pl.DataFrame) -> pl.DataFrame:
-    """For each turn ``judged``, whether arrivals say anything of a stream, and ``burst``, whether they hold no speed.
+    """For each turn whether its arrivals say anything of the stream (``judged``), hold no speed (``burst``), hold none
+    and are too few to say anything (``short``), and are one moment (``at_once``).
 
     Args:
         turns: columns as stored, with the tokens that are believed.
     """
     found = [_judge(part) for part in turns.iter_slices(_SLICE)]
-    return pl.concat(found) if found else pl.DataFrame(schema={"judged": pl.Boolean, "burst": pl.Boolean})
+    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(_FOUND, pl.Boolean))
 
 
 def _judge(turns: pl.DataFrame) -> pl.DataFrame:
     arrivals = turns["arrivals"].fill_null(b"")
     counts = (arrivals.bin.size() // _ARRIVAL.itemsize).to_numpy().astype(np.int64)
     looked_at = (counts > 0) & (turns["token_source"].fill_null("") != "engine").to_numpy()
-    judged = np.zeros(len(counts), dtype=bool)
-    burst = judged.copy()
+    found = {name: np.zeros(len(counts), dtype=bool) for name in _FOUND}
     if looked_at.any():
         some = turns.filter(pl.Series(looked_at))
         data = np.frombuffer(b"".join(some["arrivals"]), dtype=_ARRIVAL)
-        judged[looked_at], burst[looked_at] = _judge_arrivals(data, counts[looked_at], some)
-    return pl.DataFrame({"judged": judged, "burst": burst})
+        for name, values in zip(_FOUND, _judge_arrivals(data, counts[looked_at], some), strict=True):
+            found[name][looked_at] = values
+    return pl.DataFrame(found)
 
 
 Numbers = NDArray[Any]
 
 
-def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tuple[Numbers, Numbers]:
-    """``judged`` and ``burst`` of turns that have so many arrivals of ``data`` each, at least one."""
+def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tuple[Numbers, ...]:
+    """What is found, in the order of ``_FOUND``, of turns with so many arrivals of ``data`` each, at least one."""
     ends = np.cumsum(counts) - 1
     starts = ends - counts + 1
     size = data["visible"].astype(np.int64) + data["reasoning"]
@@ -85,17 +98,28 @@ def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tupl
     tokens = np.where(np.isnan(tokens), np.maximum(size[ends] / _BYTES_PER_TOKEN, counts), tokens)
     tokens = np.maximum(tokens, 1)
 
-    judged = tokens >= LEAST_TOKENS
-    in_few = _in_few_moments(data["ns"], size, starts, last, tokens)
-    per_token = span / np.maximum(tokens - 1, 1)
-    in_no_time = np.logical_or.reduce(
-        [(per_token < most_ns) & (span < share * whole) & (tokens >= least) for most_ns, share, least in _NO_TIME]
-    )
-    return judged, (judged & in_few) | in_no_time
+    enough = tokens >= LEAST_TOKENS
+    moments = _find_moments(data["ns"], size, starts, last, tokens)
+    per_token, share = span / np.maximum(tokens - 1, 1), span / np.maximum(whole, 1)
+    no_time, little_time = [(per_token < most_ns) & (share < most) for most_ns, most in _NO_TIME]
+    little_time &= (moments.number <= _FEW_MOMENTS) & (tokens > _STEP_TOKENS * moments.number)
+    burst = (enough & moments.few) | (no_time & (tokens >= _LEAST_IN_NO_TIME)) | little_time
+    short = enough & burst & (moments.most <= _STEP_TOKENS)
+    return enough & ~short, burst, short, enough & (moments.number == 1)
 
 
-def _in_few_moments(ns: Numbers, size: Numbers, starts: Numbers, last: Numbers, tokens: Numbers) -> Numbers:
-    """For each turn whether most of its tokens came in one or two moments, or before the first.
+class _Moments(NamedTuple):
+    """Of each turn."""
+
+    number: Numbers
+    most: Numbers
+    """Tokens in the greatest."""
+    few: Numbers
+    """Whether most of its tokens came in one or two moments, or before the first."""
+
+
+def _find_moments(ns: Numbers, size: Numbers, starts: Numbers, last: Numbers, tokens: Numbers) -> _Moments:
+    """The moments of each turn.
 
     Args:
         ns: of all arrivals.
@@ -127,8 +151,7 @@ def _in_few_moments(ns: Numbers, size: Numbers, starts: Numbers, last: Numbers, 
     in_one = np.maximum.reduceat(shares, first)
     in_two = in_one + _second(shares, first)
     in_few = (shares[first] > _MOST_IN_FIRST) | (in_one > _MOST_IN_ONE) | (in_two > _MOST_IN_TWO)
-    crowded: Numbers = (tokens > moments + 1) & in_few
-    return crowded
+    return _Moments(number=moments, most=in_one * tokens, few=(tokens > moments + 1) & in_few)
 
 
 def _second(values: Numbers, begins: Numbers) -> Numbers:
@@ -144,9 +167,12 @@ def in_bursts(trials: pl.DataFrame) -> bool:
     """Whether the answers of one cell arrive in bursts as a rule, or are replayed once they are complete.
 
     Args:
-        trials: of one cell, one row for each attempt, with ``judged`` and ``burst``.
+        trials: of one cell, one row for each attempt, with what was found of its turns; ``burst`` of those judged.
     """
     judged = trials.filter("judged")
+    seen, at_once = trials.filter(pl.col("judged") | pl.col("short")).height, int(trials["at_once"].sum())
+    if at_once >= _LEAST_AT_ONCE and at_once > _AT_ONCE_SHARE * seen:
+        return True
     if not judged.height:
         return False
     return int(judged["burst"].sum()) > BURST_SHARE * judged.height or _replayed(judged)

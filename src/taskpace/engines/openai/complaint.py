@@ -33,9 +33,24 @@ _OF_THE_ITEM = re.compile(
 )
 """What is said of one prompt: another one may do."""
 _FIELD = r"(?i:parameter|argument|field)s?\b[^.]{0,40}[:\s]"
-_SPENT = re.compile(r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|billing|out of credits?",
-                    re.IGNORECASE)  # fmt: skip
+_OF_EVERY = re.compile(
+    r"\bmax_?(?:completion_?|output_?|new_?)?tokens\b"
+    r"|\bmodel\b.{0,99}\b(?:not (?:exist|found|available|supported)|unknown)|\b(?:no such|unknown|invalid) model\b"
+    r"|\bapi.?key\b"
+    r"|\b(?:account|organi[sz]ation|subscription|project)\b.{0,40}\b(?:flagged|blocked|suspended|disabled|deactivated)",
+    re.IGNORECASE,
+)
+"""What is said of the settings, whatever else is named: they are those of every request."""
+_SPENT = re.compile(
+    r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|out of credits?"
+    r"|credit balance is too low|billing.{0,6}(?:hard|limit|not.active)|account is not active",
+    re.IGNORECASE,
+)
+_SOON = re.compile(r"rate.?limit|(?:retry|try again) (?:in|after)\b|per.?(?:second|minute|hour|day)\b", re.IGNORECASE)
+"""Said of a limit that time lifts; Gemini says "exceeded your current quota" of both."""
 _PASSING = frozenset({408, 409, 423, 425, 429})
+_CERTAIN = frozenset({401, 402, 404})
+"""The key, the money, the address or the model: never one prompt, whatever words are used."""
 _PERHAPS = frozenset({400, 413, 414, 422, 431})
 _NOT_IMPLEMENTED = (501, 505)
 _REDIRECT, _BAD, _BROKEN, _END = 300, 400, 500, 600
@@ -98,13 +113,17 @@ def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
 
 def refusal(status: int, said: Complaint) -> Refusal | None:
     """Whether others will be refused as well, by the status and what is said; null: it may pass, or is one item's."""
-    if _SPENT.search(said.text):
+    if status in _PASSING:
+        return "always" if _SPENT.search(said.text) and not _SOON.search(said.text) else None
+    if status >= _BROKEN:
+        return "always" if status in _NOT_IMPLEMENTED else None
+    if status in _CERTAIN or _SPENT.search(said.text):
         return "always"
-    if status in _PASSING or _OF_THE_ITEM.search(said.text):
+    if _OF_THE_ITEM.search(said.text) and not any(map(_OF_EVERY.search, (said.text, *said.fields))):
         return None
     if status in _PERHAPS:
         return "perhaps"
-    return "always" if _REDIRECT <= status < _BROKEN or status in _NOT_IMPLEMENTED else None
+    return "always" if status >= _REDIRECT else None
 
 
 def _parts(value: Any, depth: int = 0) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 The format is that of the HTML standard, section 9.2 (server-sent events): lines end in LF, CR or CRLF, an empty line
 ends an event, ``data`` lines of one event are joined by line feeds, a line that begins with a colon is a comment, one
-byte order arrival at the start is dropped. Names, ids and retry times mean nothing here and are dropped.
+byte order mark at the start is dropped. Names, ids and retry times mean nothing here and are dropped.
 """
 
 from __future__ import annotations
