@@ -345,12 +345,13 @@ def origins(reader: Reader) -> dict[str, Origin]:
 
 
 def seen(reader: Reader) -> dict[str, SeenRow]:
-    """What the last attempt at each measured trial took and came to, by the trial's id."""
+    """What the final attempt at each measured trial took and came to, by the trial's id."""
     sql = (
         "SELECT record.trial_id, sum(turn.end_ns), grade.outcome FROM record"
         " JOIN trial ON trial.id = record.trial_id JOIN grade USING (trial_id, attempt)"
         " LEFT JOIN turn USING (trial_id, attempt)"
-        " WHERE record.attempt = (SELECT max(attempt) FROM record AS other WHERE other.trial_id = record.trial_id)"
+        " WHERE record.final != 0"
+        " AND record.attempt = (SELECT max(attempt) FROM record AS other WHERE other.trial_id = record.trial_id)"
         " GROUP BY record.trial_id"
     )
     return {trial_id: SeenRow(task_ns, outcome) for trial_id, task_ns, outcome in reader.query(sql)[1]}
