@@ -34,7 +34,7 @@ _SLACK = 40
 """Characters around a choice's text that is a whole answer."""
 _VOWELS = frozenset("AEIOUY")
 """Letters that are words in one language or another."""
-_GO_ON = frozenset("KhHJAVbXxT,.:=-)(!?*/[]")
+_GO_ON = frozenset("KhMHJAVbXxT,.:=-)(!?*/[]")
 """Roles of what may follow a letter that is a word elsewhere."""
 _WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
 """Roles of what may follow another letter."""
@@ -77,7 +77,7 @@ _LABEL_WITH_CHOICE = re.compile(r"\A[\-(:*]*[Ll]")
 _ANSWERS_FIRST = re.compile(r"L[,.!:\-]")
 _NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
 
-Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason"]
+Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason", "labelled"]
 
 
 class _Finding(NamedTuple):
@@ -95,6 +95,8 @@ class _State(NamedTuple):
     listed: bool = False
     """Whether the letter that stands alone begins a list."""
     explains: bool = False
+    labelled: bool = False
+    """Whether a letter stood alone with its choice's text, as the first of a list may: "A) Paris"."""
 
 
 def read_letter(text: str, choices: Sequence[str]) -> str | None:
@@ -138,13 +140,17 @@ def _reading(choices: tuple[str, ...]) -> Reading[_State]:
 
 def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
     ledger = state.ledger
-    labels, listed, explains = state.labels, state.listed, state.explains
+    _, labels, listed, explains, labelled = state
     for kind, letter in findings:
         if kind == "change":
             ledger = ledger.change()
         elif kind == "reason":
             explains = True
+        elif kind == "labelled":
+            labelled = True
         elif kind in ("final", "stated"):
+            if listed or labelled:
+                ledger = ledger.forget_alone()
             ledger = ledger.state(letter, final=kind == "final")
         elif kind == "denied" and letter is not None:
             ledger = ledger.deny(letter)
@@ -159,7 +165,7 @@ def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
             follows = alone is not None and alone.value is not None and ord(letter) == ord(alone.value) + 1
             listed = listed or (follows and not labels and not explains)
             labels += letter
-    return _State(ledger, labels, listed, explains)
+    return _State(ledger, labels, listed, explains, labelled)
 
 
 def _answer(state: _State) -> str | None:
@@ -187,8 +193,13 @@ def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tupl
             return _of_choices(roles_of(marked), letters, folded)
     findings = _asides(roles)
     found = claims(roles)
+    stated = any(kind in ("stated", "final") for kind, _ in found)
     for kind, about in found:
         named = {letters[index] for index in about}
+        if kind == "alone" and stated:
+            continue  # the same thing, said less surely
+        if kind == "alone" and named_first:
+            findings.append(_Finding("labelled", None))
         if kind == "denied":
             findings += [_Finding(kind, letter) for letter in sorted(named)]
         else:
