@@ -134,3 +134,10 @@ def test_two_numbers_are_the_same_answer_only_if_they_are_equal(one: int, other:
     """However they are grouped, and whatever stands around them."""
     assert passes(f"{one:,}", str(other)) == (one == other)
     assert passes(f"The answer is {one}.", str(other)) == (one == other)
+
+
+def test_no_more_is_read_of_an_answer_whose_characters_become_many() -> None:
+    """One character may be eighteen in plain form; what is read has the same bound."""
+    said = "\ufdfa" * 2000 + " Paris"
+    options = SquadOptions(contained_words=10**6)
+    assert SCORERS["squad"].grade(said, said, {"answers": ["Paris"]}, options).outcome == "wrong"

@@ -26,6 +26,7 @@ from taskpace.tasks.plain import EDGE, fold, plain
 from taskpace.tasks.reading.claims import claims
 from taskpace.tasks.reading.ledger import Ledger
 from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
+from taskpace.tasks.reading.sentences import LONGEST_PLAIN
 from taskpace.tasks.reading.text import Reading, beginnings
 
 _MOST_LETTERS = 40
@@ -182,7 +183,7 @@ def _answer(state: _State) -> str | None:
 @lru_cache(maxsize=1 << 11)
 def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """Everything that a sentence says, in its order."""
-    text = _LIST_MARK.sub("", plain(sentence))
+    text = _LIST_MARK.sub("", plain(sentence)[:LONGEST_PLAIN])
     if len(_LONE.findall(text)) > _MOST_LETTERS:
         return ()
     marked, letters, named_first = _with_letters(text, folded)

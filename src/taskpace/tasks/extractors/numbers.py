@@ -21,6 +21,7 @@ from taskpace.tasks.plain import plain
 from taskpace.tasks.reading.claims import claims
 from taskpace.tasks.reading.ledger import Ledger, Said
 from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
+from taskpace.tasks.reading.sentences import LONGEST_PLAIN
 from taskpace.tasks.reading.text import Reading, beginnings
 
 _MOST_NUMBERS = 60
@@ -146,7 +147,7 @@ def _answer(state: _State) -> str | None:
 @lru_cache(maxsize=1 << 11)
 def _findings(sentence: str, begins_line: bool) -> tuple[bool, tuple[_Finding, ...]]:
     """Whether it is a numbered step, and what a sentence says, in its order."""
-    text = _NEEDED.sub(r"\1", plain(sentence))
+    text = _NEEDED.sub(r"\1", plain(sentence)[:LONGEST_PLAIN])
     if _DIGIT.search(without := _GIVEN.sub("", text)):
         text = without
     mark = _LIST_MARK.match(text) if begins_line else None

@@ -1,8 +1,8 @@
 """A text cut into sentences, so that each is read once, however the text came to its reader.
 
-A sentence ends at a line's end, after a full stop that is none of "i.e." and "e.g.", question or exclamation mark in front of white space, after the
+A sentence ends at a line's end, after a full stop, question or exclamation mark in front of white space, after the
 same marks of other scripts, or after ``LONGEST`` characters. The full stop of "A. Paris" and of "1. First" at a
-sentence's beginning ends none. Where a boundary lies is known as soon as the character after it is there, so a
+sentence's beginning ends none, nor do those of "i.e." and "e.g.". Where a boundary lies is known as soon as the character after it is there, so a
 beginning of a text has the text's own boundaries.
 """
 
@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 LONGEST = 400
 """Characters of a sentence; the rest is another one."""
+LONGEST_PLAIN = 4 * LONGEST
+"""Characters of a sentence in plain form that are read: one character may become eighteen."""
 _END = re.compile(
     r"[\n\r\u2028\u2029]+|(?:(?<![ (,]i\.e)(?<![ (,]e\.g)\.|[!?…])[.!?…\"'”’)*_`]{0,6}(?=\s)"
     r"|[。！？।॥۔؟｡][\"'”’」』）)*]{0,4}"

@@ -36,7 +36,8 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
 def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOptions) -> Scored:
     if answer is None:
         return Scored(outcome="unparsed")
-    said, answers = marked(plain(answer[:_MOST_CHARACTERS])), fields["answers"]
+    # Cut twice: one character may be eighteen in plain form.
+    said, answers = marked(plain(answer[:_MOST_CHARACTERS])[:_MOST_CHARACTERS]), fields["answers"]
     f1, exact = token_f1(said, answers), exact_match(said, answers)
     inside = not exact and contains_answer(said, answers, options.contained_words)
     near = not exact and nearly(said, answers, options.pass_f1)
