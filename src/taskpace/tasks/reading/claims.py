@@ -101,6 +101,8 @@ _VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
 """Of a labelled line: so this is right."""
 _ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
 _UNSAID = frozenset("XIS")
+_OTHERS_SAY = re.compile(r"[^K]*S")
+"""some say L; not: it is often called L"""
 
 
 @lru_cache(maxsize=1 << 12)
@@ -245,9 +247,17 @@ def taken_back(roles: str, *, amount: bool = False) -> frozenset[int]:
     for at, role in enumerate(line.roles):
         if role == "L":
             left, right = line.roles[:at], line.roles[at + 1 :]
-            several = re.search(r"(?:V|B[^,]{1,3}A)[FO]*\Z", left) is not None or re.match(r"\)?,?V", right) is not None
+            several = (
+                re.search(r"(?:V|B[^,]{1,3}A|w/)[FO]*\Z", left) is not None
+                or re.match(r"\)?[,(]?V|\)?/w", right) is not None
+            )
             several = several or (amount and (left.endswith("B") or re.match(r"w?B", right) is not None))
-            if several or {"X", "I"} & set(_clause(left)) or _WRONG_AFTER.match(right) is not None:
+            if (
+                several
+                or {"X", "I"} & set(_clause(left))
+                or _OTHERS_SAY.match(_clause(left))
+                or _WRONG_AFTER.match(right) is not None
+            ):
                 taken.add(line.who[at])
     return frozenset(taken)
 

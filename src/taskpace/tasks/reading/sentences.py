@@ -2,8 +2,8 @@
 
 A sentence ends at a line's end, after a full stop, question or exclamation mark in front of white space, after the
 same marks of other scripts, or after ``LONGEST`` characters. The full stop of "A. Paris" and of "1. First" at a
-sentence's beginning ends none, nor do those of "i.e." and "e.g.". Where a boundary lies is known as soon as the character after it is there, so a
-beginning of a text has the text's own boundaries.
+sentence's beginning ends none, nor do those of "i.e." and "e.g.". Where a boundary lies is known as soon as the
+character after it is there, so a beginning of a text has the text's own boundaries.
 """
 
 from __future__ import annotations
