@@ -39,6 +39,8 @@ def test_a_remark_is_no_answer(text: str, number: str | None) -> None:
         ("The answer is 42 when x = 3.", "42"),
         ("The answer is 42 (x = 3).", "42"),
         ("Therefore the total cost is $42 when n = 5.", "42"),
+        ("The answer is 10 with x = 2 and y = 3.", "10"),
+        ("Solving gives x = 7 when y = 2.", "7"),
         ("When x = 3, the answer is 42.", "42"),
         ("So x = 3.", "3"),
         ("The answer is two dozen, i.e. 24.", "24"),

@@ -1,8 +1,8 @@
 """Whether a short answer is one of the right ones: the same words, the same number, or a sentence that gives it.
 
 Compared as SQuAD compares (without case, punctuation and the articles a, an, the), on plain text in any script, and
-more strictly than its F1: numbers, dates and ordinals must agree, a name must not be another, and what is denied, asked
-or one of several is not given.
+more strictly than its F1: numbers, dates and ordinals must agree, a word must not stand in place of another, and
+what is denied, asked or one of several is not given.
 
 Source: Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text", arXiv 1606.05250,
 section 6.1. In scripts without spaces F1 is over characters, as in Cui et al. (2019), CMRC 2018, arXiv 1810.07366.

@@ -9,6 +9,7 @@ a choice, or, where it has none, the texts of choices. In order of strength:
 3. labels in front of other text, "B) It stays the same", if they are no list;
 4. mentions: "option B", "(B)", "The capital of France is Paris.".
 
+What is right only for something, or looks right, is a mention. A letter alone and another stated later are two answers.
 Within each of them the text must name one letter only, or say in between that it changes its mind. "A" in front of a
 word is an article. A letter with its own choice's text behind it is that letter; the letter counts where the text
 behind it is another choice's.

@@ -3,8 +3,9 @@ r"""The number that a worked problem comes to, or nothing.
 What is marked as the answer (``####``, ``\boxed{}``) or stated ("the answer is 18", "Antwort: 18", "18 is the
 answer") counts; two statements that contradict each other are none, unless the writer corrects themselves in between.
 A statement within a numbered step counts where there is no other. Without a statement it is what the last sentence with
-a number comes to: the number behind its last "is" or "=", or its only one. What is denied, asked, a choice of several,
-a range, a sum left open, or no rational number is not read.
+a number comes to: the number behind its last "is" or "=", or its only one. Remarks ("Check: ...")
+count where there is nothing else, and a number alone on its line stays until something is concluded. What is denied,
+asked, a choice of several, a range, a sum left open, or no rational number is not read.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ _DECIMAL_COMMA = frozenset(["de", "fr", "es", "pt", "it", "nl", "sv", "pl", "ru"
 _SAID = re.compile(r"[=KC][F:(]*L(?![^=KC]*[=KC][F:(]*L)")
 _NOT_ONE = re.compile(r"\A[wF]{0,2}A?L|\A\*|\A-\(?L|\AB|\Aw{0,2}V|\A\(\*")
 _ASIDE = re.compile(r"(?<=[^(])\([^()]*\)")
+_VARIABLE = r"[a-z]\s?=\s?-?[\d.]*\d"
 _GIVEN = re.compile(
-    r",?\s(?:when|where|if|for|with|given|at)\s[a-z]\s?=\s?-?[\d.]*\d|(?<=\d)\s?\([a-z]\s?=\s?-?[\d.]*\d\)",
+    rf",?\s(?:when|where|if|for|with|given|at)\s{_VARIABLE}(?:,?\s(?:and\s)?{_VARIABLE}){{0,4}}"
+    rf"|(?<=\d)\s?\({_VARIABLE}(?:,\s{_VARIABLE}){{0,4}}\)",
     re.IGNORECASE,
 )
 """What the number holds for: "42 when x = 3"."""
