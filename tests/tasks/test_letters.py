@@ -230,6 +230,70 @@ LIKELY = st.lists(
 ).map("".join)
 
 
+CITIES = ["Paris", "London", "Rome", "Berlin"]
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("B. A is correct for France only.", "B"),
+        ("B\n\nA is true for France, but the question asks about the UK.", "B"),
+        ("(B)\nA looks right at first glance.", "B"),
+        ("B.\n\nA is a true statement but does not answer the question.", "B"),
+        ("I choose option B; A is valid only in France.", "B"),
+        ("Option B. Note: option A would be valid in France.", "B"),
+        ("London. Paris would be correct for France.", "B"),
+        ("**B**\n\nWhy not the others: A is correct for France; C is right for Italy.", "B"),
+        ("C\n\nA seems right, but the Thames is in London.", "C"),
+        ("Answer: C\nB is right for England.", "C"),
+        ("B is true but irrelevant; C is correct.", "C"),
+        ("The correct answer is option B. Option A is correct only for France.", "B"),
+        ("The answer is letter B. A is the answer to a different question.", "B"),
+    ],
+)
+def test_a_remark_about_another_choice_is_no_statement(text: str, letter: str | None) -> None:
+    """What is right under a condition, or only looks right, is mentioned; what was given stays given."""
+    assert read_letter(text, CITIES) == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("A\n\nThe answer is B.", None),
+        ("A\n\nActually, the answer is B.", "B"),
+        ("A\n\nNo, A is wrong. The answer is B.", "B"),
+        ("A\nFinal answer: B", "B"),
+        ("Paris\nLondon\nThe answer is B", "B"),
+        ("A) Paris\n\nThe correct answer is D) Berlin.", "D"),
+    ],
+)
+def test_a_letter_alone_and_another_stated_are_two_answers(text: str, letter: str | None) -> None:
+    """Unless the first is taken back, or one of a list, or the second is called final."""
+    assert read_letter(text, CITIES) == letter
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Option A is the capital of France, so the correct answer is option B.",
+        "Option A: Paris is in France. Option B: London is in the UK. So the answer must be option B.",
+        "The right one is the option B.",
+        "B must be correct.",
+        "B would be the correct answer.",
+        "The answer seems to be B.",
+        "B is the answer to the question.",
+        "B is correct and the others are wrong.",
+        "B fits best.",
+        "Verdict: B",
+        "Only B is consistent with this.",
+        "If I had to choose, B.",
+    ],
+)
+def test_other_words_for_the_answer(text: str) -> None:
+    """The option word after the link, must, seems, fits, verdict."""
+    assert read_letter(text, CITIES) == "B"
+
+
 @pytest.mark.parametrize(("text", "letter"), CASES)
 def test_letter_table(text: str, letter: str | None) -> None:
     """Each text is read as its answer, or not at all where it gives none."""

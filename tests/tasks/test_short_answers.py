@@ -40,6 +40,22 @@ def passes(said: str, *answers: str) -> bool:
         ("Yes and no", "no"),
         ("There is no doubt: yes", "no"),
         ("Charles Darwin's grandfather", "Charles Darwin"),
+        ("Some say Paris, but it is London.", "Paris"),
+        ("It used to be Paris, now it is London.", "Paris"),
+        ("Paris is a common guess; the answer is London.", "Paris"),
+        ("First I thought Paris. It is London.", "Paris"),
+        ("The answer is London. Paris is the capital of France.", "Paris"),
+        ("Maybe Paris, maybe London.", "Paris"),
+        ("Perhaps London, perhaps Paris.", "Paris"),
+        ("Paris and London", "Paris"),
+        ("The cities are London and Paris.", "Paris"),
+        ("Paris/London", "Paris"),
+        ("London/Paris", "Paris"),
+        ("Paris (or London)", "Paris"),
+        ("Saturn and Jupiter", "Jupiter"),
+        ("New York and London", "New York"),
+        ("zinc and copper", "copper"),
+        ("Many people think of Paris.", "Paris"),
     ],
 )
 def test_what_is_denied_asked_or_one_of_two_is_not_given(said: str, right: str) -> None:
@@ -70,6 +86,25 @@ def test_what_is_denied_asked_or_one_of_two_is_not_given(said: str, right: str) 
         ("湖北省", "河北省"),
         ("2", "second"),
         ("a group of seven countries", "a group of eight countries"),
+        ("F#", "F"),
+        ("It is C#.", "C"),
+        ("soluble in hot water", "insoluble in hot water"),
+        ("legal in all states", "illegal in all states"),
+        ("acute kidney failure", "chronic kidney failure"),
+        ("at the anode of the cell", "at the cathode of the cell"),
+        ("the king of spain", "the queen of spain"),
+        ("Queen George of Greece", "King George of Greece"),
+        ("on monday morning", "on tuesday morning"),
+        ("in march of that year", "in may of that year"),
+        ("George W. Bush", "George H. W. Bush"),
+        ("George H. W. Bush", "George W. Bush"),
+        ("John Quincy Adams", "John Adams"),
+        ("John Adams", "John Quincy Adams"),
+        ("Martin Luther", "Martin Luther King"),
+        ("Martin Luther King", "Martin Luther"),
+        ("5 million tonnes", "5 million people"),
+        ("River", "Amazon River"),
+        ("pêche", "péché"),
     ],
 )
 def test_the_word_that_matters_must_agree(said: str, right: str) -> None:
@@ -106,6 +141,29 @@ def test_the_word_that_matters_must_agree(said: str, right: str) -> None:
         ("Straße", "Strasse"),
         ("नई दिल्ली", "नई दिल्ली"),
         ("Lake Superior, the largest of the five Great Lakes", "Lake Superior"),
+        ("J.R.R. Tolkien", "J. R. R. Tolkien"),
+        ("It was written by J. R. R. Tolkien.", "J.R.R. Tolkien"),
+        ("It was John F. Kennedy.", "John F. Kennedy"),
+        ("Beyonce", "Beyoncé"),
+        ("It is Beyonce.", "Beyoncé"),
+        ("Zürich", "Zurich"),
+        ("1914 to 1918", "1914\u20131918"),
+        ("from 1914 to 1918", "1914-1918"),
+        ("It lasted from 1914 to 1918.", "1914-1918"),
+        ("John Kennedy", "John F. Kennedy"),
+        ("King George of Greece", "George of Greece"),
+        ("the river Amazon", "Amazon"),
+        ("Amazon River", "Amazon"),
+        ("Paris", "Paris, France"),
+        ("large prime numbers", "a large prime number"),
+        ("kidney failure", "acute kidney failure"),
+        ("It is not London. It is Paris.", "Paris"),
+        ("Paris. It is the capital of France.", "Paris"),
+        ("The answer is Paris. London is the capital of England.", "Paris"),
+        ("It is Paris, and London is the capital of England.", "Paris"),
+        ("The answer is simple: Paris.", "Paris"),
+        ("I first thought it was London. It is Paris.", "Paris"),
+        ("The answer is London. Wait, the answer is Paris.", "Paris"),
     ],
 )
 def test_the_same_answer_in_other_clothes(said: str, right: str) -> None:
@@ -134,3 +192,10 @@ def test_two_numbers_are_the_same_answer_only_if_they_are_equal(one: int, other:
     """However they are grouped, and whatever stands around them."""
     assert passes(f"{one:,}", str(other)) == (one == other)
     assert passes(f"The answer is {one}.", str(other)) == (one == other)
+
+
+def test_no_more_is_read_of_an_answer_whose_characters_become_many() -> None:
+    """One character may be eighteen in plain form; what is read has the same bound."""
+    said = "\ufdfa" * 2000 + " Paris"
+    options = SquadOptions(contained_words=10**6)
+    assert SCORERS["squad"].grade(said, said, {"answers": ["Paris"]}, options).outcome == "wrong"

@@ -7,6 +7,9 @@ import re
 OPEN, SHUT = "\ue001", "\ue002"
 """Around what a text marks as its answer. Private characters: a text's own are taken out before."""
 
+REPEATS = "\u0305"
+"""In front of the decimals that repeat."""
+
 _PIECE = re.compile(r"\\(?:[A-Za-z]+\*?|.)|[{}^_~]|[^\\{}^_~]+|\\", re.DOTALL)
 _DEEPEST = 50
 _WRAPPERS = frozenset(
@@ -33,15 +36,19 @@ _WRAPPERS = frozenset(
         "mbox",
         "hbox",
         "underline",
-        "overline",
         "displaystyle",
         "textstyle",
     ]
 )
 _BOXES = frozenset({"boxed", "fbox", "framebox"})
 _FRACTIONS = frozenset({"frac", "dfrac", "tfrac", "cfrac"})
+_BINOMIALS = frozenset(["binom", "dbinom", "tbinom"])
 _UNSEEN = frozenset({"begin", "end", "color", "phantom", "label", "tag"})
-_ARGUMENTS = dict.fromkeys(_WRAPPERS | _BOXES | _UNSEEN | {"sqrt"}, 1) | dict.fromkeys(_FRACTIONS, 2) | {"textcolor": 2}
+_ARGUMENTS = (
+    dict.fromkeys(_WRAPPERS | _BOXES | _UNSEEN | {"sqrt", "overline"}, 1)
+    | dict.fromkeys(_FRACTIONS | _BINOMIALS, 2)
+    | {"textcolor": 2}
+)
 _SIGNS = {
     "times": "×",
     "cdot": "×",
@@ -64,6 +71,8 @@ _SIGNS = {
     "quad": " ",
     "qquad": " ",
     "checkmark": "✓",
+    "circ": "°",
+    "degree": "°",
     "pounds": "£",
     "euro": "€",
 }
@@ -170,6 +179,12 @@ def _made(command: str, arguments: list[str]) -> str:
         return "/".join(part.strip() if _MERE.fullmatch(part) else f"({part})" for part in arguments)
     if command == "sqrt":
         return f"√({last})"
+    if command in _BINOMIALS:
+        return f" binom({', '.join(arguments)})"
+    if command == "overline":
+        return f"{REPEATS}{last}" if last.strip().isdigit() else last
+    if command == "^" and last.strip() == "°":
+        return "°"
     if command in ("^", "_"):
         return command + last
     return "" if command in _UNSEEN else last

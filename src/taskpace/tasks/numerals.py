@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
+from taskpace.tasks.latex import REPEATS
 from taskpace.tasks.plain import plain
 from taskpace.tasks.words import MARKS
 
@@ -44,8 +45,17 @@ _NUMBER = re.compile(
     """,
     re.VERBOSE,
 )
-_AFTER_UNREADABLE = re.compile(rf"[\d_/]|[.,]\d|:\d|\s?[πi√](?![{_PART}])|[xyzn](?![{_PART}])|\^|!\ue002|x[\dA-Fa-f]")
-_BEFORE_UNREADABLE = re.compile(r"(?:√\(?|\d:|\d/|(?<![=-])[<>≤≥]\s?)\Z")
+_FUNCTION = r"(?:log(?:_\d{1,2})?|ln|exp|sqrt|cos|tan|binom|sin(?=\s\s|\())"
+_AFTER_UNREADABLE = re.compile(
+    rf"[\d_/]|[.,]\d|:\d|\s?(?:pi|[πi√])(?![{_PART}])|[exyzn](?![{_PART}])|\^|!\ue002|x[\dA-Fa-f]|\.?{REPEATS}"
+    rf"|\s?{_FUNCTION}[\s(]{{1,3}}\d"
+)
+_BEFORE_UNREADABLE = re.compile(
+    rf"(?:√\(?|\d:|\d/|(?<![=-])[<>≤≥]\s?|{REPEATS}|(?<![{_PART}])(?:pi\s{{1,2}}|{_FUNCTION}[\s(]{{1,3}}))\Z"
+)
+_LONGEST_BEFORE = 12
+"""Characters of what may make the number behind it unreadable."""
+_OPENS_A_TUPLE = "({[\ue001"
 _LETTERS = {"K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
 """Behind a price: $2.5M."""
 _PRICE = re.compile(f"[{_CURRENCY}]")
@@ -100,7 +110,7 @@ def numerals(text: str, *, comma: bool = False, words: bool = False) -> list[Num
             found.append(numeral)
         at = numeral.end
     if words and not found:
-        return [Numeral(*said.span(), Fraction(_in_words(said[0]))) for said in _IN_WORDS.finditer(text)]
+        return [_said(text, said) for said in _IN_WORDS.finditer(text)]
     return found
 
 
@@ -111,17 +121,25 @@ def says_number(text: str) -> bool:
 
 def _numeral(text: str, found: re.Match[str], *, comma: bool) -> Numeral:
     start, end = found.span()
+    if not comma and (found["point"] or "").startswith(",") and text[start - 1 : start] in tuple(_OPENS_A_TUPLE):
+        return Numeral(start, end, None)  # (3,4)
     value = _value(found, comma=comma or text[end : end + 2].strip(" ")[:1] == "\u20ac")
     scale, end = _scale(text, end, priced=_PRICE.search(text[max(0, start - 1) : end]) is not None)
     if value is not None and scale != 1:
         value *= scale
     scaled = text[end - 1] in _scales().signs
     if (not scaled and _AFTER_UNREADABLE.match(text, end)) or _BEFORE_UNREADABLE.search(
-        text[max(0, start - 3) : start]
+        text[max(0, start - _LONGEST_BEFORE) : start]
     ):
-        unread = re.compile(r"[\d.,:/_^]*").match(text, end)
+        unread = re.compile(rf"[\d.,:/_^{REPEATS}]*").match(text, end)
         return Numeral(start, end if unread is None else max(end, unread.end()), None)
     return Numeral(start, end, value)
+
+
+def _said(text: str, found: re.Match[str]) -> Numeral:
+    """A number in words: "two dozen"."""
+    scale, end = _scale(text, found.end(), priced=False)
+    return Numeral(found.start(), end, Fraction(_in_words(found[0]) * scale))
 
 
 def _scale(text: str, end: int, *, priced: bool) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 """Whether a short answer is one of the right ones: the same words, the same number, or a sentence that gives it.
 
 Compared as SQuAD compares (without case, punctuation and the articles a, an, the), on plain text in any script, and
-more strictly than its F1: numbers, dates and ordinals must agree, a name must not be another, and what is denied, asked
-or one of several is not given.
+more strictly than its F1: numbers, dates and ordinals must agree, a word must not stand in place of another, and
+what is denied, asked or one of several is not given.
 
 Source: Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text", arXiv 1606.05250,
 section 6.1. In scripts without spaces F1 is over characters, as in Cui et al. (2019), CMRC 2018, arXiv 1810.07366.
@@ -15,6 +15,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from taskpace.tasks.differing import alike, gives_another, is_one_of_two, is_part_of_a_name, may_differ
 from taskpace.tasks.named_numbers import all_numbers, number_alone, roman_at
 from taskpace.tasks.plain import EDGE, OPEN, SHUT, plain
 from taskpace.tasks.reading.claims import claims, taken_back
@@ -164,6 +165,7 @@ def marked(text: str) -> str:
 
 
 def _is_same(said: str, answer: str) -> bool:
+    said, answer = alike(said, answer)
     one, other = number_alone(said), number_alone(answer)
     if one is not None and other is not None:
         return one == other
@@ -177,6 +179,7 @@ def _agree(said: str, answer: str) -> bool:
 
 def _may_be(said: str, answer: str, least_f1: float) -> bool:
     """Whether what differs between a text and an answer is little, and may be left out or added."""
+    said, answer = alike(said, answer)
     one, other = number_alone(said), number_alone(answer)
     if (one is not None and other is not None) or is_dense(said + answer) or not _agree(said, answer):
         # Characters of a word are no words: 河北 is not 湖北.
@@ -189,14 +192,7 @@ def _may_be(said: str, answer: str, least_f1: float) -> bool:
         return False
     if _DENYING & set("".join(map(roles_of, (*left_out, *added)))):
         return False
-    return not (_names(answer, left_out) and _names(said, added))
-
-
-def _names(text: str, words: Counter[str]) -> bool:
-    """Whether some of the words are names: with a capital, or in a script that has none."""
-    if any(not word.isascii() and word.upper() == word.lower() for word in words if word[0] != "#"):
-        return True
-    return any(found[0][:1].isupper() and normalise(found[0]) in words for found in _TOKEN.finditer(plain(text)))
+    return may_differ(answer, left_out, said, added)
 
 
 def _forms(text: str) -> list[str]:
@@ -213,16 +209,21 @@ def _forms(text: str) -> list[str]:
 
 
 def _is_given(text: str, answer: str) -> bool:
+    text, answer = alike(text, answer)
     wanted = normalise(answer).split()
     if not wanted:
         return False
     if len(wanted) == 1 and roles_of(wanted[0]) in ("X", "Y", "W", "x"):
         return _answers_with(text, wanted[0])
     given: bool | None = None
+    another = False
     for part in sentences(text):
         sentence = text[part.start : part.end]
         shown = _with_mark(sentence, answer, wanted)
         roles = roles_of(sentence if shown is None else shown)
+        if shown is not None and any(claim.kind not in {"denied", "mentioned"} for claim in claims(roles)):
+            another = False
+        another = another or gives_another(shown or sentence, roles, answer, again=given is not None)
         if shown is None:
             # Who corrects themselves without it has given another answer.
             given = False if given and ("R" in roles or roles.startswith("X,")) else given
@@ -232,8 +233,10 @@ def _is_given(text: str, answer: str) -> bool:
                 last >= 0
                 and last not in taken_back(roles, amount=wanted[0][:1].isdigit() or number_alone(answer) is not None)
                 and not _beside_a_number(shown, wanted)
+                and not is_one_of_two(shown, roles, answer)
+                and not is_part_of_a_name(shown, answer)
             )
-    return bool(given) and not _is_listed(text, wanted)
+    return bool(given) and not another and not _is_listed(text, wanted)
 
 
 def _answers_with(text: str, wanted: str) -> bool:
@@ -279,6 +282,7 @@ def _within(sentence: str, answer: str) -> Iterator[tuple[int, int]]:
         before, after = line[max(0, at - 1) : at], line[end : end + 1]
         if (
             line[end : end + 2] != "'s"
+            and not (after in ("+", "#") and wanted[-1].isalnum())
             and not _is_number_in_number(line, at, end)
             and not (_joins(before, wanted[0]) or (_joins(after, wanted[-1]) and not _HANGUL.match(after)))
         ):

@@ -9,6 +9,7 @@ a choice, or, where it has none, the texts of choices. In order of strength:
 3. labels in front of other text, "B) It stays the same", if they are no list;
 4. mentions: "option B", "(B)", "The capital of France is Paris.".
 
+What is right only for something, or looks right, is a mention. A letter alone and another stated later are two answers.
 Within each of them the text must name one letter only, or say in between that it changes its mind. "A" in front of a
 word is an article. A letter with its own choice's text behind it is that letter; the letter counts where the text
 behind it is another choice's.
@@ -26,6 +27,7 @@ from taskpace.tasks.plain import EDGE, fold, plain
 from taskpace.tasks.reading.claims import claims
 from taskpace.tasks.reading.ledger import Ledger
 from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
+from taskpace.tasks.reading.sentences import LONGEST_PLAIN
 from taskpace.tasks.reading.text import Reading, beginnings
 
 _MOST_LETTERS = 40
@@ -34,7 +36,7 @@ _SLACK = 40
 """Characters around a choice's text that is a whole answer."""
 _VOWELS = frozenset("AEIOUY")
 """Letters that are words in one language or another."""
-_GO_ON = frozenset("KhHJAVbXxT,.:=-)(!?*/[]")
+_GO_ON = frozenset("KhMHJAVbXxT,.:=-)(!?*/[]")
 """Roles of what may follow a letter that is a word elsewhere."""
 _WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
 """Roles of what may follow another letter."""
@@ -77,7 +79,7 @@ _LABEL_WITH_CHOICE = re.compile(r"\A[\-(:*]*[Ll]")
 _ANSWERS_FIRST = re.compile(r"L[,.!:\-]")
 _NAMED = re.compile(r"K[FO]*L[.!,]*\Z")
 
-Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason"]
+Kind = Literal["final", "stated", "alone", "denied", "mentioned", "label", "change", "reason", "labelled"]
 
 
 class _Finding(NamedTuple):
@@ -95,6 +97,8 @@ class _State(NamedTuple):
     listed: bool = False
     """Whether the letter that stands alone begins a list."""
     explains: bool = False
+    labelled: bool = False
+    """Whether a letter stood alone with its choice's text, as the first of a list may: "A) Paris"."""
 
 
 def read_letter(text: str, choices: Sequence[str]) -> str | None:
@@ -138,13 +142,17 @@ def _reading(choices: tuple[str, ...]) -> Reading[_State]:
 
 def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
     ledger = state.ledger
-    labels, listed, explains = state.labels, state.listed, state.explains
+    _, labels, listed, explains, labelled = state
     for kind, letter in findings:
         if kind == "change":
             ledger = ledger.change()
         elif kind == "reason":
             explains = True
+        elif kind == "labelled":
+            labelled = True
         elif kind in ("final", "stated"):
+            if listed or labelled:
+                ledger = ledger.forget_alone()
             ledger = ledger.state(letter, final=kind == "final")
         elif kind == "denied" and letter is not None:
             ledger = ledger.deny(letter)
@@ -159,7 +167,7 @@ def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:
             follows = alone is not None and alone.value is not None and ord(letter) == ord(alone.value) + 1
             listed = listed or (follows and not labels and not explains)
             labels += letter
-    return _State(ledger, labels, listed, explains)
+    return _State(ledger, labels, listed, explains, labelled)
 
 
 def _answer(state: _State) -> str | None:
@@ -176,7 +184,7 @@ def _answer(state: _State) -> str | None:
 @lru_cache(maxsize=1 << 11)
 def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tuple[_Finding, ...]:
     """Everything that a sentence says, in its order."""
-    text = _LIST_MARK.sub("", plain(sentence))
+    text = _LIST_MARK.sub("", plain(sentence)[:LONGEST_PLAIN])
     if len(_LONE.findall(text)) > _MOST_LETTERS:
         return ()
     marked, letters, named_first = _with_letters(text, folded)
@@ -187,8 +195,13 @@ def _findings(sentence: str, begins_line: bool, folded: tuple[str, ...]) -> tupl
             return _of_choices(roles_of(marked), letters, folded)
     findings = _asides(roles)
     found = claims(roles)
+    stated = any(kind in ("stated", "final") for kind, _ in found)
     for kind, about in found:
         named = {letters[index] for index in about}
+        if kind == "alone" and stated:
+            continue  # the same thing, said less surely
+        if kind == "alone" and named_first:
+            findings.append(_Finding("labelled", None))
         if kind == "denied":
             findings += [_Finding(kind, letter) for letter in sorted(named)]
         else:

@@ -72,13 +72,13 @@ _UNIT = re.compile(r"[Ll]\)?(?:[,/](?:w=|O)?[Ll]\)?)*+(?:F?,?[AV/]{1,3},?(?:w=|O
 _LAST_OF_UNIT = re.compile(r"(?:,?A,?|,)(?:w=|O|F)?([Ll]\)?)\Z")
 _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))")
 """Where the clause of a candidate begins."""
-_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=]*(?:w=)?[F(]*\Z")
+_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=O]*(?:w=)?[F(]*\Z")
 """the answer (to this) is L; answer: L; the option is L; I choose L"""
 _NUMBER_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N)[F:P=]*(?:w=)?[F(]*\Z")
 """The same of numbers: in a word problem much is chosen and left."""
 _WRONG_ANSWER = re.compile(r"W[FO]*[nNO]")
 """the wrong answer is L"""
-_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])PK[FTZR]*\Z")
+_IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])P[hM]?K[FTZR]*\Z")
 """it is L"""
 _SO_BEFORE = re.compile(r"(?:T|\A=)[FZ,:]*\Z")
 """so L"""
@@ -87,17 +87,22 @@ _NO_BEFORE = re.compile(r"\A[FRX,:.\-]*[XR][F,:\-]*\Z")
 _SO_AFTER = re.compile(r"[.!,)]*(?:J|\Z)")
 _LINK_BEFORE = re.compile(r"\AF*[K:=]F*\Z")
 """is L, where the noun stands before a comma"""
-_OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=h]*\Z")
+_OPENS_CLAUSE = re.compile(r"\A[FTOnNRZAbP:\-Y(=hM]*\Z")
 _RIGHT_AFTER = re.compile(
-    r"\A\)?O?(?:F*PK(?=[.!,]|\Z)|[:\-.]*[FhPT]*[KPF=]+[FhZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?:[K,.!\-]|\Z)|N(?:[K,.!]|\Z))(?!I)"
+    r"\A\)?O?(?:F*PK(?=[.!,]|\Z)"
+    r"|(?:[:\-.]*[FMPT]*[KPF=]+[FMZKOTA]*[YnN]|[:\-.]+[FPK]*Y|F*Y(?=[K,.!\-]|\Z)|N(?=[K,.!]|\Z))"
+    r"[YnNOFKPZT]*(?=[.!,:\-J()A]|\Z)(?![,.]*b))"
 )
-"""L is right; L: correct; L is the answer; L it is"""
-_WRONG_AFTER = re.compile(r"\A\)?O?[:\-.]*(?:[FTAhHPK]*[KPh:\-.F)][FhHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
+"""L is right; L: correct; L is the answer; L it is. What goes on, as "right for France", "right only if", "true but",
+says under which condition; "looks right" and "would be right" say less."""
+_WRONG_AFTER = re.compile(r"\A\)?O?[:\-.]*(?:[FTAhMHPK]*[KPhM:\-.F)][FhMHZKP]*[XW]|W(?:[K,.!:]|J|\Z)|X(?=[,.!:]|\Z)|x)")
 """L is wrong; L: incorrect; L is not"""
 _VERDICT = re.compile(r"(?:\A|[,.T:\-b])F*P?K[FZ]*(X?)[F]*([YW])[n]?[.!,]*\Z")
 """Of a labelled line: so this is right."""
 _ALONE = re.compile(r"\A[FTKnNOYZCP:=,.!AhR()\-\[\]b]*\Z")
 _UNSAID = frozenset("XIS")
+_OTHERS_SAY = re.compile(r"[^K]*S")
+"""some say L; not: it is often called L"""
 
 
 @lru_cache(maxsize=1 << 12)
@@ -185,7 +190,7 @@ def _units(line: _Line) -> tuple[_Line, list[_Part]]:
         if (
             last is not None
             and "V" not in unit[0]
-            and line.roles[end : end + 1] in ("K", "h", "P")
+            and line.roles[end : end + 1] in ("K", "h", "M", "P")
             and _STATED_BEFORE.search(_clause(line.roles[:start])) is not None
         ):
             end = start + last.start()
@@ -210,7 +215,7 @@ def _claim(roles: str, part: _Part, *, units: bool) -> Claim | None:
     corrects = not units and _NO_BEFORE.match(left) is not None and _SO_AFTER.match(right) is not None
     if corrects:
         return Claim("stated", members)
-    if _UNSAID & set(clause) or ("I" in left and set("hH") & set(clause)):
+    if _UNSAID & set(clause) or ("I" in left and set("hHM") & set(clause)):
         return Claim("denied", members) if "X" in clause and not set("IS") & set(clause) else None
     if _is_stated(left, clause, right, units=units):
         if _WRONG_ANSWER.search(clause) is not None:
@@ -242,9 +247,17 @@ def taken_back(roles: str, *, amount: bool = False) -> frozenset[int]:
     for at, role in enumerate(line.roles):
         if role == "L":
             left, right = line.roles[:at], line.roles[at + 1 :]
-            several = re.search(r"(?:V|B[^,]{1,3}A)[FO]*\Z", left) is not None or re.match(r"\)?,?V", right) is not None
+            several = (
+                re.search(r"(?:V|B[^,]{1,3}A|w/)[FO]*\Z", left) is not None
+                or re.match(r"\)?[,(]?V|\)?/w", right) is not None
+            )
             several = several or (amount and (left.endswith("B") or re.match(r"w?B", right) is not None))
-            if several or {"X", "I"} & set(_clause(left)) or _WRONG_AFTER.match(right) is not None:
+            if (
+                several
+                or {"X", "I"} & set(_clause(left))
+                or _OTHERS_SAY.match(_clause(left))
+                or _WRONG_AFTER.match(right) is not None
+            ):
                 taken.add(line.who[at])
     return frozenset(taken)
 
@@ -269,7 +282,7 @@ def _is_stated(left: str, clause: str, right: str, *, units: bool) -> bool:
     if _OPENS_CLAUSE.match(clause) is None:
         return False
     if units:
-        return re.match(r"[wpF]{0,6}[KF]+[FhZKO]*[nN]", right) is not None
+        return re.match(r"[wpF]{0,6}[KF]+[FhMZKO]*[nN]", right) is not None
     return _RIGHT_AFTER.match(right) is not None
 
 

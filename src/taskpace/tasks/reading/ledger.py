@@ -38,13 +38,21 @@ class Ledger(NamedTuple):
     def state(self, value: Value, *, final: bool = False) -> Ledger:
         """A value is stated as the answer; null: one that cannot be read, or several."""
         before = self.stated
-        if before is None or self.changed or (final and not before.final):
+        alone = None if self.alone is None else self.alone.value
+        if before is None and not self.changed and not final and alone not in {None, value, *self.denied}:
+            # Whoever began with another one and does not take it back has given two.
+            said = Said(None, final=False)
+        elif before is None or self.changed or (final and not before.final):
             said = Said(value, final)
         elif before.value == value:
             said = Said(value, before.final or final)
         else:
             said = Said(None, before.final or final)
         return self._replace(stated=said, changed=False, denied=self.denied - {value} if value else self.denied)
+
+    def forget_alone(self) -> Ledger:
+        """What stood alone was the beginning of a list."""
+        return self._replace(alone=None)
 
     def stand_alone(self, value: Value) -> Ledger:
         """A sentence says a value and nothing else."""

@@ -3,7 +3,7 @@
 | role | a word for | role | a word for |
 | --- | --- | --- | --- |
 | ``L`` | a candidate: what may be the answer | ``I`` | if, whether |
-| ``n`` | answer, with a link before its value | ``H``, ``h`` | could; would, must |
+| ``n`` | answer, with a link before its value | ``H``, ``h``, ``M`` | could; would, seems; must |
 | ``N`` | answer, where a language needs no link | ``S`` | others, a mistake |
 | ``O`` | option, choice, letter | ``R`` | a change of mind |
 | ``K`` | link: is, equals | ``b`` | but |
@@ -48,6 +48,8 @@ _ROLES = {
     "if": "I",
     "could": "H",
     "would": "h",
+    "must": "M",
+    "seems": "hK",
     "others": "S",
     "change": "R",
     "but": "b",

@@ -2,8 +2,8 @@
 
 A sentence ends at a line's end, after a full stop, question or exclamation mark in front of white space, after the
 same marks of other scripts, or after ``LONGEST`` characters. The full stop of "A. Paris" and of "1. First" at a
-sentence's beginning ends none. Where a boundary lies is known as soon as the character after it is there, so a
-beginning of a text has the text's own boundaries.
+sentence's beginning ends none, nor do those of "i.e." and "e.g.". Where a boundary lies is known as soon as the
+character after it is there, so a beginning of a text has the text's own boundaries.
 """
 
 from __future__ import annotations
@@ -14,7 +14,12 @@ from typing import NamedTuple
 
 LONGEST = 400
 """Characters of a sentence; the rest is another one."""
-_END = re.compile(r"[\n\r\u2028\u2029]+|[.!?…][.!?…\"'”’)*_`]{0,6}(?=\s)|[。！？।॥۔؟｡][\"'”’」』）)*]{0,4}")
+LONGEST_PLAIN = 4 * LONGEST
+"""Characters of a sentence in plain form that are read: one character may become eighteen."""
+_END = re.compile(
+    r"[\n\r\u2028\u2029]+|(?:(?<![ (,]i\.e)(?<![ (,]e\.g)\.|[!?…])[.!?…\"'”’)*_`]{0,6}(?=\s)"
+    r"|[。！？।॥۔؟｡][\"'”’」』）)*]{0,4}"
+)
 _LABEL = re.compile(r"[\s>#*•_`(\[|\-–]{0,40}(?:[^\W\d_]|\d{1,3}|[Aa]ns|[Nn]o|vs|[Ee]\.g|[Ii]\.e)[*_)]{0,4}\.[*_]{0,4}")
 _LINE_ENDS = "\n\r\u2028\u2029"
 

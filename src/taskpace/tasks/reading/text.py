@@ -11,7 +11,7 @@ from taskpace.tasks.reading.sentences import sentences
 State = TypeVar("State")
 MOST_WHOLE = 4000
 """Characters of a text that may be nothing but an answer."""
-_REREAD, _REREAD_ANYWAY = 40, 20_000
+_REREAD, _REREAD_ANYWAY = 8, 20_000
 """How many characters may be read again for each of a text, and for any text."""
 
 

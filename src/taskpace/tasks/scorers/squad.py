@@ -23,7 +23,7 @@ class SquadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     pass_f1: float = 0.6
     """The least F1 of a correct answer: three words, two of which are right, with one left out or too many. Numbers,
-    dates, ordinals and names must agree whatever the F1."""
+    dates, ordinals and names must agree whatever the F1, and no word may stand in place of another."""
     contained_words: int = 0
     """An answer of at most so many words is correct, too, if a right answer stands in it, word for word: a sentence
     where a word was asked for is verbose, not wrong. 0: never."""
@@ -36,7 +36,8 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
 def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOptions) -> Scored:
     if answer is None:
         return Scored(outcome="unparsed")
-    said, answers = marked(plain(answer[:_MOST_CHARACTERS])), fields["answers"]
+    # Cut twice: one character may be eighteen in plain form.
+    said, answers = marked(plain(answer[:_MOST_CHARACTERS])[:_MOST_CHARACTERS]), fields["answers"]
     f1, exact = token_f1(said, answers), exact_match(said, answers)
     inside = not exact and contains_answer(said, answers, options.contained_words)
     near = not exact and nearly(said, answers, options.pass_f1)
