@@ -75,7 +75,7 @@ def test_prompts_and_published_data_may_repeat_themselves(tmp_path: Path, monkey
     """A prompt is listed twice on purpose; published data cannot be mended by who uses them."""
     path = jsonl(tmp_path, [{"prompt": "Go."}, {"prompt": "Go."}])
     assert len(load_items(prompts_task(path), tmp_path, None, 0)) == 2
-    monkeypatch.setattr(pl, "read_parquet", lambda *_, **__: pl.DataFrame([ROW, ROW]))
+    monkeypatch.setattr(pl, "scan_parquet", lambda *_, **__: pl.LazyFrame([ROW, ROW]))
     task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/a/b/c.parquet", None)
     assert len({item.id for item in load_items(task, Path(), None, 0)}) == 2
 
@@ -183,14 +183,16 @@ def without(key: str) -> dict[str, Any]:
         ([ROW | {"choices": ["one"]}], ['"choices"', "1 choices"]),
         ([ROW | {"choices": ["one", None]}], ['"choices"', "no text"]),
         ([ROW | {"choices": ["one", " "]}], ['"choices"', "empty choice"]),
-        ([ROW | {"choices": {"a": "one"}}], ['"choices"', "a table"]),
-        ([ROW | {"answer": 4}], ['"answer"', "out of range", "A to D"]),
+        ([ROW | {"choices": {"a": "one"}}], ['"choices"', "1 choices"]),
+        ([ROW | {"choices": "here"}], ['"choices"', "text, not a list"]),
+        ([ROW | {"answer": 5}], ['"answer"', "out of range", "A to D"]),
+        ([ROW | {"answer": 4}, ROW | {"answer": 0, "question": "Who?"}], ["row 1", '"answer"', "out of range"]),
         ([ROW | {"answer": -1}], ['"answer"', "out of range"]),
         ([ROW | {"answer": "E"}], ['"answer"', "out of range"]),
         ([ROW | {"answer": "AB"}], ['"answer"', "out of range"]),
         ([ROW | {"answer": ""}], ['"answer"', "out of range"]),
         ([ROW | {"answer": True}], ['"answer"', "out of range"]),
-        ([ROW | {"answer": 1.0}], ['"answer"', "out of range"]),
+        ([ROW | {"answer": 1.5}], ['"answer"', "out of range"]),
     ],
 )
 def test_rows_that_do_not_fit_are_refused_in_one_line(
@@ -212,12 +214,12 @@ def test_rows_that_do_not_fit_are_refused_in_one_line(
         ("a.csv", b"question\nx\ny\xff\n", ["line 3", "UTF-8"]),
         ("a.jsonl", b'{"question": "x"}\n\n{"question"\n', ["line 3", "not JSON"]),
         ("a.jsonl", b"[1]\n", ["line 1", "not an object"]),
-        ("a.jsonl", b'{"question": ' + b"[" * 100_000, ["line 1", "not JSON"]),
+        ("a.jsonl", b'{"question": ' + b"[" * 100_000, ["line 1", "nested more than 64 levels"]),
         ("a.parquet", b"PAR1 nothing of the kind", ["cannot be read", "parquet"]),
         ("a.csv", b"", ["no rows"]),
         ("a.csv", b"question,answer\n", ["no rows"]),
         ("a.csv", b'question\n"x\n', ["a.csv"]),
-        ("a.csv", b"question,answer\nx,1,2,3\n", ["cannot be read"]),
+        ("a.csv", b"question,choices,answer\nx,1,2,3\n", ["line 2", "4 cells", "3 columns"]),
         ("a.xlsx", b"x", [".xlsx", ".parquet"]),
         ("noending", b"x", [".parquet"]),
     ],
@@ -269,7 +271,7 @@ def test_a_remote_source_that_cannot_be_read_is_refused(monkeypatch: pytest.Monk
     def fail(*_: object, **__: object) -> None:
         raise OSError("no such host\nand more")
 
-    monkeypatch.setattr(pl, "read_parquet", fail)
+    monkeypatch.setattr(pl, "scan_parquet", fail)
     task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/nobody/none/test.parquet", None)
     with pytest.raises(TaskError, match=r"hf://datasets/nobody/none/test.parquet: cannot be read: no such host: check"):
         load_items(task, Path(), None, 0)
@@ -277,7 +279,7 @@ def test_a_remote_source_that_cannot_be_read_is_refused(monkeypatch: pytest.Monk
 
 def test_a_remote_source_is_read_with_polars(monkeypatch: pytest.MonkeyPatch) -> None:
     """The frame that polars gives for an hf:// address becomes items."""
-    monkeypatch.setattr(pl, "read_parquet", lambda *_, **__: pl.DataFrame([ROW]))
+    monkeypatch.setattr(pl, "scan_parquet", lambda *_, **__: pl.LazyFrame([ROW]))
     task = with_data(load_task("mmlu-letter", Path()), "hf://datasets/a/b/c.parquet", None)
     assert load_items(task, Path(), 1, 0)[0].fields == ROW
 

@@ -31,7 +31,7 @@ from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
-from taskpace.analysis.table.diagnosis import row_findings, table_findings
+from taskpace.analysis.table.diagnosis import data_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.turns import order_findings, ramp_findings
@@ -149,6 +149,7 @@ def make_table(
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
         findings=(
+            *data_findings(cells[0].left_out),
             *table_findings(ranked, pairs),
             *anchor_findings(anchored),
             *order_findings(sample.trials),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from importlib import import_module
@@ -83,6 +84,12 @@ def main() -> NoReturn:
         sys.exit(2)
     except TaskpaceError as exc:
         _complain(str(exc))
+        sys.exit(2)
+    except OSError as exc:
+        # Whichever command, key or flag it came from, and wherever it was first looked at.
+        if exc.errno != errno.ENAMETOOLONG:
+            raise
+        _complain(f"{str(exc.filename)[:100]}...: no file can have so long a name or path: give a shorter one")
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         _complain("interrupted")

@@ -25,7 +25,7 @@ _MODES = {
     "live": "a status line",
     "plain": "lines for a log",
     "json": "one event a line on standard output",
-    "quiet": "errors only",
+    "quiet": "errors and warnings",
 }
 
 no_fetch_option = click.option("--no-fetch", is_flag=True, help="Download nothing: fail if a model is not here.")

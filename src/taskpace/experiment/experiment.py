@@ -15,7 +15,7 @@ from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
 from taskpace.experiment.library import shipped_file
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
-from taskpace.text.strict import convert, did_you_mean, read_toml
+from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
 DEFAULT_TIMEOUT_S = 120.0
@@ -125,6 +125,7 @@ _MOST = 2**53
 """Of any whole number: what JSON, SQLite and every reader of a run file can hold exactly."""
 _MOST_SECONDS = 1e7
 _LABEL_LENGTH = 24
+_MOST_NAME_BYTES = 200  # with a suffix it must still be the name of a file
 Refuse = Callable[[str], ExperimentError]
 """Makes the error, with the place in front."""
 
@@ -235,9 +236,10 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     file = _with_suite(file, refuse)
     check_numbers({key: getattr(file, key) for key in (*_LEAST, *_SECONDS)}, refuse)
     name = file.name or default_name
-    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name):
+    if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name) or len(name.encode("utf-8", "replace")) > _MOST_NAME_BYTES:
         raise refuse(
-            f'key "name": {name!r} will not do, it names the run file too: leave out slashes and control characters'
+            f'key "name": {name[:60]!r} will not do, it names the run file too: leave out slashes and control '
+            f"characters, and give {_MOST_NAME_BYTES} bytes at most"
         )
     for key in ("tasks", "scenarios"):
         if not getattr(file, key):
@@ -369,6 +371,8 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
 
     if not name.strip():
         raise refuse('a system\'s "name" is empty: give it one')
+    if len(name) > MOST_LETTERS:
+        raise refuse(f'a system\'s "name" has more than {MOST_LETTERS} characters ({name[:40]}...): shorten it')
     for key, least, most in (("temperature", 0.0, 10.0), ("top_p", 0.0, 1.0)):
         value = settings[key]
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:

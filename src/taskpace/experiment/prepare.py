@@ -15,7 +15,7 @@ from taskpace.errors import ExperimentError, TaskError, TaskpaceError
 from taskpace.experiment.experiment import DEFAULT_ITEMS, Experiment, System, TaskUse
 from taskpace.experiment.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.experiment.scenario import Scenario
-from taskpace.tasks import Task, load_items, load_task, prompts_task, render, with_data, with_think_time
+from taskpace.tasks import Task, load_data, load_items, load_task, prompts_task, render, with_data, with_think_time
 
 Progress = Callable[[str, int, int | None], None]
 """``(what, bytes done, bytes in all or null)``."""
@@ -113,11 +113,12 @@ def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, 
 def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     task = _task(use, experiment, base)
     count = use.items or experiment.items or (None if use.prompts else DEFAULT_ITEMS)
-    items = load_items(task, base, count, experiment.seed)
+    loaded = load_data(task, base, count, experiment.seed)
     try:
-        planned = tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items)
+        planned = tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in loaded.items)
     except TaskError as exc:
         raise TaskError(f"{use.use}: {exc}") from None
+    task = msgspec.structs.replace(task, data=msgspec.structs.replace(task.data, left_out=loaded.left_out))
     return PlannedTask(spec=task, items=planned)
 
 

@@ -4,11 +4,12 @@ A task is a TOML file: where the items come from, what is asked, how the answer 
 ones lie in ``library/``; adding one is one file there. Polars and jinja2 are imported by the functions that need them.
 """
 
-from taskpace.tasks.items import Item, load_items
+from taskpace.tasks.items import Item, load_data, load_items
 from taskpace.tasks.prompts import render
 from taskpace.tasks.scoring import score, script
 from taskpace.tasks.task import (
     DataSource,
+    LeftOut,
     Task,
     TurnTemplate,
     load_task,
@@ -22,8 +23,10 @@ from taskpace.tasks.task import (
 __all__ = [
     "DataSource",
     "Item",
+    "LeftOut",
     "Task",
     "TurnTemplate",
+    "load_data",
     "load_items",
     "load_task",
     "prompts_task",

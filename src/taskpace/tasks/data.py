@@ -1,4 +1,4 @@
-"""Reads a data source into rows. Every complaint is one line: the file, the line or column, the remedy."""
+"""Reads a data source into rows. Every error is one line: the file, the line or column, the remedy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from taskpace.errors import TaskError
-from taskpace.text.strict import close_to, did_you_mean, read_text
+from taskpace.tasks.tables import MOST_BYTES, Row, Table, csv_table, parquet_table, remote_table, table_of_lines
+from taskpace.text.strict import close_to, did_you_mean, named, read_text
 
 REMOTE = "hf://"
 STARTER = "starter:"
@@ -19,43 +18,61 @@ _STARTER_SETS = (
     "dialogue",
 )
 _KINDS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "lines"}
-_SHOWN_VALUES = 8
-
-Row = dict[str, Any]
+_SHOWN_VALUES, _SHOWN_COLUMNS = 8, 24
 
 
-def read_rows(source: str, base: Path) -> list[Row]:
-    """All rows of a source, as it gives them: column -> value.
+def open_source(source: str, base: Path) -> Table:
+    """A source's columns, and its rows on demand.
 
     Args:
         source: a path, ``hf://datasets/...`` or ``starter:NAME``.
         base: folder that a relative path starts from.
 
     Raises:
-        TaskError: no such file, not of a kind that can be read, broken, or without a single row.
+        TaskError: no such file, of an unknown kind, broken, or larger than taskpace reads.
     """
     if source.startswith(STARTER):
-        rows = _read_jsonl(_starter_path(source), source)
-    elif source.startswith(REMOTE):
-        rows = _read_remote(source)
-    else:
-        rows = _read_file(base / source)
+        return table_of_lines(read_text(_starter_path(source), TaskError), source)
+    if source.startswith(REMOTE):
+        kind = _kind(source, source)
+        if kind == "lines":
+            raise TaskError(f"{source}: a .txt file is read from this machine only: download it first")
+        return remote_table(kind, source)
+    return _open_file(base / source)
+
+
+def read_rows(source: str, base: Path) -> list[Row]:
+    """All rows of a source with all of their columns; arguments and errors as of ``open_source``."""
+    table = open_source(source, base)
+    return some_rows(table, table.columns, source)
+
+
+def some_rows(table: Table, columns: Iterable[str], source: str) -> list[Row]:
+    """The rows of a table, with these columns at least. Raises ``TaskError`` where there is not a single row."""
+    rows = table.rows(list(columns))
     if not rows:
         raise TaskError(f"{source}: there are no rows in it: add some or name another file")
     return rows
 
 
-def keep_where(rows: list[Row], where: Mapping[str, str | float | bool], source: str) -> dict[int, Row]:
+def keep_where(
+    rows: list[Row], where: Mapping[str, str | float | bool], known: list[str], source: str
+) -> dict[int, Row]:
     """The rows whose columns have the given values, by their numbers in the source, from 1.
 
-    A text also fits a number that is written like it.
+    A text also fits a number that is written like it, and a number a text that is worth as much.
+
+    Args:
+        rows: of the source.
+        where: column -> value.
+        known: the source's columns.
+        source: as messages name it.
 
     Raises:
         TaskError: no such column, or no row is left; the message lists what there is.
     """
     left = dict(enumerate(rows, 1))
     for column, wanted in where.items():
-        known = column_names(left.values())
         if column not in known:
             raise TaskError(f'{source}: key "where": {no_column(column, known)}')
         kept = {number: row for number, row in left.items() if _fits(row.get(column), wanted)}
@@ -66,14 +83,11 @@ def keep_where(rows: list[Row], where: Mapping[str, str | float | bool], source:
     return left
 
 
-def column_names(rows: Iterable[Row]) -> list[str]:
-    """Every column that any row has, in the order of appearance."""
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
 def no_column(column: str, known: list[str]) -> str:
     """``there is no column "x"``, with the columns there are."""
-    return f'there is no column "{column}"{close_to(column, known)}: the columns are {", ".join(known[:24])}'
+    return (
+        f'there is no column "{column}"{close_to(column, known)}: the columns are {", ".join(known[:_SHOWN_COLUMNS])}'
+    )
 
 
 def _starter_path(source: str) -> Path:
@@ -85,30 +99,29 @@ def _starter_path(source: str) -> Path:
     return Path(str(files("taskpace.tasks").joinpath("starter", f"{name}.jsonl")))
 
 
-def _read_file(path: Path) -> list[Row]:
-    if not path.exists():
-        raise TaskError(f"{path}: there is no such data file: check the path")
-    if not path.is_file():
-        raise TaskError(f"{path}: not a file: name the data file itself")
-    match _kind(path.name, str(path)):
+def _open_file(path: Path) -> Table:
+    try:
+        if not path.exists():
+            raise TaskError(f"{path}: there is no such data file: check the path")
+        if not path.is_file():
+            raise TaskError(f"{path}: not a file: name the data file itself")
+        size = path.stat().st_size
+    except (OSError, ValueError) as exc:  # a name that is too long, or with a NUL in it
+        raise TaskError(f"{named(path)}: cannot be read: {getattr(exc, 'strerror', None) or exc}") from None
+    kind = _kind(path.name, str(path))
+    if size > MOST_BYTES:
+        raise TaskError(f"{path}: has more than {MOST_BYTES // 2**20} MiB: split it, and name a part")
+    match kind:
         case "jsonl":
-            return _read_jsonl(path, str(path))
+            return table_of_lines(read_text(path, TaskError), str(path))
         case "lines":
             text = read_text(path, TaskError).removeprefix("\ufeff")
-            return [{"prompt": line.strip()} for line in text.split("\n") if line.strip()]
+            prompts: list[Row] = [{"prompt": line.strip()} for line in text.split("\n") if line.strip()]
+            return Table(columns=["prompt"], rows=lambda _: prompts)
         case "csv":
-            # Polars says only that something is wrong somewhere; reading the text first finds the line.
-            read_text(path, TaskError)
-            return _frame_rows("csv", str(path))
-        case kind:
-            return _frame_rows(kind, str(path))
-
-
-def _read_remote(source: str) -> list[Row]:
-    kind = _kind(source, source)
-    if kind == "lines":
-        raise TaskError(f"{source}: a .txt file is read from this machine only: download it first")
-    return _frame_rows(kind, source)
+            return csv_table(read_text(path, TaskError), str(path))
+        case _:
+            return parquet_table(path)
 
 
 def _kind(name: str, location: str) -> str:
@@ -118,50 +131,14 @@ def _kind(name: str, location: str) -> str:
     return _KINDS[suffix]
 
 
-def _frame_rows(kind: str, location: str) -> list[Row]:
-    import polars as pl
-    from polars.exceptions import NoDataError, PolarsError
-
-    try:
-        if kind == "parquet":
-            frame = pl.read_parquet(location, glob=location.startswith(REMOTE))
-        elif kind == "csv":
-            frame = pl.read_csv(location, infer_schema_length=None, glob=location.startswith(REMOTE))
-        else:
-            frame = pl.scan_ndjson(location, infer_schema_length=None).collect()
-        return frame.to_dicts()
-    except NoDataError:
-        return []
-    except (PolarsError, OSError, ValueError) as exc:
-        remedy = (
-            "check the address, and that this machine reaches huggingface.co"
-            if location.startswith(REMOTE)
-            else f"is it whole, and really {kind}?"
-        )
-        raise TaskError(f"{location}: cannot be read: {_first_line(exc)}: {remedy}") from None
-
-
-def _read_jsonl(path: Path, location: str) -> list[Row]:
-    rows: list[Row] = []
-    # Split at \n alone: JSON text may hold other line separators as they are.
-    for number, line in enumerate(read_text(path, TaskError).removeprefix("\ufeff").split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            value = msgspec.json.decode(line)
-        except (msgspec.DecodeError, RecursionError) as exc:
-            raise TaskError(f"{location}: line {number} is not JSON ({_first_line(exc)}): correct the line") from None
-        if isinstance(value, str):
-            value = {"prompt": value}
-        if not isinstance(value, dict):
-            raise TaskError(f"{location}: line {number} is not an object: write one object {{...}} a line")
-        rows.append(value)
-    return rows
-
-
 def _fits(value: Any, wanted: str | float | bool) -> bool:
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted or (isinstance(wanted, str) and str(value).lower() == wanted.lower())
+    if isinstance(wanted, bool) or isinstance(value, bool):
+        return value is wanted or (isinstance(value, str | bool) and str(value).lower() == str(wanted).lower())
+    if isinstance(value, str) and not isinstance(wanted, str):
+        try:
+            return float(value) == wanted
+        except ValueError:
+            return False
     return bool(value == wanted) or (isinstance(wanted, str) and value is not None and str(value) == wanted)
 
 
@@ -169,8 +146,3 @@ def _some_values(rows: Iterable[Row], column: str) -> str:
     values = list(dict.fromkeys(repr(row.get(column)) for row in rows))
     more = f", ... ({len(values)} in all)" if len(values) > _SHOWN_VALUES else ""
     return ", ".join(value[:60] for value in values[:_SHOWN_VALUES]) + more
-
-
-def _first_line(bad: BaseException) -> str:
-    lines = str(bad).strip().splitlines()
-    return lines[0].strip().rstrip(".:")[:200] if lines else type(bad).__name__

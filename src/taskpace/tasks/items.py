@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from taskpace.errors import TaskError
-from taskpace.tasks.data import Row, column_names, keep_where, no_column, read_rows
+from taskpace.tasks.data import keep_where, no_column, open_source, some_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
+from taskpace.tasks.tables import MOST_CELL, Row
+from taskpace.tasks.task import LeftOut, Task
 from taskpace.tasks.templates import fields_used
+from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, leaves, nested_too_deep
+from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
-if TYPE_CHECKING:
-    from taskpace.tasks.task import Task
-
 _ID_HEX_DIGITS = 24
+_LISTS = ("choices", "answers", "references")
+"""Fields that are lists wherever they are used: several columns make the parts of one, and no text."""
 
 Columns = dict[str, tuple[str, ...]]
 """Field -> the columns it is made of, mostly one."""
@@ -33,8 +38,22 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """What templates and scorers see: JSON's own types."""
 
 
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a task's data."""
+
+    items: tuple[Item, ...]
+    """Those to ask, in the order in which to ask them."""
+    left_out: LeftOut | None
+    """Null: every row was usable."""
+
+
 def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[Item, ...]:
-    """The items to ask, in the order in which to ask them.
+    """The items of ``load_data`` alone."""
+    return load_data(task, base, count, seed).items
+
+
+def load_data(task: Task, base: Path, count: int | None, seed: int) -> Loaded:
+    """The items to ask, in the order in which to ask them, and what was left out.
 
     They are put in the order of a hash of seed and id, and the first ``count`` are taken: the choice does not depend
     on the order of the rows, and a smaller choice is the beginning of a larger one with the same seed.
@@ -48,81 +67,152 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     Raises:
         TaskError: data that cannot be read or does not fit the task, or fewer items than asked for.
     """
-    source = task.data.source
-    rows = keep_where(read_rows(source, base), task.data.where, source)
-    known = column_names(rows.values())
-    columns = _columns(task, known)
-    for field, parts in columns.items():
-        for part in parts:
-            if part.split(".")[0] not in known and part not in known and part not in task.data.values:
-                raise TaskError(f"{source}: {no_column(part, known)} ({_who_needs(task, field)} needs it)")
-    usable = _usable(task, rows, columns)
+    source, needed = task.data.source, _needed(task)
+    table = open_source(source, base)
+    try:
+        columns = _columns(task, table.columns, needed)
+    except TaskError:
+        some_rows(table, (), source)  # an empty file lacks more than a column
+        raise
+    read = {_in_table(part, table.columns) for parts in columns.values() for part in parts}
+    rows = some_rows(table, read | set(task.data.where), source)
+    _survey(task, rows, columns)
+    kept = keep_where(rows, task.data.where, table.columns, source)
+    usable, left_out = _usable(task, kept, columns, needed)
     if count is not None and count > len(usable):
         filtered = ' left by "where"' if task.data.where else ""
-        unfit = " that can be used" if len(usable) < len(rows) else ""
+        unfit = "" if left_out is None else " that can be used"
         raise TaskError(
             f'key "items": {count} are asked for, but {source} has {len(usable)}{filtered}{unfit}: '
             f"set items to {len(usable)} or fewer"
         )
     items = _with_ids(task, usable)
     items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
-    return tuple(items[:count])
+    return Loaded(items=tuple(items[:count]), left_out=left_out)
 
 
-def _columns(task: Task, known: list[str]) -> Columns:
-    """The task's own, or else one for each field that is used, so that ids do not hang on the rest."""
-    if task.data.columns:
-        return {field: (column,) if isinstance(column, str) else column for field, column in task.data.columns.items()}
-    used = [fields_used(turn.prompt, f'task "{task.name}"') for turn in task.turns]
-    needed = {name for each in used for name in each.required}
-    wished = {name for each in used for name in each.optional}
-    if task.scorer is not None:
-        needed |= set(SCORERS[task.scorer].needs)
-        wished |= set(SCORERS[task.scorer].wants)
+def _needed(task: Task) -> dict[str, str]:
+    """The fields that every item must have, and who needs each."""
+    needed: dict[str, str] = {}
     if task.extraction is not None:
-        needed |= set(EXTRACTIONS[task.extraction].needs)
-    names = (needed | (wished & set(known))) - set(task.data.values)
-    return {name: (name,) for name in sorted(names)}
+        needed |= dict.fromkeys(
+            EXTRACTIONS[task.extraction].needs, f'the extraction "{task.extraction}" of the task "{task.name}"'
+        )
+    if task.scorer is not None:
+        needed |= dict.fromkeys(SCORERS[task.scorer].needs, f'the scorer "{task.scorer}" of the task "{task.name}"')
+    for number, turn in reversed(list(enumerate(task.turns, 1))):
+        used = fields_used(turn.prompt, f'task "{task.name}"').required
+        needed |= dict.fromkeys(used, f'task "{task.name}", turn {number},')
+    return needed
 
 
-def _who_needs(task: Task, field: str) -> str:
-    """``task "mine", turn 2``, where that turn's prompt uses the field; else the task or its scorer."""
-    for number, turn in enumerate(task.turns, 1):
-        used = fields_used(turn.prompt, f'task "{task.name}"')
-        if field in used.required | used.optional:
-            return f'task "{task.name}", turn {number},'
-    if task.scorer is not None and field in SCORERS[task.scorer].needs:
-        return f'the scorer "{task.scorer}" of the task "{task.name}"'
-    return f'task "{task.name}"'
+def _columns(task: Task, known: list[str], needed: Mapping[str, str]) -> Columns:
+    """The columns of each field: the task's own mapping, or else one for each field that is used, so that ids do not
+    hang on the rest. A column that is not there is left out where nobody needs its field.
+    """
+    data = task.data
+    wished = {name for turn in task.turns for name in fields_used(turn.prompt, f'task "{task.name}"').optional}
+    if task.scorer is not None:
+        wished |= set(SCORERS[task.scorer].wants)
+    if data.columns:
+        mapped = {name: (one,) if isinstance(one, str) else one for name, one in data.columns.items()}
+        if "labels" in wished and "labels" not in data.values and "labels" not in mapped:
+            mapped |= _labels_beside(mapped.get("choices", ()))
+    else:
+        mapped = {name: (name,) for name in sorted({*needed, *wished} - set(data.values))}
+    columns = {}
+    for field, parts in mapped.items():
+        missing = [part for part in parts if part not in data.values and _in_table(part, known) not in known]
+        if not missing:
+            columns[field] = parts
+        elif field in needed:
+            raise TaskError(f"{data.source}: {no_column(missing[0], known)} ({needed[field]} needs it)")
+    return columns
 
 
-def _usable(task: Task, rows: dict[int, Row], columns: Columns) -> dict[int, dict[str, Any]]:
+def _labels_beside(choices: tuple[str, ...]) -> Columns:
+    """Choices whose labels stand beside them, as in ARC, OpenBookQA and CommonsenseQA: ``choices.text`` and
+    ``choices.label``.
+    """
+    if len(choices) != 1 or not choices[0].endswith(".text"):
+        return {}
+    return {"labels": (f"{choices[0].removesuffix('.text')}.label",)}
+
+
+def _in_table(part: str, known: list[str]) -> str:
+    """The column of the table that a mapped column is or is part of."""
+    return part if part in known else part.split(".", 1)[0]
+
+
+def _survey(task: Task, rows: list[Row], columns: Columns) -> None:
+    """Let the scorer see all rows at once, also those that a filter takes away: whether an answer of 1 is the first
+    choice or the second shows in the column, not in the row. Raises ``TaskError``.
+    """
+    survey = None if task.scorer is None else SCORERS[task.scorer].survey
+    if survey is None:
+        return
+
+    def seen(row: Row) -> dict[str, Any]:
+        found = {field: [value for _, value in _parts(task, row, field, parts)] for field, parts in columns.items()}
+        return task.data.values | {
+            field: values[0] if len(columns[field]) == 1 else values for field, values in found.items() if values
+        }
+
+    try:
+        survey(seen(row) for row in rows)
+    except FieldProblem as exc:
+        column = ", ".join(columns.get(exc.field, (exc.field,)))
+        raise TaskError(f'{task.data.source}: column "{column}" {exc.problem}') from None
+
+
+def _usable(
+    task: Task, rows: dict[int, Row], columns: Columns, needed: Mapping[str, str]
+) -> tuple[dict[int, dict[str, Any]], LeftOut | None]:
     """The fields of every row. Raises ``TaskError`` for a row, or for all of them where the task leaves such out."""
     fields = {}
     problem: TaskError | None = None
     for number, row in rows.items():
         try:
-            fields[number] = _fields(task, row, columns, number)
+            fields[number] = _fields(task, row, columns, needed, number)
         except TaskError as exc:
             problem = problem or exc
             if not task.data.leave_out:
                 break
-    if problem is not None and not (fields and task.data.leave_out):
+    if problem is None:
+        return fields, None
+    if not (fields and task.data.leave_out):
         raise problem
-    return fields
+    first = one_line(str(problem).removeprefix(f"{task.data.source}: "))
+    return fields, LeftOut(rows=len(rows) - len(fields), of=len(rows), first=first)
 
 
-def _fields(task: Task, row: Row, columns: Columns, number: int) -> dict[str, Any]:
+def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], number: int) -> dict[str, Any]:
     location = f"{task.data.source}: row {number}"
     fields = dict(task.data.values)
     for field, parts in columns.items():
-        values = []
-        for part in parts:
-            value = task.data.values[part] if part in task.data.values else _value(row, part)
-            if value is None:
-                raise TaskError(f'{location}, column "{part}": there is no value: fill it in or take the row out')
-            values.append(_plain(value, f'{location}, column "{part}"'))
-        fields[field] = values[0] if len(values) == 1 else "\n\n".join(str(value).strip() for value in values)
+        found = _parts(task, row, field, parts)
+        empty = next((part for part, value in found if value is None), None if found else parts[0])
+        if empty is not None:
+            if field not in needed:
+                continue
+            raise TaskError(f'{location}, column "{empty}": there is no value: fill it in or take the row out')
+        values = [_plain(value, f'{location}, column "{part}"') for part, value in found]
+        if len(parts) == 1:
+            fields[field] = values[0]
+        elif field in _LISTS:
+            fields[field] = values
+        else:
+            fields[field] = "\n\n".join(str(value).strip() for value in values)
+    for field in task.data.json:
+        if isinstance(fields.get(field), str):
+            try:
+                fields[field] = decode_json(fields[field])
+            except JsonProblem as exc:
+                column = ", ".join(columns.get(field, (field,)))
+                raise TaskError(
+                    f'{location}, column "{column}": {one_line(fields[field], 60)!r} is {exc}: '
+                    f'correct it, or take "{field}" out of the key "json"'
+                ) from None
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
@@ -132,29 +222,55 @@ def _fields(task: Task, row: Row, columns: Columns, number: int) -> dict[str, An
     return fields
 
 
+def _parts(task: Task, row: Row, field: str, parts: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """The columns of a field with their values. The last ones of a list may be empty: some rows have fewer choices."""
+    found = [(part, task.data.values[part] if part in task.data.values else _value(row, part)) for part in parts]
+    if field in _LISTS and len(parts) > 1:
+        while found and found[-1][1] is None:
+            found.pop()
+    return found
+
+
 def _value(row: Row, column: str) -> Any:
-    """A column's value; ``answers.text.0`` is the first of the list ``text`` in the column ``answers``, which nests."""
-    if column in row or "." not in column:
-        return row.get(column)
+    """A column's value; ``answers.text.0`` is the first of the list ``text`` in the column ``answers``, which nests.
+
+    Null for what is not there, and for the NaN that data frames write in its place.
+    """
     value: Any = row
-    for name in column.split("."):
-        if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
-        else:
-            value = value.get(name) if isinstance(value, dict) else None
-    return value
+    if column in row or "." not in column:
+        value = row.get(column)
+    else:
+        for name in column.split("."):
+            if isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+                value = value[int(name)]
+            else:
+                value = value.get(name) if isinstance(value, dict) else None
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _plain(value: Any, location: str) -> Any:
-    """``value`` in JSON's own types: what can be hashed, stored and put into a prompt. Dates become text."""
+    """``value`` in JSON's own types: what can be hashed, stored and put into a prompt. Dates become text.
+
+    Raises:
+        TaskError: what JSON cannot hold as it is, and what is too large or nested too deep.
+    """
     if isinstance(value, bytes):
         raise TaskError(f"{location}: binary data cannot be asked about: name a column of text")
+    if nested_too_deep(value):
+        raise TaskError(f"{location}: nested more than {MOST_NESTED} levels deep: name a part of it")
     plain = msgspec.to_builtins(value, enc_hook=str)
+    if len(_as_json(plain, location)) > MOST_CELL:
+        raise TaskError(f"{location}: has more than {MOST_CELL:,} bytes: shorten it or take the row out")
+    if any(isinstance(each, float) and not math.isfinite(each) for each in leaves(plain)):
+        raise TaskError(f"{location}: holds a number that is not finite: correct it or take the row out")
+    return plain
+
+
+def _as_json(value: Any, location: str) -> bytes:
     try:
-        canonical_json(plain).decode()
+        return canonical_json(value)
     except UnicodeError:
         raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
-    return plain
 
 
 def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:

@@ -14,13 +14,26 @@ from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.templates import fields_used
-from taskpace.text.strict import convert, did_you_mean, plain, read_toml
+from taskpace.text.bounded import leaves
+from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, plain, read_toml
 
 _PROMPTS_MAX_TOKENS = 512
 _MOST_THINK_TIME_S = 3600.0
+_MOST_BITS = 63
+"""Of a whole number without its sign: what JSON and SQLite hold."""
 _SUFFIX = ".toml"
 PUBLIC = "public"
 """In place of a source: the task's public data set."""
+
+
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows that a task could not use and was allowed to leave out."""
+
+    rows: int
+    of: int
+    """Rows that there were, after the filter."""
+    first: str
+    """What is wrong with the first of them."""
 
 
 class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,10 +44,14 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     starts from the task file's folder; in an experiment file, from the experiment's."""
     columns: dict[str, str | tuple[str, ...]] = {}
     """Field of the item -> column of the data, or a part of one (``answers.text``, ``questions.0`` for the first of a
-    list), or several, put together with blank lines between them. Empty: fields are called as their columns are.
+    list), or several: a list of ``choices``, ``answers`` or ``references``, any other field put together with blank
+    lines between. Empty: fields are called as their columns are. What neither a prompt nor a scorer needs may be
+    missing.
     """
     values: dict[str, Any] = {}
     """Fields that are the same for every item; where several columns are put together, one may be named among them."""
+    json: tuple[str, ...] = ()
+    """Fields whose text is JSON: numbers, lists and the like in a CSV file, which is text otherwise."""
     where: dict[str, str | int | float | bool] = {}
     """Only rows whose columns have these values."""
     version: str | None = None
@@ -42,7 +59,10 @@ class DataSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     duplicates: bool = False
     """Whether two rows may say the same; each is then an item of its own. Else the second is an error."""
     leave_out: bool = False
-    """Whether rows that the task cannot use (an empty answer, ...) are left out. Else the first is an error."""
+    """Whether rows that the task cannot use (an empty answer, ...) are left out, and counted. Else the first is an
+    error."""
+    left_out: LeftOut | None = None
+    """Those left out, as found when the data are read; a task file does not say it. Null: none."""
 
     @property
     def may_repeat(self) -> bool:
@@ -229,9 +249,14 @@ def _check(task: Task, location: str) -> None:
     for key in ("name", "description"):
         if not getattr(task, key).strip():
             raise refuse(key, "the text is empty: write some")
+    if len(task.name) > MOST_LETTERS:
+        raise refuse("name", f"has more than {MOST_LETTERS} characters: shorten it")
     for key in ("version", "max_tokens"):
         if getattr(task, key) < 1:
             raise refuse(key, f"{getattr(task, key)} is too small: give 1 or more")
+    for key, value in plain(task).items():
+        if any(isinstance(leaf, int) and leaf.bit_length() > _MOST_BITS for leaf in leaves(value)):
+            raise refuse(key, "a whole number of more than 64 bits: give a smaller one, or write it as text")
     _check_think_time(task.think_time_s, len(task.turns), location)
     if not task.turns:
         raise refuse("turns", "the list is empty: write at least one [[turns]] with a prompt")
@@ -260,10 +285,15 @@ def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
     """``used``: every field that is needed, and by whom; ``key``: where the table stands, up to its name."""
     if not data.source.strip():
         raise TaskError(f'{key}.source": the text is empty: name a file')
+    if data.left_out is not None:
+        raise TaskError(f'{key}.left_out": it is counted when the data are read: take it out')
     twice = sorted(set(data.columns) & set(data.values))
     if twice:
         raise TaskError(f'{key}.values": the field "{twice[0]}" has a column, too: take one of the two out')
     given = [*data.columns, *data.values]
+    unknown = sorted(set(data.json) - {*given, *used}) if data.columns else []
+    if unknown:
+        raise TaskError(f'{key}.json": there is no field "{unknown[0]}"{did_you_mean(unknown[0], given)}')
     unmapped = sorted(set(used) - set(given)) if data.columns else []
     if unmapped:
         raise TaskError(

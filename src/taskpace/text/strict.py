@@ -12,6 +12,8 @@ from typing import Any, TypeVar, get_args
 import msgspec
 
 from taskpace.errors import TaskpaceError
+from taskpace.text.bounded import MOST_NESTED, leaves, nested_too_deep
+from taskpace.text.safe_text import one_line
 
 T = TypeVar("T")
 
@@ -27,7 +29,21 @@ _KINDS = {
     "null": "nothing",
 }
 """What msgspec calls a type, in the words of somebody who writes TOML."""
+MOST_LETTERS = 500
+"""Of the name of a task or a system, which may be the path of a model."""
+_MOST_TOML_CHARACTERS = 1_000_000
+_PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
+_LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_NESTED}}}")
+_MOST_BITS = 4096
+"""Of a whole number, whose key says what range it has: Python writes no number of 4,300 digits into a message."""
+_TOO_DEEP = f"lists and tables stand more than {MOST_NESTED} levels deep in one another: flatten them"
+_PATH_COLUMNS = 300
 _AT_PATH = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
+
+
+def named(path: Path) -> str:
+    """A path as a message names it: one that no system takes may be of any length."""
+    return one_line(str(path), _PATH_COLUMNS)
 
 
 def read_text(path: Path, error: type[TaskpaceError]) -> str:
@@ -38,16 +54,31 @@ def read_text(path: Path, error: type[TaskpaceError]) -> str:
         line = path.read_bytes()[: exc.start].count(b"\n") + 1
         raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
     except OSError as exc:
-        raise error(f"{path}: cannot be read: {exc.strerror or exc}") from None
+        raise error(f"{named(path)}: cannot be read: {exc.strerror or exc}") from None
+    except ValueError as exc:
+        raise error(f"{named(path)}: cannot be read: {exc}") from None  # a path with a NUL
 
 
 def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
     """A TOML file as ``kind``. Raises ``error`` naming the file, the key and the remedy."""
     text = read_text(path, error)
+    if len(text) > _MOST_TOML_CHARACTERS:
+        raise error(f"{path}: has more than {_MOST_TOML_CHARACTERS:,} characters: shorten it, or put data into a file")
+    # Python's reader takes time that grows with the square of a key's parts, and recurses into lists and tables.
+    if long := _LONG_KEY.search(text):
+        line = text[: long.start()].count("\n") + 1
+        raise error(f"{path}: line {line}: a key of more than {MOST_NESTED} parts: shorten it")
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as exc:
+    except RecursionError:
+        raise error(f"{path}: {_TOO_DEEP}") from None
+    except ValueError as exc:  # a TOMLDecodeError, or a whole number that Python does not read
         raise error(f"{path}: not valid TOML: {exc}") from None
+    if nested_too_deep(table):
+        raise error(f"{path}: {_TOO_DEEP}")
+    for key, value in table.items():
+        if any(isinstance(leaf, int) and leaf.bit_length() > _MOST_BITS for leaf in leaves(value)):
+            raise error(f'{path}: key "{key}": a whole number of more than {_MOST_BITS} bits: give a smaller one')
     return convert(table, kind, error, location=str(path))
 
 

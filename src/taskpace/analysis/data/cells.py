@@ -9,6 +9,7 @@ import msgspec
 from taskpace.experiment.scenario import Scenario, read_scenario
 from taskpace.store import queries
 from taskpace.store.queries import Reader
+from taskpace.tasks import LeftOut
 from taskpace.telemetry import ClientMetrics
 
 
@@ -32,6 +33,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The system has a token limit of its own below that."""
     timeout_s: float | None = None
     """Seconds that a trial may take; null: unknown."""
+    left_out: LeftOut | None = None
+    """Rows of the data that the task could not use; null: none."""
 
     @property
     def batched(self) -> bool:
@@ -49,8 +52,19 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
         return self.scenario.rate is not None
 
 
+class _Data(msgspec.Struct, frozen=True):
+    left_out: LeftOut | None = None
+
+
+class _Task(msgspec.Struct, frozen=True):
+    """Of a task's specification."""
+
+    max_tokens: int | None = None
+    data: _Data = _Data()
+
+
 class _Limit(msgspec.Struct, frozen=True):
-    """Of a task's or a system's specification."""
+    """Of a system's specification."""
 
     max_tokens: int | None = None
 
@@ -67,7 +81,7 @@ def load_cells(reader: Reader) -> list[CellPlan]:
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     cells = queries.cells(reader)
-    allowed = {task.name: msgspec.json.decode(task.spec, type=_Limit).max_tokens for task in queries.tasks(reader)}
+    tasks = {task.name: msgspec.json.decode(task.spec, type=_Task) for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_Limit).max_tokens for system in queries.systems(reader)}
     timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
     scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
@@ -81,9 +95,10 @@ def load_cells(reader: Reader) -> list[CellPlan]:
             segments=tuple(segments.get(cell.id, ())),
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
-            max_tokens=allowed[cell.task],
-            limited=(own[cell.system] or math.inf) < (allowed[cell.task] or math.inf),
+            max_tokens=tasks[cell.task].max_tokens,
+            limited=(own[cell.system] or math.inf) < (tasks[cell.task].max_tokens or math.inf),
             timeout_s=timeout_s,
+            left_out=tasks[cell.task].data.left_out,
         )
         for cell in cells
     ]

@@ -50,7 +50,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``."""
+    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``,
+    ``left-out``."""
     text: str
     evidence: dict[str, float]
     remedy: str

@@ -12,6 +12,7 @@ from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.validity import TRUNCATION_LIMIT, ask, can_be_compared
+from taskpace.tasks import LeftOut
 
 FEW_ITEMS = 30
 FEW_CORRECT = 10
@@ -63,6 +64,20 @@ def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Find
         if pair.a in valid and pair.b in valid and can_be_compared(pair, valid[pair.a], valid[pair.b])
     ]
     return (*_only_looks_fast(compared), *_tokenizers(compared, valid), *_outliers(compared))
+
+
+def data_findings(left_out: LeftOut | None) -> tuple[Finding, ...]:
+    """What the task could not use of its data."""
+    if left_out is None:
+        return ()
+    return (
+        Finding(
+            code="left-out",
+            text=f"{left_out.rows:,} of {left_out.of:,} rows of the data were left out: the task cannot use them",
+            evidence={"rows": left_out.rows, "of": left_out.of},
+            remedy=f"the first is {left_out.first}",
+        ),
+    )
 
 
 def _few(row: MeasuredRow) -> Iterator[Finding]:

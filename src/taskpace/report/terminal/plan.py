@@ -11,11 +11,12 @@ from rich.text import Text
 from taskpace.analysis.duration import CellEstimate
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
+from taskpace.report.words.coverage import left_out_lines
 from taskpace.text.safe_text import printable
 
 
 def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> None:
-    """Print the cells, the number of trials and the estimate."""
+    """Print the cells, the number of trials, the estimate and what the tasks leave out of their data."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("system", "task", "scenario"):
         table.add_column(heading, overflow="fold")
@@ -42,6 +43,8 @@ def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> N
         ),
         soft_wrap=True,
     )
+    for line in left_out_lines(plan):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
 
 
 def _count(number: int, what: str) -> str:

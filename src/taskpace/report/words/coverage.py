@@ -13,6 +13,16 @@ _TOLERATED = 1.2
 """Times the budget."""
 
 
+def left_out_lines(plan: Plan) -> Iterator[str]:
+    """Of each task whose data have rows that it cannot use: how many, and what is wrong with the first."""
+    for task in plan.tasks:
+        if (left_out := task.spec.data.left_out) is not None:
+            yield printable(
+                f"{task.name}: {left_out.rows:,} of {left_out.of:,} rows of the data cannot be used and were left out; "
+                f"the first: {left_out.first}"
+            )
+
+
 def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> Iterator[str]:
     """How many items of each task there is time for, and what is too few.
 

@@ -1,4 +1,4 @@
-"""JSON in an answer: where it is, whether it fits its schema, how many of its fields are right."""
+"""JSON in an answer: where it is, and how many of its fields are right."""
 
 from __future__ import annotations
 
@@ -21,14 +21,6 @@ def read_json(text: str) -> str | None:
         if (found := _first_object(part)) is not None:
             return json.dumps(found, ensure_ascii=False, sort_keys=True)
     return None
-
-
-def schema_problem(value: Any, schema: dict[str, Any]) -> str | None:
-    """What is wrong with ``value`` by its JSON Schema (draft 2020-12), in one line; null if nothing is."""
-    from jsonschema import Draft202012Validator
-
-    found = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
-    return None if found is None else " ".join(str(found.message).split())[:200]
 
 
 def share_of_fields(value: Any, right: dict[str, Any]) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+
+from taskpace.text.bounded import JsonProblem, decode_json
 
 
 class FieldProblem(Exception):  # noqa: N818 - it is about a field, and caught next door
@@ -56,6 +58,9 @@ class Scorer(msgspec.Struct, frozen=True, kw_only=True):
     """The extra of its distribution that installs them; null: they have no extra."""
     distribution: str = "taskpace"
     """The distribution it comes with; an entry point's own takes its place."""
+    survey: Callable[[Iterable[dict[str, Any]]], None] | None = None
+    """Sees the fields of all rows, as the data give them, before any is accepted; raises ``FieldProblem`` where they
+    cannot mean what each by itself seems to mean. Null: every row stands for itself."""
     locate: Callable[[dict[str, Any], Path], dict[str, Any]] | None = None
     """Finds what its options name, from the folder that relative paths start from, and gives the options with absolute
     paths and what identifies it; raises ``FieldProblem``. Null: they name nothing."""
@@ -84,8 +89,8 @@ def texts_of(fields: dict[str, Any], name: str) -> list[str]:
     value = fields[name]
     if isinstance(value, str) and value.lstrip().startswith("["):
         try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+            value = decode_json(value)
+        except JsonProblem:
             value = fields[name]
     values = value if isinstance(value, list) else [value]
     texts = [str(each) if isinstance(each, int | float) and not isinstance(each, bool) else each for each in values]

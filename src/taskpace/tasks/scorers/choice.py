@@ -2,27 +2,59 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from string import ascii_uppercase
 from typing import Any
 
-import msgspec
-
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
+from taskpace.text.bounded import JsonProblem, decode_json
+
+_LETTER = re.compile(r"\(?([A-Za-z])[).:]?")
+_INDEX = re.compile(r"\d{1,3}(?:\.0*)?")
 
 
 def _accept_choice(fields: dict[str, Any]) -> dict[str, Any]:
-    choices = accept_choices(fields["choices"])
-    return fields | {"choices": choices, "answer": _accept_answer(fields["answer"], len(choices))}
+    choices, labels = _labelled(fields)
+    answer = fields["answer"]
+    index = _by_choice(answer, choices) if labels is None else _by_label(answer, labels)
+    # The labels have told which choice is meant: everywhere else choices go by letters.
+    rest = {name: value for name, value in fields.items() if name != "labels"}
+    return rest | {"choices": choices, "answer": ascii_uppercase[index]}
 
 
 def accept_choices(value: Any) -> list[str]:
     """A list of texts, or the text of one. Raises ``FieldProblem``."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        # A CSV cell holds no list, but it can hold the text of one.
-        try:
-            value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
-            raise FieldProblem("choices", 'is no list: write the choices as JSON, ["one", "two"]') from None
+    return _choices(value)[0]
+
+
+def _labelled(fields: dict[str, Any]) -> tuple[list[str], list[str] | None]:
+    """The choices, and the label of each where they have any. Raises ``FieldProblem``."""
+    choices, own = _choices(fields["choices"])
+    if "labels" not in fields:
+        return choices, own
+    value = _decoded(fields["labels"], "labels")
+    labels = [_label(each) for each in value] if isinstance(value, list) else []
+    if len(labels) < len(choices):
+        raise FieldProblem("labels", f"has {len(labels)} labels for {len(choices)} choices: give a list, one for each")
+    return choices, labels[: len(choices)]
+
+
+def _choices(value: Any) -> tuple[list[str], list[str] | None]:
+    """The texts, and their labels where the value has them: ``{"A": "one", "B": "two"}`` and
+    ``[{"label": "A", "text": "one"}, ...]``.
+    """
+    value = _decoded(value, "choices")
+    labels = None
+    if isinstance(value, dict):
+        labels, value = [_label(name) for name in value], list(value.values())
+        while value and value[-1] is None:  # a column of tables gives every row the keys of all
+            labels.pop()
+            value.pop()
+    elif (
+        isinstance(value, list) and value and all(isinstance(e, dict) and {"label", "text"} <= e.keys() for e in value)
+    ):
+        labels, value = [_label(each["label"]) for each in value], [each["text"] for each in value]
     if not isinstance(value, list):
         raise FieldProblem("choices", f"is {kind_of(value)}, not a list: give a list of texts")
     if not 2 <= len(value) <= len(ascii_uppercase):
@@ -32,20 +64,116 @@ def accept_choices(value: Any) -> list[str]:
     choices = [str(choice).strip() for choice in value]
     if "" in choices:
         raise FieldProblem("choices", "holds an empty choice: fill it in or take the row out")
-    return choices
+    return choices, labels
 
 
-def _accept_answer(value: Any, count: int) -> str:
-    """The letter of an answer given as a letter or as an index from 0."""
-    letters = ascii_uppercase[:count]
-    if isinstance(value, str) and len(value.strip()) == 1 and value.strip().upper() in letters:
-        return value.strip().upper()
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < count:
-        return letters[value]
-    raise FieldProblem(
-        "answer",
-        f"is {value!r}, out of range: give a letter from A to {letters[-1]}, or an index from 0 to {count - 1}",
-    )
+def _decoded(value: Any, field: str) -> Any:
+    """A CSV cell holds no list, but it can hold the text of one."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+        return value
+    try:
+        return decode_json(value)
+    except JsonProblem:
+        raise FieldProblem(field, f'is no list: write the {field} as JSON, ["one", "two"]') from None
+
+
+def _label(value: Any) -> str:
+    """A label, or the answer that names one, as text: 2, 2.0 and "2" are one label, and so are true and "True"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _by_label(answer: Any, labels: list[str]) -> int:
+    wanted = _label(answer)
+    for known, said in ((labels, wanted), ([label.casefold() for label in labels], wanted.casefold())):
+        if known.count(said) == 1:
+            return known.index(said)
+    raise FieldProblem("answer", f"is {answer!r}, not one of the labels {', '.join(labels)}: correct one of the two")
+
+
+def _by_choice(answer: Any, choices: list[str]) -> int:
+    """The index of an answer given as a letter, as an index from 0, or as the text of a choice."""
+    index = _letter(answer)
+    if index is None:
+        index = _index(answer)
+    if index is None or index >= len(choices):
+        index = _named(answer, choices)
+    if index is None:
+        last = ascii_uppercase[len(choices) - 1]
+        raise FieldProblem(
+            "answer",
+            f"is {answer!r}, out of range: give a letter from A to {last}, an index from 0 to {len(choices) - 1}, or "
+            "the text of one choice",
+        )
+    return index
+
+
+def _letter(answer: Any) -> int | None:
+    found = _LETTER.fullmatch(answer.strip()) if isinstance(answer, str) else None
+    return None if found is None else ascii_uppercase.index(found[1].upper())
+
+
+def _index(answer: Any) -> int | None:
+    """Of a whole number from 0, also as a float or as text."""
+    if isinstance(answer, bool):
+        return None
+    if isinstance(answer, str) and _INDEX.fullmatch(answer.strip()):
+        answer = float(answer)
+    if isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)
+    return answer if isinstance(answer, int) and answer >= 0 else None
+
+
+def _named(answer: Any, choices: list[str]) -> int | None:
+    """The index of the one choice that is this text."""
+    text = answer.strip() if isinstance(answer, str) else None
+    return choices.index(text) if text is not None and choices.count(text) == 1 else None
+
+
+def _survey(rows: Iterable[dict[str, Any]]) -> None:
+    """See that indices count from 0, and that what reads as an index or a letter is not the text of a choice.
+
+    Of one row nobody can say whether an answer of 1 is the first choice or the second; of a column that never has a 0
+    and has the number of choices it is plain.
+    """
+    seen = zeros = beyond = 0
+    most = 0
+    named: str | None = None
+    torn: str | None = None
+    for row in rows:
+        try:
+            choices, labels = _labelled(row)
+        except (FieldProblem, KeyError):
+            continue
+        if labels is not None:
+            continue
+        answer = row.get("answer")
+        index, text = _index(answer), _named(answer, choices)
+        if index is not None:
+            seen, zeros, beyond = seen + 1, zeros + (index == 0), beyond + (index == len(choices))
+            most = max(most, len(choices))
+        short = _letter(answer) if index is None else index
+        if text is not None and (short is None or short >= len(choices)):
+            named = named or str(answer)
+        elif text is not None and text != short:
+            torn = torn or str(answer)
+    if beyond and not zeros:
+        labels_from_1 = ", ".join(f'"{number}"' for number in range(1, most + 1))
+        raise FieldProblem(
+            "answer",
+            f"runs from 1 to the number of choices and is never 0, but an index counts from 0: {beyond} of {seen} rows "
+            "would be left out and the rest be one choice off. Where 1 is the first choice, add "
+            f"`values = {{ labels = [{labels_from_1}] }}` to the task's table of the data",
+        )
+    if named is not None and torn is not None:
+        raise FieldProblem(
+            "answer",
+            f"has texts of choices ({named[:60]!r}), and {torn[:60]!r}, which is the text of one choice and the letter "
+            "or index of another: give letters",
+        )
 
 
 def _grade_letter(_: str, answer: str | None, fields: dict[str, Any], __: Any) -> Scored:
@@ -64,7 +192,9 @@ LETTER = Scorer(
     version=1,
     extraction="letter",
     needs=("choices", "answer"),
+    wants=("labels",),
     accept=_accept_choice,
+    survey=_survey,
     grade=_grade_letter,
     script=_script_letter,
 )

@@ -59,6 +59,9 @@ def check_demands(text: str, fields: dict[str, Any], options: DemandsOptions) ->
 def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     for name in ("least_words", "most_words"):
         value = fields.get(name)
+        if isinstance(value, str) and value.strip().isdecimal() and len(value) < _MOST_DIGITS:
+            fields = fields | {name: int(value)}  # of a CSV file, which is text
+            continue
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise FieldProblem(name, f"is {value!r}: give a whole number")
     if fields.get("least_words", 0) > fields.get("most_words", fields.get("least_words", 0)):
@@ -100,6 +103,7 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
     return said + " so" * max(0, wanted - count_words(said)), "No."
 
 
+_MOST_DIGITS = 10
 _DEMANDS = ("least_words", "most_words", "points", "forbidden")
 
 DEMANDS = Scorer(

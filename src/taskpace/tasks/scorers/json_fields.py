@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.extractors.json_answer import schema_problem, share_of_fields
+from taskpace.tasks.extractors.json_answer import share_of_fields
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer, kind_of
+from taskpace.tasks.scorers.schema import SchemaProblem, check_schema, schema_problem
+from taskpace.text.bounded import JsonProblem, decode_json
 
 
 class JsonOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,23 +26,17 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
         value = fields[name]
         if isinstance(value, str):
             try:
-                value = msgspec.json.decode(value)
-            except msgspec.DecodeError:
-                raise FieldProblem(name, "is no JSON: give an object") from None
+                value = decode_json(value)
+            except JsonProblem as exc:
+                raise FieldProblem(name, f"is {exc}: give an object") from None
         if not isinstance(value, dict):
             raise FieldProblem(name, f"is {kind_of(value)}: give a JSON object")
         found[name] = value
-    from jsonschema import Draft202012Validator, SchemaError
-    from referencing.exceptions import Unresolvable
-
     try:
-        Draft202012Validator.check_schema(found["schema"])
-    except SchemaError as exc:
-        raise FieldProblem("schema", f"is no JSON Schema ({exc.message[:80]}): correct it") from None
-    try:
-        problem = schema_problem(found["answer"], found["schema"])
-    except Unresolvable as exc:
-        raise FieldProblem("schema", f"refers to what is not in it ({exc.ref[:80]}): write it out") from None
+        check_schema(found["schema"])
+    except SchemaProblem as exc:
+        raise FieldProblem("schema", str(exc)) from None
+    problem = schema_problem(found["answer"], found["schema"])
     if problem:
         raise FieldProblem("answer", f"does not fit its own schema ({problem}): correct one of the two")
     if not found["answer"]:

@@ -8,8 +8,12 @@ from typing import Any
 
 import msgspec
 
-from taskpace.tasks.extractors.numbers import to_number, written
+from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer
+
+
+_MARKS = ("####", "\\boxed{")
+"""What a solution that is data marks its answer with: GSM8K, MATH."""
 
 
 class NumberOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -21,10 +25,15 @@ class NumberOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     value = fields["answer"]
-    number = None if isinstance(value, bool) or not isinstance(value, str | int | float) else to_number(str(value))
-    if number is None:
+    readable = isinstance(value, str | int | float) and not isinstance(value, bool)
+    number = to_number(str(value)) if readable else None
+    said = None if number is None else written(number)
+    if said is None and readable and any(mark in str(value) for mark in _MARKS):
+        # A worked solution: read as a reply is, by what it marks as its answer.
+        said = read_number(str(value))
+    if said is None:
         raise FieldProblem("answer", f"is {str(value)[:60]!r}, not one number: give a number, such as 1,234 or 5.50")
-    return fields | {"answer": written(number)}
+    return fields | {"answer": said}
 
 
 def _grade(_: str, answer: str | None, fields: dict[str, Any], options: NumberOptions) -> Scored:
