@@ -104,6 +104,7 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         cut=np.zeros_like(time_s),
         session=np.ones_like(time_s),
         round=np.full_like(time_s, np.nan),
+        bursts=np.zeros_like(time_s),
     )
 
 

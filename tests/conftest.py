@@ -168,6 +168,9 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("session", 1).cast(pl.Int64),
                 column("round", None).cast(pl.Int64),
                 column("place", None).cast(pl.Int64),
+                column("bursts", False),
+                column("miscounted", False),
+                column("hidden_reasoning", False),
             ]
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),

@@ -174,7 +174,8 @@ class Endpoint:
             self._tasks.discard(task)
 
     async def _answer(self, asked: Asked, writer: Writer) -> None:
-        path = asked.path.removeprefix(self._base) if asked.path.startswith(self._base) else ""
+        where = asked.path.partition("?")[0]
+        path = where.removeprefix(self._base) if where.startswith(self._base) else ""
         if path == "/models":
             writer.write(self._listing)
         elif path in ("/chat/completions", "/completions"):

@@ -20,6 +20,7 @@ A ``TaskpaceError`` message is one line: it names the file, the key or the flag,
 from __future__ import annotations
 
 import shlex
+from typing import Literal
 
 
 class TaskpaceError(Exception):
@@ -61,9 +62,17 @@ class EngineError(Exception):
 
     kind = "engine"
 
-    def __init__(self, message: str, *, kind: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str | None = None,
+        retry_after_s: float | None = None,
+        refusal: Literal["always", "perhaps"] | None = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+        self.refusal = refusal
         if kind is not None:
             self.kind = kind
 

@@ -35,9 +35,9 @@ CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
 
 Phase = Literal["warm-up", "measured"]
 FinishReason = Literal["stop", "length"]
-TokenSource = Literal["engine", "usage", "tokenizer", "foreign"]
+TokenSource = Literal["engine", "usage", "tokenizer", "foreign", "contradictory"]
 """Who counted: the engine, the server's usage report, the model's own tokenizer, or another model's (an estimate, and
-marked as such wherever it is shown)."""
+marked as such wherever it is shown). ``contradictory``: a usage report that does not add up, so no count is known."""
 
 
 class Arrival(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -77,6 +77,12 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     token_source: TokenSource | None = None
 
 
+Refusal = Literal["always", "perhaps"]
+"""What a request that was refused says of the next one. ``always``: whatever is asked will be refused, for it is the
+key, the address, the model or the account; ``perhaps``: it may be a field that all requests have, or this prompt
+alone."""
+
+
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a trial did not run to its end."""
 
@@ -85,6 +91,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     retry_after_s: float | None = None
     """How long a server asks to wait; told to whoever retries, and kept in the message alone."""
+    refusal: Refusal | None = None
+    """Told to whoever decides whether to ask on, and kept nowhere. Null: no refusal, or one that may pass by itself."""
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):

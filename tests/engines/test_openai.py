@@ -237,7 +237,7 @@ TEAPOT = fixed("500 Internal Server Error", b'{"error": {"message": "boom"}}')
 BUSY = fixed("429 Too Many Requests", b'{"error": {"message": "slow down"}}', Retry_After="7")
 FAULTS: dict[str, tuple[Callable[[asyncio.StreamWriter], Any], str, str, str]] = {
     "http-500": (lambda writer: put(writer, TEAPOT), "http-500", "status 500: boom", ""),
-    "http-404": (lambda writer: put(writer, fixed("404 Not Found", b"<h1>no</h1>")), "http-404", "<h1>no</h1>", ""),
+    "http-404": (lambda writer: put(writer, fixed("404 Not Found", b"<h1>no</h1>")), "http-404", "status 404: no", ""),
     "http-429": (lambda writer: put(writer, BUSY), "http-429", "Retry-After: 7): slow down", ""),
     "closed": (hang_up, "closed", "without an answer", ""),
     "cut": (lambda writer: cut(writer, hard=False), "cut", "in the middle", "Answer: "),
@@ -367,7 +367,6 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
     told["refused"] = refusal(run_plan(f"http://127.0.0.1:{free_port()}/v1"))
     told["name"] = refusal(run_plan("http://no-such-host.invalid/v1"))
     with Endpoint() as server:
-        told["model"] = refusal(run_plan(server.url, model="tinny"))
         told["path"] = refusal(run_plan(server.url.removesuffix("/v1")))
         told["tls on plain"] = refusal(run_plan(server.url.replace("http:", "https:")))
     with Endpoint(tls=server_context(authority)) as server:
@@ -377,12 +376,19 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
     with Endpoint(tls=server_context(authority, "elsewhere.example")) as server:
         told["name of certificate"] = refusal(run_plan(server.url, ca_file=str(tmp_path / "ca.pem")))
     with Endpoint(listing=fixed("401 Unauthorized", b"{}")) as server:
-        told["key"] = refusal(run_plan(server.url))
+        told["key"] = refusal(run_plan(server.url, model=""))
+    with Endpoint(
+        listing=fixed("301 Moved Permanently", b"", Location="https://me:key@else.example/v1/models?k=key")
+    ) as server:
+        told["moved"] = refusal(run_plan(server.url))
+    with Endpoint(listing=fixed("200 OK", b'{"data": "none"}')) as server:
+        told["no list"] = refusal(run_plan(server.url, model=""))
     with Endpoint(models=["a", "b"]) as server:
         told["no model"] = refusal(run_plan(server.url, model=""))
     assert "nobody listens there: start the server, or correct the port" in told["refused"]
     assert "there is no host of that name: correct the host's name" in told["name"]
-    assert 'does not serve "tinny" (did you mean "tiny"?)' in told["model"]
+    assert "redirects to https://else.example/v1/models, not followed: write https://else.example/v1" in told["moved"]
+    assert "is no list of models to choose from: name one" in told["no list"]
     assert told["path"].endswith("/v1") and ": write http://127.0.0.1:" in told["path"]  # noqa: PT018 - one remedy
     assert "write http:// if the server speaks no TLS" in told["tls on plain"]
     assert "certificate does not pass" in told["unknown authority"]
@@ -430,7 +436,16 @@ def test_a_proxy_is_used_where_the_environment_names_one(run_plan, monkeypatch):
         ({"url": "localhost:8000/v1"}, "write http://localhost:8000/v1 or https://"),
         ({"url": "ftp://x/v1"}, '"ftp" is not spoken here'),
         ({"url": "http://me:secret@x/v1"}, 'name that in "api_key_env"'),
-        ({"url": "http://x/v1?a=b"}, "give the base URL alone"),
+        ({"url": "http://x/v1#a"}, "give the base URL alone"),
+        ({"url": "http://x/v1?api-key=secret"}, 'query = { api-key = { env = "VARIABLE" } }'),
+        ({"url": "http://x/v1", "query": {"code": {"env": "NO_SUCH_VARIABLE"}}}, "NO_SUCH_VARIABLE is not set"),
+        ({"url": "http://x/v1/chat/completions/"}, "by themselves: write http://x/v1"),
+        ({"url": "http://a..b/v1"}, "no name of a host"),
+        ({"url": f"http://{'a' * 300}/v1"}, "no name of a host"),
+        ({"url": "http://x/v1", "omit": ["sead"]}, '"sead" is no field that is sent (did you mean "seed"?)'),
+        ({"url": "http://x/v1", "omit": ["stream"]}, '"stream" has to be there: set stream = false'),
+        ({"url": "http://x/v1", "omit": ["top_k"], "body": {"top_k": 1}}, '"top_k" is one of body'),
+        ({"url": "http://x/v1", "omit": ["seed"], "rename": {"seed": "s"}}, '"seed" is left out by omit as well'),
         ({"url": "http://x:99999/v1"}, "is no URL"),
         ({"url": "http://x/v1", "api_key_env": "NO_SUCH_VARIABLE"}, "the variable NO_SUCH_VARIABLE is not set"),
         ({"url": "http://x/v1", "ca_file": "none.pem"}, 'key "ca_file": none.pem'),

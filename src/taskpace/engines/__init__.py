@@ -31,7 +31,7 @@ _OURS = (
         name="openai",
         summary="any OpenAI-compatible HTTP endpoint: vLLM, llama-server, SGLang, Ollama, OpenAI, ...",
         target="taskpace.engines.openai.engine:OpenAIEngine",
-        options_check="taskpace.engines.openai.options:read_options",
+        options_check="taskpace.engines.openai.check:read_options",
         needs_model_file=False,
         remote=True,
     ),

@@ -8,10 +8,11 @@ An engine runs inside a worker process and nowhere else. Adding one is a file in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
+from taskpace.engines.reasoning import Part, separate
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock
 from taskpace.records import Arrival, FinishReason, Usage
@@ -126,14 +127,20 @@ class Stamps:
 class AnswerBuilder:
     """Puts an answer together once the clock has stopped: its texts, and an arrival for each read that brought some.
 
-    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp.
+    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp. Reasoning that stands in the
+    visible text itself, between markers, is told from the answer at the end (``taskpace.engines.reasoning``).
+
+    Args:
+        opened: whether the prompt ended with a marker that opens reasoning, so that the text begins with it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, opened: bool = False) -> None:
+        self._opened = opened
         self._visible: list[str] = []
         self._reasoning: list[str] = []
         self._visible_bytes = self._reasoning_bytes = 0
         self._arrivals: list[Arrival] = []
+        self._built: _Built | None = None
 
     def add(self, visible: str = "", reasoning: str = "") -> None:
         """Append text. It counts from the next ``arrived``."""
@@ -143,6 +150,7 @@ class AnswerBuilder:
         if reasoning:
             self._reasoning.append(reasoning)
             self._reasoning_bytes += _size(reasoning)
+        self._built = None
 
     def arrived(self, ns: int) -> None:
         """End one read: an arrival at ``ns`` if text was added since the last one, however many pieces; else none."""
@@ -150,25 +158,62 @@ class AnswerBuilder:
         sizes = (self._visible_bytes, self._reasoning_bytes)
         if sizes != ((0, 0) if last is None else (last.visible_bytes, last.reasoning_bytes)):
             self._arrivals.append(Arrival(ns, *sizes))
+            self._built = None
 
     def announced(self, ns: int) -> None:
         """Put an arrival without text first: at ``ns`` a token was there whose text came later."""
         self._arrivals.insert(0, Arrival(ns, 0, 0))
+        self._built = None
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
-        """``Generation.arrivals``."""
-        return tuple(self._arrivals)
+        """``Generation.arrivals``. Markers are no text; the first arrival stands, as a token was there."""
+        return self._answer.arrivals
 
     @property
     def text(self) -> str:
         """The visible text so far."""
-        return "".join(self._visible)
+        return self._answer.text
 
     @property
     def reasoning(self) -> str:
         """The reasoning so far."""
-        return "".join(self._reasoning)
+        return self._answer.reasoning
+
+    @property
+    def _answer(self) -> _Built:
+        if self._built is None:
+            text, reasoning = "".join(self._visible), "".join(self._reasoning)
+            parts = separate(text, opened=self._opened) if text else None
+            self._built = (
+                _Built(text, reasoning, tuple(self._arrivals))
+                if parts is None
+                else _separated(text, reasoning, self._arrivals, parts)
+            )
+        return self._built
+
+
+class _Built(NamedTuple):
+    text: str
+    reasoning: str
+    arrivals: tuple[Arrival, ...]
+
+
+def _separated(text: str, reasoning: str, arrivals: list[Arrival], parts: tuple[Part, ...]) -> _Built:
+    """The same answer with its parts told apart, in texts and in bytes at each arrival."""
+    thoughts = [part for part in parts if part.reasoning]
+    answer = [part for part in parts if not part.reasoning]
+    ranges = [[(_size(text[: part.begin]), _size(text[: part.end])) for part in each] for each in (answer, thoughts)]
+    found: list[Arrival] = []
+    for arrival in arrivals:
+        visible, thought = (
+            sum(min(max(arrival.visible_bytes, begin), end) - begin for begin, end in each) for each in ranges
+        )
+        sizes = (visible, thought + arrival.reasoning_bytes)
+        if not found or sizes != (found[-1].visible_bytes, found[-1].reasoning_bytes):
+            found.append(Arrival(arrival.ns, *sizes))
+    texts = ["".join(text[part.begin : part.end] for part in each) for each in (answer, thoughts)]
+    return _Built(texts[0], reasoning + texts[1], tuple(found))
 
 
 def _size(text: str) -> int:

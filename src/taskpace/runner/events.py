@@ -73,6 +73,16 @@ class WorkerDied(_Event, frozen=True, kw_only=True):
     """Trials in flight, now recorded as errors."""
 
 
+class CellGivenUp(_Event, frozen=True, kw_only=True):
+    """The server refuses this cell's requests: the rest of its trials was not carried out; other cells go on."""
+
+    system: str
+    task: str
+    scenario: str
+    reason: str
+    left: int
+
+
 class SystemGivenUp(_Event, frozen=True, kw_only=True):
     """A system whose remaining trials were not carried out; the other systems go on."""
 
@@ -99,6 +109,7 @@ Event = (
     | CellStarted
     | TrialFinished
     | WorkerDied
+    | CellGivenUp
     | SystemGivenUp
     | RunEnded
 )

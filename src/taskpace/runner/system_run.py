@@ -13,6 +13,7 @@ from taskpace.engines.base import EngineSpec
 from taskpace.experiment.plan import Cell, PlannedSystem, Trial
 from taskpace.records import Failure
 from taskpace.runner.events import (
+    CellGivenUp,
     CellStarted,
     SystemGivenUp,
     WorkerDied,
@@ -22,6 +23,7 @@ from taskpace.runner.events import (
 )
 from taskpace.runner.jobs import make_jobs, make_warm_ups
 from taskpace.runner.session import InFlight, Part, Session, anchor_id, never_sent
+from taskpace.runner.withheld import Withheld
 from taskpace.runner.worker_group import WorkerGroup
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
 from taskpace.telemetry import ClientMetrics, joined
@@ -94,11 +96,14 @@ class SystemRun:
         """In a row, without a trial that was finished in between."""
         self._given_up = False
         """No more of its trials are carried out."""
+        self._refused: set[str] = set()
+        """Cells that were ended because the server refused them."""
+        self._withheld = Withheld()
 
     @property
     def seen_through(self) -> bool:
-        """False: given up with trials left."""
-        return not (self._given_up and any(map(self._session.left, self._cells)))
+        """False: given up with trials left, as a whole or in a cell."""
+        return not ((self._given_up or self._refused) and any(map(self._session.left, self._cells)))
 
     def open_if_needed(self) -> None:
         """Have the engine ready, if there is anything to do."""
@@ -107,8 +112,14 @@ class SystemRun:
 
     def carry_out(self, part: Part) -> None:
         """See that every trial of a part has a record, if the system can be used and nobody stops the run."""
-        while (trials := self._session.undone(part)) and not self._session.stop.requested and not self._given_up:
+        while (trials := self._unasked(part)) and not self._session.stop.requested:
+            if self._given_up or part.cell.id in self._refused:
+                return
             self._guarded(lambda: self._run_part(part, trials))
+
+    def _unasked(self, part: Part) -> tuple[Trial, ...]:
+        """The trials of a part that are neither recorded nor refused in this session."""
+        return tuple(trial for trial in self._session.undone(part) if not self._withheld.holds(part, trial))
 
     def close(self) -> None:
         """Give the engine back."""
@@ -142,6 +153,9 @@ class SystemRun:
 
     def end(self) -> None:
         """End the worker at once, whatever it does."""
+        for cell_id in self._withheld.cells():
+            # Nothing has shown yet that they count.
+            self._session.keep(self._withheld.refused(cell_id, self._session.number), self._worker_number)
         for cell_id, segments in self._segments.items():
             if self._worker_number is not None:
                 self._session.store.add_segment(self._worker_number, cell_id, joined(segments))
@@ -219,6 +233,7 @@ class SystemRun:
     def _message(self, part: Part, jobs: tuple[Job, ...], *, first: bool) -> RunCell:
         experiment, cell = self._session.plan.experiment, part.cell
         return RunCell(
+            cell=cell.id,
             concurrency=cell.scenario.concurrency,
             one_at_a_time=cell.scenario.one_at_a_time,
             batch=cell.scenario.batch,
@@ -260,6 +275,10 @@ class SystemRun:
         if part.last:
             assert self._worker_number is not None, "the engine is open"  # noqa: S101 - see _open
             self._session.store.add_segment(self._worker_number, cell.id, joined(self._segments.pop(cell.id)))
+        if ended.refused is not None:
+            self._end_cell(cell, ended.refused)
+        elif part.last:
+            self._session.keep(self._withheld.settled(cell.id), self._worker_number)
         if ended.unreachable is not None:
             raise _UnusableError(f"the server is out of reach: {ended.unreachable}")
         if ended.out_of_memory is not None:
@@ -267,6 +286,22 @@ class SystemRun:
             self._too_large[cell.task.name] = (batch, ended.out_of_memory)
             why = f"batch={batch} does not fit: {ended.out_of_memory}"
             self._pass_over(part, self._session.undone(part), why)
+
+    def _end_cell(self, cell: Cell, why: str) -> None:
+        """Leave the rest of a cell that is refused for later; of the whole system if it has never had an answer."""
+        self._session.keep(self._withheld.refused(cell.id, self._session.number), self._worker_number)
+        if not self._withheld.answered:
+            raise _UnusableError(f"the server refuses what it is asked: {why}")
+        self._refused.add(cell.id)
+        self._session.tell(
+            CellGivenUp(
+                system=self._system.name,
+                task=cell.task.name,
+                scenario=cell.scenario.name,
+                reason=why,
+                left=len(self._session.left(cell)),
+            )
+        )
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
@@ -289,7 +324,7 @@ class SystemRun:
     def _keep(self, finished: Sequence[Finished]) -> None:
         keys = [(message.record.trial_id, message.record.attempt) for message in finished]
         records = [(self._in_flight[key], message) for key, message in zip(keys, finished, strict=True)]
-        self._session.keep(records, self._worker_number)
+        self._session.keep(self._withheld.pass_on(records), self._worker_number)
         for key in keys:
             del self._in_flight[key]
 

@@ -122,7 +122,7 @@ class WorkerGroup:
         return [msgspec.structs.replace(first, info=info)] if len(self._opened) == len(self._workers) else []
 
     def _take_ended(self, said: CellEnded) -> list[FromWorker]:
-        if self._waiting is not None and said.unreachable is None:
+        if self._waiting is not None and said.unreachable is None and said.refused is None:
             waiting, self._waiting = self._waiting, None
             self._start(waiting)
             return []
@@ -131,10 +131,11 @@ class WorkerGroup:
         if len(self._ended) < self._parts:
             return []
         why = next((ended.unreachable for ended in self._ended if ended.unreachable is not None), None)
+        refused = next((ended.refused for ended in self._ended if ended.refused is not None), None)
         client = merge([ended.client for ended in self._ended])
         if self._energy:
             client = msgspec.structs.replace(client, energy=_NO_ENERGY)
-        return [CellEnded(client=client, unreachable=why)]
+        return [CellEnded(client=client, unreachable=why, refused=refused)]
 
 
 def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:

@@ -19,6 +19,7 @@ from taskpace.telemetry import ClientMetrics
 from taskpace.worker.batch import measure_batch
 from taskpace.worker.lag import LagMonitor, summarise_lag
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
+from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
 from taskpace.worker.schedule import batched, closed_loop, open_loop
 from taskpace.worker.trial import Gates, measure
@@ -55,11 +56,14 @@ class CellRun:
         engine: open.
         run: hears of every trial.
         reach: of the worker, whose cells may be of one trial each.
+        refusals: likewise.
         records_sent: by this worker so far, in cells whose records the run answers.
     """
 
-    def __init__(self, message: RunCell, engine: Engine, run: Link, reach: Reach, records_sent: int) -> None:
-        self._message, self._engine, self._run, self._reach = message, engine, run, reach
+    def __init__(
+        self, message: RunCell, engine: Engine, run: Link, *, reach: Reach, refusals: Refusals, records_sent: int
+    ) -> None:
+        self._message, self._engine, self._run, self._reach, self._refusals = message, engine, run, reach, refusals
         self._device = engine if isinstance(engine, DeviceEngine) else None
         self.records_sent = records_sent
         self._lag = LagMonitor(engine.clock)
@@ -80,7 +84,8 @@ class CellRun:
             window = meter.window(self._measured, rested, spent, after)
             client = msgspec.structs.replace(client, energy=window)
         why = self._reach.why if self._reach.lost else None
-        return CellEnded(client=client, unreachable=why, out_of_memory=self._out_of_memory)
+        refused = self._refusals.why(self._message.cell)
+        return CellEnded(client=client, unreachable=why, refused=refused, out_of_memory=self._out_of_memory)
 
     async def _rest(self, meter: Meter | None) -> list[Spent | None]:
         return await meter.rest() if meter else []
@@ -136,6 +141,7 @@ class CellRun:
             stopping=self._stopping,
         )
         self._reach.see(record)
+        self._refusals.see(self._message.cell, record)
         return record
 
     def _announce(self, job: Job) -> None:
@@ -148,7 +154,8 @@ class CellRun:
         self.records_sent += self._message.one_at_a_time  # the run answers in such a cell alone
 
     def _stopping(self) -> bool:
-        return self._reach.lost or self._out_of_memory is not None or self._run.stopping()
+        refused = self._refusals.why(self._message.cell) is not None
+        return self._reach.lost or refused or self._out_of_memory is not None or self._run.stopping()
 
     def _look(self) -> _Moment:
         """Read what is counted from here on."""

@@ -44,6 +44,8 @@ class Open(_Said, frozen=True, kw_only=True):
 class RunCell(_Said, frozen=True, kw_only=True):
     """To the worker: carry out these jobs, the warm-ups first."""
 
+    cell: str = ""
+    """Which cell's they are."""
     concurrency: int
     """In flight, in a closed loop; jobs that have a due time come by that, however many are in flight."""
     one_at_a_time: bool
@@ -117,6 +119,8 @@ class CellEnded(_Said, frozen=True, kw_only=True):
     client: ClientMetrics
     unreachable: str | None = None
     """Why the cell was ended early: no connection could be opened any more. Null: it was not."""
+    refused: str | None = None
+    """Why it was ended early: the server refused what it was asked, and would go on so. Null: it was not."""
     out_of_memory: str | None = None
     """Why it was ended early: a static batch did not fit. Null: it was not."""
 

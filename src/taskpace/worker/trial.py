@@ -147,6 +147,9 @@ async def _take_turn(
     if failure is None and generation.failure is not None:
         failure = failure_of(generation.failure)
     turn = make_turn(generation, dispatch_ns, send_delay_ns, known_ns)
+    if failure is None and turn.finish_reason is None and (turn.usage.output_tokens or 0) >= request.max_tokens:
+        # A server that does not say why it ended has said it by its count.
+        turn = msgspec.structs.replace(turn, finish_reason="length")
     if failure is None:
         turn = msgspec.structs.replace(turn, end_ns=_last_byte_ns(turn.arrivals, turn.finish_ns, known_ns))
     return turn, failure
@@ -195,7 +198,7 @@ async def generate_within(
 def failure_of(bad: Exception) -> Failure:
     """An exception as what a record says of it."""
     if isinstance(bad, EngineError):
-        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s)
+        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s, refusal=bad.refusal)
     return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
 
 

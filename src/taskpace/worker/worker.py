@@ -17,6 +17,7 @@ from taskpace.records import Failure
 from taskpace.worker.calibrate import calibrate
 from taskpace.worker.cell import CellRun, Link, Reach
 from taskpace.worker.messages import Closed, Open, Opened, OpenFailed, Opening, RunCell
+from taskpace.worker.refusals import Refusals
 
 
 class Worker:
@@ -26,6 +27,7 @@ class Worker:
         self._run = run
         self._records_sent = 0
         self._reach = Reach()
+        self._refusals = Refusals()
         self._open: tuple[Engine, EngineInfo, asyncio.Runner] | None = None
 
     def open(self, message: Open) -> bool:
@@ -67,7 +69,14 @@ class Worker:
         self._run.send(Closed(), True)
 
     async def _run_cell(self, message: RunCell, engine: Engine, info: EngineInfo) -> None:
-        cell = CellRun(message, engine, self._run, self._reach, self._records_sent)
+        cell = CellRun(
+            message,
+            engine,
+            self._run,
+            reach=self._reach,
+            refusals=self._refusals,
+            records_sent=self._records_sent,
+        )
         self._run.send(await cell.run(_counters(engine, info) if message.energy else None), True)
         self._records_sent = cell.records_sent
 

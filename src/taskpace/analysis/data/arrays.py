@@ -38,6 +38,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """In which session of the run it was recorded."""
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
+    bursts: Floats
+    """1 where answers arrive in bursts, so that it is unknown when their tokens were made, the first included; else 0."""
 
     @property
     def recorded_s(self) -> Floats:
@@ -88,6 +90,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...]) -> Arrays:
         cut=spread_out(trials["outcome"].is_in(CUT).fill_null(value=False).cast(pl.Float64).to_numpy()),
         session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),
         round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
+        bursts=spread_out(trials["bursts"].cast(pl.Float64).to_numpy()),
     )
 
 

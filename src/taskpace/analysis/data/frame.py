@@ -9,6 +9,8 @@ from typing import Any
 
 import polars as pl
 
+from taskpace.analysis.data.counts import believed
+from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.records import unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -74,7 +76,10 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     - ``tpot_s``: (t_last - t_first) / (output tokens - 1), summed over the turns that have two tokens; ``tokens_per_s``
       is its inverse. t_last is the moment the finish was read where there is one: the end-of-sequence token counts
       among the output tokens and shows no text.
-    - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first).
+    - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first). These three are null for turns whose
+      arrivals hold no decode speed (``data.streams``), for all of a cell where that is the rule (``bursts``), and the
+      first two where reasoning is counted that was not sent (``hidden_reasoning``).
+    - ``miscounted``: token counts were reported that contradict each other or the text (``data.counts``).
     - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
     - ``reasoning_s``: first generated to first visible token of the turns that reason, summed; to the end of a turn
       that shows nothing.
@@ -95,11 +100,23 @@ def load_anchors(reader: Reader) -> pl.DataFrame:
 
 def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
     records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
-    turns = _derive_turns(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES))
+    turns = _derive_turns(believed(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES)))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
-    return frame.with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
+    return _judge_cells(frame).with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
         "committed_ns", "loop_lag_ns"
     )
+
+
+def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
+    """``bursts``, true for every trial of a cell whose decode speed is unknown as a whole, in place of each trial's."""
+    judged = frame.filter("judged").partition_by("cell_position")
+    cells = [int(cell["cell_position"][0]) for cell in judged if in_bursts(cell)]
+    bursts = pl.col("cell_position").is_in(cells)
+    return frame.with_columns(
+        *(pl.when(~bursts).then(name).alias(name) for name in ("tpot_s", "tokens_per_s", "bytes_per_s")),
+        *(pl.col(name).fill_null(value=False) for name in ("miscounted", "hidden_reasoning")),
+        bursts=bursts,
+    ).drop("judged", "burst")
 
 
 def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
@@ -116,7 +133,7 @@ def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
     first_ns = arrivals.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     last_arrival_ns = arrivals.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     has_arrivals = arrivals.size() > 0
-    return turns.with_columns(
+    return turns.hstack(find_bursts(turns)).with_columns(
         # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
         first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
         last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
@@ -134,9 +151,11 @@ def _first_visible_ns(blob: bytes) -> int | None:
 
 def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
     span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
-    paced = (pl.col("output_tokens") >= 2) & (span_s > 0)
+    spread = (span_s > 0) & ~pl.col("burst")
+    paced = spread & (pl.col("output_tokens") >= 2) & ~pl.col("hidden_reasoning")
     per_turn = turns.with_columns(
-        span_s=span_s,
+        spread_s=pl.when(spread).then(span_s).otherwise(0.0),
+        spread_bytes=pl.when(spread).then(pl.col("output_bytes") + pl.col("reasoning_bytes")).otherwise(0),
         wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),
         reasoned_ns=pl.when((pl.col("reasoning_bytes") > 0) & pl.col("first_ns").is_not_null())
         .then(pl.col("first_visible_ns").fill_null(pl.col("end_ns")) - pl.col("first_ns"))
@@ -166,9 +185,10 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         ((pl.col("reasoning_bytes").last() > 0) & (pl.col("output_bytes").last() == 0)).alias("unanswered"),
         pl.col("output_bytes").sum(),
         pl.col("reasoning_bytes").sum(),
-        pl.when(pl.col("span_s").sum() > 0)
-        .then((pl.col("output_bytes") + pl.col("reasoning_bytes")).sum() / pl.col("span_s").sum())
+        pl.when(pl.col("spread_s").sum() > 0)
+        .then(pl.col("spread_bytes").sum() / pl.col("spread_s").sum())
         .alias("bytes_per_s"),
+        *(pl.col(name).any() for name in ("judged", "burst", "miscounted", "hidden_reasoning")),
         pl.col("finish_reason").last(),
         pl.col("token_source").first(),
     )

@@ -11,7 +11,7 @@ from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import TRUNCATION_LIMIT, ask, can_be_compared
+from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 
 FEW_ITEMS = 30
@@ -44,12 +44,14 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
     return (
         *_few(row),
         *_cut(row),
+        *_endpoint(row),
         *_never_answered(row),
         *_batches(row),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        *_waiting(times, arrays.wait_s[index]),
+        # When a stream that arrives in bursts began, nobody knows.
+        *(() if (arrays.bursts[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),
     )
@@ -132,6 +134,13 @@ def _cut(row: MeasuredRow) -> Iterator[Finding]:
             evidence={"truncated": truncated, "share": truncated / row.n},
             remedy="to compare full answers, raise `max_tokens`",
         )
+
+
+def _endpoint(row: MeasuredRow) -> Iterator[Finding]:
+    """What the way of an endpoint leaves unknown limits claims, and is a finding about it."""
+    for reason in row.reasons:
+        if reason.code in ENDPOINT:
+            yield Finding(code=reason.code, text=reason.text, evidence={"trials": row.n}, remedy=reason.remedy)
 
 
 def _never_answered(row: MeasuredRow) -> Iterator[Finding]:

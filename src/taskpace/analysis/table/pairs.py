@@ -31,7 +31,10 @@ RESOLVE = 0.05
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``)."""
+    """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``).
+
+    Where one of the two arrives in bursts the difference is all that is known; its parts are null.
+    """
 
     difference_s: Estimate
     wait_s: Estimate
@@ -39,6 +42,11 @@ class Split(msgspec.Struct, frozen=True, kw_only=True):
     tokenizer_s: Estimate
     """Null when tokens are unknown; ``decode_s`` then has both."""
     decode_s: Estimate
+
+    @property
+    def parts_known(self) -> bool:
+        """Whether there is anything to tell but the difference."""
+        return self.wait_s.value is not None
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,6 +275,8 @@ def _splits(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Split | None
     for a, b in indices:
         parts, counted = _item_parts(arrays, a, b)
         wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts))
+        if (arrays.bursts[[a, b]] > 0).any():
+            wait = verbosity = tokenizer = decode = UNKNOWN
         splits.append(
             Split(
                 difference_s=whole,

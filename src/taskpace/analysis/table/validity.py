@@ -10,6 +10,8 @@ import polars as pl
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.counts import same_count
+from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
 from taskpace.analysis.table.pairs import Pair
@@ -21,6 +23,8 @@ TRUNCATION_LIMIT = 0.02
 """From here on a cut is a finding about the system's answers."""
 CACHED_LIMIT = 0.01
 """Of the prompt tokens."""
+MISCOUNTED_LIMIT = 0.02
+"""Of the reports of tokens."""
 LAG_LIMIT = 0.05
 """Of the task time, in one of ten trials."""
 DRIFT_LIMIT = 0.10
@@ -37,6 +41,8 @@ AGAIN = "`taskpace run RUN -o NEW`"
 to a reader has their names (``report.words.commands``)."""
 
 
+ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
+"""Codes of what a server, or a proxy before it, does not let anybody know."""
 MACHINE = frozenset({"drift", "steal", "throttled", "gpu-throttled"})
 """Codes of what the machine did: it hits systems alike that take turns, and unequally those that do not."""
 
@@ -55,6 +61,7 @@ def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
         *_resumed(trials, open_loop=cell.open_loop),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
         *_token_counts(trials),
+        *_decode_speed(trials),
         *_cut_short(trials, cell),
         *_incomplete(trials, cell.planned),
     )
@@ -245,6 +252,39 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
             text="tokens were counted by another model's tokenizer",
             remedy=f"have the server report usage, then {AGAIN}",
             invalidates="token counts",
+        )
+    if (wrong := int(trials["miscounted"].sum())) > MISCOUNTED_LIMIT * trials.height:
+        yield Reason(
+            code="miscounted",
+            text=f"{wrong} of {trials.height} token counts contradict themselves or the text, and are unknown",
+            remedy="compare task time and bytes, or ask the server itself instead of the gateway before it",
+            invalidates="token counts",
+        )
+    if (count := same_count(trials)) is not None:
+        yield Reason(
+            code="same-prompt-tokens",
+            text=f"the longest prompts have {count} tokens alike, though their lengths differ: the server cut them, or "
+            "did not count them",
+            remedy=f"raise the server's context (Ollama: `num_ctx`), then {AGAIN}",
+            invalidates="token counts",
+        )
+
+
+def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
+    """Where tokens have no times of their own (``data.streams``), or some of them none at all."""
+    if trials["bursts"].any():
+        yield Reason(
+            code="bursts",
+            text="the stream arrives in bursts; TTFT and tokens per second are the proxy's",
+            remedy="have the proxy pass the stream on as it comes (nginx: `proxy_buffering off`), or ask the server itself",
+            invalidates="decode speed",
+        )
+    elif (hidden := int(trials["hidden_reasoning"].sum())) > BURST_SHARE * trials.height:
+        yield Reason(
+            code="hidden-reasoning",
+            text=f"{hidden} of {trials.height} answers count reasoning that is not sent, so tokens per second are unknown",
+            remedy="have the server send its reasoning, or compare task time",
+            invalidates="decode speed",
         )
 
 

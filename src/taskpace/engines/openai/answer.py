@@ -2,211 +2,164 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
 from taskpace.engines.base import AnswerBuilder, Generation
+from taskpace.engines.openai.chunks import Choice, read_chunks
+from taskpace.engines.openai.complaint import NO_WORD, Complaint, complaint, complaint_of, one_line
+from taskpace.engines.openai.finish import meaning
+from taskpace.engines.openai.http.coding import MOST_BYTES, plain
+from taskpace.engines.openai.loose import Halves
 from taskpace.engines.openai.sse import EventSplitter
+from taskpace.engines.openai.usage import Reports
 from taskpace.errors import EngineError
-from taskpace.records import FinishReason, Usage
+from taskpace.records import Refusal
 
-_END = b"[DONE]"
-_OPEN, _CLOSE = "<think>", "</think>"
-_REASONS: dict[str, FinishReason] = {"stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop",
-                                     "end_turn": "stop", "length": "length", "max_tokens": "length"}  # fmt: skip
-
-
-class _Said(msgspec.Struct):
-    """A delta, or a whole message."""
-
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    delta: _Said | None = None
-    message: _Said | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Event(msgspec.Struct):
-    """A chunk of a stream, or a whole answer."""
-
-    choices: list[_Choice] = []
-    usage: Any = None
-    error: Any = None
-    object: Any = None
-    message: Any = None
-
-
-_decoder = msgspec.json.Decoder(_Event)
+_JSON = (b"{", b"[")
+_BLANK = b" \t\r\n\xef\xbb\xbf"
+_LEAST_REPEATED = 16
+"""Characters of a last chunk that are no coincidence when they are all that was said before, once more."""
 
 
 class Reader:
-    """Puts an answer together, arrival by arrival; what is wrong with it ends up in ``failure``."""
+    """Puts an answer together, arrival by arrival; what is wrong with it ends up in ``failure``.
 
-    def __init__(self) -> None:
+    Args:
+        as_error: makes an error of what a server complains of within an answer.
+    """
+
+    def __init__(self, as_error: Callable[[Complaint], EngineError] = lambda said: server_error(said.text)) -> None:
+        self._as_error = as_error
         self._answer = AnswerBuilder()
-        self._thinking = _Thinking()
+        self._halves = (Halves(), Halves())
+        """Of what stands where answers stand, and of the reasoning that stands apart."""
+        self._said: list[str] = []
+        self._thought = False
+        self._index: Any = None
+        self._timed = True
         self._finish_ns: int | None = None
         self._finish: str | None = None
-        self._usage: Any = None
+        self._ended_ns: int | None = None
+        """The server said, by ``[DONE]`` or by the end of a whole answer, that nothing more comes."""
+        self._usage = Reports()
         self._events = 0
+        self._beside = b""
         self.failure: EngineError | None = None
 
     def stream(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read a stream of server-sent events from stamped pieces of it."""
-        splitter = EventSplitter()
-        ns = 0
-        try:
-            for ns, data in arrivals:
-                for event in splitter.feed(data):
-                    self._read(ns, event)
-                # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
-                self._answer.arrived(ns)
-            for event in splitter.end():
-                self._read(ns, event)
-        except EngineError as exc:
-            self.failure = exc
-        self._answer.add(*self._thinking.end())
-        self._answer.arrived(ns)
+        if self._read_all(arrivals) and self._events:
+            # As it says nothing of when the answer began, it cannot stand for one that was streamed.
+            problem = "the server sent a whole answer and no stream: set stream = false"
+            self.failure = EngineError(problem, kind="content-type", refusal="perhaps")
 
     def whole(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
-        """Read an answer that came in one piece of JSON."""
-        stamped = list(arrivals)
-        try:
-            self._read(stamped[-1][0] if stamped else 0, b"".join(data for _, data in stamped))
-        except EngineError as exc:
-            self.failure = exc
-        self._answer.add(*self._thinking.end())
-        # One arrival says when all was there, and nothing of when it began: no arrival.
-        self._finish_ns = None
+        """Read an answer that came in one piece of JSON, or in events all the same."""
+        self._read_all(arrivals)
+        self._timed = False
 
     def generation(self) -> Generation:
-        reason = _REASONS.get(self._finish or "")
+        reason = meaning(self._finish or "")
         arrivals = self._answer.arrivals
         if reason == "length" and arrivals:
             # No end-of-sequence token was made: the last token is the last that was shown.
             self._finish_ns = arrivals[-1].ns
+        finish_ns = self._ended_ns if self._finish is None else self._finish_ns
         return Generation(
-            arrivals=arrivals,
+            # One arrival says when all was there, and nothing of when it began: no arrival.
+            arrivals=arrivals if self._timed else (),
             text=self._answer.text,
             reasoning=self._answer.reasoning,
-            finish_ns=self._finish_ns,
+            finish_ns=finish_ns if self._timed else None,
             finish_reason=reason,
-            usage=read_usage(self._usage),
+            usage=self._usage.usage(visible=bool(self._answer.text), reasoned=bool(self._answer.reasoning)),
             failure=self.failure or self._wrong(),
         )
 
     def _wrong(self) -> EngineError | None:
         """What an answer that came to its end lacks."""
+        if self._beside and self._finish is None:
+            return self._as_error(complaint_of(self._beside))
         if not self._events:
             return EngineError("the answer is empty: no event in it", kind="empty")
-        if self._finish is None:
+        if self._finish is not None:
+            return None if meaning(self._finish) else _other_end(self._finish)
+        if self._ended_ns is None:
             return EngineError("the stream ended without saying why (no finish_reason)", kind="cut")
-        if self._finish not in _REASONS:
-            return EngineError(
-                f'the server ended the answer for the reason "{self._finish[:40]}"', kind="finish-reason"
-            )
+        if not self._said and not self._thought:
+            return EngineError("the answer is empty, and does not say why (no finish_reason)", kind="empty")
         return None
 
-    def _read(self, ns: int, data: bytes) -> None:
-        if data.strip() == _END:
-            return
+    def _read_all(self, arrivals: Iterable[tuple[int, bytes]]) -> bool:
+        """Read whatever came; returns whether it was JSON as a whole, without a fault."""
+        as_json: bool | None = None
+        body: list[bytes] = []
+        splitter = EventSplitter()
+        ns = 0
         try:
-            event = _decoder.decode(data)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as exc:
-            raise EngineError(f"an event is not what it should be: {exc}: {data[:80]!r}", kind="bad-event") from None
-        self._events += 1
-        if event.error is not None or event.object == "error":
-            raise EngineError(
-                f"the server sent an error: {error_text(event.error or event.message)}", kind="server-error"
-            )
-        if event.usage is not None:
-            self._usage = event.usage
-        for choice in event.choices:
-            if choice.index:
-                raise EngineError("the server sent several choices: ask for one (n = 1)", kind="several-choices")
-            said = choice.delta or choice.message or _Said()
-            visible = choice.text or said.content or ""
-            reasoning = said.reasoning_content or said.reasoning or ""
-            visible, more_reasoning = self._thinking.feed(visible)
-            self._answer.add(visible, reasoning + more_reasoning)
-            if choice.finish_reason:
-                self._finish_ns, self._finish = ns, choice.finish_reason
+            for ns, data in plain(arrivals, MOST_BYTES):
+                if as_json is None and (begun := data.lstrip(_BLANK)):
+                    as_json = begun.startswith(_JSON)
+                if as_json:
+                    body.append(data)
+                    continue
+                for event in splitter.feed(data):
+                    self._read(ns, event)
+                # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
+                self._answer.arrived(ns)
+            for event in [b"".join(body)] if as_json else splitter.end():
+                self._read(ns, event)
+            if as_json:
+                self._ended_ns = ns
+        except EngineError as exc:
+            self.failure = exc
+        self._beside = splitter.beside
+        self._answer.add(self._halves[0].end(), self._halves[1].end())
+        self._answer.arrived(ns)
+        return bool(as_json) and self.failure is None
+
+    def _read(self, ns: int, data: bytes) -> None:
+        for chunk in read_chunks(data):
+            if chunk.ends and self._ended_ns is None:
+                self._ended_ns = ns
+            if chunk.error is not None:
+                raise self._as_error(complaint(chunk.error))
+            if chunk.usage is not None:
+                self._usage.add(chunk.usage)
+            self._events += bool(chunk.choices) or chunk.usage is not None
+            for choice in chunk.choices:
+                self._take(ns, choice, alone=len(chunk.choices) == 1)
+
+    def _take(self, ns: int, choice: Choice, *, alone: bool) -> None:
+        if self._index is None:
+            self._index = choice.index
+        if not alone if choice.index is None else self._index != choice.index:
+            raise EngineError("the server sent several choices: ask for one (n = 1)", kind="several-choices")
+        visible, reasoning = self._new(choice)
+        self._answer.add(self._halves[0].feed(visible), self._halves[1].feed(reasoning))
+        if choice.finish and (self._finish is None or visible or reasoning):
+            self._finish_ns, self._finish = ns, choice.finish
+
+    def _new(self, choice: Choice) -> tuple[str, str]:
+        """What a chunk adds: a last one may bring the whole message once more, or bring what was missing of it."""
+        visible, reasoning = choice.visible, choice.reasoning
+        if choice.whole and (self._said or self._thought):
+            said = "".join(self._said)
+            visible = visible.removeprefix(said) if visible.startswith(said) else ""
+            reasoning = "" if self._thought else reasoning
+        elif choice.finish and len(visible) >= _LEAST_REPEATED and len(self._said) > 1:
+            visible = "" if visible == "".join(self._said) else visible
+        if visible:
+            self._said.append(visible)
+        self._thought = self._thought or bool(reasoning)
+        return visible, reasoning
 
 
-class _Thinking:
-    """Separates reasoning that stands in the text itself, between ``<think>`` and ``</think>`` at its beginning."""
-
-    def __init__(self) -> None:
-        self._state = "before"
-        self._held = ""
-
-    def feed(self, text: str) -> tuple[str, str]:
-        """New text as (visible, reasoning); what may be the beginning of a tag is held back."""
-        if self._state == "answer" or not text:
-            return text, ""
-        text, self._held = self._held + text, ""
-        if self._state == "before":
-            begun = text.lstrip()
-            if len(begun) < len(_OPEN) and _OPEN.startswith(begun):
-                self._held = text
-                return "", ""
-            if not begun.startswith(_OPEN):
-                self._state = "answer"
-                return text, ""
-            self._state, text = "thinking", begun[len(_OPEN) :]
-        return self._think(text)
-
-    def _think(self, text: str) -> tuple[str, str]:
-        reasoning, tag, visible = text.partition(_CLOSE)
-        if tag:
-            self._state = "answer"
-            return visible, reasoning
-        held = _begun(text)
-        self._held = text[len(text) - held :]
-        return "", text[: len(text) - held]
-
-    def end(self) -> tuple[str, str]:
-        """What was held back, once nothing more comes."""
-        held, self._held = self._held, ""
-        return ("", held) if self._state == "thinking" else (held, "")
+def server_error(text: str, refusal: Refusal | None = None) -> EngineError:
+    """A server's complaint within an answer."""
+    return EngineError(f"the server sent an error: {text or NO_WORD}", kind="server-error", refusal=refusal)
 
 
-def _begun(text: str) -> int:
-    """How many characters at the end of ``text`` may be the beginning of ``</think>``."""
-    return next((size for size in range(len(_CLOSE) - 1, 0, -1) if text.endswith(_CLOSE[:size])), 0)
-
-
-def read_usage(usage: Any) -> Usage:
-    """Token counts as the server reports them; whatever is missing or no count is unknown, and nothing is guessed."""
-    counts = usage if isinstance(usage, dict) else {}
-    output, prompt = _count(counts, "completion_tokens"), _count(counts, "prompt_tokens")
-    if output is None and prompt is None:
-        return Usage()
-    return Usage(
-        prompt_tokens=prompt,
-        output_tokens=output,
-        reasoning_tokens=_count(counts.get("completion_tokens_details"), "reasoning_tokens"),
-        cached_tokens=_count(counts.get("prompt_tokens_details"), "cached_tokens"),
-        token_source="usage",  # noqa: S106 - a source, not a secret
-    )
-
-
-def _count(counts: Any, name: str) -> int | None:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else None
-
-
-def error_text(error: Any) -> str:
-    """What an error object says, in one line."""
-    if isinstance(error, dict):
-        error = error.get("message") or error.get("detail") or error.get("type") or error
-    return re.sub(r"\s+", " ", str(error)).strip()[:300]
+def _other_end(reason: str) -> EngineError:
+    return EngineError(f'the server ended the answer for the reason "{one_line(reason, 40)}"', kind="finish-reason")

@@ -22,19 +22,21 @@ from typing import Any
 import msgspec
 
 from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, Request, Stamps, Tell, nobody
-from taskpace.engines.openai.answer import Reader, error_text
-from taskpace.engines.openai.http.connection import Answer, Connection
+from taskpace.engines.openai.answer import Reader
+from taskpace.engines.openai.check import read_options
+from taskpace.engines.openai.fields import reasoning_fields, shaped
+from taskpace.engines.openai.head import make_query, request_head
+from taskpace.engines.openai.http.connection import Connection
 from taskpace.engines.openai.http.pool import Pool
 from taskpace.engines.openai.http.target import read_url, tls_context
 from taskpace.engines.openai.launch import HOST, Server, fill_in, free_port
-from taskpace.engines.openai.options import Options, read_options, reasoning_fields, request_head
+from taskpace.engines.openai.options import Options
 from taskpace.engines.openai.preflight import Way, preflight, wait_until_ready
+from taskpace.engines.openai.refusals import Refusals, other_content
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock, FastClock
 
-_OK = 200
-_MOST_DIGITS = 7
 _SEED_BITS = 0x7FFF_FFFF
 
 
@@ -63,7 +65,7 @@ class OpenAIEngine:
             port = free_port()
             self._options = msgspec.structs.replace(self._options, url=f"http://{HOST}:{port}/v1")
         self._port = port
-        self._target = read_url(self._options.url)
+        self._target = read_url(self._options.url).with_query(make_query(self._options))
         self._pool = Pool(
             self._target,
             tls_context(self._options.ca_file) if self._target.tls else None,
@@ -74,6 +76,7 @@ class OpenAIEngine:
         self._salts: dict[str, str] = {}
         """Of vLLM's cache, by conversation that goes on."""
         self._head = request_head(self._options, self._target, "POST", path)
+        self._refusals = Refusals(self._options, self._target)
 
     async def open(self, tell: Tell = nobody) -> EngineInfo:
         """Start the server if that is wanted, see that it is there and knows the model, and measure the way to it.
@@ -91,8 +94,9 @@ class OpenAIEngine:
                 self._server.stop()
                 raise
         ready_ns = self.clock.now_ns() - begun_ns
-        found = await preflight(way, self._model)
+        found = await preflight(way, self._model, tell)
         self._model = found.model
+        self._refusals = Refusals(self._options, self._target, found)
         return EngineInfo(
             engine="openai",
             version=found.server or "unknown",
@@ -102,6 +106,7 @@ class OpenAIEngine:
             details={
                 "url": self._target.url,
                 "served_model": found.model,
+                "model_listed": found.model in found.listed if found.listed else None,
                 "connect_ns": found.connect_ns,
                 "round_trip_ns": found.round_trip_ns,
                 "server_command": self._options.server,
@@ -133,7 +138,7 @@ class OpenAIEngine:
             if options.usage:
                 body["stream_options"] = {"include_usage": True}
         body |= self._cache_fields(request) | reasoning_fields(options)
-        content = msgspec.json.encode(body | options.body)
+        content = msgspec.json.encode(shaped(body, options))
         return Payload(request=b"%bContent-Length: %d\r\n\r\n%b" % (self._head, len(content), content))
 
     def _cache_fields(self, request: Request) -> dict[str, Any]:
@@ -161,23 +166,21 @@ class OpenAIEngine:
         """Send, and stamp what comes back.
 
         Raises:
-            EngineError: ``http-...``, ``content-type``, and what ``Connection.ask`` raises.
+            EngineError: ``http-...``, ``content-type``, ``content-encoding``, and what ``Connection.ask`` raises.
         """
         connection, payload.connection = payload.connection, None
         assert connection is not None, "ready comes first"  # noqa: S101 - a broken protocol, not a user's error
         answer = await connection.ask(payload.request, stamps, self._options.idle_timeout_s)
         self._pool.give_back(connection)
-        if answer.status != _OK:
-            raise _refusal(answer)
-        wanted = "text/event-stream" if self._options.stream else "application/json"
-        found = answer.headers.get("content-type", "").split(";")[0].strip().lower()
-        if found != wanted:
-            stamps.arrivals.clear()  # an error page is no answer
-            raise EngineError(f'the answer is "{found[:60]}" and not {wanted}', kind="content-type")
+        if not answer.succeeded:
+            raise self._refusals.of_status(answer)
+        if problem := other_content(answer, stamps):
+            stamps.arrivals.clear()  # a page is no answer
+            raise problem
 
     def read(self, stamps: Stamps) -> Generation:
         """Arrivals where text arrived, the texts, the server's counts, and what is wrong with the answer."""
-        reader = Reader()
+        reader = Reader(self._refusals.in_answer)
         if self._options.stream:
             reader.stream(stamps.arrivals)
         else:
@@ -193,22 +196,3 @@ class OpenAIEngine:
 
 def _message(message: Message) -> dict[str, str]:
     return {"role": message.role, "content": message.content}
-
-
-def _refusal(answer: Answer) -> EngineError:
-    """An answer that is no 200, in the server's own words, with how long it asks to wait."""
-    body = b"".join(answer.body)[:10_000]
-    try:
-        found = msgspec.json.decode(body)
-        said = error_text(found.get("error") or found if isinstance(found, dict) else found)
-    except msgspec.DecodeError:
-        said = error_text(body.decode("utf-8", "replace"))
-    wait = answer.headers.get("retry-after", "").strip()
-    # The other form, a date, would need the server's clock to agree with ours.
-    after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None
-    again = f" (Retry-After: {wait[:40]})" if wait else ""
-    return EngineError(
-        f"status {answer.status}{again}: {said or 'no word of why'}",
-        kind=f"http-{answer.status}",
-        retry_after_s=after_s,
-    )

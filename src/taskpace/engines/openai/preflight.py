@@ -1,4 +1,8 @@
-"""Before any trial is spent: is the server there, does it know the model, and how long is the way to it?"""
+"""Before any trial is spent: is the server there, what does it call its models, and how long is the way to it?
+
+Whether it takes this model, this key and these fields is for a real answer to decide: the first requests, of the
+warm-up where there is one, end a cell that is refused (``taskpace.worker.refusals``).
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,15 @@ from typing import NamedTuple
 import msgspec
 
 from taskpace.engines.base import Stamps, Tell
+from taskpace.engines.openai.head import request_head
+from taskpace.engines.openai.http.coding import MOST_BYTES, unpacked
 from taskpace.engines.openai.http.connection import Answer
 from taskpace.engines.openai.http.pool import Pool
 from taskpace.engines.openai.http.target import Target
 from taskpace.engines.openai.launch import Server
-from taskpace.engines.openai.options import Options, request_head
+from taskpace.engines.openai.models import beside, names_of, some_of
+from taskpace.engines.openai.options import Options
 from taskpace.errors import EngineError, ExperimentError, TaskpaceError
-from taskpace.text.strict import did_you_mean
 
 _MODELS = "/models"
 _ROUNDS = 5
@@ -24,12 +30,13 @@ _ASK_EVERY_S = 0.25
 _TELL_EVERY_S = 5.0
 _LAST_LINE = 200
 _OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
+_NO_LIST = ("stall", "too-long", "cut")
+"""How asking for a list may fail where a completion need not."""
 _NO_TLS = "write http:// if the server speaks no TLS"
 _REMEDIES = {
     "connect-refused": "start the server, or correct the port",
     "connect-name": "correct the host's name",
     "connect-timeout": "see that the host is up and lets you in, or raise connect_timeout_s",
-    "connect-proxy": "correct HTTPS_PROXY, or name the host in NO_PROXY",
     "connect-failed": "see that the host can be reached from here",
 }
 
@@ -47,19 +54,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """What the server says of itself, and the way to it."""
 
     model: str
+    """To ask for."""
+    listed: tuple[str, ...]
+    """The names that it lists; empty: it has no list."""
     server: str | None
     connect_ns: int
     """Time to open a connection, TLS included."""
     round_trip_ns: int | None
     """Median of a few cheap requests on an open connection: the network's and the server's least; null: not offered."""
-
-
-class _Model(msgspec.Struct):
-    id: str
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model] = []
 
 
 async def wait_until_ready(way: Way, server: Server, tell: Tell) -> None:
@@ -99,8 +101,13 @@ async def _answers(way: Way) -> bool:
     return answer.status == _OK
 
 
-async def preflight(way: Way, model: str) -> Found:
-    """Ask the server for its models, and how long that takes.
+async def preflight(way: Way, model: str, tell: Tell) -> Found:
+    """Open a connection, ask the server for its models, and see how long that takes.
+
+    Args:
+        way: to the server.
+        model: its name, or empty: the only one that the server has.
+        tell: hears of a name that the server does not list.
 
     Raises:
         TaskpaceError: one line that names the key and what to change.
@@ -112,44 +119,102 @@ async def preflight(way: Way, model: str) -> Found:
     except EngineError as exc:
         raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc.kind, target)}") from None
     connect_ns = now_ns() - begun
-    answer, stamps, _ = await _get(way, _MODELS)
-    if answer.status in (_UNAUTHORISED, _FORBIDDEN):
-        key = "set api_key_env" if options.api_key_env is None else f"correct the key in {options.api_key_env}"
-        raise TaskpaceError(f"{options.url}: the server answers with status {answer.status}: {key}")
-    if answer.status == _NOT_FOUND:
-        await _refuse_missing_path(way)
-        return Found(
-            model=_given(model), server=answer.headers.get("server"), connect_ns=connect_ns, round_trip_ns=None
-        )
-    if answer.status != _OK:
-        raise TaskpaceError(f"{options.url}: {_MODELS} answers with status {answer.status}: see that it is an endpoint")
-    rounds = [(await _get(way, _MODELS))[2] for _ in range(_ROUNDS)]
+    listed = await _list(way, named=bool(model))
+    names = None if listed.status != _OK else names_of(listed.body)
+    if model and not (options.server is not None and names is not None and len(names) == 1):
+        if names and (like := beside(model, names)):
+            tell(f'{options.url} does not list "{model}"{like}; asking for it all the same')
+        found = model
+    else:
+        found = _only(names, listed, options)
+    rounds = [(await _get(way, _MODELS))[1] for _ in range(_ROUNDS)] if names is not None else []
     return Found(
-        model=_served(model, b"".join(data for _, data in stamps.arrivals), way),
-        server=answer.headers.get("server"),
+        model=found,
+        listed=tuple(names or ()),
+        server=listed.server,
         connect_ns=connect_ns,
-        round_trip_ns=round(statistics.median(rounds)),
+        round_trip_ns=round(statistics.median(rounds)) if rounds else None,
     )
 
 
-async def _get(way: Way, path: str) -> tuple[Answer, Stamps, int]:
-    """The answer, its body, and how long it took."""
+class _List(NamedTuple):
+    """What came for the list of models."""
+
+    status: int
+    body: bytes
+    server: str | None
+
+
+async def _list(way: Way, *, named: bool) -> _List:
+    """Ask for the list of models. One that does not come is none to who has a name.
+
+    Raises:
+        TaskpaceError: no HTTP server; it is elsewhere; or ``/v1`` is missing.
+    """
+    options, target, _, _ = way
+    try:
+        answer, _, body = await _ask(way, _MODELS)
+    except EngineError as exc:
+        if named and exc.kind in _NO_LIST:
+            return _List(0, b"", None)
+        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc.kind, target)}") from None
+    if location := answer.redirect:
+        where, base = target.redirected(location)
+        advice = f"write {base}" if base else "write where it leads, if that is the endpoint"
+        raise TaskpaceError(f"{options.url}: status {answer.status}: it redirects to {where}, not followed: {advice}")
+    if answer.status == _NOT_FOUND:
+        await _refuse_missing_path(way)
+    return _List(answer.status, body, answer.headers.get("server"))
+
+
+def _only(names: list[str] | None, listed: _List, options: Options) -> str:
+    """The only model that a server has. Raises ``TaskpaceError`` when there is none, or a choice."""
+    if names is not None and len(names) == 1:
+        return names[0]
+    if listed.status in (_UNAUTHORISED, _FORBIDDEN):
+        raise TaskpaceError(f"{options.url}: the server answers with status {listed.status}: {key_remedy(options)}")
+    if names:
+        why = f"{options.url} serves {some_of(names)}: name one"
+    elif names is not None:
+        why = f"{options.url} lists none: name one"
+    elif listed.status == _OK:
+        why = f"what {options.url}{_MODELS} gives is no list of models to choose from: name one"
+    else:
+        why = f"{options.url}{_MODELS} answers with status {listed.status}, which is no list to choose from: name one"
+    raise ExperimentError(f'the key "model" is missing: {why}')
+
+
+async def _get(way: Way, path: str) -> tuple[Answer, int]:
+    """An answer and how long it took. Raises ``TaskpaceError``."""
+    try:
+        answer, took_ns, _ = await _ask(way, path)
+    except EngineError as exc:
+        raise TaskpaceError(f"{way.options.url}: {exc}: {_remedy(exc.kind, way.target)}") from None
+    return answer, took_ns
+
+
+async def _ask(way: Way, path: str) -> tuple[Answer, int, bytes]:
+    """An answer, how long it took, and its body. Raises ``EngineError``."""
     options, target, pool, now_ns = way
     request = request_head(options, target, "GET", path) + b"\r\n"
-    try:
-        connection = await pool.take()
-        stamps = Stamps()
-        begun = now_ns()
-        answer = await connection.ask(request, stamps, options.idle_timeout_s)
-        took = now_ns() - begun
-    except EngineError as exc:
-        remedy = _remedy(exc.kind, target)
-        raise TaskpaceError(f"{options.url}: {exc}: {remedy}") from None
+    connection = await pool.take()
+    stamps = Stamps()
+    begun = now_ns()
+    answer = await connection.ask(request, stamps, options.idle_timeout_s)
+    took = now_ns() - begun
     pool.give_back(connection)
-    return answer, stamps, took
+    return answer, took, unpacked(b"".join(data for _, data in stamps.arrivals), MOST_BYTES)
+
+
+def key_remedy(options: Options) -> str:
+    """What to do about a key that is missing or wrong."""
+    return "set api_key_env" if options.api_key_env is None else f"correct the key in {options.api_key_env}"
 
 
 def _remedy(kind: str, target: Target) -> str:
+    if target.proxy is not None and kind.startswith("connect-"):
+        name = f"{target.scheme.upper()}_PROXY"
+        return f"start the proxy or correct {name}; or name the host {target.host} in NO_PROXY"
     if kind == "connect-tls":
         return f"{_NO_TLS}, or name its certificate authority in ca_file"
     if kind in _REMEDIES:
@@ -163,33 +228,6 @@ async def _refuse_missing_path(way: Way) -> None:
     options, target, _, _ = way
     if target.path.endswith("/v1"):
         return
-    answer, _, _ = await _get(way._replace(target=target.moved_to(f"{target.path}/v1")), _MODELS)
-    if answer.status != _NOT_FOUND:
+    answer, _ = await _get(way._replace(target=target.moved_to(f"{target.path}/v1")), _MODELS)
+    if answer.status in (_OK, _UNAUTHORISED, _FORBIDDEN):
         raise ExperimentError(f'options of engine openai: key "url": {options.url}: write {target.url}/v1')
-
-
-def _given(model: str) -> str:
-    if not model:
-        raise ExperimentError('the key "model" is missing: the server has no list of models to choose from')
-    return model
-
-
-def _served(model: str, body: bytes, way: Way) -> str:
-    """The model's name as the server has it; without one, the only model that it serves.
-
-    A server that was started for this very model may call it by another name.
-    """
-    url = way.options.url
-    try:
-        names = [found.id for found in msgspec.json.decode(body, type=_Models).data]
-    except msgspec.MsgspecError:
-        raise TaskpaceError(
-            f"{url}: {_MODELS} is no list of models: see that it is an OpenAI-compatible endpoint"
-        ) from None
-    if len(names) == 1 and (not model or way.options.server is not None):
-        return names[0]
-    if not model:
-        raise ExperimentError(f'the key "model" is missing: {url} serves {", ".join(names) or "none"}: name one')
-    if names and model not in names:
-        raise ExperimentError(f'key "model": {url} does not serve "{model}"{did_you_mean(model, names)}')
-    return model

@@ -10,6 +10,8 @@ from __future__ import annotations
 from taskpace.errors import EngineError
 
 _BOM = b"\xef\xbb\xbf"
+_FIELDS = (b"", b"event", b"id", b"retry")
+_MOST_BESIDE = 10_000
 
 
 class EventTooLongError(EngineError):
@@ -33,6 +35,8 @@ class EventSplitter:
         self._after_cr = False
         self._tail = b""
         """The last byte that is pending, once more: an end of event may be cut in two."""
+        self.beside = b""
+        """The first bytes of lines that are none of an event's, as of an error that is sent as it stands."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that end in ``data``. Raises ``EventTooLongError``."""
@@ -49,13 +53,13 @@ class EventSplitter:
         *ended, rest = (b"".join(self._pending) + data).split(b"\n\n")
         self._pending, self._pending_bytes, self._tail = [], 0, b""
         self._keep(rest)
-        return [event for event in map(_data, ended) if event is not None]
+        return [event for event in map(self._data, ended) if event is not None]
 
     def end(self) -> list[bytes]:
         """The data of a last event that the stream left without its empty line."""
         rest = b"".join(self._pending)
         self._pending, self._pending_bytes, self._tail = [], 0, b""
-        event = _data(rest)
+        event = self._data(rest)
         return [] if event is None else [event]
 
     def _keep(self, data: bytes) -> None:
@@ -85,14 +89,16 @@ class EventSplitter:
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
 
-
-def _data(event: bytes) -> bytes | None:
-    """The data of an event's lines; null when it has none, such as a comment that keeps the connection alive."""
-    if event.startswith(b"data: ") and b"\n" not in event:
-        return event[6:]  # as nearly all are
-    found = []
-    for line in event.split(b"\n"):
-        field, colon, value = line.partition(b":")
-        if field == b"data":
-            found.append(value.removeprefix(b" ") if colon else b"")
-    return b"\n".join(found) if found else None
+    def _data(self, event: bytes) -> bytes | None:
+        """The data of an event's lines; null when it has none, such as a comment that keeps the connection alive."""
+        if event.startswith(b"data: ") and b"\n" not in event:
+            return event[6:]  # as nearly all are
+        found = []
+        for line in event.split(b"\n"):
+            field, colon, value = line.partition(b":")
+            if field == b"data":
+                found.append(value.removeprefix(b" ") if colon else b"")
+            elif field not in _FIELDS and len(self.beside) < _MOST_BESIDE:
+                # llama.cpp's server named errors so until the end of 2025: a field of its own, and JSON in it.
+                self.beside += (value if field == b"error" else line)[:_MOST_BESIDE] + b"\n"
+        return b"\n".join(found) if found else None

@@ -9,6 +9,8 @@ What one should know of it:
 - Greedy at temperature 0; else temperature, then top-p, nothing else. In a batch all items draw from one generator,
   seeded with the first item's seed.
 - Stop texts are looked for at each step in the last tokens' text; what is at and after one is no part of the answer.
+- Reasoning is told from the answer by its markers (``taskpace.engines.reasoning``), also where the chat template has
+  written the opening one; a step whose token came before the answer's first is a reasoning token.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from typing import Any
 import msgspec
 
 from taskpace.engines.base import (
-    AnswerBuilder,
     EngineInfo,
     EngineSpec,
     Generation,
@@ -32,8 +33,10 @@ from taskpace.engines.base import (
     nobody,
 )
 from taskpace.engines.plain_prompt import render_plain
+from taskpace.engines.reasoning import is_opened
 from taskpace.engines.threads import SlotThreads
 from taskpace.engines.transformers.load import Loaded, Options, import_libraries, load, read_options
+from taskpace.engines.transformers.reading import Special, read_tokens, reasoning_tokens, shown, special_tokens
 from taskpace.errors import ContextOverflowError, EngineMemoryError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.records import FinishReason, Usage
@@ -52,6 +55,8 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     stop: tuple[str, ...]
     sampling: Sampling
     seed: int
+    opened: bool = False
+    """The chat template ends with a marker that opens reasoning."""
 
 
 class End(msgspec.Struct, frozen=True):
@@ -60,10 +65,15 @@ class End(msgspec.Struct, frozen=True):
     reason: FinishReason
     prompt_tokens: int
     stop: tuple[str, ...]
+    opened: bool = False
+    """As of the payload."""
 
 
 class TransformersEngine:
     """One model, loaded once; one batch at a time. Raises ``ExperimentError`` for an option that cannot be used."""
+
+    _special: Special | None = None
+    """Of the tokenizer, once something was read."""
 
     def __init__(self, spec: EngineSpec) -> None:
         self.clock: Clock = RealClock()
@@ -115,11 +125,13 @@ class TransformersEngine:
     def prepare(self, request: Request) -> Payload:
         """The prompt as tokens. Raises ``ContextOverflowError`` for one that the model has no room for."""
         tokenizer = self._ready.tokenizer
+        opened = False
         if self._plain:
             tokens = tokenizer(render_plain(request.messages))["input_ids"]
         else:
             messages = [{"role": message.role, "content": message.content} for message in request.messages]
             text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+            opened = is_opened(text)
             # The template has written the special tokens already.
             tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
         context = getattr(self._ready.model.config, "max_position_embeddings", None)
@@ -134,6 +146,7 @@ class TransformersEngine:
             stop=request.stop,
             sampling=request.sampling,
             seed=request.seed & _SEED_BITS,
+            opened=opened,
         )
 
     async def ready(self, payload: Any) -> None:
@@ -186,17 +199,20 @@ class TransformersEngine:
         """Arrivals where text grew, the text up to a stop text, and the tokens that were made."""
         tokens = [(ns, event) for ns, event in stamps.arrivals if isinstance(event, int)]
         end = next(((ns, event) for ns, event in stamps.arrivals if isinstance(event, End)), None)
-        answer = _answer(self._ready.tokenizer, tokens, end[1].stop if end else ())
+        tokenizer = self._ready.tokenizer
+        self._special = self._special or special_tokens(tokenizer)
+        stops, opened = (end[1].stop, end[1].opened) if end else ((), False)
+        answer = read_tokens(tokenizer, shown(tokens, self._special), stops, opened=opened)
         return Generation(
             arrivals=answer.arrivals,
             text=answer.text,
-            reasoning="",
+            reasoning=answer.reasoning,
             finish_ns=end[0] if end else None,
             finish_reason=end[1].reason if end else None,
             usage=Usage(
                 prompt_tokens=end[1].prompt_tokens,
                 output_tokens=len(tokens),
-                reasoning_tokens=0,
+                reasoning_tokens=reasoning_tokens(answer, tokens),
                 cached_tokens=0,
                 token_source="engine",  # noqa: S106 - a source, not a secret
             )
@@ -251,7 +267,7 @@ class _Hook:
                 if (reason := self._why(index, token)) is not None:
                     self._done[index] = True
                     payload = self._payloads[index]
-                    self._arrivals[index].append((ns, End(reason, len(payload.tokens), payload.stop)))
+                    self._arrivals[index].append((ns, End(reason, len(payload.tokens), payload.stop, payload.opened)))
         stopped = self._cancelled()
         return self._torch.tensor([done or stopped for done in self._done], device=input_ids.device)
 
@@ -293,35 +309,3 @@ def _pad_token(loaded: Loaded) -> int:
 def _is_out_of_memory(torch: Any, bad: BaseException) -> bool:
     words = ("out of memory", "can't allocate memory", "not enough memory", "DefaultCPUAllocator")
     return isinstance(bad, MemoryError | torch.OutOfMemoryError) or any(word in str(bad) for word in words)
-
-
-def _answer(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[str]) -> AnswerBuilder:
-    """The text up to a stop text, and how much of it there was at each step.
-
-    Tokens are decoded in a window that begins one piece earlier, for what a token means may depend on the one before
-    (a blank, half a character); a character that is not whole yet is kept back. The method is that of vLLM and TGI.
-    """
-    numbers = [token for _, token in tokens]
-    grown: list[tuple[int, int]] = []
-    text, begin, known = "", 0, 0
-    for number, (ns, _) in enumerate(tokens, 1):
-        before = tokenizer.decode(numbers[begin:known], skip_special_tokens=True)
-        after = tokenizer.decode(numbers[begin:number], skip_special_tokens=True)
-        if len(after) > len(before) and (not after.endswith("\ufffd") or number == len(tokens)):
-            text += after[len(before) :]
-            begin, known = known, number
-            grown.append((ns, len(text)))
-    whole = _cut(text, stops)
-    answer = AnswerBuilder()
-    begin = 0
-    for ns, end in grown:
-        answer.add(whole[begin:end])
-        answer.arrived(ns)
-        begin = end
-    return answer
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    """Up to the first stop text."""
-    indices = [index for stop in stops if (index := text.find(stop)) >= 0]
-    return text[: min(indices)] if indices else text

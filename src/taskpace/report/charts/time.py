@@ -147,7 +147,7 @@ def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
     rows = {row.system: row for row in table.rows}
     # What a reader sees first is a pair that may be ranked.
     pairs = sorted(table.pairs, key=lambda pair: not (rows[pair.a].valid and rows[pair.b].valid))
-    return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None]
+    return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None and pair.split.parts_known]
 
 
 def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow]) -> Panel:

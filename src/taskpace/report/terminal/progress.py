@@ -15,6 +15,7 @@ from rich.text import Text
 
 from taskpace.report.terminal.standings import Standings
 from taskpace.runner.events import (
+    CellGivenUp,
     CellStarted,
     Event,
     OrderChanged,
@@ -221,6 +222,9 @@ def trouble_in_words(event: Event) -> str | None:
             return one_line(f"{event.outcome}: {event.system} · {event.task} · {event.trial_id[:8]}: {detail}", 300)
         case WorkerDied():
             return one_line(f"{event.system}: {event.reason}; {event.lost} in flight recorded as errors", 600)
+        case CellGivenUp():
+            where = f"{event.system} · {event.task} · {event.scenario}"
+            return one_line(f"{where}: given up, {event.left} trials not run: refused: {event.reason}", 600)
         case SystemGivenUp():
             return one_line(f"{event.system}: given up, {event.left} trials not run: {event.reason}", 600)
         case RunEnded(interrupted=True):

@@ -20,6 +20,7 @@ _CHANGES = {
     "claims between systems": 1,
     "full task time": 5,
     "token counts": 4,
+    "decode speed": 4,
     "absolute seconds": 6,
     "certainty": 6,
     "makespan": 9,

@@ -13,7 +13,7 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
-from taskpace.report.words.causes import Cause, causes
+from taskpace.report.words.causes import Cause, causes, no_cause
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -281,10 +281,10 @@ def _why(summary: Summary, told: Told | None) -> str:
     if told is None:
         found = [(table, pair) for table in summary.tables if (pair := slowest_pair(table)) is not None]
         told = max(found, key=lambda each: each[1].task_time.change.value or 0.0, default=None)
-    if told is None or told[1].split is None:
+    if told is None or (split := told[1].split) is None:
         return ""
     table, pair = told
-    difference, parts, decimals = causes(told[1].split, pair.output_bytes)
+    difference, parts, decimals = causes(split, pair.output_bytes)
     ratio = pair.output_bytes.change.value
     listed = ", ".join(
         f"{cause.rounded:+.{decimals}f} s {_cause(cause, ratio)}"
@@ -294,7 +294,7 @@ def _why(summary: Summary, told: Told | None) -> str:
     whole = difference.value or 0.0
     return (
         f"Why{on_tasks([_key(table)], summary)}: {short(pair.b)} takes {abs(whole):.{decimals}f} s "
-        f"{'longer' if whole >= 0 else 'less'} than {short(pair.a)}: {listed or 'no cause stands out'}."
+        f"{'longer' if whole >= 0 else 'less'} than {short(pair.a)}: {listed or no_cause(split)}."
     )
 
 

@@ -87,9 +87,14 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: boo
         if cause.rounded
     ]
     longer = "longer" if whole >= 0 else "less"
-    parts = ", ".join(told) or "no cause stands out"
+    parts = ", ".join(told) or no_cause(split)
     when = "By the recorded times" if recorded else "On average"
     return f"{when} {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."
+
+
+def no_cause(split: Split) -> str:
+    """What stands in place of the causes where none is told."""
+    return "no cause stands out" if split.parts_known else "why is unknown, as a stream arrives in bursts"
 
 
 def may_be_none(part: Estimate) -> bool:

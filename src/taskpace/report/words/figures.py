@@ -184,6 +184,7 @@ _LIMITS: dict[Invalidates, str] = {
     "result": "INVALID, not ranked",
     "claims between systems": "no claims between systems",
     "token counts": "INVALID token counts",
+    "decode speed": "decode speed unknown",
     "makespan": "makespan unknown",
     "absolute seconds": "seconds of this machine at that time",
     "full task time": "cut answers",

@@ -11,15 +11,14 @@ from typing import Any
 import httptools
 
 from taskpace.engines.base import Stamps
+from taskpace.engines.openai.http.coding import MOST_BYTES
 from taskpace.errors import EngineError
 
-MOST_BYTES = 64 * 1024 * 1024
-"""Of one answer; no model writes as much, and memory stays bounded."""
 _LINGER_S = 0.5
 """How long after ``[DONE]`` the server may take to end its message; the connection is dropped then."""
 _DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
 _TAIL = 16
-_OK = 200
+_OK, _REDIRECT, _BAD = 200, 300, 400
 
 
 class Answer:
@@ -31,7 +30,16 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
-        """Of an answer that is not a 200: what the server says of it."""
+        """Of an answer that is no success (200 to 299): what the server says of it."""
+
+    @property
+    def succeeded(self) -> bool:
+        return _OK <= self.status < _REDIRECT
+
+    @property
+    def redirect(self) -> str | None:
+        """Where it says to ask instead; null: nowhere."""
+        return self.headers.get("location") if _REDIRECT <= self.status < _BAD else None
 
 
 class Connection(asyncio.Protocol):
@@ -84,7 +92,7 @@ class Connection(asyncio.Protocol):
     async def ask(self, request: bytes, stamps: Stamps, idle_timeout_s: float) -> Answer:
         """Send a request; returns when its answer is complete.
 
-        The body of a 200 goes to ``stamps`` as it comes. On cancellation the connection is closed.
+        The body of a success goes to ``stamps`` as it comes. On cancellation the connection is closed.
 
         Raises:
             EngineError: ``reset``, ``cut``, ``closed``, ``stall``, ``bad-response`` or ``too-long``.
@@ -166,7 +174,7 @@ class Connection(asyncio.Protocol):
         self._received += len(body)
         if self._received > MOST_BYTES:
             self._fail("too-long", f"the answer is longer than {MOST_BYTES} bytes")
-        elif self._answer.status != _OK:
+        elif not self._answer.succeeded:
             self._answer.body.append(body)
         else:
             self._arrivals.append((self._ns, body))

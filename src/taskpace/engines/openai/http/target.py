@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import ssl
-from urllib.parse import SplitResult, unquote, urlsplit
+from collections.abc import Callable
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import msgspec
@@ -12,6 +13,16 @@ import msgspec
 from taskpace.errors import ExperimentError
 
 _PORTS = {"http": 80, "https": 443}
+_ENDS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
+"""What comes below a base URL, not at its end."""
+_SECRETS = frozenset(
+    {"key", "apikey", "token", "accesstoken", "code", "sig", "signature", "subscriptionkey", "password"}
+)
+"""Parameters of a URL that hold a key, without hyphens and underscores."""
+_PATH = "/%:@!$&'()*+,;=-._~"
+"""Characters of a path that stay as they are (RFC 3986, section 3.3)."""
+_PROXY_PORT = 8080
+_SHOWN = 200
 
 
 class Proxy(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +42,8 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     path: str
     """Without a slash at its end."""
+    query: str = ""
+    """Parameters that go with every request."""
     proxy: Proxy | None
 
     @property
@@ -49,12 +62,34 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
     def at(self, path: str) -> str:
         """The request target for ``path``: absolute for a proxy that is asked in the clear."""
-        whole = f"{self.path}{path}"
+        whole = f"{self.path}{path}" + (f"?{self.query}" if self.query else "")
         return f"http://{self.authority}{whole}" if self.proxy and not self.tls else whole
 
     def moved_to(self, path: str) -> Target:
         """The same server below another path."""
         return msgspec.structs.replace(self, path=path)
+
+    def with_query(self, query: str) -> Target:
+        """The same with further parameters."""
+        return msgspec.structs.replace(self, query="&".join(filter(None, (self.query, query))))
+
+    def redirected(self, location: str) -> tuple[str, str | None]:
+        """Where a redirect leads, without what could be secret in it, and the base URL that this makes; null: none."""
+        try:
+            parts = urlsplit(urljoin(self.url + "/", location))
+            host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+            where = f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}"
+        except ValueError:
+            return "an address that is none", None
+        path = quote(parts.path[:_SHOWN], safe=_PATH)
+        base = base_path(path)
+        return where + path, None if base is None else where + base
+
+
+def base_path(path: str) -> str | None:
+    """A path without what requests add to it; null: it ends with nothing of that."""
+    path = path.rstrip("/")
+    return next((path.removesuffix(end) for end in _ENDS if path.endswith(end)), None)
 
 
 def read_url(url: str) -> Target:
@@ -76,15 +111,31 @@ def read_url(url: str) -> Target:
         raise wrong(f'"{parts.scheme}" is not spoken here: write http:// or https://')
     if not parts.hostname or not url.isprintable() or " " in url:
         raise wrong(f'"{url}" names no host: write it as in http://localhost:8000/v1')
-    if parts.query or parts.fragment:
-        raise wrong('it has a "?" or a "#": give the base URL alone, as in http://localhost:8000/v1')
+    if parts.fragment:
+        raise wrong('it has a "#": give the base URL alone, as in http://localhost:8000/v1')
+    if (base := base_path(parts.path)) is not None:
+        raise wrong(f"requests go to {parts.path} below it by themselves: write {parts.scheme}://{parts.netloc}{base}")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if name.lower().replace("-", "").replace("_", "") in _SECRETS:
+            raise wrong(
+                f'its parameter "{name}" may be a key: write query = {{ {name} = {{ env = "VARIABLE" }} }} instead'
+            )
     return Target(
         scheme=parts.scheme,
-        host=parts.hostname,
+        host=_host(parts.hostname, wrong),
         port=port or _PORTS[parts.scheme],
-        path=parts.path.rstrip("/"),
+        path=quote(parts.path.rstrip("/"), safe=_PATH),
+        query=quote(parts.query, safe=_PATH + "?"),
         proxy=_proxy(parts),
     )
+
+
+def _host(name: str, wrong: Callable[[str], ExperimentError]) -> str:
+    """A host's name as it is looked up: in ASCII, each part of 1 to 63 characters (RFC 1035, RFC 3490)."""
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError as exc:
+        raise wrong(f'"{name[:_SHOWN]}" is no name of a host ({exc.__cause__ or exc}): correct it') from None
 
 
 def _proxy(parts: SplitResult) -> Proxy | None:
@@ -95,14 +146,18 @@ def _proxy(parts: SplitResult) -> Proxy | None:
     named = proxies.get(parts.scheme) or proxies.get("all")
     if not named:
         return None
-    found = urlsplit(named if "://" in named else f"http://{named}")
+    try:
+        found = urlsplit(named if "://" in named else f"http://{named}")
+        port = found.port or _PROXY_PORT
+    except ValueError:
+        found, port = urlsplit(""), 0
     if found.scheme != "http" or not found.hostname:
         raise ExperimentError(f"the proxy for {parts.scheme} is no http:// URL: set {parts.scheme.upper()}_PROXY anew")
     authorization = None
     if found.username:
         secret = f"{unquote(found.username)}:{unquote(found.password or '')}"
         authorization = "Basic " + base64.b64encode(secret.encode()).decode()
-    return Proxy(host=found.hostname, port=found.port or 8080, authorization=authorization)
+    return Proxy(host=found.hostname, port=port, authorization=authorization)
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:

@@ -1,0 +1,68 @@
+"""Token counts are checked before they are believed: what does not add up is unknown."""
+
+from __future__ import annotations
+
+from itertools import takewhile
+
+import polars as pl
+
+MOST_BYTES_PER_TOKEN = 32
+"""Of a whole answer, in any language and tokenizer: Thai and Hindi come to a dozen, English to five or six."""
+_SPARE_BYTES = 64
+_SPARE_TOKENS = 16
+"""Tokens that show no text: the end of sequence, a stop text, what a chat template adds."""
+_LEAST_REASONING = 8
+_FEW_PROMPTS, _LONGER, _MUCH_LONGER = 3, 1.2, 2.0
+_CONTRADICTORY = "contradictory"
+"""``TokenSource`` of a report that the engine found out."""
+
+
+def believed(turns: pl.DataFrame) -> pl.DataFrame:
+    """The same turns with unbelievable counts as null, and two columns more.
+
+    - ``miscounted``: the report of output tokens contradicts itself or the text: reasoning above the whole, 0 with
+      text, more tokens than bytes of text, or fewer than one for every 32 bytes. Output and reasoning are null then.
+    - ``hidden_reasoning``: reasoning is counted whose text was not sent, so the output tokens have no known times.
+
+    A prompt of 0 tokens and reasoning of 0 tokens beside a text of reasoning are null: nobody counted them.
+    """
+    output, reasoning = pl.col("output_tokens"), pl.col("reasoning_tokens")
+    written = pl.col("output_bytes") + pl.col("reasoning_bytes")
+    hidden = (reasoning >= _LEAST_REASONING) & (pl.col("reasoning_bytes") < reasoning)
+    shown = output - pl.when(hidden).then(reasoning).otherwise(0)
+    reported = pl.col("token_source") != "engine"
+    wrong = (
+        (pl.col("token_source") == _CONTRADICTORY)
+        | (reasoning > output)
+        | ((output == 0) & (written > 0))
+        | (reported & (shown > written + _SPARE_TOKENS))
+        | (reported & (written > MOST_BYTES_PER_TOKEN * output + _SPARE_BYTES))
+    ).fill_null(value=False)
+    return turns.with_columns(miscounted=wrong, hidden_reasoning=hidden.fill_null(value=False) & ~wrong).with_columns(
+        output_tokens=pl.when(~pl.col("miscounted")).then(output),
+        reasoning_tokens=pl.when(~pl.col("miscounted") & ~((reasoning == 0) & (pl.col("reasoning_bytes") > 0))).then(
+            reasoning
+        ),
+        prompt_tokens=pl.when(pl.col("prompt_tokens") > 0).then("prompt_tokens"),
+    )
+
+
+def same_count(trials: pl.DataFrame) -> int | None:
+    """The prompt tokens that the longest prompts have all alike, though their lengths differ; null: they differ, too.
+
+    A server that cuts prompts to its context does so without a word, and counts what is left: Ollama, for one, keeps
+    half of the context. Three prompts are enough that differ by a fifth, or two of which one is twice as long.
+    """
+    known = (
+        trials.filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
+        .select("prompt_bytes", "prompt_tokens")
+        .unique()
+        .sort("prompt_bytes", descending=True)
+    )
+    if not known.height:
+        return None
+    count = int(known["prompt_tokens"][0])
+    sizes = [size for size, _ in takewhile(lambda row: row[1] == count, known.iter_rows())]
+    ratio = sizes[0] / sizes[-1]
+    enough = ratio >= _MUCH_LONGER or (len(sizes) >= _FEW_PROMPTS and ratio >= _LONGER)
+    return count if enough else None
