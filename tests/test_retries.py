@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, fixed, head, usage
+from tests.endpoint import DONE, END, MODEL, Endpoint, answer, chunk, event, fixed, head, usage
 
 import taskpace
 from taskpace.experiment.experiment import TaskUse
+from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure, Record
+from taskpace.runner.events import RunEnded
+from taskpace.runner.runner import run_plan
+from taskpace.runner.worker_process import WorkerProcess
+from taskpace.store.store import Store
 from taskpace.worker.retries import LONGEST_S, may_pass, wait_s
 
 
@@ -116,6 +128,98 @@ def test_a_wrong_request_is_not_tried_again(tmp_path):
     with Endpoint(refusing_first("400 Bad Request", 1)) as server:
         frame = run(server, tmp_path / "x.db", items=2, retries=3).frame()
     assert frame["attempt"].to_list() == [1] * 2
+
+
+class Once:
+    """A stop that comes as soon as ``happened``."""
+
+    def __init__(self, happened: Callable[[], bool]) -> None:
+        self._happened = happened
+
+    @property
+    def requested(self) -> bool:
+        return self._happened()
+
+
+def stopped(server: Endpoint, path: Path, happened: Callable[[], bool], items: int, **settings: Any) -> RunEnded:
+    """The run of ``run``, stopped when something has happened."""
+    experiment = taskpace.quick_experiment(
+        models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=items, warmup=0,
+        **settings,
+    )  # fmt: skip
+    plan = prepare(experiment, path.parent)
+    with Store.create_or_continue(path, plan, "0") as store:
+        return run_plan(plan, store, stop=Once(happened))
+
+
+@pytest.mark.parametrize(("scenario", "waiting"), [("single", 1), ("concurrency=4", 4), ("rate=100", 4)])
+def test_a_trial_that_waits_for_its_next_attempt_is_not_finished(tmp_path, scenario, waiting):
+    """Stopped while trials wait a minute each, a run ends without that minute; none of them counts as a result, and
+    the same command goes on with their second attempts.
+    """
+    behave = refusing_first("503 Service Unavailable", 1, **{"Retry-After": "60"})
+    path = tmp_path / "x.db"
+    with Endpoint(behave) as server:
+        settings = {"items": 4, "retries": 2, "scenarios": (scenario,)}
+        ended = stopped(server, path, lambda: len(server.asked) >= waiting, **settings)
+        assert (ended.done, ended.interrupted) == (0, True)
+        with taskpace.open(path) as begun:
+            assert begun.frame()["final"].to_list() == [False] * waiting
+            (row,) = begun.summary(resamples=0).tables[0].rows
+        assert row.n == 0
+        seen = server.asked.copy()
+        server.behaviour = refusing_first("503 Service Unavailable", 0)
+        frame = run(server, path, **settings).frame()
+    assert len(server.asked) == len(seen) + 4
+    assert sorted(frame["attempt"]) == [1] * 4 + [2] * waiting
+    assert frame["final"].sum() == 4
+    assert set(frame.filter("final")["outcome"]) <= {"correct", "wrong", "unparsed"}
+
+
+def test_attempts_are_counted_over_sessions(tmp_path):
+    """Two retries, one spent before the stop: after it there is one more, and then the refusal is the result."""
+    path = tmp_path / "x.db"
+    with Endpoint(refusing_first("503 Service Unavailable", 9, **{"Retry-After": "60"})) as server:
+        settings = {"items": 1, "retries": 2}
+        stopped(server, path, lambda: len(server.asked) >= 1, **settings)
+        server.behaviour = refusing_first("503 Service Unavailable", 9, **{"Retry-After": "0"})
+        frame = run(server, path, **settings).frame()
+    assert frame["attempt"].to_list() == [1, 2, 3]
+    assert frame["final"].to_list() == [False, False, True]
+    assert frame["failure_kind"].to_list() == ["http-503"] * 3
+
+
+def test_a_worker_killed_while_a_trial_waits_spends_none_of_its_attempts(tmp_path):
+    """The worker that comes after it goes on with the second attempt, in the same session."""
+    path, workers = tmp_path / "x.db", []
+
+    class Noted(WorkerProcess):
+        def __init__(self) -> None:
+            super().__init__()
+            workers.append(self)
+
+    async def refuse_and_kill(asked, writer, number) -> None:
+        if number == 0:
+            writer.write(fixed("503 Service Unavailable", b"{}", **{"Retry-After": "60"}))
+            await writer.drain()
+            await asyncio.sleep(0.3)  # until the record of it has been sent
+            os.kill(workers[0].pid, signal.SIGKILL)
+        else:
+            await answer(asked, writer, number)
+
+    with Endpoint(refuse_and_kill) as server:
+        experiment = taskpace.quick_experiment(
+            models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=1, warmup=0,
+            retries=1,
+        )  # fmt: skip
+        plan = prepare(experiment, tmp_path)
+        with Store.create_or_continue(path, plan, "0") as store:
+            ended = run_plan(plan, store, launch=Noted)
+    assert (ended.done, len(workers)) == (1, 2)
+    with taskpace.open(path) as done:
+        frame = done.frame()
+    assert frame["attempt"].to_list() == [1, 2]
+    assert frame["failure_kind"].to_list() == ["http-503", None]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Version of everything a run file holds; a file with a higher one is refused, not guessed at."""
 
 Outcome = Literal["correct", "wrong", "unparsed", "truncated", "timeout", "error", "completed"]
@@ -130,6 +130,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     machine_ns: int | None = None
     """Dispatch on the machine's monotonic clock, which all workers of one machine share until it is restarted; null in
     virtual time, and where nothing was dispatched."""
+    final: bool = True
+    """False: it failed for a passing reason, and another attempt was to follow. While the last attempt is not final the
+    trial is still to be done."""
 
 
 class Grade(msgspec.Struct, frozen=True, kw_only=True):

@@ -156,7 +156,7 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
 
 
 def remaining(trials: Iterable[Trial], recorded: Collection[str]) -> tuple[Trial, ...]:
-    """Those of some trials that have no record yet, in order."""
+    """Those of some trials that are not among ``recorded``, in order."""
     return tuple(trial for trial in trials if trial.id not in recorded)
 
 

@@ -12,16 +12,19 @@ from taskpace.tasks import script
 from taskpace.worker.messages import Job
 
 
-def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...]) -> Iterator[Job]:
-    """Trials of a cell, in order; in an open loop with the gaps between arrivals that the plan gives."""
+def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...], attempts: Mapping[str, int]) -> Iterator[Job]:
+    """Trials of a cell, in order; in an open loop with the gaps between arrivals that the plan gives.
+
+    ``attempts``: the last one at trials that were tried before, without having come to an end.
+    """
     due_ns = plan.arrivals_ns(cell)
     scripted = _is_scripted(cell)
     for trial in trials:
-        job = _make_job(plan, cell, trial, scripted=scripted)
+        job = _make_job(plan, cell, trial, attempts.get(trial.id, 0) + 1, scripted=scripted)
         yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
 
 
-def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: Collection[str]) -> list[Job]:
+def make_warm_ups(plan: Plan, cell: Cell, attempts: Mapping[str, int], deadly: Collection[str]) -> list[Job]:
     """The cell's first trials (of static batches: batches) once more, under ids of their own.
 
     Each session warms up anew. Those in ``deadly`` are left out: a worker died of them.
@@ -32,9 +35,9 @@ def make_warm_ups(plan: Plan, cell: Cell, recorded: Mapping[str, int], deadly: C
         if len(jobs) == plan.experiment.warmup * (cell.scenario.batch or 1):
             break
         if warm_up_id not in deadly:
-            attempt = recorded.get(warm_up_id, 0) + 1
-            job = _make_job(plan, cell, trial, scripted=_is_scripted(cell))
-            jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, attempt=attempt, phase="warm-up"))
+            attempt = attempts.get(warm_up_id, 0) + 1
+            job = _make_job(plan, cell, trial, attempt, scripted=_is_scripted(cell))
+            jobs.append(msgspec.structs.replace(job, trial_id=warm_up_id, phase="warm-up"))
     return jobs
 
 
@@ -42,12 +45,12 @@ def _is_scripted(cell: Cell) -> bool:
     return engines.entry(cell.system.spec.engine).scripted
 
 
-def _make_job(plan: Plan, cell: Cell, trial: Trial, *, scripted: bool) -> Job:
+def _make_job(plan: Plan, cell: Cell, trial: Trial, attempt: int, *, scripted: bool) -> Job:
     system, task = cell.system.spec, cell.task.spec
     seed = plan.experiment.seed if system.sampling.seed is None else system.sampling.seed
     return Job(
         trial_id=trial.id,
-        attempt=1,
+        attempt=attempt,
         phase="measured",
         system_prompt=system.system_prompt,
         prompts=trial.item.prompts,

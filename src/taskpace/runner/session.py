@@ -10,6 +10,7 @@ from taskpace.machine import host
 from taskpace.records import Failure, Grade, Record
 from taskpace.runner.events import Event, RunEnded, RunStarted, TrialFinished
 from taskpace.runner.worker_process import WorkerHandle
+from taskpace.store import queries
 from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store
 from taskpace.tasks import score
@@ -80,19 +81,26 @@ class Session:
         self.tell = on_event
         self.stop = stop
         self.launch = launch
-        self.recorded = store.recorded()
-        """Kept up with what comes in: to ask the file again costs all of it each time."""
+        # Both are kept up with what comes in: to ask the file again costs all of it each time.
+        self.attempts: dict[str, int] = {}
+        """By trial or warm-up: its last attempt."""
+        self.recorded: set[str] = set()
+        """Those whose last attempt was final."""
+        for last in queries.last_attempts(store):
+            self.attempts[last.trial_id] = last.attempt
+            if last.final:
+                self.recorded.add(last.trial_id)
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)
 
     def undone(self, part: Part) -> tuple[Trial, ...]:
-        """The trials of a part that have no record yet."""
+        """The trials of a part that are still to be done."""
         if part.anchor:
             return tuple(trial for trial in part.trials if anchor_id(trial, self.number) not in self.recorded)
         return remaining(part.trials, self.recorded)
 
     def left(self, cell: Cell) -> tuple[Trial, ...]:
-        """The trials of a cell that have no record yet, in order."""
+        """The trials of a cell that are still to be done, in order."""
         return remaining(self.plan.trials(cell), self.recorded)
 
     def keep(self, records: Sequence[tuple[InFlight, Finished]], worker: int | None) -> None:
@@ -106,9 +114,12 @@ class Session:
             return
         kept = [_kept(flown, message.record) for flown, message in records]
         self.store.add_all(kept, records[0][0].part.cell.id, worker)
-        for (flown, message), (record, grade, *_) in zip(records, kept, strict=True):
-            self.recorded[record.trial_id] = record.attempt
-            if grade is not None and message.final and not flown.part.anchor:
+        for (flown, _), (record, grade, *_) in zip(records, kept, strict=True):
+            self.attempts[record.trial_id] = record.attempt
+            if not record.final:
+                continue
+            self.recorded.add(record.trial_id)
+            if grade is not None and not flown.part.anchor:
                 self.tell(_finished(record, grade, flown))
 
     def end(self, given_up: Sequence[str]) -> RunEnded:

@@ -211,19 +211,20 @@ class SystemRun:
         planned = {job.trial_id: trial for job, trial in zip(jobs, trials, strict=True)}
         first = cell.id not in self._warm
         if first:
-            jobs = make_warm_ups(self._session.plan, cell, self._session.recorded, self._deadly) + jobs
+            jobs = make_warm_ups(self._session.plan, cell, self._session.attempts, self._deadly) + jobs
         self._worker_of_it().send(self._message(part, tuple(jobs), first=first))
         ended = self._collect(part, planned, jobs)
         self._warm.add(cell.id)
         self._end_part(part, ended)
 
     def _jobs(self, part: Part, trials: tuple[Trial, ...]) -> list[Job]:
-        jobs = list(make_jobs(self._session.plan, part.cell, trials))
+        attempts = self._session.attempts
         if not part.anchor:
-            return jobs
+            return list(make_jobs(self._session.plan, part.cell, trials, attempts))
+        ids = [anchor_id(trial, self._session.number) for trial in trials]
         return [
-            msgspec.structs.replace(job, trial_id=anchor_id(trial, self._session.number))
-            for job, trial in zip(jobs, trials, strict=True)
+            msgspec.structs.replace(job, trial_id=anchor, attempt=attempts.get(anchor, 0) + 1)
+            for job, anchor in zip(make_jobs(self._session.plan, part.cell, trials, {}), ids, strict=True)
         ]
 
     def _worker_of_it(self) -> WorkerHandle:

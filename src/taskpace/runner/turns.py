@@ -73,6 +73,7 @@ class _Rounds:
     """What earlier sessions have done of the rounds."""
 
     def __init__(self, session: Session) -> None:
+        self._recorded = session.recorded
         self._origins = queries.origins(session.store)
         self._anchored: dict[str, set[str]] = {}
         """Trial -> its anchors."""
@@ -94,14 +95,14 @@ class _Rounds:
         sessions = {cell.id: self._sessions(order[cell.id]) for cell in table}
         again: dict[str, set[str]] = {}
         for new in table:
-            undone = [index for index, trial in enumerate(order[new.id]) if trial.id not in self._origins]
+            undone = [index for index, trial in enumerate(order[new.id]) if trial.id not in self._recorded]
             for old in table:
                 if not undone or not sessions[old.id] or sessions[old.id] & sessions[new.id]:
                     continue
                 trials = order[old.id]
-                shared = sum(trials[index].id not in self._origins for index in undone)
+                shared = sum(trials[index].id not in self._recorded for index in undone)
                 asked = sum(len(self._anchored.get(trial.id, ())) for trial in trials)
-                able = [trials[index].id for index in undone if trials[index].id in self._origins]
+                able = [trials[index].id for index in undone if trials[index].id in self._recorded]
                 again.setdefault(old.id, set()).update(able[: max(0, ANCHORS - shared - asked)])
         return again
 

@@ -56,6 +56,7 @@ _STEPS: dict[int, _Step] = {
         added={"record": dict.fromkeys(("machine_ns", "round", "place"), "INTEGER")},
         created={"anchor": "id TEXT PRIMARY KEY, trial_id TEXT NOT NULL REFERENCES trial (id)"},
     ),
+    3: _Step(added={"record": {"final": "INTEGER"}}),
 }
 """By the format that a step starts from."""
 

@@ -152,6 +152,15 @@ class TurnText(NamedTuple):
     end_ns: int
 
 
+class LastAttempt(NamedTuple):
+    """The last attempt at a trial or warm-up."""
+
+    trial_id: str
+    attempt: int
+    final: bool
+    """False: another one was to follow, so the trial is still to be done."""
+
+
 class Origin(NamedTuple):
     """When a trial was carried out."""
 
@@ -234,9 +243,11 @@ def planned_count(reader: Reader) -> int:
     return int(reader.query("SELECT count(*) FROM trial")[1][0][0])
 
 
-def recorded(reader: Reader) -> dict[str, int]:
-    """The ids that have a record, each with its last attempt. Warm-ups included."""
-    return dict(reader.query("SELECT trial_id, max(attempt) FROM record GROUP BY trial_id")[1])
+def last_attempts(reader: Reader) -> list[LastAttempt]:
+    """The last attempt at everything that was ever tried, warm-ups included."""
+    # The other columns of a row with max() are those of the row that has it (SQLite, "Bare columns in an aggregate").
+    sql = "SELECT trial_id, max(attempt), final FROM record GROUP BY trial_id"
+    return [LastAttempt(trial_id, attempt, final != 0) for trial_id, attempt, final in reader.query(sql)[1]]
 
 
 def trials_starting_with(reader: Reader, prefix: str) -> list[str]:
@@ -264,7 +275,7 @@ def record_origins(reader: Reader) -> list[tuple[str, str, int | None]]:
 def record_rows(reader: Reader, trial_id: str) -> list[dict[str, Any]]:
     """Every attempt at a trial, in order: what is kept of it beside its turns."""
     sql = (
-        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place,"
+        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place, final,"
         " (SELECT anchor.trial_id FROM anchor WHERE anchor.id = record.trial_id) AS anchor_of"
         " FROM record WHERE trial_id = ? ORDER BY attempt"
     )
@@ -296,7 +307,7 @@ def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str],
         f"""
         SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
                record.worker, worker.session, record.round, record.place, record.machine_ns,
-               record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message,
+               record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message, record.final,
                grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
                cell.position AS cell_position, trial.position AS trial_position,
                (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes

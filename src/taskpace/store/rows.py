@@ -50,6 +50,7 @@ def insert_record(db: sqlite3.Connection, kept: Kept, cell_id: str, worker: int 
         machine_ns=record.machine_ns,
         round=kept.round,
         place=kept.place,
+        final=record.final,
     )
     if kept.anchor_of is not None and record.attempt == 1:
         insert(db, "anchor", id=record.trial_id, trial_id=kept.anchor_of)

@@ -7,6 +7,7 @@
 --   1  first format
 --   2  names: session (was sitting), segment (stretch), grade (verdict), turn.arrivals (marks)
 --   3  systems take turns: record.round, record.place, record.machine_ns; anchor
+--   4  record.final
 
 -- What the run is. One row.
 CREATE TABLE run (
@@ -105,6 +106,7 @@ CREATE TABLE record (
     machine_ns      INTEGER,             -- dispatch on the machine's monotonic clock; NULL: virtual time, nothing sent
     round           INTEGER,             -- counts from 1 in its table; NULL: the systems did not take turns
     place           INTEGER,             -- of its system in that round, from 1
+    final           INTEGER,             -- 0: another attempt was to follow; NULL, in files of older formats: as 1
     PRIMARY KEY (trial_id, attempt)
 ) STRICT, WITHOUT ROWID;
 

@@ -155,8 +155,8 @@ class Store:
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def recorded(self) -> dict[str, int]:
-        """The ids that have a record, each with its last attempt. Warm-ups included."""
-        return queries.recorded(self)
+        """The ids of what is finished, each with its last attempt. Warm-ups included."""
+        return {last.trial_id: last.attempt for last in queries.last_attempts(self) if last.final}
 
     def planned_count(self) -> int:
         """How many trials the plan has."""
@@ -198,7 +198,8 @@ class Store:
             trial_id=trial_id,
             turns=tuple(_turn(turn) for turn in turns),
             failure=None if kind is None else Failure(kind=kind, message=message),
-            **{name: kept[name] for name in Record.__struct_fields__ if name in kept},
+            **{name: kept[name] for name in Record.__struct_fields__ if name in kept and name != "final"},
+            final=kept["final"] != 0,
         )
 
     def _grade(self, trial_id: str, attempt: int) -> Grade | None:

@@ -21,7 +21,7 @@ from taskpace.worker.lag import LagMonitor, summarise_lag
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
-from taskpace.worker.schedule import batched, closed_loop, open_loop
+from taskpace.worker.schedule import batched, closed_loop, open_loop, wait_until
 from taskpace.worker.trial import Gates, measure
 
 _UNREACHABLE_IN_A_ROW = 3
@@ -109,9 +109,12 @@ class CellRun:
     async def _run_trial(self, job: Job, due_ns: int | None = None) -> None:
         clock = self._engine.clock
         record = await self._attempt(job, due_ns)
-        while job.attempt <= self._message.retries and may_pass(record) and not self._stopping():
-            self._tell(Finished(record=record, final=False))
-            await clock.sleep_until(clock.now_ns() + round(wait_s(record) * 1e9))
+        while job.attempt <= self._message.retries and may_pass(record):
+            # Whatever ends the run now, the record says that the trial is still to be done.
+            record = msgspec.structs.replace(record, final=False)
+            self._tell(Finished(record=record))
+            if not await wait_until(clock.now_ns() + round(wait_s(record) * 1e9), clock, self._stopping):
+                return
             # Nobody starts to wait anew: the clock runs from the first dispatch.
             due_ns = record.turns[0].dispatch_ns + _thought_ns(record, job) if record.turns else due_ns
             job = msgspec.structs.replace(job, attempt=job.attempt + 1)
@@ -149,7 +152,7 @@ class CellRun:
         self._run.send_now(Dispatched(trial_id=job.trial_id, attempt=job.attempt))
 
     def _tell(self, finished: Finished) -> None:
-        self._measured += finished.final and finished.record.phase == "measured"
+        self._measured += finished.record.final and finished.record.phase == "measured"
         self._run.send(finished, self._message.one_at_a_time)
         self.records_sent += self._message.one_at_a_time  # the run answers in such a cell alone
 

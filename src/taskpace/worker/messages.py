@@ -109,8 +109,6 @@ class Finished(_Said, frozen=True, kw_only=True):
     """From the worker: one attempt at a trial, whole."""
 
     record: Record
-    final: bool = True
-    """Whether it is the trial's last attempt."""
 
 
 class CellEnded(_Said, frozen=True, kw_only=True):

@@ -13,6 +13,19 @@ LEAD_NS = 50_000_000
 """How long before it is due a job of an open loop is handed out: time to render it and to open a connection."""
 
 
+_LOOK_UP_NS = 200_000_000
+"""How often whoever waits looks up whether the run is to end."""
+
+
+async def wait_until(ns: int, clock: Clock, stopping: Callable[[], bool]) -> bool:
+    """Return at the clock's reading ``ns``, or soon after ``stopping()`` has become true; says whether it has not."""
+    while not stopping():
+        if (now_ns := clock.now_ns()) >= ns:
+            return True
+        await clock.sleep_until(min(ns, now_ns + _LOOK_UP_NS))
+    return False
+
+
 class Turnstile:
     """Lets one through at each turn of the event loop; in between the loop sends, reads and stamps for all.
 
@@ -89,8 +102,7 @@ async def open_loop(
     async with asyncio.TaskGroup() as group:
         for offset_ns, job in jobs:
             due_ns = start_ns + offset_ns
-            await clock.sleep_until(due_ns - LEAD_NS)
-            if stopping():
+            if not await wait_until(due_ns - LEAD_NS, clock, stopping):
                 return False
             group.create_task(start(job, due_ns))
     return True

@@ -18,11 +18,7 @@ from taskpace.machine.clock import Clock, RealClock
 from taskpace.records import Arrival, Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
-from taskpace.worker.schedule import Turnstile
-
-_LOOK_UP_NS = 500_000_000
-"""How often somebody who thinks looks up whether the run is to end."""
-
+from taskpace.worker.schedule import Turnstile, wait_until
 
 class Gates:
     """Where the trials of one event loop pass one by one."""
@@ -68,7 +64,8 @@ async def measure(
     dispatched(job)
     for prompt in job.prompts:
         if turns and job.think_ns:
-            await _think(engine.clock, job.think_ns, stopping)
+            # The user's pause counts nowhere: a run that is to end cuts it short and finishes the conversation.
+            await wait_until(engine.clock.now_ns() + job.think_ns, engine.clock, stopping)
         messages.append(Message("user", prompt))
         turn, failure = await _take_turn(
             engine, make_request(job, messages, len(turns)), left_ns, due_ns=None if turns else due_ns, gates=gates
@@ -94,13 +91,6 @@ async def measure(
 def machine_ns(engine: Engine, first: Turn) -> int | None:
     """When a record's first turn was dispatched, on the machine's clock; null where the engine has one of its own."""
     return first.dispatch_ns if isinstance(engine.clock, RealClock) else None
-
-
-async def _think(clock: Clock, think_ns: int, stopping: Callable[[], bool]) -> None:
-    """The user's pause. It counts nowhere, so a run that is to end cuts it short and finishes the conversation."""
-    until_ns = clock.now_ns() + think_ns
-    while (left_ns := until_ns - clock.now_ns()) > 0 and not stopping():
-        await clock.sleep_until(clock.now_ns() + min(left_ns, _LOOK_UP_NS))
 
 
 def make_request(job: Job, messages: list[Message], turn: int = 0) -> Request:

@@ -32,6 +32,7 @@ _RECORD_TYPES: dict[str, Any] = {
     "loop_lag_ns": pl.Int64,
     "failure_kind": pl.String,
     "failure_message": pl.String,
+    "final": pl.Int64,
     "outcome": pl.String,
     "answer": pl.String,
     "score": pl.Float64,
@@ -85,6 +86,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
       that shows nothing.
     - ``unanswered``: the last turn reasoned and showed nothing.
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
+    - ``final``: false for an attempt that another one was to follow.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
 
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
@@ -102,8 +104,14 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
     records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
     turns = _derive_turns(believed(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES)))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
-    return _judge_cells(frame).with_columns(committed_s=pl.col("committed_ns") / 1e9, loop_lag_s=pl.col("loop_lag_ns") / 1e9).drop(
-        "committed_ns", "loop_lag_ns"
+    return (
+        _judge_cells(frame)
+        .with_columns(
+            committed_s=pl.col("committed_ns") / 1e9,
+            loop_lag_s=pl.col("loop_lag_ns") / 1e9,
+            final=pl.col("final").fill_null(1) != 0,
+        )
+        .drop("committed_ns", "loop_lag_ns")
     )
 
 
@@ -120,8 +128,8 @@ def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
-    """One row per trial: its last attempt."""
-    return frame.unique("trial_id", keep="last", maintain_order=True)
+    """One row per trial that has come to an end: its last attempt."""
+    return frame.unique("trial_id", keep="last", maintain_order=True).filter("final")
 
 
 def _frame(columns: list[str], rows: list[tuple[Any, ...]], types: dict[str, Any]) -> pl.DataFrame:
