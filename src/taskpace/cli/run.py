@@ -24,7 +24,7 @@ from taskpace.cli.summary import print_short
 from taskpace.errors import ModelError, TaskError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.terminal.progress import Mode, follow
-from taskpace.report.words.coverage import exhausted_lines, fitted_lines, left_out_lines, overrun_line
+from taskpace.report.words.coverage import exhausted_lines, fitted_lines, key_lines, left_out_lines, overrun_line
 from taskpace.store.store import is_sqlite
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(
         if fitted is None:
             return 130
         plan = fitted
-    for line in left_out_lines(plan):
+    for line in (*key_lines(plan), *left_out_lines(plan)):
         console.print(Text(line, style="yellow"), soft_wrap=True)
     ended = run_shown(plan, path, console, mode)
     if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
