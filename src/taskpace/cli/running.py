@@ -52,7 +52,14 @@ def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        return run_plan(plan, store, on_event=listener, stop=stop)
+        ended = run_plan(plan, store, on_event=listener, stop=stop)
+    if store.log_left:
+        console.print(
+            f"{path}: another program is reading it, so the last records are in {path}-wal: keep both files together; "
+            "the same command merges them",
+            soft_wrap=True,
+        )
+    return ended
 
 
 def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:

@@ -275,8 +275,8 @@ def record_origins(reader: Reader) -> list[tuple[str, str, int | None]]:
 def record_rows(reader: Reader, trial_id: str) -> list[dict[str, Any]]:
     """Every attempt at a trial, in order: what is kept of it beside its turns."""
     sql = (
-        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, round, place, final,"
-        " (SELECT anchor.trial_id FROM anchor WHERE anchor.id = record.trial_id) AS anchor_of"
+        "SELECT attempt, phase, started_at, loop_lag_ns, machine_ns, failure_kind, failure_message, final,"
+        " round, place, (SELECT anchor.trial_id FROM anchor WHERE anchor.id = record.trial_id) AS anchor_of"
         " FROM record WHERE trial_id = ? ORDER BY attempt"
     )
     return _dicts(reader, sql, trial_id)

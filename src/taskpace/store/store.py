@@ -6,6 +6,7 @@ A record is acknowledged once its transaction is on disk (WAL, synchronous FULL)
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -47,6 +48,8 @@ class Store:
         self.path = path
         self._db = connection
         self._lock = lock
+        self.log_left = False
+        """Once closed: the last records are in the log beside the file (``-wal``), as a query keeps them out of it."""
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -82,7 +85,9 @@ class Store:
         lock = _take_lock(path)
         try:
             with _explained(path):
-                connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                _make(path)
+                # Absolute, for ":memory:" is a file's name like any other.
+                connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False)
                 try:
                     _initialise(connection, path, plan, taskpace_version)
                 except BaseException:
@@ -99,11 +104,10 @@ class Store:
         _take_lock(path).release()
 
     def close(self) -> None:
-        """Release the file. Everything acknowledged is already on disk."""
+        """Release the file. Everything acknowledged is already on disk; a file at rest is one file."""
         if self._lock is not None:
-            # A file at rest is one file, readable where nothing can be written; a reader now at it keeps the log.
             with contextlib.suppress(sqlite3.OperationalError):
-                self._db.execute("PRAGMA journal_mode = DELETE")
+                self.log_left = not _merge_log(self._db)
         self._db.close()
         if self._lock is not None:
             self._lock.release()
@@ -222,24 +226,55 @@ def _turn(row: dict[str, Any]) -> Turn:
     return Turn(arrivals=unpack_arrivals(row["arrivals"]), usage=usage, **kept)
 
 
+def _merge_log(db: sqlite3.Connection) -> bool:
+    """Take what is in the log into the file, and see that there is no log any more.
+
+    Whoever has the file open keeps it in WAL mode, but does not keep the records out of it, unless a query is going on.
+    Returns whether the file has them all.
+    """
+    db.execute("PRAGMA busy_timeout = 0")
+    _, logged, merged = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA journal_mode = DELETE")
+    return bool(logged == merged)
+
+
+def _make(path: Path) -> None:
+    """A new file that its owner alone may read: a run holds prompts, answers and addresses."""
+    try:
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        pass
+    except OSError as exc:
+        raise _not_written(path, exc) from None
+
+
 def _take_lock(path: Path) -> filelock.BaseFileLock:
-    """The lock of a run file, whose folder is made if need be."""
+    """The lock of a run file, whose folder is made if need be: one lock, whatever link leads to the file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise StoreError(f"{path}: its folder cannot be made: {exc.strerror or exc}: choose another -o") from None
     if path.is_dir():
         raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
-    lock = filelock.FileLock(f"{path}.lock", blocking=False)
     try:
+        real = path.resolve()
+        if real.exists() and (names := real.stat().st_nlink) > 1:
+            # SQLite keeps its log beside the name that it was opened by: by two names it would destroy the file.
+            raise StoreError(f"{path}: the file has {names} names (hard links): continue a copy, or choose another -o")
+        lock = filelock.FileLock(f"{real}.lock", mode=0o600, blocking=False)
         lock.acquire()
     except filelock.Timeout:
         raise StoreError(
             f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
         ) from None
-    except OSError as exc:
-        raise StoreError(f"{path}: cannot be written: {exc.strerror or exc}: choose another -o") from None
+    except (OSError, RuntimeError) as exc:  # a RuntimeError: links that lead in a circle
+        raise _not_written(path, exc) from None
     return lock
+
+
+def _not_written(path: Path, exc: Exception) -> StoreError:
+    return StoreError(f"{path}: cannot be written: {getattr(exc, 'strerror', None) or exc}: choose another -o")
 
 
 def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:

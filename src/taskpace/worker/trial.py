@@ -20,6 +20,7 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile, wait_until
 
+
 class Gates:
     """Where the trials of one event loop pass one by one."""
 

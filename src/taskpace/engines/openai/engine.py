@@ -174,9 +174,7 @@ class OpenAIEngine:
     async def ready(self, payload: Payload) -> None:
         """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""
         if self._server is not None and (why := self._server.ended()):
-            raise EngineError(
-                f"the server that taskpace started {self._secrets.masked(why)}", kind="connect-refused"
-            )
+            raise EngineError(f"the server that taskpace started {self._secrets.masked(why)}", kind="connect-refused")
         payload.connection = await self._pool.take()
 
     async def generate(self, payload: Payload, stamps: Stamps) -> None:

@@ -69,7 +69,7 @@ class Server:
 
     def __init__(self, command: list[str], log: Path | None) -> None:
         # Both stay open as long as the server runs.
-        self._log = tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115
+        self._log = tempfile.TemporaryFile() if log is None else open(log, "a+b", opener=_for_owner)  # noqa: SIM115
         self._begin = self._log.seek(0, os.SEEK_END)
         self._ended: str | None = None
         self._supervisor = subprocess.Popen(  # noqa: S603 - the user's own command, and no shell reads it
@@ -103,6 +103,11 @@ class Server:
         self._supervisor.wait()
         self.ended()
         self._log.close()
+
+
+def _for_owner(path: str, flags: int) -> int:
+    """A log may hold prompts, and whatever else a server prints: nobody else is to read it."""
+    return os.open(path, flags, 0o600)
 
 
 def supervise(command: list[str]) -> int:

@@ -42,11 +42,11 @@ class Refusals:
         lasting = refusal(answer.status, said)
         if answer.redirect:
             where, base = self._target.redirected(answer.redirect)
-            text = f"it redirects to {self._secrets.masked(where)}, not followed" + (f': set url = "{base}"' if base else "")
+            text = f"it redirects to {where}, not followed" + (f': set url = "{base}"' if base else "")
         else:
             text = self._with_remedy(answer.status, said, lasting)
         return EngineError(
-            f"status {answer.status}{again}: {text}",
+            self._secrets.masked(f"status {answer.status}{again}: {text}"),
             kind=f"http-{answer.status}",
             retry_after_s=after_s,
             refusal=lasting,
@@ -55,7 +55,7 @@ class Refusals:
     def in_answer(self, said: Complaint) -> EngineError:
         """An error that came with status 200, within a stream or in place of it."""
         lasting = refusal(said.status, said) if said.status else None
-        return server_error(self._with_remedy(said.status or 0, said, lasting), lasting)
+        return server_error(self._secrets.masked(self._with_remedy(said.status or 0, said, lasting)), lasting)
 
     def _with_remedy(self, status: int, said: Complaint, lasting: Refusal | None) -> str:
         text = said.text or NO_WORD
@@ -78,7 +78,7 @@ class Refusals:
 
 def other_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> EngineError | None:
     """What is wrong with a success whose body is neither JSON nor a stream of events, whatever its label says."""
-    encoding = answer.headers.get("content-encoding", "").strip().lower()
+    encoding = secrets.masked(answer.headers.get("content-encoding", "")).strip().lower()
     if encoding not in READABLE:
         return EngineError(
             f'the answer is compressed as "{one_line(encoding, 40)}", though the request asks for none',
@@ -93,7 +93,7 @@ def other_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> EngineErr
     if not body or body.startswith(_TEXT):
         return None
     said = complaint_of(secrets.masked_bytes(body[:_MOST]))
-    label = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+    label = secrets.masked(answer.headers.get("content-type", "")).split(";")[0].strip().lower()
     return EngineError(
         f'the answer is "{one_line(label, 60)}" and no stream of events: {said.text}',
         kind="content-type",
