@@ -22,6 +22,7 @@ from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.check import NOT_OURS, RESTORE, check_rows, check_tables, distrust
 from taskpace.store.growth import grow
 from taskpace.store.migration import format_version, migrate, view_as_new
 from taskpace.store.rows import Kept, as_json, insert, insert_record, insert_run, now
@@ -29,6 +30,8 @@ from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _SQLITE = b"SQLite format 3\x00"
+_DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
+"""What SQLite says of a file that is none of ours, or is one no longer."""
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"
 
 
@@ -69,6 +72,7 @@ class Store:
             try:
                 _check_ours(connection, path)
                 view_as_new(connection)
+                check_rows(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -296,6 +300,7 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
     with _transaction(db):
         if format_version(db) < FORMAT_VERSION:
             migrate(db)
+        check_rows(db, path)
         grow(db, path, plan)
 
 
@@ -310,6 +315,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    distrust(db)
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = format_version(db)
     if application != APPLICATION_ID:
@@ -318,6 +324,9 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"{path}: has format version {version}, this taskpace knows {FORMAT_VERSION}: install a newer taskpace"
         )
+    if version < 1:
+        raise StoreError(f"{path}: {NOT_OURS} (format version {version}): {RESTORE}")
+    check_tables(db, path, version)
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:
@@ -345,8 +354,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         text = str(exc)
-        if "not a database" in text or "malformed" in text:
-            raise StoreError(f"{path}: not a run file, or damaged ({text}): choose another file") from None
+        if any(word in text for word in _DAMAGE) or isinstance(exc, sqlite3.InternalError | sqlite3.DataError):
+            raise StoreError(f"{path}: {NOT_OURS} ({text.partition(' with text')[0]}): {RESTORE}") from None
         if "full" in text:
             raise StoreError(f"{path}: the disk is full; all records up to here are kept: {_CONTINUE}") from None
         if "unable to open" in text or "readonly" in text:
