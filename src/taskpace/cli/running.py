@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -107,4 +108,5 @@ class Interrupts:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)
+        with contextlib.suppress(OSError, SystemExit):  # a terminal that is gone must not end what is to end cleanly
+            self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)

@@ -358,6 +358,8 @@ def _explained(path: Path) -> Iterator[None]:
             raise StoreError(f"{path}: {NOT_OURS} ({text.partition(' with text')[0]}): {RESTORE}") from None
         if "full" in text:
             raise StoreError(f"{path}: the disk is full; all records up to here are kept: {_CONTINUE}") from None
-        if "unable to open" in text or "readonly" in text:
+        if "unable to open" in text:
+            raise StoreError(f"{path}: cannot be opened ({text}): see that it may be read, or choose another") from None
+        if "readonly" in text:
             raise StoreError(f"{path}: cannot be written ({text}): put it where it can, or choose another -o") from None
         raise StoreError(f"{path}: {text}: {_CONTINUE}") from None
