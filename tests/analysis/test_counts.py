@@ -91,5 +91,7 @@ def test_zeros_of_nobody_are_unknown():
 )  # fmt: skip
 def test_the_longest_prompts_with_one_count_were_cut(sizes, counts, expected):
     """Ollama keeps half of its context and counts that; prompts of one length may well have one count."""
-    frame = pl.DataFrame({"prompt_bytes": sizes, "prompt_tokens": counts}, schema={"prompt_bytes": pl.Int64, "prompt_tokens": pl.Int64})
+    frame = pl.DataFrame(
+        {"prompt_bytes": sizes, "prompt_tokens": counts}, schema={"prompt_bytes": pl.Int64, "prompt_tokens": pl.Int64}
+    )
     assert same_count(frame) == expected

@@ -151,7 +151,9 @@ def test_any_arrivals_are_judged_each_by_itself(streams, data):
         stamped = sorted(stream)
         times, sizes = [ns / MS for ns, _ in stamped], [size for _, size in stamped]
         tokens = data.draw(st.none() | st.integers(0, 1000))
-        turns.append(turn(times, sizes, tokens=tokens) if times else turn([0.0], [0], tokens=tokens) | {"arrivals": b""})
+        turns.append(
+            turn(times, sizes, tokens=tokens) if times else turn([0.0], [0], tokens=tokens) | {"arrivals": b""}
+        )
     assert found(*turns) == [each for one in turns for each in found(one)]
 
 
@@ -174,7 +176,7 @@ def test_a_fifth_of_bursts_makes_a_cell_unknown(bursts, whole):
 
 @pytest.mark.parametrize("prompts", ["alike", "longer"])
 def test_a_replayed_stream_waits_as_long_as_it_would_write(prompts):
-    """An answer that is sent in even pieces once it is complete: the wait knows its length, and no prompt explains it."""
+    """Even pieces of an answer that is complete: the wait knows its length, and no prompt explains it."""
     rng = np.random.default_rng(5)
     written = rng.integers(100, 2000, 60)
     prompt = rng.integers(200, 8000, 60) if prompts == "longer" else np.full(60, 200)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
-from taskpace.engines.openai.answer import Reader, read_usage
+from taskpace.engines.openai.answer import Reader
 from taskpace.records import Arrival, Usage
 
 
@@ -18,6 +18,12 @@ def read(*arrivals: bytes, step_ns: int = 10):
     reader = Reader()
     reader.stream((number * step_ns, data) for number, data in enumerate(arrivals))
     return reader.generation()
+
+
+def delta(**fields: object) -> bytes:
+    """A chunk with a delta of any form."""
+    choice = {"index": 0, "delta": fields, "finish_reason": None}
+    return b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
 
 
 def test_a_role_is_no_token_and_the_end_is_no_mark():
@@ -41,37 +47,46 @@ def test_at_the_token_limit_the_last_token_is_the_last_that_was_shown():
     assert (found.finish_ns, found.finish_reason) == (10, "length")
 
 
-@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_reasoning_has_fields_of_its_own(field):
-    """Both names that servers use are kept apart from the answer."""
-    found = read(event(**{field: "hm, "}), event(**{field: "yes"}), event("Yes"), event(finish="stop"))
-    assert (found.reasoning, found.text) == ("hm, yes", "Yes")
-    assert found.arrivals == (Arrival(0, 0, 4), Arrival(10, 0, 7), Arrival(20, 3, 7))
+DETAILS = [{"type": "reasoning.text", "text": "hm, ", "index": 0}, {"type": "reasoning.encrypted", "data": "x"}]
 
 
-texts = st.text("ab <>/think\n", max_size=20)
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("reasoning_content", "hm, "),
+        ("reasoning", "hm, "),
+        ("reasoning_text", "hm, "),
+        ("thinking", "hm, "),
+        ("thinking_blocks", [{"type": "thinking", "thinking": "hm, ", "signature": ""}]),
+        ("reasoning_details", DETAILS),
+        ("reasoning_details", [{"type": "reasoning.summary", "summary": "hm, "}]),
+        ("content", [{"type": "thinking", "thinking": [{"type": "text", "text": "hm, "}]}]),
+    ],
+)
+def test_reasoning_has_fields_of_its_own(field, value):
+    """Every name and form that servers use is kept apart from the answer."""
+    found = read(delta(**{field: value}), delta(**{field: value}), event("Yes"), event(finish="stop"))
+    assert (found.reasoning, found.text) == ("hm, hm, ", "Yes")
+    assert found.arrivals == (Arrival(0, 0, 4), Arrival(10, 0, 8), Arrival(20, 3, 8))
+    assert found.failure is None
 
 
-@given(st.sampled_from(["", " ", "\n"]), texts, texts, st.lists(st.integers(1, 30), max_size=6))
-def test_think_tags_are_found_however_they_are_cut(before, thought, said, cuts):
-    """Reasoning between the tags at the beginning of the text is reasoning, in whatever pieces it comes."""
-    thought = thought.replace("</think>", "")
-    while thought.endswith("<") or any(thought.endswith("</think>"[:size]) for size in range(1, 8)):
-        thought = thought[:-1]
-    whole = f"{before}<think>{thought}</think>{said}"
+def test_one_reasoning_under_two_names_is_read_once():
+    """OpenRouter and LiteLLM give the same text as a field and as details; switches that are no text are none."""
+    twice = delta(reasoning="hm, ", reasoning_details=DETAILS, thinking=True)
+    found = read(twice, event("Yes"), event(finish="stop"))
+    assert (found.reasoning, found.text) == ("hm, ", "Yes")
+
+
+@given(st.lists(st.integers(1, 60), max_size=8))
+def test_reasoning_in_the_text_is_told_apart_however_it_is_cut(cuts):
+    """The template opened the block; what came before the lone marker is reasoning at every arrival."""
+    whole = "At first sight it is A. Rome? No: Paris.\n</think>\n\n**Paris**"
     places = sorted({0, len(whole), *(cut for cut in cuts if cut < len(whole))})
     pieces = [whole[start:end] for start, end in pairwise(places)]
     found = read(*map(event, pieces), event(finish="stop"))
-    assert (found.reasoning, found.text) == (thought, said)
-    last = found.arrivals[-1] if found.arrivals else Arrival(0, 0, 0)
-    assert (last.visible_bytes, last.reasoning_bytes) == (len(said), len(thought))
-
-
-@given(texts.filter(lambda text: not text.lstrip().startswith("<think>")), st.integers(0, 20))
-def test_other_text_is_left_as_it_is(text, cut):
-    """What does not begin with the tag is all answer, even what looks like the beginning of one."""
-    found = read(event(text[:cut]), event(text[cut:]), event(finish="stop"))
-    assert (found.reasoning, found.text) == ("", text)
+    assert (found.reasoning, found.text) == ("At first sight it is A. Rome? No: Paris.\n", "**Paris**")
+    assert found.arrivals[-1] == Arrival(10 * len(pieces) - 10, 9, 41)
 
 
 def test_reasoning_that_never_ends_is_kept():
@@ -104,7 +119,7 @@ def test_a_whole_answer_tells_nothing_of_its_course():
         ((event("a"), b"data: \xff\xfe\n\n"), "bad-event", "xff"),
         ((event("a"), b'data: {"error": {"message": "no\\nmemory"}}\n\n'), "server-error", "no memory"),
         ((b'data: {"object": "error", "message": "no"}\n\n',), "server-error", "no"),
-        ((event("a").replace(b'"index": 0', b'"index": 1'),), "several-choices", "n = 1"),
+        ((event("a"), event("b").replace(b'"index": 0', b'"index": 1')), "several-choices", "n = 1"),
         ((event("a", finish="content_filter"),), "finish-reason", "content_filter"),
         ((event("a", finish="tool_calls"),), "finish-reason", "tool_calls"),
     ],
@@ -115,32 +130,20 @@ def test_what_is_wrong_has_a_kind_and_keeps_the_text(stream, kind, told):
     assert found.failure is not None
     assert found.failure.kind == kind
     assert told in str(found.failure)
-    assert found.text == ("a" if stream and b'"a"' in stream[0] and kind != "several-choices" else "")
+    assert found.text == ("a" if stream and b'"a"' in stream[0] else "")
 
 
-values = st.none() | st.booleans() | st.integers(-5, 2**60) | st.floats() | st.text(max_size=3)
-counts = st.recursive(
-    values,
-    lambda inner: st.dictionaries(
-        st.sampled_from(["prompt_tokens", "completion_tokens", "completion_tokens_details", "prompt_tokens_details",
-                         "reasoning_tokens", "cached_tokens"]),
-        inner,
-    ) | st.lists(inner, max_size=2),
-)  # fmt: skip
-
-
-@given(counts)
-def test_usage_is_a_count_or_unknown(reported):
-    """Whatever a server reports, each number is a count that it gave, or null; nothing else comes out."""
-    found = read_usage(reported)
-    for name, given_as in (("output_tokens", "completion_tokens"), ("prompt_tokens", "prompt_tokens")):
-        value = getattr(found, name)
-        if value is not None:
-            assert value == reported[given_as]
-            assert value >= 0
-    for value in (found.reasoning_tokens, found.cached_tokens):
-        assert value is None or (isinstance(value, int) and value >= 0)
-    assert (found.token_source is None) == (found.output_tokens is None and found.prompt_tokens is None)
+@pytest.mark.parametrize("place", ["usage", "choice", "x_groq"])
+def test_a_report_is_found_where_it_stands(place):
+    """Beside the choices, within the last one (Moonshot), or under a name of the server's own; an empty one is none."""
+    counts = {"prompt_tokens": 20, "completion_tokens": 3, "total_tokens": 23}
+    end: dict[str, object] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    if place == "choice":
+        end["choices"][0]["usage"] = counts
+    else:
+        end[place] = counts if place == "usage" else {"usage": counts}
+    found = read(event("Yes."), f"data: {json.dumps(end)}\n\n".encode(), usage(0, prompt=0))
+    assert found.usage == Usage(prompt_tokens=20, output_tokens=3, token_source="usage")
 
 
 @given(st.binary(max_size=200))

@@ -13,7 +13,7 @@ from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
 from taskpace.engines.openai.answer import Reader
-from taskpace.engines.openai.chunks import read_chunks
+from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunk, read_chunks
 from taskpace.engines.openai.complaint import complaint, complaint_of, refusal
 from taskpace.engines.openai.fields import own_fields, remedy, shaped
 from taskpace.engines.openai.finish import meaning
@@ -209,6 +209,28 @@ def test_any_json_is_read_or_refused(value):
     assert all(isinstance(name, str) for name in names_of(sent) or [])
 
 
+def some_of_it(**values: object):
+    """An object with any of these; null in place of each."""
+    return st.fixed_dictionaries({}, optional={name: st.none() | st.just(value) for name, value in values.items()})
+
+
+usual = some_of_it(content="a", refusal="b", role="assistant", **{name: name for name in REASONING_FIELDS})
+
+
+@given(
+    some_of_it(index=1, text="c", finish_reason="stop", error="no", usage={"total_tokens": 3}),
+    some_of_it(delta=1, message=1),
+    usual,
+    some_of_it(usage={"total_tokens": 3}, error="no", object="error", x_groq={"usage": {"total_tokens": 3}}),
+    st.integers(0, 2),
+)
+def test_the_usual_chunk_is_read_like_any_other(choice, said, delta, beside, count):
+    """The quick way for chunks as nearly all are gives what the slow one gives, whatever stands in them."""
+    choice |= {name: value and delta for name, value in said.items()}
+    sent = json.dumps({"choices": [choice] * count} | beside).encode()
+    assert list(read_chunks(sent)) == [read_chunk(sent)]
+
+
 @pytest.mark.parametrize(
     "sent",
     [b"", b"{", b"\xff", b"[" * 9000, b"1" * 9000, b'{"a":' * 3000, b'"\\ud83d"', b"NaN",
@@ -256,6 +278,7 @@ def test_words_fields_and_status_of_an_error(value, text, fields, status):
         (401, "Incorrect API key", "always"), (403, "forbidden", "always"), (404, "no such model", "always"),
         (402, "", "always"), (308, "", "always"), (501, "", "always"), (405, "", "always"),
         (429, "You exceeded your current quota, please check your plan", "always"),
+        (400, "max_tokens is too large: 20000", "perhaps"),
         (400, "Unsupported parameter: 'top_p'", "perhaps"), (422, "Extra inputs are not permitted", "perhaps"),
         (400, "This model's maximum context length is 4096 tokens", None), (413, "prompt is too long", None),
         (400, "The response was filtered due to the prompt triggering content management policy", None),
@@ -276,6 +299,9 @@ def test_which_refusals_will_come_again(status, text, expected):
         ({}, "temperature and top_p cannot both be specified for this model", 'omit = ["top_p"]'),
         ({}, 'Invalid JSON payload received. Unknown name "seed": Cannot find field.', 'omit = ["seed"]'),
         ({}, {"detail": [{"loc": ["body", "stop"], "msg": "Extra inputs are not permitted"}]}, 'omit = ["stop"]'),
+        ({}, {"error": "Argument not supported on this model: stop"}, 'omit = ["stop"]'),
+        ({}, {"error": "Input validation error: `top_p` must be > 0.0 and < 1.0"}, 'omit = ["top_p"]'),
+        ({}, "max_tokens is too large: 20000. This model supports at most 16384", "lower max_tokens"),
         ({}, "Unknown parameter: 'stream_options'", "usage = false"),
         ({}, "'stream' is not supported", "stream = false"),
         ({}, "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead.",

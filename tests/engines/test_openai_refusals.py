@@ -181,14 +181,18 @@ def test_the_list_of_models_decides_nothing(tmp_path):
 
 
 def test_a_request_can_be_shaped(tmp_path, monkeypatch):
-    """Fields left out and renamed, parameters behind the URL, secrets among them from variables: as asked, and a system
-    of its own.
+    """Fields left out and renamed, parameters behind the URL, secrets among them from variables: as asked, and the
+    summary says what is left out.
     """
     monkeypatch.setenv("SIGNATURE", "s3cret/e")
     shape = {"omit": ["seed", "temperature", "stream_options"], "rename": {"max_tokens": "max_new_tokens"},
              "query": {"api-version": "2024-10-21", "sig": {"env": "SIGNATURE"}}}  # fmt: skip
     with Endpoint() as server:
         done = Carried(tmp_path / "x.db", server, items=1, options=shape)
+    with taskpace.open(tmp_path / "x.db") as run:
+        (row,) = run.summary(resamples=0).tables[0].rows
+    (told,) = [finding.text for finding in row.findings if finding.code == "server-defaults"]
+    assert told == "its requests leave out seed, temperature, stream_options: the server's own values apply"
     (asked,) = done.asked
     assert asked.path == "/v1/chat/completions?api-version=2024-10-21&sig=s3cret%2Fe"
     assert not {"seed", "temperature", "stream_options", "max_tokens"} & set(asked.body)

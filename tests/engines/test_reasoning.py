@@ -17,7 +17,9 @@ def apart(text: str, *, opened: bool = False) -> tuple[str, str]:
     parts = separate(text, opened=opened)
     if parts is None:
         return "", text
-    return tuple("".join(text[part.begin : part.end] for part in parts if part.reasoning is kind) for kind in (True, False))
+    return tuple(
+        "".join(text[part.begin : part.end] for part in parts if part.reasoning is kind) for kind in (True, False)
+    )
 
 
 DIALECTS = [
@@ -68,7 +70,7 @@ def test_a_lone_closing_marker_ends_the_reasoning(opens, closes):
         "The tag </think> closes what <think> opened.",
         "The tag </think> closes it.",
         "Write `</think>` to end it.",
-        "Print \"</think>\" at the end.",
+        'Print "</think>" at the end.',
         "Use a block:\n```\n<think>\nhm\n</think>\n```\nThat is all.",
         '{"end": "x </think> y"}',
         "<root>\n<thought>x</thought>\n</root>",
@@ -164,7 +166,7 @@ def test_a_marker_that_came_first_is_a_token():
     assert answer.arrivals == (Arrival(1, 0, 0), Arrival(2, 0, 2), Arrival(4, 1, 2))
 
 
-pieces = st.sampled_from([*"aB \n`\"<>[]{}|/", "<think>", "</think>", "<|channel|>", "final", "</thought>"])
+pieces = st.sampled_from([*'aB \n`"<>[]{}|/', "<think>", "</think>", "<|channel|>", "final", "</thought>"])
 
 
 @given(st.lists(pieces, max_size=30).map("".join))
@@ -176,4 +178,4 @@ def test_any_text_is_taken_apart_in_order(text):
     assert [part.reasoning for part in parts][:-1] == [True] * (len(parts) - 1)
     edges = [edge for part in parts for edge in (part.begin, part.end)]
     assert edges == sorted(edges)
-    assert 0 <= edges[0] and edges[-1] <= len(text)
+    assert edges[-1] <= len(text)

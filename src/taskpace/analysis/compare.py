@@ -30,7 +30,7 @@ _MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
-COMPARISON_VERSION = 3
+COMPARISON_VERSION = 4
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
 

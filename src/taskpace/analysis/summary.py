@@ -31,7 +31,7 @@ from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
-from taskpace.analysis.table.diagnosis import data_findings, row_findings, table_findings
+from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.turns import order_findings, ramp_findings
@@ -139,7 +139,10 @@ def make_table(
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found])
-    findings = {row.system: row_findings(row, sample.own, arrays.index(row.system)) for row in rows}
+    findings = {
+        row.system: (*row_findings(row, sample.own, arrays.index(row.system)), *request_findings(cell))
+        for row, cell in zip(rows, cells, strict=True)
+    }
     ranked = _rank(rows, pairs, findings)
     return TaskTable(
         task=cells[0].task,

@@ -39,7 +39,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
     bursts: Floats
-    """1 where answers arrive in bursts, so that it is unknown when their tokens were made, the first included; else 0."""
+    """1 where answers arrive in bursts, so that nobody knows when their tokens were made, the first included; else 0.
+    """
 
     @property
     def recorded_s(self) -> Floats:

@@ -35,6 +35,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a trial may take; null: unknown."""
     left_out: LeftOut | None = None
     """Rows of the data that the task could not use; null: none."""
+    omitted: tuple[str, ...] = ()
+    """Fields that the system's requests lack: its server's own values apply."""
 
     @property
     def batched(self) -> bool:
@@ -63,10 +65,25 @@ class _Task(msgspec.Struct, frozen=True):
     data: _Data = _Data()
 
 
-class _Limit(msgspec.Struct, frozen=True):
+class _Omitted(msgspec.Struct, frozen=True):
+    """Of the options of a system that is asked over HTTP."""
+
+    omit: tuple[str, ...] = ()
+
+
+class _System(msgspec.Struct, frozen=True):
     """Of a system's specification."""
 
+    engine: str
     max_tokens: int | None = None
+    options: msgspec.Raw = msgspec.Raw(b"{}")
+
+    @property
+    def omitted(self) -> tuple[str, ...]:
+        try:
+            return msgspec.json.decode(self.options, type=_Omitted).omit if self.engine == "openai" else ()
+        except msgspec.MsgspecError:  # of a file that another program has made
+            return ()
 
 
 class _Timeout(msgspec.Struct, frozen=True):
@@ -82,7 +99,7 @@ def load_cells(reader: Reader) -> list[CellPlan]:
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     cells = queries.cells(reader)
     tasks = {task.name: msgspec.json.decode(task.spec, type=_Task) for task in queries.tasks(reader)}
-    own = {system.name: msgspec.json.decode(system.spec, type=_Limit).max_tokens for system in queries.systems(reader)}
+    own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
     timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
     scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
     return [
@@ -96,9 +113,10 @@ def load_cells(reader: Reader) -> list[CellPlan]:
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
             max_tokens=tasks[cell.task].max_tokens,
-            limited=(own[cell.system] or math.inf) < (tasks[cell.task].max_tokens or math.inf),
+            limited=(own[cell.system].max_tokens or math.inf) < (tasks[cell.task].max_tokens or math.inf),
             timeout_s=timeout_s,
             left_out=tasks[cell.task].data.left_out,
+            omitted=own[cell.system].omitted,
         )
         for cell in cells
     ]

@@ -47,7 +47,7 @@ _REPLAYED_WRITING = 0.25
 
 
 def find_bursts(turns: pl.DataFrame) -> pl.DataFrame:
-    """For each turn ``judged``, whether its arrivals say anything of a stream, and ``burst``, whether they hold no speed.
+    """For each turn ``judged``, whether arrivals say anything of a stream, and ``burst``, whether they hold no speed.
 
     Args:
         turns: columns as stored, with the tokens that are believed.
@@ -84,7 +84,7 @@ def _judge_arrivals(data: Numbers, counts: Numbers, turns: pl.DataFrame) -> tupl
     total = np.fmax(turns["end_ns"].cast(pl.Float64).to_numpy(), last)
     unseen = pl.when("hidden_reasoning").then("reasoning_tokens").otherwise(0)
     tokens = turns.select((pl.col("output_tokens") - unseen).cast(pl.Float64)).to_series().to_numpy()
-    tokens = np.where(np.isnan(tokens), np.maximum(whole / _BYTES_PER_TOKEN, counts), tokens)
+    tokens = np.maximum(np.where(np.isnan(tokens), np.maximum(whole / _BYTES_PER_TOKEN, counts), tokens), 1)
 
     apart = span / np.maximum(counts - 1 + (after > 0), 1)
     together = np.clip(_TOGETHER_SHARE * apart, *_TOGETHER_NS)
@@ -134,7 +134,7 @@ def in_bursts(trials: pl.DataFrame) -> bool:
     judged = trials.filter("judged")
     if not judged.height:
         return False
-    return judged["burst"].mean() > BURST_SHARE or _replayed(judged)  # type: ignore[operator,no-any-return]
+    return int(judged["burst"].sum()) > BURST_SHARE * judged.height or _replayed(judged)
 
 
 def _replayed(judged: pl.DataFrame) -> bool:

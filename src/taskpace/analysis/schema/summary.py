@@ -17,7 +17,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.records import Outcome
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 Invalidates = Literal[
@@ -37,15 +37,15 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
     code: str
     """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``cached-prompts``, ``resumed``, ``drift``,
-    ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``, ``same-prompt-tokens``, ``bursts``,
-    ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``not-run``, ``too-few``."""
+    ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``, ``same-prompt-tokens``,
+    ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``not-run``, ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""
     invalidates: Invalidates
     """What it leaves nothing of. ``result``: everything, the row is INVALID and not ranked. ``claims between systems``:
     comparisons with systems that it did not take turns with; its own numbers stand. ``token counts``: what is counted
-    in tokens. ``decode speed``: tokens and bytes per second, TPOT and the parts of a difference in time, which are null.
+    in tokens. ``decode speed``: tokens and bytes per second, TPOT and the parts of a difference, which are null.
     ``makespan``: the makespan alone. ``absolute seconds``: the seconds hold for this machine as it was then;
     comparisons with systems that it took turns with stand. ``full task time``: of cut answers only a lower bound is
     known, so times and lengths may be bounds; comparisons allow for it. ``certainty``: nothing; there are few items or
@@ -58,8 +58,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``left-out``; and as of reasons ``bursts``,
-    ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
+    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``left-out``, ``server-defaults``; and as of
+    reasons ``bursts``, ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
     text: str
     evidence: dict[str, float]
     remedy: str

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
@@ -55,6 +56,17 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
         *_trailing(row),
         *_overloaded(row),
     )
+
+
+def request_findings(cell: CellPlan) -> Iterator[Finding]:
+    """What the system's requests lack of what is set for all: its server decides, and two servers differ."""
+    if cell.omitted:
+        yield Finding(
+            code="server-defaults",
+            text=f"its requests leave out {', '.join(cell.omitted)}: the server's own values apply",
+            evidence={"fields": len(cell.omitted)},
+            remedy="set them on the server, or compare with systems whose requests leave out the same",
+        )
 
 
 def table_findings(rows: Sequence[MeasuredRow], pairs: list[Pair]) -> tuple[Finding, ...]:

@@ -276,13 +276,14 @@ def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
         yield Reason(
             code="bursts",
             text="the stream arrives in bursts; TTFT and tokens per second are the proxy's",
-            remedy="have the proxy pass the stream on as it comes (nginx: `proxy_buffering off`), or ask the server itself",
+            remedy="have the proxy pass the stream on as it comes (nginx: `proxy_buffering off;`), or ask the server "
+            "itself",
             invalidates="decode speed",
         )
     elif (hidden := int(trials["hidden_reasoning"].sum())) > BURST_SHARE * trials.height:
         yield Reason(
             code="hidden-reasoning",
-            text=f"{hidden} of {trials.height} answers count reasoning that is not sent, so tokens per second are unknown",
+            text=f"{hidden} of {trials.height} answers count reasoning that is not sent: tokens per second are unknown",
             remedy="have the server send its reasoning, or compare task time",
             invalidates="decode speed",
         )

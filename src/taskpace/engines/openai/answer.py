@@ -143,8 +143,15 @@ class Reader:
             self._index = choice.index
         if not alone if choice.index is None else self._index != choice.index:
             raise EngineError("the server sent several choices: ask for one (n = 1)", kind="several-choices")
-        visible, reasoning = self._new(choice)
-        self._answer.add(self._halves[0].feed(visible), self._halves[1].feed(reasoning))
+        visible, reasoning = choice.visible, choice.reasoning
+        if choice.whole or choice.finish:
+            visible, reasoning = self._new(choice)
+        if visible:
+            self._said.append(visible)
+            self._answer.add(self._halves[0].feed(visible))
+        if reasoning:
+            self._thought = True
+            self._answer.add(reasoning=self._halves[1].feed(reasoning))
         if choice.finish and (self._finish is None or visible or reasoning):
             self._finish_ns, self._finish = ns, choice.finish
 
@@ -157,9 +164,6 @@ class Reader:
             reasoning = "" if self._thought else reasoning
         elif choice.finish and len(visible) >= _LEAST_REPEATED and len(self._said) > 1:
             visible = "" if visible == "".join(self._said) else visible
-        if visible:
-            self._said.append(visible)
-        self._thought = self._thought or bool(reasoning)
         return visible, reasoning
 
 

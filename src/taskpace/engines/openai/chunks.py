@@ -5,8 +5,10 @@ Only what is read is checked; null, empty and absent are one thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+import msgspec
 
 from taskpace.engines.openai.loose import read_json
 from taskpace.errors import EngineError
@@ -55,27 +57,74 @@ NOTHING = Chunk()
 """A chunk that keeps a connection alive."""
 
 
-def read_chunks(data: bytes) -> Iterator[Chunk]:
+class _UsualDelta(msgspec.Struct):
+    """A delta of text, or of reasoning under a name in common use."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: None = None
+    reasoning_text: None = None
+    thinking: None = None
+    thinking_blocks: None = None
+    reasoning_details: None = None
+
+
+class _UsualChoice(msgspec.Struct):
+    """A choice that brings text and nothing else; whatever else is read of one is not there, or null."""
+
+    index: int | None = None
+    delta: _UsualDelta | None = None
+    text: str | None = None
+    message: None = None
+    finish_reason: None = None
+    usage: None = None
+    error: None = None
+
+
+class _Usual(msgspec.Struct):
+    choices: tuple[_UsualChoice]
+    usage: None = None
+    x_groq: None = None
+    error: None = None
+
+
+_usual = msgspec.json.Decoder(_Usual)
+
+
+def read_chunks(data: bytes) -> Iterable[Chunk]:
     """The data of an event: one chunk, as a rule.
 
     A server that leaves out the empty lines between its events has several in one; one that forwards another's lines
     repeats their ``data:``.
 
     Raises:
-        EngineError: ``bad-event``: it cannot be read; what came before it has been given.
+        EngineError: ``bad-event``: it cannot be read.
     """
     try:
-        yield read_chunk(data)
+        # As nearly all are, and three times as quick.
+        (choice,) = _usual.decode(data).choices
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _read_unusual(data)
+    visible, reasoning = choice.text or "", ""
+    if (delta := choice.delta) is not None:
+        visible += delta.content or ""
+        reasoning = delta.reasoning_content or delta.reasoning or ""
+    return (Chunk((Choice(choice.index, visible, reasoning, whole=False, finish=""),)),)
+
+
+def _read_unusual(data: bytes) -> list[Chunk]:
+    try:
+        return [read_chunk(data)]
     except EngineError as exc:
         lines = [line.strip().removeprefix(b"data:").strip() for line in data.split(b"\n")]
         lines = [line for line in lines if line]
         if lines == [data.strip()]:
             raise
         try:
-            found = [read_chunk(line) for line in lines]
+            return [read_chunk(line) for line in lines]
         except EngineError:
             raise exc from None
-        yield from found
 
 
 def read_chunk(data: bytes) -> Chunk:
@@ -116,6 +165,8 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
         for choice in choices:
             if isinstance(choice, dict) and (error := choice.get("error")):
                 return error
+    if choices:
+        return None
     kind = value.get("object") or value.get("type")
     if isinstance(kind, str) and kind.lower() == "error":
         return value
@@ -126,7 +177,7 @@ def _error(value: dict[str, Any], choices: Any) -> Any:
 
 
 def _usage(value: dict[str, Any], choices: list[Any]) -> Any:
-    """The report of tokens, where it is called so; Moonshot has it within the choice, Groq once had it in ``x_groq``."""
+    """The report of tokens, where it is called so; Moonshot has it within the choice, Groq had it in ``x_groq``."""
     for place in (value, *choices[:1], value.get("x_groq")):
         if isinstance(place, dict) and (usage := place.get("usage")):
             return usage

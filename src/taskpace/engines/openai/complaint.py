@@ -25,12 +25,14 @@ _WORDS = ("message", "Message", "msg", "detail", "details", "error", "errors", "
           "reason", "title", "type")  # fmt: skip
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
 _OF_THE_ITEM = re.compile(
-    r"context.?(?:length|size|window)|maximum context|too (?:long|large|many tokens)"
+    r"context.?(?:length|size|window)|maximum context"
+    r"|(?:prompt|input|request|text|messages?)\b.{0,40}\btoo (?:long|large)"
     r"|exceed.{0,40}(?:context|tokens|length)"
     r"|content.?(?:filter|policy|management)|moderation|flagged|safety|blocked by|guardrail|invalid_prompt",
     re.IGNORECASE,
 )
 """What is said of one prompt: another one may do."""
+_FIELD = r"(?i:parameter|argument|field)s?\b[^.]{0,40}[:\s]"
 _SPENT = re.compile(r"insufficient.?(?:quota|credit|balance|funds)|exceeded your current quota|billing|out of credits?",
                     re.IGNORECASE)  # fmt: skip
 _PASSING = frozenset({408, 409, 423, 425, 429})
@@ -84,9 +86,14 @@ def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
     if named := [name for name in said.fields if name in sent]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]
-    # Words of plain English mean no field unless they stand in quotes.
+    told = [(found.end(), name) for name in sent if (found := re.search(_FIELD + re.escape(name) + r"\b", said.text))]
+    # Words of plain English mean no field by themselves.
     words = {name for name in sent if "_" in name or name in ("seed", "temperature")}
-    return quoted[:1] or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
+    return (
+        quoted[:1]
+        or [name for _, name in sorted(told)][-1:]
+        or [word for word in re.findall(r"\w+", said.text) if word in words][-1:]
+    )
 
 
 def refusal(status: int, said: Complaint) -> Refusal | None:
