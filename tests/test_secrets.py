@@ -32,7 +32,7 @@ def experiment(url: str | None, **options: object) -> str:
     given = ({} if url is None else {"url": url}) | options
     lines = (f"{key} = {_toml(value)}" for key, value in given.items())
     return "\n".join(
-        ['items = 2', 'warmup = 0', 'tasks = ["mmlu-letter"]', '[[system]]', 'name = "s"', 'engine = "openai"',
+        ["items = 2", "warmup = 0", 'tasks = ["mmlu-letter"]', "[[system]]", 'name = "s"', 'engine = "openai"',
          f'model = "{MODEL}"', "[system.options]", *lines, ""]
     )  # fmt: skip
 
@@ -83,7 +83,10 @@ _BY_HEADER: dict[str, object] = {"headers": {"Authorization": {"env": "TEST_HEAD
 @pytest.mark.parametrize(
     ("behave", "options"),
     [
-        *((behave, _BY_KEY) for behave in (in_error, in_page, in_stream, in_answer, in_reasoning, in_redirect, in_label)),
+        *(
+            (behave, _BY_KEY)
+            for behave in (in_error, in_page, in_stream, in_answer, in_reasoning, in_redirect, in_label)
+        ),
         *((behave, _BY_HEADER) for behave in (in_error, in_page, in_answer)),
     ],
 )

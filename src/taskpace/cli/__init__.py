@@ -59,7 +59,7 @@ _DEBUG = "--debug"
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="taskpace")
 @click.option(_DEBUG, is_flag=True, help="Show a traceback where taskpace itself is at fault.")
-def cli(debug: bool) -> None:  # noqa: ARG001 - main looks at it
+def cli(debug: bool) -> None:
     """Measure how long a language model takes to finish a real task, correctly.
 
     Start with `taskpace run --model smollm2-135m --model gemma3-270m`, or write an experiment file and
@@ -104,7 +104,7 @@ def _main() -> int:
         return 1  # as click ends: who reads the head of an output alone needs no word of it
     except OSError as exc:
         return _complain(_of_system(exc))
-    except BaseException as exc:  # noqa: BLE001 - a panic of a native library is no Exception
+    except BaseException as exc:
         if _DEBUG in takewhile(lambda each: each.startswith("-"), sys.argv[1:]):
             raise
         from taskpace.cli.fault import fault_line
@@ -125,9 +125,9 @@ def _of_system(exc: OSError) -> str:
 
 
 def _drop_output() -> None:
-    """Let what is still to be written go nowhere: else Python tries again when it ends, and says so in its own words."""
-    if sys.stdout is not None and sys.stdout is sys.__stdout__:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Let what is still to be written go nowhere: else Python tries again when it ends, and complains in its words."""
+    if (own := sys.__stdout__) is not None and sys.stdout is own:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
 
 
 def _is_text(argument: str) -> bool:

@@ -160,7 +160,7 @@ def check_rows(db: sqlite3.Connection, path: Path) -> None:
                 msgspec.json.decode(text, type=kind)
             except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError, OverflowError):
                 raise _damaged(path, table, f"column {column}") from None
-    for (table, *_) in db.execute("SELECT \"table\" FROM pragma_foreign_key_check LIMIT 1"):
+    for table, *_ in db.execute('SELECT "table" FROM pragma_foreign_key_check LIMIT 1'):
         raise _damaged(path, table, "a row refers to one that is missing")
     for table, sql in _TOGETHER.items():
         if db.execute(f"{sql} LIMIT 1").fetchone():

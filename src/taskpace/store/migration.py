@@ -79,7 +79,9 @@ class OldTable(msgspec.Struct, frozen=True):
 
 def old_table(table: str, version: int) -> OldTable | None:
     """A table of today in a file of that format; null: it has none."""
-    name, renamed, lacking = table, {}, []
+    name = table
+    renamed: dict[str, str] = {}
+    lacking: list[str] = []
     for step in (_STEPS[number] for number in range(version, FORMAT_VERSION)):
         if table in step.created:
             return None

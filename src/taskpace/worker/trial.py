@@ -20,7 +20,6 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile, wait_until
 
-
 _MOST_CHARACTERS = 2000
 """Of what an engine says is wrong."""
 
@@ -196,9 +195,7 @@ def failure_of(exc: BaseException) -> Failure:
     A panic of a native library (pyo3) is an engine's, and no ``Exception``.
     """
     if isinstance(exc, EngineError):
-        return Failure(
-            kind=exc.kind, message=_kept(str(exc)), retry_after_s=exc.retry_after_s, refusal=exc.refusal
-        )
+        return Failure(kind=exc.kind, message=_kept(str(exc)), retry_after_s=exc.retry_after_s, refusal=exc.refusal)
     if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
         raise exc
     return Failure(kind="engine", message=_kept(f"{type(exc).__name__}: {exc}"))

@@ -11,7 +11,6 @@ import msgspec
 from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers.base import FieldProblem, Scored, Scorer
 
-
 _MARKS = ("####", "\\boxed{")
 """What a solution that is data marks its answer with: GSM8K, MATH."""
 
