@@ -171,6 +171,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("bursts", False),
                 column("miscounted", False),
                 column("hidden_reasoning", False),
+                column("late", False),
             ]
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -13,11 +14,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.endpoint import MODEL, Endpoint, answer
 
 import taskpace
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.events import RunEnded, SystemGivenUp, WorkerDied
 from taskpace.runner.runner import run_plan
+from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 
 EXPERIMENT = """
@@ -360,3 +363,34 @@ def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):
         said = process.stderr.read()
         assert process.wait(30) == 1
     assert b"TypeError" in said
+
+
+def test_a_worker_that_was_suspended_is_told_of_its_trial(tmp_path):
+    """Half a second of SIGSTOP within a quick answer: that trial is late, the others are not."""
+    workers: list[WorkerProcess] = []
+
+    class Noted(WorkerProcess):
+        def __init__(self) -> None:
+            super().__init__()
+            workers.append(self)
+
+    async def suspend_once(asked, writer, number) -> None:
+        if number == 3:
+            os.kill(workers[0].pid, signal.SIGSTOP)
+            asyncio.get_running_loop().call_later(0.5, os.kill, workers[0].pid, signal.SIGCONT)
+        await asyncio.sleep(0.05)
+        await answer(asked, writer, number)
+
+    with Endpoint(suspend_once) as server:
+        experiment = taskpace.quick_experiment(
+            models=(MODEL,), engine="openai", options={"url": server.url}, tasks=("mmlu-letter",), items=12, warmup=0
+        )
+        with Store.create_or_continue(tmp_path / "x.db", prepare(experiment, tmp_path), "0") as store:
+            run_plan(prepare(experiment, tmp_path), store, launch=Noted)
+    with taskpace.open(tmp_path / "x.db") as run:
+        frame = run.frame()
+        (row,) = run.summary(resamples=0).tables[0].rows
+    assert frame.sort("machine_ns")["late"].to_list() == [number == 3 for number in range(12)]
+    assert "suspended" in {reason.code for reason in row.reasons}
+    assert row.task_time_mean_s.value is not None
+    assert row.task_time_mean_s.value < 0.5

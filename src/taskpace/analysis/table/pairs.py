@@ -99,7 +99,7 @@ def compare_pairs(
     """
     own = own or arrays
     indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
-    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices)
+    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices, arrays.late > 0)
     with np.errstate(divide="ignore"):
         speeds = log_ratios(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool), indices)
     task_time = compared_by_item(times)
@@ -107,7 +107,7 @@ def compare_pairs(
     # A cut answer would have been longer, too; one that failed has no length.
     visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices))
     reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices))
-    per_answer = per_correct(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
+    per_answer = per_correct(arrays.without_late(), indices) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
