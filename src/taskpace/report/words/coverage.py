@@ -8,7 +8,6 @@ from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
 from taskpace.text.safe_text import printable
-from taskpace.text.secrets import suspects
 
 _TOLERATED = 1.2
 """Times the budget."""
@@ -21,18 +20,6 @@ def left_out_lines(plan: Plan) -> Iterator[str]:
             yield printable(
                 f"{task.name}: {left_out.rows:,} of {left_out.of:,} rows of the data cannot be used and were left out; "
                 f"the first: {left_out.first}"
-            )
-
-
-def key_lines(plan: Plan) -> Iterator[str]:
-    """Of each system whose options hold what may be a key: where, and how it is given without being written down."""
-    for system in plan.systems:
-        found = [f"options.{path}" for path in suspects(system.spec.options)]
-        if found:
-            yield printable(
-                f'system "{system.name}": {", ".join(found)} may hold a key in the clear, which the run file keeps and '
-                'reports mask: put it into a variable, as in headers = { Authorization = { env = "NAME" } }; '
-                "a server that is started inherits them all"
             )
 
 
