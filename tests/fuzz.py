@@ -29,6 +29,18 @@ VALUES: tuple[object, ...] = (
 """Of all kinds, for any column."""
 
 
+ODD: tuple[bytes, ...] = (
+    b"", b"-1", b"0", b"1e999", b"nan", b"inf", b"9" * 400, b"9" * 5000, b"0x", b'""', b'"x"', b"true", b"null", b"[]",
+    b"{}", b"[1, 2]", b'["a", 1]', b"{ a = 1 }", b'{"a": 1}', b"[" * 3000, b"{" * 3000, b"a." * 300, b"{{", b"{% for",
+    b"{{ x.__class__ }}", b"{% for a in range(10**9) %}{% endfor %}", b"{{ question * 100000 }}", b"\0", b"\xff\xfe",
+    b"\xed\xa0\x80", "\u202e".encode(), b"\n", b"\r", b"\t", b",", b'"', b"'", b"\\", b"#", b"=", b"]", b"}",
+    b"\n[[system]]",
+    b"\n[data]\n", b'"../../../etc/passwd"', b'"/dev/zero"', b'"http://127.0.0.1:9/x"', b'"' + b"a" * 70_000 + b'"',
+    b'"file:///etc/passwd"', b'"\xc3\xa9\xe4\xb8\xad"', b"2024-01-01", b"18:00:00", b"0.1",
+)  # fmt: skip
+"""What somebody might have typed, or meant ill."""
+
+
 class Hangs(BaseException):
     """A command that took longer than anybody waits."""
 
@@ -68,6 +80,63 @@ def flipped(data: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
         found[rng.randrange(len(found))] ^= 1 << rng.randrange(8)
     return bytes(found)
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Text with one to three pieces of it taken away, said twice, put elsewhere, or replaced by something odd."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        begin = rng.randrange(len(data) + 1)
+        end = min(len(data), begin + rng.choice((1, 1, 3, 10, 40)))
+        piece = data[begin:end]
+        match rng.randrange(6):
+            case 0:
+                data = data[:begin] + data[end:]
+            case 1:
+                data = data[:begin] + piece * rng.choice((2, 3, 50)) + data[end:]
+            case 2:
+                at = rng.randrange(len(data) + 1)
+                data = data[:at] + piece + data[at:]
+            case 3:
+                data = data[:begin] + rng.choice(ODD) + data[begin:]
+            case 4:
+                data = _another_value(data, rng)
+            case _:
+                data = flipped(data, rng) if data else data
+    return data
+
+
+def _another_value(data: bytes, rng: random.Random) -> bytes:
+    """One number or text replaced by something odd."""
+    found = list(re.finditer(rb'"[^"\n]*"|-?\b\d[\d.]*\b|true|false', data))
+    if not found:
+        return data
+    chosen = rng.choice(found)
+    return data[: chosen.start()] + rng.choice(ODD) + data[chosen.end() :]
+
+
+def copied(source: Path, target: Path) -> sqlite3.Connection:
+    """A copy without constraints that looks as the file itself does."""
+    db = without_constraints(source, target)
+    declared(db)
+    return db
+
+
+def with_value(source: Path, target: Path, place: tuple[str, str], value: object, rng: random.Random) -> bool:
+    """A copy with another value in one row of a column, or in all; whether there can be one.
+
+    ``place``: table and column.
+    """
+    table, column = place
+    with contextlib.closing(without_constraints(source, target)) as db:
+        sql = f"UPDATE OR REPLACE main.{table} SET {column} = ?"  # noqa: S608 - the schema's own names
+        if rng.random() < 0.5:
+            sql += f" WHERE {column} = (SELECT {column} FROM main.{table} LIMIT 1)"  # noqa: S608 - likewise
+        try:
+            db.execute(sql, (value,))
+        except sqlite3.Error:
+            return False  # a row's number is a number in any table
+        declared(db)
+    return True
 
 
 def without_constraints(source: Path, target: Path) -> sqlite3.Connection:

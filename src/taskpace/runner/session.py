@@ -86,10 +86,10 @@ class Session:
         """By trial or warm-up: its last attempt."""
         self.recorded: set[str] = set()
         """Those whose last attempt was final."""
-        for last in queries.last_attempts(store):
-            self.attempts[last.trial_id] = last.attempt
-            if last.final:
-                self.recorded.add(last.trial_id)
+        for trial_id, attempt, final in queries.last_attempts(store):
+            self.attempts[trial_id] = attempt
+            if final:
+                self.recorded.add(trial_id)
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)
 

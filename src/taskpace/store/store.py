@@ -164,7 +164,7 @@ class Store:
 
     def recorded(self) -> dict[str, int]:
         """The ids of what is finished, each with its last attempt. Warm-ups included."""
-        return {last.trial_id: last.attempt for last in queries.last_attempts(self) if last.final}
+        return {trial_id: attempt for trial_id, attempt, final in queries.last_attempts(self) if final}
 
     def planned_count(self) -> int:
         """How many trials the plan has."""
@@ -352,6 +352,8 @@ def _explained(path: Path) -> Iterator[None]:
     """SQLite's complaints as one line with a remedy."""
     try:
         yield
+    except UnicodeDecodeError as exc:  # of SQLite's own complaint, which repeats what is in the file
+        raise StoreError(f"{path}: {NOT_OURS} ({exc.reason}): {RESTORE}") from None
     except sqlite3.Error as exc:
         text = str(exc)
         if any(word in text for word in _DAMAGE) or isinstance(exc, sqlite3.InternalError | sqlite3.DataError):
