@@ -276,3 +276,33 @@ def test_an_attempt_that_is_not_final_leaves_its_trial_to_be_done(tmp_path, plan
         store.add(a_record(first.id, attempt=2), A_VERDICT, cell.id, None)
         assert store.recorded() == {first.id: 2}
         assert [record.final for record, _ in store.attempts(first.id)] == [False, True]
+
+
+def test_a_run_that_could_not_be_begun_leaves_no_half_file(tmp_path, plan, monkeypatch):
+    """On a full disk, say: what is there next time is nothing, not a file that is no run."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("taskpace.store.store.insert_run", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            Store.create_or_continue(tmp_path / "x.db", plan, "0")
+    assert [each.name for each in tmp_path.iterdir()] == ["x.db.lock"]
+    Store.create_or_continue(tmp_path / "x.db", plan, "0").close()
+    with monkeypatch.context() as patched:
+        patched.setattr("taskpace.store.store.grow", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            Store.create_or_continue(tmp_path / "x.db", plan, "0")
+    with Store.open(tmp_path / "x.db") as store:  # what was there before stays
+        assert store.planned_count() == 3
+
+
+def test_a_target_is_tried_before_something_is_measured_for_it(tmp_path, plan):
+    """Nothing of the trial is left, the lock is free again, and a file that is there is not touched."""
+    Store.check_target(tmp_path / "new.db")
+    assert [each.name for each in tmp_path.iterdir()] == ["new.db.lock"]
+    Store.create_or_continue(tmp_path / "x.db", plan, "0").close()
+    before = (tmp_path / "x.db").read_bytes()
+    Store.check_target(tmp_path / "x.db")
+    assert (tmp_path / "x.db").read_bytes() == before

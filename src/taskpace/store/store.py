@@ -32,6 +32,7 @@ APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _SQLITE = b"SQLite format 3\x00"
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
 """What SQLite says of a file that is none of ours, or is one no longer."""
+_PROBE_BYTES = 1_000_000
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"
 
 
@@ -89,13 +90,15 @@ class Store:
         lock = _take_lock(path)
         try:
             with _explained(path):
-                _make(path)
+                made = _make(path)
                 # Absolute, for ":memory:" is a file's name like any other.
                 connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False)
                 try:
                     _initialise(connection, path, plan, taskpace_version)
                 except BaseException:
                     connection.close()
+                    if made:
+                        _remove(path)  # half a run file (a full disk) is none, and would stand in the way
                     raise
         except BaseException:
             lock.release()
@@ -105,7 +108,16 @@ class Store:
     @staticmethod
     def check_target(path: Path) -> None:
         """See that a run file can be made there, before something is measured for it. Raises ``StoreError``."""
-        _take_lock(path).release()
+        lock = _take_lock(path)
+        probe = Path(f"{path.resolve()}.probe")
+        try:
+            # What a small run takes; a full disk refuses it now, and not once there is something to lose.
+            with _explained(path), contextlib.closing(sqlite3.connect(probe)) as db:
+                db.execute("CREATE TABLE probe AS SELECT zeroblob(?) AS bytes", (_PROBE_BYTES,))
+                db.commit()
+        finally:
+            _remove(probe)
+            lock.release()
 
     def close(self) -> None:
         """Release the file. Everything acknowledged is already on disk; a file at rest is one file."""
@@ -243,14 +255,21 @@ def _merge_log(db: sqlite3.Connection) -> bool:
     return bool(logged == merged)
 
 
-def _make(path: Path) -> None:
-    """A new file that its owner alone may read: a run holds prompts, answers and addresses."""
+def _make(path: Path) -> bool:
+    """Make a file that its owner alone may read, as a run holds prompts and answers; returns whether it is new."""
     try:
         os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except FileExistsError:
-        pass
+        return False
     except OSError as exc:
         raise _not_written(path, exc) from None
+    return True
+
+
+def _remove(path: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(OSError):
+            Path(f"{path.resolve()}{end}").unlink()
 
 
 def _take_lock(path: Path) -> filelock.BaseFileLock:
