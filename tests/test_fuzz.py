@@ -17,9 +17,18 @@ from tests import fuzz
 from tests.commandline import run_here
 
 FEW = 6
-MUTATIONS = [FEW, pytest.param(fuzz.AMOUNT or 2000, marks=pytest.mark.soak)]
-FLIPS = [FEW, pytest.param(fuzz.AMOUNT or 1000, marks=pytest.mark.soak)]
-ALL_VALUES = [FEW, pytest.param(fuzz.AMOUNT or 100_000, marks=pytest.mark.soak)]
+
+
+def batches(amount: int, size: int) -> list[object]:
+    """The numbers of the mutations: a few, and in the soak all of them, so many to a test, as a test has a limit."""
+    amount = fuzz.AMOUNT or amount
+    ends = [(begin, min(begin + size, amount)) for begin in range(0, amount, size)]
+    return [range(FEW), *(pytest.param(range(*each), marks=pytest.mark.soak) for each in ends)]
+
+
+MUTATIONS = batches(2000, 250)
+FLIPS = batches(1000, 50)
+ALL_VALUES = batches(3000, 100)
 
 EXPERIMENT = b"""
 name = "base"
@@ -119,10 +128,10 @@ def drawn(name: str, number: int) -> random.Random:
     return random.Random(f"{name} {number}")
 
 
-def watch(folder: Path, name: str, amount: int, prepare: Callable[[random.Random], None], *command: str) -> None:
-    """Carry a command out on so many mutations, and say which were its undoing."""
+def watch(folder: Path, name: str, numbers: range, prepare: Callable[[random.Random], None], *command: str) -> None:
+    """Carry a command out on these mutations, and say which were its undoing."""
     wrong = []
-    for number in range(amount):
+    for number in numbers:
         prepare(drawn(name, number))
         for leftover in folder.glob("j.db*"):
             leftover.unlink()
@@ -131,7 +140,7 @@ def watch(folder: Path, name: str, amount: int, prepare: Callable[[random.Random
     assert not wrong, "\n".join(wrong[:20])
 
 
-@pytest.mark.parametrize("amount", MUTATIONS)
+@pytest.mark.parametrize("numbers", MUTATIONS, ids=str)
 @pytest.mark.parametrize(
     ("name", "base", "command"),
     [
@@ -148,14 +157,14 @@ def watch(folder: Path, name: str, amount: int, prepare: Callable[[random.Random
     ],
     ids=["experiment", "task", "judge", "jsonl", "csv", "parquet"],
 )
-def test_mutated_files(folder, name, base, command, amount):
+def test_mutated_files(folder, name, base, command, numbers):
     """Experiments, tasks, judges and data, from bases that pass."""
     data = (folder / f"rows{Path(name).suffix}").read_bytes() if base is None else base
     (folder / name).write_bytes(data)
     mutate = fuzz.flipped if name.endswith("parquet") else fuzz.mutated
     if name != "x.toml":  # whose server is not there
         assert run_here(folder, *command).returncode == 0
-    watch(folder, name, amount, lambda rng: (folder / name).write_bytes(mutate(data, rng)) and None, *command)
+    watch(folder, name, numbers, lambda rng: (folder / name).write_bytes(mutate(data, rng)) and None, *command)
 
 
 def reading(folder: Path) -> list[tuple[str, ...]]:
@@ -190,19 +199,19 @@ def read_all(folder: Path, name: str, rng: random.Random, *, some: int | None) -
     return wrong
 
 
-@pytest.mark.parametrize("amount", FLIPS)
-def test_flipped_bits_of_a_run_file(folder, amount):
+@pytest.mark.parametrize("numbers", FLIPS, ids=str)
+def test_flipped_bits_of_a_run_file(folder, numbers):
     """One to four bits, anywhere in the file, through reading commands: numbers, or one line."""
     data, wrong = (folder / "base.db").read_bytes(), []
-    for number in range(amount):
+    for number in numbers:
         rng = drawn("flips", number)
         (folder / "f.db").write_bytes(fuzz.flipped(data, rng))
         wrong += read_all(folder, f"flips {number}", rng, some=3)
     assert not wrong, "\n".join(wrong[:20])
 
 
-@pytest.mark.parametrize("amount", ALL_VALUES)
-def test_values_of_every_kind_in_every_column(folder, amount):
+@pytest.mark.parametrize("numbers", ALL_VALUES, ids=str)
+def test_values_of_every_kind_in_every_column(folder, numbers):
     """In one row or in all, in tables that look as they should: each through reading commands."""
     with sqlite3.connect(folder / "base.db") as db:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
@@ -210,8 +219,9 @@ def test_values_of_every_kind_in_every_column(folder, amount):
             (table, column) for table in names for _, column, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
         ]
     cases = [(table, column, index) for table, column in columns for index in range(len(fuzz.VALUES))]
+    drawn("values", 0).shuffle(cases)
     wrong = []
-    for table, column, index in drawn("values", 0).sample(cases, min(amount, len(cases))):
+    for table, column, index in cases[numbers.start : numbers.stop]:
         rng = drawn(f"{table}.{column}", index)
         if fuzz.with_value(folder / "base.db", folder / "f.db", (table, column), fuzz.VALUES[index], rng):
             wrong += read_all(folder, f"{table}.{column} = {fuzz.VALUES[index]!r:.60}", rng, some=2)

@@ -72,8 +72,8 @@ _COUNTED = {"attempt": _FROM_ONE, "turn": _FROM_ONE, "repeat": _FROM_ONE, "round
 _RANGES: Mapping[str, Mapping[str, str]] = {
     "system": {"size_bytes": _NOT_NEGATIVE},
     "item": {
-        "fields": "json_type({0}) = 'object'",
-        "prompts": "json_type({0}) = 'array' AND NOT EXISTS (SELECT 1 FROM json_each({0}) WHERE type <> 'text')",
+        "fields": "json_valid({0}) AND json_type({0}) = 'object'",
+        "prompts": "json_valid({0}) AND json_type({0}) = 'array' AND NOT EXISTS (SELECT 1 FROM json_each({0}) WHERE type <> 'text')",
     },
     "trial": {"position": _NOT_NEGATIVE} | _COUNTED,
     "cell": {"position": _NOT_NEGATIVE},
