@@ -68,12 +68,16 @@ _JSON: Mapping[str, Mapping[str, Any]] = {
 
 _NOT_NEGATIVE = f"{{0}} BETWEEN 0 AND {_MOST}"
 _FROM_ONE = f"{{0}} BETWEEN 1 AND {_MOST}"
+_IF_JSON = "CASE WHEN json_valid({{0}}) THEN {} END"
+"""Of AND, SQLite may look at the second part first."""
 _COUNTED = {"attempt": _FROM_ONE, "turn": _FROM_ONE, "repeat": _FROM_ONE, "round": _FROM_ONE, "place": _FROM_ONE}
 _RANGES: Mapping[str, Mapping[str, str]] = {
     "system": {"size_bytes": _NOT_NEGATIVE},
     "item": {
-        "fields": "json_valid({0}) AND json_type({0}) = 'object'",
-        "prompts": "json_valid({0}) AND json_type({0}) = 'array' AND NOT EXISTS (SELECT 1 FROM json_each({0}) WHERE type <> 'text')",
+        "fields": _IF_JSON.format("json_type({0}) = 'object'"),
+        "prompts": _IF_JSON.format(
+            "json_type({0}) = 'array' AND NOT EXISTS (SELECT 1 FROM json_each({0}) WHERE type <> 'text')"
+        ),
     },
     "trial": {"position": _NOT_NEGATIVE} | _COUNTED,
     "cell": {"position": _NOT_NEGATIVE},
