@@ -73,7 +73,12 @@ def test_a_text_that_two_choices_have_names_neither():
         accepted("Rome", ["Rome", "Rome", "Paris"])
 
 
-@given(st.lists(st.text(min_size=3).map(str.strip).filter(lambda text: len(text) > 2), min_size=2, unique=True, max_size=26), st.data())
+@given(
+    st.lists(
+        st.text(min_size=3).map(str.strip).filter(lambda text: len(text) > 2), min_size=2, unique=True, max_size=26
+    ),
+    st.data(),
+)
 def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
     """Letter, index, index as text, index as float and the choice's own text agree, for choices that are no numbers."""
     index = data.draw(st.integers(0, len(choices) - 1))
@@ -141,8 +146,8 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "WinoGrande": (
         {"sentence": "q", "option1": "Rome", "option2": "Paris", "answer": "2"},
-        'columns = { question = "sentence", choices = ["option1", "option2"], answer = "answer" }\n'
-        'values = { labels = ["1", "2"] }',
+        """columns = { question = "sentence", choices = ["option1", "option2"], answer = "answer" }
+values = { labels = ["1", "2"] }""",
         "B",
     ),
     "MedMCQA": (
@@ -162,8 +167,8 @@ SHAPES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "BoolQ": (
         {"question": "q", "passage": "p", "answer": True},
-        'columns = { question = "question", answer = "answer" }\n'
-        'values = { choices = ["no", "yes"], labels = ["false", "true"] }',
+        """columns = { question = "question", answer = "answer" }
+values = { choices = ["no", "yes"], labels = ["false", "true"] }""",
         "B",
     ),
 }
@@ -188,7 +193,9 @@ def test_choices_in_columns_of_a_csv_file(tmp_path):
     )
     more = 'columns = { question = "Question", choices = ["A", "B", "C", "D", "E"], answer = "Answer" }'
     (tmp_path / "mine.toml").write_text(TASK.format(source="x.csv", more=more), "utf-8")
-    found = {item.fields["question"]: item.fields for item in load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)}
+    found = {
+        item.fields["question"]: item.fields for item in load_items(load_task("mine.toml", tmp_path), tmp_path, None, 0)
+    }
     assert found["Capital?"]["choices"] == CITIES
     assert (found["Other?"]["choices"], found["Other?"]["answer"]) == (["1", "2", "3", "4", "5"], "E")
 
@@ -236,9 +243,8 @@ def test_indices_from_0_are_taken_as_such(tmp_path, answers):
 
 def test_texts_and_indices_that_cannot_be_known_apart_are_refused(tmp_path):
     """Where some answers are texts of choices, a "2" that is the text of one and the index of another is neither."""
-    rows = numbered(["5", "7"], ["5", "6", "7", "2"]) + [
-        {"question": "r", "choices": ["1", "2", "3", "4"], "answer": "2"},
-    ]
+    torn = {"question": "r", "choices": ["1", "2", "3", "4"], "answer": "2"}
+    rows = [*numbered(["5", "7"], ["5", "6", "7", "2"]), torn]
     with pytest.raises(TaskError, match="the text of one choice and the letter or index of another: give letters"):
         items_of(tmp_path, rows)
 

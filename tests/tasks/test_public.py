@@ -1,6 +1,7 @@
 """Public data sets: each task's mapping against a file shaped as the data set is, and what is said without one.
 
-There is no network here. The rows are ours; columns, types and nesting are those of the data sets' own cards.
+There is no network here. The rows are ours; columns, types and nesting are those of ``COLUMNS``: of MMLU and GSM8K as
+seen in the files themselves, of the others as their cards or their users have them (docs/tasks.md).
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         | {"text": "An item that does not fit its schema."},
     ],
     "essay": [
-        {"question_id": 81, "category": "writing", "prompt": ["Write a post about a trip.", "Rewrite it."]},
+        {"question_id": 81, "category": "writing", "prompt": ["Write a post about a trip.", "Rewrite it."]}
+        | {"reference": []},
         {"question_id": 111, "category": "math", "prompt": ["What is the area?", "And now?"], "reference": ["3", "4"]},
     ],
     "dialogue": [
@@ -100,6 +102,36 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     ],
 }
 """Task -> rows as the data set has them; of `extract` and `dialogue` the second cannot be used."""
+
+MMLU_COLUMNS: dict[str, Any] = {
+    "question": pl.String,
+    "subject": pl.String,
+    "choices": pl.List(pl.String),
+    "answer": pl.Int64,
+}
+COLUMNS: dict[str, dict[str, Any]] = {
+    "mmlu-letter": MMLU_COLUMNS,
+    "mmlu-explain": MMLU_COLUMNS,
+    "mmlu-paraphrase": MMLU_COLUMNS,
+    "math": {"question": pl.String, "answer": pl.String},
+    "translate": {"translation": pl.Struct({"de": pl.String, "en": pl.String})},
+    "summarise": {"article": pl.String, "highlights": pl.String, "id": pl.String},
+    "qa-context": {
+        **dict.fromkeys(("id", "title", "context", "question"), pl.String),
+        "answers": pl.Struct({"text": pl.List(pl.String), "answer_start": pl.List(pl.Int32)}),
+    },
+    "qa-closed": {"question": pl.String, "answer": pl.List(pl.String)},
+    "extract": dict.fromkeys(("title", "topic", "schema", "item", "medium", "text"), pl.String),
+    "dialogue": {
+        "source": pl.String,
+        "story": pl.String,
+        "questions": pl.List(pl.String),
+        "answers": pl.Struct(
+            {"input_text": pl.List(pl.String), "answer_start": pl.List(pl.Int32), "answer_end": pl.List(pl.Int32)}
+        ),
+    },
+}
+"""Task -> the columns of the data set's Parquet file; the essays' is JSONL."""
 
 SAID: dict[str, tuple[str, str, str]] = {
     "mmlu-letter": ("2 + 2", "B", "C"),
@@ -130,7 +162,7 @@ def shaped(task: str, folder: Path) -> Path:
         path.write_text("".join(json.dumps(row) + "\n" for row in ROWS[task]), "utf-8")
         return path
     path = folder / "public.parquet"
-    pl.DataFrame(ROWS[task]).write_parquet(path)
+    pl.DataFrame(ROWS[task], schema=COLUMNS[task]).write_parquet(path)
     return path
 
 

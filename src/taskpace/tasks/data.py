@@ -119,7 +119,7 @@ def _open_file(path: Path) -> Table:
             prompts: list[Row] = [{"prompt": line.strip()} for line in text.split("\n") if line.strip()]
             return Table(columns=["prompt"], rows=lambda _: prompts)
         case "csv":
-            return csv_table(read_text(path, TaskError), str(path))
+            return csv_table(read_text(path, TaskError, any_line_end=False), str(path))
         case _:
             return parquet_table(path)
 

@@ -152,14 +152,19 @@ def _survey(task: Task, rows: list[Row], columns: Columns) -> None:
     if survey is None:
         return
 
+    scorer = SCORERS[task.scorer or ""]
+    looked_at = {field: columns[field] for field in (*scorer.needs, *scorer.wants) if field in columns}
+
     def seen(row: Row) -> dict[str, Any]:
-        found = {field: [value for _, value in _parts(task, row, field, parts)] for field, parts in columns.items()}
-        return task.data.values | {
-            field: values[0] if len(columns[field]) == 1 else values for field, values in found.items() if values
-        }
+        fields = dict(task.data.values)
+        for field, parts in looked_at.items():
+            fields[field] = (
+                _value(row, parts[0]) if len(parts) == 1 else [v for _, v in _parts(task, row, field, parts)]
+            )
+        return fields
 
     try:
-        survey(seen(row) for row in rows)
+        survey(map(seen, rows))
     except FieldProblem as exc:
         column = ", ".join(columns.get(exc.field, (exc.field,)))
         raise TaskError(f'{task.data.source}: column "{column}" {exc.problem}') from None
@@ -191,13 +196,17 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
     fields = dict(task.data.values)
     for field, parts in columns.items():
         found = _parts(task, row, field, parts)
-        empty = next((part for part, value in found if value is None), None if found else parts[0])
+        values = []
+        empty = None if found else parts[0]
+        for part, value in found:
+            if value is None:
+                empty = part
+                break
+            values.append(_plain(value, f'{location}, column "{part}"'))
         if empty is not None:
-            if field not in needed:
-                continue
-            raise TaskError(f'{location}, column "{empty}": there is no value: fill it in or take the row out')
-        values = [_plain(value, f'{location}, column "{part}"') for part, value in found]
-        if len(parts) == 1:
+            if field in needed:
+                raise TaskError(f'{location}, column "{empty}": there is no value: fill it in or take the row out')
+        elif len(parts) == 1:
             fields[field] = values[0]
         elif field in _LISTS:
             fields[field] = values
@@ -224,7 +233,9 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
 
 def _parts(task: Task, row: Row, field: str, parts: tuple[str, ...]) -> list[tuple[str, Any]]:
     """The columns of a field with their values. The last ones of a list may be empty: some rows have fewer choices."""
-    found = [(part, task.data.values[part] if part in task.data.values else _value(row, part)) for part in parts]
+    found: list[tuple[str, Any]] = []
+    for part in parts:
+        found.append((part, task.data.values[part] if part in task.data.values else _value(row, part)))  # noqa: PERF401
     if field in _LISTS and len(parts) > 1:
         while found and found[-1][1] is None:
             found.pop()
@@ -256,21 +267,23 @@ def _plain(value: Any, location: str) -> Any:
     """
     if isinstance(value, bytes):
         raise TaskError(f"{location}: binary data cannot be asked about: name a column of text")
-    if nested_too_deep(value):
-        raise TaskError(f"{location}: nested more than {MOST_NESTED} levels deep: name a part of it")
-    plain = msgspec.to_builtins(value, enc_hook=str)
-    if len(_as_json(plain, location)) > MOST_CELL:
-        raise TaskError(f"{location}: has more than {MOST_CELL:,} bytes: shorten it or take the row out")
-    if any(isinstance(each, float) and not math.isfinite(each) for each in leaves(plain)):
-        raise TaskError(f"{location}: holds a number that is not finite: correct it or take the row out")
-    return plain
-
-
-def _as_json(value: Any, location: str) -> bytes:
+    if not isinstance(value, str):
+        if nested_too_deep(value):
+            raise TaskError(f"{location}: nested more than {MOST_NESTED} levels deep: name a part of it")
+        value = msgspec.to_builtins(value, enc_hook=str)
+        if float in map(type, parts := leaves(value)) and not all(map(_is_finite, parts)):
+            raise TaskError(f"{location}: holds a number that is not finite: correct it or take the row out")
     try:
-        return canonical_json(value)
+        size = len(msgspec.json.encode(value))
     except UnicodeError:
         raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
+    if size > MOST_CELL:
+        raise TaskError(f"{location}: has more than {MOST_CELL:,} bytes: shorten it or take the row out")
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:

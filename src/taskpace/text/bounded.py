@@ -6,7 +6,6 @@ where the value comes in. The check itself does not recurse.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -22,22 +21,22 @@ class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
 def nested_too_deep(value: Any, most: int = MOST_NESTED) -> bool:
     """Whether lists and tables stand more than ``most`` levels deep in one another."""
     level = [value]
-    for _ in range(most):
-        level = [
-            part
-            for each in level
-            if isinstance(each, dict | list | tuple)
-            for part in (each.values() if isinstance(each, dict) else each)
-            if isinstance(part, dict | list | tuple)
-        ]
-        if not level:
+    for _ in range(most + 1):
+        below: list[Any] = []
+        for each in level:
+            if isinstance(each, dict):
+                below.extend(each.values())
+            elif isinstance(each, list | tuple):
+                below.extend(each)
+        if not below:
             return False
+        level = below
     return True
 
 
-def leaves(value: Any) -> Iterator[Any]:
+def leaves(value: Any) -> list[Any]:
     """The values that lists and tables are made of, keys left out."""
-    rest = [value]
+    found, rest = [], [value]
     while rest:
         here = rest.pop()
         if isinstance(here, dict):
@@ -45,7 +44,8 @@ def leaves(value: Any) -> Iterator[Any]:
         elif isinstance(here, list | tuple):
             rest.extend(here)
         else:
-            yield here
+            found.append(here)
+    return found
 
 
 def decode_json(text: str) -> Any:

@@ -31,7 +31,7 @@ _KINDS = {
 """What msgspec calls a type, in the words of somebody who writes TOML."""
 MOST_LETTERS = 500
 """Of the name of a task or a system, which may be the path of a model."""
-_MOST_TOML_CHARACTERS = 1_000_000
+_MOST_TOML_BYTES = 1_000_000
 _PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_NESTED}}}")
 _MOST_BITS = 4096
@@ -46,24 +46,35 @@ def named(path: Path) -> str:
     return one_line(str(path), _PATH_COLUMNS)
 
 
-def read_text(path: Path, error: type[TaskpaceError]) -> str:
-    """The UTF-8 text of a file. Raises ``error`` when there is none to be had."""
+def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, any_line_end: bool = True) -> str:
+    """The UTF-8 text of a file.
+
+    Args:
+        path: of the file.
+        error: raised when there is none to be had, or too much of it.
+        most_bytes: that are read; -1: all.
+        any_line_end: whether every line end becomes a line feed.
+    """
     try:
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as exc:
-        line = path.read_bytes()[: exc.start].count(b"\n") + 1
-        raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
+        with path.open("rb") as file:
+            content = file.read(most_bytes + 1 if most_bytes >= 0 else -1)
     except OSError as exc:
         raise error(f"{named(path)}: cannot be read: {exc.strerror or exc}") from None
     except ValueError as exc:
         raise error(f"{named(path)}: cannot be read: {exc}") from None  # a path with a NUL
+    if 0 <= most_bytes < len(content):
+        raise error(f"{path}: has more than {most_bytes:,} bytes: shorten it, or put data into a file of their own")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as exc:
+        line = content[: exc.start].count(b"\n") + 1
+        raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n") if any_line_end else text
 
 
 def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
     """A TOML file as ``kind``. Raises ``error`` naming the file, the key and the remedy."""
-    text = read_text(path, error)
-    if len(text) > _MOST_TOML_CHARACTERS:
-        raise error(f"{path}: has more than {_MOST_TOML_CHARACTERS:,} characters: shorten it, or put data into a file")
+    text = read_text(path, error, most_bytes=_MOST_TOML_BYTES)
     # Python's reader takes time that grows with the square of a key's parts, and recurses into lists and tables.
     if long := _LONG_KEY.search(text):
         line = text[: long.start()].count("\n") + 1

@@ -18,9 +18,10 @@ def _accept_choice(fields: dict[str, Any]) -> dict[str, Any]:
     choices, labels = _labelled(fields)
     answer = fields["answer"]
     index = _by_choice(answer, choices) if labels is None else _by_label(answer, labels)
+    found = fields | {"choices": choices, "answer": ascii_uppercase[index]}
     # The labels have told which choice is meant: everywhere else choices go by letters.
-    rest = {name: value for name, value in fields.items() if name != "labels"}
-    return rest | {"choices": choices, "answer": ascii_uppercase[index]}
+    found.pop("labels", None)
+    return found
 
 
 def accept_choices(value: Any) -> list[str]:
@@ -59,7 +60,7 @@ def _choices(value: Any) -> tuple[list[str], list[str] | None]:
         raise FieldProblem("choices", f"is {kind_of(value)}, not a list: give a list of texts")
     if not 2 <= len(value) <= len(ascii_uppercase):
         raise FieldProblem("choices", f"has {len(value)} choices: give from 2 to {len(ascii_uppercase)}")
-    if any(isinstance(choice, bool) or not isinstance(choice, str | int | float) for choice in value):
+    if not set(map(type, value)) <= {str, int, float}:
         raise FieldProblem("choices", "holds something that is no text: give a list of texts")
     choices = [str(choice).strip() for choice in value]
     if "" in choices:
@@ -144,21 +145,28 @@ def _survey(rows: Iterable[dict[str, Any]]) -> None:
     named: str | None = None
     torn: str | None = None
     for row in rows:
-        try:
-            choices, labels = _labelled(row)
-        except (FieldProblem, KeyError):
+        answer, choices = row.get("answer"), row.get("choices")
+        index = _index(answer)
+        if index is None and not isinstance(answer, str):
             continue
-        if labels is not None:
-            continue
-        answer = row.get("answer")
-        index, text = _index(answer), _named(answer, choices)
+        if not isinstance(choices, list) or "labels" in row or isinstance(answer, str):
+            try:
+                choices, labels = _labelled(row)
+            except (FieldProblem, KeyError):
+                continue
+            if labels is not None:
+                continue
+        count = len(choices)
         if index is not None:
-            seen, zeros, beyond = seen + 1, zeros + (index == 0), beyond + (index == len(choices))
-            most = max(most, len(choices))
+            seen, zeros, beyond = seen + 1, zeros + (index == 0), beyond + (index == count)
+            most = max(most, count)
+        text = _named(answer, choices)
+        if text is None:
+            continue
         short = _letter(answer) if index is None else index
-        if text is not None and (short is None or short >= len(choices)):
+        if short is None or short >= count:
             named = named or str(answer)
-        elif text is not None and text != short:
+        elif text != short:
             torn = torn or str(answer)
     if beyond and not zeros:
         labels_from_1 = ", ".join(f'"{number}"' for number in range(1, most + 1))

@@ -62,7 +62,7 @@ def _script(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 JSON = Scorer(
-    version=1,
+    version=2,
     extraction="json",
     needs=("schema", "answer"),
     accept=_accept,
