@@ -151,7 +151,7 @@ def main() -> None:
     )
     plan = prepare(experiment, Path())
     (cell,) = plan.cells
-    jobs = list(make_jobs(plan, cell, plan.trials(cell)))
+    jobs = list(make_jobs(plan, cell, plan.trials(cell), {}))
     bench.head(f"{bench.chosen.sets} sets of three blocks of {BLOCK} prompts, {jobs[0].max_tokens} tokens at most")
     bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
     with tempfile.TemporaryDirectory() as folder:

@@ -105,6 +105,7 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         session=np.ones_like(time_s),
         round=np.full_like(time_s, np.nan),
         untimed=np.zeros_like(time_s),
+        late=np.zeros_like(time_s),
     )
 
 

@@ -172,6 +172,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("untimed", False),
                 column("miscounted", False),
                 column("hidden_reasoning", False),
+                column("late", False),
             ]
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),

@@ -9,6 +9,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import filelock
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
@@ -19,6 +20,7 @@ from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.coverage import fitted_lines, overrun_line
+from taskpace.runner import budget
 from taskpace.runner.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
 from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
@@ -291,3 +293,22 @@ def test_a_budget_that_is_too_short_is_one_line(tmp_path, cli):
     (line,) = ended.stderr.strip().splitlines()
     assert line.startswith("taskpace: --budget: too short: ")
     assert not (tmp_path / "runs" / "suite.db").exists()
+
+
+def test_what_a_killed_pilot_has_left_is_removed(tmp_path, monkeypatch):
+    """Its folder goes with the next pilot; one whose lock is held, or that is young, or none of a pilot's, stays."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    for name in ("left", "held", "young", "empty"):
+        folder = tmp_path / f"taskpace-pilot-{name}"
+        folder.mkdir()
+        if name != "empty":
+            (folder / "pilot.db.lock").touch()
+        if name != "young":
+            os.utime(folder, (0, 0))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "taskpace-pilot-link").symlink_to(tmp_path / "elsewhere")
+    with filelock.FileLock(tmp_path / "taskpace-pilot-held" / "pilot.db.lock"):
+        os.utime(tmp_path / "taskpace-pilot-held", (0, 0))
+        budget.remove_pilots()
+    left = {each.name.removeprefix("taskpace-pilot-") for each in tmp_path.iterdir()}
+    assert left == {"held", "young", "empty", "elsewhere", "link"}

@@ -215,6 +215,23 @@ def test_whatever_an_engine_raises_is_one_trials_error():
         assert record.failure.message == "KeyError: 'x'"
 
 
+class PanicException(BaseException):
+    """Called as what native libraries (pyo3) raise: no ``Exception``."""
+
+
+def test_a_panic_of_a_native_library_is_one_trials_error():
+    """In generating and in reading; half characters and endless words are cut to what can be kept."""
+    for engine in (FailingEngine(in_generate=PanicException("gone")), FailingEngine(in_read=PanicException("gone"))):
+        record, _ = run_plan(engine, job())
+        assert record.failure is not None
+        assert (record.failure.kind, record.failure.message) == ("engine", "PanicException: gone")
+    record, _ = run_plan(FailingEngine(in_generate=ValueError("\ud800" * 9000)), job())
+    assert record.failure is not None
+    assert len(record.failure.message.encode()) <= 2000
+    with pytest.raises(SystemExit):
+        run_plan(FailingEngine(in_generate=SystemExit(3)), job())
+
+
 def test_calibration_measures_the_harness_itself():
     """The harness's own cost per trial is measured in the process that measures."""
     with asyncio.Runner(loop_factory=RealClock().new_event_loop) as runner:

@@ -92,6 +92,12 @@ def leftovers(folder):
     return [path.name for path in folder.rglob("*") if path.name.endswith(".partial")]
 
 
+@pytest.fixture(autouse=True)
+def _settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' files are young, and are to count as settled all the same."""
+    monkeypatch.setattr(cache, "_SETTLED_NS", -1_000_000_000)
+
+
 # --- files on this machine
 
 
@@ -164,6 +170,27 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
     file.write_bytes(b"two")
     os.utime(file, ns=(1, 1))
     assert resolve("model.bin", tmp_path).sha256 == sha256(b"two")
+
+
+def test_a_digest_is_not_trusted_by_time_alone(tmp_path):
+    """Other content of the same size, with the old times put back by whoever changed it, is hashed anew."""
+    file = tmp_path / "model.bin"
+    file.write_bytes(b"one")
+    resolve("model.bin", tmp_path)
+    before = file.stat()
+    with file.open("r+b") as opened:
+        opened.write(b"two")
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert resolve("model.bin", tmp_path).sha256 == sha256(b"two")
+
+
+def test_a_digest_of_a_file_just_written_is_not_kept(tmp_path, cached, monkeypatch):
+    """It may change again within one step of its clock, unseen."""
+    monkeypatch.setattr(cache, "_SETTLED_NS", 3600 * 1_000_000_000)
+    (tmp_path / "model.bin").write_bytes(b"one")
+    resolve("model.bin", tmp_path)
+    assert not (cached / "digests.json").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"a": 1}', b"\xff\xfe", b'{"a": [1, 2, 3, "no digest"]}'])

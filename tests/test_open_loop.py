@@ -247,3 +247,13 @@ def test_over_http_each_clock_starts_at_the_scheduled_arrival(tmp_path):
         least.append(free - due_ns / 1e9)
     assert (frame.sort("dispatch_ns")["task_time_s"].to_numpy() >= np.array(least) - 0.002).mean() > 0.9
     assert frame["task_time_s"].sum() >= 0.9 * sum(least)
+
+
+def test_a_stop_does_not_wait_for_a_distant_arrival(simulated, tmp_path):
+    """With half an hour to the next arrival and nothing in flight, a stop ends the run."""
+    options = OPTIONS | {"time": "real", "wait": 0.001, "token_time": 0.0001}
+    plan = prepare(simulated(options, scenarios=("rate=0.0005",), items=3, warmup=0), Path())
+    stop = StopAfter(1)
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        ended = run_plan(plan, store, on_event=stop, stop=stop)
+    assert (ended.done, ended.interrupted) == (1, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -192,3 +193,116 @@ def test_a_record_without_its_transaction_is_not_there(tmp_path, plan):
         with pytest.raises(StoreError):
             store.add(record, impossible, cell.id, None)
         assert store.recorded() == {}
+
+
+def test_a_reader_does_not_keep_records_out_of_the_file(tmp_path, plan):
+    """With somebody who has it open for reading, a closed run file holds all records by itself."""
+    path, cell = tmp_path / "x.db", plan.cells[0]
+    (first, *_) = plan.trials(cell)
+    store = Store.create_or_continue(path, plan, "0")
+    reader = Store.open(path)
+    assert reader.recorded() == {}
+    store.add(a_record(first.id), A_VERDICT, cell.id, None)
+    store.close()
+    assert not store.log_left
+    (tmp_path / "copy.db").write_bytes(path.read_bytes())
+    with Store.open(tmp_path / "copy.db") as copy:
+        assert copy.recorded() == {first.id: 1}
+    reader.close()
+
+
+def test_a_query_that_goes_on_keeps_them_out_and_that_is_told(tmp_path, plan):
+    """Who is in the middle of reading sees the file as it was: ``log_left`` says that there are two files now."""
+    path, cell = tmp_path / "x.db", plan.cells[0]
+    (first, *_) = plan.trials(cell)
+    store = Store.create_or_continue(path, plan, "0")
+    reading = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    rows = reading.execute("SELECT a.id FROM trial AS a, trial AS b")
+    rows.fetchone()
+    store.add(a_record(first.id), A_VERDICT, cell.id, None)
+    store.close()
+    assert store.log_left
+    rows.close()
+    reading.close()
+    with Store.create_or_continue(path, plan, "0") as again:
+        assert again.recorded() == {first.id: 1}
+    assert not again.log_left
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["x.db", "x.db.lock"]
+
+
+def test_a_run_file_is_its_owner_s_alone(tmp_path, plan):
+    """Mode 0600, whatever the umask: prompts, answers and addresses are in it, and in the log beside it."""
+    before = os.umask(0)
+    try:
+        with Store.create_or_continue(tmp_path / "x.db", plan, "0"):
+            modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == dict.fromkeys(("x.db", "x.db-wal", "x.db-shm", "x.db.lock"), 0o600)
+
+
+def test_a_lock_is_the_file_s_by_whatever_name_it_is_opened(tmp_path, plan):
+    """A symbolic link shares the lock; a file of two names is refused, as SQLite would destroy it."""
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0"):
+        (tmp_path / "link.db").symlink_to("x.db")
+        with pytest.raises(StoreError, match=r"link\.db: another `taskpace run` is writing to it"):
+            Store.create_or_continue(tmp_path / "link.db", plan, "0")
+    Store.create_or_continue(tmp_path / "link.db", plan, "0").close()
+    (tmp_path / "twin.db").hardlink_to(tmp_path / "x.db")
+    with pytest.raises(StoreError, match="the file has 2 names"):
+        Store.create_or_continue(tmp_path / "twin.db", plan, "0")
+    (tmp_path / "circle.db").symlink_to("circle.db")
+    with pytest.raises(StoreError, match=r"circle\.db: cannot be written"):
+        Store.create_or_continue(tmp_path / "circle.db", plan, "0")
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:x?mode=memory", "a?b#c%20.db"])
+def test_a_run_file_may_be_called_anything(tmp_path, plan, monkeypatch, name):
+    """Names that mean something to SQLite are names of files."""
+    monkeypatch.chdir(tmp_path)
+    Store.create_or_continue(Path(name), plan, "0").close()
+    assert (tmp_path / name).stat().st_size > 0
+    with Store.open(Path(name)) as store:
+        assert store.planned_count() == 3
+
+
+def test_an_attempt_that_is_not_final_leaves_its_trial_to_be_done(tmp_path, plan):
+    """Until a final one comes, whatever ended the run meanwhile."""
+    cell = plan.cells[0]
+    (first, *_) = plan.trials(cell)
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        store.add(msgspec.structs.replace(a_record(first.id), final=False), A_VERDICT, cell.id, None)
+        assert store.recorded() == {}
+        store.add(a_record(first.id, attempt=2), A_VERDICT, cell.id, None)
+        assert store.recorded() == {first.id: 2}
+        assert [record.final for record, _ in store.attempts(first.id)] == [False, True]
+
+
+def test_a_run_that_could_not_be_begun_leaves_no_half_file(tmp_path, plan, monkeypatch):
+    """On a full disk, say: what is there next time is nothing, not a file that is no run."""
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("taskpace.store.store.insert_run", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            Store.create_or_continue(tmp_path / "x.db", plan, "0")
+    assert [each.name for each in tmp_path.iterdir()] == ["x.db.lock"]
+    Store.create_or_continue(tmp_path / "x.db", plan, "0").close()
+    with monkeypatch.context() as patched:
+        patched.setattr("taskpace.store.store.grow", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            Store.create_or_continue(tmp_path / "x.db", plan, "0")
+    with Store.open(tmp_path / "x.db") as store:  # what was there before stays
+        assert store.planned_count() == 3
+
+
+def test_a_target_is_tried_before_something_is_measured_for_it(tmp_path, plan):
+    """Nothing of the trial is left, the lock is free again, and a file that is there is not touched."""
+    Store.check_target(tmp_path / "new.db")
+    assert [each.name for each in tmp_path.iterdir()] == ["new.db.lock"]
+    Store.create_or_continue(tmp_path / "x.db", plan, "0").close()
+    before = (tmp_path / "x.db").read_bytes()
+    Store.check_target(tmp_path / "x.db")
+    assert (tmp_path / "x.db").read_bytes() == before

@@ -41,6 +41,7 @@ def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: fl
         session=some(np.ones(shape)),
         round=some(np.full(shape, np.nan)),
         untimed=some(np.zeros(shape)),
+        late=some(np.zeros(shape)),
     )
 
 

@@ -165,9 +165,9 @@ def test_a_server_that_dies_in_between_ends_its_part_with_its_last_words(small, 
 @pytest.mark.parametrize("victim", ["worker", "run"])
 def test_no_server_outlives_a_kill(small, tmp_path, victim):
     """SIGKILL of the worker or of the whole command: the server and its child are gone soon after."""
-    file, pids = small(delay_s=300)
-    command = [sys.executable, "-m", "taskpace", "run", str(file), "-o", str(tmp_path / "x.db"), "--progress", "quiet"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    _, pids = small(delay_s=300)
+    command = [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db", "--progress", "quiet"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 60
         while not (pids.exists() and len(pids.read_text("ascii").split()) == 2):
             assert time.monotonic() < deadline
@@ -179,6 +179,33 @@ def test_no_server_outlives_a_kill(small, tmp_path, victim):
         os.kill(worker if victim == "worker" else process.pid, signal.SIGKILL)
         wait_until_gone(found)
         process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan has no new parent to end it")
+def test_a_server_s_child_in_a_session_of_its_own_ends_with_it(tmp_path):
+    """Also one that ignores the request, and whose parent has ended before: a daemon, as some servers make them."""
+    child = (
+        "import os, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "open(sys.argv[1] + '.part', 'w').write(str(os.getpid())); os.rename(sys.argv[1] + '.part', sys.argv[1]); "
+        "time.sleep(600)"
+    )
+    daemon = (
+        "import subprocess, sys, time; "
+        "subprocess.Popen([sys.executable, '-S', '-c', sys.argv[1], sys.argv[2]], start_new_session=True)"
+    )
+    script = (
+        "import subprocess, sys, time; "
+        "subprocess.run([sys.executable, '-S', '-c', sys.argv[1], sys.argv[2], sys.argv[3]]); time.sleep(600)"
+    )
+    pid = tmp_path / "pid"
+    server = Server([sys.executable, "-S", "-c", script, daemon, child, str(pid)], tmp_path / "log")
+    while not pid.exists():
+        assert server.ended() is None
+        time.sleep(0.02)
+    found = numbers(pid)
+    assert alive(found[0])
+    server.stop()
+    assert not alive(found[0])
 
 
 @pytest.mark.slow

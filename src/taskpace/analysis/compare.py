@@ -24,6 +24,7 @@ from taskpace.analysis.table.validity import MACHINE, TRUNCATION_LIMIT, can_be_c
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.until import Ends
 from taskpace.store import queries
+from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean
@@ -220,7 +221,7 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
 def _identity(side: Side, name: str) -> dict[str, Any]:
     """What makes a task itself, of a run file's task."""
     (spec,) = (task.spec for task in queries.tasks(side.source) if task.name == name)
-    return task_identity(msgspec.json.decode(spec, type=Task))
+    return task_identity(decoded(spec, Task, side.source, "task"))
 
 
 def _units(row: MeasuredRow) -> int:

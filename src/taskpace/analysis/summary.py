@@ -212,7 +212,7 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.recorded_s)
+    means = _log_means(arrays.without_late().recorded_s)
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
 

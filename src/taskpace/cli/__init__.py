@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
+import os
 import sys
 from importlib import import_module
+from itertools import takewhile
 from typing import NoReturn
 
 import click
@@ -50,9 +53,13 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in _COMMANDS.items()])
 
 
+_DEBUG = "--debug"
+
+
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="taskpace")
-def cli() -> None:
+@click.option(_DEBUG, is_flag=True, help="Show a traceback where taskpace itself is at fault.")
+def cli(debug: bool) -> None:
     """Measure how long a language model takes to finish a real task, correctly.
 
     Start with `taskpace run --model smollm2-135m --model gemma3-270m`, or write an experiment file and
@@ -62,8 +69,6 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 done in part, 2 something to put right, 130 interrupted."""
-    from taskpace.errors import TaskpaceError
-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows no "·" gets a "?", not a traceback.
@@ -71,30 +76,58 @@ def main() -> NoReturn:
     for number, argument in enumerate(sys.argv[1:], start=1):
         # What is written down (names, paths) is JSON and SQLite, both UTF-8.
         if not _is_text(argument):
-            _complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names")
-            sys.exit(2)
+            sys.exit(_complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names"))
+    sys.exit(_main())
+
+
+def _main() -> int:
+    from taskpace.errors import TaskpaceError
+
     try:
         code = cli.main(prog_name="taskpace", standalone_mode=False)
+        if sys.stdout is not None:  # closed by who started this
+            sys.stdout.flush()  # where a closed pipe or a full disk can still be told
     except click.exceptions.NoArgsIsHelpError as bare:
         click.echo(bare.format_message())
-        sys.exit(0)
+        return 0
     except click.ClickException as exc:
         context = exc.ctx.command_path if isinstance(exc, click.UsageError) and exc.ctx else "taskpace"
-        _complain(f"{exc.format_message()} (see `{context} --help`)")
-        sys.exit(2)
+        return _complain(f"{exc.format_message()} (see `{context} --help`)")
     except TaskpaceError as exc:
-        _complain(str(exc))
-        sys.exit(2)
-    except OSError as exc:
-        # Whichever command, key or flag it came from, and wherever it was first looked at.
-        if exc.errno != errno.ENAMETOOLONG:
-            raise
-        _complain(f"{str(exc.filename)[:100]}...: no file can have so long a name or path: give a shorter one")
-        sys.exit(2)
+        return _complain(str(exc))
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted")
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _complain("interrupted", 130)
+    except SystemExit:
+        raise
+    except BrokenPipeError:
+        _drop_output()
+        return 1  # as click ends: who reads the head of an output alone needs no word of it
+    except OSError as exc:
+        return _complain(_of_system(exc))
+    except BaseException as exc:
+        if _DEBUG in takewhile(lambda each: each.startswith("-"), sys.argv[1:]):
+            raise
+        from taskpace.cli.fault import fault_line
+
+        return _complain(fault_line(exc))
+    return code if isinstance(code, int) else 0
+
+
+def _of_system(exc: OSError) -> str:
+    """What the system refuses, whichever command, key or flag it came from, and wherever it was first met."""
+    if exc.filename is None and exc.errno in (errno.ENOSPC, errno.EIO):
+        _drop_output()
+        return f"standard output could not be written to the end ({exc.strerror}); what was recorded is kept"
+    if exc.errno == errno.ENAMETOOLONG:
+        return f"{str(exc.filename)[:100]}...: no file can have so long a name or path: give a shorter one"
+    where = "" if exc.filename is None else f"{exc.filename}: "
+    return f"{where}{exc.strerror or exc}: see that it can be used, or choose another"
+
+
+def _drop_output() -> None:
+    """Let what is still to be written go nowhere: else Python tries again when it ends, and complains in its words."""
+    if (own := sys.__stdout__) is not None and sys.stdout is own:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
 
 
 def _is_text(argument: str) -> bool:
@@ -105,7 +138,10 @@ def _is_text(argument: str) -> bool:
     return True
 
 
-def _complain(message: str) -> None:
+def _complain(message: str, code: int = 2) -> int:
+    """Say on standard error why the command ends, if it can be said; returns the exit code."""
     from taskpace.text.safe_text import one_line
 
-    click.echo(f"taskpace: {one_line(message, 2000)}", err=True)
+    with contextlib.suppress(OSError):
+        click.echo(f"taskpace: {one_line(message, 2000)}", err=True)
+    return code

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from taskpace.cli.experiments import experiment_options, read_experiment
 from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown, say_how_it_ended
+from taskpace.cli.trust import check_trust, trust_option
 from taskpace.experiment.brevity import INSTRUCTION
 
 
@@ -28,8 +29,17 @@ from taskpace.experiment.brevity import INSTRUCTION
 @click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
 @progress_option()
 @no_fetch_option
+@trust_option
 def brevity(
-    output: Path | None, instruction: str, limit: int | None, *, progress: str, no_fetch: bool, **options: Any
+    file: Path | None,
+    output: Path | None,
+    instruction: str,
+    limit: int | None,
+    *,
+    progress: str,
+    no_fetch: bool,
+    trust: bool,
+    **options: Any,
 ) -> int:
     """Run each system as it is and asked to be brief, on the same items, and say what that does.
 
@@ -44,8 +54,9 @@ def brevity(
     from taskpace.report.words.brevity import LEGEND, brevity_blocks
     from taskpace.store.store import Store
 
-    experiment, base = read_experiment(**options)
+    experiment, base = read_experiment(file, **options)
     console = Console(stderr=True, highlight=False)
+    check_trust(experiment, file, console, trusted=trust)
     mode = progress_mode(progress, console)
     shown = None if mode == "json" else show_downloads(console)
     plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)

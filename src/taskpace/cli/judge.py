@@ -11,6 +11,7 @@ import msgspec
 from rich.console import Console
 
 from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown
+from taskpace.cli.trust import check_trust, trust_option
 from taskpace.errors import ExperimentError, StoreError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
 @progress_option(events=False)
 @no_fetch_option
+@trust_option
 def judge(
     run_file: Path, judge_file: Path | None, output: Path | None, form: str, resamples: int | None, **flags: Any
 ) -> int:
@@ -56,6 +58,7 @@ def judge(
         raise StoreError(f"{path}: this is the run to judge, which is only read: choose another -o")
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(flags["progress"], console)
+    check_trust(settings.experiment, judge_file, console, trusted=flags["trust"])
     with Store.open(run_file) as run:
         base = judge_file.parent if judge_file else Path()
         fetching = show_downloads(console)

@@ -21,6 +21,7 @@ from taskpace.cli.running import (
     say_how_it_ended,
 )
 from taskpace.cli.summary import print_short
+from taskpace.cli.trust import check_trust, trust_option
 from taskpace.errors import ModelError, TaskError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.terminal.progress import Mode, follow
@@ -48,8 +49,16 @@ if TYPE_CHECKING:
     help="Fit the run into 30m, 1h30m, ...: asks two items of each task, then sees how many there is time for.",
 )
 @no_fetch_option
+@trust_option
 def run(
-    file: Path | None, output: Path | None, progress: str, budget: str | None, no_fetch: bool, **options: Any
+    file: Path | None,
+    output: Path | None,
+    *,
+    progress: str,
+    budget: str | None,
+    no_fetch: bool,
+    trust: bool,
+    **options: Any,
 ) -> int:
     """Carry out an experiment, or continue an unfinished one.
 
@@ -62,6 +71,7 @@ def run(
     begun_at = time.monotonic()
     experiment, base = read_experiment(file, **options)
     console = Console(stderr=True, highlight=False)
+    check_trust(experiment, file, console, trusted=trust)
     mode = progress_mode(progress, console)
     run_file = file if file is not None and is_sqlite(file) else None
     path = output or run_file or Path("runs") / f"{experiment.name}.db"

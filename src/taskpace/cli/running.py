@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,14 @@ def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        return run_plan(plan, store, on_event=listener, stop=stop, decider=decider_for(plan))
+        ended = run_plan(plan, store, on_event=listener, stop=stop, decider=decider_for(plan))
+    if store.log_left:
+        console.print(
+            f"{path}: another program is reading it, so the last records are in {path}-wal: keep both files together; "
+            "the same command merges them",
+            soft_wrap=True,
+        )
+    return ended
 
 
 def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) -> int:
@@ -101,4 +109,5 @@ class Interrupts:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-        self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)
+        with contextlib.suppress(OSError, SystemExit):  # a terminal that is gone must not end what is to end cleanly
+            self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)

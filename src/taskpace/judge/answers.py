@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from taskpace.store import answers, queries
+from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task
 from taskpace.tasks.scorers import SCORERS
@@ -49,7 +50,7 @@ def load_answers(run: Reader) -> list[Answer]:
     texts: dict[tuple[str, int], list[str]] = {}
     for trial_id, attempt, text in queries.visible_texts(run):
         texts.setdefault((trial_id, attempt), []).append(text)
-    tasks = {task.name: msgspec.json.decode(task.spec, type=Task) for task in queries.tasks(run)}
+    tasks = {task.name: decoded(task.spec, Task, run, "task") for task in queries.tasks(run)}
     prompts_of = {system.name: msgspec.json.decode(system.spec)["system_prompt"] for system in queries.systems(run)}
     return [
         Answer(
@@ -66,6 +67,8 @@ def load_answers(run: Reader) -> list[Answer]:
             reference=_reference(tasks[row.task], msgspec.json.decode(row.fields)),
         )
         for row in answers.answers(run)
+        # Of a file that another program has made, an answer may lack its turns.
+        if len(texts.get((row.trial_id, row.attempt), ())) == len(msgspec.json.decode(row.prompts))
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -22,11 +23,14 @@ _CHUNK_BYTES = 1 << 20
 _MOST_DIGESTS = 1000
 _MOST_DIGEST_FILE_BYTES = 4 << 20
 _LOCK_WAIT_S = 3600.0
+_SETTLED_NS = 2_000_000_000
+"""The coarsest step of a file system's clock (FAT)."""
 
 
 class _Digest(msgspec.Struct, frozen=True, array_like=True):
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
     sha256: Sha256
 
@@ -47,7 +51,7 @@ def digest_of(path: Path, label: str, on_progress: Progress) -> tuple[str, int]:
     """
     before = path.stat()
     known = _read_digests().get(str(path))
-    if known and (known.size_bytes, known.mtime_ns, known.inode) == _identity(before):
+    if known and (known.size_bytes, known.mtime_ns, known.ctime_ns, known.inode) == _identity(before):
         return known.sha256, before.st_size
     sha256 = hash_file(path, label, on_progress)
     remember_digest(path, sha256, before)
@@ -70,13 +74,17 @@ def hash_file(path: Path, label: str, on_progress: Progress) -> str:
 
 
 def remember_digest(path: Path, sha256: str, seen: os.stat_result) -> None:
-    """Keep a digest for next time, if it can be and the file is still what was ``seen`` before hashing."""
+    """Keep a digest for next time, if it can be and the file is still what was ``seen`` before hashing.
+
+    Not of a file that was written a moment ago: it could change once more within the same step of the file's clock.
+    """
     from filelock import FileLock, Timeout
 
     folder = cache_folder()
     # Best effort by design: whatever goes wrong here costs only a second hashing.
     with contextlib.suppress(OSError, Timeout, NotImplementedError):
-        if _identity(path.stat()) != _identity(seen):
+        settled = time.time_ns() - max(seen.st_mtime_ns, seen.st_ctime_ns) > _SETTLED_NS
+        if not settled or _identity(path.stat()) != _identity(seen):
             return
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "digests.lock", timeout=5):
@@ -87,8 +95,11 @@ def remember_digest(path: Path, sha256: str, seen: os.stat_result) -> None:
             write_atomically(folder / "digests.json", msgspec.json.encode(newest))
 
 
-def _identity(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes with a file's content. The time of its last modification can be set at will, that of its last change
+    of any kind (``ctime``) cannot.
+    """
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _read_digests() -> dict[str, _Digest]:

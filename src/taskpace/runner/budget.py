@@ -12,12 +12,18 @@ item). Source: Neyman (1934), "On the two different aspects of the representativ
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import re
+import shutil
+import stat
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
+import filelock
 import msgspec
 
 from taskpace.errors import ExperimentError, StoreError
@@ -37,6 +43,8 @@ PILOT_ITEMS = 2
 """Of each task: the least that says anything of how much items differ."""
 _DURATION = re.compile(r"(?:(\d{1,7})h)?(?:(\d{1,7})m)?(?:(\d{1,7})s)?")
 _ROUNDS = 60
+_PILOT, _PILOT_FILE = "taskpace-pilot-", "pilot.db"
+_YOUNG_S = 60.0
 _MOST_S = 30 * 86_400
 
 
@@ -108,9 +116,10 @@ def begin(
     asked = {task: min(PILOT_ITEMS, size) for task, size in sizes.items()}
     pilot = prepare(_with_items(experiment, asked), base, fetch=fetch)
     kept = all(scenario.one_at_a_time and scenario.batch is None for scenario in experiment.scenarios)
-    with TemporaryDirectory(prefix="taskpace-pilot-") as folder:
+    remove_pilots()
+    with TemporaryDirectory(prefix=_PILOT) as folder:
         until = _Until(stop, budget_s)
-        with Store.create_or_continue(Path(folder) / "pilot.db", pilot, __version__) as store:
+        with Store.create_or_continue(Path(folder) / _PILOT_FILE, pilot, __version__) as store:
             ended = run_plan(pilot, store, on_event=_but_the_end(on_event), stop=until)
             if stop.requested:
                 raise Interrupted
@@ -127,6 +136,20 @@ def begin(
                 if kept:
                     adopt(target, store)
     return Fitted(plan, continued=False)
+
+
+def remove_pilots() -> None:
+    """Remove what pilots have left that were killed: folders of this user's whose lock nobody holds."""
+    for folder in Path(gettempdir()).glob(f"{_PILOT}*"):
+        with contextlib.suppress(OSError, filelock.Timeout):
+            status = folder.lstat()
+            mine = not hasattr(os, "getuid") or status.st_uid == os.getuid()
+            lock = folder / f"{_PILOT_FILE}.lock"
+            # One that is being made has no lock yet, or has it since a moment ago.
+            if mine and stat.S_ISDIR(status.st_mode) and lock.exists() and time.time() - status.st_mtime > _YOUNG_S:
+                with filelock.FileLock(lock, blocking=False):
+                    pass
+                shutil.rmtree(folder)
 
 
 def _but_the_end(on_event: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import msgspec
 
 from taskpace.engines.base import EngineInfo
@@ -34,5 +37,7 @@ def adopt(target: Store, source: Store) -> None:
         number = workers[segment.worker]
         assert number is not None, "a segment has a worker"  # noqa: S101 - the schema says so
         target.add_segment(number, segment.cell_id, msgspec.json.decode(segment.client, type=ClientMetrics))
-    for trial_id, cell_id, by in queries.record_origins(source):
-        target.add_all(source.kept(trial_id), cell_id, workers[by])
+    for trial_id, attempts in groupby(queries.record_origins(source), itemgetter(0)):
+        # An attempt may be of another worker than the one before it.
+        for kept, (_, cell_id, by) in zip(source.kept(trial_id), attempts, strict=True):
+            target.add_all([kept], cell_id, workers[by])

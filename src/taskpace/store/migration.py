@@ -67,28 +67,42 @@ def format_version(db: sqlite3.Connection) -> int:
     return version
 
 
+class OldTable(msgspec.Struct, frozen=True):
+    """How a table of today looks in an older file."""
+
+    name: str
+    renamed: dict[str, str] = {}
+    """Old column -> new column."""
+    lacking: tuple[str, ...] = ()
+    """Columns that it has not yet."""
+
+
+def old_table(table: str, version: int) -> OldTable | None:
+    """A table of today in a file of that format; null: it has none."""
+    name = table
+    renamed: dict[str, str] = {}
+    lacking: list[str] = []
+    for step in (_STEPS[number] for number in range(version, FORMAT_VERSION)):
+        if table in step.created:
+            return None
+        name = next((old for old, new in step.tables.items() if new == table), name)
+        renamed |= step.columns.get(table, {})
+        lacking += step.added.get(table, ())
+    return OldTable(name, renamed, tuple(lacking))
+
+
 def view_as_new(db: sqlite3.Connection) -> None:
     """Let queries see an older file as one of today's format. Nothing is written."""
     version = format_version(db)
     steps = [_STEPS[number] for number in range(version, FORMAT_VERSION)]
-    names: dict[str, str] = {}
-    columns: dict[str, dict[str, str]] = {}
-    added: dict[str, list[str]] = {}
-    created: dict[str, str] = {}
-    for step in steps:
-        names |= {new: old for old, new in step.tables.items()}
-        for table, renamed in step.columns.items():
-            columns.setdefault(table, {}).update(renamed)
-        for table, new in step.added.items():
-            added.setdefault(table, []).extend(new)
-        created |= step.created
-    for table in {*names, *columns, *added}:
-        old = names.get(table, table)
-        found = [row[1] for row in db.execute(f"PRAGMA main.table_info({old})")]
-        shown = [f"{column} AS {columns.get(table, {}).get(column, column)}" for column in found]
-        shown += [f"NULL AS {column}" for column in added.get(table, ())]
-        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {', '.join(shown)} FROM main.{old}")  # noqa: S608 - our own names
-    for table, definition in created.items():
+    for table in {name for step in steps for name in (*step.tables.values(), *step.columns, *step.added)}:
+        if (old := old_table(table, version)) is None:
+            continue
+        found = [row[1] for row in db.execute(f"PRAGMA main.table_info({old.name})")]
+        shown = [f"{column} AS {old.renamed.get(column, column)}" for column in found]
+        shown += [f"NULL AS {column}" for column in old.lacking]
+        db.execute(f"CREATE TEMP VIEW {table} AS SELECT {', '.join(shown)} FROM main.{old.name}")  # noqa: S608 - our own
+    for table, definition in ((name, text) for step in steps for name, text in step.created.items()):
         db.execute(f"CREATE TEMP TABLE {table} ({definition.replace(' REFERENCES trial (id)', '')})")
 
 

@@ -11,9 +11,7 @@ from typing import Any, NamedTuple, Protocol
 class Reader(Protocol):
     """Anything that answers queries on a run file."""
 
-    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Column names and rows."""
-        ...
+    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]: ...
 
 
 class RunRow(NamedTuple):
@@ -249,9 +247,9 @@ def trial(reader: Reader, trial_id: str) -> TrialSpec:
 
 
 def record_origins(reader: Reader) -> list[tuple[str, str, int | None]]:
-    """Trial (or warm-up), cell and worker of every record, once for all attempts of one worker."""
-    rows = reader.query("SELECT DISTINCT trial_id, cell_id, worker FROM record")[1]
-    return [(trial_id, cell_id, worker) for trial_id, cell_id, worker in rows]
+    """Trial (or warm-up), cell and worker of every attempt, those at one trial together and in order."""
+    sql = "SELECT trial_id, cell_id, worker FROM record ORDER BY trial_id, attempt"
+    return [(trial_id, cell_id, by) for trial_id, cell_id, by in reader.query(sql)[1]]
 
 
 def record_rows(reader: Reader, trial_id: str) -> list[dict[str, Any]]:
@@ -330,9 +328,8 @@ def texts_of_cell(reader: Reader, cell_position: int) -> list[TurnText]:
 
 def visible_texts(reader: Reader) -> list[tuple[str, int, str]]:
     """Trial, attempt and visible text of every conversation turn, in order."""
-    return [
-        (row[0], row[1], row[2]) for row in reader.query("SELECT trial_id, attempt, text FROM turn ORDER BY turn")[1]
-    ]
+    rows = reader.query("SELECT trial_id, attempt, text FROM turn ORDER BY turn")[1]
+    return [(trial_id, attempt, text) for trial_id, attempt, text in rows]
 
 
 def origins(reader: Reader) -> dict[str, Origin]:

@@ -6,6 +6,7 @@ A record is acknowledged once its transaction is on disk (WAL, synchronous FULL)
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -21,6 +22,7 @@ from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.check import NOT_OURS, RESTORE, check_rows, check_tables, distrust
 from taskpace.store.growth import grow
 from taskpace.store.migration import format_version, migrate, view_as_new
 from taskpace.store.rows import Kept, as_json, insert, insert_record, insert_run, now
@@ -28,6 +30,9 @@ from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _SQLITE = b"SQLite format 3\x00"
+_DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
+"""What SQLite says of a file that is none of ours, or is one no longer."""
+_PROBE_BYTES = 1_000_000
 _CONTINUE = "free some space (or mend what it says) and run the same command to continue"
 
 
@@ -47,6 +52,8 @@ class Store:
         self.path = path
         self._db = connection
         self._lock = lock
+        self.log_left = False
+        """Once closed: the last records are in the log beside the file (``-wal``), as a query keeps them out of it."""
 
     # -- opening ---------------------------------------------------------------------------------------------------
 
@@ -66,6 +73,7 @@ class Store:
             try:
                 _check_ours(connection, path)
                 view_as_new(connection)
+                check_rows(connection, path)
             except BaseException:
                 connection.close()
                 raise
@@ -82,11 +90,15 @@ class Store:
         lock = _take_lock(path)
         try:
             with _explained(path):
-                connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                made = _make(path)
+                # Absolute, for ":memory:" is a file's name like any other.
+                connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False)
                 try:
                     _initialise(connection, path, plan, taskpace_version)
                 except BaseException:
                     connection.close()
+                    if made:
+                        _remove(path)  # half a run file (a full disk) is none, and would stand in the way
                     raise
         except BaseException:
             lock.release()
@@ -96,14 +108,22 @@ class Store:
     @staticmethod
     def check_target(path: Path) -> None:
         """See that a run file can be made there, before something is measured for it. Raises ``StoreError``."""
-        _take_lock(path).release()
+        lock = _take_lock(path)
+        probe = Path(f"{path.resolve()}.probe")
+        try:
+            # What a small run takes; a full disk refuses it now, and not once there is something to lose.
+            with _explained(path), contextlib.closing(sqlite3.connect(probe)) as db:
+                db.execute("CREATE TABLE probe AS SELECT zeroblob(?) AS bytes", (_PROBE_BYTES,))
+                db.commit()
+        finally:
+            _remove(probe)
+            lock.release()
 
     def close(self) -> None:
-        """Release the file. Everything acknowledged is already on disk."""
+        """Release the file. Everything acknowledged is already on disk; a file at rest is one file."""
         if self._lock is not None:
-            # A file at rest is one file, readable where nothing can be written; a reader now at it keeps the log.
             with contextlib.suppress(sqlite3.OperationalError):
-                self._db.execute("PRAGMA journal_mode = DELETE")
+                self.log_left = not _merge_log(self._db)
         self._db.close()
         if self._lock is not None:
             self._lock.release()
@@ -222,24 +242,62 @@ def _turn(row: dict[str, Any]) -> Turn:
     return Turn(arrivals=unpack_arrivals(row["arrivals"]), usage=usage, **kept)
 
 
+def _merge_log(db: sqlite3.Connection) -> bool:
+    """Take what is in the log into the file, and see that there is no log any more.
+
+    Whoever has the file open keeps it in WAL mode, but does not keep the records out of it, unless a query is going on.
+    Returns whether the file has them all.
+    """
+    db.execute("PRAGMA busy_timeout = 0")
+    _, logged, merged = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    with contextlib.suppress(sqlite3.OperationalError):
+        db.execute("PRAGMA journal_mode = DELETE")
+    return bool(logged == merged)
+
+
+def _make(path: Path) -> bool:
+    """Make a file that its owner alone may read, as a run holds prompts and answers; returns whether it is new."""
+    try:
+        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    except OSError as exc:
+        raise _not_written(path, exc) from None
+    return True
+
+
+def _remove(path: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(OSError):
+            Path(f"{path.resolve()}{end}").unlink()
+
+
 def _take_lock(path: Path) -> filelock.BaseFileLock:
-    """The lock of a run file, whose folder is made if need be."""
+    """The lock of a run file, whose folder is made if need be: one lock, whatever link leads to the file."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise StoreError(f"{path}: its folder cannot be made: {exc.strerror or exc}: choose another -o") from None
     if path.is_dir():
         raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
-    lock = filelock.FileLock(f"{path}.lock", blocking=False)
     try:
+        real = path.resolve()
+        if real.exists() and (names := real.stat().st_nlink) > 1:
+            # SQLite keeps its log beside the name that it was opened by: by two names it would destroy the file.
+            raise StoreError(f"{path}: the file has {names} names (hard links): continue a copy, or choose another -o")
+        lock = filelock.FileLock(f"{real}.lock", mode=0o600, blocking=False)
         lock.acquire()
     except filelock.Timeout:
         raise StoreError(
             f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
         ) from None
-    except OSError as exc:
-        raise StoreError(f"{path}: cannot be written: {exc.strerror or exc}: choose another -o") from None
+    except (OSError, RuntimeError) as exc:  # a RuntimeError: links that lead in a circle
+        raise _not_written(path, exc) from None
     return lock
+
+
+def _not_written(path: Path, exc: Exception) -> StoreError:
+    return StoreError(f"{path}: cannot be written: {getattr(exc, 'strerror', None) or exc}: choose another -o")
 
 
 def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:
@@ -261,6 +319,7 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
     with _transaction(db):
         if format_version(db) < FORMAT_VERSION:
             migrate(db)
+        check_rows(db, path)
         grow(db, path, plan)
 
 
@@ -275,6 +334,7 @@ def _statements(script: str) -> Iterator[str]:
 
 
 def _check_ours(db: sqlite3.Connection, path: Path) -> None:
+    distrust(db)
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = format_version(db)
     if application != APPLICATION_ID:
@@ -283,6 +343,9 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"{path}: has format version {version}, this taskpace knows {FORMAT_VERSION}: install a newer taskpace"
         )
+    if version < 1:
+        raise StoreError(f"{path}: {NOT_OURS} (format version {version}): {RESTORE}")
+    check_tables(db, path, version)
 
 
 def _is_empty(db: sqlite3.Connection) -> bool:
@@ -308,12 +371,16 @@ def _explained(path: Path) -> Iterator[None]:
     """SQLite's complaints as one line with a remedy."""
     try:
         yield
+    except UnicodeDecodeError as exc:  # of SQLite's own complaint, which repeats what is in the file
+        raise StoreError(f"{path}: {NOT_OURS} ({exc.reason}): {RESTORE}") from None
     except sqlite3.Error as exc:
         text = str(exc)
-        if "not a database" in text or "malformed" in text:
-            raise StoreError(f"{path}: not a run file, or damaged ({text}): choose another file") from None
+        if any(word in text for word in _DAMAGE) or isinstance(exc, sqlite3.InternalError | sqlite3.DataError):
+            raise StoreError(f"{path}: {NOT_OURS} ({text.partition(' with text')[0]}): {RESTORE}") from None
         if "full" in text:
             raise StoreError(f"{path}: the disk is full; all records up to here are kept: {_CONTINUE}") from None
-        if "unable to open" in text or "readonly" in text:
+        if "unable to open" in text:
+            raise StoreError(f"{path}: cannot be opened ({text}): see that it may be read, or choose another") from None
+        if "readonly" in text:
             raise StoreError(f"{path}: cannot be written ({text}): put it where it can, or choose another -o") from None
         raise StoreError(f"{path}: {text}: {_CONTINUE}") from None

@@ -31,7 +31,7 @@ async def measure_batch(
         try:
             payload = engine.prepare(make_request(job, _messages(job)))
             await engine.ready(payload)
-        except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+        except BaseException as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
             failures[job.trial_id] = failure_of(exc)
         else:
             payloads.append(payload)
@@ -74,7 +74,7 @@ async def _send(engine: BatchEngine, payloads: list[Any], timeout_s: float) -> l
     for each in stamps:
         try:
             generation = engine.read(each)
-        except Exception as exc:  # noqa: BLE001 - as above
+        except BaseException as exc:  # noqa: BLE001 - as above
             found.append((None, failure or failure_of(exc)))
         else:
             found.append((make_turn(generation, dispatch_ns, 0, end_ns), failure))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import time
 from typing import Self
 
 from taskpace.machine.clock import Clock, RealClock
 
 _LAG_INTERVAL_S = 0.02
+_BOOT = getattr(time, "CLOCK_BOOTTIME", None)
+"""Linux's clock that goes on while the machine is suspended; the monotonic one stands still meanwhile."""
 
 
 class LagMonitor:
@@ -35,10 +38,14 @@ class LagMonitor:
 
     async def _sample(self) -> None:
         interval_ns = round(_LAG_INTERVAL_S * 1e9)
+        asleep_ns = _asleep_ns()
         while True:
             due = self._clock.now_ns() + interval_ns
             await asyncio.sleep(_LAG_INTERVAL_S)
-            self._samples.append(max(0, self._clock.now_ns() - due))
+            before_ns, asleep_ns = asleep_ns, _asleep_ns()
+            # The two clocks are read one after the other, so that they differ by a little each time.
+            slept_ns = asleep_ns - before_ns if asleep_ns - before_ns > interval_ns else 0
+            self._samples.append(max(0, self._clock.now_ns() - due) + slept_ns)
 
     def begin(self, trial_id: str) -> None:
         """Start watching for a trial."""
@@ -51,6 +58,11 @@ class LagMonitor:
     @property
     def samples(self) -> list[int]:
         return self._samples
+
+
+def _asleep_ns() -> int:
+    """How long the machine has been suspended since it was started; where nobody knows, 0."""
+    return 0 if _BOOT is None else time.clock_gettime_ns(_BOOT) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 
 def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | None]:

@@ -20,6 +20,9 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile, wait_until
 
+_MOST_CHARACTERS = 2000
+"""Of what an engine says is wrong."""
+
 
 class Gates:
     """Where the trials of one event loop pass one by one."""
@@ -116,7 +119,7 @@ async def _take_turn(
     try:
         payload = engine.prepare(request)
         await engine.ready(payload)
-    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+    except BaseException as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         return None, failure_of(exc)
 
     if due_ns is None:
@@ -133,7 +136,7 @@ async def _take_turn(
     await gates.read.wait()
     try:
         generation = engine.read(stamps)
-    except Exception as exc:  # noqa: BLE001 - as above
+    except BaseException as exc:  # noqa: BLE001 - as above
         return None, failure or failure_of(exc)
     if failure is None and generation.failure is not None:
         failure = failure_of(generation.failure)
@@ -174,7 +177,7 @@ async def generate_within(
     try:
         async with asyncio.timeout((limit_ns - spent_ns) / 1e9) as limit:
             await generating
-    except Exception as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
+    except BaseException as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         # An engine may have time limits of its own; only ours is this trial's.
         failure = failure_of(exc)
         if isinstance(exc, TimeoutError) and limit.expired():
@@ -186,11 +189,21 @@ async def generate_within(
     return limit_ns, failure
 
 
-def failure_of(bad: Exception) -> Failure:
-    """An exception as what a record says of it."""
-    if isinstance(bad, EngineError):
-        return Failure(kind=bad.kind, message=str(bad), retry_after_s=bad.retry_after_s, refusal=bad.refusal)
-    return Failure(kind="engine", message=f"{type(bad).__name__}: {bad}")
+def failure_of(exc: BaseException) -> Failure:
+    """An exception of an engine as what a record says of it; one that is none of an engine's is raised again.
+
+    A panic of a native library (pyo3) is an engine's, and no ``Exception``.
+    """
+    if isinstance(exc, EngineError):
+        return Failure(kind=exc.kind, message=_kept(str(exc)), retry_after_s=exc.retry_after_s, refusal=exc.refusal)
+    if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
+        raise exc
+    return Failure(kind="engine", message=_kept(f"{type(exc).__name__}: {exc}"))
+
+
+def _kept(message: str) -> str:
+    """As much of a message as is kept, as text that can be."""
+    return message[:_MOST_CHARACTERS].encode("utf-8", "replace").decode()
 
 
 def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:

@@ -10,7 +10,7 @@ import gc
 
 from taskpace.engines import create
 from taskpace.engines.base import Engine, EngineInfo
-from taskpace.errors import EngineError, TaskpaceError
+from taskpace.errors import TaskpaceError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.machine.energy import Found, find
 from taskpace.records import Failure
@@ -18,6 +18,7 @@ from taskpace.worker.calibrate import calibrate
 from taskpace.worker.cell import CellRun, Link, Reach
 from taskpace.worker.messages import Closed, Open, Opened, OpenFailed, Opening, RunCell
 from taskpace.worker.refusals import Refusals
+from taskpace.worker.trial import failure_of
 
 
 class Worker:
@@ -40,12 +41,11 @@ class Worker:
             engine = create(message.spec)
             runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = runner.run(engine.open(lambda text: self._run.send(Opening(text=text), True)))
-        except TaskpaceError as exc:
-            self._run.send(OpenFailed(failure=Failure(kind="open", message=str(exc))), True)
-            return False
-        except (EngineError, MemoryError, OSError, RuntimeError) as exc:
-            kind = exc.kind if isinstance(exc, EngineError) else "open"
-            self._run.send(OpenFailed(failure=Failure(kind=kind, message=f"{type(exc).__name__}: {exc}")), True)
+        except BaseException as exc:  # noqa: BLE001 - whatever an engine raises, it would again: no reason to die of it
+            failure = failure_of(exc)
+            if isinstance(exc, TaskpaceError):
+                failure = Failure(kind="open", message=str(exc))
+            self._run.send(OpenFailed(failure=failure), True)
             return False
         self._open = engine, info, runner
         # What is loaded by now stays: keep the garbage collector from walking it during a trial.

@@ -8,6 +8,7 @@ import msgspec
 
 from taskpace.store import queries
 from taskpace.store.queries import Reader
+from taskpace.text.secrets import without_secrets
 
 _NOT_SWEPT = frozenset({"engine", "model", "system_prompt", "seed"})
 """Settings that make another thing of a system, not more or less of the same."""
@@ -55,7 +56,7 @@ def _details(info: str | None) -> dict[str, Any]:
 
 def _settings(spec: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     settings = {key: spec[key] for key in ("engine", "model", "system_prompt")}
-    settings |= spec["sampling"] | spec["options"]
+    settings |= spec["sampling"] | without_secrets(spec["options"])
     if spec.get("max_tokens") is not None:
         settings["max_tokens"] = spec["max_tokens"]
     if "quantisation" in details:

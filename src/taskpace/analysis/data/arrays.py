@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.records import CUT
 
-_NUMBERS = ("task_time_s", "wait_s", "output_bytes", "reasoning_bytes", "tpot_s", "output_tokens")
+_TIMES = ("task_time_s", "wait_s", "tpot_s")
+_NUMBERS = (*_TIMES, "output_bytes", "reasoning_bytes", "output_tokens")
 
 
 class Arrays(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,7 +21,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     items: tuple[str, ...]
     """Ids, sorted; or in the order in which they were asked."""
     task_time_s: Floats
-    """Of trials that ended; errors have no task time."""
+    """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
     """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died."""
     wait_s: Floats
@@ -34,6 +35,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """1 or 0 for every record; NaN only where there is none."""
     cut: Floats
     """1 where the trial was truncated, timed out or failed, so that times and lengths are lower bounds; else 0."""
+    late: Floats
+    """1 where the client stood still meanwhile, so that the recorded time is an upper bound; else 0."""
     session: Floats
     """In which session of the run it was recorded."""
     round: Floats
@@ -43,8 +46,19 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def recorded_s(self) -> Floats:
-        """Task times with those of failed trials: what is known to have passed, be it all of it or a lower bound."""
-        return np.where(self.cut > 0, self.spent_s, self.task_time_s)
+        """Task times with those of failed trials and of late ones: all of the time, or a bound of it."""
+        return np.where((self.cut > 0) | (self.late > 0), self.spent_s, self.task_time_s)
+
+    def without_late(self) -> Arrays:
+        """The same as if late trials had not been asked: for means and totals, on which a standstill has no say."""
+        if not (late := self.late > 0).any():
+            return self
+        flags = ("cut", "late", "untimed")
+        names = set(self.__struct_fields__) - {"systems", "items", *flags}
+        there = {name: np.where(late, np.nan, getattr(self, name)) for name in names}
+        return msgspec.structs.replace(
+            self, **there, **{name: np.where(late, 0.0, getattr(self, name)) for name in flags}
+        )
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
@@ -72,6 +86,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         trials["repeat"].to_numpy() - 1,
     )
     failed = trials["outcome"].eq_missing("error").to_numpy()
+    late = trials["late"].to_numpy()
     shape = (len(systems), len(items), repeats)
 
     def spread_out(values: Floats) -> Floats:
@@ -80,7 +95,10 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         return cube
 
     found = {name: trials[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}
-    ended = {name: spread_out(np.where(failed, np.nan, values)) for name, values in found.items()}
+    ended = {
+        name: spread_out(np.where(failed | late if name in _TIMES else failed, np.nan, values))
+        for name, values in found.items()
+    }
     return Arrays(
         systems=systems,
         items=items,
@@ -97,6 +115,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),
         round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
         untimed=spread_out(trials["untimed"].cast(pl.Float64).to_numpy()),
+        late=spread_out(late.astype(np.float64)),
     )
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 from taskpace.experiment.scenario import Scenario, read_scenario
 from taskpace.store import queries
+from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 from taskpace.tasks import LeftOut
 from taskpace.telemetry import ClientMetrics
@@ -80,7 +81,10 @@ class _System(msgspec.Struct, frozen=True):
 
     @property
     def omitted(self) -> tuple[str, ...]:
-        return msgspec.json.decode(self.options, type=_Omitted).omit if self.engine == "openai" else ()
+        try:
+            return msgspec.json.decode(self.options, type=_Omitted).omit if self.engine == "openai" else ()
+        except msgspec.MsgspecError:  # of a file that another program has made
+            return ()
 
 
 class _Timeout(msgspec.Struct, frozen=True):
@@ -95,7 +99,7 @@ def load_cells(reader: Reader) -> list[CellPlan]:
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     cells = queries.cells(reader)
-    tasks = {task.name: msgspec.json.decode(task.spec, type=_Task) for task in queries.tasks(reader)}
+    tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
     timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
     scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}

@@ -43,6 +43,11 @@ _RECORD_TYPES: dict[str, Any] = {
     "prompt_bytes": pl.Int64,
 }
 
+LATE_S, LATE_SHARE = 0.25, 0.1
+"""Lag of the client, in seconds and of the task time, from which on a trial's time is not the system's. A busy client
+is late by some hundredths of a second, again and again; by more it was suspended, or swapped out."""
+_LATE = (pl.col("loop_lag_s") >= LATE_S) & (pl.col("loop_lag_s") > LATE_SHARE * pl.col("task_time_s"))
+
 _TURN_TYPES: dict[str, Any] = {
     "trial_id": pl.String,
     "attempt": pl.Int64,
@@ -87,6 +92,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
       that shows nothing.
     - ``unanswered``: the last turn reasoned and showed nothing.
     - ``first_prompt_tokens``, ``first_cached_tokens``: of the first turn alone.
+    - ``late``: the client stood still meanwhile (``loop_lag_s``), so the time is more than the answer took.
     - ``final``: false for an attempt that another one was to follow.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
 
@@ -112,6 +118,7 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
             loop_lag_s=pl.col("loop_lag_ns") / 1e9,
             final=pl.col("final").fill_null(1) != 0,
         )
+        .with_columns(late=_LATE.fill_null(value=False))
         .drop("committed_ns", "loop_lag_ns")
     )
 

@@ -170,7 +170,7 @@ def judge_tasks(replies: list[Reply], resamples: int) -> tuple[JudgedTask, ...]:
 
 def is_judge_of(run: Reader, judge: Reader) -> bool:
     """Whether the second file holds judgements of the first."""
-    return _judged_plans(judge) == {RUN + queries.run_row(run).plan_id}
+    return _judged_plans(judge) == {RUN + queries.run_row(run).plan_id} and len(queries.systems(judge)) == 1
 
 
 def _check_is_judge_of(run: Reader, judge: Reader, run_file: str, judge_file: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.store import queries
+from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 
 
@@ -28,6 +29,34 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int | None
 
 
+class _Question(msgspec.Struct, frozen=True):
+    """What every question is about."""
+
+    item: str
+
+
+class _Verdict(_Question, frozen=True):
+    trial: str
+    system: str
+    outcome: str
+    answer: str
+    verdict: Literal["correct", "wrong"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Preference(_Question, frozen=True):
+    first: str
+    second: str
+    first_system: str
+    second_system: str
+
+
+_KINDS: dict[str, tuple[type[_Question], tuple[str, ...]]] = {
+    "verdict": (_Verdict, ("correct", "wrong")),
+    "preference": (_Preference, ("1", "2", "tie")),
+}
+"""The kinds of questions: what they have to have, and which replies there are."""
+
+
 def load_replies(judge: Reader) -> list[Reply]:
     """All of them, in the order of the questions."""
     fields = {(item.task, item.id): item.fields for item in queries.items(judge)}
@@ -35,13 +64,16 @@ def load_replies(judge: Reader) -> list[Reply]:
     for row in last_attempts(load_frame(judge)).iter_rows(named=True):
         kind, _, task = row["task"].partition(": ")
         ended = row["outcome"] in ("correct", "wrong", "completed")
+        question, replies = _KINDS.get(kind, (_Question, ()))
+        text = fields[row["task"], row["item_id"]]
+        decoded(text, question, judge, "item")
         found.append(
             Reply(
                 trial_id=row["trial_id"],
                 kind=kind,
                 task=task,
-                about=msgspec.json.decode(fields[row["task"], row["item_id"]]),
-                said=row["answer"] if ended else None,
+                about=msgspec.json.decode(text),
+                said=row["answer"] if ended and row["answer"] in replies else None,
                 time_s=row["task_time_s"],
                 output_tokens=row["output_tokens"],
             )

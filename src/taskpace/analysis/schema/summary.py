@@ -39,7 +39,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``cached-prompts``, ``resumed``, ``drift``,
     ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``, ``same-prompt-tokens``,
-    ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``not-run``, ``too-few``."""
+    ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``suspended``, ``not-run``,
+    ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""
@@ -49,7 +50,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     in tokens. ``decode speed``: tokens and bytes per second, TPOT and the parts of a difference, which are null.
     ``makespan``: the makespan alone. ``absolute seconds``: the seconds hold for this machine as it was then;
     comparisons with systems that it took turns with stand. ``full task time``: of cut answers only a lower bound is
-    known, so times and lengths may be bounds; comparisons allow for it. ``certainty``: nothing; there are few items or
+    known, of those during which taskpace itself stood still only an upper one, so times and lengths may be bounds;
+    comparisons allow for it. ``certainty``: nothing; there are few items or
     trials are missing, so less can be claimed."""
 
 

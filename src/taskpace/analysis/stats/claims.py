@@ -2,7 +2,8 @@
 
 A truncated, timed out or failed trial took what was recorded, or any longer time. For the claim "A is smaller than B"
 the worst case of the log ratio ln(B / A) is minus infinity where A was cut, and the recorded one elsewhere: B's own cut
-answers can only be longer. A claim is made when it holds in this worst case. Source: Manski (2003), "Partial
+answers can only be longer. Of a trial during which the client stood still it is the other way round: it took what was
+recorded, or any shorter time. A claim is made when it holds in this worst case. Source: Manski (2003), "Partial
 Identification of Probability Distributions", 1 and 2 (worst-case bounds without assumptions on what is missing).
 """
 
@@ -40,22 +41,23 @@ class LogRatios(msgspec.Struct, frozen=True):
     recorded: Floats
     """Mean over the repeats that both have, of what was recorded; -inf or inf where a failed trial has no time."""
     low: Floats
-    """The least that it may be: -inf where a repeat of A was cut."""
+    """The least that it may be: -inf where a repeat of A was cut, or one of B late."""
     high: Floats
-    """The most: inf where a repeat of B was cut."""
+    """The most: inf where a repeat of B was cut, or one of A late."""
     cut_a: Flags
-    """A repeat of A was cut."""
+    """A repeat of A was cut, or late: its value is a bound."""
     cut_b: Flags
     """Likewise."""
 
 
-def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]]) -> LogRatios:
+def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
     """Compare systems item by item.
 
     Args:
         values: (systems, items, repeats), recorded; NaN where there is none. 0 counts where it was cut, else as none.
         cut: the same shape: only a lower bound.
         indices: pairs (a, b) of systems.
+        late: the same shape as ``cut``: only an upper bound; null: nowhere.
     """
     shape = (values.shape[1], len(indices))
     if not indices:
@@ -63,26 +65,28 @@ def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]]) -> Lo
         return LogRatios(nothing, nothing, nothing, none, none)
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.where((values > 0) | (cut & (values == 0)), np.log(values), np.nan)
-    if not cut.any():
+    late = np.zeros(cut.shape, dtype=bool) if late is None else late
+    if not (cut.any() or late.any()):
         recorded = np.stack([item_means(logs[b] - logs[a]) for a, b in indices]).T
         none = np.zeros(shape, dtype=bool)
         return LogRatios(recorded, recorded, recorded, none, none)
-    columns = [_ratios_of(logs, cut, a, b) for a, b in indices]
+    columns = [_ratios_of(logs, cut, late, a, b) for a, b in indices]
     recorded, low, high, cut_a, cut_b = (np.stack(each).T for each in zip(*columns, strict=True))
     return LogRatios(recorded, low, high, cut_a, cut_b)
 
 
-def _ratios_of(logs: Floats, cut: Flags, a: int, b: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
+def _ratios_of(logs: Floats, cut: Flags, late: Flags, a: int, b: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
     both = ~np.isnan(logs[a]) & ~np.isnan(logs[b])
-    cut_a, cut_b = (cut[system] & both for system in (a, b))
+    cut_a, cut_b, late_a, late_b = (each[system] & both for each in (cut, late) for system in (a, b))
     with np.errstate(invalid="ignore"):
         ratios = np.where(both, logs[b] - logs[a], np.nan)
     # Two failed trials without a time: nothing is known of their ratio.
     ratios = np.where(both & np.isnan(ratios), 0.0, ratios)
     # A failed trial without a time may have taken none: the other side's ratio is unbounded then, too.
-    low = np.where(cut_a | (both & np.isneginf(logs[b])), -np.inf, ratios)
-    high = np.where(cut_b | (both & np.isneginf(logs[a])), np.inf, ratios)
-    return item_means(ratios), item_means(low), item_means(high), cut_a.any(axis=-1), cut_b.any(axis=-1)
+    low = np.where(cut_a | late_b | (both & np.isneginf(logs[b])), -np.inf, ratios)
+    high = np.where(cut_b | late_a | (both & np.isneginf(logs[a])), np.inf, ratios)
+    bound_a, bound_b = (cut_a | late_a).any(axis=-1), (cut_b | late_b).any(axis=-1)
+    return item_means(ratios), item_means(low), item_means(high), bound_a, bound_b
 
 
 Test = Callable[[Floats], tuple[Floats, Flags]]

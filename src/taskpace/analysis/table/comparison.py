@@ -45,7 +45,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p_least: float | None = None
     """The least p that the cut answers leave possible; equal to ``p`` where nothing is cut."""
     cut_a: int = 0
-    """Items with a cut or failed trial of A: of their value only a lower bound is known."""
+    """Items with a cut or failed trial of A, or a late one: of their value only a bound is known."""
     cut_b: int = 0
     """The same of B."""
 

@@ -113,7 +113,7 @@ def compare_pairs(
     """
     own = own or arrays
     indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
-    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices)
+    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices, arrays.late > 0)
     with np.errstate(divide="ignore"):
         speeds = log_ratios(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool), indices)
     task_time = compared_by_item(times, anytime=anytime)
@@ -122,7 +122,7 @@ def compare_pairs(
     visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices), anytime=anytime)
     reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices), anytime=anytime)
     correct_times = per_correct_at_any_time if anytime else per_correct
-    per_answer = correct_times(arrays, indices) if graded else [NOT_COMPARED] * len(pairs)
+    per_answer = correct_times(arrays.without_late(), indices) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices, anytime_stats.reach if anytime else None)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []

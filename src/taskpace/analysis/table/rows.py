@@ -67,9 +67,10 @@ def make_rows(
     """
     parts = dict(sample.trials.group_by("system", maintain_order=True))
     timed = dict(sample.timed.group_by("system", maintain_order=True))
-    means, per_correct, par2 = _totals(sample.shared, limit_s, reach)
-    tokens = _tokens(sample.own, reach)
-    deadlines = _deadlines(sample.shared)
+    shares = sample.shared.without_late()
+    means, per_correct, par2 = _totals(shares, limit_s, reach)
+    tokens = _tokens(sample.own.without_late(), reach)
+    deadlines = _deadlines(shares)
     rows = []
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
@@ -77,12 +78,13 @@ def make_rows(
         item_of = places_of(ended["item_id"], sample.own.items)
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
+        in_time = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
         makespan_s = _makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
-        solved = (sample.shared.task_time_s[index], sample.shared.correct[index])
+        solved = (shares.task_time_s[index], shares.correct[index])
         share = accuracy(correct, reach) if graded else UNKNOWN
         joules, no_joules = find_energy(
             [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
@@ -102,9 +104,9 @@ def make_rows(
                 never_answered=_never_answered(part),
                 **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
-                phases=phases(ended),
+                phases=phases(ended.filter(~pl.col("late"))),
                 written_bytes=written_bytes(ended),
-                **{name: _median(ended[column], unit_of, reach) for name, column in _TIMES.items()},
+                **{name: _median(in_time[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
                 output_tokens_mean=tokens[index][0],
                 tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
@@ -118,7 +120,9 @@ def make_rows(
                 solve_curve=_curve(*solved, deadlines, reach) if graded else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
-                goodput=_goodput(shared, "correct" if cell.graded else "completed", deadline_s, reach),
+                goodput=_goodput(
+                    shared.filter(~pl.col("late")), "correct" if cell.graded else "completed", deadline_s, reach
+                ),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
                 energy=joules,
@@ -143,10 +147,12 @@ def _task_times(
 ) -> dict[str, Estimate]:
     """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
+    Times of late ones are not known.
     """
     cut = trials["outcome"].is_in(CUT)
     failed = trials["outcome"] == "error"
-    times = trials.select(pl.when(failed).then(pl.col("task_time_s").fill_null(0.0)).otherwise("task_time_s"))
+    known = pl.when(failed).then(pl.col("task_time_s").fill_null(0.0)).otherwise("task_time_s")
+    times = trials.select(pl.when(~pl.col("late")).then(known))
     if batched:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
         cut = trials.select(cut.alias("cut"), "worker", sent.alias("sent")).select(

@@ -135,6 +135,13 @@ def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
                 remedy=remedy,
                 invalidates="full task time",
             )
+    if late := int(trials["late"].sum()):
+        yield Reason(
+            code="suspended",
+            text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
+            remedy=f"keep the machine awake and its memory free, then {AGAIN}",
+            invalidates="full task time",
+        )
 
 
 def _client(trials: pl.DataFrame) -> Iterator[Reason]:

@@ -15,7 +15,9 @@ from taskpace.engines.openai.sse import EventSplitter
 from taskpace.engines.openai.usage import Reports
 from taskpace.errors import EngineError
 from taskpace.records import Refusal
+from taskpace.text.secrets import Secrets
 
+_NONE = Secrets(())
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LEAST_REPEATED = 16
@@ -27,10 +29,15 @@ class Reader:
 
     Args:
         as_error: makes an error of what a server complains of within an answer.
+        secrets: not to be repeated in it.
     """
 
-    def __init__(self, as_error: Callable[[Complaint], EngineError] = lambda said: server_error(said.text)) -> None:
-        self._as_error = as_error
+    def __init__(
+        self,
+        as_error: Callable[[Complaint], EngineError] = lambda said: server_error(said.text),
+        secrets: Secrets = _NONE,
+    ) -> None:
+        self._as_error, self._secrets = as_error, secrets
         self._answer = AnswerBuilder()
         self._halves = (Halves(), Halves())
         """Of what stands where answers stand, and of the reasoning that stands apart."""
@@ -80,7 +87,7 @@ class Reader:
     def _wrong(self) -> EngineError | None:
         """What an answer that came to its end lacks."""
         if self._beside and self._finish is None:
-            return self._as_error(complaint_of(self._beside))
+            return self._as_error(complaint_of(self._secrets.masked_bytes(self._beside)))
         if not self._events:
             return EngineError("the answer is empty: no event in it", kind="empty")
         if self._finish is not None:
@@ -124,7 +131,7 @@ class Reader:
             if chunk.ends and self._ended_ns is None:
                 self._ended_ns = ns
             if chunk.error is not None:
-                raise self._as_error(complaint(chunk.error))
+                raise self._as_error(complaint(self._secrets.masked_in(chunk.error)))
             if chunk.usage is not None:
                 self._usage.add(chunk.usage)
             self._events += bool(chunk.choices) or chunk.usage is not None

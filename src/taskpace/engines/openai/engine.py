@@ -25,7 +25,7 @@ from taskpace.engines.base import EngineInfo, EngineSpec, Generation, Message, R
 from taskpace.engines.openai.answer import Reader
 from taskpace.engines.openai.check import read_options
 from taskpace.engines.openai.fields import reasoning_fields, shaped
-from taskpace.engines.openai.head import make_query, request_head
+from taskpace.engines.openai.head import make_query, request_head, secrets_of
 from taskpace.engines.openai.http.connection import Connection
 from taskpace.engines.openai.http.pool import Pool
 from taskpace.engines.openai.http.target import read_url, tls_context
@@ -34,7 +34,7 @@ from taskpace.engines.openai.options import Options
 from taskpace.engines.openai.preflight import Way, preflight, wait_until_ready
 from taskpace.engines.openai.refusals import Refusals, other_content
 from taskpace.engines.plain_prompt import render_plain
-from taskpace.errors import EngineError
+from taskpace.errors import EngineError, TaskpaceError
 from taskpace.machine.clock import Clock, FastClock
 
 _SEED_BITS = 0x7FFF_FFFF
@@ -65,7 +65,10 @@ class OpenAIEngine:
             port = free_port()
             self._options = msgspec.structs.replace(self._options, url=f"http://{HOST}:{port}/v1")
         self._port = port
-        self._target = read_url(self._options.url).with_query(make_query(self._options))
+        # What taskpace starts listens on loopback: no proxy has business with it, nor with the key.
+        proxied = self._options.proxy and self._options.server is None
+        self._target = read_url(self._options.url, proxied=proxied).with_query(make_query(self._options))
+        self._secrets = secrets_of(self._options, self._target)
         self._pool = Pool(
             self._target,
             tls_context(self._options.ca_file) if self._target.tls else None,
@@ -76,7 +79,7 @@ class OpenAIEngine:
         self._salts: dict[str, str] = {}
         """Of vLLM's cache, by conversation that goes on."""
         self._head = request_head(self._options, self._target, "POST", path)
-        self._refusals = Refusals(self._options, self._target)
+        self._refusals = Refusals(self._options, self._target, self._secrets)
 
     async def open(self, tell: Tell = nobody) -> EngineInfo:
         """Start the server if that is wanted, see that it is there and knows the model, and measure the way to it.
@@ -84,6 +87,16 @@ class OpenAIEngine:
         Raises:
             TaskpaceError: in one line what to change.
         """
+        try:
+            info = await self._open(lambda text: tell(self._secrets.masked(text)))
+        except (TaskpaceError, EngineError) as exc:
+            exc.args = (self._secrets.masked(str(exc)),)
+            raise
+        return msgspec.structs.replace(
+            info, version=self._secrets.masked(info.version), details=self._secrets.masked_in(info.details)
+        )
+
+    async def _open(self, tell: Tell) -> EngineInfo:
         way = Way(self._options, self._target, self._pool, self.clock.now_ns)
         begun_ns = self.clock.now_ns()
         if self._options.server is not None:
@@ -96,12 +109,14 @@ class OpenAIEngine:
         ready_ns = self.clock.now_ns() - begun_ns
         found = await preflight(way, self._model, tell)
         self._model = found.model
-        self._refusals = Refusals(self._options, self._target, found)
+        self._refusals = Refusals(self._options, self._target, self._secrets, found)
         return EngineInfo(
             engine="openai",
             version=found.server or "unknown",
             in_process=False,
-            join=self._spec_options | {"server": None, "url": self._options.url} if self._server else None,
+            join=self._spec_options | {"server": None, "url": self._options.url, "proxy": False}
+            if self._server
+            else None,
             chat_template="server" if self._options.api == "chat" else "none",
             details={
                 "url": self._target.url,
@@ -159,7 +174,7 @@ class OpenAIEngine:
     async def ready(self, payload: Payload) -> None:
         """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""
         if self._server is not None and (why := self._server.ended()):
-            raise EngineError(f"the server that taskpace started {why}", kind="connect-refused")
+            raise EngineError(f"the server that taskpace started {self._secrets.masked(why)}", kind="connect-refused")
         payload.connection = await self._pool.take()
 
     async def generate(self, payload: Payload, stamps: Stamps) -> None:
@@ -174,18 +189,20 @@ class OpenAIEngine:
         self._pool.give_back(connection)
         if not answer.succeeded:
             raise self._refusals.of_status(answer)
-        if problem := other_content(answer, stamps):
+        if problem := other_content(answer, stamps, self._secrets):
             stamps.arrivals.clear()  # a page is no answer
             raise problem
 
     def read(self, stamps: Stamps) -> Generation:
         """Arrivals where text arrived, the texts, the server's counts, and what is wrong with the answer."""
-        reader = Reader(self._refusals.in_answer)
+        reader = Reader(self._refusals.in_answer, self._secrets)
         if self._options.stream:
             reader.stream(stamps.arrivals)
         else:
             reader.whole(stamps.arrivals)
-        return reader.generation()
+        found = reader.generation()
+        texts = {name: self._secrets.masked(getattr(found, name)) for name in ("text", "reasoning")}
+        return msgspec.structs.replace(found, **texts)
 
     async def close(self) -> None:
         """Close the connections, and stop a server that was started."""

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 from taskpace.engines.openai.http.target import Target
 from taskpace.engines.openai.options import Options
 from taskpace.errors import ExperimentError
+from taskpace.text.secrets import Secrets, without_secrets
 
 
 def make_headers(options: Options) -> dict[str, str]:
@@ -30,6 +31,19 @@ def make_query(options: Options) -> str:
         for name, value in options.query.items()
     }
     return urlencode(values, quote_via=quote)
+
+
+def secrets_of(options: Options, target: Target) -> Secrets:
+    """What a request holds that is to be written nowhere. Raises as ``make_headers``."""
+    found = [value for name, value in make_headers(options).items() if without_secrets(value, name) != value]
+    if options.api_key_env is not None:
+        found.append(_variable("api_key_env", options.api_key_env))
+    for key, values in (("headers", options.headers), ("query", options.query)):
+        held = [_variable(key, value.env) for value in values.values() if not isinstance(value, str)]
+        found += [*held, *map(quote, held)]
+    if target.proxy and target.proxy.authorization:
+        found.append(target.proxy.authorization)
+    return Secrets(found)
 
 
 def _variable(key: str, name: str) -> str:

@@ -7,6 +7,7 @@ its standard input does, so the server goes whatever ends the worker, a kill inc
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
 import select
@@ -16,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from taskpace.errors import ExperimentError
@@ -27,6 +29,8 @@ _GRACE_S = 10.0
 _LAST_WORDS_BYTES = 8000
 _NOT_FOUND = 127
 _INPUT = 0
+_CHILD_SUBREAPER = 36
+_ORPHANS_GRACE_S = 2.0
 _BEYOND_TEXT = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -69,7 +73,7 @@ class Server:
 
     def __init__(self, command: list[str], log: Path | None) -> None:
         # Both stay open as long as the server runs.
-        self._log = tempfile.TemporaryFile() if log is None else log.open("a+b")  # noqa: SIM115
+        self._log = tempfile.TemporaryFile() if log is None else open(log, "a+b", opener=_for_owner)  # noqa: SIM115
         self._begin = self._log.seek(0, os.SEEK_END)
         self._ended: str | None = None
         self._supervisor = subprocess.Popen(  # noqa: S603 - the user's own command, and no shell reads it
@@ -105,11 +109,17 @@ class Server:
         self._log.close()
 
 
+def _for_owner(path: str, flags: int) -> int:
+    """A log may hold prompts, and whatever else a server prints: nobody else is to read it."""
+    return os.open(path, flags, 0o600)
+
+
 def supervise(command: list[str]) -> int:
     """Run ``command`` in a group of its own until it ends, or standard input does. Returns its status."""
     # A worker ignores both, and what is ignored is inherited; what is handled is not.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, lambda *_: os.close(_INPUT))
+    _inherit_orphans()
     try:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - as above
     except OSError as exc:
@@ -139,6 +149,45 @@ def _end_group(server: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(server.pid, signal.SIGKILL)
     server.wait()
+    _end_orphans()
+
+
+def _inherit_orphans() -> None:
+    """Have whatever the server starts become this process's child when its parent ends, in whichever session it is.
+
+    Source: prctl(2), ``PR_SET_CHILD_SUBREAPER``; there is nothing of the kind but on Linux.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_orphans() -> None:
+    """What the server has left behind in other sessions: by request, then by force; said where it stays."""
+    for number, wait_s in ((signal.SIGTERM, _ORPHANS_GRACE_S), (signal.SIGKILL, _ORPHANS_GRACE_S)):
+        until = time.monotonic() + wait_s
+        while (left := _children()) and time.monotonic() < until:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            time.sleep(0.05)
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+    if left := _children():
+        sys.stderr.write(f"taskpace: still running, and not to be ended: {', '.join(map(str, left))}\n")
+
+
+def _children() -> list[int]:
+    """The children of this process; none where the system does not say."""
+    try:
+        return [
+            int(pid)
+            for task in Path("/proc/self/task").iterdir()
+            for pid in (task / "children").read_text("ascii").split()
+        ]
+    except OSError:
+        return []
 
 
 if __name__ == "__main__":

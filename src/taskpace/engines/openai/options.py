@@ -58,6 +58,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the server calls fields of taskpace's own, as in ``{ seed = "random_seed" }``."""
     query: dict[Text, str | FromVariable] = {}
     """Parameters behind every URL, such as Azure's ``api-version``; ``{ env = "NAME" }`` as in ``headers``."""
+    proxy: bool = True
+    """Ask through the proxy that the environment names, if it names one. A server that is started is never asked so."""
     connect_timeout_s: Seconds = 10.0
     """Limit on opening a connection."""
     idle_timeout_s: Seconds = 60.0

@@ -15,7 +15,7 @@ import msgspec
 
 from taskpace.engines.base import Stamps, Tell
 from taskpace.engines.openai.head import request_head
-from taskpace.engines.openai.http.coding import MOST_BYTES, unpacked
+from taskpace.engines.openai.http.coding import unpacked
 from taskpace.engines.openai.http.connection import Answer
 from taskpace.engines.openai.http.pool import Pool
 from taskpace.engines.openai.http.target import Target
@@ -26,6 +26,10 @@ from taskpace.errors import EngineError, ExperimentError, TaskpaceError
 
 _MODELS = "/models"
 _ROUNDS = 5
+_MOST_S = 60.0
+"""For a whole answer about the models; a server that is busy loading one may be slow."""
+_MOST_BYTES = 16 * 1024 * 1024
+"""Of the list once unpacked; a large gateway's has some hundred thousand."""
 _ASK_EVERY_S = 0.25
 _TELL_EVERY_S = 5.0
 _LAST_LINE = 200
@@ -94,8 +98,9 @@ async def _answers(way: Way) -> bool:
     request = request_head(way.options, way.target, "GET", _MODELS) + b"\r\n"
     try:
         connection = await way.pool.connect()
-        answer = await connection.ask(request, Stamps(), way.options.idle_timeout_s)
-    except EngineError:
+        async with asyncio.timeout(_MOST_S):
+            answer = await connection.ask(request, Stamps(), way.options.idle_timeout_s)
+    except (EngineError, TimeoutError):
         return False
     connection.close()
     return answer.status == _OK
@@ -200,10 +205,14 @@ async def _ask(way: Way, path: str) -> tuple[Answer, int, bytes]:
     connection = await pool.take()
     stamps = Stamps()
     begun = now_ns()
-    answer = await connection.ask(request, stamps, options.idle_timeout_s)
+    try:
+        async with asyncio.timeout(_MOST_S):
+            answer = await connection.ask(request, stamps, options.idle_timeout_s)
+    except TimeoutError:
+        raise EngineError(f"no end of the answer to {path} within {_MOST_S:g} s", kind="stall") from None
     took = now_ns() - begun
     pool.give_back(connection)
-    return answer, took, unpacked(b"".join(data for _, data in stamps.arrivals), MOST_BYTES)
+    return answer, took, unpacked(b"".join(data for _, data in stamps.arrivals), _MOST_BYTES)
 
 
 def key_remedy(options: Options) -> str:

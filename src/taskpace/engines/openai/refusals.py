@@ -14,6 +14,7 @@ from taskpace.engines.openai.options import Options
 from taskpace.engines.openai.preflight import Found, key_remedy
 from taskpace.errors import EngineError
 from taskpace.records import Refusal
+from taskpace.text.secrets import Secrets
 
 _MOST = 10_000
 """Bytes of an error that are read."""
@@ -27,8 +28,8 @@ _TEXT = (b"{", b"[", b"data", b"event", b"id", b"retry", b"error", b":")
 class Refusals:
     """Puts what one endpoint refuses into an error that says what to do about it."""
 
-    def __init__(self, options: Options, target: Target, found: Found | None = None) -> None:
-        self._options, self._target, self._found = options, target, found
+    def __init__(self, options: Options, target: Target, secrets: Secrets, found: Found | None = None) -> None:
+        self._options, self._target, self._secrets, self._found = options, target, secrets, found
 
     def of_status(self, answer: Answer) -> EngineError:
         """An answer that is no success, in the server's own words, with how long it asks to wait."""
@@ -36,7 +37,8 @@ class Refusals:
         # The other form, a date, would need the server's clock to agree with ours.
         after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None
         again = f" (Retry-After: {one_line(wait, 40)})" if wait else ""
-        said = complaint_of(unpacked(b"".join(answer.body), _MOST) or b"".join(answer.body)[:_MOST])
+        body = unpacked(b"".join(answer.body), _MOST) or b"".join(answer.body)[:_MOST]
+        said = complaint_of(self._secrets.masked_bytes(body))
         lasting = refusal(answer.status, said)
         if answer.redirect:
             where, base = self._target.redirected(answer.redirect)
@@ -44,7 +46,7 @@ class Refusals:
         else:
             text = self._with_remedy(answer.status, said, lasting)
         return EngineError(
-            f"status {answer.status}{again}: {text}",
+            self._secrets.masked(f"status {answer.status}{again}: {text}"),
             kind=f"http-{answer.status}",
             retry_after_s=after_s,
             refusal=lasting,
@@ -53,7 +55,7 @@ class Refusals:
     def in_answer(self, said: Complaint) -> EngineError:
         """An error that came with status 200, within a stream or in place of it."""
         lasting = refusal(said.status, said) if said.status else None
-        return server_error(self._with_remedy(said.status or 0, said, lasting), lasting)
+        return server_error(self._secrets.masked(self._with_remedy(said.status or 0, said, lasting)), lasting)
 
     def _with_remedy(self, status: int, said: Complaint, lasting: Refusal | None) -> str:
         text = said.text or NO_WORD
@@ -74,9 +76,9 @@ class Refusals:
         return None
 
 
-def other_content(answer: Answer, stamps: Stamps) -> EngineError | None:
+def other_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> EngineError | None:
     """What is wrong with a success whose body is neither JSON nor a stream of events, whatever its label says."""
-    encoding = answer.headers.get("content-encoding", "").strip().lower()
+    encoding = secrets.masked(answer.headers.get("content-encoding", "")).strip().lower()
     if encoding not in READABLE:
         return EngineError(
             f'the answer is compressed as "{one_line(encoding, 40)}", though the request asks for none',
@@ -90,9 +92,10 @@ def other_content(answer: Answer, stamps: Stamps) -> EngineError | None:
             break
     if not body or body.startswith(_TEXT):
         return None
-    label = answer.headers.get("content-type", "").split(";")[0].strip().lower()
+    said = complaint_of(secrets.masked_bytes(body[:_MOST]))
+    label = secrets.masked(answer.headers.get("content-type", "")).split(";")[0].strip().lower()
     return EngineError(
-        f'the answer is "{one_line(label, 60)}" and no stream of events: {complaint_of(body[:_MOST]).text}',
+        f'the answer is "{one_line(label, 60)}" and no stream of events: {said.text}',
         kind="content-type",
         refusal="perhaps",
     )

@@ -53,7 +53,7 @@ class EventSplitter:
         *ended, rest = (b"".join(self._pending) + data).split(b"\n\n")
         self._pending, self._pending_bytes, self._tail = [], 0, b""
         self._keep(rest)
-        return [event for event in map(self._data, ended) if event is not None]
+        return [event for event in map(self._data, filter(None, ended)) if event is not None]
 
     def end(self) -> list[bytes]:
         """The data of a last event that the stream left without its empty line."""

@@ -8,12 +8,14 @@ import msgspec
 import tomli_w
 
 from taskpace.experiment.experiment import Experiment, System, TaskUse
+from taskpace.text.secrets import without_secrets
 
 
 def experiment_toml(experiment: Experiment) -> str:
     """TOML that ``load_experiment`` reads as this experiment; sweeps stand unfolded, one table for each system.
 
-    Relative paths stay as they were given: they start from the folder of the experiment file.
+    Relative paths stay as they were given: they start from the folder of the experiment file. Keys and passwords are
+    left out, with a mask in their place.
     """
     file: dict[str, Any] = {"name": experiment.name}
     file |= {key: value for key in ("items", "max_tokens") if (value := getattr(experiment, key)) is not None}
@@ -46,7 +48,8 @@ def _system(system: System) -> dict[str, Any]:
         table["seed"] = system.sampling.seed
     table |= {key: value for key in ("max_tokens", "brief_of") if (value := getattr(system, key)) is not None}
     if system.options:
-        table["options"] = _without_null(system.options)
+        # The file is passed on with the report.
+        table["options"] = without_secrets(_without_null(system.options))
     return table
 
 

@@ -12,6 +12,7 @@ from taskpace.analysis.data.provenance import Provenance, SystemOrigin
 from taskpace.report.files.experiment import experiment_toml
 from taskpace.report.words.figures import UNKNOWN, seconds
 from taskpace.text.safe_text import printable
+from taskpace.text.secrets import without_secrets
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -54,7 +55,7 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
 
 
 def _system(system: SystemOrigin) -> Facts:
-    facts: dict[str, Any] = _flat({key: value for key, value in system.spec.items() if key != "name"})
+    facts: dict[str, Any] = _flat(without_secrets({key: value for key, value in system.spec.items() if key != "name"}))
     facts["model file, SHA-256"] = system.sha256 or UNKNOWN
     facts["model file, bytes"] = system.size_bytes if system.size_bytes is not None else UNKNOWN
     for number, worker in enumerate(system.workers, 1):
@@ -67,7 +68,7 @@ def _system(system: SystemOrigin) -> Facts:
         facts[f"clock{at}"] = (
             f"{calibration['clock_read_ns']:.0f} ns a reading, steps of {calibration['clock_step_ns']} ns"
         )
-        facts |= {f"{name}{at}": value for name, value in _flat(worker["info"]).items()}
+        facts |= {f"{name}{at}": value for name, value in _flat(without_secrets(worker["info"])).items()}
     return _facts(facts)
 
 

@@ -12,11 +12,14 @@ from taskpace.analysis.duration import CellEstimate
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
 from taskpace.report.words.coverage import left_out_lines
+from taskpace.report.words.programs import key_lines, program_lines
 from taskpace.text.safe_text import printable
 
 
 def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> None:
-    """Print the cells, the number of trials, the estimate and what the tasks leave out of their data."""
+    """Print the cells, the number of trials, the estimate, the programs that are started and what the tasks leave out
+    of their data.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("system", "task", "scenario"):
         table.add_column(heading, overflow="fold")
@@ -43,7 +46,7 @@ def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> N
         ),
         soft_wrap=True,
     )
-    for line in left_out_lines(plan):
+    for line in (*program_lines(experiment), *key_lines(experiment), *left_out_lines(plan)):
         console.print(Text(line, style="yellow"), soft_wrap=True)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from typing import Literal, Protocol, Self, TextIO
 
 import msgspec
@@ -51,10 +52,37 @@ class Listener(Protocol):
 def follow(mode: Mode, console: Console) -> Listener:
     """The listener for a mode. ``console`` is where people look (standard error); JSON goes to standard output."""
     if mode == "json":
-        return JsonLines(sys.stdout)
-    if mode == "quiet":
-        return Quiet(console)
-    return Lines(console, live=mode == "live")
+        return _Unbroken(JsonLines(sys.stdout), console)
+    return _Unbroken(Quiet(console) if mode == "quiet" else Lines(console, live=mode == "live"), console)
+
+
+class _Unbroken:
+    """A listener that falls silent when nobody can be told any more (`| head`, a full disk): the run goes on."""
+
+    def __init__(self, listener: Listener, console: Console) -> None:
+        self._listener, self._console = listener, console
+        self._broken = False
+
+    def __enter__(self) -> Self:
+        self._try(self._listener.__enter__)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._try(lambda: self._listener.__exit__(*exc))
+
+    def __call__(self, event: Event) -> None:
+        self._try(lambda: self._listener(event))
+
+    def _try(self, tell: Callable[[], object]) -> None:
+        if self._broken:
+            return
+        try:
+            tell()
+        except (OSError, SystemExit) as exc:  # rich means to end a program whose pipe is closed
+            self._broken = True
+            why = getattr(exc, "strerror", None) or "the pipe is closed"
+            with contextlib.suppress(OSError, SystemExit):
+                self._console.print(f"progress can be written no more ({why}): the run goes on without it")
 
 
 class JsonLines:
@@ -70,10 +98,8 @@ class JsonLines:
         return None
 
     def __call__(self, event: Event) -> None:
-        # Nobody reads any more (`| head`): the run goes on, its records are what counts.
-        with contextlib.suppress(BrokenPipeError):
-            self._out.write(msgspec.json.encode(event).decode() + "\n")
-            self._out.flush()
+        self._out.write(msgspec.json.encode(event).decode() + "\n")
+        self._out.flush()
 
 
 class Quiet:

@@ -18,6 +18,12 @@ _LINGER_S = 0.5
 """How long after ``[DONE]`` the server may take to end its message; the connection is dropped then."""
 _DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
 _TAIL = 16
+_MOST_BESIDE = 1024 * 1024
+"""Bytes of status lines, headers, interim answers and trailers."""
+_FRAMING = 16
+"""Bytes of chunks' lengths for each byte of their content, at most."""
+_MOST_OF_ERROR = 64 * 1024
+"""Bytes of what a server says of a failure; what comes after them is not waited for."""
 _OK, _REDIRECT, _BAD = 200, 300, 400
 
 
@@ -30,7 +36,7 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
-        """Of an answer that is no success (200 to 299): what the server says of it."""
+        """Of an answer that is no success (200 to 299): the beginning of what the server says of it."""
 
     @property
     def succeeded(self) -> bool:
@@ -59,6 +65,7 @@ class Connection(asyncio.Protocol):
         self._done: asyncio.Future[None] | None = None
         self._ns = 0
         self._received = 0
+        self._beside = 0
         self._tail = b""
         self._bodies: list[bytes] = []
         # The parser's call for each piece of a body: without a Python frame around it, for there are many.
@@ -101,7 +108,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._answer = Answer()
         self._arrivals = stamps.arrivals
-        self._received, self._tail = 0, b"\n"
+        self._received, self._beside, self._tail = 0, 0, b"\n"
         self._told_length = self._reusable = False
         self._done = self._loop.create_future()
         self._idle_ns = round(idle_timeout_s * 1e9)
@@ -137,10 +144,15 @@ class Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
             self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
+        self._beside += len(data)
         if self._bodies:
             body = b"".join(self._bodies)
             self._bodies.clear()
+            self._beside -= len(body)
             self._keep(body)
+        if self._beside > _MOST_BESIDE + _FRAMING * self._received:
+            self._fail("too-long", f"the answer has more than {_MOST_BESIDE} bytes of headers")
+            self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._done is None or self._done.done():
@@ -176,6 +188,8 @@ class Connection(asyncio.Protocol):
             self._fail("too-long", f"the answer is longer than {MOST_BYTES} bytes")
         elif not self._answer.succeeded:
             self._answer.body.append(body)
+            if self._received > _MOST_OF_ERROR:
+                self._complete()
         else:
             self._arrivals.append((self._ns, body))
             ending = self._tail + body

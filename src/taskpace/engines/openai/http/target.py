@@ -12,6 +12,7 @@ from urllib.request import getproxies, proxy_bypass
 import msgspec
 
 from taskpace.errors import ExperimentError
+from taskpace.text.secrets import without_passwords
 
 _PORTS = {"http": 80, "https": 443}
 _ENDS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
@@ -91,25 +92,29 @@ def base_path(path: str) -> str | None:
     return next((path.removesuffix(end) for end in _ENDS if path.endswith(end)), None)
 
 
-def read_url(url: str) -> Target:
-    """A base URL such as ``http://localhost:8000/v1``. Raises ``ExperimentError`` that names the key."""
+def read_url(url: str, *, proxied: bool = True) -> Target:
+    """A base URL such as ``http://localhost:8000/v1``. Raises ``ExperimentError`` that names the key.
+
+    ``proxied``: asked through the proxy that the environment names for it, if it names one.
+    """
 
     def wrong(problem: str) -> ExperimentError:
         return ExperimentError(f'key "url": {problem}')
 
+    shown = without_passwords(url)
     if "://" not in url:
-        raise wrong(f'"{url}" says not how to reach it: write http://{url} or https://{url}')
+        raise wrong(f'"{shown}" says not how to reach it: write http://{shown} or https://{shown}')
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise wrong(f'"{url}" is no URL: {exc}') from None
+        raise wrong(f'"{shown}" is no URL: {without_passwords(str(exc))}') from None
     if parts.username or parts.password:
         raise wrong('it holds a name or a password: put the key in a variable and name that in "api_key_env"')
     if parts.scheme not in _PORTS:
         raise wrong(f'"{parts.scheme}" is not spoken here: write http:// or https://')
     if not parts.hostname or not url.isprintable() or " " in url:
-        raise wrong(f'"{url}" names no host: write it as in http://localhost:8000/v1')
+        raise wrong(f'"{shown}" names no host: write it as in http://localhost:8000/v1')
     if parts.fragment:
         raise wrong('it has a "#": give the base URL alone, as in http://localhost:8000/v1')
     if (base := base_path(parts.path)) is not None:
@@ -125,7 +130,7 @@ def read_url(url: str) -> Target:
         port=port or _PORTS[parts.scheme],
         path=quote(parts.path.rstrip("/"), safe=_PATH),
         query=quote(parts.query, safe=_PATH + "?"),
-        proxy=_proxy(parts),
+        proxy=_proxy(parts) if proxied else None,
     )
 
 

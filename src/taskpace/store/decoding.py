@@ -1,0 +1,28 @@
+"""Columns of JSON as what they should hold."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from taskpace.errors import StoreError
+from taskpace.store.check import NOT_OURS, RESTORE
+from taskpace.store.queries import Reader
+
+T = TypeVar("T")
+
+
+def decoded(text: str, kind: type[T], source: Reader, table: str) -> T:
+    """``text``, of a column of ``table``, as ``kind``.
+
+    For what ``store.check`` does not look at, as it is read by few commands.
+
+    Raises:
+        StoreError: it holds something else.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        where = getattr(source, "path", "the run file")
+        raise StoreError(f"{where}: {NOT_OURS}, in table {table}: {RESTORE}") from None
