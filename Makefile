@@ -35,7 +35,7 @@ test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
 	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak and not slow"
 
-soak: $(VENV)/.browser  ## What repeats for long: a hundred kills, large simulations
+soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands of mutated files, large simulations
 	$(BIN)/python -m pytest -m soak
 
 check: $(VENV)/.dev  ## Format, lint, types, who may import whom

@@ -5,6 +5,7 @@ Rewrite it with `python -m tests.test_bad_inputs`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -165,6 +166,21 @@ READ_ONLY = (
 )
 """``fixed`` is a disk that cannot be written."""
 
+
+def damaged(folder: Path) -> None:
+    """A finished run, with a time that cannot be."""
+    finished(folder)
+    with contextlib.closing(sqlite3.connect(folder / "x.db")) as db:
+        db.executescript("DROP TRIGGER turn_is_final; UPDATE turn SET end_ns = -5")
+
+
+def cut_short(folder: Path) -> None:
+    """The first half of a finished run."""
+    finished(folder)
+    data = (folder / "x.db").read_bytes()
+    (folder / "x.db").write_bytes(data[: len(data) // 2])
+
+
 TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
@@ -275,8 +291,11 @@ CASES = [
         "a file that is no run file", "summary x.txt", file("x.txt", "not a database, but long enough to look at " * 9)
     ),
     Case("a run file that is not there", "summary none.db"),
+    Case("a damaged run file", "summary x.db", damaged),
+    Case("a run file cut short", "summary x.db", cut_short),
     Case("another plan's run file", f"{QUICK} --prompts one.jsonl -n 1 --seed 5 -o x.db", finished),
     Case("a full disk", f"{QUICK} -t mmlu-letter -n 100 -o small/x.db", wrap=SMALL_DISK),
+    Case("a budget on a full disk", f"{QUICK} -t mmlu-letter --budget 1h -o small/x.db", wrap=SMALL_DISK),
     Case("a limit on file sizes", f"{QUICK} -t mmlu-letter -n 100 -o x.db", wrap=SMALL_FILES),
     Case("an unknown trial", "show x.db ffffffff", finished),
     Case("an unknown system in a list", "show x.db --system simm", finished),
@@ -343,6 +362,7 @@ CASES = [
 MARKS = {
     "a truncated model file": pytest.mark.real_model,
     "a full disk": pytest.mark.slow,
+    "a budget on a full disk": pytest.mark.slow,
     "a limit on file sizes": pytest.mark.slow,
 }
 
