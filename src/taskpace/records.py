@@ -33,6 +33,10 @@ CUT_OFF: tuple[Outcome, ...] = ("truncated", "timeout")
 CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
 """The same and those that failed: each took what was recorded, or longer; a crashed worker's trial 0 s or longer."""
 
+LATE_NS, LATE_SHARE = 250_000_000, 0.1
+"""Lag of the client, in nanoseconds and of the task time, from which on a trial's time is not the system's. A busy
+client is late by some hundredths of a second, again and again; by more it was suspended, or swapped out."""
+
 Phase = Literal["warm-up", "measured"]
 FinishReason = Literal["stop", "length"]
 TokenSource = Literal["engine", "usage", "tokenizer", "foreign", "contradictory"]

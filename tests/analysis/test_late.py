@@ -131,3 +131,19 @@ def test_the_clocks_that_tell_of_it_can_be_read():
     """On Linux both; elsewhere nothing is known of it, and nothing fails."""
     assert lags._asleep_ns() >= -1_000_000
     assert hasattr(time, "CLOCK_BOOTTIME") or lags._asleep_ns() == 0
+
+
+def test_a_run_that_ends_when_it_is_decided_takes_no_standstill_for_slowness():
+    """Twice as fast, and late in three trials: the decider settles for it, as of what was recorded the summary does."""
+    from taskpace.analysis.until import decider
+    from taskpace.experiment.until import Seen, Until
+
+    quick = [Seen(t + 20 * (n < 3), False, True, n < 3) for n, t in enumerate(QUICK)]
+    slow = [Seen(2 * t, False, True) for t in QUICK]
+    (pair,) = decider(Until())({"quick": quick, "slow": slow}).pairs
+    assert pair.verdict in ("a", "open")
+    alike = [Seen(t, False, True) for t in QUICK * np.exp(np.random.default_rng(2).normal(0, 0.2, 40))]
+    (pair,) = decider(Until())({"late": quick, "alike": alike}).pairs
+    assert pair.verdict == "open"
+    (pair,) = decider(Until(by="s-per-correct"))({"late": quick, "alike": alike}).pairs
+    assert pair.verdict == "open"

@@ -26,31 +26,36 @@ def decider(until: Until) -> Decide:
     def decide(seen: Mapping[str, Sequence[Seen | None]]) -> Standing:
         shape = (len(seen), max(map(len, seen.values()), default=0), 1)
         seconds, correct = np.full(shape, np.nan), np.full(shape, np.nan)
-        cut = np.zeros(shape, dtype=bool)
+        cut, late = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         for system, trials in enumerate(seen.values()):
             for item, trial in enumerate(trials):
                 if trial is not None:
                     # A failed trial without a time took 0 s or longer.
                     seconds[system, item] = (0.0 if trial.cut else math.nan) if trial.seconds is None else trial.seconds
                     cut[system, item], correct[system, item] = trial.cut, trial.correct
-        return _standing(tuple(seen), seconds, cut, correct, until)
+                    late[system, item] = trial.late
+        return _standing(tuple(seen), seconds, (cut, late), correct, until)
 
     return decide
 
 
 def standing_of(arrays: Arrays, until: Until) -> Standing:
     """The same of what was recorded; ``arrays``: with the items in the order in which they were asked."""
-    return _standing(arrays.systems, arrays.recorded_s, arrays.cut > 0, arrays.correct, until)
+    return _standing(arrays.systems, arrays.recorded_s, (arrays.cut > 0, arrays.late > 0), arrays.correct, until)
 
 
-def _standing(systems: tuple[str, ...], seconds: Floats, cut: Flags, correct: Floats, until: Until) -> Standing:
-    """Arrays are (systems, items, repeats)."""
+def _standing(
+    systems: tuple[str, ...], seconds: Floats, bounds: tuple[Flags, Flags], correct: Floats, until: Until
+) -> Standing:
+    """Arrays are (systems, items, repeats). ``bounds``: where the seconds are a lower bound, and where an upper one."""
+    cut, late = bounds
     indices = list(combinations(range(len(systems)), 2))
     if until.by == "task-time":
-        looked = look(log_ratios(seconds, cut, indices), len(indices))
+        looked = look(log_ratios(seconds, cut, indices, late), len(indices))
     else:
-        spent = np.where(np.isnan(correct), np.nan, np.nan_to_num(seconds))
-        looked = look_per_correct(per_correct_totals(spent, correct, indices), len(indices))
+        in_time = np.where(late, np.nan, correct)
+        spent = np.where(np.isnan(in_time), np.nan, np.nan_to_num(seconds))
+        looked = look_per_correct(per_correct_totals(spent, in_time, indices), len(indices))
     found = settle(looked, until.margin)
     undecided = sum(not sign and not same for sign, same in zip(found.sign, found.equivalent, strict=True))
     error = ALPHA / max(1, undecided if until.margin is None else len(indices))

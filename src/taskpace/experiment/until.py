@@ -44,6 +44,8 @@ class Seen(NamedTuple):
     cut: bool
     """Truncated, timed out or failed: the seconds are a lower bound."""
     correct: bool
+    late: bool = False
+    """The client stood still meanwhile: the seconds are an upper bound."""
 
 
 class PairStanding(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from taskpace.experiment.plan import Cell, Plan, Trial, content_id, remaining
 from taskpace.experiment.until import Seen
 from taskpace.machine import host
-from taskpace.records import CUT, Failure, Grade, Record
+from taskpace.records import CUT, LATE_NS, LATE_SHARE, Failure, Grade, Record
 from taskpace.runner.events import Event, RunEnded, RunStarted, TrialFinished
 from taskpace.runner.worker_process import WorkerHandle
 from taskpace.store import queries
@@ -134,7 +134,7 @@ class Session:
             self.recorded.add(record.trial_id)
             if grade is not None and not flown.part.anchor:
                 if self.plan.experiment.until is not None:
-                    self.seen[record.trial_id] = _seen(_task_ns(record), grade.outcome)
+                    self.seen[record.trial_id] = _seen(_task_ns(record), grade.outcome, record.loop_lag_ns)
                 self.tell(_finished(record, grade, flown))
 
     def end(self, given_up: Sequence[str]) -> RunEnded:
@@ -213,8 +213,9 @@ def _task_ns(record: Record) -> int | None:
     return sum(turn.end_ns for turn in record.turns) if record.turns else None
 
 
-def _seen(task_ns: int | None, outcome: str) -> Seen:
-    return Seen(None if task_ns is None else task_ns / 1e9, outcome in CUT, outcome == "correct")
+def _seen(task_ns: int | None, outcome: str, loop_lag_ns: int | None) -> Seen:
+    late = task_ns is not None and (loop_lag_ns or 0) >= LATE_NS and (loop_lag_ns or 0) > LATE_SHARE * task_ns
+    return Seen(None if task_ns is None else task_ns / 1e9, outcome in CUT, outcome == "correct", late)
 
 
 def _all_seen(store: Store) -> dict[str, Seen]:

@@ -148,6 +148,7 @@ class SeenRow(NamedTuple):
     task_ns: int | None
     """Null: nothing was dispatched, or its worker crashed."""
     outcome: str
+    loop_lag_ns: int | None
 
 
 class CellSpan(NamedTuple):
@@ -344,14 +345,14 @@ def origins(reader: Reader) -> dict[str, Origin]:
 def seen(reader: Reader) -> dict[str, SeenRow]:
     """What the final attempt at each measured trial took and came to, by the trial's id."""
     sql = (
-        "SELECT record.trial_id, sum(turn.end_ns), grade.outcome FROM record"
+        "SELECT record.trial_id, sum(turn.end_ns), grade.outcome, record.loop_lag_ns FROM record"
         " JOIN trial ON trial.id = record.trial_id JOIN grade USING (trial_id, attempt)"
         " LEFT JOIN turn USING (trial_id, attempt)"
-        " WHERE record.final != 0"
+        " WHERE record.final IS NOT 0"
         " AND record.attempt = (SELECT max(attempt) FROM record AS other WHERE other.trial_id = record.trial_id)"
         " GROUP BY record.trial_id"
     )
-    return {trial_id: SeenRow(task_ns, outcome) for trial_id, task_ns, outcome in reader.query(sql)[1]}
+    return {trial_id: SeenRow(*row) for trial_id, *row in reader.query(sql)[1]}
 
 
 def anchors(reader: Reader) -> dict[str, str]:

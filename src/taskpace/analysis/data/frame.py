@@ -11,7 +11,7 @@ import polars as pl
 
 from taskpace.analysis.data.counts import believed
 from taskpace.analysis.data.streams import find_bursts, in_bursts
-from taskpace.records import unpack_arrivals
+from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
@@ -43,10 +43,7 @@ _RECORD_TYPES: dict[str, Any] = {
     "prompt_bytes": pl.Int64,
 }
 
-LATE_S, LATE_SHARE = 0.25, 0.1
-"""Lag of the client, in seconds and of the task time, from which on a trial's time is not the system's. A busy client
-is late by some hundredths of a second, again and again; by more it was suspended, or swapped out."""
-_LATE = (pl.col("loop_lag_s") >= LATE_S) & (pl.col("loop_lag_s") > LATE_SHARE * pl.col("task_time_s"))
+_LATE = (pl.col("loop_lag_s") >= LATE_NS / 1e9) & (pl.col("loop_lag_s") > LATE_SHARE * pl.col("task_time_s"))
 
 _TURN_TYPES: dict[str, Any] = {
     "trial_id": pl.String,

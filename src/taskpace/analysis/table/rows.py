@@ -67,10 +67,10 @@ def make_rows(
     """
     parts = dict(sample.trials.group_by("system", maintain_order=True))
     timed = dict(sample.timed.group_by("system", maintain_order=True))
-    shares = sample.shared.without_late()
-    means, per_correct, par2 = _totals(shares, limit_s, reach)
+    in_time = sample.shared.without_late()
+    means, per_correct, par2 = _totals(in_time, limit_s, reach)
     tokens = _tokens(sample.own.without_late(), reach)
-    deadlines = _deadlines(shares)
+    deadlines = _deadlines(in_time)
     rows = []
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
@@ -78,13 +78,13 @@ def make_rows(
         item_of = places_of(ended["item_id"], sample.own.items)
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
-        in_time = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
+        known = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
         makespan_s = _makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
-        solved = (shares.task_time_s[index], shares.correct[index])
+        solved = (in_time.task_time_s[index], in_time.correct[index])
         share = accuracy(correct, reach) if graded else UNKNOWN
         joules, no_joules = find_energy(
             [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
@@ -106,7 +106,7 @@ def make_rows(
                 task_time_mean_s=means[index],
                 phases=phases(ended.filter(~pl.col("late"))),
                 written_bytes=written_bytes(ended),
-                **{name: _median(in_time[column], unit_of, reach) for name, column in _TIMES.items()},
+                **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
                 output_tokens_mean=tokens[index][0],
                 tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
