@@ -57,7 +57,7 @@ def main() -> None:
         file, run = Path(folder) / "dialogue.toml", Path(folder) / "dialogue.db"
         file.write_text(tomli_w.dumps(experiment(bench.chosen.items)), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
-        run_quietly([*command, "run", file, "-o", run])
+        run_quietly([*command, "run", file, "-o", run, "--trust"])
         tables = run_quietly([*command, "summary", run, "--format", "markdown"])
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")

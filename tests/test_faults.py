@@ -149,10 +149,12 @@ def test_kills_lose_nothing_while_a_run_grows(tmp_path, wanted):
         kills += killed
         check_whole(tmp_path / "x.db", seen | set(recorded["trial_id"]))
         with taskpace.open(tmp_path / "x.db") as run:
-            kept = run.frame().select("trial_id", "task_time_s").filter(pl.col("trial_id").is_in(recorded["trial_id"]))
+            frame = run.frame()
+            kept = frame.select("trial_id", "task_time_s").filter(pl.col("trial_id").is_in(recorded["trial_id"]))
             asked_again = run.store.query("SELECT trial_id, count(*) FROM anchor GROUP BY 1")[1]
         assert kept.sort("trial_id").equals(recorded.sort("trial_id"))
-        assert {trial for trial, _ in asked_again} <= set(recorded["trial_id"])
+        # A kill before the new system's first record leaves new ones of the others, which may be asked again as well.
+        assert {trial for trial, _ in asked_again} <= set(frame.filter(pl.col("system") != "slow")["trial_id"])
 
 
 def check_whole(path: Path, seen: set[str]) -> None:
