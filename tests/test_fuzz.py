@@ -27,8 +27,8 @@ def batches(amount: int, size: int) -> list[object]:
 
 
 MUTATIONS = batches(2000, 250)
-FLIPS = batches(1000, 50)
-ALL_VALUES = batches(3000, 100)
+FLIPS = batches(1000, 20)
+ALL_VALUES = batches(3000, 30)
 
 EXPERIMENT = b"""
 name = "base"
