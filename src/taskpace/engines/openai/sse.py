@@ -40,6 +40,9 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that end in ``data``. Raises ``EventTooLongError``."""
+        if data.endswith(b"\n\n") and not (self._at_start or self._after_cr or self._pending or b"\r" in data):
+            # Whole events with nothing before them, as nearly all reads bring.
+            return [event for event in map(self._data, filter(None, data[:-2].split(b"\n\n"))) if event is not None]
         if self._at_start:
             data = self._without_bom(data)
         if not data:
