@@ -17,15 +17,14 @@ from typing import Any, NamedTuple
 
 from taskpace.tasks.latex import REPEATS
 from taskpace.tasks.plain import plain
-from taskpace.tasks.words import MARKS
+from taskpace.tasks.words import ALPHABETIC, MARKS
 
 _MOST_DIGITS = 300
 _MOST_POWER = 300
-_PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
 _CURRENCY = "$\u20ac\u00a3\u00a5\u20b9\u20bd\u20a9\u20ab\u20ba\u0e3f"
 _NUMBER = re.compile(
     rf"""
-    (?<![{_PART}.,/^])                      # not within a word or another number
+    (?<![{ALPHABETIC}.,/^])                      # not within a word or another number
     (?P<sign>[-+\u2212]|(?:minus|negative)\s)?[{_CURRENCY}]?(?P<sign2>[-\u2212])?[{_CURRENCY}]?
     (?:
         (?P<whole>\d{{1,9}})\s{{1,2}}(?P<top>\d{{1,9}})/(?P<bottom>\d{{1,9}})   # 1 1/2
@@ -38,7 +37,7 @@ _NUMBER = re.compile(
       | (?P<bare>\.\d++)
     )
     (?P<power>
-        [eE][-+]?\d{{1,5}}(?![{_PART}])
+        [eE][-+]?\d{{1,5}}(?![{ALPHABETIC}])
       | \s?[×x]\s?10\^?\(?[-+\u2212]?\d{{1,5}}\)?
       | \^\(?[-+\u2212]?\d{{1,5}}\)?
     )?
@@ -47,11 +46,11 @@ _NUMBER = re.compile(
 )
 _FUNCTION = r"(?:log(?:_\d{1,2})?|ln|exp|sqrt|cos|tan|binom|sin(?=\s\s|\())"
 _AFTER_UNREADABLE = re.compile(
-    rf"[\d_/]|[.,]\d|:\d|\s?(?:pi|[πi√])(?![{_PART}])|[exyzn](?![{_PART}])|\^|!\ue002|x[\dA-Fa-f]|\.?{REPEATS}"
+    rf"[\d_/]|[.,]\d|:\d|\s?(?:pi|[πi√])(?![{ALPHABETIC}])|[exyzn](?![{ALPHABETIC}])|\^|!\ue002|x[\dA-Fa-f]|\.?{REPEATS}"
     rf"|\s?{_FUNCTION}[\s(]{{1,3}}\d"
 )
 _BEFORE_UNREADABLE = re.compile(
-    rf"(?:√\(?|\d:|\d/|(?<![=-])[<>≤≥]\s?|{REPEATS}|(?<![{_PART}])(?:pi\s{{1,2}}|{_FUNCTION}[\s(]{{1,3}}))\Z"
+    rf"(?:√\(?|\d:|\d/|(?<![=-])[<>≤≥]\s?|{REPEATS}|(?<![{ALPHABETIC}])(?:pi\s{{1,2}}|{_FUNCTION}[\s(]{{1,3}}))\Z"
 )
 _LONGEST_BEFORE = 12
 """Characters of what may make the number behind it unreadable."""
@@ -59,7 +58,7 @@ _OPENS_A_TUPLE = "({[\ue001"
 _LETTERS = {"K": 1000, "M": 10**6, "B": 10**9, "T": 10**12}
 """Behind a price: $2.5M."""
 _PRICE = re.compile(f"[{_CURRENCY}]")
-_PRICED = re.compile(rf"[KMBT](?![{_PART}])")
+_PRICED = re.compile(rf"[KMBT](?![{ALPHABETIC}])")
 _SCALE = re.compile(rf"\s?((?:[^\W\d_]|[{MARKS}]){{1,16}})\.?")
 _UNITS = """
 zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen

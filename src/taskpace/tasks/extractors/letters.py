@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
@@ -29,6 +29,7 @@ from taskpace.tasks.reading.ledger import Ledger
 from taskpace.tasks.reading.roles import CANDIDATE, language_of, roles_of
 from taskpace.tasks.reading.sentences import LONGEST_PLAIN
 from taskpace.tasks.reading.text import Reading, beginnings
+from taskpace.tasks.words import ALPHABETIC
 
 _MOST_LETTERS = 40
 """In a sentence; one with more says nothing."""
@@ -40,10 +41,10 @@ _GO_ON = frozenset("KhMHJAVbXxT,.:=-)(!?*/[]")
 """Roles of what may follow a letter that is a word elsewhere."""
 _WORDS_AFTER = _GO_ON | frozenset("YWOnNFCP")
 """Roles of what may follow another letter."""
-_PART = "0-9A-Za-z_\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u0400-\u052f\u1e00-\u1eff"
-_NO_WORD_BEFORE = rf"(?<![{_PART}\-.&+^#@~\\])(?<![{_PART}]['=])(?<![{_PART}]{{2}}/)"
+_NO_WORD_BEFORE = rf"(?<![{ALPHABETIC}\-.&+^#@~\\])(?<![{ALPHABETIC}]['=])(?<![{ALPHABETIC}]{{2}}/)"
 _NO_WORD_AFTER = (
-    rf"(?![{_PART}+#^~@]|-[{_PART}]|\.[{_PART}]|/[{_PART}]{{2}}|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{_PART}])"
+    rf"(?![{ALPHABETIC}+#^~@]|-[{ALPHABETIC}]|\.[{ALPHABETIC}]|/[{ALPHABETIC}]{{2}}"
+    rf"|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{ALPHABETIC}])"
 )
 _SHOWN = r"""(?=[)\]}"'>\ue002]|[.,;:!](?:\s|\Z)|\s{0,9}\Z)"""
 """What shows that a small letter is no word."""
@@ -60,14 +61,6 @@ _OTHER_LABELS = {
 }
 """Letters of other scripts that stand for A to D; not the Cyrillic one that looks like B and is the third."""
 _OTHER = re.compile(rf"(?<!\w)(?:{'|'.join(_OTHER_LABELS)})(?![\w\u064b-\u065f\u0900-\u09ff])")
-_TOKENS = {
-    count: re.compile(
-        _NO_WORD_BEFORE
-        + rf"(?:(?P<upper>[A-{ascii_uppercase[count - 1]}]){_NO_WORD_AFTER}"
-        + rf"|(?P<lower>[a-{ascii_uppercase[count - 1].lower()}]){_NO_WORD_AFTER}{_SHOWN})"
-    )
-    for count in range(1, len(ascii_uppercase) + 1)
-}
 _LONE = re.compile(r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])|[\\<{]")
 """A letter by itself, or what may become one."""
 _LIST_MARK = re.compile(r"\A\s*\d{1,3}[.)]\s+")
@@ -238,6 +231,16 @@ def _of_choices(roles: str, letters: list[str], folded: tuple[str, ...]) -> tupl
     return tuple(findings)
 
 
+@cache
+def _letters_of(choices: int) -> re.Pattern[str]:
+    """A letter of so many choices. Made when it is needed: it takes 3 ms, and most runs need one or none."""
+    last = ascii_uppercase[choices - 1]
+    return re.compile(
+        _NO_WORD_BEFORE
+        + rf"(?:(?P<upper>[A-{last}]){_NO_WORD_AFTER}|(?P<lower>[a-{last.lower()}]){_NO_WORD_AFTER}{_SHOWN})"
+    )
+
+
 def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str], bool]:
     """The sentence with a mark for each letter of a choice, the choice's own text beside it left out; the letters; and
     whether the first had its choice's text behind it.
@@ -246,7 +249,7 @@ def _with_letters(text: str, folded: tuple[str, ...]) -> tuple[str, list[str], b
     named_first = False
     letters: list[str] = []
     at = 0
-    for token in _TOKENS[len(folded)].finditer(text):
+    for token in _letters_of(len(folded)).finditer(text):
         start, end = token.span()
         if start < at:
             continue
