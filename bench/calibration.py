@@ -360,8 +360,6 @@ def main() -> None:
         "--processes": {"type": int, "default": os.cpu_count()},
     }
     bench = Bench("calibration", __doc__, SIZES, options, markdown=True)
-    if bench.chosen.only and bench.chosen.save:
-        raise SystemExit("--only measures a part of the figures: leave out --save")
     sizes = ITEMS[:1] if bench.quick else ITEMS
     bench.head(f"{bench.chosen.experiments} experiments a cell, {bench.chosen.resamples} resamples")
     # The processes share the cores; numpy in a new process reads how many threads it may have.

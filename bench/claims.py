@@ -253,8 +253,6 @@ def main() -> None:
         "medians": lambda: print_medians(bench),
     }
     bench = Bench("claims", __doc__, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
-    if bench.chosen.only and bench.chosen.save:
-        raise SystemExit("--only measures a part of the figures: leave out --save")
     bench.head(f"{bench.chosen.experiments} experiments of {ITEMS} items a cell")
     bench.print_parts(parts)
     bench.finish()

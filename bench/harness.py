@@ -111,6 +111,8 @@ class Bench:
         self.quick: bool = self.chosen.quick
         if self.quick and self.chosen.save == RESULTS:
             parser.error("the quick form's figures are no results: give --save a folder")
+        if self.chosen.save and getattr(self.chosen, "only", None):
+            parser.error("--only measures a part of the figures: leave out --save")
         for size, values in sizes.items():
             if getattr(self.chosen, size) is None:
                 setattr(self.chosen, size, values[self.quick])

@@ -419,8 +419,6 @@ def main() -> None:
         "six": lambda: print_six(bench),
     }
     bench = Bench("until", __doc__, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
-    if bench.chosen.only and bench.chosen.save:
-        raise SystemExit("--only measures a part of the figures: leave out --save")
     bench.head(f"{bench.chosen.experiments} experiments of up to {ITEMS} items a cell")
     bench.print_parts(parts)
     bench.finish()

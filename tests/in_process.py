@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+from taskpace.runner.events import Event, TrialFinished
 from taskpace.telemetry import Calibration
 from taskpace.worker import worker
 from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
@@ -58,3 +59,17 @@ class InProcess:
                 self._worker.run_cell(message)
             case Close():
                 self._worker.close()
+
+
+class StopAfter:
+    """Asks a run to stop after so many trials."""
+
+    def __init__(self, trials: int) -> None:
+        self._left = trials
+
+    def __call__(self, event: Event) -> None:
+        self._left -= isinstance(event, TrialFinished)
+
+    @property
+    def requested(self) -> bool:
+        return self._left <= 0

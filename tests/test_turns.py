@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
-from tests.in_process import InProcess, instant
+from tests.in_process import InProcess, StopAfter, instant
 
 import taskpace
 from taskpace.errors import StoreError
@@ -20,7 +20,7 @@ from taskpace.experiment.prepare import prepare
 from taskpace.experiment.rounds import asking_order, round_size, rounds, tables
 from taskpace.experiment.scenario import read_scenario
 from taskpace.runner import turns
-from taskpace.runner.events import Event, OrderChanged, TrialFinished
+from taskpace.runner.events import Event, OrderChanged
 from taskpace.runner.runner import run_plan
 from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
@@ -53,20 +53,6 @@ def carry_out(plan: Plan, path: Path, **settings: Any) -> pl.DataFrame:
         run_plan(plan, store, **{"launch": InProcess} | settings)
     with taskpace.open(path) as run:
         return run.frame().sort("session", "round", "place")
-
-
-class StopAfter:
-    """Asks a run to stop after so many trials."""
-
-    def __init__(self, trials: int) -> None:
-        self._left = trials
-
-    def __call__(self, event: Event) -> None:
-        self._left -= isinstance(event, TrialFinished)
-
-    @property
-    def requested(self) -> bool:
-        return self._left <= 0
 
 
 @given(

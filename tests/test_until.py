@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import polars as pl
 import pytest
-from tests.in_process import InProcess, instant
+from tests.in_process import InProcess, StopAfter, instant
 
 import taskpace
 from taskpace.analysis.compare import Side, compare
@@ -25,7 +25,7 @@ from taskpace.experiment.prepare import prepare
 from taskpace.experiment.until import PairStanding, Until
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.settled import settled_lines, standing_line
-from taskpace.runner.events import Event, PairsStand, RunEnded, TrialFinished
+from taskpace.runner.events import Event, PairsStand, RunEnded
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -85,20 +85,6 @@ def records(path: Path) -> pl.DataFrame:
 def summary_of(path: Path) -> Summary:
     with taskpace.open(path) as run:
         return run.summary(resamples=50)
-
-
-class StopAfter:
-    """Asks a run to stop after so many trials."""
-
-    def __init__(self, trials: int) -> None:
-        self._left = trials
-
-    def __call__(self, event: Event) -> None:
-        self._left -= isinstance(event, TrialFinished)
-
-    @property
-    def requested(self) -> bool:
-        return self._left <= 0
 
 
 def test_a_task_ends_when_its_ranking_is_settled_and_decided_systems_rest(rows, tmp_path):

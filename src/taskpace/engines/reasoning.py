@@ -162,7 +162,7 @@ def _after_blank(text: str, at: int) -> int:
 def _end_of_thought(
     text: str, markers: re.Pattern[str], at: int, mentions: Mentions
 ) -> tuple[re.Match[str] | None, bool]:
-    """The closing marker of reasoning that was opened before ``at``, and whether nothing speaks against it.
+    """The closing marker of reasoning that was opened before ``at``, and whether it surely is one.
 
     That is the first one by itself whose opening one is not within the reasoning; else the first one by itself; else
     the first one that is not in quotes.

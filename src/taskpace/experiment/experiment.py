@@ -242,8 +242,8 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     name = file.name or default_name
     if re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name) or len(name.encode("utf-8", "replace")) > _MOST_NAME_BYTES:
         raise refuse(
-            f'key "name": {name[:60]!r} will not do, it names the run file too: leave out slashes and control '
-            f"characters, and give {_MOST_NAME_BYTES} bytes at most"
+            f'key "name": invalid name {name[:60]!r}, as it names the run file too: leave out slashes and '
+            f"control characters, and give {_MOST_NAME_BYTES} bytes at most"
         )
     for key in ("tasks", "scenarios"):
         if not getattr(file, key):

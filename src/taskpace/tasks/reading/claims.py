@@ -14,6 +14,7 @@ nothing. Several candidates where one was due ("L or L", "between L and L") are 
 
 from __future__ import annotations
 
+import itertools
 import re
 from functools import lru_cache
 from typing import Literal, NamedTuple
@@ -35,14 +36,21 @@ class _Line(NamedTuple):
     roles: str
     who: tuple[int, ...]
 
-    def without(self, start: int, end: int, instead: str = "") -> _Line:
+    def without(self, start: int, end: int, instead: str = "", who: int = -1) -> _Line:
+        """The same with ``instead`` in place of some roles; ``who``: the candidate that it stands for, or -1."""
         return _Line(
             self.roles[:start] + instead + self.roles[end:],
-            (*self.who[:start], *([-1] * len(instead)), *self.who[end:]),
+            (*self.who[:start], *([who] * len(instead)), *self.who[end:]),
         )
 
     def candidates(self, start: int, end: int) -> tuple[int, ...]:
         return tuple(who for who in self.who[start:end] if who >= 0)
+
+
+def _line(roles: str) -> _Line:
+    """Every ``L`` is a candidate of its own."""
+    numbers = itertools.count()
+    return _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
 
 
 class _Part(NamedTuple):
@@ -113,8 +121,7 @@ def claims(roles: str, *, units: bool = False) -> tuple[Claim, ...]:
         roles: as ``roles_of`` gives them.
         units: whether words may stand between a candidate and what is said of it, as in "18 euros is the answer".
     """
-    numbers = iter(range(len(roles)))
-    line = _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
+    line = _line(roles)
     found: list[tuple[int, Claim]] = []
     line = _take_boxes(line, found, units=units)
     asked = "?" in roles[-3:]
@@ -150,11 +157,7 @@ def _take_boxes(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> 
 def _take_brackets(line: _Line) -> _Line:
     """Asides go; "(L)" is a candidate in brackets, ``l``."""
     while (bracketed := _BRACKETED.search(line.roles)) is not None:
-        who = line.candidates(*bracketed.span())[0]
-        line = _Line(
-            line.roles[: bracketed.start()] + "l" + line.roles[bracketed.end() :],
-            (*line.who[: bracketed.start()], who, *line.who[bracketed.end() :]),
-        )
+        line = line.without(*bracketed.span(), "l", line.candidates(*bracketed.span())[0])
     while (aside := _ASIDE.search(line.roles)) is not None:
         judged = _JUDGED.fullmatch(aside[0])
         line = line.without(*aside.span(), "" if judged is None else ":W" if judged[1] else f":{judged[2]}")
@@ -196,10 +199,7 @@ def _units(line: _Line) -> tuple[_Line, list[_Part]]:
             end = start + last.start()
         members = line.candidates(start, end)
         if len(members) > 1:
-            shown = "L"
-            line = _Line(
-                line.roles[:start] + shown + line.roles[end:], (*line.who[:start], members[0], *line.who[end:])
-            )
+            line = line.without(start, end, "L", members[0])
             end = start + 1
         parts.append(_Part(start, members))
         at = end
@@ -236,8 +236,7 @@ def taken_back(roles: str, *, amount: bool = False) -> frozenset[int]:
         roles: as ``roles_of`` gives them.
         amount: whether the candidates are numbers, so that "to L" is the end of a range.
     """
-    numbers = iter(range(len(roles)))
-    line = _Line(roles, tuple(next(numbers) if role == "L" else -1 for role in roles))
+    line = _line(roles)
     everybody = frozenset(who for who in line.who if who >= 0)
     if "?" in roles[-3:]:
         return everybody
