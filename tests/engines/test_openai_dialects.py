@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
+from taskpace.engines.openai import answer
 from taskpace.engines.openai.answer import Reader
 from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunk, read_chunks
 from taskpace.engines.openai.complaint import complaint, complaint_of, refusal
@@ -217,18 +218,38 @@ def some_of_it(**values: object):
 usual = some_of_it(content="a", refusal="b", role="assistant", **{name: name for name in REASONING_FIELDS})
 
 
-@given(
+def event_of(choice, said, delta, beside, count):
+    choice |= {name: value and delta for name, value in said.items()}
+    return data({"choices": [choice] * count} | beside)
+
+
+any_event = st.builds(
+    event_of,
     some_of_it(index=1, text="c", finish_reason="stop", error="no", usage={"total_tokens": 3}),
     some_of_it(delta=1, message=1),
     usual,
     some_of_it(usage={"total_tokens": 3}, error="no", object="error", x_groq={"usage": {"total_tokens": 3}}),
     st.integers(0, 2),
 )
-def test_the_usual_chunk_is_read_like_any_other(choice, said, delta, beside, count):
-    """The quick way for chunks as nearly all are gives what the slow one gives, whatever stands in them."""
-    choice |= {name: value and delta for name, value in said.items()}
-    sent = json.dumps({"choices": [choice] * count} | beside).encode()
-    assert list(read_chunks(sent)) == [read_chunk(sent)]
+text_event = st.builds(
+    lambda index, text: choice(index=index, delta=text),
+    st.sampled_from([None, 0, 1]),
+    some_of_it(content="\ud83d", reasoning="\ude00", reasoning_content="a") | some_of_it(content="Yes and no, or so"),
+)
+others = st.sampled_from([DONE, STOP, b": ping\n\n", b"data: {\n\n", b"data: a\ndata: b\n\n", choice("stop", delta={})])
+
+
+@given(st.lists(any_event | text_event | others, max_size=8), st.lists(st.integers(0, 900), max_size=4))
+def test_the_usual_events_are_read_like_any_other(events, cuts):
+    """The quick way for events as nearly all are gives what the slow one gives, in any company, however cut."""
+    stream = b"".join(events)
+    places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
+    pieces = [stream[start:end] for start, end in pairwise(places)]
+    found = read(*pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(answer, "read_texts", lambda events: [None] * len(events))
+        expected = read(*pieces)
+    assert repr(found) == repr(expected)
 
 
 @pytest.mark.parametrize(

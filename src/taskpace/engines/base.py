@@ -138,7 +138,7 @@ class AnswerBuilder:
         self._opened = opened
         self._visible: list[str] = []
         self._reasoning: list[str] = []
-        self._visible_bytes = self._reasoning_bytes = 0
+        self._visible_bytes = self._reasoning_bytes = self._arrived_bytes = 0
         self._arrivals: list[Arrival] = []
         self._built: _Built | None = None
 
@@ -147,17 +147,18 @@ class AnswerBuilder:
         if visible:
             self._visible.append(visible)
             self._visible_bytes += _size(visible)
+            self._built = None
         if reasoning:
             self._reasoning.append(reasoning)
             self._reasoning_bytes += _size(reasoning)
-        self._built = None
+            self._built = None
 
     def arrived(self, ns: int) -> None:
         """End one read: an arrival at ``ns`` if text was added since the last one, however many pieces; else none."""
-        last = self._arrivals[-1] if self._arrivals else None
-        sizes = (self._visible_bytes, self._reasoning_bytes)
-        if sizes != ((0, 0) if last is None else (last.visible_bytes, last.reasoning_bytes)):
-            self._arrivals.append(Arrival(ns, *sizes))
+        size = self._visible_bytes + self._reasoning_bytes
+        if size != self._arrived_bytes:
+            self._arrived_bytes = size
+            self._arrivals.append(Arrival(ns, self._visible_bytes, self._reasoning_bytes))
             self._built = None
 
     def announced(self, ns: int) -> None:

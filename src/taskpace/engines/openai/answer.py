@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from taskpace.engines.base import AnswerBuilder, Generation
-from taskpace.engines.openai.chunks import Choice, read_chunks
+from taskpace.engines.openai.chunks import Choice, read_chunks, read_texts
 from taskpace.engines.openai.complaint import NO_WORD, Complaint, complaint, complaint_of, one_line
 from taskpace.engines.openai.finish import meaning
 from taskpace.engines.openai.http.coding import MOST_BYTES, plain
@@ -51,6 +51,8 @@ class Reader:
         """The server said, by ``[DONE]`` or by the end of a whole answer, that nothing more comes."""
         self._usage = Reports()
         self._events = 0
+        self._ns = 0
+        """The stamp of the event that is being read."""
         self._beside = b""
         self.failure: EngineError | None = None
 
@@ -103,6 +105,9 @@ class Reader:
         as_json: bool | None = None
         body: list[bytes] = []
         splitter = EventSplitter()
+        events: list[bytes] = []
+        reads: list[tuple[int, int]] = []
+        """Of each read its stamp, and how many events there were by then."""
         ns = 0
         try:
             for ns, data in plain(arrivals, MOST_BYTES):
@@ -110,23 +115,64 @@ class Reader:
                     as_json = begun.startswith(_JSON)
                 if as_json:
                     body.append(data)
-                    continue
-                for event in splitter.feed(data):
-                    self._read(ns, event)
-                # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
-                self._answer.arrived(ns)
-            for event in [b"".join(body)] if as_json else splitter.end():
-                self._read(ns, event)
-            if as_json:
-                self._ended_ns = ns
+                else:
+                    events += splitter.feed(data)
+                    reads.append((ns, len(events)))
+            events += [b"".join(body)] if as_json else splitter.end()
         except EngineError as exc:
             self.failure = exc
+        try:
+            self._read_events(events, reads)
+            for event in events[reads[-1][1] if reads else 0 :]:
+                self._read(ns, event)
+            if as_json and self.failure is None:
+                self._ended_ns = ns
+        except EngineError as exc:
+            self.failure = exc  # which came before the other
+            ns = self._ns
         self._beside = splitter.beside
         self._answer.add(self._halves[0].end(), self._halves[1].end())
         self._answer.arrived(ns)
         return bool(as_json) and self.failure is None
 
+    def _read_events(self, events: Sequence[bytes], reads: Sequence[tuple[int, int]]) -> None:
+        """Read events; what one read brought is one arrival. Raises ``EngineError``."""
+        texts = read_texts(events)
+        begin = 0
+        for ns, end in reads:
+            shown: list[str] = []
+            thought: list[str] = []
+            for choice, event in zip(texts[begin:end], events[begin:end], strict=True):
+                if choice is not None and self._index is None:
+                    self._index = choice.index
+                if choice is None or choice.index not in (None, self._index):
+                    self._add(shown, thought)
+                    self._read(ns, event)
+                    continue
+                self._events += 1
+                visible, reasoning = choice.texts()
+                if visible:
+                    shown.append(visible)
+                if reasoning:
+                    thought.append(reasoning)
+            self._add(shown, thought)
+            # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
+            self._answer.arrived(ns)
+            begin = end
+
+    def _add(self, shown: list[str], thought: list[str]) -> None:
+        """Append these texts to the answer, and empty the lists."""
+        if shown:
+            self._said += shown
+            self._answer.add(self._halves[0].feed("".join(shown)))
+            shown.clear()
+        if thought:
+            self._thought = True
+            self._answer.add(reasoning=self._halves[1].feed("".join(thought)))
+            thought.clear()
+
     def _read(self, ns: int, data: bytes) -> None:
+        self._ns = ns
         for chunk in read_chunks(data):
             if chunk.ends and self._ended_ns is None:
                 self._ended_ns = ns
@@ -146,12 +192,7 @@ class Reader:
         visible, reasoning = choice.visible, choice.reasoning
         if choice.whole or choice.finish:
             visible, reasoning = self._new(choice)
-        if visible:
-            self._said.append(visible)
-            self._answer.add(self._halves[0].feed(visible))
-        if reasoning:
-            self._thought = True
-            self._answer.add(reasoning=self._halves[1].feed(reasoning))
+        self._add([visible] if visible else [], [reasoning] if reasoning else [])
         if choice.finish and (self._finish is None or visible or reasoning):
             self._finish_ns, self._finish = ns, choice.finish
 

@@ -5,7 +5,7 @@ Only what is read is checked; null, empty and absent are one thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -57,7 +57,7 @@ NOTHING = Chunk()
 """A chunk that keeps a connection alive."""
 
 
-class _UsualDelta(msgspec.Struct):
+class TextDelta(msgspec.Struct, gc=False):
     """A delta of text, or of reasoning under a name in common use."""
 
     content: str | None = None
@@ -70,30 +70,53 @@ class _UsualDelta(msgspec.Struct):
     reasoning_details: None = None
 
 
-class _UsualChoice(msgspec.Struct):
+_NO_DELTA = TextDelta()
+
+
+class TextChoice(msgspec.Struct, gc=False):
     """A choice that brings text and nothing else; whatever else is read of one is not there, or null."""
 
     index: int | None = None
-    delta: _UsualDelta | None = None
+    delta: TextDelta | None = None
     text: str | None = None
     message: None = None
     finish_reason: None = None
     usage: None = None
     error: None = None
 
+    def texts(self) -> tuple[str, str]:
+        """Of the answer, and of the reasoning."""
+        delta = self.delta or _NO_DELTA
+        return (self.text or "") + (delta.content or ""), delta.reasoning_content or delta.reasoning or ""
 
-class _Usual(msgspec.Struct):
-    choices: tuple[_UsualChoice]
+
+class _TextEvent(msgspec.Struct, gc=False):
+    choices: tuple[TextChoice]
     usage: None = None
     x_groq: None = None
     error: None = None
 
 
-_usual = msgspec.json.Decoder(_Usual)
+_decode_text = msgspec.json.Decoder(_TextEvent).decode
 
 
-def read_chunks(data: bytes) -> Iterable[Chunk]:
-    """The data of an event: one chunk, as a rule.
+def read_texts(events: Sequence[bytes]) -> list[TextChoice | None]:
+    """Of each event the choice that brings text, as nearly all do; null for any other, which is for ``read_chunks``.
+
+    All events of an answer at once: it takes a tenth of the time.
+    """
+    found: list[_TextEvent | None] = []
+    unread = map(_decode_text, events)
+    while len(found) < len(events):
+        try:
+            found.extend(unread)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found.append(None)
+    return [None if event is None else event.choices[0] for event in found]
+
+
+def read_chunks(data: bytes) -> list[Chunk]:
+    """The data of an event, whatever it is: one chunk, as a rule.
 
     A server that leaves out the empty lines between its events has several in one; one that forwards another's lines
     repeats their ``data:``.
@@ -101,19 +124,6 @@ def read_chunks(data: bytes) -> Iterable[Chunk]:
     Raises:
         EngineError: ``bad-event``: it cannot be read.
     """
-    try:
-        # As nearly all are, and three times as quick.
-        (choice,) = _usual.decode(data).choices
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _read_unusual(data)
-    visible, reasoning = choice.text or "", ""
-    if (delta := choice.delta) is not None:
-        visible += delta.content or ""
-        reasoning = delta.reasoning_content or delta.reasoning or ""
-    return (Chunk((Choice(choice.index, visible, reasoning, whole=False, finish=""),)),)
-
-
-def _read_unusual(data: bytes) -> list[Chunk]:
     try:
         return [read_chunk(data)]
     except EngineError as exc:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from taskpace.errors import EngineError
 
 _BOM = b"\xef\xbb\xbf"
+_BEGINS, _ENDS = b"data: ", b"\n\n"
+"""An event, as nearly all are written."""
 _FIELDS = (b"", b"event", b"id", b"retry")
 _MOST_BESIDE = 10_000
 
@@ -40,9 +42,12 @@ class EventSplitter:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The data of the events that end in ``data``. Raises ``EventTooLongError``."""
-        if data.endswith(b"\n\n") and not (self._at_start or self._after_cr or self._pending or b"\r" in data):
-            # Whole events with nothing before them, as nearly all reads bring.
-            return [event for event in map(self._data, filter(None, data[:-2].split(b"\n\n"))) if event is not None]
+        if data.startswith(_BEGINS) and data.endswith(_ENDS) and not (self._pending or b"\r" in data):
+            # Whole events with nothing before them, and of one line each: as nearly all reads bring them.
+            events = data[len(_BEGINS) : -len(_ENDS)].split(_ENDS + _BEGINS)
+            if data.count(b"\n") == len(_ENDS) * len(events):
+                self._at_start = self._after_cr = False
+                return events
         if self._at_start:
             data = self._without_bom(data)
         if not data:
@@ -94,8 +99,8 @@ class EventSplitter:
 
     def _data(self, event: bytes) -> bytes | None:
         """The data of an event's lines; null when it has none, such as a comment that keeps the connection alive."""
-        if event.startswith(b"data: ") and b"\n" not in event:
-            return event[6:]  # as nearly all are
+        if event.startswith(_BEGINS) and b"\n" not in event:
+            return event[len(_BEGINS) :]
         found = []
         for line in event.split(b"\n"):
             field, colon, value = line.partition(b":")

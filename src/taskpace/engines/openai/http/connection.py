@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import select
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from taskpace.errors import EngineError
 
 _LINGER_S = 0.5
 """How long after ``[DONE]`` the server may take to end its message; the connection is dropped then."""
-_DONE = re.compile(rb"[\r\n]data: ?\[DONE\]")
+_DONE, _BEFORE_DONE = b"[DONE]", (b"\ndata: ", b"\ndata:", b"\rdata: ", b"\rdata:")
 _TAIL = 16
 _MOST_BESIDE = 1024 * 1024
 """Bytes of status lines, headers, interim answers and trailers."""
@@ -193,7 +192,7 @@ class Connection(asyncio.Protocol):
         else:
             self._arrivals.append((self._ns, body))
             ending = self._tail + body
-            if b"[DONE]" in ending and _DONE.search(ending) and len(self._timers) == 1:
+            if len(self._timers) == 1 and _is_done(ending):
                 self._timers.append(self._loop.call_later(_LINGER_S, self._complete))
             self._tail = body[-_TAIL:]
 
@@ -211,6 +210,12 @@ class Connection(asyncio.Protocol):
     def _fail(self, kind: str, message: str) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_exception(EngineError(message, kind=kind))
+
+
+def _is_done(ending: bytes) -> bool:
+    """Whether the last event is ``[DONE]``, and not a text that has it."""
+    at = ending.rfind(_DONE)
+    return at >= 0 and ending.endswith(_BEFORE_DONE, 0, at)
 
 
 def _has_news(fd: int) -> bool:
