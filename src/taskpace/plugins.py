@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Generic, NamedTuple, TypeVar
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint  # slow to import
 
 T = TypeVar("T")
 
@@ -34,7 +37,8 @@ class Registry(Mapping[str, T], Generic[T]):
         group: of the entry points.
         what: the kind, as messages name it.
         kind: the class of every object.
-        ours: this package's own, which nothing can replace.
+        ours: this package's own, which nothing can replace: each itself, or as ``module:attribute`` where it is imported
+            when it is first asked for.
         receive: called with an object from elsewhere, its entry point's name and its distribution; returns the object
             to keep. Raises ``ValueError`` when it cannot be used.
     """
@@ -44,16 +48,19 @@ class Registry(Mapping[str, T], Generic[T]):
         group: str,
         what: str,
         kind: type[T],
-        ours: Mapping[str, T],
+        ours: Mapping[str, T | str],
         receive: Callable[[T, str, str], T] = lambda found, _name, _distribution: found,
     ) -> None:
-        self._group, self._what, self._kind, self._ours, self._receive = group, what, kind, ours, receive
+        self._group, self._what, self._kind, self._ours, self._receive = group, what, kind, dict(ours), receive
         self._loaded: dict[str, T] = {}
         self._problems: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> T:
         if name in self._ours:
-            return self._ours[name]
+            found = self._ours[name]
+            if isinstance(found, str):
+                found = self._ours[name] = cast("T", resolve_name(found))
+            return found
         if name not in self._loaded and name not in self._problems and name in self._points:
             self._load(name)
         return self._loaded[name]
@@ -83,6 +90,8 @@ class Registry(Mapping[str, T], Generic[T]):
     @cached_property
     def _points(self) -> dict[str, list[EntryPoint]]:
         """Reads the metadata of every installed distribution, some milliseconds."""
+        from importlib.metadata import entry_points
+
         found: dict[str, list[EntryPoint]] = {}
         for point in entry_points(group=self._group):
             found.setdefault(point.name, []).append(point)

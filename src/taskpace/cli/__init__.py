@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import io
 import os
 import sys
@@ -54,6 +55,8 @@ class _LazyGroup(click.Group):
 
 
 _DEBUG = "--debug"
+_GC_THRESHOLD = 50_000
+"""Objects made and not freed between two collections of the young ones; Python's own threshold is 700."""
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -69,6 +72,8 @@ def cli(debug: bool) -> None:
 
 def main() -> NoReturn:
     """Run the command line. Exit codes: 0 done, 1 done in part, 2 something to put right, 130 interrupted."""
+    # What is imported stays: the collector would walk it again and again, for a tenth of the time that a command takes.
+    gc.set_threshold(_GC_THRESHOLD)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that knows no "·" gets a "?", not a traceback.

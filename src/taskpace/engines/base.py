@@ -8,14 +8,16 @@ An engine runs inside a worker process and nowhere else. Adding one is a file in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from taskpace.engines.reasoning import Part, separate
 from taskpace.errors import EngineError
-from taskpace.machine.clock import Clock
 from taskpace.records import Arrival, FinishReason, Usage
+
+if TYPE_CHECKING:
+    from taskpace.machine.clock import Clock  # with asyncio, for which who starts workers should not wait
 
 NO_CONNECTION = "connect-"
 """What the kinds of failures begin with that say: nothing could be sent, for no connection could be opened."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shlex
 import sys
 import time
@@ -24,6 +25,8 @@ LIBRARIES = (
     *("xllamacpp", "huggingface_hub", "transformers", "torch", "tokenizers", "accelerate"),
     *("bitsandbytes", "torchao", "vllm", "aiohttp", "httptools", "uvloop", "nvidia-ml-py", "ray"),
 )
+_VERSION = re.compile(r"^Version: *(\S+)", re.MULTILINE)
+"""In a distribution's core metadata."""
 _PROBE_LIMIT_S = 5.0
 # A plain string: a type checker takes sys.platform for its own, and the code for others for unreachable.
 _SYSTEM: str = sys.platform
@@ -185,9 +188,12 @@ def _python() -> str:
 
 @or_none
 def _version(distribution: str) -> str | None:
-    from importlib.metadata import version  # slow to import
+    from importlib import metadata  # slow to import
 
-    return version(distribution)
+    found = metadata.distribution(distribution)
+    # Of some hundred lines one is wanted: all are parsed as an e-mail otherwise, which takes longer than finding them.
+    stated = _VERSION.search(found.read_text("METADATA") or "")
+    return stated[1] if stated else found.version
 
 
 def _cpuinfo(root: Path) -> str:

@@ -24,7 +24,6 @@ from taskpace.runner.events import (
 from taskpace.runner.jobs import make_jobs, make_warm_ups
 from taskpace.runner.session import InFlight, Part, Session, anchor_id, never_sent
 from taskpace.runner.withheld import Withheld
-from taskpace.runner.worker_group import WorkerGroup
 from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
 from taskpace.telemetry import ClientMetrics, joined
 from taskpace.worker.messages import (
@@ -168,8 +167,7 @@ class SystemRun:
 
     def _open(self) -> None:
         system, session = self._system.spec, self._session
-        launch = session.launch
-        self._worker = worker = WorkerGroup(launch, self._processes) if self._processes > 1 else launch()
+        self._worker = worker = self._launch()
         session.tell(WorkerStarting(system=system.name, model=system.model))
         log = f"{session.store.path}.{re.sub(_NOT_IN_A_FILE_NAME, '-', system.name)}.log"
         spec = EngineSpec(
@@ -193,6 +191,13 @@ class SystemRun:
                 raise _UnusableError(failed.failure.message)
             case other:
                 raise AssertionError(other)
+
+    def _launch(self) -> WorkerHandle:
+        if self._processes == 1:
+            return self._session.launch()
+        from taskpace.runner.worker_group import WorkerGroup  # with asyncio, for which few runs need wait
+
+        return WorkerGroup(self._session.launch, self._processes)
 
     # -- one part --------------------------------------------------------------------------------------------------
 

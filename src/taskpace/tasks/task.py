@@ -13,7 +13,7 @@ from taskpace.errors import MissingExtraError, TaskError
 from taskpace.tasks.data import REMOTE, STARTER, read_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
-from taskpace.tasks.templates import fields_used
+from taskpace.tasks.templates import BARE_PROMPT, fields_used
 from taskpace.text.bounded import leaves
 from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, plain, read_toml
 
@@ -163,7 +163,7 @@ def prompts_task(path: Path) -> Task:
         description=f"The prompts in {path.name}",
         # Whoever lists prompts may list one twice on purpose.
         data=DataSource(source=str(path.absolute()), columns={field: field for field in fields}, duplicates=True),
-        turns=(TurnTemplate(prompt="{{ prompt }}"),),
+        turns=(TurnTemplate(prompt=BARE_PROMPT),),
         max_tokens=_PROMPTS_MAX_TOKENS,
         extraction="text" if graded else None,
         scorer="text" if graded else None,

@@ -83,6 +83,8 @@ _MOST_PIECES = 1_000_000
 _MOST_ROUNDS = 1_000_000
 """Of all loops together: loops within loops that write nothing take time all the same."""
 _TOO_MUCH = f"makes more than {_MOST_CHARACTERS:,} characters of one item: shorten its loops"
+BARE_PROMPT = "{{ prompt }}"
+"""What a list of prompts has for a template: jinja2 need neither be imported nor asked for what it makes of it."""
 _COUNTED = "_counted"
 _rounds: ContextVar[int] = ContextVar("rounds", default=0)
 """Of the loops of the template that runs."""
@@ -109,6 +111,8 @@ def fields_used(template: str, location: str) -> FieldsUsed:
         TaskError: one line that starts with ``location``, for a template that is not well formed or does what a
             template may not.
     """
+    if template == BARE_PROMPT:
+        return FieldsUsed(required=frozenset(("prompt",)), optional=frozenset())
     from jinja2 import meta, nodes
 
     try:
@@ -144,6 +148,10 @@ def run_template(template: str, fields: dict[str, Any]) -> str:
     Raises:
         TemplateProblem: it may not run, does not fit the fields, or makes too much of them.
     """
+    if template == BARE_PROMPT and isinstance(text := fields.get("prompt"), str):
+        if len(text) > _MOST_CHARACTERS:
+            raise TemplateProblem(_TOO_MUCH)
+        return text
     from jinja2 import UndefinedError
     from jinja2.exceptions import SecurityError
 

@@ -7,7 +7,6 @@ its standard input does, so the server goes whatever ends the worker, a kill inc
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import select
@@ -158,6 +157,8 @@ def _inherit_orphans() -> None:
     Source: prctl(2), ``PR_SET_CHILD_SUBREAPER``; there is nothing of the kind but on Linux.
     """
     if sys.platform == "linux":
+        import ctypes  # slow to import, and most servers were started by somebody else
+
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)
 

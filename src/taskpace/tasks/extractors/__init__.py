@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from taskpace.plugins import Registry
 from taskpace.tasks.extractors.base import Extraction
-from taskpace.tasks.extractors.choice import LETTER
-from taskpace.tasks.extractors.json_answer import JSON
-from taskpace.tasks.extractors.last_line import PREFERENCE, VERDICT
-from taskpace.tasks.extractors.numbers import NUMBER
-from taskpace.tasks.extractors.whole_text import TEXT
 
 __all__ = ["EXTRACTIONS", "Extraction"]
 
@@ -21,12 +16,12 @@ EXTRACTIONS: Registry[Extraction] = Registry(
     "extraction",
     Extraction,
     {
-        "letter": LETTER,
-        "text": TEXT,
-        "number": NUMBER,
-        "json": JSON,
-        "verdict": VERDICT,
-        "preference": PREFERENCE,
+        "letter": "taskpace.tasks.extractors.choice:LETTER",
+        "text": "taskpace.tasks.extractors.whole_text:TEXT",
+        "number": "taskpace.tasks.extractors.numbers:NUMBER",
+        "json": "taskpace.tasks.extractors.json_answer:JSON",
+        "verdict": "taskpace.tasks.extractors.last_line:VERDICT",
+        "preference": "taskpace.tasks.extractors.last_line:PREFERENCE",
     },
 )
 """Every extraction by name."""

@@ -9,17 +9,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.plugins import Registry
-from taskpace.tasks.scorers.agreement import AGREEMENT
 from taskpace.tasks.scorers.base import FieldProblem, NoOptions, Scored, Scorer
-from taskpace.tasks.scorers.choice import LETTER
-from taskpace.tasks.scorers.demands import DEMANDS
-from taskpace.tasks.scorers.json_fields import JSON
-from taskpace.tasks.scorers.number import NUMBER
-from taskpace.tasks.scorers.overlap import SUMMARY, TRANSLATION
-from taskpace.tasks.scorers.question import PARAPHRASE
-from taskpace.tasks.scorers.similarity import SIMILARITY
-from taskpace.tasks.scorers.squad import SQUAD
-from taskpace.tasks.scorers.text import TEXT
 
 __all__ = ["SCORERS", "FieldProblem", "NoOptions", "Scored", "Scorer"]
 
@@ -33,17 +23,17 @@ SCORERS: Registry[Scorer] = Registry(
     "scorer",
     Scorer,
     {
-        "letter": LETTER,
-        "text": TEXT,
-        "paraphrase": PARAPHRASE,
-        "squad": SQUAD,
-        "number": NUMBER,
-        "json": JSON,
-        "translation": TRANSLATION,
-        "summary": SUMMARY,
-        "demands": DEMANDS,
-        "agreement": AGREEMENT,
-        "similarity": SIMILARITY,
+        "letter": "taskpace.tasks.scorers.choice:LETTER",
+        "text": "taskpace.tasks.scorers.text:TEXT",
+        "paraphrase": "taskpace.tasks.scorers.question:PARAPHRASE",
+        "squad": "taskpace.tasks.scorers.squad:SQUAD",
+        "number": "taskpace.tasks.scorers.number:NUMBER",
+        "json": "taskpace.tasks.scorers.json_fields:JSON",
+        "translation": "taskpace.tasks.scorers.overlap:TRANSLATION",
+        "summary": "taskpace.tasks.scorers.overlap:SUMMARY",
+        "demands": "taskpace.tasks.scorers.demands:DEMANDS",
+        "agreement": "taskpace.tasks.scorers.agreement:AGREEMENT",
+        "similarity": "taskpace.tasks.scorers.similarity:SIMILARITY",
     },
     _receive,
 )

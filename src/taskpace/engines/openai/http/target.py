@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
-import ssl
+import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import msgspec
 
 from taskpace.errors import ExperimentError
 from taskpace.text.secrets import without_passwords
+
+if TYPE_CHECKING:
+    import ssl
 
 _PORTS = {"http": 80, "https": 443}
 _ENDS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
@@ -22,6 +26,8 @@ _SECRET = re.compile(r"key|token|secret|auth|pass|pwd|sig|credential|bearer|jwt|
 _PATH = "/%:@!$&'()*+,;=-._~"
 """Characters of a path that stay as they are (RFC 3986, section 3.3)."""
 _PROXY_PORT = 8080
+_HAVE_SETTINGS = ("darwin", "win32")
+"""Where a proxy may be named by the system's settings, and not by the environment alone."""
 _SHOWN = 200
 
 
@@ -144,6 +150,10 @@ def _host(name: str, wrong: Callable[[str], ExperimentError]) -> str:
 
 def _proxy(parts: SplitResult) -> Proxy | None:
     """The proxy that HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or the system's settings) name for a URL."""
+    if sys.platform not in _HAVE_SETTINGS and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.request import getproxies, proxy_bypass  # slow to import, and few have a proxy
+
     if proxy_bypass(parts.netloc):
         return None
     proxies = getproxies()
@@ -170,6 +180,8 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     Raises:
         ExperimentError: the file cannot be read, or holds no certificate.
     """
+    import ssl  # slow to import, and many servers are of this machine
+
     context = ssl.create_default_context()
     if ca_file is not None:
         try:
