@@ -63,7 +63,8 @@ _ARRIVAL = struct.Struct("<qII")
 
 def pack_arrivals(arrivals: tuple[Arrival, ...]) -> bytes:
     """Marks as they are kept: 16 bytes each, little-endian (i64 ns, u32 visible bytes, u32 reasoning bytes)."""
-    return b"".join(_ARRIVAL.pack(arrival.ns, arrival.visible_bytes, arrival.reasoning_bytes) for arrival in arrivals)
+    pack = _ARRIVAL.pack
+    return b"".join([pack(arrival.ns, arrival.visible_bytes, arrival.reasoning_bytes) for arrival in arrivals])
 
 
 def unpack_arrivals(blob: bytes) -> tuple[Arrival, ...]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
 from taskpace.experiment.plan import Plan
-from taskpace.records import Grade, Record, pack_arrivals
+from taskpace.records import Grade, Record, Turn, Usage, pack_arrivals
 
 
 def now() -> str:
@@ -31,54 +33,49 @@ class Kept(NamedTuple):
     """The trial that was asked again; null: the record is of the trial itself."""
 
 
-def insert_record(db: sqlite3.Connection, kept: Kept, cell_id: str, worker: int | None) -> None:
-    """One attempt with its conversation turns and its grade."""
-    record, grade = kept.record, kept.grade
-    failure = record.failure
-    insert(
-        db,
-        "record",
-        trial_id=record.trial_id,
-        attempt=record.attempt,
-        cell_id=cell_id,
-        worker=worker,
-        phase=record.phase,
-        started_at=record.started_at,
-        loop_lag_ns=record.loop_lag_ns,
-        failure_kind=failure.kind if failure else None,
-        failure_message=failure.message if failure else None,
-        machine_ns=record.machine_ns,
-        round=kept.round,
-        place=kept.place,
-        final=record.final,
-    )
-    if kept.anchor_of is not None and record.attempt == 1:
-        insert(db, "anchor", id=record.trial_id, trial_id=kept.anchor_of)
-    for number, turn in enumerate(record.turns, 1):
-        insert(
-            db,
-            "turn",
-            trial_id=record.trial_id,
-            attempt=record.attempt,
-            turn=number,
-            dispatch_ns=turn.dispatch_ns,
-            send_delay_ns=turn.send_delay_ns,
-            end_ns=turn.end_ns,
-            finish_ns=turn.finish_ns,
-            finish_reason=turn.finish_reason,
-            text=turn.text,
-            reasoning=turn.reasoning,
-            arrivals=pack_arrivals(turn.arrivals),
-            **msgspec.structs.asdict(turn.usage),
-        )
-    if grade is not None:
-        insert(
-            db,
-            "grade",
-            trial_id=record.trial_id,
-            attempt=record.attempt,
-            **msgspec.structs.asdict(grade),
-        )
+_RECORD = (
+    *("trial_id", "attempt", "cell_id", "worker", "phase", "started_at", "loop_lag_ns", "failure_kind"),
+    *("failure_message", "machine_ns", "round", "place", "final"),
+)
+_USAGE = Usage.__struct_fields__
+_TURN = (
+    *("trial_id", "attempt", "turn", "dispatch_ns", "send_delay_ns", "end_ns", "finish_ns", "finish_reason", "text"),
+    *("reasoning", "arrivals", *_USAGE),
+)
+_GRADE = ("trial_id", "attempt", *Grade.__struct_fields__)
+_usage = attrgetter(*_USAGE)
+_grade = attrgetter(*Grade.__struct_fields__)
+
+
+def insert_records(db: sqlite3.Connection, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
+    """Attempts at trials of one cell, with their conversation turns and their grades: a statement for each table."""
+    rows: list[tuple[Any, ...]] = []
+    anchors: list[tuple[Any, ...]] = []
+    turns: list[tuple[Any, ...]] = []
+    grades: list[tuple[Any, ...]] = []
+    for record, grade, number, place, anchor_of in records:
+        key = (record.trial_id, record.attempt)
+        failure = record.failure
+        failed = (None, None) if failure is None else (failure.kind, failure.message)
+        begun = (record.phase, record.started_at, record.loop_lag_ns)
+        rows.append((*key, cell_id, worker, *begun, *failed, record.machine_ns, number, place, record.final))
+        if anchor_of is not None and record.attempt == 1:
+            anchors.append((record.trial_id, anchor_of))
+        turns += [(*key, at, *_turn_values(turn)) for at, turn in enumerate(record.turns, 1)]
+        if grade is not None:
+            grades.append((*key, *_grade(grade)))
+    # In this order, as each refers to what comes before it.
+    db.executemany(_insertion("record", *_RECORD), rows)
+    db.executemany(_insertion("anchor", "id", "trial_id"), anchors)
+    db.executemany(_insertion("turn", *_TURN), turns)
+    db.executemany(_insertion("grade", *_GRADE), grades)
+
+
+def _turn_values(turn: Turn) -> tuple[Any, ...]:
+    """In the order of ``_TURN``."""
+    times = (turn.dispatch_ns, turn.send_delay_ns, turn.end_ns, turn.finish_ns)
+    said = (turn.finish_reason, turn.text, turn.reasoning, pack_arrivals(turn.arrivals))
+    return (*times, *said, *_usage(turn.usage))
 
 
 def insert_run(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> None:

@@ -25,7 +25,7 @@ from taskpace.store import queries
 from taskpace.store.check import NOT_OURS, RESTORE, check_rows, check_tables, distrust
 from taskpace.store.growth import grow
 from taskpace.store.migration import format_version, migrate, view_as_new
-from taskpace.store.rows import Kept, as_json, insert, insert_record, insert_run, now
+from taskpace.store.rows import Kept, as_json, insert, insert_records, insert_run, now
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
@@ -169,8 +169,7 @@ class Store:
     def add_all(self, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
         """Keep records of one cell, in one transaction that is on disk when this returns."""
         with self._transaction():
-            for kept in records:
-                insert_record(self._db, kept, cell_id, worker)
+            insert_records(self._db, records, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 

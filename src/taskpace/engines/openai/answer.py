@@ -151,6 +151,11 @@ class Reader:
                     continue
                 self._events += 1
                 visible, reasoning = choice.texts()
+                if choice.finish_reason is not None:
+                    self._add(shown, thought)
+                    finish = Choice(choice.index, visible, reasoning, whole=False, finish=choice.finish_reason)
+                    self._take(ns, finish, alone=True)
+                    continue
                 if visible:
                     shown.append(visible)
                 if reasoning:

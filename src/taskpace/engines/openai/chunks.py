@@ -74,13 +74,13 @@ _NO_DELTA = TextDelta()
 
 
 class TextChoice(msgspec.Struct, gc=False):
-    """A choice that brings text and nothing else; whatever else is read of one is not there, or null."""
+    """A choice that brings text or says why it ends; whatever else is read of one is not there, or null."""
 
     index: int | None = None
     delta: TextDelta | None = None
     text: str | None = None
     message: None = None
-    finish_reason: None = None
+    finish_reason: str | None = None
     usage: None = None
     error: None = None
 
@@ -101,7 +101,7 @@ _decode_text = msgspec.json.Decoder(_TextEvent).decode
 
 
 def read_texts(events: Sequence[bytes]) -> list[TextChoice | None]:
-    """Of each event the choice that brings text, as nearly all do; null for any other, which is for ``read_chunks``.
+    """Of each event the choice in it, as nearly all have one of text; null for any other, for ``read_chunks``.
 
     All events of an answer at once: it takes a tenth of the time.
     """

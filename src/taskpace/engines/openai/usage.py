@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from taskpace.records import Usage
 
+_MOST = 2**53
 Where = tuple[tuple[str, ...], ...]
 """The places that one count may have in a report, the most trustworthy first."""
 
@@ -86,14 +87,17 @@ class Reports:
 
 def _find(report: dict[str, Any], where: Where) -> int | None:
     """The count at the first of these places that has one; whatever is no count is unknown, and nothing is guessed."""
+    value: Any = report.get(where[0][0])
+    if type(value) is int and len(where[0]) == 1 and 0 <= value < _MOST:
+        return value  # as nearly all are
     for names in where:
-        value: Any = report
+        value = report
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
         if (
             isinstance(value, int | float)
             and not isinstance(value, bool)
-            and 0 <= value < 2**53
+            and 0 <= value < _MOST
             and value == int(value)
         ):
             return int(value)

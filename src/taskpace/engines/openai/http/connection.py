@@ -77,12 +77,16 @@ class Connection(asyncio.Protocol):
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
+    def is_open(self) -> bool:
+        """As far as is known, and with nothing in flight."""
+        return self._transport is not None and not self._transport.is_closing() and self._done is None
+
+    @property
     def usable(self) -> bool:
-        """Open, with nothing in flight, and nothing come unasked."""
+        """The same, and nothing has come unasked."""
         return (
-            self._transport is not None
-            and not self._transport.is_closing()
-            and self._done is None
+            self.is_open
+            and self._transport is not None
             and not _has_news(self._transport.get_extra_info("socket").fileno())
         )
 

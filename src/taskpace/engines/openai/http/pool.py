@@ -67,7 +67,7 @@ class Pool:
             await asyncio.sleep(_RETRY_S)
 
     def give_back(self, connection: Connection) -> None:
-        if connection.usable:
+        if connection.is_open:  # what comes in until it is taken again is seen then
             self._idle.append(connection)
 
     async def connect(self) -> Connection:
