@@ -130,7 +130,7 @@ def _reading(choices: tuple[str, ...]) -> Reading[_State]:
     def step(state: _State, sentence: str, begins_line: bool) -> _State:
         return _step(state, _findings(sentence, begins_line, folded))
 
-    return Reading(start=_State(), step=step, answer=_answer, says=says, whole=read_whole)
+    return Reading(start=_State(), step=step, answer=_answer, says=says, whole=read_whole, longest_whole=longest)
 
 
 def _step(state: _State, findings: tuple[_Finding, ...]) -> _State:

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections import Counter
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -111,22 +110,24 @@ class _Lexicon(NamedTuple):
 def roles_of(sentence: str) -> str:
     """The roles of a plain sentence, in order, with ``L`` for each ``CANDIDATE``. Linear in its length."""
     lexicon = _lexicon()
-    pieces = [(found.lastgroup, found[0]) for found in _PIECE.finditer(sentence.lower())]
-    language = _language([text for kind, text in pieces if kind == "word"], lexicon)
+    pieces = _PIECE.findall(sentence.lower())
+    words = [word for word, _, _ in pieces]
+    language = _language([word for word in words if word], lexicon)
     table, english = lexicon.words[language], lexicon.words[_ENGLISH]
-    words = [text if kind == "word" else "" for kind, text in pieces]
     roles: list[str] = []
     at = 0
     while at < len(pieces):
-        kind, text = pieces[at]
+        word, dense, mark = pieces[at]
         taken = 1
-        if kind == "word":
+        if mark:
+            roles.append("=" if len(mark) == 2 else _MARKS.get(mark, ""))
+        elif dense:
+            roles.append(_dense_roles(dense, sentence, lexicon))
+        elif word in table or word in english or "'" in word:
             taken, role = _phrase(words, at, table, english)
             roles.append(role)
-        elif kind == "dense":
-            roles.append(_dense_roles(text, sentence, lexicon))
         else:
-            roles.append("=" if len(text) == 2 else _MARKS.get(text, ""))
+            roles.append("w")
         at += taken
     return "".join(roles)
 
@@ -146,12 +147,17 @@ def languages() -> tuple[str, ...]:
 def _language(words: list[str], lexicon: _Lexicon) -> str:
     if len(words) == 1 and words[0] not in lexicon.languages:
         return _ENGLISH
-    counts: Counter[str] = Counter()
+    counts: dict[str, int] = {}
     for word in words:
-        for language in lexicon.languages.get(word) or lexicon.languages.get(word.rpartition("'")[2], ()):
-            counts[language] += 1
-    most = max(counts.values(), default=0)
-    return next((language for language in lexicon.words if counts[language] == most), _ENGLISH) if most else _ENGLISH
+        known = lexicon.languages.get(word)
+        if known is None and "'" in word:
+            known = lexicon.languages.get(word.rpartition("'")[2])
+        for language in known or ():
+            counts[language] = counts.get(language, 0) + 1
+    if not counts:
+        return _ENGLISH
+    most = max(counts.values())
+    return next(language for language in lexicon.words if counts.get(language) == most)
 
 
 def _phrase(words: list[str], at: int, table: dict[str, _Phrases], english: dict[str, _Phrases]) -> tuple[int, str]:

@@ -27,6 +27,8 @@ class Reading(NamedTuple, Generic[State]):
     the first letter of a word."""
     whole: Callable[[str], str | None] | None = None
     """The answer of a text that is nothing but an answer, or null; null: there is none of that kind."""
+    longest_whole: int = MOST_WHOLE
+    """Characters, without the space around it, of the longest text that is."""
 
 
 def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None]:
@@ -38,27 +40,36 @@ def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None
     parts = list(sentences(text))
     starts = [part.start for part in parts]
     states = [reading.start]
-    said: dict[int, bool] = {}
+    silent: dict[int, str | None] = {}
+    """By sentence that says nothing: the answer of what stands before it."""
+    said: set[int] = set()
     left = _REREAD * len(text) + _REREAD_ANYWAY
+    begins = len(text) - len(text.lstrip())
 
     def answer(length: int) -> str | None:
         nonlocal left
         length = min(length, len(text))
         if length <= 0:
             return None
-        if reading.whole is not None and length < MOST_WHOLE:
-            alone = reading.whole(text[:length])
-            if alone is not None:
+        whole = reading.whole
+        if whole is not None and length < MOST_WHOLE:
+            # A longer text is no answer by itself, unless it is the space around it that makes it so long.
+            short = length - begins <= reading.longest_whole or text[length - 1].isspace()
+            if short and (alone := whole(text[:length])) is not None:
                 return alone
         index = bisect_right(starts, length - 1) - 1
+        if index in silent and not _begins_word(text, length):
+            return silent[index]
         while len(states) <= index:
             before = parts[len(states) - 1]
             states.append(reading.step(states[-1], text[before.start : before.end], before.begins_line))
         part = parts[index]
-        if index not in said:
-            said[index] = reading.says(text[part.start : part.end])
-        if not said[index] and not _begins_word(text, length):
-            return reading.answer(states[index])
+        if index not in said and index not in silent:
+            if reading.says(text[part.start : part.end]):
+                said.add(index)
+            else:
+                silent[index] = reading.answer(states[index])
+                return answer(length)
         left -= length - part.start
         if left < 0 and length < part.end:
             return None
@@ -69,4 +80,4 @@ def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None
 
 def _begins_word(text: str, length: int) -> bool:
     """Whether the last of so many characters is the first of a word."""
-    return text[length - 1].isalnum() and not text[max(0, length - 2) : length - 1].isalnum()
+    return text[length - 1].isalnum() and (length == 1 or not text[length - 2].isalnum())
