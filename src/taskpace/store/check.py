@@ -111,12 +111,11 @@ _TOGETHER = {
     "run": "SELECT 1 WHERE (SELECT count(*) FROM run) <> 1",
     "trial": "SELECT 1 FROM trial JOIN cell ON cell.id = trial.cell_id WHERE NOT EXISTS"
     " (SELECT 1 FROM item WHERE item.task = cell.task AND item.id = trial.item_id)",
-    "turn": "SELECT 1 FROM record WHERE failure_kind IS NULL AND NOT EXISTS"
-    " (SELECT 1 FROM turn WHERE turn.trial_id = record.trial_id AND turn.attempt = record.attempt)",
-    "grade": "SELECT 1 FROM record WHERE phase = 'measured' AND NOT EXISTS"
-    " (SELECT 1 FROM grade WHERE grade.trial_id = record.trial_id AND grade.attempt = record.attempt)",
 }
 """By table: a query that finds what it lacks, or has too much of."""
+
+_OF_RECORDS = {"turn": ("failure_kind IS NULL", "turn = 1"), "grade": ("phase = 'measured'", "1")}
+"""By table: which records need a row in it, and which row. Others may have one."""
 
 
 def distrust(db: sqlite3.Connection) -> None:
@@ -155,9 +154,11 @@ def check_rows(db: sqlite3.Connection, path: Path) -> None:
     Raises:
         StoreError: which table, and which column.
     """
+    found: dict[str, int] = {}
     for table in _declared():
-        if (found := db.execute(_question(table)).fetchone()) is not None:
-            raise _damaged(path, table, f"column {found[0]}")
+        column, found[table] = db.execute(_question(table)).fetchone()
+        if column is not None:
+            raise _damaged(path, table, f"column {column}")
     for table, column, kind in _json_columns():
         for (text,) in db.execute(f"SELECT {column} FROM {table}"):  # noqa: S608 - our own names
             try:
@@ -169,6 +170,10 @@ def check_rows(db: sqlite3.Connection, path: Path) -> None:
     for table, sql in _TOGETHER.items():
         if db.execute(f"{sql} LIMIT 1").fetchone():
             raise _damaged(path, table, "rows are missing, or too many")
+    for table in _OF_RECORDS:
+        # Each refers to a record, and none twice, so that numbers say it: to look each up takes as long as all else.
+        if found[table] != db.execute(_expected(table)).fetchone()[0]:
+            raise _damaged(path, table, "rows are missing, or too many")
 
 
 def _damaged(path: Path, table: str, what: str) -> StoreError:
@@ -176,20 +181,31 @@ def _damaged(path: Path, table: str, what: str) -> StoreError:
 
 
 def _condition(table: str, column: _Column) -> str:
-    types = (*_ALIKE[column.type], *(() if column.required else ("null",)))
-    held = f"typeof({column.name}) IN ({', '.join(map(repr, types))})"
-    if (more := _RANGES.get(table, {}).get(column.name)) is None:
-        return held
-    # typeof() first: a comparison with NULL or with another type must not decide.
-    return f"({held} AND ({column.name} IS NULL OR coalesce({more.format(column.name)}, 0)))"
+    held = " OR ".join(f"typeof({column.name}) = '{kind}'" for kind in _ALIKE[column.type])
+    if (more := _RANGES.get(table, {}).get(column.name)) is not None:
+        # typeof() first: a comparison with NULL or with another type must not decide.
+        held = f"({held}) AND ifnull({more.format(column.name)}, 0)"
+    # As few steps as can be: each is taken for every value of the file.
+    return f"({held})" if column.required else f"({column.name} IS NULL OR {held})"
 
 
 @cache
 def _question(table: str) -> str:
-    """A query that finds a row of a table of which something does not hold, and says which column it is."""
+    """A query for a column of a table that holds what it must not, and for the number of rows that records need."""
     held = {column.name: _condition(table, column) for column in _declared()[table].columns}
     which = " ".join(f"WHEN NOT {condition} THEN '{name}'" for name, condition in held.items())
-    return f"SELECT CASE {which} END FROM {table} WHERE NOT ({' AND '.join(held.values())}) LIMIT 1"  # noqa: S608 - ours
+    _, row = _OF_RECORDS.get(table, ("", "1"))
+    return f"SELECT max(CASE {which} END), count(CASE WHEN {row} THEN 1 END) FROM {table}"  # noqa: S608 - ours
+
+
+def _expected(table: str) -> str:
+    """A query for how many rows of a table belong to records: one to each that needs it, and those of others."""
+    needs, row = _OF_RECORDS[table]
+    key = f"{table}.trial_id = record.trial_id AND {table}.attempt = record.attempt"
+    return (
+        f"SELECT count(CASE WHEN {needs} OR EXISTS (SELECT 1 FROM {table} WHERE {key} AND {row}) THEN 1 END)"  # noqa: S608 - ours
+        " FROM record"
+    )
 
 
 def _json_columns() -> Iterator[tuple[str, str, Any]]:
