@@ -37,8 +37,8 @@ class Registry(Mapping[str, T], Generic[T]):
         group: of the entry points.
         what: the kind, as messages name it.
         kind: the class of every object.
-        ours: this package's own, which nothing can replace: each itself, or as ``module:attribute`` where it is imported
-            when it is first asked for.
+        ours: this package's own, which nothing can replace: each itself, or as ``module:attribute``, which is
+            imported when it is first asked for.
         receive: called with an object from elsewhere, its entry point's name and its distribution; returns the object
             to keep. Raises ``ValueError`` when it cannot be used.
     """

@@ -14,7 +14,7 @@ from tests.endpoint import DONE, event, usage
 
 from taskpace.engines.openai import answer
 from taskpace.engines.openai.answer import Reader
-from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunk, read_chunks
+from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunks
 from taskpace.engines.openai.complaint import complaint, complaint_of, refusal
 from taskpace.engines.openai.fields import own_fields, remedy, shaped
 from taskpace.engines.openai.finish import meaning

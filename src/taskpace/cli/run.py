@@ -98,7 +98,7 @@ def run(
         if late := overrun_line(budget, read_duration(budget), time.monotonic() - begun_at):
             console.print(Text(late, style="yellow"), soft_wrap=True)
     if mode not in ("json", "quiet"):
-        print_short(path)
+        print_short(path, known=True)
         quoted = shlex.quote(str(path))
         click.echo(f"\nEverything is in {path}: `taskpace report {quoted}`, `taskpace show {quoted}`")
     return say_how_it_ended(ended, plan, path, console)

@@ -69,7 +69,7 @@ def say_how_it_ended(ended: RunEnded, plan: Plan, path: Path, console: Console) 
     from taskpace.store.store import Store
 
     if ended.done + ended.spared < ended.planned:
-        with Store.open(path) as store:
+        with Store.open(path, known=True) as store:
             for line in coverage_lines(plan, store.recorded()):
                 console.print(Text(line), soft_wrap=True)
         console.print(

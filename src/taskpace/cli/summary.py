@@ -66,14 +66,28 @@ def summary(
 
 
 def print_short(
-    run_file: Path, resamples: int | None = None, *, deadline_s: float | None = None, reference: str | None = None
+    run_file: Path,
+    resamples: int | None = None,
+    *,
+    deadline_s: float | None = None,
+    reference: str | None = None,
+    known: bool = False,
 ) -> None:
-    """The answer of a run file, on standard output. ``resamples``: of the bootstrap; null for the default."""
+    """The answer of a run file, on standard output.
+
+    Args:
+        run_file: the file.
+        resamples: of the bootstrap; null for the default.
+        deadline_s: for goodput; null for the experiment's.
+        reference: the system that the mean over all tasks compares with; null for the first.
+        known: as of ``Store.open``.
+    """
     from rich.console import Console
 
     from taskpace.report.terminal.answer import print_answer
 
-    print_answer(_summarised(run_file, resamples, deadline_s, reference), Console(highlight=False), file=str(run_file))
+    summarised = _summarised(run_file, resamples, deadline_s, reference, known=known)
+    print_answer(summarised, Console(highlight=False), file=str(run_file))
 
 
 def _check_task(task: str, summarised: Summary) -> None:
@@ -85,12 +99,14 @@ def _check_task(task: str, summarised: Summary) -> None:
         raise TaskpaceError(f'--task: there is no task "{task}" in the run{did_you_mean(task, names)}')
 
 
-def _summarised(run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None) -> Summary:
+def _summarised(
+    run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None, *, known: bool = False
+) -> Summary:
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.store.store import Store
 
-    with Store.open(run_file) as store:
+    with Store.open(run_file, known=known) as store:
         return summarise(
             store,
             resamples=RESAMPLES if resamples is None else resamples,

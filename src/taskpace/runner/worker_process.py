@@ -14,12 +14,15 @@ import sys
 import tempfile
 import threading
 import time
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, Protocol
 
-from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, read_frame
+from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, take_frames
 
 _LOG_TAIL_BYTES = 4000
 _EXIT_WAIT_S = 10.0
+_PIPE_BYTES = 1024 * 1024
+"""The most that Linux gives a pipe without being asked by root: seconds of records, under any load there is."""
+_READ_BYTES = 64 * 1024
 
 
 class WorkerDiedError(Exception):
@@ -62,8 +65,10 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
         )
-        self._inbox: queue.SimpleQueue[FromWorker | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[list[FromWorker] | None] = queue.SimpleQueue()
         self._gone = False
+        self._gather_s = 0.0
+        self._roomy = _enlarged(self._process.stdout)
         self._reader = threading.Thread(target=self._read, name="taskpace-worker-reader", daemon=True)
         self._reader.start()
 
@@ -78,16 +83,18 @@ class WorkerProcess:
             self._process.stdin.flush()
 
     def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        # Where the pipe has room for what comes meanwhile, the reader gathers, and is woken as seldom as this is.
+        self._gather_s = gather_s if self._roomy else 0.0
         messages: list[FromWorker] = []
         with contextlib.suppress(queue.Empty):
             while not self._gone:
-                message = self._inbox.get_nowait() if messages else self._inbox.get(timeout=timeout_s)
-                if message is None:
+                said = self._inbox.get_nowait() if messages else self._inbox.get(timeout=timeout_s)
+                if said is None:
                     self._gone = True
                     break
-                if not messages and gather_s:
+                if not messages and gather_s and not self._roomy:
                     time.sleep(gather_s)
-                messages.append(message)
+                messages += said
         if self._gone and not messages:
             raise WorkerDiedError(self._last_words())
         return messages
@@ -105,11 +112,14 @@ class WorkerProcess:
     def _read(self) -> None:
         source = self._process.stdout
         assert source is not None  # noqa: S101 - asked for above
-        while True:
-            if (body := read_frame(source)) is None:
-                self._inbox.put(None)
-                return
-            self._inbox.put(decode_from_worker(body))
+        unread = bytearray()
+        while data := os.read(source.fileno(), _READ_BYTES):
+            unread += data
+            if bodies := take_frames(unread):
+                self._inbox.put([decode_from_worker(body) for body in bodies])
+            if self._gather_s and len(data) < _READ_BYTES:
+                time.sleep(self._gather_s)
+        self._inbox.put(None)
 
     def _last_words(self) -> str:
         try:
@@ -126,3 +136,15 @@ class WorkerProcess:
         lines = self._log.read().decode("utf-8", "replace").split("\n")
         tail = " | ".join(line.strip() for line in lines if line.strip())[-400:] if lines else ""
         return f"the worker {how}" + (f"; its last words: {tail}" if tail else "")
+
+
+def _enlarged(pipe: IO[bytes] | None) -> bool:
+    """Give a pipe room for what a worker says in a while, so that it never waits; false where that cannot be."""
+    if pipe is None or sys.platform != "linux":
+        return False
+    import fcntl
+
+    try:
+        return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES) >= _PIPE_BYTES
+    except OSError:  # the user's pipes have as much as they may
+        return False

@@ -58,8 +58,12 @@ class Store:
     # -- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, known: bool = False) -> Self:
         """Open a run file for reading.
+
+        Args:
+            path: of the file.
+            known: this process has just written to it, and so has checked every value in it already.
 
         Raises:
             StoreError: no such file, not a run file, or a format newer than this taskpace.
@@ -73,7 +77,8 @@ class Store:
             try:
                 _check_ours(connection, path)
                 view_as_new(connection)
-                check_rows(connection, path)
+                if not known:
+                    check_rows(connection, path)
             except BaseException:
                 connection.close()
                 raise

@@ -130,23 +130,39 @@ class Closed(_Said, frozen=True, kw_only=True):
 ToWorker = Open | RunCell | Stored | Stop | Close
 FromWorker = Opening | Opened | OpenFailed | Dispatched | Finished | CellEnded | Closed
 
+_HEADER_BYTES = 4
+
 _encoder = msgspec.msgpack.Encoder()
 _to_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(ToWorker)
 _from_worker: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(FromWorker)
 
 
 def encode(message: ToWorker | FromWorker) -> bytes:
-    """A frame: four bytes of length, little-endian, then MessagePack."""
+    """A frame: ``_HEADER_BYTES`` of length, little-endian, then MessagePack."""
     body = _encoder.encode(message)
-    return len(body).to_bytes(4, "little") + body
+    return len(body).to_bytes(_HEADER_BYTES, "little") + body
 
 
 def read_frame(source: IO[bytes]) -> bytes | None:
     """The body of the next frame; null when the other side is gone, also in the middle of one."""
-    header = source.read(4)
+    header = source.read(_HEADER_BYTES)
     size = int.from_bytes(header, "little")
-    body = source.read(size) if len(header) == 4 else b""
+    body = source.read(size) if len(header) == _HEADER_BYTES else b""
     return body if body and len(body) == size else None
+
+
+def take_frames(unread: bytearray) -> list[bytearray]:
+    """Take the whole frames from the beginning of what was read; returns their bodies."""
+    bodies: list[bytearray] = []
+    at = 0
+    while (begin := at + _HEADER_BYTES) <= len(unread):
+        end = begin + int.from_bytes(unread[at:begin], "little")
+        if end > len(unread):
+            break
+        bodies.append(unread[begin:end])
+        at = end
+    del unread[:at]
+    return bodies
 
 
 def decode_to_worker(body: bytes) -> ToWorker:
@@ -154,6 +170,6 @@ def decode_to_worker(body: bytes) -> ToWorker:
     return message
 
 
-def decode_from_worker(body: bytes) -> FromWorker:
+def decode_from_worker(body: bytes | bytearray) -> FromWorker:
     message: FromWorker = _from_worker.decode(body)
     return message

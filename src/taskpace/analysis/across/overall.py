@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan
@@ -21,6 +20,7 @@ from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, of_influence
+from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair, per_correct, per_correct_logs
 from taskpace.analysis.table.validity import can_be_compared
@@ -187,5 +187,5 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
         share = (float(known.sum()) + 2 / k) / n
         moved.append(share)
         variance += share * (1 - share) / n / k**2
-    middle, half = float(np.mean(moved)), float(special.ndtri((1 + LEVEL) / 2)) * math.sqrt(variance)
+    middle, half = float(np.mean(moved)), normal_quantile((1 + LEVEL) / 2) * math.sqrt(variance)
     return number(float(np.mean(shares)), max(0.0, middle - half), min(1.0, middle + half))

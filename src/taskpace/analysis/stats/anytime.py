@@ -16,7 +16,6 @@ from functools import lru_cache
 
 import msgspec
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
 
@@ -79,6 +78,8 @@ def log_e_most(wins: Floats, n: Floats) -> Floats:
     2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is
     below 1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
     """
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     k, rest = wins + 2.0, n - wins + 2.0
     above = special.betainc(rest, k, 0.5)
     with np.errstate(divide="ignore"):

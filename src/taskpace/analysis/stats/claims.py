@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.data.arrays import item_means
 from taskpace.analysis.stats.intervals import Flags, Floats
@@ -118,6 +117,8 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
 
     With fewer than two items the p-value is NaN.
     """
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     known = ~np.isnan(lows)
     n = known.sum(axis=0)
     on_most = (np.isinf(lows).any(axis=0)) | (n < LEAST_FOR_MEAN)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+
+from taskpace.analysis.stats.student import normal_quantile, t_below, t_quantile, t_quantiles, ts_below
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -50,8 +51,8 @@ def t_interval(differences: Floats) -> tuple[float, float, float, float]:
     error = float(differences.std(ddof=1)) / math.sqrt(n)
     if error <= 1e-12 * max(1.0, abs(mean)):
         return mean, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0
-    half = float(special.stdtrit(n - 1, (1 + LEVEL) / 2)) * error
-    p = 2 * float(special.stdtr(n - 1, -abs(mean) / error))
+    half = t_quantile((1 + LEVEL) / 2, n - 1) * error
+    p = 2 * t_below(-abs(mean) / error, n - 1)
     return mean, mean - half, mean + half, p
 
 
@@ -73,8 +74,8 @@ def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -
     freedom = degrees_of_freedom(d, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(n / (n - 1) * (d**2).sum(axis=0))
-        half = (special.stdtrit(freedom, (1 + LEVEL) / 2) if reach is None else reach(n.astype(np.float64))) * error
-        p = 2 * special.stdtr(freedom, -np.abs(value) / error)
+        half = (t_quantiles((1 + LEVEL) / 2, freedom) if reach is None else reach(n.astype(np.float64))) * error
+        p = 2 * ts_below(-np.abs(value) / error, freedom)
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
     half = np.where(exact, 0.0, half)
     p = np.where(exact, np.where(np.abs(value) < 1e-12, 1.0, 0.0), p)
@@ -218,7 +219,7 @@ def effective_trials(hits: Floats, trials: Floats) -> float:
 
 def _reached(n: float, reach: Reach | None) -> float:
     """In standard errors of a share."""
-    return float(special.ndtri((1 + LEVEL) / 2)) if reach is None else float(reach(np.array([n]))[0])
+    return normal_quantile((1 + LEVEL) / 2) if reach is None else float(reach(np.array([n]))[0])
 
 
 def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> tuple[float, float, float]:
@@ -254,6 +255,6 @@ def share_difference(differences: Floats) -> tuple[float, float, float]:
     if n == 0:
         return math.nan, math.nan, math.nan
     moved = np.concatenate([differences, (1.0, -1.0)])
-    half = float(special.ndtri((1 + LEVEL) / 2)) * float(moved.std()) / math.sqrt(n + 2)
+    half = normal_quantile((1 + LEVEL) / 2) * float(moved.std()) / math.sqrt(n + 2)
     middle = float(moved.mean())
     return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from taskpace.analysis.stats.bootstrap import Resamples, percentile
 from taskpace.analysis.stats.estimates import Estimate, number
@@ -86,5 +85,7 @@ def agreement_p(counts: Floats) -> float:
 
 def _log_ways(n: int, chosen: NDArray[np.intp]) -> Floats:
     """Logarithm of n over ``chosen``."""
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     ways: Floats = special.gammaln(n + 1) - special.gammaln(chosen + 1) - special.gammaln(n - chosen + 1)
     return ways

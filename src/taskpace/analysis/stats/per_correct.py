@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Floats, degrees_of_freedom, effective_trials, log_influence
+from taskpace.analysis.stats.student import t_quantile
 
 FEW_CORRECT = 10
 """Fewer correct answers, and the error of a share is not normal on any scale."""
@@ -111,11 +111,13 @@ def _ratio_end(above: Floats, below: Floats, error: float, sign: int) -> float:
     deviation = math.sqrt(n / (n - 1) * float((d**2).sum()))
     freedom = float(degrees_of_freedom(d, n)[0])
     with np.errstate(over="ignore"):
-        return value * float(np.exp(sign * float(special.stdtrit(freedom, 1 - error)) * deviation))
+        return value * float(np.exp(sign * t_quantile(1 - error, freedom) * deviation))
 
 
 def _share_ends(correct: Floats, trials: Floats, error: float) -> tuple[float, float]:
     """Clopper and Pearson's limits, each wrong with probability ``error``, on the effective number of trials."""
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     asked = trials > 0
     n = effective_trials(correct[asked], trials[asked])
     hits = n * float(correct.sum() / trials.sum())

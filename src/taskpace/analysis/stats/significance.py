@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.stats.intervals import LEVEL, Floats
+from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
@@ -30,7 +30,7 @@ def welch(a: Floats, b: Floats) -> tuple[float, float]:
     if va + vb <= 1e-24 * max(1.0, difference**2):
         return difference, 1.0 if abs(difference) < 1e-12 else 0.0
     freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return difference, 2 * float(special.stdtr(freedom, -abs(difference) / math.sqrt(va + vb)))
+    return difference, 2 * t_below(-abs(difference) / math.sqrt(va + vb), freedom)
 
 
 def growth(values: Floats) -> tuple[float, float] | None:
@@ -67,7 +67,7 @@ def wilcoxon(differences: Floats) -> float:
         smaller = round(min(statistic, n * (n + 1) / 2 - statistic))
         return min(1.0, 2 * float(ways[: smaller + 1].sum()) / 2.0**n)
     variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
-    return 2 * float(special.ndtr(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance)))
+    return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 
 
 def mcnemar(first_only: int, second_only: int) -> float:
@@ -88,6 +88,8 @@ def sign_test(above: int, below: int) -> float:
     n = above + below
     if n == 0:
         return 1.0
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     return min(1.0, 2 * float(special.bdtr(min(above, below), n, 0.5)))
 
 
@@ -100,7 +102,7 @@ def clustered_mcnemar(differences: Floats) -> float:
     squares = float((differences**2).sum())
     if squares == 0:
         return 1.0
-    return 2 * float(special.ndtr(-abs(float(differences.sum())) / math.sqrt(squares)))
+    return 2 * normal_below(-abs(float(differences.sum())) / math.sqrt(squares))
 
 
 def holm(p_values: list[float]) -> list[float]:
@@ -132,8 +134,8 @@ def items_needed(deviation: float, change: float) -> int | None:
     """
     if not math.isfinite(deviation):
         return None
-    z = float(special.ndtri((1 + LEVEL) / 2))
-    needed = ((z + float(special.ndtri(POWER))) * deviation / math.log1p(change)) ** 2
+    z = normal_quantile((1 + LEVEL) / 2)
+    needed = ((z + normal_quantile(POWER)) * deviation / math.log1p(change)) ** 2
     return max(2, math.ceil(needed + z**2 / 2))
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
@@ -138,6 +137,8 @@ def _median_ratio(low: Floats, high: Floats) -> Estimate:
     P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends
     disagree on the median itself, it is a bound; unknown where they disagree on its side of 1.
     """
+    from scipy import special  # slow to import, and many a summary needs nothing of it
+
     least, most = np.sort(low), np.sort(high)
     n = len(least)
     k = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - LEVEL) / 2).sum())

@@ -1,0 +1,48 @@
+"""Student's t and the normal distribution without scipy, against scipy."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, strategies as st
+from scipy import special
+
+from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, t_quantile
+
+freedoms = st.floats(0.5, 1e6) | st.integers(1, 100).map(float)
+shares = st.floats(1e-6, 1 - 1e-6) | st.sampled_from([0.975, 0.95, 0.9995, 0.5])
+
+
+@given(st.floats(-40, 40), freedoms)
+def test_probabilities_are_scipys(t, freedom):
+    """Of both distributions, in the tails as well: to ten digits."""
+    assert t_below(t, freedom) == pytest.approx(float(special.stdtr(freedom, t)), rel=1e-9, abs=1e-300)
+    assert normal_below(t) == pytest.approx(float(special.ndtr(t)), rel=1e-9, abs=1e-300)
+
+
+@given(shares, freedoms)
+def test_quantiles_are_scipys(share, freedom):
+    """Likewise, and as far above the middle as below it."""
+    assert t_quantile(share, freedom) == pytest.approx(float(special.stdtrit(freedom, share)), rel=1e-8, abs=1e-9)
+    assert normal_quantile(share) == pytest.approx(float(special.ndtri(share)), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(("t", "freedom"), [(math.nan, 3.0), (1.0, math.nan), (1.0, 0.0), (1.0, -1.0)])
+def test_what_is_unknown_stays_unknown(t, freedom):
+    """NaN in, NaN out; so where nothing is left to tell a spread from."""
+    assert math.isnan(t_below(t, freedom))
+    assert math.isnan(t_quantile(t - 0.025, freedom))
+
+
+def test_ends():
+    """At infinity everything lies below, or nothing."""
+    assert (t_below(-math.inf, 3), t_below(math.inf, 3), t_below(0.0, 3)) == (0.0, 1.0, 0.5)
+
+
+def test_a_summary_of_one_system_imports_no_scipy():
+    """Which would take longer than the summary itself."""
+    code = "import sys, taskpace.report.terminal.answer, taskpace.analysis.summary; sys.exit('scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
