@@ -13,9 +13,11 @@ from collections.abc import Callable
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import item_means
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.student import ts_below
 
 LEAST_FOR_MEAN = 10
 """Items; of fewer, skewed as times are, Student's t errs too often, and most items are all that can be spoken of."""
@@ -117,20 +119,26 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
 
     With fewer than two items the p-value is NaN.
     """
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
     known = ~np.isnan(lows)
     n = known.sum(axis=0)
     on_most = (np.isinf(lows).any(axis=0)) | (n < LEAST_FOR_MEAN)
     above = (lows > 0).sum(axis=0)
-    signs = np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
+    signs = _signs(above, n) if on_most.any() else np.ones(n.shape)
     finite = np.where(np.isfinite(lows), lows, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = finite.sum(axis=0) / n
         squares = (np.where(known & np.isfinite(lows), finite - mean, 0.0) ** 2).sum(axis=0)
         error = np.sqrt(squares / (n - 1) / n)
-        t = special.stdtr(n - 1, -mean / error)
+        t = ts_below(-mean / error, n - 1.0)
     # Without any spread the mean is known.
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(mean))
     t = np.where(exact, np.where(np.abs(mean) < 1e-12, 0.5, np.where(mean > 0, 0.0, 1.0)), t)
     return np.where(n < 2, np.nan, np.where(on_most, signs, t)), on_most
+
+
+def _signs(above: NDArray[np.intp], n: NDArray[np.intp]) -> Floats:
+    """The sign test's p-values."""
+    from scipy import special  # slow to import, and most runs need nothing of it
+
+    return np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
+
