@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from taskpace.errors import TaskError
 from taskpace.tasks import load_task
-from taskpace.tasks.templates import TemplateProblem, fields_used, run_template
+from taskpace.tasks.templates import BARE_PROMPT, TemplateProblem, fields_used, run_template
 
 FIELDS = {"question": "Where?", "points": [["a", "b"], ["c"]], "index": 2, "table": {"key": "value"}}
 
@@ -129,3 +129,20 @@ def test_any_text_is_either_a_template_or_refused_in_one_line(text: str) -> None
     except TaskError as exc:
         assert str(exc).startswith("here: ")  # noqa: PT017 - either way is right
         assert "\n" not in str(exc)  # noqa: PT017
+
+
+@given(
+    st.dictionaries(st.sampled_from(["prompt", "answer"]), st.text(max_size=20) | st.integers() | st.none(), max_size=2)
+)
+def test_a_bare_prompt_is_what_jinja2_makes_of_it(fields):
+    """The short way for lists of prompts gives the text, or the error, that the template would give."""
+
+    def made(template: str) -> str:
+        try:
+            return run_template(template, fields)
+        except TemplateProblem as exc:
+            return f"error: {exc}"
+
+    other_spelling = "{{prompt}}"
+    assert made(BARE_PROMPT) == made(other_spelling)
+    assert fields_used(BARE_PROMPT, "x") == fields_used(other_spelling, "x")

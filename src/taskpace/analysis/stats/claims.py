@@ -141,4 +141,3 @@ def _signs(above: NDArray[np.intp], n: NDArray[np.intp]) -> Floats:
     from scipy import special  # slow to import, and most runs need nothing of it
 
     return np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
-
