@@ -24,13 +24,13 @@ from taskpace.store.store import Store
 from taskpace.worker import worker
 
 FEW, MANY = 100, 1000
-CALLS = 800
-"""Python function calls that a trial of four tokens and a graded letter may cost. Measured on 3.11: 761 and 658."""
+CALLS = 640
+"""Python function calls that a trial of four tokens and a graded letter may cost. Measured on 3.11: 590 and 520."""
 STATEMENTS = 5
 """SQL statements that a trial may cost: its own row, its item's, the record's, its turn's and its grade's."""
-TURN_CALLS, TURN_OPENS = 1250, 9
+TURN_CALLS, TURN_OPENS = 1080, 9
 """The same of a trial that is one system's turn. Two statements more begin and end a transaction. Measured on 3.11:
-1,210 calls and 8 opened files, all between two trials."""
+1,020 calls and 8 opened files, all between two trials."""
 
 
 class Cost(NamedTuple):

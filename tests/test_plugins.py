@@ -106,22 +106,22 @@ def test_ours_are_not_replaced_and_two_of_one_name_are_neither(install, found):
 
 def test_what_is_ours_is_found_without_reading_the_entry_points(monkeypatch):
     """A run on our own engines, scorers and extractions reads no other distribution's metadata."""
-    monkeypatch.setattr("taskpace.plugins.entry_points", lambda **_: pytest.fail("read"))
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: pytest.fail("read"))
     for registry in (engines.ENGINES, SCORERS, EXTRACTIONS):
         fresh: Registry[object] = Registry(registry._group, registry._what, object, registry._ours)
         for name in registry._ours:
             assert fresh.problem(name) is None
-            assert fresh[name] is registry._ours[name]
+            assert fresh[name] is registry[name]
 
 
 def test_entry_points_are_read_once(install, monkeypatch):
     """However often a foreign name, known or not, is looked up."""
     install("plug-g", ENTRY.format(name="far", module="plug_g", more=""), far="ENTRY")
-    import taskpace.plugins
+    import importlib.metadata
 
     reads = []
-    real = taskpace.plugins.entry_points
-    monkeypatch.setattr("taskpace.plugins.entry_points", lambda **group: reads.append(group) or real(**group))
+    real = importlib.metadata.entry_points
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **group: reads.append(group) or real(**group))
     found: Registry[EngineEntry] = Registry(GROUP, "engine", EngineEntry, {})
     for _ in range(3):
         assert found["far"].name == "far"
