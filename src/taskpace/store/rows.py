@@ -111,18 +111,13 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
     for position, chosen in enumerate(plan.tasks):
         task = chosen.spec
         _put(db, "task", "name", position=position, name=task.name, version=task.version, spec=as_json(task))
-        for index, planned_item in enumerate(chosen.items):
-            item = planned_item.spec
-            _put(
-                db,
-                "item",
-                "task, id",
-                task=task.name,
-                id=item.id,
-                position=index,
-                fields=as_json(item.fields),
-                prompts=as_json(planned_item.prompts),
-            )
+        db.executemany(
+            _placing("item", "task, id", "task", "id", "position", "fields", "prompts"),
+            (
+                (task.name, each.spec.id, index, as_json(each.spec.fields), as_json(each.prompts))
+                for index, each in enumerate(chosen.items)
+            ),
+        )
     for position, cell in enumerate(plan.cells):
         _put(
             db,
@@ -135,16 +130,19 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
             scenario=cell.scenario.name,
         )
         db.executemany(
-            "INSERT INTO trial (id, cell_id, item_id, repeat, position) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET position = excluded.position",
+            _placing("trial", "id", "id", "cell_id", "item_id", "repeat", "position"),
             ((t.id, cell.id, t.item.id, t.repeat, index) for index, t in enumerate(plan.trials(cell))),
         )
 
 
 def _put(db: sqlite3.Connection, table: str, key: str, **values: Any) -> None:
-    """One row; where there is one of that key it gets the new position alone."""
-    keep = f" ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
-    db.execute(_insertion(table, *values) + keep, tuple(values.values()))
+    """One row, by column; see ``_placing``."""
+    db.execute(_placing(table, key, *values), tuple(values.values()))
+
+
+def _placing(table: str, key: str, *columns: str) -> str:
+    """The statement for a row; where there is one of that key it gets the new position alone."""
+    return f"{_insertion(table, *columns)} ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
 
 
 def set_experiment(db: sqlite3.Connection, plan: Plan) -> None:
