@@ -20,6 +20,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -93,15 +94,18 @@ def begin(
     *,
     fetch: bool = True,
     on_event: Callable[[Event], None],
-    stop: StopRequest,
+    stop: AbstractContextManager[StopRequest],
 ) -> Fitted:
     """Carry out the pilot, put it into the run file ``path``, and return the plan that should end in time.
 
     A run file that is there already keeps its plan: the counts were found when it was begun.
 
+    Args:
+        stop: entered while the pilot runs, and not while models are fetched or their digests are computed.
+
     Raises:
         ExperimentError: an open loop, or a budget in which not even the pilot's items fit.
-        Interrupted: ``stop`` was requested; nothing is kept.
+        Interrupted: a stop was requested during the pilot; nothing is kept.
         StoreError: ``path`` cannot be used, or holds another experiment.
     """
     if path.is_file() and path.stat().st_size:
@@ -118,10 +122,11 @@ def begin(
     kept = all(scenario.one_at_a_time and scenario.batch is None for scenario in experiment.scenarios)
     remove_pilots()
     with TemporaryDirectory(prefix=_PILOT) as folder:
-        until = _Until(stop, budget_s)
         with Store.create_or_continue(Path(folder) / _PILOT_FILE, pilot, __version__) as store:
-            ended = run_plan(pilot, store, on_event=_but_the_end(on_event), stop=until)
-            if stop.requested:
+            with stop as wanted:
+                until = _Until(wanted, budget_s)
+                ended = run_plan(pilot, store, on_event=_but_the_end(on_event), stop=until)
+            if wanted.requested:
                 raise Interrupted
             if ended.interrupted:
                 raise ExperimentError(
