@@ -12,12 +12,10 @@ import asyncio
 import contextlib
 import gzip
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 

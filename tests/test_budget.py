@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from itertools import pairwise
 from contextlib import nullcontext
+from itertools import pairwise
 from pathlib import Path
 
 import filelock

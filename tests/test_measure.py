@@ -330,6 +330,7 @@ def test_a_run_that_is_to_end_does_not_wait_for_a_connection(connected):
                 await asyncio.sleep(3600)
 
         async def generate(self, payload: Any, stamps: Stamps) -> None:
+            del payload
             stamps.arrivals.append((self.clock.now_ns(), "answer"))
 
     class Run:
