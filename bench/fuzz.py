@@ -46,11 +46,7 @@ def main() -> None:
     sizes = bench.chosen
     titles = "".join(f"{f'exit {code}':>10}" for code in fuzz.CODES)
     bench.head(f"{sizes.mutations:,} of each kind of file, {sizes.flips:,} run files with flipped bits")
-    bench.say(
-        f"  {'what is damaged':<30}{'commands':>9}"
-        + "".join(f"{f'exit {code}':>8}" for code in fuzz.CODES)
-        + "  faults"
-    )
+    bench.say(f"  {'what is damaged':<30}{'commands':>10}{titles}{'faults':>9}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         fuzz.prepare(folder)
