@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import random
 import re
 import signal
 import sqlite3
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import polars as pl
 from tests.commandline import run_here
 
-AMOUNT = int(os.environ.get("TASKPACE_FUZZ", "0"))
-"""Of each kind of mutation in the soak; 0: as many as stand there."""
-LIMIT_S = 60
+LIMIT_S = 300
+"""Of a command that takes a second or two: a busy machine is no hang."""
 CODES = (0, 1, 2, 130)
 
 VALUES: tuple[object, ...] = (
@@ -41,19 +42,214 @@ ODD: tuple[bytes, ...] = (
 """What somebody might have typed, or meant ill."""
 
 
+EXPERIMENT = b"""
+name = "base"
+items = 2
+seed = 3
+repeats = 2
+warmup = 1
+timeout = 5.5
+max_tokens = 64
+deadline = 2.0
+retries = 1
+order = "blocks"
+tasks = ["mmlu-letter", { use = "math", items = 1, max_tokens = 9 }, { prompts = "prompts.txt" }]
+scenarios = ["single", "concurrency=2", { rate = [1.5, 3] }]
+[[system]]
+name = "one"
+engine = "simulated"
+model = "a"
+system_prompt = "Be brief."
+temperature = 0.5
+top_p = 0.9
+seed = 4
+max_tokens = 32
+options = { time = "virtual", correct = 0.5, length = 20 }
+sweep = { temperature = [0.0, 1.0] }
+[[system]]
+name = "two"
+engine = "openai"
+brief_of = "one temperature=0.0"
+[system.options]
+url = "http://localhost:8000/v1?api-version=1"
+headers = { X-Title = "x" }
+body = { top_k = 5 }
+omit = ["seed"]
+"""
+TASK = b"""
+name = "mine"
+version = 2
+description = "A task"
+max_tokens = 64
+extraction = "letter"
+scorer = "letter"
+stop = ["\\n\\n"]
+[data]
+source = "rows.jsonl"
+[[turns]]
+prompt = \"\"\"
+{{ question }}
+{% for choice in choices %}{{ loop.index0 | letter }}) {{ choice }}
+{% endfor %}Answer:\"\"\"
+"""
+JUDGE = b"""
+rubric = "Is the answer right? Say yes or no."
+max_tokens = 16
+[judge]
+name = "grader"
+engine = "simulated"
+model = "j"
+temperature = 0.0
+options = { time = "virtual" }
+"""
+ROWS = [
+    {"question": f"Which is number {number}? \u00e9\u4e2d", "choices": ["red", "green", "blue", "brown"], "answer": "B"}
+    for number in range(4)
+]
+SMALL = """
+items = 4
+tasks = ["mmlu-letter", "dialogue"]
+scenarios = ["single", "concurrency=2"]
+[[system]]
+name = "one"
+engine = "simulated"
+options = { time = "virtual", correct = 0.7 }
+[[system]]
+name = "two"
+engine = "simulated"
+options = { time = "virtual", correct = 0.4 }
+"""
+PLAN = ("plan", "-m", "sim", "--engine", "simulated", "-n", "2")
+FILES: dict[str, tuple[str, bytes | None, tuple[str, ...]]] = {
+    "experiment": ("x.toml", EXPERIMENT, ("plan", "x.toml")),
+    "task": ("mine.toml", TASK, (*PLAN, "-t", "mine.toml")),
+    "judge": (
+        "judge.toml",
+        JUDGE,
+        ("judge", "base.db", "judge.toml", "-o", "j.db", "--progress", "quiet", "--resamples", "0"),
+    ),
+    "jsonl": ("d.jsonl", None, (*PLAN, "-t", "mmlu-letter", "--data", "d.jsonl")),
+    "csv": ("d.csv", None, (*PLAN, "-t", "math", "--data", "d.csv")),
+    "parquet": ("d.parquet", None, (*PLAN, "-t", "mmlu-letter", "--data", "d.parquet")),
+}
+"""By kind: a file's name, what it holds before it is mutated (null: rows), and the command that reads it."""
+
+
+def prepare(folder: Path) -> None:
+    """Write what the commands of ``FILES`` and ``reading`` need, and make a run; all of it passes as it is."""
+    (folder / "prompts.txt").write_text("one\ntwo\n")
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    pl.DataFrame(ROWS).write_parquet(folder / "rows.parquet")
+    pl.DataFrame([{"question": row["question"], "answer": "7"} for row in ROWS]).write_csv(folder / "rows.csv")
+    (folder / "small.toml").write_text(SMALL)
+    assert run_here(folder, "run", "small.toml", "-o", "base.db", "--progress", "quiet").returncode == 0
+
+
+def drawn(name: str, number: int) -> random.Random:
+    """Another one for each mutation, the same in every run."""
+    return random.Random(f"{name} {number}")
+
+
+def mutations(folder: Path, kind: str, numbers: range) -> Iterator[Tried]:
+    """How the command of a kind of file ends on its mutations."""
+    name, base, command = FILES[kind]
+    data = (folder / f"rows{Path(name).suffix}").read_bytes() if base is None else base
+    (folder / name).write_bytes(data)
+    assert run_here(folder, *command).returncode == 0
+    mutate = flipped if kind == "parquet" else mutated
+    for number in numbers:
+        (folder / name).write_bytes(mutate(data, drawn(name, number)))
+        for leftover in folder.glob("j.db*"):
+            leftover.unlink()
+        yield _named(tried(folder, *command), f"{name} {number}")
+
+
+def reading(folder: Path) -> list[tuple[str, ...]]:
+    """Every command that reads ``f.db``."""
+    with sqlite3.connect(folder / "base.db") as db:
+        (trial,) = db.execute("SELECT id FROM trial LIMIT 1").fetchone()
+    return [
+        ("summary", "f.db", "--resamples", "0"),
+        ("summary", "f.db", "--resamples", "50", "--full", "--plots"),
+        *(("summary", "f.db", "--resamples", "0", "--format", form) for form in ("json", "markdown", "csv")),
+        ("show", "f.db"),
+        ("show", "f.db", trial[:12]),
+        ("export", "f.db", "--to", "jsonl", "-o", "-"),
+        ("export", "f.db", "--to", "parquet", "--force"),
+        ("report", "f.db", "--resamples", "0", "--force"),
+        ("chart", "f.db", "ranking", "-o", "c.svg", "--force"),
+        ("compare", "f.db", "base.db", "--resamples", "0"),
+        ("plan", "f.db"),
+        ("judge", "f.db", "-m", "j", "--engine", "simulated", "-o", "j.db", "--progress", "quiet", "--resamples", "0"),
+    ]
+
+
+def flips(folder: Path, numbers: range, *, commands: int) -> Iterator[Tried]:
+    """How so many of the reading commands end on a run file of which one to four bits are flipped, anywhere."""
+    data = (folder / "base.db").read_bytes()
+    for number in numbers:
+        rng = drawn("flips", number)
+        (folder / "f.db").write_bytes(flipped(data, rng))
+        yield from _read(folder, f"flips {number}", rng, commands)
+
+
+def cases(folder: Path) -> list[tuple[str, str, int]]:
+    """Table, column and number of a value, for each value in each column, in an order that is drawn."""
+    with sqlite3.connect(folder / "base.db") as db:
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        columns = [
+            (table, column) for table in names for _, column, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
+        ]
+    found = [(table, column, index) for table, column in columns for index in range(len(VALUES))]
+    drawn("values", 0).shuffle(found)
+    return found
+
+
+def values(folder: Path, numbers: range, *, commands: int) -> Iterator[Tried]:
+    """The same with a value of any kind in a column, in one row or in all; a value that cannot be there is passed over.
+
+    ``numbers``: of ``cases``.
+    """
+    for table, column, index in cases(folder)[numbers.start : numbers.stop]:
+        rng = drawn(f"{table}.{column}", index)
+        if with_value(folder / "base.db", folder / "f.db", (table, column), VALUES[index], rng):
+            yield from _read(folder, f"{table}.{column} = {VALUES[index]!r:.60}", rng, commands)
+
+
+def _read(folder: Path, name: str, rng: random.Random, commands: int) -> Iterator[Tried]:
+    for command in rng.sample(reading(folder), commands):
+        for leftover in (*folder.glob("j.db*"), *folder.glob("f.db-*")):
+            leftover.unlink()
+        yield _named(tried(folder, *command), name)
+
+
+def _named(found: Tried, name: str) -> Tried:
+    return found if found.problem is None else Tried(found.code, f"{name}: {found.problem}")
+
+
+WELL_FORMED: tuple[bytes, ...] = (
+    b"-1", b"0", b"1", b"0.0", b"-0.0", b"0.1", b"1e-320", b"1e308", b"1e400", b"nan", b"inf", b"-inf",
+    b"9223372036854775807", b"9223372036854775808", b"1" + b"0" * 400, b'""', b'" "', b'"x"', b'"a\\nb"', b'"\\u0000"',
+    b'"\\u202e"', b'"../x"', b'"/dev/zero"', b'"."', b'"http://127.0.0.1:9/x"', b'"{{ x.__class__ }}"',
+    b'"{{ question * 100000 }}"', b'"' + b"a" * 70_000 + b'"', b"true", b"false", b"[]", b"[[]]", b"[1, 2]",
+    b'["a", 1]', b'["a", "a"]', b"[" * 90 + b"]" * 90, b"[" * 2000 + b"]" * 2000, b"{}", b"2024-01-01", b"18:00:00",
+)  # fmt: skip
+"""What a reader of TOML or JSON takes, and who asked for a value of another kind or size may not."""
+
+
 class Hangs(BaseException):
     """A command that took longer than anybody waits."""
 
 
 @contextlib.contextmanager
-def limited(seconds: int = LIMIT_S) -> Iterator[None]:
+def limited() -> Iterator[None]:
     """Raise ``Hangs`` where that takes longer."""
 
     def over(*_: object) -> None:
         raise Hangs
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(seconds)
+    signal.alarm(LIMIT_S)
     try:
         yield
     finally:
@@ -61,17 +257,26 @@ def limited(seconds: int = LIMIT_S) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def complaint(folder: Path, *arguments: str) -> str | None:
-    """What is wrong with how a command ended; null: it ended by itself, in one line if it was not content."""
+class Tried(NamedTuple):
+    """How a command ended."""
+
+    code: int | None
+    """Null: it did not."""
+    problem: str | None
+    """What is wrong with that; null: it ended by itself, in one line if it was not content."""
+
+
+def tried(folder: Path, *arguments: str) -> Tried:
+    """Carry a command out."""
     try:
         with limited():
             done = run_here(folder, *arguments)
     except Hangs:
-        return f"{arguments}: hangs"
+        return Tried(None, f"{arguments}: hangs")
     said = done.stderr
     if done.returncode not in CODES or "Traceback" in said + done.stdout or "a fault of taskpace's own" in said:
-        return f"{arguments}: {done.returncode}: {said[-1500:]}"
-    return None
+        return Tried(done.returncode, f"{arguments}: {done.returncode}: {said[-1500:]}")
+    return Tried(done.returncode, None)
 
 
 def flipped(data: bytes, rng: random.Random) -> bytes:
@@ -88,7 +293,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
         begin = rng.randrange(len(data) + 1)
         end = min(len(data), begin + rng.choice((1, 1, 3, 10, 40)))
         piece = data[begin:end]
-        match rng.randrange(6):
+        match rng.randrange(14):
             case 0:
                 data = data[:begin] + data[end:]
             case 1:
@@ -99,19 +304,29 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
             case 3:
                 data = data[:begin] + rng.choice(ODD) + data[begin:]
             case 4:
-                data = _another_value(data, rng)
-            case _:
+                data = _another_value(data, rng, ODD)
+            case 5:
                 data = flipped(data, rng) if data else data
+            case 6:
+                data = _without_a_line(data, rng)
+            case _:
+                data = _another_value(data, rng, WELL_FORMED)
     return data
 
 
-def _another_value(data: bytes, rng: random.Random) -> bytes:
-    """One number or text replaced by something odd."""
+def _another_value(data: bytes, rng: random.Random, values: Sequence[bytes]) -> bytes:
+    """One number or text replaced by something else."""
     found = list(re.finditer(rb'"[^"\n]*"|-?\b\d[\d.]*\b|true|false', data))
     if not found:
         return data
     chosen = rng.choice(found)
-    return data[: chosen.start()] + rng.choice(ODD) + data[chosen.end() :]
+    return data[: chosen.start()] + rng.choice(values) + data[chosen.end() :]
+
+
+def _without_a_line(data: bytes, rng: random.Random) -> bytes:
+    lines = data.split(b"\n")
+    del lines[rng.randrange(len(lines))]
+    return b"\n".join(lines)
 
 
 def copied(source: Path, target: Path) -> sqlite3.Connection:

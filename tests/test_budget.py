@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -125,7 +126,7 @@ def _begin(folder: Path, budget_s: float, experiment=None, stop=None):
         folder / "run.db",
         budget_s,
         on_event=lambda _event: None,
-        stop=stop or Never(),
+        stop=nullcontext(stop or Never()),
     ).plan
 
 
@@ -176,7 +177,7 @@ def test_another_experiment_s_file_is_refused_before_anything_is_asked(tmp_path)
     plain = msgspec.structs.replace(_experiment(tmp_path), name="plain")
     Store.create_or_continue(tmp_path / "plain.db", prepare(plain, tmp_path), "0").close()
     with pytest.raises(StoreError, match="begun without --budget"):
-        begin(plain, tmp_path, tmp_path / "plain.db", 60.0, on_event=lambda _event: None, stop=Never())
+        begin(plain, tmp_path, tmp_path / "plain.db", 60.0, on_event=lambda _event: None, stop=nullcontext(Never()))
 
 
 def test_a_target_that_cannot_be_written_is_refused_before_the_pilot(tmp_path):
@@ -185,7 +186,7 @@ def test_a_target_that_cannot_be_written_is_refused_before_the_pilot(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path, tmp_path / "file" / "x.db"):
         with pytest.raises(StoreError):
-            begin(_experiment(tmp_path), tmp_path, path, 60.0, on_event=asked.append, stop=Never())
+            begin(_experiment(tmp_path), tmp_path, path, 60.0, on_event=asked.append, stop=nullcontext(Never()))
     assert asked == []
 
 

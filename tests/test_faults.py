@@ -14,7 +14,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.endpoint import DONE, MODEL, Endpoint, answer, event, fixed, stream, usage
+from tests.endpoint import MODEL, Endpoint, answer
 
 import taskpace
 from taskpace.experiment.prepare import prepare
@@ -396,92 +396,3 @@ def test_a_worker_that_was_suspended_is_told_of_its_trial(tmp_path):
     assert "suspended" in {reason.code for reason in row.reasons}
     assert row.task_time_mean_s.value is not None
     assert row.task_time_mean_s.value < 0.5
-
-
-RETRYING = """
-items = 8
-retries = 6
-warmup = 1
-tasks = ["mmlu-letter", "dialogue"]
-scenarios = ["single", "concurrency=4"]
-[[system]]
-name = "one"
-engine = "openai"
-model = "tiny"
-options = {{ url = "{url}", connect_timeout_s = 5 }}
-[[system]]
-name = "two"
-engine = "openai"
-model = "tiny"
-system_prompt = "Be brief."
-options = {{ url = "{url}", connect_timeout_s = 5 }}
-"""
-
-
-def seldom_there(rng: random.Random, seen: set[str]):
-    """A server that refuses half of what it is asked for the first time, and answers each prompt always alike."""
-
-    async def behave(asked, writer, _number) -> None:
-        messages = str(asked.body["messages"])
-        if messages not in seen and rng.random() < 0.5:
-            seen.add(messages)
-            writer.write(fixed("503 Service Unavailable", b'{"error": {"message": "busy"}}', **{"Retry-After": "0"}))
-            await writer.drain()
-            return
-        letter = "ABCD"[sum(asked.body["messages"][-1]["content"].encode()) % 4]
-        await asyncio.sleep(0.01)
-        await stream(writer, event("The answer is"), event(f" {letter}."), event(finish="stop"), usage(5), DONE)
-
-    return behave
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("wanted", [2, pytest.param(100, marks=pytest.mark.soak)])
-def test_stops_and_kills_change_no_outcome(tmp_path, wanted):
-    """Ctrl-C and SIGKILL at random moments of runs with retries, turns and dialogues: every planned trial once, with
-    the outcome and answer of a run that nobody interrupted, and no attempt spent on the interruption.
-    """
-    seed = random.randrange(2**32)
-    print(f"drawn with seed {seed}")  # shown when the test fails
-    rng = random.Random(seed)
-    seen: set[str] = set()
-    with Endpoint(seldom_there(rng, seen)) as server:
-        (tmp_path / "x.toml").write_text(RETRYING.format(url=server.url))
-        whole = start(tmp_path)
-        begun = time.monotonic()
-        whole.communicate(timeout=120)
-        length_s = time.monotonic() - begun
-        assert whole.returncode == 0
-        expected = outcomes(tmp_path / "x.db")
-        interrupted = 0
-        while interrupted < wanted:
-            seen.clear()
-            for leftover in tmp_path.glob("x.db*"):
-                leftover.unlink()
-            while True:
-                process = start(tmp_path)
-                try:
-                    process.wait(timeout=rng.uniform(0.3, length_s))
-                except subprocess.TimeoutExpired:
-                    interrupted += 1
-                    if rng.random() < 0.5:
-                        os.kill(process.pid, signal.SIGINT)
-                    else:
-                        os.killpg(process.pid, signal.SIGKILL)
-                process.communicate(timeout=60)
-                assert process.returncode in (0, 130, -signal.SIGKILL)
-                if process.returncode == 0:
-                    break
-            found = outcomes(tmp_path / "x.db")
-            assert found == expected, [each for each in found.values() if each[0] == "error"]
-
-
-def outcomes(path: Path) -> dict[str, tuple[str, str | None]]:
-    """Outcome and answer of each trial that has come to an end, of an error its words."""
-    with taskpace.open(path) as run:
-        frame = run.frame()
-    last = frame.filter(pl.col("final"))
-    assert last["trial_id"].is_unique().all()
-    assert (frame["attempt"] <= 7).all()
-    columns = ("trial_id", "outcome", pl.coalesce("failure_message", "answer").alias("said"))
-    return {trial: (outcome, said) for trial, outcome, said in last.select(*columns).rows()}

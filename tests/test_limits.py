@@ -62,13 +62,14 @@ def test_toml_without_measure_is_refused_in_one_line(tmp_path, text, says):
     [
         "a = " + "[" * 60 + "]" * 60,
         "a" + ".b" * 60 + " = 1",
+        "\ufeffa = 1",
         "a = '" + "a." * 63 + "'",
         "a = '''\n" + "one.two three. four . five\n" * 5000 + "'''",
         "a = '" + "x" * 900_000 + "'",
     ],
 )
 def test_toml_within_bounds_is_read(tmp_path, text):
-    """Long texts, many full stops in prose, nesting that somebody might write."""
+    """Long texts, many full stops in prose, nesting that somebody might write, the mark of some editors."""
     assert toml(tmp_path, text) == ""
 
 

@@ -13,8 +13,10 @@ from taskpace.machine.clock import Clock, RealClock, VirtualClock
 from taskpace.records import Arrival, Record, Usage
 from taskpace.runner.system_run import longest_silence_s
 from taskpace.worker.calibrate import calibrate
+from taskpace.worker.cell import CellRun, Reach
 from taskpace.worker.lag import LagMonitor, summarise_lag
-from taskpace.worker.messages import Job
+from taskpace.worker.messages import Dispatched, Job, RunCell
+from taskpace.worker.refusals import Refusals
 from taskpace.worker.schedule import closed_loop
 from taskpace.worker.trial import measure
 
@@ -312,3 +314,41 @@ def test_a_run_that_is_to_end_does_not_wait_for_somebody_who_thinks():
     assert [turn.end_ns for turn in stopped.turns] == [turn.end_ns for turn in usual.turns]
     gaps = [record.turns[1].dispatch_ns - record.turns[0].dispatch_ns for record in (usual, stopped)]
     assert gaps[0] - gaps[1] == 3600 * SECOND
+
+
+@pytest.mark.parametrize("connected", [0, 1])
+def test_a_run_that_is_to_end_does_not_wait_for_a_connection(connected):
+    """Where there is none for the first turn, or for the next one, the cell ends and its trials have no record."""
+
+    class Unreachable(ScriptedEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clock = RealClock()
+
+        async def ready(self, payload: Any) -> None:
+            if payload.turn == connected:
+                await asyncio.sleep(3600)
+
+        async def generate(self, payload: Any, stamps: Stamps) -> None:
+            del payload
+            stamps.arrivals.append((self.clock.now_ns(), "answer"))
+
+    class Run:
+        """Wants an end as soon as the first turn that finds no connection is there."""
+
+        def stopping(self) -> bool:
+            return len(engine.requests) > connected
+
+        def send_now(self, message: Any) -> None:
+            sent.append(message)
+
+        send = wait_stored = None
+
+    engine, sent = Unreachable(), []
+    jobs = tuple(job(trial_id=name, prompts=("one", "two")) for name in "abc")
+    message = RunCell(cell="c", concurrency=1, one_at_a_time=True, batch=None, timeout_s=60, retries=0, jobs=jobs)
+    cell = CellRun(message, engine, Run(), reach=Reach(), refusals=Refusals(), records_sent=0)
+    with asyncio.Runner(loop_factory=engine.clock.new_event_loop) as runner:
+        runner.run(cell.run(None))
+    assert [(type(each), each.trial_id) for each in sent] == [(Dispatched, "a")]
+    assert cell.records_sent == 0

@@ -164,3 +164,9 @@ def test_ids_do_not_depend_on_the_order_of_keys(value):
     assert canonical_json(value) == canonical_json(turned(value))
     assert content_id(value) == content_id(turned(value))
     assert len(content_id(value)) == 24
+
+
+def test_a_plan_of_more_trials_than_memory_holds_is_refused(simulated):
+    """Before any of them is made."""
+    with pytest.raises(ExperimentError, match=r"comes to 5,000,000,000 trials, 2,000,000 at most"):
+        prepare(simulated(items=5, repeats=1_000_000_000), Path())

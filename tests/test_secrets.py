@@ -169,6 +169,15 @@ def test_a_url_that_cannot_be_used_is_repeated_without_its_password(url):
     assert KEY not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["pass", "api_key", "apikey", "X-Amz-Signature", "access_token", "jwt", "code", "PWD"])
+def test_one_list_says_which_parameters_are_keys(name):
+    """What is refused in a URL is masked where a URL is shown, and of its words a setting of that name, too."""
+    with pytest.raises(ExperimentError, match=f'parameter "{name}" may be a key'):
+        read_url(f"http://host/v1?x=1&{name}=correcthorse")
+    assert without_passwords(f"http://host/v1?x=1&{name}=correcthorse&y") == f"http://host/v1?x=1&{name}={MASK}&y"
+    assert without_secrets({name: "correcthorse"}) == {name: "correcthorse" if name == "code" else MASK}
+
+
 @pytest.mark.parametrize(
     "kept",
     [

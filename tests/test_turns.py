@@ -320,3 +320,14 @@ def test_a_flag_grows_the_run_of_a_file(tmp_path, cli):
         assert ended.returncode == 0, ended.stderr
         with taskpace.open(tmp_path / "x.db") as run:
             assert run.frame().height == trials
+
+
+def test_a_thousand_clients_are_not_opened_at_once(monkeypatch):
+    """Who only asks a server is a process, too."""
+    from taskpace.runner import together
+
+    system = {"engine": "openai", "options": {"url": "http://localhost:9/v1"}}
+    monkeypatch.setattr(together, "free_bytes", lambda: 1_000_000_000)
+    assert together.why_not_together(planned(system=[{"name": name} | system for name in MODELS[:2]])) is None
+    many = planned(system=[{"name": str(number)} | system for number in range(1000)], tasks=["mmlu-letter"])
+    assert "they may need 50.0 GB, and 1.0 GB are free" in (together.why_not_together(many) or "")

@@ -115,10 +115,10 @@ def _fit(
     if mode not in ("json", "quiet"):
         console.print(Text(f"fitting into {budget}: how long do the first items of each task take?"), soft_wrap=True)
     try:
-        with Interrupts(console) as stop, follow(mode, console) as listener:
+        with follow(mode, console) as listener:
             # A program that reads events is told of one run, the real one.
             tell = (lambda _event: None) if mode == "json" else listener
-            fitted = begin(experiment, base, path, budget_s, fetch=fetch, on_event=tell, stop=stop)
+            fitted = begin(experiment, base, path, budget_s, fetch=fetch, on_event=tell, stop=Interrupts(console))
     except Interrupted:
         console.print("stopped before it was known what fits: nothing is kept", soft_wrap=True)
         return None

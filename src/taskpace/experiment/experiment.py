@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -13,7 +14,7 @@ import msgspec
 from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
 from taskpace.experiment.library import shipped_file
-from taskpace.experiment.numbers import MOST, Refuse, check_count, check_numbers
+from taskpace.experiment.numbers import MOST, MOST_SYSTEMS, MOST_TASKS, Refuse, check_count, check_numbers
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
 from taskpace.experiment.until import By, Until, check_until, read_until
 from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, read_toml
@@ -249,6 +250,10 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         if not getattr(file, key):
             raise refuse(f'key "{key}": the list is empty: name at least one')
 
+    if (count := sum(math.prod(map(len, table.sweep.values())) for table in file.system)) > MOST_SYSTEMS:
+        raise refuse(f"it comes to {count:,} systems, sweeps unfolded: {MOST_SYSTEMS:,} at most")
+    if (count := len(file.tasks or ())) > MOST_TASKS:
+        raise refuse(f'key "tasks": {count:,} of them: name {MOST_TASKS:,} at most')
     systems = tuple(system for table in file.system for system in _unfold(table, refuse))
     names = [system.name for system in systems]
     _refuse_twins(names, "system", refuse)

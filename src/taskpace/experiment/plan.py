@@ -13,12 +13,15 @@ from functools import cached_property
 
 import msgspec
 
+from taskpace.errors import ExperimentError
 from taskpace.experiment.experiment import Experiment, System
 from taskpace.experiment.scenario import Scenario
 from taskpace.tasks import Item, Task, task_identity
 from taskpace.text.strict import canonical_json, plain
 
 _ID_HEX_DIGITS = 24
+_MOST_TRIALS = 2_000_000
+"""Of a plan, which holds each of them in memory."""
 """96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
 
 
@@ -131,7 +134,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
 
 
 def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks: tuple[PlannedTask, ...]) -> Plan:
-    """Expand an experiment whose models and items have been found."""
+    """Expand an experiment whose models and items have been found.
+
+    Raises:
+        ExperimentError: it comes to more trials than can be planned.
+    """
+    count = len(systems) * len(experiment.scenarios) * experiment.repeats * sum(len(task.items) for task in tasks)
+    if count > _MOST_TRIALS:
+        raise ExperimentError(
+            f"{experiment.name}: comes to {count:,} trials, {_MOST_TRIALS:,} at most: fewer items, repeats, scenarios "
+            "or systems"
+        )
     cells = tuple(
         Cell(
             id=content_id(

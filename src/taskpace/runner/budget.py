@@ -20,6 +20,7 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -93,15 +94,16 @@ def begin(
     *,
     fetch: bool = True,
     on_event: Callable[[Event], None],
-    stop: StopRequest,
+    stop: AbstractContextManager[StopRequest],
 ) -> Fitted:
     """Carry out the pilot, put it into the run file ``path``, and return the plan that should end in time.
 
-    A run file that is there already keeps its plan: the counts were found when it was begun.
+    A run file that is there already keeps its plan: the counts were found when it was begun. ``stop`` is entered while
+    the pilot runs, and not while models are fetched or their digests are computed.
 
     Raises:
         ExperimentError: an open loop, or a budget in which not even the pilot's items fit.
-        Interrupted: ``stop`` was requested; nothing is kept.
+        Interrupted: a stop was requested during the pilot; nothing is kept.
         StoreError: ``path`` cannot be used, or holds another experiment.
     """
     if path.is_file() and path.stat().st_size:
@@ -117,24 +119,27 @@ def begin(
     pilot = prepare(_with_items(experiment, asked), base, fetch=fetch)
     kept = all(scenario.one_at_a_time and scenario.batch is None for scenario in experiment.scenarios)
     remove_pilots()
-    with TemporaryDirectory(prefix=_PILOT) as folder:
-        until = _Until(stop, budget_s)
-        with Store.create_or_continue(Path(folder) / _PILOT_FILE, pilot, __version__) as store:
+    with (
+        TemporaryDirectory(prefix=_PILOT) as folder,
+        Store.create_or_continue(Path(folder) / _PILOT_FILE, pilot, __version__) as store,
+    ):
+        with stop as wanted:
+            until = _Until(wanted, budget_s)
             ended = run_plan(pilot, store, on_event=_but_the_end(on_event), stop=until)
-            if stop.requested:
-                raise Interrupted
-            if ended.interrupted:
-                raise ExperimentError(
-                    f"--budget: too short: {ended.done} of the {ended.planned} trials that say how long things take "
-                    "were done in that time: give more time or fewer tasks"
-                )
-            costs = measure_costs(pilot, store, until.taken_s)
-            left_s = budget_s - until.taken_s - costs.once_s
-            counts = share_out(costs.per_item, sizes, left_s, done=asked if kept else dict.fromkeys(asked, 0))
-            plan = prepare(_with_items(experiment, counts), base)
-            with Store.create_or_continue(path, plan, __version__) as target:
-                if kept:
-                    adopt(target, store)
+        if wanted.requested:
+            raise Interrupted
+        if ended.interrupted:
+            raise ExperimentError(
+                f"--budget: too short: {ended.done} of the {ended.planned} trials that say how long things take "
+                "were done in that time: give more time or fewer tasks"
+            )
+        costs = measure_costs(pilot, store, until.taken_s)
+        left_s = budget_s - until.taken_s - costs.once_s
+        counts = share_out(costs.per_item, sizes, left_s, done=asked if kept else dict.fromkeys(asked, 0))
+        plan = prepare(_with_items(experiment, counts), base)
+        with Store.create_or_continue(path, plan, __version__) as target:
+            if kept:
+                adopt(target, store)
     return Fitted(plan, continued=False)
 
 

@@ -272,6 +272,8 @@ class SystemRun:
                 for _ in finished:
                     self._worker_of_it().send(Stored())
             if ended := next((message for message in messages if isinstance(message, CellEnded)), None):
+                # What a stop has kept from being sent has no record, and is still to be done.
+                self._in_flight.clear()
                 return ended
 
     def _end_part(self, part: Part, ended: CellEnded) -> None:

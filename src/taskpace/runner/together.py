@@ -9,6 +9,8 @@ from taskpace.machine.memory import free_bytes
 
 _PROCESS_BYTES = 250_000_000
 """Of a worker with its libraries."""
+_CLIENT_BYTES = 50_000_000
+"""Of one that only asks a server."""
 _CONTEXT_TOKENS = 4096
 """Where a system does not say; as of the engine ``llamacpp``."""
 _TOKEN_BYTES = 20_000
@@ -45,7 +47,7 @@ def _loads_a_model(system: PlannedSystem) -> bool:
 def _memory_bytes(system: PlannedSystem, cells: tuple[Cell, ...]) -> int:
     """What a system may take of this machine's memory, from its file's size and its context; an upper guess."""
     if system.size_bytes is None:
-        return 0 if engines.entry(system.spec.engine).remote else _PROCESS_BYTES
+        return _CLIENT_BYTES if engines.entry(system.spec.engine).remote else _PROCESS_BYTES
     in_flight = max((cell.scenario.concurrency for cell in cells if cell.system is system), default=1)
     context = system.spec.options.get("context")
     tokens = (context if isinstance(context, int) else _CONTEXT_TOKENS) * in_flight

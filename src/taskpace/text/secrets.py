@@ -9,12 +9,19 @@ from typing import Any
 MASK = "***"
 _LEAST = 8
 """Characters of a part of a secret that is masked by itself; ``Bearer`` is none."""
-_SECRET = frozenset({"authorization", "cookie", "credential", "credentials", "passwd", "password", "pwd", "secret"})
+_SECRET = frozenset(
+    {
+        *("authorization", "cookie", "credential", "credentials"),
+        *("pass", "passphrase", "passwd", "password", "pwd", "secret"),
+    }
+)
 """Words of a name whose value is a secret, whatever it looks like."""
 _TELLING = _SECRET | frozenset(
-    {"auth", "bearer", "key", "apikey", "sig", "signature", "token", "accesstoken", "subscriptionkey"}
+    {"auth", "bearer", "jwt", "key", "apikey", "sig", "signature", "token", "accesstoken", "subscriptionkey"}
 )
 """The same and those whose value may be one, if it looks like it: ``prompt_cache_key`` and ``eos_token`` are none."""
+_IN_PARAMETER = re.compile("|".join(sorted(_TELLING)) + "|^code$", re.IGNORECASE)
+"""One of them anywhere in the name of a URL's parameter; Azure's functions take their key as ``code``."""
 _NAMES_ELSEWHERE = frozenset({"env", "file", "path", "name", "field"})
 """Last words of a name whose value only says where the secret is."""
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
@@ -92,7 +99,14 @@ def suspects(value: Any, name: str = "", path: str = "") -> Iterator[str]:
 def without_passwords(text: str) -> str:
     """A URL, or what should be one, without user, password and parameters that may be a key."""
     text = _USER.sub(lambda found: f"{found[1] or ''}{MASK}@", text) if "@" in text else text
-    return _PARAMETER.sub(lambda found: found[1] + MASK if _tells(found[2]) else found[0], text)
+    return _PARAMETER.sub(lambda found: found[1] + MASK if may_hold_key(found[2]) else found[0], text)
+
+
+def may_hold_key(parameter: str) -> bool:
+    """Whether a URL's parameter may hold a key, by its name. Of the words of settings, here within others, too: who is
+    asked to write a parameter elsewhere loses nothing.
+    """
+    return _IN_PARAMETER.search(parameter) is not None
 
 
 def _may_be_secret(name: str, value: str) -> bool:

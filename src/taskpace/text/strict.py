@@ -74,7 +74,8 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
 
 def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:
     """A TOML file as ``kind``. Raises ``error`` naming the file, the key and the remedy."""
-    text = read_text(path, error, most_bytes=_MOST_TOML_BYTES)
+    # Some editors put a byte order mark in front of UTF-8.
+    text = read_text(path, error, most_bytes=_MOST_TOML_BYTES).removeprefix("\ufeff")
     # Python's reader takes time that grows with the square of a key's parts, and recurses into lists and tables.
     if long := _LONG_KEY.search(text):
         line = text[: long.start()].count("\n") + 1

@@ -26,6 +26,7 @@ from taskpace.worker.trial import Gates, measure
 
 _UNREACHABLE_IN_A_ROW = 3
 """So many trials without a connection, and none with one in between: the server is down for good."""
+_LOOK_EVERY_S = 0.5
 
 
 class Link(Protocol):
@@ -70,6 +71,7 @@ class CellRun:
         self._gates = Gates()
         self._out_of_memory: str | None = None
         self._measured = 0
+        self._next_look: asyncio.TimerHandle | None = None
 
     async def run(self, counters: Found | None) -> CellEnded:
         """All of it. ``counters``: of energy, to be read over the measured trials; null: none."""
@@ -77,7 +79,13 @@ class CellRun:
         rested = await self._rest(meter) if self._message.rest_before else []
         before = self._look()
         async with self._lag:
-            spent = await self._run_jobs(meter)
+            if isinstance(self._engine.clock, RealClock):
+                self._look_up()
+            try:
+                spent = await self._run_jobs(meter)
+            finally:
+                if self._next_look is not None:
+                    self._next_look.cancel()
         client = self._client_metrics(before)
         if meter:
             after = await self._rest(meter) if self._message.rest_after else []
@@ -88,7 +96,14 @@ class CellRun:
         return CellEnded(client=client, unreachable=why, refused=refused, out_of_memory=self._out_of_memory)
 
     async def _rest(self, meter: Meter | None) -> list[Spent | None]:
-        return await meter.rest() if meter else []
+        return await meter.rest() if meter and not self._stopping() else []
+
+    def _look_up(self) -> None:
+        """Now and then: once the run is to end, nobody waits for a connection any longer."""
+        if self._stopping():
+            for task in self._gates.unsent.copy():
+                task.cancel()
+        self._next_look = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_up)
 
     async def _run_jobs(self, meter: Meter | None) -> list[Spent | None]:
         jobs = self._message.jobs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -32,6 +33,8 @@ class Gates:
         """Before a clock starts."""
         self.read = Turnstile()
         """After it has stopped, before the answer is read."""
+        self.unsent: set[asyncio.Task[Any]] = set()
+        """The tasks of trials whose turn is being prepared: cancelled now, they have sent nothing of it."""
 
 
 async def measure(
@@ -57,6 +60,9 @@ async def measure(
             is sent. Null: at once.
         gates: shared by all trials of one event loop; null: there is only this one.
         stopping: whether the run is to end: then nobody thinks between turns any longer.
+
+    Raises:
+        asyncio.CancelledError: its task was cancelled while it was among the gates' ``unsent``.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
     messages = [Message("system", job.system_prompt)] if job.system_prompt else []
@@ -116,11 +122,16 @@ async def _take_turn(
     engine: Engine, request: Request, limit_ns: int, *, due_ns: int | None, gates: Gates
 ) -> tuple[Turn | None, Failure | None]:
     stamps = Stamps()
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a coroutine runs in one
+    gates.unsent.add(task)
     try:
         payload = engine.prepare(request)
         await engine.ready(payload)
     except BaseException as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         return None, failure_of(exc)
+    finally:
+        gates.unsent.discard(task)
 
     if due_ns is None:
         await gates.send.wait()

@@ -65,8 +65,9 @@ class Worker:
         if self._open is not None:
             engine, _, runner = self._open
             runner.run(engine.close())
-            runner.close()
         self._run.send(Closed(), True)
+        if self._open is not None:
+            runner.close()  # which waits for threads, such as one that looks up a host's name
 
     async def _run_cell(self, message: RunCell, engine: Engine, info: EngineInfo) -> None:
         cell = CellRun(

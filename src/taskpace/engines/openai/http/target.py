@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urljoin, urlspl
 import msgspec
 
 from taskpace.errors import ExperimentError
-from taskpace.text.secrets import without_passwords
+from taskpace.text.secrets import may_hold_key, without_passwords
 
 if TYPE_CHECKING:
     import ssl
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 _PORTS = {"http": 80, "https": 443}
 _ENDS = ("/chat/completions", "/completions", "/responses", "/messages", "/models")
 """What comes below a base URL, not at its end."""
-_SECRET = re.compile(r"key|token|secret|auth|pass|pwd|sig|credential|bearer|jwt|^code$", re.IGNORECASE)
-"""What stands somewhere in the name of a URL's parameter that may be a key; the remedy does for any other, too."""
 _PATH = "/%:@!$&'()*+,;=-._~"
 """Characters of a path that stay as they are (RFC 3986, section 3.3)."""
 _PROXY_PORT = 8080
@@ -126,7 +123,7 @@ def read_url(url: str, *, proxied: bool = True) -> Target:
     if (base := base_path(parts.path)) is not None:
         raise wrong(f"requests go to {parts.path} below it by themselves: write {parts.scheme}://{parts.netloc}{base}")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
-        if _SECRET.search(name):
+        if may_hold_key(name):
             raise wrong(
                 f'its parameter "{name}" may be a key: write query = {{ {name} = {{ env = "VARIABLE" }} }} instead'
             )

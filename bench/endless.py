@@ -1,0 +1,205 @@
+"""An endpoint that never ends what it has begun: when is it given up, and how much memory does that cost the worker?
+
+Run: python bench/endless.py. One trial for each way of not ending, as `taskpace run` carries it out, against a server
+in a process of its own that writes as fast as it is read, or a little every now and then. Seconds are the server's:
+from the request until the client has hung up. Memory is the worker's peak, beside that of a run whose server behaves.
+Target: 512 MiB at most, and no more seconds than the time limit that holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import tomli_w
+
+import taskpace
+from harness import Bench
+
+MOST_MIB = 512
+TIMEOUT_S = 5.0
+"""Of a trial: what holds where little comes at a time."""
+MODELS_S = 60.0
+"""Of asking for the list of models."""
+SLACK_S = 1.5
+POLL_S = 0.01
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
+BLOCK = 65536
+
+
+class Way(NamedTuple):
+    """What is written once and then again and again."""
+
+    begin: bytes
+    again: bytes
+    pause_s: float = 0.0
+    models: bool = False
+    """It is the list of models that has no end."""
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def events(text: bytes, count: int) -> bytes:
+    return b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text * count
+
+
+JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+ZEROS = gzip.compress(bytes(1 << 26))
+WAYS = {
+    "a status line": Way(b"HTTP/1.1 200 ", b"x" * BLOCK),
+    "headers": Way(STREAM, b"".join(b"X-%d: y\r\n" % number for number in range(4000))),
+    "one header": Way(STREAM + b"X-Long: ", b"x" * BLOCK),
+    "a header, byte by byte": Way(STREAM + b"X-Long: ", b"x", pause_s=0.05),
+    "interim answers (103)": Way(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1000),
+    "a chunk's extension": Way(STREAM + b"\r\n5;x=", b"x" * BLOCK),
+    "a body of newlines": Way(STREAM + b"\r\n", chunk(b"\n" * BLOCK)),
+    "one event": Way(STREAM + b"\r\n" + chunk(b"data: "), chunk(b"x" * BLOCK)),
+    "one event of brackets": Way(STREAM + b"\r\n" + chunk(b"data: "), chunk(b"[" * BLOCK)),
+    "events with text": Way(STREAM + b"\r\n", chunk(events(b"word ", 600))),
+    "events without text": Way(STREAM + b"\r\n", chunk(events(b"", 600))),
+    "events, now and then": Way(STREAM + b"\r\n", chunk(events(b"word ", 1)), pause_s=0.05),
+    "a packed body (gzip)": Way(STREAM + b"Content-Encoding: gzip\r\n\r\n", chunk(ZEROS)),
+    "trailers": Way(STREAM + b"\r\n0\r\n", b"X-More: y\r\n" * 4000),
+    "an error page": Way(
+        b"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n", chunk(b"x" * BLOCK)
+    ),
+    "a list of models": Way(JSON + chunk(b'{"data": ['), chunk(b'{"id": "a"}, ' * 5000), models=True),
+    "a list of models, byte by byte": Way(JSON, chunk(b" "), pause_s=0.05, models=True),
+}
+SLOW = "a list of models, byte by byte"
+"""Takes a minute: not in the quick form."""
+WELL = "well"
+ANSWER = STREAM + b"\r\n" + chunk(events(b"A", 1) + b"data: [DONE]\n\n") + b"0\r\n\r\n"
+LISTING = JSON + chunk(b'{"data": [{"id": "tiny"}]}') + b"0\r\n\r\n"
+
+
+class Seen(NamedTuple):
+    """How one way ended."""
+
+    seconds: float | None
+    """Until the client hung up; null: it did not."""
+    peak_mib: float
+    kind: str
+    """Of failure; empty: the trial has an answer."""
+
+
+async def serve(way: Way | None) -> None:
+    """Print the port, then how many seconds an endless answer was read; ends with standard input."""
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
+                length = [int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")]
+                await reader.readexactly(length[0] if length else 0)
+                models = lines[0].startswith("get ")
+                if way is None or models != way.models:
+                    writer.write(LISTING if models else ANSWER)
+                    continue
+                begun = time.monotonic()
+                await endless(way, reader, writer)
+                print(json.dumps(time.monotonic() - begun), flush=True)
+                return
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+async def endless(way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Write until the client has hung up."""
+    gone = asyncio.ensure_future(reader.read())
+    with contextlib.suppress(ConnectionError):
+        writer.write(way.begin)
+        while not gone.done() and not writer.is_closing():
+            writer.write(way.again)
+            await writer.drain()
+            await asyncio.sleep(way.pause_s)
+    gone.cancel()
+    writer.close()
+
+
+def measure(name: str, folder: Path) -> Seen:
+    command = [sys.executable, __file__, "serve", name]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
+        system = {"name": "s", "engine": "openai", "model": "tiny", "options": {"url": url, "proxy": False}}
+        plan = {"items": 1, "warmup": 0, "timeout": TIMEOUT_S, "tasks": ["mmlu-letter"], "system": [system]}
+        (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
+        (folder / "x.db").unlink(missing_ok=True)
+        peak_mib = run(folder)
+        out, _ = server.communicate("")
+    with taskpace.open(folder / "x.db") as done:
+        (kind,) = done.frame()["failure_kind"].to_list()
+    return Seen(json.loads(out.splitlines()[0]) if out else None, peak_mib, kind or "")
+
+
+def run(folder: Path) -> float:
+    """Carry the experiment out; the greatest peak of any of its workers, in MiB."""
+    command = [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", "x.db", "--progress", "quiet"]
+    peak = 0
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            # Looked up again and again, as the worker sets it back before each cell.
+            peak = max([peak, *(high_water_kib(child) for child in children(process.pid))])
+            time.sleep(POLL_S)
+    assert process.returncode in (0, 1), process.returncode
+    return peak / 1024
+
+
+def children(pid: int) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [
+            child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+        ]
+    return []
+
+
+def high_water_kib(pid: str) -> int:
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    return 0
+
+
+def limit_s(way: Way) -> float:
+    """How long it may take where nothing but time ends it."""
+    return (MODELS_S if way.models else TIMEOUT_S) + SLACK_S
+
+
+def main() -> None:
+    bench = Bench("endless", __doc__)
+    bench.head(f"one trial each, time limit {TIMEOUT_S:g} s, the list of models {MODELS_S:g} s")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = measure(WELL, folder)
+        assert (plain.seconds, plain.kind) == (None, ""), plain
+        peak = bench.figure("worker's peak: a server that behaves", plain.peak_mib, "MiB")
+        bench.say(f"  {'what never ends':<32}{'given up after':>16}{'peak of the worker':>21}  the trial")
+        bench.say(f"  {'(a server that behaves)':<32}{'':>16}{peak:>17.0f} MiB  answered")
+        for title, way in WAYS.items():
+            seen = None if bench.quick and title == SLOW else measure(title, folder)
+            time_s = bench.figure(f"given up: {title}", seen and seen.seconds, "s", at_most=limit_s(way))
+            peak = bench.figure(f"worker's peak: {title}", seen and seen.peak_mib, "MiB", at_most=MOST_MIB)
+            if seen:
+                bench.say(f"  {title:<32}{time_s:>14.2f} s{peak:>17.0f} MiB  {seen.kind or 'answered'}")
+    bench.finish()
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["serve"]:
+        asyncio.run(serve(WAYS.get(sys.argv[2])))
+    else:
+        main()
