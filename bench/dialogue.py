@@ -14,7 +14,7 @@ import polars as pl
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly
+from harness import Bench, run_quietly, threads
 from taskpace import models
 
 _TURNS = """
@@ -31,7 +31,7 @@ def experiment(items: int) -> dict[str, object]:
         "items": items,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
-            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": 2}},
+            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
             {"name": "over HTTP", "engine": "openai", "model": gguf,
              "options": {"server": server, "prompt_cache": "llama.cpp"}},
         ],

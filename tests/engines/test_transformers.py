@@ -253,20 +253,18 @@ def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
 
 
 QUANTISE = """
-import functools, json, sys
-import gguf, torch
-from taskpace.engines.transformers.load import Options, load
+import json, sys
+import torch
+from taskpace.engines.transformers.load import Options, _gguf_read_once, load
 
-# One parse of the file for all loads: it takes transformers longer than the rest, and is not what is tested.
-gguf.GGUFReader = functools.cache(gguf.GGUFReader)
-gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
 torch.set_num_threads(1)
-for quantization in ("8bit", "4bit"):
-    loaded = load(sys.argv[1], Options(dtype="bfloat16", quantization=quantization))
-    ids = loaded.tokenizer("The capital of France is", return_tensors="pt")
-    made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)
-    size = sum(parameter.nbytes for parameter in loaded.model.parameters())
-    print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))
+with _gguf_read_once():  # for both
+    for quantization in ("8bit", "4bit"):
+        loaded = load(sys.argv[1], Options(dtype="bfloat16", quantization=quantization))
+        ids = loaded.tokenizer("The capital of France is", return_tensors="pt")
+        made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)
+        size = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))
 """
 
 
