@@ -11,9 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import tokenizers
-from safetensors.numpy import save_file
-from tokenizers import Tokenizer, decoders, pre_tokenizers
 
 WIDTH, LAYERS, SCALE = 64, 2, 0.4
 
@@ -42,9 +39,12 @@ def make_tiny(
         ends: tokens that end an answer; null: the one that is made for it.
         chat: template of conversations; null: none.
     """
+    from safetensors.numpy import save_file
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
     # Written as transformers would save it, and without it: importing torch takes several times as long as all this.
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bytewise = Tokenizer(tokenizers.models.BPE(vocab={each: n for n, each in enumerate(alphabet)}, merges=[]))
+    bytewise = Tokenizer(models.BPE(vocab={each: n for n, each in enumerate(alphabet)}, merges=[]))
     bytewise.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bytewise.decoder = decoders.ByteLevel()
     bytewise.add_special_tokens(["<pad>", "<end>"])
