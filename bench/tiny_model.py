@@ -80,10 +80,9 @@ def _shapes(vocabulary: int, intermediate: int) -> Iterator[tuple[str, tuple[int
     for layer in range(LAYERS):
         for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
             yield f"model.layers.{layer}.self_attn.{name}.weight", (WIDTH, WIDTH)
-        for name, shape in (
-            ("gate_proj", (intermediate, WIDTH)), ("up_proj", (intermediate, WIDTH)), ("down_proj", (WIDTH, intermediate)),
-        ):  # fmt: skip
-            yield f"model.layers.{layer}.mlp.{name}.weight", shape
+        for name in ("gate_proj", "up_proj"):
+            yield f"model.layers.{layer}.mlp.{name}.weight", (intermediate, WIDTH)
+        yield f"model.layers.{layer}.mlp.down_proj.weight", (WIDTH, intermediate)
         for name in ("input_layernorm", "post_attention_layernorm"):
             yield f"model.layers.{layer}.{name}.weight", (WIDTH,)
     yield "model.norm.weight", (WIDTH,)

@@ -27,6 +27,7 @@ from taskpace.engines.transformers.load import read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
 from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
+from taskpace.tasks import load_items, load_task, render
 
 pytestmark = [
     pytest.mark.real_model,
@@ -385,13 +386,26 @@ def test_engines_without_static_batches_say_which_have_them():
         prepare(one, Path())
 
 
+ALIKE = (
+    "Which?", "  two  spaces,\ta tab\nand lines\n\n", "3.14159 and 1,234,567", "Übergrößen, naïve façade",
+    "火车又晚点了", "поезд опоздал", "\U0001f600 \U0001f469\u200d\U0001f4bb", "def f(x):\n    return {x: [1, 2]}",
+)  # fmt: skip
+
+
 def test_both_engines_count_the_same_prompts_alike(tmp_path):
-    """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly."""
+    """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly, of two
+    shipped prompts and of short ones in several scripts.
+    """
     systems = [
         {"name": "llama.cpp", "model": "smollm2-135m", "options": {"context": 1024, "threads": 1}},
         {"name": "transformers", "engine": "transformers", "model": "smollm2-135m", "options": ONE_THREAD},
     ]
-    file = experiment(tmp_path, items=10, max_tokens=4, system=systems)
+    task = load_task("mmlu-letter", tmp_path)
+    prompts = [*ALIKE, *(render(task, item)[0] for item in load_items(task, tmp_path, 2, 0))]
+    lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
+    (tmp_path / "prompts.jsonl").write_text(lines, "utf-8")
+    tasks = [{"prompts": "prompts.jsonl"}]
+    file = experiment(tmp_path, tasks=tasks, items=10, max_tokens=4, warmup=0, system=systems)
     frame = taskpace.run(file, tmp_path / "x.db").frame()
     counts = {
         system: part.sort("item_id").select("item_id", "prompt_tokens").rows()
