@@ -1,6 +1,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Hundreds of processes would compile taskpace anew, and each worker of pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt

@@ -14,7 +14,7 @@ import polars as pl
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly
+from harness import Bench, run_quietly, threads
 from taskpace import models
 
 _TURNS = """
@@ -23,15 +23,16 @@ FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.ce
 """
 
 
-def experiment(items: int) -> dict[str, object]:
+def experiment(items: int, warmup: int) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
     server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
         "items": items,
+        "warmup": warmup,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
-            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": 2}},
+            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
             {"name": "over HTTP", "engine": "openai", "model": gguf,
              "options": {"server": server, "prompt_cache": "llama.cpp"}},
         ],
@@ -55,7 +56,7 @@ def main() -> None:
     bench.head(f"{bench.chosen.items} dialogues")
     with tempfile.TemporaryDirectory() as folder:
         file, run = Path(folder) / "dialogue.toml", Path(folder) / "dialogue.db"
-        file.write_text(tomli_w.dumps(experiment(bench.chosen.items)), "utf-8")
+        file.write_text(tomli_w.dumps(experiment(bench.chosen.items, 0 if bench.quick else 1)), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
         run_quietly([*command, "run", file, "-o", run, "--trust"])
         tables = run_quietly([*command, "summary", run, "--format", "markdown"])

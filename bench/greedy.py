@@ -21,18 +21,23 @@ from taskpace import models
 from taskpace.engines.transformers.load import Options, import_libraries, load
 
 MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
+SHORT = {"subject": "sums", "question": "1 + 1?", "choices": ["1", "2", "3", "4"], "answer": 1}
+"""The one question of the quick form: most of its time is what prompts take in float32."""
 
 Answer = tuple[list[str], str, int]
 """Prompts, text, prompt tokens."""
 
 
-def run(folder: Path, items: int, limits: dict[str, int]) -> dict[tuple[str, str], dict[str, Answer]]:
+def run(folder: Path, items: int, *, quick: bool) -> dict[tuple[str, str], dict[str, Answer]]:
     """By task and item: what each engine answered."""
     system = [
         {"name": "llamacpp", "engine": "llamacpp", "model": MODEL},
         {"name": "transformers", "engine": "transformers", "model": MODEL, "options": {"dtype": "float32"}},
     ]
-    plan = {"tasks": list(TASKS), "items": items, "system": system} | limits
+    plan: dict[str, object] = {"tasks": list(TASKS), "items": items, "system": system}
+    if quick:
+        (folder / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
+        plan |= {"tasks": [{"use": task, "data": "short.jsonl"} for task in TASKS], "max_tokens": 4, "warmup": 0}
     (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
     found: dict[tuple[str, str], dict[str, Answer]] = {}
     with taskpace.run(folder / "x.toml", folder / "x.db") as done:
@@ -78,7 +83,7 @@ class Judge:
 def main() -> None:
     bench = Bench("greedy", __doc__, {"items": (40, 1)}, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), bench.chosen.items, {"max_tokens": 4, "warmup": 0} if bench.quick else {})
+        found = run(Path(folder), bench.chosen.items, quick=bench.quick)
     judge = Judge()
     bench.head(f"{MODEL}, {bench.chosen.items} items a task, llama.cpp (Q4_1) against transformers (float32)")
     bench.say()

@@ -228,6 +228,11 @@ def commit() -> str | None:
     return f"{short}+changes" if changed else short
 
 
+def threads() -> int:
+    """For llama.cpp: two, or one where one core is all that may be used, as more would wait for each other."""
+    return max(1, min(2, int(host.usable_cores() or 2)))
+
+
 def run_quietly(command: Sequence[str | Path]) -> str:
     """Run a command and return its standard output; where it fails, show what it said."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -10,6 +10,8 @@ import sys
 
 import xllamacpp
 
+from harness import threads
+
 
 def main() -> None:
     model, port, *rest = sys.argv[1:]
@@ -23,7 +25,7 @@ def main() -> None:
     params.use_jinja = True
     params.ui = False
     # As in process: two cores compute, and nothing is kept from one prompt to the next.
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads()
     params.cache_ram_mib, params.n_ctx_checkpoints, params.slot_prompt_similarity = 0, 0, 0.0
     params.cache_idle_slots = False
     server = xllamacpp.Server(params)

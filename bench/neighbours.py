@@ -4,7 +4,7 @@ Systems that take turns are all open at once. Blocks of a few prompts, the three
 set of blocks; processor time of the system's own processes, which scatters less than task time, and task time, as
 ratios to the blocks with the neighbour stopped.
 
-Run: python bench/neighbours.py [--sets N] [--only ENGINE]
+Run: python bench/neighbours.py [--sets N] [--block N] [--only ENGINE]
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from taskpace.runner.worker_process import WorkerProcess
 from taskpace.worker.messages import CellEnded, Close, Closed, Finished, Job, Open, Opened, RunCell, Stored
 from tiny_model import make_tiny
 
-MODEL, TOKENS, BLOCK = "smollm2-135m", 24, 4
+MODEL, TOKENS = "smollm2-135m", 24
 CONDITIONS = ("stopped", "idle", "turns")
 WIDEST = 0.04
 """Of the intervals: a cost of two per cent would be seen."""
@@ -117,8 +117,8 @@ def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
     }
 
 
-def measure(spec: EngineSpec, jobs: list[Job], sets: int) -> dict[str, list[Spent]]:
-    """By condition: the sums of each set's blocks."""
+def measure(spec: EngineSpec, jobs: list[Job], sets: int, size: int) -> dict[str, list[Spent]]:
+    """By condition: the sums of each set's blocks of that size."""
     system, other = Neighbour(spec), Neighbour(spec)
     rng = random.Random(7)  # noqa: S311 - a design, not a secret
     found: dict[str, list[Spent]] = {condition: [] for condition in CONDITIONS}
@@ -126,7 +126,7 @@ def measure(spec: EngineSpec, jobs: list[Job], sets: int) -> dict[str, list[Spen
         system.ask(job)
         other.ask(job)
     for number in range(sets):
-        block = [jobs[(number * BLOCK + index) % len(jobs)] for index in range(BLOCK)]
+        block = [jobs[(number * size + index) % len(jobs)] for index in range(size)]
         for condition in rng.sample(CONDITIONS, len(CONDITIONS)):
             if condition == "stopped":
                 other.signal(signal.SIGSTOP)
@@ -145,20 +145,22 @@ def measure(spec: EngineSpec, jobs: list[Job], sets: int) -> dict[str, list[Spen
 
 
 def main() -> None:
-    bench = Bench("neighbours", __doc__, {"sets": (60, 1)}, {"--only": {"metavar": "ENGINE", "help": "only this one"}})
+    only = {"--only": {"metavar": "ENGINE", "help": "only this one"}}
+    bench = Bench("neighbours", __doc__, {"sets": (60, 1), "block": (4, 1)}, only)
+    sets, block = bench.chosen.sets, bench.chosen.block
     experiment = taskpace.quick_experiment(
         models=(MODEL,), tasks=("mmlu-explain",), items=20, max_tokens=2 if bench.quick else TOKENS
     )
     plan = prepare(experiment, Path())
     (cell,) = plan.cells
     jobs = list(make_jobs(plan, cell, plan.trials(cell), {}))
-    bench.head(f"{bench.chosen.sets} sets of three blocks of {BLOCK} prompts, {jobs[0].max_tokens} tokens at most")
+    bench.head(f"{sets} sets of three blocks of {block} prompts, {jobs[0].max_tokens} tokens at most")
     bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
     with tempfile.TemporaryDirectory() as folder:
         for name, spec in specs(Path(folder), quick=bench.quick).items():
             if bench.chosen.only in (None, name):
                 begun = time.monotonic()
-                report(bench, name, measure(spec, jobs, bench.chosen.sets))
+                report(bench, name, measure(spec, jobs, sets, block))
                 print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
     bench.finish()
 

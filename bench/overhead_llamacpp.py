@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 import taskpace
-from harness import Bench, run_quietly
+from harness import Bench, run_quietly, threads
 from taskpace.engines.base import EngineSpec, Message, Request
 from taskpace.engines.llamacpp.engine import LlamaCppEngine
 from taskpace.experiment.plan import request_seed
@@ -25,7 +25,7 @@ from taskpace.runner.events import CellStarted, TrialFinished
 
 TASKS = ("mmlu-letter", "mmlu-explain")
 MODEL = "smollm2-135m"
-OPTIONS = {"threads": 2, "context": 2048}
+OPTIONS = {"threads": threads(), "context": 2048}
 
 BARE = """
 import json, sys, time

@@ -15,7 +15,7 @@ from pathlib import Path
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly
+from harness import Bench, run_quietly, threads
 from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
 
@@ -30,7 +30,7 @@ def experiment(items: int, limits: dict[str, int]) -> dict[str, object]:
         "--max-model-len 1024 --no-enable-prefix-caching"
     )
     systems = [
-        {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": 2}},
+        {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
         {"name": "llama.cpp server", "engine": "openai", "model": gguf,
          "options": {"server": llama, "body": {"cache_prompt": False}}},
         {"name": VLLM, "engine": "openai", "model": str(TOKENIZER), "options": {"server": vllm}},

@@ -24,21 +24,24 @@ from taskpace.experiment.experiment import experiment_of
 from taskpace.machine import host
 
 MODEL, TASK = "smollm2-135m", "mmlu-letter"
-LOADED_S, IDLE_S = (4.0, 15.0), (4.0, 15.0)
+LOADED_S = IDLE_S = (4.0, 15.0)
+QUICK_S = (0.3, 0.6)
+"""Of both, in the quick form."""
 BUSY = "while True: pass"
 
 
 @contextlib.contextmanager
-def load_that_comes_and_goes(seed: int) -> Iterator[None]:
+def load_that_comes_and_goes(seed: int, *, quick: bool) -> Iterator[None]:
     """A busy process for each core, for some seconds, and then none for some seconds."""
     rng, over = random.Random(seed), threading.Event()  # noqa: S311 - a load, not a secret
     cores = round(host.describe().usable_cores or 1)
+    loaded_s, idle_s = (QUICK_S, QUICK_S) if quick else (LOADED_S, IDLE_S)
 
     def work() -> None:
         while not over.is_set():
-            over.wait(rng.uniform(*IDLE_S))
+            over.wait(rng.uniform(*idle_s))
             busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(0 if over.is_set() else cores)]
-            over.wait(rng.uniform(*LOADED_S))
+            over.wait(rng.uniform(*loaded_s))
             for process in busy:
                 process.kill()
                 process.wait()
@@ -66,7 +69,7 @@ def main() -> None:
     runs, items = bench.chosen.runs, bench.chosen.items
     bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {-(-runs // 3)} one after the other")
     found = {"turns": [], "sequential": []}
-    with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1):
+    with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1, quick=bench.quick):
         for number in range(runs):
             for order in found if number % 3 == 0 else ("turns",):
                 found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db"))

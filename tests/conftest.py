@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable
 from functools import partial
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ranks[part] = min(ranks.get(part, rank), rank, 0 if part == "real clocks" else rank)
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: ranks[part_of(item.nodeid)])
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking the libraries and the tests themselves again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

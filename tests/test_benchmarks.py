@@ -35,6 +35,7 @@ MARKS = dict.fromkeys(
     ),
     pytest.mark.real_model,
 ) | {"report": pytest.mark.browser}
+"""Of those that need more than the others, all of which are slow."""
 CONSTANTS = {
     "docs/statistics.md": {
         "95 %",
@@ -98,6 +99,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
         del sys.modules[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCRIPTS if name != RUN_BY_GPU_SCRIPT]
 )

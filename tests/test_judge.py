@@ -523,7 +523,7 @@ def test_a_real_model_judges(tmp_path, cli):
     (tmp_path / "x.toml").write_text(RUN.replace("items = 20", "items = 3").split('[[system]]\nname = "bad"')[0])
     assert cli("run", "x.toml", "-o", "x.db").returncode == 0
     (tmp_path / "judge.toml").write_text(
-        'max_tokens = 48\n[judge]\nmodel = "smollm2-135m"\noptions = { threads = 1 }\n'
+        'max_tokens = 16\n[judge]\nmodel = "smollm2-135m"\noptions = { threads = 1 }\n'
     )
     done = cli("judge", "x.db", "judge.toml", "--format", "json")
     assert done.returncode == 0, done.stderr

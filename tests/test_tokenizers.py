@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-from functools import cache
 
 import pytest
 from hypothesis import given, strategies as st
@@ -63,13 +62,14 @@ FIXED_BYTES = 2378
 @pytest.fixture(scope="module")
 def parsed_once():
     """One parse of each file for all tests, by transformers in this process: it takes longer than all the rest."""
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    from taskpace.engines.transformers.load import _gguf_read_once
+
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import gguf
         import transformers  # noqa: F401 - what it warns of is its own affair
 
-        patch.setattr(gguf, "GGUFReader", cache(gguf.GGUFReader))
-        yield
+        with _gguf_read_once():
+            yield
 
 
 @pytest.mark.real_model

@@ -530,7 +530,9 @@ async def converse(opened: LlamaCppEngine, name: str, text: str, think_s: float 
     """Three turns; the prompt tokens and the cached tokens of each."""
     messages, counts = [Message("user", text)], []
     for turn in range(3):
-        asked = request("", 48, messages=tuple(messages), stop=(".",), trial_id=name, turn=turn, last=turn == 2)
+        asked = request(
+            "", 48, messages=tuple(messages), stop=(".", ",", " the"), trial_id=name, turn=turn, last=turn == 2
+        )
         generation = await generate(opened, asked)
         assert generation.finish_reason == "stop"
         counts.append((generation.usage.prompt_tokens or 0, generation.usage.cached_tokens or 0))

@@ -67,7 +67,7 @@ def test_over_http_it_is_the_same_model(served, tmp_path):
         {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
     scenarios = ["single", "concurrency=4"]
-    plan = {"items": 6, "tasks": ["mmlu-letter"], "scenarios": scenarios, "max_tokens": 24, "system": systems}
+    plan = {"items": 4, "tasks": ["mmlu-letter"], "scenarios": scenarios, "max_tokens": 12, "system": systems}
     file.write_text(tomli_w.dumps(plan), "utf-8")
     with taskpace.run(file, tmp_path / "x.db") as run:
         frame = run.frame()
@@ -79,7 +79,7 @@ def test_over_http_it_is_the_same_model(served, tmp_path):
             )[1]
         }
     assert frame["failure_kind"].drop_nulls().to_list() == []
-    assert frame.height == 24
+    assert frame.height == 16
     items = frame["item_id"].unique()
     assert [texts["http", "single", item] for item in items] == [texts["in process", "single", item] for item in items]
     alone = frame.filter(scenario="single").sort("item_id")

@@ -17,16 +17,22 @@ from typing import Any
 import pytest
 import tomli_w
 from bench.tiny_model import make_tiny
+from tests.in_process import InProcess
 
 import taskpace
 import taskpace.runner.events
+from taskpace.api import Run
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.transformers import load
 from taskpace.engines.transformers.engine import TransformersEngine
 from taskpace.engines.transformers.load import read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
+from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
+from taskpace.tasks import load_items, load_task, render
 
 pytestmark = [
     pytest.mark.real_model,
@@ -253,20 +259,18 @@ def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
 
 
 QUANTISE = """
-import functools, json, sys
-import gguf, torch
-from taskpace.engines.transformers.load import Options, load
+import json, sys
+import torch
+from taskpace.engines.transformers.load import Options, _gguf_read_once, load
 
-# One parse of the file for all loads: it takes transformers longer than the rest, and is not what is tested.
-gguf.GGUFReader = functools.cache(gguf.GGUFReader)
-gguf.get_tensor_name_map = functools.cache(gguf.get_tensor_name_map)
 torch.set_num_threads(1)
-for quantization in ("8bit", "4bit"):
-    loaded = load(sys.argv[1], Options(dtype="bfloat16", quantization=quantization))
-    ids = loaded.tokenizer("The capital of France is", return_tensors="pt")
-    made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)
-    size = sum(parameter.nbytes for parameter in loaded.model.parameters())
-    print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))
+with _gguf_read_once():  # for both
+    for quantization in ("8bit", "4bit"):
+        loaded = load(sys.argv[1], Options(dtype="bfloat16", quantization=quantization))
+        ids = loaded.tokenizer("The capital of France is", return_tensors="pt")
+        made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)
+        size = sum(parameter.nbytes for parameter in loaded.model.parameters())
+        print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))
 """
 
 
@@ -315,11 +319,20 @@ def experiment(tmp_path: Path, **changes: Any) -> Path:
     return file
 
 
+def run_here(file: Path) -> Run:
+    """Carry an experiment out in this process, which has torch imported; a worker would import it anew."""
+    plan = prepare(load_experiment(file), file.parent)
+    path = file.with_suffix(".db")
+    with Store.create_or_continue(path, plan, "0") as store:
+        run_plan(plan, store, launch=InProcess)
+    return taskpace.open(path)
+
+
 def test_a_run_in_static_batches_records_the_batch_s_time_and_each_item_s_end(tiny, tmp_path):
     """Ten items in batches of four: three batches; everybody's task time is the batch's, the finish one's own."""
     system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": ONE_THREAD}
     file = experiment(tmp_path, scenarios=[{"batch": [1, 4]}], warmup=1, system=[system])
-    run = taskpace.run(file, tmp_path / "x.db")
+    run = run_here(file)
     frame = run.frame()
     assert frame["failure_kind"].null_count() == 20
     batches = [part for _, part in frame.filter(scenario="batch=4").group_by("dispatch_ns", maintain_order=True)]
@@ -345,7 +358,7 @@ def test_items_can_be_put_in_order_of_length(tiny, tmp_path):
     """With ``batch_order = "length"`` the prompts of a cell are sent shortest first."""
     system = {"name": "tiny", "engine": "transformers", "model": str(tiny), "options": {"threads": 1}}
     file = experiment(tmp_path, scenarios=["batch=4"], batch_order="length", warmup=0, system=[system])
-    frame = taskpace.run(file, tmp_path / "x.db").frame().sort("dispatch_ns")
+    frame = run_here(file).frame().sort("dispatch_ns")
     greatest = [part["prompt_bytes"].max() for _, part in frame.group_by("dispatch_ns", maintain_order=True)]
     assert greatest == sorted(greatest)
 
@@ -354,7 +367,7 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     """A real limit on memory: the batch that exceeds it is recorded with what was tried, smaller ones stand, the rest
     is recorded as not tried, and the next task goes on in the same worker.
     """
-    model = make_tiny(tmp_path / "wide", intermediate=60_000, **LIKE)
+    model = make_tiny(tmp_path / "wide", intermediate=40_000, **LIKE)
     options = {"dtype": "float32", "threads": 1, "memory_limit_mb": 1400}
     system = {"name": "tiny", "engine": "transformers", "model": str(model), "options": options}
     scenarios = [{"batch": [1, 2, 8, 10]}]
@@ -387,13 +400,26 @@ def test_engines_without_static_batches_say_which_have_them():
         prepare(one, Path())
 
 
+ALIKE = (
+    "Which?", "  two  spaces,\ta tab\nand lines\n\n", "3.14159 and 1,234,567", "Übergrößen, naïve façade",
+    "火车又晚点了", "поезд опоздал", "\U0001f600 \U0001f469\u200d\U0001f4bb", "def f(x):\n    return {x: [1, 2]}",
+)  # fmt: skip
+
+
 def test_both_engines_count_the_same_prompts_alike(tmp_path):
-    """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly."""
+    """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly, of two
+    shipped prompts and of short ones in several scripts.
+    """
     systems = [
         {"name": "llama.cpp", "model": "smollm2-135m", "options": {"context": 1024, "threads": 1}},
         {"name": "transformers", "engine": "transformers", "model": "smollm2-135m", "options": ONE_THREAD},
     ]
-    file = experiment(tmp_path, items=10, max_tokens=4, system=systems)
+    task = load_task("mmlu-letter", tmp_path)
+    prompts = [*ALIKE, *(render(task, item)[0] for item in load_items(task, tmp_path, 2, 0))]
+    lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
+    (tmp_path / "prompts.jsonl").write_text(lines, "utf-8")
+    tasks = [{"prompts": "prompts.jsonl"}]
+    file = experiment(tmp_path, tasks=tasks, items=10, max_tokens=4, warmup=0, system=systems)
     frame = taskpace.run(file, tmp_path / "x.db").frame()
     counts = {
         system: part.sort("item_id").select("item_id", "prompt_tokens").rows()

@@ -37,6 +37,7 @@ def experiment_file(
     systems: list[dict[str, Any]],
     *,
     items: int = 40,
+    tasks: tuple[str, ...] = ("mmlu-letter", "mmlu-explain"),
     scenarios: tuple[str, ...] = ("single", "concurrency=4"),
 ) -> Path:
     """An experiment on the simulated engine, in virtual time."""
@@ -54,7 +55,7 @@ def experiment_file(
         tomli_w.dumps(
             {
                 "items": items,
-                "tasks": ["mmlu-letter", "mmlu-explain"],
+                "tasks": tasks,
                 "scenarios": scenarios,
                 "system": tables,
             }

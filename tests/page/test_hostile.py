@@ -19,6 +19,7 @@ from taskpace.records import Arrival, Failure
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
+TASKS = ("mmlu-letter", "mmlu-explain")
 HOSTILE = {
     "script": "<script>window.pwned = 1</script>",
     "closing": "</script></pre></style><script>window.pwned = 1</script><!--",
@@ -32,13 +33,15 @@ HOSTILE = {
     "surrogate": "half \ud83d pair",
     "link": "javascript:window.pwned=1 [x](javascript:window.pwned=1)",
 }
+WHOLE = ("closing", "terminal", "reordered")
+"""Texts in a run of two tasks, whose page has every section: each chart takes a while, so the others have one task."""
 
 
-def make_run(folder: Path, text: str) -> Path:
+def make_run(folder: Path, text: str, *tasks: str) -> Path:
     """A run in which one trial's every text is the given one: answer, reasoning, prompt of its system, failure."""
     stored = text.encode("utf-8", "replace").decode()  # the store holds UTF-8, which has no half pairs
     named = stored.replace("\x00", "").strip()[:200]
-    experiment = load_experiment(experiment_file(folder, SYSTEMS[:2], items=4))
+    experiment = load_experiment(experiment_file(folder, SYSTEMS[:2], items=4, tasks=tasks))
     systems = (
         msgspec.structs.replace(experiment.systems[0], name=named, system_prompt=stored[:1000]),
         experiment.systems[1],
@@ -70,8 +73,8 @@ def make_run(folder: Path, text: str) -> Path:
 @pytest.fixture(params=list(HOSTILE), scope="module")
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """A text and its run, which all tests of this text look at."""
-    text = HOSTILE[request.param]
-    return text.encode("utf-8", "replace").decode(), make_run(tmp_path_factory.mktemp("hostile"), text)
+    text, tasks = HOSTILE[request.param], TASKS if request.param in WHOLE else TASKS[:1]
+    return text.encode("utf-8", "replace").decode(), make_run(tmp_path_factory.mktemp("hostile"), text, *tasks)
 
 
 @pytest.fixture
@@ -149,7 +152,7 @@ def test_it_is_inert_and_whole_in_json(hostile, cli):
 def test_an_answer_of_a_megabyte_is_borne(opened, cli, tmp_path):
     """A million bytes of markup: the page cuts it and says so, and opens it without harm; ``show`` has all."""
     line = "<b>&amp;</b>\x1b[31m"
-    path = make_run(tmp_path, line * (1_048_576 // len(line)))
+    path = make_run(tmp_path, line * (1_048_576 // len(line)), TASKS[0])
     with taskpace.open(path) as run:
         first = run.frame()["trial_id"][0]
         file = run.report(tmp_path / "hostile.html")

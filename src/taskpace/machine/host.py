@@ -13,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -186,6 +187,7 @@ def _python() -> str:
     return f"{platform.python_implementation()} {platform.python_version()}"
 
 
+@cache
 @or_none
 def _version(distribution: str) -> str | None:
     from importlib import metadata  # slow to import

@@ -125,11 +125,32 @@ def _gguf_read_once() -> Iterator[None]:
         yield
         return
     before = gguf.GGUFReader, gguf.get_tensor_name_map
-    gguf.GGUFReader, gguf.get_tensor_name_map = map(cache, before)
+    gguf.GGUFReader, gguf.get_tensor_name_map = cache(_on_array(gguf.GGUFReader)), cache(gguf.get_tensor_name_map)
     try:
         yield
     finally:
         gguf.GGUFReader, gguf.get_tensor_name_map = before
+
+
+def _on_array(reader: Any) -> Any:
+    """That reader on a plain array: it takes a third of the time that it takes on the ``memmap`` that it makes.
+
+    It slices the file for each word of the vocabulary, and each slice of a ``memmap`` is a ``memmap`` of its own.
+    """
+    if not isinstance(reader, type):
+        return reader  # this module's own, already kept
+    import numpy as np
+
+    class OnArray(reader):  # type: ignore[misc, valid-type]
+        @property
+        def data(self) -> Any:
+            return self._data
+
+        @data.setter
+        def data(self, mapped: Any) -> None:
+            self._data = mapped.view(np.ndarray)
+
+    return OnArray
 
 
 def _load(source: str, given: dict[str, Any], options: Options) -> Any:

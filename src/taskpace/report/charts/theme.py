@@ -8,6 +8,7 @@ to it.
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -64,8 +65,17 @@ LINES = alt.Legend(
 
 def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
     """The chart's Vega-Lite specification with the look of the house."""
+    with unchecked():
+        specification: dict[str, Any] = chart.to_dict(validate=False)
+    specification["config"] = dict(_look())
+    return specification
+
+
+@cache
+def _look() -> dict[str, Any]:
+    """The look of the house, the same for every chart."""
     text: dict[str, Any] = {"labelColor": INK, "titleColor": INK, "labelFontSize": 11, "titleFontSize": 11}
-    look = alt.Config(
+    look: dict[str, Any] = alt.Config(
         background="transparent",
         font=FONT,
         view=alt.ViewConfig(stroke=None),
@@ -93,11 +103,8 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
         title=alt.TitleConfig(anchor="start", color=INK, fontSize=13, offset=8, subtitleColor=MUTED),
         text=alt.MarkConfig(color=INK, fontSize=11),
         header=alt.HeaderConfig(labelColor=INK, titleColor=INK),
-    )
-    with unchecked():
-        specification: dict[str, Any] = chart.to_dict(validate=False)
-        specification["config"] = look.to_dict(validate=False)
-    return specification
+    ).to_dict(validate=False)
+    return look
 
 
 def unchecked() -> AbstractContextManager[None]:
