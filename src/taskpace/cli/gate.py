@@ -1,0 +1,160 @@
+"""``taskpace compare BASE --run FILE --until decided``: ask the new systems until the gate can say pass or fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from taskpace.cli.running import progress_mode, run_shown
+from taskpace.cli.trust import check_trust
+from taskpace.errors import ExperimentError, ModelError, TaskError, TaskpaceError
+from taskpace.report.terminal.downloads import show_downloads
+from taskpace.report.words.coverage import left_out_lines
+from taskpace.store.store import Store
+
+if TYPE_CHECKING:
+    from taskpace.analysis.conditions import Condition
+    from taskpace.analysis.gate import Baseline
+    from taskpace.experiment.experiment import Experiment
+    from taskpace.experiment.plan import Plan, PlannedSystem
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for on the command line."""
+
+    base: Path
+    system: str | None
+    """Of the baseline; null: all that the experiment has one of the same name for."""
+    file: Path
+    """The experiment of the new systems."""
+    output: Path | None
+    max_items: int | None
+    budget: str | None
+    recorded: bool
+    """Hold against what the baseline has recorded; do not ask its systems again."""
+    fetch: bool
+    trust: bool
+    progress: str
+
+
+def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> tuple[Path, bool]:
+    """Ask until the gate can say pass or fail, or all is asked, or time is up.
+
+    Returns:
+        The run file, and whether somebody interrupted it.
+
+    Raises:
+        TaskpaceError: what the user can put right.
+    """
+    from taskpace.analysis.gate import gate_decider
+    from taskpace.experiment.experiment import load_experiment
+    from taskpace.experiment.library import shipped_file
+    from taskpace.runner.budget import read_duration
+
+    within_s = None if wanted.budget is None else read_duration(wanted.budget)
+    console = Console(stderr=True, highlight=False)
+    mode = progress_mode(wanted.progress, console)
+    named = None if wanted.file.exists() else shipped_file(str(wanted.file))
+    experiment = load_experiment(named or wanted.file)
+    path = wanted.output or Path("runs") / f"{experiment.name}-gate.db"
+    with Store.open(wanted.base) as store:
+        plan, baseline, why = _plan(wanted, experiment, store, conditions, console)
+    for line in left_out_lines(plan):
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+    if mode not in ("json", "quiet"):
+        console.print(Text(why), soft_wrap=True)
+    items = {
+        (cell.task.name, cell.scenario.name): [trial.item.id for trial in plan.trials(cell)] for cell in plan.cells
+    }
+    ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=within_s)
+    return path, ended.interrupted and within_s is None
+
+
+def _plan(
+    wanted: Wanted, experiment: Experiment, store: Store, conditions: Sequence[Condition], console: Console
+) -> tuple[Plan, Baseline, str]:
+    """The plan, what the baseline recorded where that counts, and a line that says which of the two it is."""
+    from taskpace.analysis.baseline import baseline_of
+    from taskpace.analysis.compare import matched
+    from taskpace.experiment.gate import for_gate, gated_plan
+    from taskpace.experiment.prepare import prepare
+    from taskpace.store import queries
+
+    label = str(wanted.base)
+    older = [system.name for system in queries.systems(store)]
+    if wanted.system is not None:
+        older = [wanted.system]
+    names = matched(older, [system.name for system in experiment.systems], label, str(wanted.file))
+    new = for_gate(experiment, [name for _, name in names], max_items=wanted.max_items, location=str(wanted.file))
+    check_trust(new, wanted.file, console, trusted=wanted.trust)
+    plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
+    for condition in conditions:
+        for task in plan.tasks:
+            if condition.measure != "task_time" and task.spec.scorer is None:
+                raise TaskpaceError(
+                    f'--fail-if "{condition.text}": the task "{task.name}" has no right answers: leave one of the two '
+                    "out"
+                )
+    again, why = _again(wanted, store, plan, names, console)
+    baseline = {} if again else baseline_of(store)
+    found = gated_plan(
+        plan,
+        names,
+        [condition.text for condition in conditions],
+        base=label,
+        recorded={key: tuple(items) for key, items in baseline.items()},
+        again=again,
+    )
+    return found, baseline, why
+
+
+def _again(
+    wanted: Wanted, store: Store, plan: Plan, names: Sequence[tuple[str, str]], console: Console
+) -> tuple[tuple[PlannedSystem, ...], str]:
+    """The baseline's systems, where all of them can be asked here, and a line that says so or why not."""
+    from taskpace.experiment.experiment import Experiment
+    from taskpace.experiment.plan import same_system
+    from taskpace.experiment.prepare import check_engines, plan_systems
+    from taskpace.store import queries
+
+    label = str(wanted.base)
+
+    def recorded(why: str) -> tuple[tuple[PlannedSystem, ...], str]:
+        return (), (
+            f"held against what {label} recorded ({why}): a machine that has changed its pace since then would look "
+            "like a change"
+        )
+
+    if wanted.recorded:
+        return recorded("--recorded")
+    held = msgspec.json.decode(queries.run_row(store).experiment, type=Experiment)
+    specs = {system.name: system for system in held.systems}
+    older = msgspec.structs.replace(
+        held, systems=tuple(specs[name] for name, _ in names), scenarios=plan.experiment.scenarios
+    )
+    sums = {system.name: system.sha256 for system in queries.systems(store)}
+    try:
+        check_engines(older)
+        found = plan_systems(older, Path(), fetch=False)
+    except (ExperimentError, ModelError, TaskError) as exc:
+        return recorded(f"its systems cannot be asked again here: {exc}")
+    by_name = {system.name: system for system in plan.systems}
+    for system, (_, name) in zip(found, names, strict=True):
+        if system.sha256 != sums[system.name]:
+            return recorded(f'the model file of "{system.name}" has changed')
+        if same_system(system, by_name[name]):
+            return recorded(f'"{system.name}" is the same system as the new one, and has no older form to be asked')
+    check_trust(older, wanted.base, console, trusted=wanted.trust)
+    return found, f"{label}'s systems are asked again, in turns with the new ones: claims rest on that"
+
+
+def only_with_run(given: Sequence[str]) -> None:
+    """Raises ``UsageError`` where one of these options is given without ``--run``."""
+    if given:
+        raise click.UsageError(f"{given[0]} goes with --run FILE, which asks the systems of an experiment file")
