@@ -79,6 +79,7 @@ def compare(
     if file is None:
         only_with_run([name for name, given in _given(until, options) if given])
         sides = _sides(what)
+        remedy = "continue it with `taskpace compare BASE --run FILE --until decided` and the same -o"
     else:
         if len(what) != 1:
             raise click.UsageError("with --run give one run file, BASE, or FILE:SYSTEM for one system of it")
@@ -91,23 +92,21 @@ def compare(
             raise click.UsageError('--until decided needs a condition to decide: --fail-if "task_time > 5%"')
         check_decidable(conditions)
         base, system = _side(what[0])
-        path, interrupted = carry_out(_wanted(base, system, file, options), conditions)
-        if interrupted:
+        carried_out = carry_out(_wanted(base, system, file, options), conditions)
+        if carried_out.interrupted:
             return 130
-        sides = (base, system), (path, None)
-    return _compared(*sides, conditions, form, resamples, with_run=file is not None)
+        sides, remedy = ((base, system), (carried_out.path, None)), carried_out.remedy
+    return _compared(sides, conditions, form, resamples, remedy)
 
 
 def _compared(
-    base: tuple[Path, str | None],
-    new: tuple[Path, str | None],
+    sides: tuple[tuple[Path, str | None], tuple[Path, str | None]],
     conditions: list[Condition],
     form: str,
     resamples: int | None,
-    *,
-    with_run: bool,
+    remedy: str,
 ) -> int:
-    """Print the comparison, and what failed; return the exit code."""
+    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate cannot say."""
     from taskpace.analysis.compare import Side, compare as compare_sides
     from taskpace.analysis.failures import GateOpenError, failures
     from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -119,7 +118,7 @@ def _compared(
     from taskpace.report.words.gate import judged_line, open_line
     from taskpace.store.store import Store
 
-    (base_file, base_system), (new_file, new_system) = base, new
+    (base_file, base_system), (new_file, new_system) = sides
     with Store.open(base_file) as before, Store.open(new_file) as after:
         labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
         compared = compare_sides(
@@ -139,19 +138,13 @@ def _compared(
     try:
         failed = failures(compared, conditions)
     except GateOpenError as exc:
-        raise TaskpaceError(printable(f"{open_line(exc.undecided, exc.missing)}: {_remedy(with_run)}")) from None
+        raise TaskpaceError(printable(f"{open_line(exc.undecided, exc.missing)}: {remedy}")) from None
     except TaskpaceError as exc:
         raise TaskpaceError(with_files(str(exc), str(new_file))) from None
     if not compared.judged:
         for cell, condition in failed:
             click.echo(printable(failure_line(cell, condition)), err=True)
     return 1 if failed else 0
-
-
-def _remedy(with_run: bool) -> str:
-    if with_run:
-        return "the same command with more --max-items or --budget goes on"
-    return "continue it with `taskpace compare BASE --run FILE --until decided` and the same -o"
 
 
 def _given(until: str | None, options: dict[str, Any]) -> list[tuple[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,11 +44,19 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     progress: str
 
 
-def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> tuple[Path, bool]:
-    """Ask until the gate can say pass or fail, or all is asked, or time is up.
+class CarriedOut(msgspec.Struct, frozen=True):
+    """What came of it."""
 
-    Returns:
-        The run file, and whether somebody interrupted it.
+    path: Path
+    """The run file."""
+    interrupted: bool
+    """By somebody, not by the time there was."""
+    remedy: str
+    """What to do where the gate cannot say."""
+
+
+def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
+    """Ask until the gate can say pass or fail, or all is asked, or time is up.
 
     Raises:
         TaskpaceError: what the user can put right.
@@ -58,6 +67,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> tuple[Path, bo
     from taskpace.runner.budget import read_duration
 
     within_s = None if wanted.budget is None else read_duration(wanted.budget)
+    begun_s = time.monotonic()
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(wanted.progress, console)
     named = None if wanted.file.exists() else shipped_file(str(wanted.file))
@@ -72,8 +82,28 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> tuple[Path, bo
     items = {
         (cell.task.name, cell.scenario.name): [trial.item.id for trial in plan.trials(cell)] for cell in plan.cells
     }
-    ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=within_s)
-    return path, ended.interrupted and within_s is None
+    # What is left of the time when models are found is what there is for asking.
+    left_s = None if within_s is None else max(0.0, within_s - (time.monotonic() - begun_s))
+    ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=left_s)
+    remedy = "the same command with more --max-items or --budget goes on"
+    if ended.given_up:
+        remedy = f"{' and '.join(ended.given_up)} could not be asked, as is said above; the same command goes on"
+    elif ended.interrupted:
+        remedy = "time was up; the same command goes on"
+    elif ended.done + ended.spared >= ended.planned:
+        remedy = _all_asked(wanted, plan)
+    if not ended.done:
+        raise TaskpaceError(f"the gate cannot say: nothing was asked: {remedy}")
+    time_is_up = within_s is not None and time.monotonic() - begun_s >= within_s
+    return CarriedOut(path, ended.interrupted and not time_is_up, remedy)
+
+
+def _all_asked(wanted: Wanted, plan: Plan) -> str:
+    """What to do where all items have been asked."""
+    gate = plan.experiment.until.gate if plan.experiment.until is not None else None
+    if gate is not None and not gate.again:
+        return f"ask more items of {wanted.base}, or the same command with more --max-items goes on"
+    return "the same command with more --max-items goes on, as far as there are items"
 
 
 def _plan(

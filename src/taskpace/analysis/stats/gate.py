@@ -9,18 +9,19 @@ exclude.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
 import numpy as np
+from scipy import special
 
 from taskpace.analysis.stats.anytime import FIRST_MEAN, RATIO_SPREAD, SPREAD, Totals, running
 from taskpace.analysis.stats.intervals import Floats, at_share
 from taskpace.analysis.stats.sequential import Looked, items_more
 
-_GRID = 33
-"""Limits looked at together when an end is searched for; each step is so many times finer than the one before."""
-_STEPS = 3
+_HALVINGS = 14
+"""Of the range of limits, until the end of an interval is found: to a two-thousandth."""
 _WIDEST_LOG = math.log(32)
 """A ratio beyond which no end of an interval is told."""
 _BETS = np.linspace(0.02, 0.98, 25)
@@ -37,8 +38,12 @@ class Evidence(Protocol):
     widest: float
     """The largest limit, either way, that there may be."""
 
-    def log_p(self, limits: Floats) -> tuple[Floats, Floats]:
-        """Logarithms of the p-values of "no more than the limit" and of "no less", at any stopping time."""
+    def log_p_above(self, limit: float) -> float:
+        """Logarithm of the p-value, at any stopping time, of "no more than the limit"."""
+        ...
+
+    def log_p_below(self, limit: float) -> float:
+        """Likewise of "no less than the limit"."""
         ...
 
     def more(self, limit: float, error: float) -> int | None:
@@ -75,12 +80,11 @@ class OfItems:
         least, most = (at_share(np.sort(ends), 0.5) for ends in (self._lows, self._highs))
         return float(least) if least == most else math.nan
 
-    def log_p(self, limits: Floats) -> tuple[Floats, Floats]:
-        if not self.items:
-            return np.zeros(len(limits)), np.zeros(len(limits))
-        above = running(self._lows[:, None] - limits).log_p[-1]
-        below = running(limits - self._highs[:, None]).log_p[-1]
-        return above, below
+    def log_p_above(self, limit: float) -> float:
+        return _running(self._lows - limit)
+
+    def log_p_below(self, limit: float) -> float:
+        return _running(limit - self._highs)
 
     def more(self, limit: float, error: float) -> int | None:
         if self.on_most:
@@ -102,15 +106,21 @@ class OfTotals:
         self.value = float(totals.value[-1, 0]) if known else math.nan
         self.items = int(totals.n[-1, 0]) if len(totals.n) else 0
 
-    def log_p(self, limits: Floats) -> tuple[Floats, Floats]:
+    def log_p_above(self, limit: float) -> float:
+        return self._log_p(limit, 1)
+
+    def log_p_below(self, limit: float) -> float:
+        return self._log_p(limit, -1)
+
+    def _log_p(self, limit: float, sign: int) -> float:
         found = self._totals
         if not len(found.n):
-            return np.zeros(len(limits)), np.zeros(len(limits))
-        beyond = found.value - limits
+            return 0.0
+        beyond = found.value - limit
         log_e = Totals(found.n, beyond, found.error, found.look).log_e
         # Of both directions together 1 / e: of either half of it.
-        above, below = (np.where(side > 0, log_e, 0.0).max(axis=0) for side in (beyond, -beyond))
-        return np.minimum(0.0, -above - math.log(2)), np.minimum(0.0, -below - math.log(2))
+        best = float(np.where(sign * beyond > 0, log_e, 0.0).max())
+        return min(0.0, -best - math.log(2)) if best > 0 else 0.0
 
     def more(self, limit: float, error: float) -> int | None:
         if math.isnan(self.value):
@@ -140,32 +150,37 @@ class OfShares:
         self.items = len(self._differences)
         self.value = float(self._differences.mean()) if self.items else math.nan
 
-    def log_p(self, limits: Floats) -> tuple[Floats, Floats]:
-        return _betting(self._differences, limits), _betting(-self._differences, -limits)
+    def log_p_above(self, limit: float) -> float:
+        return _betting(self._differences, limit)
+
+    def log_p_below(self, limit: float) -> float:
+        return _betting(-self._differences, -limit)
 
     def more(self, limit: float, error: float) -> int | None:
         if not self.items:
             return None
         sign = 1 if self.value > limit else -1
         values, mean = sign * self._differences, sign * limit
-        growth = float(np.log1p(_stakes(np.array([mean]))[:, 0] * (values[:, None] - mean)).mean(axis=0).max())
-        reached = -float(_betting(values, np.array([mean]))[0])
-        return math.ceil((-math.log(error) - reached) / growth) if growth > 0 else None
+        growth = float(np.log1p(_stakes(mean) * (values[:, None] - mean)).mean(axis=0).max())
+        left = -math.log(error) + _betting(values, mean)
+        return max(1, math.ceil(left / growth)) if growth > 0 else None
 
 
-def _stakes(limits: Floats) -> Floats:
-    """(bets, limits): so much for each unit by which a value exceeds the limit, and never all of the capital."""
-    return np.asarray(_BETS[:, None] / np.maximum(1.0 + limits, 1e-9))
+def _running(beyond: Floats) -> float:
+    return float(running(beyond[:, None]).log_p[-1, 0]) if len(beyond) else 0.0
 
 
-def _betting(values: Floats, limits: Floats) -> Floats:
-    """Logarithm of the p-value of "the mean is not above the limit", (limits,)."""
+def _stakes(limit: float) -> Floats:
+    """(bets,): so much for each unit by which a value exceeds the limit, and never all of the capital."""
+    return _BETS / max(1.0 + limit, 1e-9)
+
+
+def _betting(values: Floats, limit: float) -> float:
+    """Logarithm of the p-value of "the mean is not above the limit"."""
     if not len(values):
-        return np.zeros(len(limits))
-    capital = np.cumsum(np.log1p(_stakes(limits) * (values[:, None, None] - limits)), axis=0)
-    top = capital.max(axis=1, keepdims=True)
-    mixed = top[:, 0] + np.log(np.exp(capital - top).mean(axis=1))
-    return np.asarray(np.minimum(0.0, -mixed.max(axis=0)))
+        return 0.0
+    capital = np.cumsum(np.log1p(_stakes(limit) * (values[:, None] - limit)), axis=0)
+    return min(0.0, -float(special.logsumexp(capital, axis=1).max() - math.log(len(_BETS))))
 
 
 def _more(items: int, effect: float, error: float, *, on_most: bool = False, spread: float = SPREAD) -> int | None:
@@ -201,26 +216,20 @@ class Bounds(msgspec.Struct, frozen=True):
 
 def bounds(found: Evidence, limit: float, *, above: float, below: float) -> Bounds:
     """``above``, ``below``: the error of saying so."""
-    p_above, p_below = found.log_p(np.array([limit]))
     return Bounds(
-        above=bool(p_above[0] <= math.log(above)),
-        below=bool(p_below[0] <= math.log(below)),
-        least=_end(found, 0, math.log(above)),
-        most=-_end(found, 1, math.log(below)),
+        above=found.log_p_above(limit) <= math.log(above),
+        below=found.log_p_below(limit) <= math.log(below),
+        least=_end(found.log_p_above, found.widest, math.log(above)),
+        most=-_end(lambda limit: found.log_p_below(-limit), found.widest, math.log(below)),
     )
 
 
-def _end(found: Evidence, side: int, log_error: float) -> float:
-    """The last limit that is excluded, from the far end on; of the upper side its negative."""
-    sign = 1 if side == 0 else -1
-    low, high = -found.widest, found.widest
-    for step in range(_STEPS):
-        grid = np.linspace(low, high, _GRID)
-        excluded = found.log_p(sign * grid)[side] <= log_error
-        count = int(np.logical_and.accumulate(excluded).sum())
-        if count == 0:
-            return -math.inf if step == 0 else low
-        if count == _GRID:
-            return high
-        low, high = float(grid[count - 1]), float(grid[count])
+def _end(log_p: Callable[[float], float], widest: float, log_error: float) -> float:
+    """The largest limit that is excluded, of which all smaller ones are; minus infinity: none."""
+    low, high = -widest, widest
+    if log_p(low) > log_error:
+        return -math.inf
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if log_p(middle) <= log_error else (low, middle)
     return low
