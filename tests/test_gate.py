@@ -118,7 +118,7 @@ def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_
 
 
 def test_held_against_what_was_recorded(made, cli, tmp_path):
-    """With --recorded, or where the system is the same, the baseline is not asked: its items count, and a note says so."""
+    """With --recorded, or for the same system, the baseline is not asked: its items count, and a note says so."""
     made("new", 1.3, 1)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "--recorded", "-o", "new.db")
     assert done.returncode == 1, done.stderr
