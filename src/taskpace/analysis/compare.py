@@ -112,7 +112,7 @@ def compare(
         # The older systems took turns with the new ones: what the baseline recorded at another time is not needed.
         base = Side(new.source, base.label)
     else:
-        names = matched(_systems(base), _systems(new), base.label, new.label)
+        names = matched(systems_of(base), systems_of(new), base.label, new.label)
     before = after if new.source is base.source else _load(base)
     found = [each for pair in names for each in _compare_system(before, after, pair, resamples, conditions)]
     cells = [cell for cell, _ in found]
@@ -147,7 +147,8 @@ def _asked_again(gate: Gate, base: Side, new: Side) -> list[tuple[str, str]]:
     return wanted if gate.again and new.source is not base.source else []
 
 
-def _systems(side: Side) -> list[str]:
+def systems_of(side: Side) -> list[str]:
+    """Names of a side's systems. Raises ``StoreError`` where it has not the one that is wanted."""
     names = [system.name for system in queries.systems(side.source)]
     if side.system is None:
         return names

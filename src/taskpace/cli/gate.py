@@ -14,10 +14,10 @@ from rich.text import Text
 
 from taskpace.cli.running import progress_mode, run_shown
 from taskpace.cli.trust import check_trust
-from taskpace.errors import ExperimentError, ModelError, TaskError, TaskpaceError
+from taskpace.errors import ExperimentError, TaskpaceError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.words.coverage import left_out_lines
-from taskpace.store.store import Store
+from taskpace.store.store import Store, is_sqlite
 
 if TYPE_CHECKING:
     from taskpace.analysis.conditions import Condition
@@ -70,6 +70,10 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     begun_s = time.monotonic()
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(wanted.progress, console)
+    if is_sqlite(wanted.file):
+        raise click.UsageError(
+            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare BASE NEW` compares two"
+        )
     named = None if wanted.file.exists() else shipped_file(str(wanted.file))
     experiment = load_experiment(named or wanted.file)
     path = wanted.output or Path("runs") / f"{experiment.name}-gate.db"
@@ -111,16 +115,19 @@ def _plan(
 ) -> tuple[Plan, Baseline, str]:
     """The plan, what the baseline recorded where that counts, and a line that says which of the two it is."""
     from taskpace.analysis.baseline import baseline_of
-    from taskpace.analysis.compare import matched
+    from taskpace.analysis.compare import Side, matched, systems_of
     from taskpace.experiment.gate import for_gate, gated_plan
     from taskpace.experiment.prepare import prepare
-    from taskpace.store import queries
 
     label = str(wanted.base)
-    older = [system.name for system in queries.systems(store)]
-    if wanted.system is not None:
-        older = [wanted.system]
-    names = matched(older, [system.name for system in experiment.systems], label, str(wanted.file))
+    older = systems_of(Side(store, label, wanted.system))
+    there = [system.name for system in experiment.systems]
+    if not (len(older) == len(there) == 1 or set(older) & set(there)):
+        raise ExperimentError(
+            f"{label} has the systems {', '.join(older)} and {wanted.file} has {', '.join(there)}: give a new system "
+            "the name of the one that it is to be held against"
+        )
+    names = matched(older, there, label, str(wanted.file))
     new = for_gate(experiment, [name for _, name in names], max_items=wanted.max_items, location=str(wanted.file))
     check_trust(new, wanted.file, console, trusted=wanted.trust)
     plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
@@ -165,15 +172,24 @@ def _again(
         return recorded("--recorded")
     held = msgspec.json.decode(queries.run_row(store).experiment, type=Experiment)
     specs = {system.name: system for system in held.systems}
+    if not all(name in specs for name, _ in names):
+        return recorded("it does not say what its systems are")
     older = msgspec.structs.replace(
         held, systems=tuple(specs[name] for name, _ in names), scenarios=plan.experiment.scenarios
     )
     sums = {system.name: system.sha256 for system in queries.systems(store)}
-    try:
-        check_engines(older)
-        found = plan_systems(older, Path(), fetch=False)
-    except (ExperimentError, ModelError, TaskError) as exc:
-        return recorded(f"its systems cannot be asked again here: {exc}")
+    # A run file does not know where its relative paths started: beside the new experiment, or here.
+    problem = ""
+    for folder in (wanted.file.parent, Path()):
+        try:
+            check_engines(older)
+            found = plan_systems(older, folder, fetch=False)
+        except TaskpaceError as exc:
+            problem = problem or str(exc)
+        else:
+            break
+    else:
+        return recorded(f"its systems cannot be asked again here: {problem}")
     by_name = {system.name: system for system in plan.systems}
     for system, (_, name) in zip(found, names, strict=True):
         if system.sha256 != sums[system.name]:

@@ -29,6 +29,7 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     """Name of the older system: in this run where it is asked again, else in the baseline's run file."""
     new: str
+    """Name of the new system."""
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +40,7 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True):
     base: str
     """Which baseline, for a reader."""
     against: tuple[Against, ...]
+    """The new systems, each with its older one."""
     again: bool
     """The older systems are asked again, item by item in turns with the new ones."""
     cells: int
@@ -97,10 +99,15 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     """One condition on one new system, on one task, after so many items: error 5 % in all, whenever one stops."""
 
     condition: str
+    """As written."""
     task: str
+    """Which task."""
     scenario: str
+    """In which scenario."""
     base: str
+    """Name of the older system (``Against``)."""
     new: str
+    """Name of the new system."""
     verdict: Literal["fail", "pass", "open"]
     """Of the condition, whether it is known to be met (``fail``), known not to be, or neither."""
     items: int
@@ -110,8 +117,9 @@ class Judged(msgspec.Struct, frozen=True, kw_only=True):
     change: float | None
     """0.05 for 5 % more; of accuracy the difference of the shares. Null: unknown."""
     least: float | None
+    """The change is no less: with ``most`` an interval that holds at 95 % at all times at once. Null: no bound."""
     most: float | None
-    """The change is not less, and not more: an interval that holds at 95 % at all times at once. Null: no bound."""
+    """The change is no more; likewise."""
     more: int | None
     """About so many items more would settle it, if it goes on as it is; null: settled, or more than one can say."""
 
