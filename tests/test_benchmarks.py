@@ -25,6 +25,7 @@ SCRIPTS = sorted(path.stem for path in BENCH.glob("*.py") if path.stem not in HE
 MARKS = dict.fromkeys(
     (
         "dialogue",
+        "gate_real",
         "greedy",
         "neighbours",
         "overhead_llamacpp",
