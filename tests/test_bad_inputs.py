@@ -22,6 +22,8 @@ from tests.commandline import run_apart, run_here
 PAGE = Path(__file__).parents[1] / "docs" / "bad-inputs.md"
 SYSTEM = '[[system]]\nname = "a"\nengine = "simulated"\noptions = { time = "virtual" }\n'
 TWO = SYSTEM + SYSTEM.replace('"a"', '"b"')
+GATE = '--until decided --recorded --fail-if "task_time > 5%"'
+GATE_OF_ACCURACY = '--until decided --fail-if "accuracy < -3%"'
 QUICK = "run -m sim --engine simulated"
 ROW = '{"prompt": "Say yes."}\n'
 
@@ -94,6 +96,13 @@ FINISHED = (f"{QUICK} --prompts one.jsonl -n 1 -o x.db", ("one.jsonl", ROW))
 def finished(folder: Path) -> None:
     """A run of one trial in x.db."""
     put(made(*FINISHED), folder)
+
+
+def gated(folder: Path) -> None:
+    """A run of one trial in x.db, and an experiment with the same prompt in x.toml."""
+    finished(folder)
+    (folder / "one.jsonl").write_text(ROW)
+    (folder / "x.toml").write_text('tasks = [{ prompts = "one.jsonl" }]\n' + SYSTEM)
 
 
 def recorded(name: str, *names: str, rows: str = ROW) -> Callable[[Path], None]:
@@ -318,6 +327,29 @@ CASES = [
         "compare x.db y.db",
         both(recorded("x.db"), recorded("y.db", rows=TWELVE)),
     ),
+    Case("a run to be decided without --until", "compare x.db --run x.toml", finished),
+    Case("a gate without a condition", "compare x.db --run x.toml --until decided", finished),
+    Case("a gate without --run", 'compare x.db x.db --until decided --fail-if "task_time > 5%"', finished),
+    Case("two run files and --run", f"compare x.db x.db --run x.toml {GATE}", finished),
+    Case("a run file to run", f"compare x.db --run x.db {GATE}", finished),
+    Case("an experiment that is not there", f"compare x.db --run none.toml {GATE}", finished),
+    Case(
+        "a gate on what is not looked at",
+        'compare x.db --run x.toml --until decided --fail-if "output_bytes > 5%"',
+        finished,
+    ),
+    Case("right answers where there are none", f"compare x.db --run x.toml {GATE_OF_ACCURACY}", gated),
+    Case("a system that a baseline lacks", f"compare x.db:b --run x.toml {GATE}", gated),
+    Case("a baseline of other systems", f"compare x.db --run y.toml {GATE}", both(gated, file("y.toml", TWO))),
+    Case("a baseline without the task", f"compare x.db --run y.toml {GATE}", both(gated, file("y.toml", SYSTEM))),
+    Case(
+        "a gate with repeats",
+        f"compare x.db --run y.toml {GATE}",
+        both(gated, file("y.toml", "repeats = 2\n" + SYSTEM)),
+    ),
+    Case("a gate on a run without one", f"compare x.db --run x.toml {GATE} -o x.db", gated),
+    Case("a gate with a time that is none", f"compare x.db --run x.toml {GATE} --budget soon", gated),
+    Case("a gate of no items", f"compare x.db --run x.toml {GATE} --max-items 0", gated),
     Case("a condition that is none", 'compare x.db x.db --fail-if "task_time 5"', finished),
     Case("a condition on an unknown measure", 'compare x.db x.db --fail-if "tasktime > 5%"', finished),
     Case("a condition with the wrong sign", 'compare x.db x.db --fail-if "task_time > -5%"', finished),

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import taskpace
-from taskpace.analysis.compare import Side, compare, failures, parse_condition, relative_change
+from taskpace.analysis.compare import Side, compare
+from taskpace.analysis.conditions import parse_condition, relative_change
+from taskpace.analysis.failures import failures
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.errors import StoreError, TaskpaceError
 

@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import polars as pl
 
+from taskpace.analysis.conditions import Condition, check_decidable
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
+from taskpace.analysis.gate import judge
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.stats.claims import LEAST_FOR_MEAN
-from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.settled import all_as_asked
-from taskpace.analysis.table.validity import MACHINE, TRUNCATION_LIMIT, can_be_compared, cut_remedies
-from taskpace.errors import StoreError, TaskpaceError
-from taskpace.experiment.until import Ends
+from taskpace.analysis.table.settled import all_as_asked, without_asking_for_more
+from taskpace.analysis.table.validity import can_be_compared
+from taskpace.analysis.until import Outcomes
+from taskpace.errors import StoreError
+from taskpace.experiment.until import Against, Ends, Gate, Judged, Until
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean
 
-Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
-_MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")
-_CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
-
-
-_ANYTIME = "a run ended when its ranking was settled, so intervals and claims are ones that one may stop by"
+_ANYTIME = "a run ended when its {0}, so intervals and claims are ones that one may stop by"
+_OTHER_SESSION = (
+    "base was not asked again beside new, so a machine that was slower or quicker at the time of one of them would "
+    "look like a change"
+)
 COMPARISON_VERSION = 4
 """Of ``ComparedRuns`` as JSON (docs/compare-schema.json): raised when a field goes or changes its meaning."""
 
@@ -70,6 +70,10 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[ComparedCell, ...]
     notes: tuple[str, ...]
     """What else differs between the two: machine, task, items that only one of them has."""
+    gate: Gate | None = None
+    """What the new run asked items for; null: it has no gate."""
+    judged: tuple[Judged, ...] = ()
+    """Every condition on every cell, where the new run asked until its gate could say pass or fail."""
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -81,16 +85,37 @@ class Side(msgspec.Struct, frozen=True):
     """Only this one; null: all, matched by name with the other side's."""
 
 
-def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRuns:
+def compare(
+    base: Side,
+    new: Side,
+    *,
+    resamples: int = RESAMPLES,
+    conditions: Sequence[Condition] = (),
+) -> ComparedRuns:
     """Compare every task and scenario that both have.
+
+    Args:
+        base: the baseline.
+        new: what is held against it.
+        resamples: of the bootstrap; 0: none.
+        conditions: to be judged as by a gate, where the new run has one; others are judged by ``failures``.
 
     Raises:
         StoreError: no such system, or nothing in common to compare.
     """
-    names = _matched(base, new)
-    before = _load(base)
-    after = before if new.source is base.source else _load(new)
-    cells = [cell for one, other in names for cell in _compare_system(before, one, after, other, resamples)]
+    after = _load(new)
+    gate = after.gate
+    if gate is not None:
+        check_decidable(conditions)
+    names = [] if gate is None else _asked_again(gate, base, new)
+    if names:
+        # The older systems took turns with the new ones: what the baseline recorded at another time is not needed.
+        base = Side(new.source, base.label)
+    else:
+        names = matched(systems_of(base), systems_of(new), base.label, new.label)
+    before = after if new.source is base.source else _load(base)
+    found = [each for pair in names for each in _compare_system(before, after, pair, resamples, conditions)]
+    cells = [cell for cell, _ in found]
     if not cells:
         raise StoreError(
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
@@ -105,11 +130,25 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
         cells=tuple(
             msgspec.structs.replace(cell, pair=pair) for cell, pair in zip(cells, adjusted, strict=True)
         ),
-        notes=(*_notes(base, new, cells), *([_ANYTIME] if before.anytime or after.anytime else [])),
+        notes=(
+            *_notes(base, new, cells),
+            *([] if gate is None else [_ANYTIME.format("gate could say pass or fail")]),
+            *([_ANYTIME.format("ranking was settled")] if before.ranks or after.ranks else []),
+            *([] if gate is None or new.source is base.source else [_OTHER_SESSION]),
+        ),
+        gate=gate,
+        judged=tuple(each for _, judged in found for each in judged),
     )  # fmt: skip
 
 
-def _systems(side: Side) -> list[str]:
+def _asked_again(gate: Gate, base: Side, new: Side) -> list[tuple[str, str]]:
+    """Pairs of a run with a gate that asked its baseline's systems again; empty: others are to be compared."""
+    wanted = [(each.base, each.new) for each in gate.against if new.system in (None, each.new)]
+    return wanted if gate.again and new.source is not base.source else []
+
+
+def systems_of(side: Side) -> list[str]:
+    """Names of a side's systems. Raises ``StoreError`` where it has not the one that is wanted."""
     names = [system.name for system in queries.systems(side.source)]
     if side.system is None:
         return names
@@ -121,14 +160,18 @@ def _systems(side: Side) -> list[str]:
     return [side.system]
 
 
-def _matched(base: Side, new: Side) -> list[tuple[str, str]]:
-    before, after = _systems(base), _systems(new)
+def matched(before: Sequence[str], after: Sequence[str], base: str, new: str) -> list[tuple[str, str]]:
+    """Which systems are compared: those of one name, or where each side has one these.
+
+    Raises:
+        StoreError: none have a name in common; ``base`` and ``new`` are what the sides are called there.
+    """
     if len(before) == len(after) == 1:
         return [(before[0], after[0])]
     common = [name for name in before if name in after]
     if not common:
         raise StoreError(
-            f"{base.label} has the systems {', '.join(before)} and {new.label} has {', '.join(after)}: "
+            f"{base} has the systems {', '.join(before)} and {new} has {', '.join(after)}: "
             "name one of each, as FILE:SYSTEM"
         )
     return [(name, name) for name in common]
@@ -139,8 +182,17 @@ class _Loaded(msgspec.Struct, frozen=True):
 
     trials: pl.DataFrame
     cells: list[CellPlan]
-    anytime: bool
-    """The data decided how many items there are."""
+    until: Until | None
+    """How the data decided how many items there are; null: they did not."""
+
+    @property
+    def ranks(self) -> bool:
+        """It ended when its ranking was settled."""
+        return self.until is not None and self.until.gate is None
+
+    @property
+    def gate(self) -> Gate | None:
+        return self.until.gate if self.until is not None else None
 
     def of(self, system: str, role: str) -> tuple[pl.DataFrame, dict[tuple[str, str], CellPlan]]:
         """One system's trials, called by its role, and its cells by task and scenario."""
@@ -151,29 +203,55 @@ class _Loaded(msgspec.Struct, frozen=True):
 def _load(side: Side) -> _Loaded:
     trials, cells = last_attempts(load_frame(side.source)), load_cells(side.source)
     until = msgspec.json.decode(queries.run_row(side.source).experiment, type=Ends).until
-    return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until is not None)
+    return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until)
 
 
-def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples: int) -> list[ComparedCell]:
+def _compare_system(
+    base: _Loaded, new: _Loaded, names: tuple[str, str], resamples: int, conditions: Sequence[Condition]
+) -> list[tuple[ComparedCell, list[Judged]]]:
+    one, other = names
+    gate = new.gate
     (before, base_cells), (after, new_cells) = base.of(one, "base"), new.of(other, "new")
+    anytime = base.until is not None or new.until is not None
+    if new is not base:
+        # Rounds of two runs have the same numbers, and nothing in common.
+        after = after.with_columns(round=pl.lit(None, dtype=pl.Int64))
+        if anytime:
+            before, after = _in_one_order(before, after, of_new=new.until is not None)
     found = []
     for key in base_cells:
         if key not in new_cells:
             continue
-        if new is not base:
-            # Rounds of two runs have the same numbers, and nothing in common.
-            after = after.with_columns(round=pl.lit(None, dtype=pl.Int64))
         both = pl.concat([before, after]).filter((pl.col("task") == key[0]) & (pl.col("scenario") == key[1]))
         plans = [
             msgspec.structs.replace(cells[key], system=role)
             for role, cells in (("base", base_cells), ("new", new_cells))
         ]
-        if cell := _compare_cell(plans, both, resamples, anytime=base.anytime or new.anytime):
-            found.append(msgspec.structs.replace(cell, base_system=one, new_system=other))
+        if (compared := _compare_cell(plans, both, resamples, anytime=anytime)) is None:
+            continue
+        cell, arrays = compared
+        pair = Against(base=one, new=other)
+        outcomes = Outcomes.of(arrays)
+        judged = [judge(each, outcomes, key, pair, gate) for each in conditions] if gate is not None else []
+        found.append((msgspec.structs.replace(cell, base_system=one, new_system=other), judged))
     return found
 
 
-def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *, anytime: bool) -> ComparedCell | None:
+def _in_one_order(before: pl.DataFrame, after: pl.DataFrame, *, of_new: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both sides' trials with the places that the items have in the run whose data decided how many there are."""
+    key = ["task", "scenario", "item_id", "repeat"]
+    first, second = (after, before) if of_new else (before, after)
+    places = first.select(*key, "trial_position").unique(key)
+    last = int(places["trial_position"].max() or 0) + 1  # type: ignore[arg-type]  # an integer column
+    second = second.drop("trial_position").join(places, on=key, how="left", maintain_order="left")
+    second = second.with_columns(pl.col("trial_position").fill_null(last)).select(first.columns)
+    return (second, first) if of_new else (first, second)
+
+
+def _compare_cell(
+    plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *, anytime: bool
+) -> tuple[ComparedCell, Arrays] | None:
+    """With the arrays of both, the base first; null: nothing in common."""
     items = [set(trials.filter(pl.col("system") == role)["item_id"]) for role in ("base", "new")]
     if not items[0] & items[1]:
         return None
@@ -182,8 +260,10 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *
     drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
     limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]
     rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
+    if anytime:
+        rows = without_asking_for_more(rows)
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
-    return ComparedCell(
+    cell = ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,
         base_system="base",
@@ -192,6 +272,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *
         new=rows[1],
         pair=pair,
     )
+    return cell, sample.own
 
 
 def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
@@ -227,110 +308,3 @@ def _identity(side: Side, name: str) -> dict[str, Any]:
 def _units(row: MeasuredRow) -> int:
     """What task times are paired by."""
     return row.items if row.batches is None else row.batches
-
-
-class Condition(msgspec.Struct, frozen=True):
-    """When a comparison fails: ``task_time > 5%``, ``accuracy < -3%``."""
-
-    measure: Measure
-    above: bool
-    limit: float
-    """A relative change, 0.05 for 5 %; for accuracy a difference of shares (percentage points)."""
-    text: str
-
-    def is_met(self, comparison: Comparison) -> bool:
-        """The change is claimed and larger than the limit; of a bound all that is certain counts."""
-        change = relative_change(self.measure, comparison.change)
-        if change is None or comparison.lower != ("a" if self.above else "b"):
-            return False
-        if comparison.change.bound == ("<=" if self.above else ">="):
-            # A claim without a number on its side: most items moved this way, by how much is unknown.
-            return False
-        return change > self.limit if self.above else change < self.limit
-
-
-def relative_change(measure: Measure, change: Estimate) -> float | None:
-    """0.05 for 5 % more; for accuracy the difference of shares."""
-    if change.value is None:
-        return None
-    return change.value if measure == "accuracy" else change.value - 1
-
-
-def parse_condition(text: str) -> Condition:
-    """Read ``MEASURE > N%`` or ``MEASURE < -N%``.
-
-    Raises:
-        TaskpaceError: it is no such thing.
-    """
-    match = _CONDITION.fullmatch(text)
-    if match is None:
-        raise TaskpaceError(f'--fail-if "{text}": write a measure, > or <, and per cent: "task_time > 5%"')
-    name, sign, percent = match.groups()
-    measure = next((known for known in _MEASURES if known == name), None)
-    if measure is None:
-        raise TaskpaceError(
-            f'--fail-if "{text}": there is no measure "{name}"{did_you_mean(name, _MEASURES)}: {", ".join(_MEASURES)}'
-        )
-    limit = float(percent) / 100
-    if (sign == ">") != (limit >= 0) and limit != 0:
-        raise TaskpaceError(
-            f'--fail-if "{text}": a limit for more has no minus, one for less has: "{name} {sign} '
-            f'{"-" if sign == "<" else ""}{abs(float(percent)):g}%"'
-        )
-    return Condition(measure=measure, above=sign == ">", limit=limit, text=text.strip())
-
-
-def failures(compared: ComparedRuns, conditions: list[Condition]) -> list[tuple[ComparedCell, Condition]]:
-    """The cells in which a condition is met.
-
-    Raises:
-        TaskpaceError: a condition cannot be judged: a cell is INVALID, the measure is unknown, or the cut answers
-            decide. Silence would pass for success.
-    """
-    for cell in compared.cells:
-        for condition in conditions:
-            if problem := _cannot_be_judged(cell, condition):
-                raise TaskpaceError(problem)
-    return [
-        (cell, condition)
-        for cell in compared.cells
-        for condition in conditions
-        if condition.is_met(getattr(cell.pair, condition.measure))
-    ]
-
-
-def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
-    """Why a condition is neither met nor passed in a cell; null: it can be judged."""
-    what = f'--fail-if "{condition.text}" cannot be judged: {cell.task}'
-    comparison: Comparison = getattr(cell.pair, condition.measure)
-    for role, row in (("base", cell.base), ("new", cell.new)):
-        if not row.valid:
-            against = next((reason for reason in row.reasons if reason.invalidates == "result"), None)
-            problem = f"{against.text}: {against.remedy}" if against else "nothing was recorded"
-            return f"{what}, {role}, is INVALID: {problem}"
-        machine = next((reason for reason in row.reasons if reason.code in MACHINE), None)
-        if machine is not None and not cell.comparable:
-            return f"{what}, {role}: {machine.text}, and the two did not take turns: {machine.remedy}"
-    if comparison.p_holm is None:
-        if 0 < comparison.items < LEAST_FOR_MEAN:
-            return f"{what} has {comparison.items} of the {LEAST_FOR_MEAN} common items that it takes: ask more"
-        return f"{what} has no {condition.measure} to compare"
-    if condition.is_met(comparison):
-        return None
-    sized = comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)
-    if comparison.open or sized or _more_cut(comparison):
-        cut = f"{comparison.cut_a} of base, {comparison.cut_b} of new"
-        remedies = " or ".join(cut_remedies((cell.base, cell.new)))
-        return f"{what}: the cut answers decide ({cut}): {remedies}"
-    return None
-
-
-def _more_cut(comparison: Comparison) -> bool:
-    """More of the new side was cut than can be passed over, and nothing is claimed: the rest says too little."""
-    more = comparison.cut_b - comparison.cut_a
-    return comparison.lower is None and more > TRUNCATION_LIMIT * comparison.items
-
-
-def _without_size(comparison: Comparison) -> bool:
-    """A claim whose size the cut answers leave open."""
-    return comparison.change.value is None or comparison.change.bound is not None

@@ -35,7 +35,7 @@ from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
-from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled
+from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
@@ -184,10 +184,7 @@ def make_table(
         for row, cell in zip(rows, cells, strict=True)
     }
     if anytime:
-        rows = [
-            msgspec.structs.replace(row, reasons=tuple(each for each in row.reasons if each.code not in ASKS_FOR_MORE))
-            for row in rows
-        ]
+        rows = without_asking_for_more(rows)
         findings = {
             name: tuple(each for each in own if each.code not in ASKS_FOR_MORE) for name, own in findings.items()
         }

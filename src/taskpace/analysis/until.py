@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
+from typing import Self
 
+import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
@@ -23,25 +25,49 @@ _VERDICTS: dict[int, Verdict] = {1: "a", -1: "b"}
 def decider(until: Until) -> Decide:
     """What a run asks after each round (``runner``)."""
 
-    def decide(seen: Mapping[str, Sequence[Seen | None]]) -> Standing:
-        shape = (len(seen), max(map(len, seen.values()), default=0), 1)
-        seconds, correct = np.full(shape, np.nan), np.full(shape, np.nan)
-        cut, late = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
-        for system, trials in enumerate(seen.values()):
-            for item, trial in enumerate(trials):
-                if trial is not None:
-                    # A failed trial without a time took 0 s or longer.
-                    seconds[system, item] = (0.0 if trial.cut else math.nan) if trial.seconds is None else trial.seconds
-                    cut[system, item], correct[system, item] = trial.cut, trial.correct
-                    late[system, item] = trial.late
-        return _standing(tuple(seen), seconds, (cut, late), correct, until)
+    def decide(seen: Mapping[str, Sequence[Seen | None]], table: tuple[str, str] | None = None) -> Standing:
+        del table  # a ranking is one of the systems alone
+        found = as_arrays(list(seen.values()))
+        return _standing(tuple(seen), found.seconds, (found.cut, found.late), found.correct, until)
 
     return decide
 
 
+class Outcomes(msgspec.Struct, frozen=True):
+    """What a decision rests on: arrays (systems, items, repeats)."""
+
+    seconds: Floats
+    """Recorded; NaN where not asked. Where ``cut`` a lower bound, where ``late`` an upper one."""
+    cut: Flags
+    late: Flags
+    correct: Floats
+    """1 or 0; NaN where not asked."""
+
+    @classmethod
+    def of(cls, arrays: Arrays) -> Self:
+        """Of what a run file holds."""
+        return cls(arrays.recorded_s, arrays.cut > 0, arrays.late > 0, arrays.correct)
+
+
+def as_arrays(seen: Sequence[Sequence[Seen | None]]) -> Outcomes:
+    """Of what a run has seen so far, system by system."""
+    shape = (len(seen), max(map(len, seen), default=0), 1)
+    seconds, correct = np.full(shape, np.nan), np.full(shape, np.nan)
+    cut, late = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+    for system, trials in enumerate(seen):
+        for item, trial in enumerate(trials):
+            if trial is not None:
+                # A failed trial without a time took 0 s or longer.
+                seconds[system, item] = (0.0 if trial.cut else math.nan) if trial.seconds is None else trial.seconds
+                cut[system, item], correct[system, item] = trial.cut, trial.correct
+                late[system, item] = trial.late
+    return Outcomes(seconds, cut, late, correct)
+
+
 def standing_of(arrays: Arrays, until: Until) -> Standing:
     """The same of what was recorded; ``arrays``: with the items in the order in which they were asked."""
-    return _standing(arrays.systems, arrays.recorded_s, (arrays.cut > 0, arrays.late > 0), arrays.correct, until)
+    found = Outcomes.of(arrays)
+    return _standing(arrays.systems, found.seconds, (found.cut, found.late), found.correct, until)
 
 
 def _standing(
@@ -53,9 +79,7 @@ def _standing(
     if until.by == "task-time":
         looked = look(log_ratios(seconds, cut, indices, late), len(indices))
     else:
-        in_time = np.where(late, np.nan, correct)
-        spent = np.where(np.isnan(in_time), np.nan, np.nan_to_num(seconds))
-        looked = look_per_correct(per_correct_totals(spent, in_time, indices), len(indices))
+        looked = look_per_correct(totals_in_time(seconds, late, correct, indices), len(indices))
     found = settle(looked, until.margin)
     undecided = sum(not sign and not same for sign, same in zip(found.sign, found.equivalent, strict=True))
     error = ALPHA / max(1, undecided if until.margin is None else len(indices))
@@ -72,6 +96,13 @@ def _standing(
             for index, (a, b) in enumerate(indices)
         ),
     )
+
+
+def totals_in_time(seconds: Floats, late: Flags, correct: Floats, indices: list[tuple[int, int]]) -> Totals:
+    """Time per correct answer of pairs, without the trials during which the client stood still."""
+    in_time = np.where(late, np.nan, correct)
+    spent = np.where(np.isnan(in_time), np.nan, np.nan_to_num(seconds))
+    return per_correct_totals(spent, in_time, indices)
 
 
 def per_correct_totals(spent: Floats, correct: Floats, indices: list[tuple[int, int]]) -> Totals:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,9 @@ from taskpace.version import __version__
 
 if TYPE_CHECKING:
     from taskpace.experiment.plan import Plan
+    from taskpace.experiment.until import Decide, Until
     from taskpace.runner.events import RunEnded
+    from taskpace.runner.session import StopRequest
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MODES = {
@@ -43,8 +46,25 @@ def progress_option(*, events: bool = True) -> Callable[[F], F]:
     )
 
 
-def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
-    """Carry out a plan, or what is left of it, with its progress shown; Ctrl-C stops it cleanly."""
+def run_shown(
+    plan: Plan,
+    path: Path,
+    console: Console,
+    mode: Mode,
+    *,
+    decider: Callable[[Until], Decide] | None = None,
+    within_s: float | None = None,
+) -> RunEnded:
+    """Carry out a plan, or what is left of it, with its progress shown; Ctrl-C stops it cleanly.
+
+    Args:
+        plan: what is to be done.
+        path: of the run file.
+        console: where people look.
+        mode: how progress is shown.
+        decider: ends the tasks of a run with a gate; null: the plan's own.
+        within_s: from when on no trial is begun any more; null: never.
+    """
     from taskpace.api import decider_for
     from taskpace.runner.runner import run_plan
     from taskpace.store.store import Store
@@ -54,7 +74,13 @@ def run_shown(plan: Plan, path: Path, console: Console, mode: Mode) -> RunEnded:
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        ended = run_plan(plan, store, on_event=listener, stop=stop, decider=decider_for(plan))
+        ended = run_plan(
+            plan,
+            store,
+            on_event=listener,
+            stop=stop if within_s is None else _Within(stop, time.monotonic() + within_s),
+            decider=decider or decider_for(plan),
+        )
     if store.log_left:
         console.print(
             f"{path}: another program is reading it, so the last records are in {path}-wal: keep both files together; "
@@ -85,6 +111,17 @@ def progress_mode(progress: str, console: Console) -> Mode:
     if progress == "auto":
         return "live" if console.is_terminal else "plain"
     return progress  # type: ignore[return-value]  # click.Choice allows no other
+
+
+class _Within:
+    """A request to stop that time makes, too."""
+
+    def __init__(self, stop: StopRequest, ends_s: float) -> None:
+        self._stop, self._ends_s = stop, ends_s
+
+    @property
+    def requested(self) -> bool:
+        return self._stop.requested or time.monotonic() >= self._ends_s
 
 
 class Interrupts:

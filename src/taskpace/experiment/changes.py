@@ -41,6 +41,12 @@ def changed(experiment: Experiment, settings: dict[str, Any], base: Path, locati
     def refuse(problem: str) -> ExperimentError:
         return ExperimentError(f"flags: {problem}")
 
+    if experiment.until is not None and experiment.until.gate is not None:
+        raise ExperimentError(
+            f"{location} holds a run that ends when its gate can say pass or fail: continue it with `taskpace compare "
+            f"BASE --run FILE --until decided -o {location}`"
+        )
+
     check_numbers(settings, refuse)
     fields = {_FIELDS.get(key, key): value for key, value in settings.items() if key not in UNTIL}
     fields["until"] = read_until(settings, refuse, experiment.until)

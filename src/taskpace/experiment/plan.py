@@ -184,6 +184,15 @@ def content_id(*parts: object) -> str:
     return hashlib.sha256(canonical_json(parts)).hexdigest()[:_ID_HEX_DIGITS]
 
 
+def same_system(one: PlannedSystem, other: PlannedSystem) -> bool:
+    """Whether two systems differ in nothing but their names."""
+    return _identity(_nameless(one)) == _identity(_nameless(other))
+
+
+def _nameless(planned: PlannedSystem) -> PlannedSystem:
+    return msgspec.structs.replace(planned, spec=msgspec.structs.replace(planned.spec, name=""))
+
+
 def _identity(planned: PlannedSystem) -> object:
     """What makes a system itself: all of it, with the model's checksum in place of where it lies."""
     system = plain(planned.spec)

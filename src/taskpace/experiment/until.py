@@ -1,6 +1,7 @@
-"""Asking until the ranking is settled: what is wanted, what is seen of the trials, and how the pairs stand. Pure.
+"""Asking until the ranking is settled, or a gate can say pass or fail: what is wanted, what is seen of the trials, and
+how it stands. Pure.
 
-How a pair's standing is found is statistics, which a run does not know: whoever starts it hands over a ``Decide``.
+How a standing is found is statistics, which a run does not know: whoever starts it hands over a ``Decide``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,38 @@ Verdict = Literal["a", "b", "equivalent", "open"]
 _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*%\s*")
 
 
+class Against(msgspec.Struct, frozen=True, kw_only=True):
+    """A new system, and the one of the baseline that it is held against."""
+
+    base: str
+    """Name of the older system: in this run where it is asked again, else in the baseline's run file."""
+    new: str
+    """Name of the new system."""
+
+
+class Gate(msgspec.Struct, frozen=True, kw_only=True):
+    """Conditions on changes against a baseline, of each of which is to be said whether it is met."""
+
+    conditions: tuple[str, ...]
+    """As written: ``task_time > 5%``."""
+    base: str
+    """Which baseline, for a reader."""
+    against: tuple[Against, ...]
+    """The new systems, each with its older one."""
+    again: bool
+    """The older systems are asked again, item by item in turns with the new ones."""
+    cells: int
+    """Tasks in scenarios, each with each new system, that the baseline has too: one fails where any of them does."""
+
+
 class Until(msgspec.Struct, frozen=True, kw_only=True):
-    """End a task when its ranking is settled."""
+    """End a task when its ranking is settled, or all its tasks when a gate can say pass or fail."""
 
     by: By = "task-time"
     margin: float | None = None
     """Two systems whose ratio is known to be less than 1 + margin either way are equivalent; null: none ever are."""
+    gate: Gate | None = None
+    """What is to be judged in place of a ranking; null: the ranking."""
 
 
 class Ends(msgspec.Struct, frozen=True):
@@ -68,29 +95,68 @@ class PairStanding(msgspec.Struct, frozen=True, kw_only=True):
     """The least margin with which the two would be equivalent by now; null: no margin."""
 
 
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """One condition on one new system, on one task, after so many items: error 5 % in all, whenever one stops."""
+
+    condition: str
+    """As written."""
+    task: str
+    """Which task."""
+    scenario: str
+    """In which scenario."""
+    base: str
+    """Name of the older system (``Against``)."""
+    new: str
+    """Name of the new system."""
+    verdict: Literal["fail", "pass", "open"]
+    """Of the condition, whether it is known to be met (``fail``), known not to be, or neither."""
+    items: int
+    """That both were asked."""
+    on_most: bool
+    """About more than half of the items, and a change that is a median; else about the mean, or totals."""
+    change: float | None
+    """0.05 for 5 % more; of accuracy the difference of the shares. Null: unknown."""
+    least: float | None
+    """The change is no less: with ``most`` an interval that holds at 95 % at all times at once. Null: no bound."""
+    most: float | None
+    """The change is no more; likewise."""
+    more: int | None
+    """About so many items more would settle it, if it goes on as it is; null: settled, or more than one can say."""
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """All pairs of one task in one scenario."""
+    """All pairs of one task in one scenario, or all conditions on it."""
 
     items: int
     """Asked so far of one system at least."""
     pairs: tuple[PairStanding, ...]
+    judged: tuple[Judged, ...] = ()
+    """In place of pairs, in a run with a gate."""
 
     @property
     def open(self) -> tuple[PairStanding, ...]:
         """The pairs that are not settled."""
         return tuple(pair for pair in self.pairs if pair.verdict == "open")
 
+    @property
+    def failed(self) -> bool:
+        """A condition is met: the gate has said all that it can, of other tasks too."""
+        return any(each.verdict == "fail" for each in self.judged)
+
     def needed(self, without: Sequence[str] = ()) -> frozenset[str]:
         """The systems that have to be asked more; ``without``: those that cannot be asked."""
+        if self.failed:
+            return frozenset()
         pairs = [{pair.a, pair.b} for pair in self.open]
+        pairs += [{each.base, each.new} for each in self.judged if each.verdict == "open"]
         return frozenset(name for pair in pairs if not pair & set(without) for name in pair)
 
 
 class Decide(Protocol):
-    """Says how every two systems stand: a function of what was recorded, in the order of the plan."""
+    """Says how systems stand: a function of what was recorded, in the order of the plan."""
 
-    def __call__(self, seen: Mapping[str, Sequence[Seen | None]]) -> Standing:
-        """``seen``: of each system, trial by trial; null: not asked."""
+    def __call__(self, seen: Mapping[str, Sequence[Seen | None]], table: tuple[str, str] | None = None) -> Standing:
+        """``seen``: of each system, trial by trial; null: not asked. ``table``: task and scenario, for a gate."""
         ...
 
 
@@ -119,13 +185,15 @@ def _read_margin(text: str, refuse: Refuse) -> float:
     return share
 
 
-def check_until(*, systems: int, repeats: int, order: str, scenarios: Sequence[Scenario], refuse: Refuse) -> None:
-    """See that an experiment can be carried out until it is decided.
+def check_until(
+    *, systems: int, repeats: int, order: str, scenarios: Sequence[Scenario], refuse: Refuse, gate: bool = False
+) -> None:
+    """See that an experiment can be carried out until it is decided; ``gate``: against a baseline.
 
     Raises:
         ExperimentError: nothing to compare, systems that do not take turns, or items that are not one observation each.
     """
-    if systems < 2:
+    if systems < 2 and not gate:
         raise refuse('key "until": one system alone has nothing to be settled: name two or more, or leave "until" out')
     if repeats > 1:
         raise refuse('key "repeats": until = "decided" asks new items, which show more than repeats: leave it out')

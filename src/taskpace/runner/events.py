@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.engines.base import EngineInfo
-from taskpace.experiment.until import PairStanding
+from taskpace.experiment.until import Judged, PairStanding
 from taskpace.records import Outcome
 
 
@@ -68,7 +68,7 @@ class TrialFinished(_Event, frozen=True, kw_only=True):
 
 
 class PairsStand(_Event, frozen=True, kw_only=True):
-    """How every two systems of a task stand after a round, in a run that ends when its ranking is settled."""
+    """How every two systems of a task stand after a round, or the conditions of a gate, in a run that ends by these."""
 
     task: str
     scenario: str
@@ -77,6 +77,8 @@ class PairsStand(_Event, frozen=True, kw_only=True):
     pairs: tuple[PairStanding, ...]
     needed: tuple[str, ...]
     """Systems that are asked more; none: the task has ended."""
+    judged: tuple[Judged, ...] = ()
+    """In a run with a gate, in place of pairs."""
 
 
 class WorkerDied(_Event, frozen=True, kw_only=True):

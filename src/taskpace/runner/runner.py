@@ -29,7 +29,7 @@ def run_plan(
     """Carry out every trial of ``plan`` that ``store`` has no record of.
 
     A plan whose experiment says ``until`` needs a ``decider``, and each of its tasks ends when that has no pair of
-    systems open any more.
+    systems, or condition of a gate, open any more.
 
     The systems take turns, each in a worker of its own, unless the experiment's order says otherwise or they cannot be
     open at once.
@@ -68,7 +68,8 @@ def run_plan(
 def _order(session: Session) -> Order:
     """In which the systems follow each other: as wanted, where there are several and all can be open at once."""
     if len(session.plan.systems) == 1:
-        return "sequential"
+        # One system alone takes its turns where each round may be the last.
+        return "sequential" if session.plan.experiment.until is None else "turns"
     wanted = session.plan.experiment.order
     if wanted == "turns" and (reason := why_not_together(session.plan)):
         session.tell(OrderChanged(reason=reason))

@@ -1,4 +1,5 @@
-"""Rounds of a table until its ranking is settled: who is asked next depends on what the records so far decide.
+"""Rounds of a table until its ranking is settled, or a gate can say pass or fail: who is asked next depends on what the
+records so far decide.
 
 That is a function of the records in their order and of nothing else: a run that was killed goes on as if it had not
 been.
@@ -6,7 +7,7 @@ been.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from taskpace.experiment.plan import Cell, Trial, remaining
 from taskpace.experiment.rounds import Round, asking_order, rounds
@@ -20,10 +21,11 @@ Number = Callable[[Sequence[Sequence[Trial]]], int]
 
 def until_settled(
     session: Session, decide: Decide, table: Sequence[Cell], *, size: int, number: Number
-) -> Iterator[Part]:
-    """Round after round, each asked of the systems that are in a pair which is still open.
+) -> Generator[Part, None, bool]:
+    """Round after round, each asked of the systems that are in a pair, or in a condition, which is still open.
 
     A part is to be carried out before the next one is taken. A system that cannot be asked any more holds nobody up.
+    Returns whether nothing more is to be asked of other tables either.
 
     Args:
         session: whose plan is carried out.
@@ -33,7 +35,8 @@ def until_settled(
         number: numbers the rounds.
     """
     order = {cell.id: asking_order(session.plan, cell) for cell in table}
-    needed = frozenset(cell.system.name for cell in table)
+    by_name = {cell.system.name: cell for cell in table}
+    needed = frozenset(by_name)
     carried_out = 0
     all_rounds = list(rounds(session.plan, table, size))
     for index, each in enumerate(all_rounds):
@@ -50,12 +53,14 @@ def until_settled(
             continue  # who is needed only matters where somebody may be asked
         standing = _standing(session, decide, table, order, each.end)
         gone = {cell.system.name for cell in table if cell.id in session.given_up}
-        needed = standing.needed(sorted(gone))
+        # A baseline that is not asked again is in no table.
+        needed = standing.needed(sorted(gone)) & by_name.keys()
         session.rest(table, [cell for cell in table if cell.system.name not in needed | gone])
         if carried_out or not needed:
             session.tell(_told(table[0], standing, needed))
-        if not needed:
-            return
+        if standing.failed or not needed:
+            return standing.failed
+    return False
 
 
 def _whole(session: Session, order: dict[str, tuple[Trial, ...]], following: Sequence[Round]) -> bool:
@@ -68,7 +73,8 @@ def _whole(session: Session, order: dict[str, tuple[Trial, ...]], following: Seq
 def _standing(
     session: Session, decide: Decide, table: Sequence[Cell], order: dict[str, tuple[Trial, ...]], end: int
 ) -> Standing:
-    return decide({cell.system.name: [session.seen.get(trial.id) for trial in order[cell.id][:end]] for cell in table})
+    seen = {cell.system.name: [session.seen.get(trial.id) for trial in order[cell.id][:end]] for cell in table}
+    return decide(seen, (table[0].task.name, table[0].scenario.name))
 
 
 def _told(cell: Cell, standing: Standing, needed: frozenset[str]) -> PairsStand:
@@ -77,5 +83,6 @@ def _told(cell: Cell, standing: Standing, needed: frozenset[str]) -> PairsStand:
         scenario=cell.scenario.name,
         items=standing.items,
         pairs=standing.pairs,
+        judged=standing.judged,
         needed=tuple(sorted(needed)),
     )

@@ -31,15 +31,19 @@ def in_turns(session: Session, *, together: bool, decide: Decide | None = None) 
     Args:
         session: whose plan is carried out.
         together: all systems are open at once; else their parts are larger.
-        decide: ends a table when its ranking is settled; null: all items are asked.
+        decide: ends a table when its ranking is settled, or all when a gate has failed; null: all items are asked.
     """
     rounds_so_far = _Rounds(session)
+    over = False
     for table in tables(session.plan):
         size = round_size(table[0].scenario, together=together)
         if decide is not None and size is not None:
             order = {cell.id: asking_order(session.plan, cell) for cell in table}
             number = rounds_so_far.counter(order)
-            yield from until_settled(session, decide, table, size=size, number=number)
+            if over:
+                session.rest(table, table)
+            else:
+                over = yield from until_settled(session, decide, table, size=size, number=number)
             continue
         parts = _table_parts(session, table, rounds_so_far, together=together)
         yield from _mark_last(parts) if together else parts

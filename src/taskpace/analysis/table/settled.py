@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from taskpace.analysis.data.arrays import Arrays
@@ -12,6 +14,9 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.until import standing_of
 from taskpace.experiment.until import By, PairStanding, Until
+
+if TYPE_CHECKING:
+    from taskpace.analysis.schema.summary import MeasuredRow
 
 Measure = Literal["task_time", "time_per_correct"]
 _MEASURES: dict[By, Measure] = {"task-time": "task_time", "s-per-correct": "time_per_correct"}
@@ -27,6 +32,9 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     items: int
     """Asked of one system at least."""
     pairs: tuple[PairStanding, ...]
+    gate: tuple[str, ...] = ()
+    """Conditions of a gate that ended the run in place of a ranking; `taskpace compare --fail-if` judges them. Then
+    there are no pairs here."""
     needed: tuple[str, ...]
     """Systems that would be asked more, as a pair of theirs is open; none: the ranking is settled."""
 
@@ -36,8 +44,22 @@ ASKS_FOR_MORE = frozenset({"too-few", "few-items", "few-correct"})
 intervals allow for it, and what is open says how many more it would take."""
 
 
+_Row = TypeVar("_Row", bound="MeasuredRow")
+
+
+def without_asking_for_more(rows: Sequence[_Row]) -> list[_Row]:
+    """Rows without the cautions ``ASKS_FOR_MORE``."""
+    return [
+        msgspec.structs.replace(row, reasons=tuple(each for each in row.reasons if each.code not in ASKS_FOR_MORE))
+        for row in rows
+    ]
+
+
 def find_settled(arrays: Arrays, until: Until) -> Settled:
     """``arrays``: of one task, with the items in the order in which they were asked."""
+    if until.gate is not None:
+        items = int((~np.isnan(arrays.correct)).any(axis=(0, 2)).sum())
+        return Settled(measure="task_time", margin=None, items=items, pairs=(), gate=until.gate.conditions, needed=())
     standing = standing_of(arrays, until)
     return Settled(
         measure=_MEASURES[until.by],

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
+from taskpace.analysis.compare import ComparedCell, ComparedRuns
+from taskpace.analysis.conditions import Condition
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why

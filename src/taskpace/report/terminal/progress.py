@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from taskpace.report.terminal.standings import Standings
+from taskpace.report.words.gate import gate_status
 from taskpace.report.words.settled import standing_line
 from taskpace.runner.events import (
     CellGivenUp,
@@ -154,7 +155,7 @@ class Lines:
         if self._live is not None and isinstance(event, RunStarted | TrialFinished):
             self._standings.take(event)
         if isinstance(event, PairsStand) and not event.needed:
-            line = f"{event.task}: settled after {event.items} items"
+            line = f"{event.task}: {'judged' if event.judged else 'settled'} after {event.items} items"
             self._console.print(Text(one_line(line)), soft_wrap=True)
         if isinstance(event, OrderChanged):
             self._console.print(Text(one_line(f"the systems alternate in blocks: {event.reason}")), soft_wrap=True)
@@ -229,7 +230,8 @@ class Status:
 
     def _settle(self, event: PairsStand) -> None:
         """Who is not needed any more has nothing left to do."""
-        self.standing = f"{event.task}: {standing_line(event.pairs)}" if event.needed else ""
+        line = gate_status(event.judged) if event.judged else standing_line(event.pairs)
+        self.standing = f"{event.task}: {line}" if event.needed else ""
         for key in self._left:
             if key[1:] == (event.task, event.scenario) and key[0] not in event.needed:
                 self._left[key] = 0

@@ -22,6 +22,7 @@ from taskpace.report.words.figures import (
     within,
     written,
 )
+from taskpace.report.words.gate import gate_lines
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
 MOST_ADVICE = 3
@@ -192,6 +193,8 @@ def _until(summary: Summary) -> str:
         return ""
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
+    if conditions := found[0][1].gate:
+        return gate_lines(conditions, max(settled.items for _, settled in found))[0]
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
     where = on_tasks([_key(table) for table in undecided], summary)
     state = f"open{where}" if undecided else "settled on every task"

@@ -9,6 +9,7 @@ from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
+from taskpace.report.words.gate import judged_line
 
 _MANY_TIMES = 4.0
 """From here on a ratio reads better as "4 times" than in per cent."""
@@ -28,7 +29,14 @@ def compared_document(compared: ComparedRuns) -> Document:
             _changes("accuracy", [cell.pair.accuracy for cell in cells], points=True),
             _changes("time per correct", [cell.pair.time_per_correct for cell in cells]),
         ),
-        paragraphs=tuple(sentence for cell in cells if (sentence := _sentence(compared, cell))),
+        paragraphs=(
+            *map(judged_line, compared.judged),
+            *(sentence for cell in cells if (sentence := _sentence(compared, cell))),
+        ),
+        legend=(
+            "Change: ratio of geometric means over paired items (accuracy: points), with its 95 % interval. "
+            "~: not significant at 5 %."
+        ),
     )
     return Document(title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=())
 

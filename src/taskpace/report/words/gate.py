@@ -1,0 +1,86 @@
+"""What a gate says: whether each condition is met, how well the change is known, and how many items more would tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from taskpace.experiment.until import Judged
+
+_HEADS = {"fail": "FAILED", "pass": "passed", "open": "open"}
+
+
+def judged_line(each: Judged) -> str:
+    """``passed: task_time > 5%: mmlu-letter · single · sim: +1.2 % (at most +4.8) after 60 items``."""
+    return (
+        f"{_HEADS[each.verdict]}: {each.condition}: {each.task} · {each.scenario} · {each.new}: "
+        f"{_change(each)} after {_items(each.items)}{_more(each)}"
+    )
+
+
+def gate_status(judged: Sequence[Judged]) -> str:
+    """One line for the display: the condition that needs the most items."""
+    undecided = [each for each in judged if each.verdict == "open"]
+    if not undecided:
+        return f"judged {len(judged)} of {len(judged)} conditions"
+    last = max(undecided, key=lambda each: float("inf") if each.more is None else each.more)
+    return (
+        f"judged {len(judged) - len(undecided)} of {len(judged)} conditions; open: {last.condition}: {last.new} "
+        f"{_change(last)}{_more(last)}"
+    )
+
+
+def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
+    """What a summary says of a run that a gate ended."""
+    told = " and ".join(f'"{each}"' for each in conditions)
+    said = (
+        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. `taskpace compare BASE RUN "
+        '--fail-if "..."` says which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
+        "that is."
+    )
+    return [said]
+
+
+def open_line(undecided: Sequence[Judged], missing: int) -> str:
+    """Why a gate cannot say, in a line: the condition that needs the most items, and about how many."""
+    if not undecided:
+        return f"the gate cannot say yet: {missing} task{'s were' if missing > 1 else ' was'} not asked"
+    last = max(undecided, key=lambda each: float("inf") if each.more is None else each.more)
+    rest = len(undecided) - 1 + missing
+    others = f"; {rest} more {'is' if rest == 1 else 'are'} open" if rest else ""
+    return (
+        f'the gate cannot say yet: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
+        f"{_change(last)} after {_items(last.items)}{_more(last)}{others}"
+    )
+
+
+def _change(each: Judged) -> str:
+    """``+1.2 % (-2.1 to +4.8)``, with the end alone that decided it."""
+    unit = " points" if each.condition.startswith("accuracy") else " %"
+    value = "change unknown" if each.change is None else f"{_signed(each.change)}{unit}"
+    least, most = (None if end is None else _signed(end) for end in (each.least, each.most))
+    below = (each.verdict == "pass") == (">" in each.condition)
+    if each.verdict == "open":
+        ends = f"{least or 'unknown'} to {most or 'unknown'}" if least or most else ""
+    else:
+        end = most if below else least
+        ends = f"at {'most' if below else 'least'} {end}" if end else ""
+    on_most = ", median of the items" if each.on_most and each.change is not None else ""
+    return f"{value}{f' ({ends})' if ends else ''}{on_most}"
+
+
+def _signed(share: float) -> str:
+    """Near a limit of a few per cent the second decimal matters."""
+    return f"{100 * share:+.{0 if abs(share) >= 0.2 else 1 if abs(share) >= 0.1 else 2}f}"
+
+
+def _more(each: Judged) -> str:
+    if each.verdict != "open":
+        return ""
+    if each.more is None:
+        return ", more items than can be said would tell"
+    unit: int = 10 ** max(0, len(str(each.more)) - 2)
+    return f", about {-(-each.more // unit) * unit} items more would tell"
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
