@@ -290,7 +290,7 @@ def _times(rng: np.random.Generator, experiments: int) -> Iterator[tuple[str, Fl
         yield f"Pareto, tail index {index:g}", logs, float(2 ** (1 / index)), index / (index - 1)
 
 
-# ---- what is known of an item before it is asked -----------------------------------------------------------------------
+# ---- what is known of an item before it is asked ---------------------------------------------------------------------
 
 
 def print_length(bench: Bench) -> None:

@@ -39,9 +39,18 @@ def decider(until: Until) -> Decide:
     return decide
 
 
-def standing_of(arrays: Arrays, until: Until) -> Standing:
-    """The same of what was recorded; ``arrays``: with the items in the order in which they were asked."""
-    return _standing(arrays.systems, arrays.recorded_s, (arrays.cut > 0, arrays.late > 0), arrays.correct, until)
+def standing_of(arrays: Arrays, until: Until, items: int | None = None) -> Standing:
+    """The same of what was recorded.
+
+    Args:
+        arrays: with the items in the order in which they were asked.
+        until: what is wanted.
+        items: how it stood after so many; null: all.
+    """
+    seconds, cut, late, correct = (
+        each[:, :items] for each in (arrays.recorded_s, arrays.cut > 0, arrays.late > 0, arrays.correct)
+    )
+    return _standing(arrays.systems, seconds, (cut, late), correct, until)
 
 
 def _standing(
