@@ -47,10 +47,9 @@ def standing_of(arrays: Arrays, until: Until, items: int | None = None) -> Stand
         until: what is wanted.
         items: how it stood after so many; null: all.
     """
-    seconds, cut, late, correct = (
-        each[:, :items] for each in (arrays.recorded_s, arrays.cut > 0, arrays.late > 0, arrays.correct)
-    )
-    return _standing(arrays.systems, seconds, (cut, late), correct, until)
+    seconds, correct = arrays.recorded_s[:, :items], arrays.correct[:, :items]
+    bounds = arrays.cut[:, :items] > 0, arrays.late[:, :items] > 0
+    return _standing(arrays.systems, seconds, bounds, correct, until)
 
 
 def _standing(
