@@ -9,7 +9,7 @@ import altair as alt
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.report.charts.panel import Datum, Panel, Picture, chart_of, label
 from taskpace.report.charts.theme import GRID, INK, MUTED, SERIES, WIDTH
-from taskpace.report.words.settled import MEASURED, PathShown, paths_shown
+from taskpace.report.words.settling import MEASURED, PathShown, paths_shown
 from taskpace.text.safe_text import both_ends
 
 _MOST = 6

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.table.settled import PathLook
-from taskpace.report.words.settled import MEASURED, PathShown, paths_shown
+from taskpace.report.words.settling import MEASURED, PathShown, paths_shown
 from taskpace.text.safe_text import both_ends, one_line
 
 _MOST = 6
