@@ -300,7 +300,7 @@ def test_little_is_settled_early_and_by_cut_answers():
 
 
 def test_who_is_ahead_is_what_is_known_of_the_pairs():
-    """Where a run ends when its ranking is settled, its pairs say who leads; no test for a fixed number of items does."""
+    """Where a run ends when its ranking is settled, its pairs say who leads, not a test of its own."""
     known = standings_of("a", "b")
     told = {"task": "t", "scenario": "single", "items": 20}
     known.take(PairsStand(**told, pairs=(pair("a", "b"),), needed=("a", "b")))
