@@ -229,12 +229,13 @@ def row(name: str, table: Table, until: Until, outcomes: list[Outcome], total: A
     systems = len(table.arrays.systems)
     pairs = systems * (systems - 1) // 2
     called = np.mean([len(outcome.winners) for outcome in outcomes]) / pairs
+    saved = round(float(np.mean([each.saved_s for each in outcomes])) / 60, 1) + 0.0  # no minus before a 0
     claimed = sum(each.winner is not None for each in full.values())
     margin = "none" if until.margin is None else f"{100 * until.margin:.0f} %"
     return (
         f"| {name} | {systems} | {margin} | {claimed} of {pairs} | {100 * called:.0f} % | {own.same} | {own.against} "
         f"| {own.unknown} | {np.mean([each.items for each in outcomes]):.0f} | {len(table.arrays.items)} "
-        f"| {np.mean([each.saved_s for each in outcomes]) / 60:.1f} |"
+        f"| {saved:.1f} |"
     )
 
 
