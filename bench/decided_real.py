@@ -4,13 +4,12 @@ A replay asks no model: it takes the recorded trials of a run that asked all its
 items, and lets the product's decider look after every one. It shows what that run would have called and when; that
 times of another day differ it cannot show. ``--again`` does: it carries the experiment out with other seeds.
 
-    python bench/decided_real.py runs/*.db                          # tables of 20 items or more; seconds for each
-    python bench/decided_real.py --again examples/demo.toml runs/demo.db --seeds 10    # real models; slow
+    python bench/decided_real.py runs/demo.db runs/other.db           # replays, a minute for a few tables
+    python bench/decided_real.py runs/demo.db --again examples/demo.toml    # real models, ten times the demo
 """
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -22,19 +21,22 @@ import numpy as np
 import polars as pl
 
 import taskpace
-from harness import Bench
+from harness import ROOT, Bench
 from taskpace.analysis.data.arrays import Arrays, to_arrays
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.stats.claims import decide, log_ratios
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.significance import ALPHA, holm
 from taskpace.analysis.until import decider
+from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.until import Seen, Until
 from taskpace.store.store import Store
 
 LEAST = 20
 """Items of a table that is replayed."""
 SIZES = {"seeds": (10, 2)}
+DEMO = ROOT / "runs" / "demo.db"
+"""What ``make demo`` makes."""
 Key = tuple[str, str]
 """Two systems."""
 
@@ -267,24 +269,22 @@ def print_again(bench: Bench, experiment: Path, tables: list[Table]) -> None:
     bench.say(HEAD)
     most = max(len(table.arrays.items) for table in tables)
     total = Agreement()
+    margin = bench.chosen.margin
+    until = Until(margin=None if margin is None else float(margin.rstrip("%")) / 100)
     with tempfile.TemporaryDirectory() as folder:
-        for margin in (None, "20%"):
-            runs = [
-                _carried_out(experiment, Path(folder), seed, margin, most) for seed in range(1, 1 + bench.chosen.seeds)
-            ]
-            until = Until(margin=None if margin is None else float(margin.rstrip("%")) / 100)
-            for table in tables:
-                outcomes = [_outcome_of(table, run) for run in runs]
-                bench.say(row(table.name, table, until, outcomes, total))
+        seeds = range(1, 1 + bench.chosen.seeds)
+        runs = [_carried_out(experiment, Path(folder), seed, margin, most) for seed in seeds]
+        for table in tables:
+            bench.say(row(table.name, table, until, [_outcome_of(table, run) for run in runs], total))
     bench.figure("again: calls against the full run's winner", total.against, at_most=0)
 
 
-def _carried_out(experiment: Path, folder: Path, seed: int, margin: str | None, most: int) -> Path:
+def _carried_out(file: Path, folder: Path, seed: int, margin: str | None, most: int) -> Path:
+    settings = {"until": "decided", "max_items": most} | ({"margin": margin} if margin else {})
+    experiment = msgspec.structs.replace(load_experiment(file, **settings), seed=1000 + seed)
     path = folder / f"{seed}-{margin}.db"
-    command = [sys.executable, "-m", "taskpace", "run", experiment, "--until", "decided", "--seed", str(1000 + seed)]
-    command += ["--max-items", str(most), "-o", path, "--progress", "quiet"]
-    subprocess.run([*command, *(["--margin", margin] if margin else [])], check=True, stdout=subprocess.DEVNULL)
-    return path
+    with taskpace.run(experiment, path, base=file.parent):
+        return path
 
 
 def _outcome_of(table: Table, path: Path) -> Outcome:
@@ -324,12 +324,14 @@ def simulated(folder: Path) -> Path:
 
 def main() -> None:
     options = {
-        "runs": {"nargs": "*", "type": Path, "help": "run files that asked all their items"},
+        "runs": {"nargs": "*", "type": Path, "help": "run files that asked all their items (runs/demo.db)"},
         "--again": {"type": Path, "metavar": "FILE", "help": "the experiment of these runs: carry it out again"},
+        "--margin": {"metavar": "PERCENT", "help": "with --again, such as 20%%; a replay is with and without"},
     }
-    bench = Bench("decided_real", __doc__, SIZES, options, markdown=True)
+    name = "decided_real_again" if "--again" in sys.argv else "decided_real"
+    bench = Bench(name, __doc__, SIZES, options, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
-        paths = bench.chosen.runs or ([simulated(Path(folder))] if bench.quick else [])
+        paths = bench.chosen.runs or [simulated(Path(folder)) if bench.quick else DEMO]
         tables = [table for path in paths for table in tables_of(path)]
     if not tables:
         raise SystemExit("name run files with two systems or more")

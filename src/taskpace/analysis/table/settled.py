@@ -30,9 +30,11 @@ class PathLook(msgspec.Struct, frozen=True):
     items: int
     """That both had been asked."""
     ratio: float | None
-    """As of a ``PairStanding``."""
+    """B's seconds over A's; null: unknown."""
     low: float | None
+    """Of the interval that one may stop by; null: unknown."""
     high: float | None
+    """The same."""
 
 
 class PairPath(msgspec.Struct, frozen=True, kw_only=True):
