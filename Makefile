@@ -8,8 +8,8 @@ PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
-	neighbours twins 	progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until \
-	gate gate_real
+	neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until \
+	until_intervals until_items decided_real gate gate_real
 
 .PHONY: install demo test test-fast soak check format bench bench-peers clean
 
@@ -51,7 +51,10 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-bench: $(VENV)/.browser  ## Measures all that docs/benchmarks.md and docs/statistics.md show, and fills them in
+runs/demo.db: | $(VENV)/.core
+	$(BIN)/taskpace run examples/demo.toml -o $@
+
+bench: $(VENV)/.browser runs/demo.db  ## Measures all that docs/benchmarks.md and docs/statistics.md show, and fills them in
 	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --save || exit 1; done
 	$(BIN)/python bench/page.py
 

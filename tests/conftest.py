@@ -22,6 +22,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise_trials
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.scenario import Scenario
+from taskpace.experiment.until import Until
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
 settings.load_profile("taskpace")
@@ -175,6 +176,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("session", 1).cast(pl.Int64),
                 column("round", None).cast(pl.Int64),
                 column("place", None).cast(pl.Int64),
+                column("trial_position", list(range(n))),
                 column("bursts", False),
                 column("untimed", False),
                 column("miscounted", False),
@@ -209,12 +211,14 @@ def trials_of() -> Callable[..., pl.DataFrame]:
 def summary_of() -> Callable[..., Summary]:
     """Summarises cells that ``trials_of`` built, in the order of their first trials."""
 
-    def build(*cells: pl.DataFrame, graded: bool = True, resamples: int = 1000, **changes: Any) -> Summary:
+    def build(
+        *cells: pl.DataFrame, graded: bool = True, resamples: int = 1000, until: Until | None = None, **changes: Any
+    ) -> Summary:
         trials = pl.concat(cells)
         plans = [
             CellPlan(system=system, task=task, scenario=Scenario(), planned=n, graded=graded, **changes)
             for system, task, n in trials.group_by("system", "task", maintain_order=True).len().iter_rows()
         ]
-        return summarise_trials(trials, plans, name="planted", limit_s=60.0, resamples=resamples)
+        return summarise_trials(trials, plans, name="planted", limit_s=60.0, resamples=resamples, until=until)
 
     return build

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +14,14 @@ from hypothesis import given, strategies as st
 from rich.console import Console
 
 from taskpace.analysis.schema.summary import Summary
+from taskpace.experiment.until import PairStanding
 from taskpace.report.terminal.document import print_summary
 from taskpace.report.terminal.progress import Lines, Status, in_words
 from taskpace.report.terminal.standings import Standings
 from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
-from taskpace.runner.events import CellStarted, OrderChanged, RunStarted, TrialFinished
+from taskpace.report.words.settled import standing_lines
+from taskpace.runner.events import CellStarted, OrderChanged, PairsStand, RunStarted, TrialFinished
 from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable
 
 N = 40
@@ -295,6 +299,32 @@ def test_little_is_settled_early_and_by_cut_answers():
     assert [line.split()[-1] for line in cut.lines(79)][1:] == ["~", "~"]
 
 
+def test_who_is_ahead_is_what_is_known_of_the_pairs():
+    """Where a run ends when its ranking is settled, its pairs say who leads, not a test of its own."""
+    known = standings_of("a", "b")
+    told = {"task": "t", "scenario": "single", "items": 20}
+    known.take(PairsStand(**told, pairs=(pair("a", "b"),), needed=("a", "b")))
+    assert [line.split()[-1] for line in known.lines(79)][1:] == ["~", "~"]
+    known.take(PairsStand(**told, pairs=(pair("a", "b", verdict="b"),), needed=()))
+    assert [line.split()[-1] for line in known.lines(79)][1:] == ["behind", "leading"]
+
+
+def pair(a: str, b: str, verdict: str = "open", **changes: Any) -> PairStanding:
+    known = {"on_most": False, "items": 60, "ratio": 1.2, "low": 0.97, "high": 1.4, "more": 123, "margin": None}
+    return PairStanding(a=a, b=b, verdict=verdict, **known | changes)
+
+
+@given(names=st.lists(st.text(min_size=1, max_size=90), min_size=2, max_size=5, unique=True))
+def test_open_pairs_are_shown_with_ratio_and_interval(names):
+    """Whatever the names, each of three open pairs has its ratio, its interval and what it takes, within 80 columns."""
+    pairs = [pair(a, b) for a, b in combinations(names, 2)]
+    first, *lines = standing_lines("mmlu-letter", pairs, 79)
+    assert first.startswith(f"mmlu-letter: settled 0 of {len(pairs)} pairs")
+    assert len(lines) == min(3, len(pairs))
+    assert all(line.endswith(" x1.20 (0.97 to 1.40), about 130 more") for line in lines)
+    assert max(map(column_width, lines)) <= 79
+
+
 @given(st.lists(st.text(min_size=1, max_size=90), min_size=1, max_size=15, unique=True))
 def test_the_live_display_fits_the_terminal(names):
     """Whatever the names, no line is wider than the terminal, and there are at most fourteen."""
@@ -338,4 +368,4 @@ def test_the_status_line_counts_and_estimates(monkeypatch):
                 detail=None,
             )
         )
-    assert status.line() == "3/6, s · t · single, median 2 s, about 6 s left"
+    assert status.line() == "3/6, about 6 s left, s · t · single, median 2 s"

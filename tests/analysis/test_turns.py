@@ -54,6 +54,14 @@ def test_without_an_effect_nothing_is_found(rounds_of):
     assert found <= 3
 
 
+def test_a_system_that_rests_is_no_predecessor_s_effect(rounds_of):
+    """A slow system that is asked in the first rounds alone leaves no effect behind in those that go on without it."""
+    rng = np.random.default_rng(4)
+    resting = pl.col("system").is_in(list("AB")) | (pl.col("round") < 40)
+    found = [order_findings(rounds_of("ABCD", 120, rng).filter(resting)) for _ in range(20)]
+    assert sum(map(bool, found)) <= 1
+
+
 def test_systems_that_took_no_turns_have_no_order(trials_of):
     """Without rounds there is nothing to look at."""
     assert order_findings(pl.concat([trials_of("a"), trials_of("b")])) == ()

@@ -12,7 +12,8 @@ from taskpace.analysis.data.arrays import Arrays, to_arrays
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.stats.anytime import mean_sequence, running
 from taskpace.analysis.stats.claims import log_ratios
-from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.sequential import decided
 from taskpace.analysis.stats.significance import ALPHA
 from taskpace.store.queries import Reader
 
@@ -68,22 +69,6 @@ def forecast(
 def _log_p(ratios: Floats) -> Floats:
     """Two-sided, after each item; ``ratios``: (items, experiments)."""
     return np.asarray(np.minimum(0.0, math.log(2) + np.minimum(running(ratios).log_p, running(-ratios).log_p)))
-
-
-def decided(log_p: Floats, *, shared: bool) -> Flags:
-    """Whether each pair is decided by each item at 5 % over all pairs: (items, experiments, pairs) of two-sided log p.
-
-    By Holm, or with the error ``shared`` evenly (``stats.sequential``).
-    """
-    pairs = log_p.shape[-1]
-    if shared:
-        return np.asarray(log_p <= math.log(ALPHA / pairs))
-    order = np.argsort(log_p, axis=-1)
-    ranked = np.take_along_axis(log_p, order, axis=-1)
-    holds = np.logical_and.accumulate(ranked <= np.log(ALPHA / (pairs - np.arange(pairs))), axis=-1)
-    found = np.zeros_like(holds)
-    np.put_along_axis(found, order, holds, axis=-1)
-    return found
 
 
 def measured_scatter(source: Reader) -> float | None:

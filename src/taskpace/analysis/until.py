@@ -64,10 +64,17 @@ def as_arrays(seen: Sequence[Sequence[Seen | None]]) -> Outcomes:
     return Outcomes(seconds, cut, late, correct)
 
 
-def standing_of(arrays: Arrays, until: Until) -> Standing:
-    """The same of what was recorded; ``arrays``: with the items in the order in which they were asked."""
+def standing_of(arrays: Arrays, until: Until, items: int | None = None) -> Standing:
+    """The same of what was recorded.
+
+    Args:
+        arrays: with the items in the order in which they were asked.
+        until: what is wanted.
+        items: how it stood after so many; null: all.
+    """
     found = Outcomes.of(arrays)
-    return _standing(arrays.systems, found.seconds, (found.cut, found.late), found.correct, until)
+    seconds, cut, late, correct = (each[:, :items] for each in (found.seconds, found.cut, found.late, found.correct))
+    return _standing(arrays.systems, seconds, (cut, late), correct, until)
 
 
 def _standing(

@@ -23,6 +23,9 @@ LEVEL = 0.95
 Reach = Callable[[Floats], Floats]
 """How many standard errors an interval reaches, by the number of observations, of which the data decided when to stop
 (``stats.anytime``). In place of one: quantiles of Student's t or of the normal distribution."""
+LEAST_FREEDOM = 50
+"""Degrees of freedom that a mean needs before the end of its interval on the side of the tail is claimed at any
+stopping time: of fewer, a few items decide how far it scatters, and the next one may lie far outside."""
 
 
 class Intervals(msgspec.Struct, frozen=True):
@@ -66,7 +69,8 @@ def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -
         value: (k,).
         influence: (items, k): d, the change in the value for a small weight more on the item; it sums to 0. NaN for an
             item that does not belong to the value.
-        reach: null: the number of items was fixed. Else there are no p-values.
+        reach: null: the number of items was fixed. Else there are no p-values, and the end on the side to which the
+            influence is skewed is unknown below ``LEAST_FREEDOM``. Measured: docs/statistics.md.
     """
     asked = ~np.isnan(influence)
     n = asked.sum(axis=0)
@@ -79,10 +83,13 @@ def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
     half = np.where(exact, 0.0, half)
     p = np.where(exact, np.where(np.abs(value) < 1e-12, 1.0, 0.0), p)
+    low, high = value - half, value + half
     if reach is not None:
         p = np.full(value.shape, np.nan)
+        tail, few = (d**3).sum(axis=0), freedom < LEAST_FREEDOM
+        low, high = np.where(few & (tail < 0), np.nan, low), np.where(few & (tail >= 0), np.nan, high)
     known = np.isfinite(value) & (n >= 2)
-    return Intervals(value, *(np.where(known, numbers, np.nan) for numbers in (value - half, value + half, p)))
+    return Intervals(value, *(np.where(known, numbers, np.nan) for numbers in (low, high, p)))
 
 
 def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:

@@ -126,6 +126,22 @@ def adjust(p: Floats, *, shared: bool) -> list[float]:
     return [min(1.0, len(p) * each) for each in p.tolist()] if shared else holm(p.tolist())
 
 
+def decided(log_p: Floats, *, shared: bool) -> Flags:
+    """Whether each pair is decided by each item at 5 % over all pairs: (items, experiments, pairs) of two-sided log p.
+
+    By Holm, or with the error ``shared`` evenly: ``adjust`` for many moments at once.
+    """
+    pairs = log_p.shape[-1]
+    if shared:
+        return np.asarray(log_p <= math.log(ALPHA / pairs))
+    order = np.argsort(log_p, axis=-1)
+    ranked = np.take_along_axis(log_p, order, axis=-1)
+    holds = np.logical_and.accumulate(ranked <= np.log(ALPHA / (pairs - np.arange(pairs))), axis=-1)
+    found = np.zeros_like(holds)
+    np.put_along_axis(found, order, holds, axis=-1)
+    return found
+
+
 class Settled(msgspec.Struct, frozen=True):
     """How pairs stand: lists (pairs,)."""
 

@@ -38,6 +38,8 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
     pace = "tpot_s" if turned["tpot_s"].count() > turned.height / 2 else "task_time_s"
     within = ("session", "round", "repeat", "item_id")
     paced = turned.filter(pl.col(pace) > 0).select(*within, "system", "place", log=pl.col(pace).log())
+    # Rounds differ in who was asked, where decided systems rest: each system's own pace goes out first.
+    paced = paced.with_columns(pl.col("log") - pl.col("log").mean().over("system"))
     before = paced.select(*within, place=pl.col("place") + 1, after="system")
     left = paced.join(before, on=(*within, "place"), how="left", maintain_order="left")
     found: list[Finding] = []

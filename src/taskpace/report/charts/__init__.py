@@ -17,6 +17,7 @@ from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, Picture, label
 from taskpace.report.charts.ranking import accuracy, ranks, speed
+from taskpace.report.charts.settling import settling
 from taskpace.report.charts.sweeps import effects, load
 from taskpace.report.charts.theme import PAPER, configured, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
@@ -25,6 +26,7 @@ from taskpace.text.strict import did_you_mean
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),
     "ranks": ("lines between the two rankings", ranks),
+    "settling": ("how pairs settled: ratio and interval against items asked", settling),
     "solve": ("share of items answered correctly within a deadline", solve),
     "phases": ("where the time goes: wait, reasoning, answer, trailing text", phases),
     "why": ("why one takes longer than another, cause by cause", why_panels),

@@ -1,4 +1,4 @@
-"""Charts for a terminal: tokens per second against task time, the two rankings, solve curves.
+"""Charts for a terminal: tokens per second against task time, the two rankings, solve curves, how pairs settled.
 
 A system is a letter in them, told in the line above; colour only repeats what the letter says.
 """
@@ -18,6 +18,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
+from taskpace.report.terminal.settling import settling_lines
 from taskpace.report.words.figures import digits, seconds, shared_ranks
 from taskpace.report.words.rankings import (
     by_task_time,
@@ -53,6 +54,9 @@ def plot_lines(table: TaskTable, width: int) -> Iterator[Text]:
         if lines:
             yield Text()
             yield from lines
+    if lines := list(settling_lines(table, min(width, _WIDEST))):
+        yield Text()
+        yield from lines
 
 
 class _Axis(msgspec.Struct, frozen=True):

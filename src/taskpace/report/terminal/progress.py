@@ -16,7 +16,7 @@ from rich.text import Text
 
 from taskpace.report.terminal.standings import Standings
 from taskpace.report.words.gate import gate_status
-from taskpace.report.words.settled import standing_line
+from taskpace.report.words.settled import standing_line, standing_lines
 from taskpace.runner.events import (
     CellGivenUp,
     CellStarted,
@@ -152,7 +152,7 @@ class Lines:
 
     def __call__(self, event: Event) -> None:
         self._status.take(event)
-        if self._live is not None and isinstance(event, RunStarted | TrialFinished):
+        if self._live is not None and isinstance(event, RunStarted | TrialFinished | PairsStand):
             self._standings.take(event)
         if isinstance(event, PairsStand) and not event.needed:
             line = f"{event.task}: {'judged' if event.judged else 'settled'} after {event.items} items"
@@ -166,8 +166,9 @@ class Lines:
             self._printed_at = time.monotonic()
         elif self._live is None and self._due(event):
             self._console.print(self._line(), soft_wrap=True)
-            if self._status.standing:
-                self._console.print(Text(one_line(self._status.standing, 300)), soft_wrap=True)
+            if standing := self._status.standing:
+                told = gate_status(standing.judged) if standing.judged else standing_line(standing.pairs)
+                self._console.print(Text(one_line(f"{standing.task}: {told}", 300)), soft_wrap=True)
             self._printed_at = time.monotonic()
 
     def _due(self, event: Event) -> bool:
@@ -177,7 +178,11 @@ class Lines:
 
     def _display(self) -> Text:
         width = max(20, self._console.width - 1)
-        standing = [one_line(self._status.standing, width)] if self._status.standing else []
+        told = self._status.standing
+        if told is not None and told.judged:
+            standing = [one_line(f"{told.task}: {gate_status(told.judged)}", width)]
+        else:
+            standing = standing_lines(told.task, told.pairs, width) if told else []
         return Text("\n").join([*map(Text, [*self._standings.lines(width), *standing]), self._line()])
 
     def _line(self) -> Text:
@@ -197,8 +202,8 @@ class Status:
         self._doing = ""
         self._last = 0.0
         self._at_most = ""
-        self.standing = ""
-        """How the pairs stand, of a run that ends when its ranking is settled."""
+        self.standing: PairsStand | None = None
+        """How the pairs stand, of a run that ends when its ranking is settled; null: nothing is open."""
 
     def take(self, event: Event) -> None:
         now = time.monotonic()
@@ -230,25 +235,24 @@ class Status:
 
     def _settle(self, event: PairsStand) -> None:
         """Who is not needed any more has nothing left to do."""
-        line = gate_status(event.judged) if event.judged else standing_line(event.pairs)
-        self.standing = f"{event.task}: {line}" if event.needed else ""
+        self.standing = event if event.needed else None
         for key in self._left:
             if key[1:] == (event.task, event.scenario) and key[0] not in event.needed:
                 self._left[key] = 0
         self._at_most = "at most "
 
     def line(self) -> str:
-        """``37/180, smollm2 · mmlu-explain · single, median 3.2 s, about 4 min left``."""
+        """``37/180, about 4 min left, smollm2 · mmlu-explain · single, median 3.2 s``: what may be cut stands last."""
         parts = [f"{self._done}/{self._planned}"]
+        left_s = self.left_s()
+        if left_s is not None:
+            parts.append(f"{self._at_most or 'about '}{in_words(left_s)} left")
         if self._here is None:
             parts.append(self._doing)
         else:
             parts.append(" · ".join(self._here))
             if times := self._times.get(self._here):
                 parts.append(f"median {statistics.median(times):.3g} s")
-        left_s = self.left_s()
-        if left_s is not None:
-            parts.append(f"{self._at_most or 'about '}{in_words(left_s)} left")
         return ", ".join(part for part in parts if part)
 
     def left_s(self) -> float | None:

@@ -13,7 +13,7 @@ from math import comb, exp
 import msgspec
 
 from taskpace.records import CUT
-from taskpace.runner.events import RunStarted, TrialFinished
+from taskpace.runner.events import PairsStand, RunStarted, TrialFinished
 from taskpace.text.safe_text import both_ends, column_width, one_line, padded
 
 _ALPHA = 0.05
@@ -51,9 +51,17 @@ class Standings:
         self._sooner: dict[tuple[str, str], int] = {}
         """Two systems -> items on which the first one finished sooner, whatever a cut answer would have taken."""
         self._common: dict[tuple[str, str], int] = {}
+        self._known_sooner: set[tuple[str, str]] | None = None
+        """Of a run that ends when its ranking is settled: (one, two) where one is sooner, on the task at hand. Null: of
+        other runs, whose items are counted here.
+        """
 
-    def take(self, event: RunStarted | TrialFinished) -> None:
+    def take(self, event: RunStarted | TrialFinished | PairsStand) -> None:
         """Count an event."""
+        if isinstance(event, PairsStand):
+            self._known_sooner = {(pair.a, pair.b) for pair in event.pairs if pair.verdict == "a"}
+            self._known_sooner |= {(pair.b, pair.a) for pair in event.pairs if pair.verdict == "b"}
+            return
         if isinstance(event, RunStarted):
             self._systems = {}
             for system, _, _, planned, done in event.cells:
@@ -124,7 +132,11 @@ class Standings:
         return "leading" if all(self._finishes_sooner(name, other, len(others)) for other in others) else "~"
 
     def _finishes_sooner(self, one: str, two: str, family: int) -> bool:
-        """The sign test over common items at 5 %, divided among the comparisons of a system (Bonferroni)."""
+        """As it stands, where that is looked at after every item; else the sign test over common items at 5 %, divided
+        among the comparisons of a system (Bonferroni).
+        """
+        if self._known_sooner is not None:
+            return (one, two) in self._known_sooner
         n, k = self._common.get((one, two), 0), self._sooner.get((one, two), 0)
         return n > 0 and 2 * k > n and 2 * _tail(n, k) <= _ALPHA / family
 
