@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
 
 import msgspec
 import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
@@ -23,14 +25,15 @@ from taskpace.analysis.table.settled import all_as_asked
 from taskpace.analysis.table.validity import MACHINE, TRUNCATION_LIMIT, can_be_compared, cut_remedies
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.until import Ends
+from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean
 
-Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
-_MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")
+Measure = Literal["task_time", "time_per_correct", "cost_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
+_MEASURES: tuple[Measure, ...] = get_args(Measure)
 _CONDITION = re.compile(r"\s*(\w+)\s*([<>])\s*([+-]?\d+(?:\.\d+)?)\s*%\s*")
 
 
@@ -79,6 +82,8 @@ class Side(msgspec.Struct, frozen=True):
     label: str
     system: str | None = None
     """Only this one; null: all, matched by name with the other side's."""
+    prices: Mapping[str, Price] | None = None
+    """By system, in place of those that the run's experiment gives."""
 
 
 def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRuns:
@@ -149,7 +154,8 @@ class _Loaded(msgspec.Struct, frozen=True):
 
 
 def _load(side: Side) -> _Loaded:
-    trials, cells = last_attempts(load_frame(side.source)), load_cells(side.source)
+    cells = load_cells(side.source, side.prices)
+    trials = last_attempts(with_costs(load_frame(side.source), cells))
     until = msgspec.json.decode(queries.run_row(side.source).experiment, type=Ends).until
     return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until is not None)
 
@@ -314,7 +320,8 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
     if comparison.p_holm is None:
         if 0 < comparison.items < LEAST_FOR_MEAN:
             return f"{what} has {comparison.items} of the {LEAST_FOR_MEAN} common items that it takes: ask more"
-        return f"{what} has no {condition.measure} to compare"
+        remedy = ": give both a price with --price" if condition.measure == "cost_per_correct" else ""
+        return f"{what} has no {condition.measure} to compare{remedy}"
     if condition.is_met(comparison):
         return None
     sized = comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)

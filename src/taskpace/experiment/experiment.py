@@ -16,6 +16,8 @@ from taskpace.experiment.library import shipped_file
 from taskpace.experiment.numbers import MOST, Refuse, check_count, check_numbers
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
 from taskpace.experiment.until import By, Until, check_until, read_until
+from taskpace.prices.given import system_prices
+from taskpace.prices.price import Price
 from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
@@ -88,6 +90,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     until: Until | None = None
     """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
     systems: tuple[System, ...]
+    prices: dict[str, Price] = {}
+    """By system; no part of what a system is, so that any run may get others."""
 
 
 class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +104,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seed: int | None = None
     max_tokens: int | None = None
     brief_of: str | None = None
+    price: str | Price | None = None
     options: dict[str, Any] = {}
     sweep: dict[str, list[Any]] = {}
 
@@ -249,7 +254,8 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         if not getattr(file, key):
             raise refuse(f'key "{key}": the list is empty: name at least one')
 
-    systems = tuple(system for table in file.system for system in _unfold(table, refuse))
+    unfolded = [(table, _unfold(table, refuse)) for table in file.system]
+    systems = tuple(system for _, found in unfolded for system in found)
     names = [system.name for system in systems]
     _refuse_twins(names, "system", refuse)
     for system in systems:
@@ -258,6 +264,9 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
                 f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
                 f"{did_you_mean(system.brief_of, names)}"
             )
+    prices: dict[str, Price] = {}
+    for table, found in unfolded:
+        prices |= system_prices(table.price, table.name, [system.name for system in found], refuse)
     scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, location))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     until = read_until(msgspec.structs.asdict(file), refuse)
@@ -281,6 +290,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         energy=file.energy,
         until=until,
         systems=systems,
+        prices=prices,
     )
 
 

@@ -43,6 +43,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """In which round, when systems took turns; NaN where it was in none."""
     untimed: Floats
     """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
+    cost_usd: Floats | None = None
+    """US dollars; null: no system has a price."""
 
     @property
     def recorded_s(self) -> Floats:
@@ -55,7 +57,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
             return self
         flags = ("cut", "late", "untimed")
         names = set(self.__struct_fields__) - {"systems", "items", *flags}
-        there = {name: np.where(late, np.nan, getattr(self, name)) for name in names}
+        there = {name: np.where(late, np.nan, found) for name in names if (found := getattr(self, name)) is not None}
         return msgspec.structs.replace(
             self, **there, **{name: np.where(late, 0.0, getattr(self, name)) for name in flags}
         )
@@ -99,6 +101,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         name: spread_out(np.where(failed | late if name in _TIMES else failed, np.nan, values))
         for name, values in found.items()
     }
+    costs = trials["cost_usd"] if "cost_usd" in trials.columns and trials["cost_usd"].count() else None
     return Arrays(
         systems=systems,
         items=items,
@@ -116,6 +119,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
         untimed=spread_out(trials["untimed"].cast(pl.Float64).to_numpy()),
         late=spread_out(late.astype(np.float64)),
+        cost_usd=spread_out(costs.to_numpy()) if costs is not None else None,
     )
 
 
