@@ -74,6 +74,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
     for name, above, below in (
         ("mean task time", time_s.sum(axis=2), counts),
         ("time per correct answer", time_s.sum(axis=2), correct.sum(axis=2)),
+        ("cost per correct answer", arrays.cost_usd[firsts].sum(axis=2), correct.sum(axis=2)),
         ("PAR-2", par2_values(time_s, correct, LIMIT_S).sum(axis=2), counts),
     ):
         yield from ((name, found) for found in ratios(above.T, below.T))
@@ -88,6 +89,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
         yield "verbosity ratio", pair.output_bytes.change
         yield "difference in accuracy", pair.accuracy.change
         yield "ratio of time per correct answer", pair.time_per_correct.change
+        yield "ratio of cost per correct answer", pair.cost_per_correct.change
         yield "split: whole", pair.split.difference_s
         for part in PARTS:
             yield f"split: {part}", getattr(pair.split, f"{part}_s")
@@ -175,7 +177,7 @@ def _design(n: int, repeats: int) -> str:
 
 # ---- false positives -----------------------------------------------------------------------------------------------
 
-_TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_correct")
+_TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_correct", "cost_per_correct")
 
 
 def false_positives(job: tuple[World, int, int, int, int]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.text.safe_text import printable
 
@@ -22,7 +23,10 @@ from taskpace.text.safe_text import printable
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "json"]), default="terminal", show_default=True)
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
-def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resamples: int | None) -> int:
+@price_option
+def compare(
+    what: tuple[str, ...], *, fail_if: tuple[str, ...], form: str, resamples: int | None, prices: tuple[str, ...]
+) -> int:
     """Compare two systems of one run, or two runs, on the items they have in common.
 
     BASE and NEW are run files, or FILE:SYSTEM for one system of it. Systems of two runs are matched by name.
@@ -40,9 +44,10 @@ def compare(what: tuple[str, ...], fail_if: tuple[str, ...], form: str, resample
     (base_file, base_system), (new_file, new_system) = _sides(what)
     with Store.open(base_file) as before, Store.open(new_file) as after:
         labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
+        old, new = prices_by_run(prices, [before, after])
         compared = compare_sides(
-            Side(before, labels[0], base_system),
-            Side(after, labels[1], new_system),
+            Side(before, labels[0], base_system, old),
+            Side(after, labels[1], new_system, new),
             resamples=RESAMPLES if resamples is None else resamples,
         )
     if form == "json":

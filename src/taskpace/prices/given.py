@@ -16,6 +16,9 @@ from taskpace.text.strict import convert, did_you_mean, read_toml
 Given = str | Price
 """A model of the catalogue, or numbers."""
 
+Prices = Mapping[str, str | Price | Mapping[str, Any]]
+"""By system, from Python: a model of the catalogue, or the keys of ``Price``."""
+
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
 _PER_HOUR = re.compile(rf"({_NUMBER})/h")
 _PER_MILLION = re.compile(rf"({_NUMBER})/({_NUMBER})(?:/({_NUMBER}))?")
@@ -70,7 +73,7 @@ def prices_from(texts: Iterable[str]) -> dict[str, Price]:
     return found
 
 
-def prices_of(table: Mapping[str, Any], location: str) -> dict[str, Price]:
+def prices_of(table: Prices, location: str) -> dict[str, Price]:
     """Prices by system from a table such as ``{"gemma3": "openai/gpt-4o-mini", "own": {"per_hour": 2.49}}``.
 
     Raises:

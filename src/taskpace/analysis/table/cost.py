@@ -28,10 +28,8 @@ def find_cost(cell: CellPlan, part: pl.DataFrame, arrays: Arrays, index: int, re
     """
     if cell.price is None or not part.height:
         return None
-    per_task = per_correct = UNKNOWN
-    if arrays.cost_usd is not None:
-        correct = arrays.correct[index]
-        per_task, per_correct = mean_and_per_correct(arrays.cost_usd[index], correct, ~np.isnan(correct), reach)
+    correct = arrays.correct[index]
+    per_task, per_correct = mean_and_per_correct(arrays.cost_usd[index], correct, ~np.isnan(correct), reach)
     known = part["cost_usd"].null_count() == 0
     missing = dict(part["cost_missing"].drop_nulls().value_counts().iter_rows())
     return Cost(

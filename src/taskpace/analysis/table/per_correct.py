@@ -24,8 +24,6 @@ def of_time(arrays: Arrays, indices: Indices, *, anytime: bool = False) -> list[
 
 def of_cost(arrays: Arrays, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
     """Cost per correct answer of each pair, where all costs of both are known."""
-    if arrays.cost_usd is None:
-        return [NOT_COMPARED] * len(indices)
     known = known_costs(arrays)
     priced = [pair for pair in indices if known[pair[0]] and known[pair[1]]]
     found = dict(zip(priced, compared(arrays.cost_usd, arrays.correct, priced, anytime=anytime), strict=True))
@@ -34,8 +32,6 @@ def of_cost(arrays: Arrays, indices: Indices, *, anytime: bool = False) -> list[
 
 def known_costs(arrays: Arrays) -> list[bool]:
     """Of each system whether the cost of every trial is known and there is some."""
-    if arrays.cost_usd is None:
-        return [False] * len(arrays.systems)
     recorded = ~np.isnan(arrays.correct)
     return [
         bool(there.any() and not np.isnan(costs[there]).any() and costs[there].sum() > 0)

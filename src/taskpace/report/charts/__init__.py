@@ -13,6 +13,7 @@ import vl_convert
 
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
+from taskpace.report.charts.cost import cost
 from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, Picture, label
@@ -31,6 +32,7 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
     "verbosity": ("how much each system writes", verbosity),
     "accuracy": ("accuracy against task time, with the Pareto front", accuracy),
     "tokenizers": ("bytes per token on the prompts and on the outputs", tokenizers),
+    "cost": ("time against cost of a correct answer, with the accuracy and the frontier", cost),
     "energy": ("joules per task and per correct answer", energy),
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {

@@ -6,11 +6,12 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns, Condition
-from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
 from taskpace.report.words.comparison import change_of
+from taskpace.report.words.cost import DOLLARS_ALONE
 from taskpace.report.words.figures import (
     digits,
     outcomes_in_words,
@@ -18,6 +19,7 @@ from taskpace.report.words.figures import (
     seconds_with_error,
     share_with_error,
     sign_of,
+    written,
 )
 from taskpace.report.words.sentences import not_distinguished
 from taskpace.text.safe_text import end_of_line, one_line, padded, printable
@@ -103,6 +105,10 @@ def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, b
         lines.append(
             ("s/correct", *_both(base.time_per_correct_s, new.time_per_correct_s), pair.time_per_correct, False)
         )
+        if base.cost is not None or new.cost is not None:
+            costs = [UNKNOWN if row.cost is None else row.cost.per_correct_usd for row in (base, new)]
+            told = (written(cost, DOLLARS_ALONE).value for cost in costs)
+            lines.append(("$/correct", next(told), next(told), pair.cost_per_correct, False))
     return lines
 
 

@@ -27,6 +27,11 @@ def compared_document(compared: ComparedRuns) -> Document:
             _changes("output bytes", [cell.pair.output_bytes for cell in cells]),
             _changes("accuracy", [cell.pair.accuracy for cell in cells], points=True),
             _changes("time per correct", [cell.pair.time_per_correct for cell in cells]),
+            *(
+                [_changes("cost per correct", [cell.pair.cost_per_correct for cell in cells])]
+                if any(cell.pair.cost_per_correct.change.value is not None for cell in cells)
+                else []
+            ),
         ),
         paragraphs=tuple(sentence for cell in cells if (sentence := _sentence(compared, cell))),
     )
