@@ -7,7 +7,7 @@ import altair as alt
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import INK, MUTED, POINTS, SERIES, SHAPES, WIDTH, by_place
-from taskpace.report.words.cost import DOLLARS, LEGEND, per_correct, per_task
+from taskpace.report.words.cost import DOLLARS, LEGEND, PER, per_correct, per_task
 from taskpace.report.words.figures import PERCENT_ALONE, SECONDS, written
 
 _HEIGHT = 230
@@ -20,7 +20,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
     if not shown:
         return []
     points = [_point(row, systems) for row in shown]
-    x = alt.X("cost:Q", title="US dollars per correct answer (left: cheaper)", scale=_range(points, "cost"))
+    x = alt.X("cost:Q", title=f"US dollars per {PER:,} correct answers (left: cheaper)", scale=_range(points, "cost"))
     y = alt.Y("time:Q", title="seconds per correct answer (down: sooner)", scale=_range(points, "time"))
     names = [point["system"] for point in points]
     colour = by_place(names, systems, "color", SERIES, POINTS)
@@ -57,7 +57,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
             title="Time against cost of a correct answer",
             caption=_caption(table, priced, shown),
             picture=alt.layer(*layers).properties(width=WIDTH, height=_HEIGHT),
-            headings=("system", "s/correct", "$/correct", "$/task", "accuracy", "on the frontier"),
+            headings=("system", "s/correct", "$/1000 correct", "$/1000 tasks", "accuracy", "on the frontier"),
             rows=tuple(
                 (
                     marked(row),
@@ -78,17 +78,17 @@ def _point(row: SystemRow, systems: list[str]) -> Datum:
     share = written(row.accuracy, PERCENT_ALONE).text
     return {
         "system": label(row.system),
-        **ends("cost", per_correct(row)),
+        **{name: None if end is None else PER * end for name, end in ends("cost", per_correct(row)).items()},
         **ends("time", row.time_per_correct_s),
         "share": share,
         "fill": colour if row.valid else "transparent",
         "about": f"{label(marked(row))}: a correct answer takes {written(row.time_per_correct_s, SECONDS).value} s and "
-        f"{written(per_correct(row), DOLLARS).value}, accuracy {share}",
+        f"{PER:,} cost {written(per_correct(row), DOLLARS).value}, accuracy {share}",
     }
 
 
 def _corner(row: SystemRow) -> Datum:
-    return {"cost": per_correct(row).value, "time": row.time_per_correct_s.value}
+    return {"cost": PER * (per_correct(row).value or 0.0), "time": row.time_per_correct_s.value}
 
 
 def _range(points: list[Datum], field: str) -> alt.Scale:

@@ -10,8 +10,8 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
-from taskpace.report.words.comparison import change_of
-from taskpace.report.words.cost import DOLLARS_ALONE
+from taskpace.report.words.comparison import change_of, prices_compared
+from taskpace.report.words.cost import DOLLARS_WITH_ERROR, price_sentence
 from taskpace.report.words.figures import (
     digits,
     outcomes_in_words,
@@ -42,6 +42,8 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
         f"comparison{'s' if len(compared.cells) > 1 else ''})."
     )
     console.print(Text(legend, style="dim"))
+    if told := price_sentence(prices_compared(compared)):
+        console.print(Text(printable(told), style="dim"))
 
 
 def failure_line(cell: ComparedCell, condition: Condition) -> str:
@@ -107,8 +109,8 @@ def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, b
         )
         if base.cost is not None or new.cost is not None:
             costs = [UNKNOWN if row.cost is None else row.cost.per_correct_usd for row in (base, new)]
-            told = (written(cost, DOLLARS_ALONE).value for cost in costs)
-            lines.append(("$/correct", next(told), next(told), pair.cost_per_correct, False))
+            told = (written(cost, DOLLARS_WITH_ERROR).value for cost in costs)
+            lines.append(("$/1000 corr.", next(told), next(told), pair.cost_per_correct, False))
     return lines
 
 

@@ -14,7 +14,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, per_correct as cost_per_correct
+from taskpace.report.words.cost import DOLLARS_ALONE, PER, per_correct as cost_per_correct
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -46,7 +46,9 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
     inverted = _inverted(told, summary) if told else ""
     return Answer(
-        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _until(summary), _unfinished(summary)))),
+        verdicts=tuple(
+            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _unfinished(summary)))
+        ),
         block=Block(
             title=summary.name,
             columns=_columns(summary),
@@ -326,10 +328,19 @@ def _cause(cause: Cause, ratio: float | None) -> str:
 
 
 def _cost(summary: Summary) -> str:
-    """What a correct answer takes with the system that takes least, by task: time, and dollars where there are prices."""
-    in_time = _least(summary, "time", lambda row: (row.rank_time_per_correct, row.time_per_correct_s), SECONDS_ALONE)
-    in_money = _least(summary, "cost", lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    return " ".join(filter(None, (in_time, in_money)))
+    """What a correct answer takes with the system that takes least, by task."""
+    return _least(
+        summary,
+        "time per correct answer",
+        lambda row: (row.rank_time_per_correct, row.time_per_correct_s),
+        SECONDS_ALONE,
+    )
+
+
+def _money(summary: Summary) -> str:
+    """The same in dollars; nothing without prices."""
+    what = f"cost of {PER:,} correct answers"
+    return _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]
@@ -356,9 +367,9 @@ def _least(summary: Summary, what: str, read: Ranked, form: Form) -> str:
     ]
     open_tasks = graded - sum(map(len, groups.values()))
     if not parts:
-        return f"Least {what} per correct answer: not decided."
+        return f"Least {what}: not decided."
     undecided = ", else undecided" if open_tasks else ""
-    return f"Least {what} per correct answer: {', '.join(parts)}{undecided}."
+    return f"Least {what}: {', '.join(parts)}{undecided}."
 
 
 def _range(found: list[Estimate], form: Form) -> str:

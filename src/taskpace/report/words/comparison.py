@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
 from taskpace.analysis.table.comparison import Comparison
+from taskpace.prices.price import Price
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
+from taskpace.report.words.cost import price_sentence
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
 
 _MANY_TIMES = 4.0
@@ -35,7 +38,18 @@ def compared_document(compared: ComparedRuns) -> Document:
         ),
         paragraphs=tuple(sentence for cell in cells if (sentence := _sentence(compared, cell))),
     )
-    return Document(title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=())
+    closing = tuple(filter(None, (price_sentence(prices_compared(compared)),)))
+    return Document(
+        title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=closing
+    )
+
+
+def prices_compared(compared: ComparedRuns) -> Iterator[tuple[str, Price | None]]:
+    """The price of every system on both sides, by a name that says which it is."""
+    for cell in compared.cells:
+        same = cell.base_system == cell.new_system
+        sides = (compared.base, cell.base_system, cell.base), (compared.new, cell.new_system, cell.new)
+        yield from ((f"{label}:{system}" if same else system, row.price) for label, system, row in sides)
 
 
 def _changes(heading: str, found: list[Comparison], *, points: bool = False) -> Column:

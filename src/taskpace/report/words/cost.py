@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from taskpace.analysis.data.costs import Missing
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
@@ -12,8 +12,8 @@ from taskpace.prices.price import Price
 from taskpace.report.words.figures import Form, written
 
 LEGEND = (
-    "$: US dollars by the price given; wrong, cut and failed answers cost, too. $/correct: dollars of all trials / "
-    "number correct (cost-of-pass)."
+    "$/1000: US dollars of 1,000 tasks, and of 1,000 correct answers: dollars of all trials / number correct "
+    "(cost-of-pass), so that wrong, cut and failed answers cost, too."
 )
 _WHY: dict[Missing, str] = {
     "failed": "failed after they were sent, and nobody counted their tokens",
@@ -26,14 +26,17 @@ _WHY: dict[Missing, str] = {
 
 def _dollars(value: float) -> str:
     """Three significant digits, never with an exponent."""
-    if value == 0:
-        return "0"
-    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
     return f"{value:.{decimals}f}"
 
 
-DOLLARS = Form(_dollars, before="$")
-DOLLARS_ALONE = Form(_dollars, before="$", spread="none")
+PER = 1000
+"""Tasks, or correct answers, that a price is shown for: that of one has too many zeros to be read."""
+DOLLARS = Form(lambda each: _dollars(PER * each), before="$")
+"""Of so many."""
+DOLLARS_ALONE = DOLLARS._replace(spread="none")
+DOLLARS_WITH_ERROR = DOLLARS._replace(spread="percent of it")
+_MOST_LISTED = 4
 
 
 def has_costs(table: TaskTable) -> bool:
@@ -58,8 +61,8 @@ def cheapest(table: TaskTable) -> list[SystemRow]:
 
 
 def cost_lines(table: TaskTable) -> list[str]:
-    """Who costs least, which systems no other beats, by which prices, and whose cost is unknown."""
-    return [*_least(table), *_frontier(table), *_prices(table), *_unknown(table)]
+    """What a correct answer costs, who costs least, which systems no other beats, and whose cost is unknown."""
+    return [*_least(table), *_frontier(table), *_cached(table), *_unknown(table)]
 
 
 def cost_legend(summary: Summary) -> str:
@@ -68,41 +71,53 @@ def cost_legend(summary: Summary) -> str:
 
 
 def _least(table: TaskTable) -> Iterator[str]:
+    rows = sorted(
+        (row for row in table.rows if row.valid and per_correct(row).value is not None),
+        key=lambda row: per_correct(row).value or 0.0,
+    )
+    if not rows:
+        return
+    listed = ", ".join(f"{row.system} {written(per_correct(row), DOLLARS).text}" for row in rows[:_MOST_LISTED])
+    more = f", and {len(rows) - _MOST_LISTED} that cost more" if len(rows) > _MOST_LISTED else ""
     best = cheapest(table)
     if not best:
-        return
-    names = _and([row.system for row in best])
-    if len(best) == 1:
-        yield f"Per correct answer {names} costs least: {written(per_correct(best[0]), DOLLARS).text}."
-    elif all(per_correct(row).bound for row in best):
-        yield "No system with a known cost has a correct answer."
+        verdict = ""
+    elif len(best) == 1:
+        verdict = f"; {best[0].system} costs least"
     else:
-        yield f"Least cost per correct answer: {names} cannot be distinguished."
+        verdict = f"; {_and([row.system for row in best])} cannot be distinguished"
+    yield f"{PER:,} correct answers cost: {listed}{more}{verdict}."
 
 
 def _frontier(table: TaskTable) -> Iterator[str]:
-    priced = [row.system for row in table.rows if row.valid and per_correct(row).value is not None]
-    if len(priced) < 2 or not table.frontier:
-        return
-    if len(table.frontier) == 1:
-        yield f"{table.frontier[0]} is both the quickest and the cheapest per correct answer, by the values above."
-    else:
-        names = _and(list(table.frontier))
-        yield f"Time against cost of a correct answer: no other system beats {names} in both, by the values above."
+    if len(table.frontier) > 1:
+        first, *_, last = table.frontier
+        yield (
+            f"Time against cost of a correct answer: no system beats {_and(list(table.frontier))} in both, by their "
+            f"values; {first} is the quickest of them, {last} the cheapest."
+        )
 
 
-def _prices(table: TaskTable) -> Iterator[str]:
-    by_price: dict[Price, list[str]] = {}
-    for row in table.rows:
-        if row.price is not None:
-            by_price.setdefault(row.price, []).append(row.system)
-    if by_price:
-        told = "; ".join(f"{', '.join(names)} {price_in_words(price)}" for price, names in by_price.items())
-        yield f"Prices: {told}."
+def price_sentence(rows: Iterable[tuple[str, Price | None]]) -> str:
+    """The prices of systems, those together that have the same; nothing without one."""
+    by_price: dict[Price, dict[str, None]] = {}
+    for name, price in rows:
+        if price is not None:
+            by_price.setdefault(price, {})[name] = None
+    told = "; ".join(f"{', '.join(names)} {price_in_words(price)}" for price, names in by_price.items())
+    return f"Prices: {told}." if told else ""
+
+
+def run_prices(summary: Summary) -> str:
+    """The same of a run."""
+    return price_sentence((row.system, row.price) for table in summary.tables for row in table.rows)
+
+
+def _cached(table: TaskTable) -> Iterator[str]:
     for row in table.rows:
         if row.cost is not None and row.cost.cached_unknown and not row.cost.missing:
             yield (
-                f"{row.system}: of {row.cost.cached_unknown} of {row.n} trials nobody reports what came from a cache. "
+                f"{row.system}: nobody reports what came from a cache in {row.cost.cached_unknown} of {row.n} trials. "
                 "They count at the full price, so the true cost is at most this."
             )
 
@@ -110,12 +125,18 @@ def _prices(table: TaskTable) -> Iterator[str]:
 def price_in_words(price: Price) -> str:
     """``$0.15 in, $0.60 out per million tokens (genai-prices 0.2.3: openai/gpt-4o-mini, 2026-11-26)``."""
     if price.per_hour is not None:
-        text = f"${price.per_hour:g} an hour"
+        text = f"{_price(price.per_hour)} an hour"
     else:
-        cached = "" if price.cached_input is None else f", ${price.cached_input:g} cached"
-        text = f"${price.input:g} in{cached}, ${price.output:g} out per million tokens"
+        cached = "" if price.cached_input is None else f", {_price(price.cached_input)} cached"
+        text = f"{_price(price.input)} in{cached}, {_price(price.output)} out per million tokens"
     origin = ", ".join(filter(None, (price.source, price.date)))
     return f"{text} ({origin})" if origin else text
+
+
+def _price(value: float | None) -> str:
+    """As prices are written, with two decimals where they are enough."""
+    text = f"{value or 0.0:.2f}"
+    return f"${text if float(text) == value else f'{value:g}'}"
 
 
 def _unknown(table: TaskTable) -> Iterator[str]:

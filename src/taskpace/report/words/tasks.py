@@ -169,8 +169,8 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
         _mean(
             "tokens/correct", "tok./corr.", numbers(lambda row: row.tokens_per_correct), THREE_DIGITS_WITH_ENDS, need=6
         ),
-        _mean("$/task", "$/task", tuple(map(Number, map(cost_per_task, rows))), DOLLARS, need=2),
-        _mean("$/correct", "$/correct", tuple(map(Number, map(cost_per_correct, rows))), DOLLARS, need=1),
+        _mean("$/1000 tasks", "$/1000 tasks", numbers(cost_per_task), DOLLARS, need=2),
+        _mean("$/1000 correct", "$/1000 corr.", numbers(cost_per_correct), DOLLARS, need=1),
         Column(
             heading="J/task",
             cells=joules,
