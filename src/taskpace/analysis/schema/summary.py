@@ -264,6 +264,7 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     rank_cost_per_correct: int | None
+    """The same by cost per correct answer; null too without a price, and where a cost is unknown."""
     findings: tuple[Finding, ...]
 
 

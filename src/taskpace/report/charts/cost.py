@@ -7,7 +7,7 @@ import altair as alt
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, note_invalid, scale_for
 from taskpace.report.charts.theme import INK, MUTED, POINTS, SERIES, SHAPES, WIDTH, by_place
-from taskpace.report.words.cost import DOLLARS, LEGEND, PER, per_correct, per_task
+from taskpace.report.words.cost import DOLLARS, PER, per_correct, per_task
 from taskpace.report.words.figures import PERCENT_ALONE, SECONDS, written
 
 _HEIGHT = 230
@@ -30,7 +30,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
     layers: list[alt.Chart] = [
         chart_of(corners)
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
-        .encode(x=x, y=y, order="time:Q"),
+        .encode(x=x, y=y, order="cost:Q"),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
             x=alt.X("cost_low:Q"), x2="cost_high:Q", y=y, color=colour
         ),
@@ -98,10 +98,8 @@ def _range(points: list[Datum], field: str) -> alt.Scale:
 def _caption(table: TaskTable, priced: list[SystemRow], shown: list[SystemRow]) -> str:
     front = f"On the frontier, beaten by nobody in both: {', '.join(table.frontier)}. " if table.frontier else ""
     left_out = [row.system for row in priced if row not in shown]
-    without = (
-        f" Not in the picture, without a correct answer or a known cost: {', '.join(left_out)}." if left_out else ""
-    )
+    without = f" Without a correct answer or a known cost: {', '.join(left_out)}." if left_out else ""
     return (
-        f"Down and to the left is better; beside each mark its accuracy. {front}{LEGEND} Lines: 95 % intervals."
-        f"{without}{note_invalid(shown)}"
+        f"Down and to the left is better; beside each mark its accuracy. {front}Wrong, cut and failed answers cost, "
+        f"too. Lines: 95 % intervals.{without}{note_invalid(shown)}"
     )
