@@ -18,11 +18,13 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import taskpace
+from taskpace.analysis.compare import Side, compare, failures, parse_condition
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import summarise_trials
+from taskpace.analysis.table.comparison import NOT_COMPARED
 from taskpace.analysis.table.cost import frontier
 from taskpace.analysis.table.per_correct import compared
 from taskpace.errors import TaskpaceError
@@ -546,6 +548,22 @@ def test_a_guard_on_the_cost_of_a_correct_answer(plain_run, cli):
     without = cli("compare", file, "brief", "wordy", *condition)
     assert without.returncode == 2
     assert "has no cost_per_correct to compare: give both a price with --price" in without.stderr
+
+
+def test_a_guard_says_why_a_cost_is_unknown(plain_run):
+    """With a price on both sides and a trial that nobody counted, it is not the price that is missing."""
+    with taskpace.open(plain_run) as run:
+        sides = [Side(run.store, name, name, {name: MINI}) for name in ("brief", "wordy")]
+        found = compare(*sides, resamples=0)
+    (cell,) = found.cells
+    lost = msgspec.structs.replace(cell.new.cost, missing={"failed": 1})
+    without = msgspec.structs.replace(
+        cell,
+        new=msgspec.structs.replace(cell.new, cost=lost),
+        pair=msgspec.structs.replace(cell.pair, cost_per_correct=NOT_COMPARED),
+    )
+    with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` says why"):
+        failures(msgspec.structs.replace(found, cells=(without,)), [parse_condition("cost_per_correct > 5%")])
 
 
 def test_the_picture_has_every_priced_system_and_the_frontier(priced):

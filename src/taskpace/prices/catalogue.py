@@ -40,6 +40,8 @@ def look_up(name: str, refuse: Callable[[str], TaskpaceError], *, day: dt.date |
     try:
         from genai_prices.data_snapshot import get_snapshot
     except ImportError:
+        if "/" not in name:
+            raise refuse(_no_price(name)) from None
         raise MissingExtraError(f'the price "{name}"', _PACKAGE, _EXTRA) from None
     day = day or dt.datetime.now(dt.UTC).date()
     provider, model = _found(name, get_snapshot().providers, refuse)
@@ -82,9 +84,7 @@ def _found(name: str, providers: list[Provider], refuse: Callable[[str], Taskpac
     wanted, slash, model_name = name.lower().partition("/")
     by_id = {each.id: each for each in providers}
     if not slash or not model_name:
-        raise refuse(
-            f'"{name}" is no price: name a model as provider/model{_near(name, _names(providers))}, or give numbers'
-        )
+        raise refuse(_no_price(name, _near(name, _names(providers))))
     if wanted not in by_id:
         raise refuse(f'the catalogue has no provider "{wanted}"{_near(wanted, list(by_id))}')
     provider = by_id[wanted]
@@ -94,6 +94,10 @@ def _found(name: str, providers: list[Provider], refuse: Callable[[str], Taskpac
     if model is None:
         raise refuse(f'the catalogue has no model "{name}"{_near(name.lower(), _names([provider]))}')
     return provider, model
+
+
+def _no_price(name: str, near: str = "") -> str:
+    return f'"{name}" is no price: name a model as provider/model{near}, or give numbers'
 
 
 def _names(providers: list[Provider]) -> list[str]:

@@ -19,7 +19,7 @@ Given = str | Price
 Prices = Mapping[str, str | Price | Mapping[str, Any]]
 """By system, from Python: a model of the catalogue, or the keys of ``Price``."""
 
-_NUMBER = r"[0-9]+(?:\.[0-9]+)?|\.[0-9]+"
+_NUMBER = r"-?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _PER_HOUR = re.compile(rf"({_NUMBER})/h")
 _PER_MILLION = re.compile(rf"({_NUMBER})/({_NUMBER})(?:/({_NUMBER}))?")
 _FILE = ".toml"
