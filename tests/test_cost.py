@@ -512,8 +512,8 @@ def test_without_a_price_nothing_speaks_of_money(plain_run, cli):
     assert "$" not in cli("compare", str(plain_run), "brief", "wordy", "--resamples", "0").stdout
 
 
-def test_a_price_given_later_stands_in_every_output(plain_run, cli, tmp_path):
-    """Short form, long form, Markdown, JSON, CSV, notebook, comparison and page."""
+def test_a_price_given_later_stands_in_every_output(plain_run, cli):
+    """Short form, long form, JSON, CSV, notebook and comparison."""
     run = partial(cli, columns=200)
     file, quick = str(plain_run), ("--resamples", "0")
     assert "Least cost of 1,000 correct answers: wordy" in run("summary", file, *GIVEN, *quick).stdout
@@ -533,9 +533,17 @@ def test_a_price_given_later_stands_in_every_output(plain_run, cli, tmp_path):
     assert float(cells["cost_total_usd"]) == pytest.approx(summary.tables[0].rows[0].cost.total_usd)
     compared_text = run("compare", file, "brief", "wordy", *GIVEN, *quick).stdout
     assert re.search(r"^\$/1000 corr\. .* p < 0\.001$", compared_text, re.MULTILINE)
-    page = tmp_path / "x.html"
-    assert run("report", file, *GIVEN, *quick, "--no-trials", "-o", str(page)).returncode == 0
-    assert "Time against cost of a correct answer" in page.read_text("utf-8")
+
+
+def test_a_report_and_its_comparisons_have_the_prices(plain_run, cli, tmp_path, monkeypatch):
+    """`taskpace report --price` gives them to every run and to what is held against the first."""
+    shown = []
+    monkeypatch.setattr("taskpace.report.page.page_parts", lambda *found: shown.append(found) or [b""])
+    done = cli("report", str(plain_run), str(plain_run), *GIVEN, "--resamples", "0", "-o", str(tmp_path / "x.html"))
+    assert done.returncode == 0, done.stderr
+    ((runs, compared_runs),) = shown
+    assert [row.price.input for run in runs for row in run.summary.tables[0].rows] == [10, 0.01] * 2
+    assert [cell.new.price.input for each in compared_runs for cell in each.cells] == [10, 0.01]
 
 
 def test_a_guard_on_the_cost_of_a_correct_answer(plain_run, cli):

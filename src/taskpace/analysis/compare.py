@@ -94,8 +94,11 @@ def compare(base: Side, new: Side, *, resamples: int = RESAMPLES) -> ComparedRun
     """
     names = _matched(base, new)
     before = _load(base)
-    after = before if new.source is base.source else _load(new)
-    cells = [cell for one, other in names for cell in _compare_system(before, one, after, other, resamples)]
+    one_run = new.source is base.source
+    after = before if one_run and new.prices == base.prices else _load(new)
+    cells = [
+        cell for one, other in names for cell in _compare_system(before, one, after, other, resamples, one_run=one_run)
+    ]
     if not cells:
         raise StoreError(
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
@@ -160,13 +163,15 @@ def _load(side: Side) -> _Loaded:
     return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until is not None)
 
 
-def _compare_system(base: _Loaded, one: str, new: _Loaded, other: str, resamples: int) -> list[ComparedCell]:
+def _compare_system(
+    base: _Loaded, one: str, new: _Loaded, other: str, resamples: int, *, one_run: bool
+) -> list[ComparedCell]:
     (before, base_cells), (after, new_cells) = base.of(one, "base"), new.of(other, "new")
     found = []
     for key in base_cells:
         if key not in new_cells:
             continue
-        if new is not base:
+        if not one_run:
             # Rounds of two runs have the same numbers, and nothing in common.
             after = after.with_columns(round=pl.lit(None, dtype=pl.Int64))
         both = pl.concat([before, after]).filter((pl.col("task") == key[0]) & (pl.col("scenario") == key[1]))

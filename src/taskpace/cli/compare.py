@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -42,7 +43,10 @@ def compare(
 
     conditions = [parse_condition(text) for text in fail_if]
     (base_file, base_system), (new_file, new_system) = _sides(what)
-    with Store.open(base_file) as before, Store.open(new_file) as after:
+    with ExitStack() as opened:
+        before = opened.enter_context(Store.open(base_file))
+        # Two systems of one run took turns in it; opened twice it would be two runs.
+        after = before if new_file == base_file else opened.enter_context(Store.open(new_file))
         labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
         old, new = prices_by_run(prices, [before, after])
         compared = compare_sides(
