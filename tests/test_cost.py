@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import re
+import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
@@ -27,7 +29,7 @@ from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.comparison import NOT_COMPARED
 from taskpace.analysis.table.cost import frontier
 from taskpace.analysis.table.per_correct import compared
-from taskpace.errors import TaskpaceError
+from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.brevity import with_brevity
 from taskpace.experiment.experiment import experiment_of, load_experiment
 from taskpace.experiment.prepare import prepare
@@ -485,6 +487,18 @@ def test_a_larger_plan_brings_its_prices(priced_file):
             last = load_cells(store)[-1]
             kept.append((last.planned, last.price.per_hour))
     assert kept == [(3, 2.49), (6, 5.0), (6, 6.0)]
+
+
+@pytest.mark.parametrize("price", ['{"input": -1, "output": 2}', '{"per_hour": 1e300}', '{"input": 1}', '"x/y"'])
+def test_a_run_file_with_a_price_that_is_none_is_refused(priced_file, price):
+    """What another program has written there is held to the same as what a person writes."""
+    path = priced_file.with_name("x.db")
+    with Store.create_or_continue(path, prepare(load_experiment(priced_file), priced_file.parent), "1"):
+        pass
+    with contextlib.closing(sqlite3.connect(path)) as changed, changed:
+        changed.execute("UPDATE run SET experiment = json_set(experiment, '$.prices.own', json(?))", (price,))
+    with pytest.raises(StoreError, match="in table run"):
+        Store.open(path)
 
 
 @pytest.fixture(scope="module")

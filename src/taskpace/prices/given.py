@@ -10,7 +10,7 @@ from typing import Any
 
 from taskpace.errors import TaskpaceError
 from taskpace.prices.catalogue import look_up
-from taskpace.prices.price import Price, checked
+from taskpace.prices.price import Price
 from taskpace.text.strict import convert, did_you_mean, read_toml
 
 Given = str | Price
@@ -28,7 +28,7 @@ _FORMS = "SYSTEM=INPUT/OUTPUT[/CACHED], SYSTEM=PER_HOUR/h, SYSTEM=PROVIDER/MODEL
 
 def read_price(given: Given, refuse: Callable[[str], TaskpaceError]) -> Price:
     """A price from numbers or from the catalogue; ``refuse`` makes the error, which says where it stands."""
-    return look_up(given, refuse) if isinstance(given, str) else checked(given, refuse)
+    return look_up(given, refuse) if isinstance(given, str) else given
 
 
 def system_prices(
@@ -69,7 +69,11 @@ def prices_from(texts: Iterable[str]) -> dict[str, Price]:
         system, equals, given = text.rpartition("=")  # a system of a sweep has such signs in its name
         if not equals or not system or not given:
             raise TaskpaceError(f'--price "{text}": write {_FORMS}')
-        found[system] = read_price(_numbers(given) or given, partial(_refuse, f'--price "{text}"'))
+        refuse = partial(_refuse, f'--price "{text}"')
+        try:
+            found[system] = _numbers(given) or look_up(given, refuse)
+        except ValueError as exc:
+            raise refuse(str(exc)) from None
     return found
 
 
