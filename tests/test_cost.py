@@ -27,7 +27,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.comparison import NOT_COMPARED
-from taskpace.analysis.table.cost import frontier
+from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.per_correct import compared
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.brevity import with_brevity
@@ -289,7 +289,7 @@ def test_the_frontier_is_who_nobody_beats_in_both(priced):
     )
     (table,) = summary.tables
     assert table.frontier == ("dear", "cheap")
-    assert frontier([msgspec.structs.replace(row, valid=False) for row in table.rows]) == ()
+    assert frontier([msgspec.structs.replace(row, valid=False) for row in table.rows], cost_per_correct) == ()
     assert (
         "no system beats dear and cheap in both, by their values; dear is the quickest of them, cheap the cheapest."
         in summary_markdown(summary)
@@ -600,7 +600,7 @@ def test_the_picture_has_every_priced_system_and_the_frontier(priced):
     styled(panel.picture).to_dict(validate=True)
     assert [row[0] for row in panel.rows] == ["dear", "cheap", "lost"]
     assert [row[-1] for row in panel.rows] == ["yes", "yes", "no"]
-    assert "Without a correct answer or a known cost: lost." in panel.caption
+    assert "without a correct answer or free: lost." in panel.caption
     values = json.dumps(panel.picture.to_dict(validate=False))
     assert '"share": "50 %"' in values
     assert f'"cost": {1000 * summary.tables[0].rows[0].cost.per_correct_usd.value}' in values

@@ -34,7 +34,7 @@ from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
-from taskpace.analysis.table.cost import frontier
+from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
@@ -217,7 +217,7 @@ def make_table(
             *order_findings(sample.trials),
             *ramp_findings(sample.trials, cells[0].scenario),
         ),
-        frontier=frontier(ranked),
+        frontier=frontier(ranked, cost_per_correct),
         settled=settled,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -11,7 +13,7 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.costs import MISSING
 from taskpace.analysis.schema.summary import Cost, MeasuredRow
-from taskpace.analysis.stats.estimates import UNKNOWN
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.stats.intervals import Reach
 from taskpace.analysis.stats.per_correct import mean_and_per_correct
 
@@ -42,23 +44,36 @@ def find_cost(cell: CellPlan, part: pl.DataFrame, arrays: Arrays, index: int, re
     )
 
 
-def frontier(rows: Sequence[MeasuredRow]) -> tuple[str, ...]:
-    """The valid systems that no other beats in both time and cost per correct answer, by their values, the quickest
-    first. One without a correct answer is on no frontier.
+Row = TypeVar("Row", bound=MeasuredRow)
+
+
+def cost_per_correct(row: MeasuredRow) -> Estimate:
+    """US dollars of a correct answer; unknown without a price."""
+    return UNKNOWN if row.cost is None else row.cost.per_correct_usd
+
+
+def frontier(rows: Sequence[Row], per_correct: Callable[[Row], Estimate]) -> tuple[str, ...]:
+    """The valid systems that no other beats in both time per correct answer and something else, by their values.
+
+    Args:
+        rows: of a table.
+        per_correct: what else a correct answer takes, such as dollars.
+
+    Returns:
+        Their names, the quickest first. One without a correct answer is on no frontier.
     """
     found = [
-        (row.time_per_correct_s.value, row.cost.per_correct_usd.value, row.system)
+        (row.time_per_correct_s.value, spent, row.system)
         for row in rows
         if row.valid
-        and row.cost is not None
-        and row.cost.per_correct_usd.value is not None
         and row.time_per_correct_s.value is not None
         and row.time_per_correct_s.bound is None
+        and (spent := per_correct(row).value) is not None
     ]
     names: list[str] = []
-    least = float("inf")
-    for _, cost, name in sorted(found):
-        if cost < least:
+    least = math.inf
+    for _, spent, name in sorted(found):
+        if spent < least:
             names.append(name)
-            least = cost
+            least = spent
     return tuple(names)

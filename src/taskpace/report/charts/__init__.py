@@ -13,10 +13,10 @@ import vl_convert
 
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
-from taskpace.report.charts.cost import cost
 from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, Picture, label
+from taskpace.report.charts.per_correct import cost, energy_time
 from taskpace.report.charts.ranking import accuracy, ranks, speed
 from taskpace.report.charts.sweeps import effects, load
 from taskpace.report.charts.theme import PAPER, configured, unchecked
@@ -34,6 +34,7 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
     "tokenizers": ("bytes per token on the prompts and on the outputs", tokenizers),
     "cost": ("time against cost of a correct answer, with the accuracy and the frontier", cost),
     "energy": ("joules per task and per correct answer", energy),
+    "energy-time": ("time against energy of a correct answer, with the accuracy and the frontier", energy_time),
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
     "load": ("task time and makespan against requests in flight", load),

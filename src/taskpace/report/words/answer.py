@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, PER, per_correct as cost_per_correct
+from taskpace.report.words.cost import DOLLARS_ALONE, PER
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from taskpace.analysis.data.costs import Missing
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.prices.price import Price
 from taskpace.report.words.figures import Form, written
 
@@ -49,11 +50,6 @@ def per_task(row: SystemRow) -> Estimate:
     return UNKNOWN if row.cost is None else row.cost.per_task_usd
 
 
-def per_correct(row: SystemRow) -> Estimate:
-    """US dollars of a correct answer; unknown without a price."""
-    return UNKNOWN if row.cost is None else row.cost.per_correct_usd
-
-
 def cheapest(table: TaskTable) -> list[SystemRow]:
     """The first by cost per correct answer; none where fewer than two systems are ranked by it."""
     rows = [row for row in table.rows if row.rank_cost_per_correct]
@@ -72,12 +68,12 @@ def cost_legend(summary: Summary) -> str:
 
 def _least(table: TaskTable) -> Iterator[str]:
     rows = sorted(
-        (row for row in table.rows if row.valid and per_correct(row).value is not None),
-        key=lambda row: per_correct(row).value or 0.0,
+        (row for row in table.rows if row.valid and cost_per_correct(row).value is not None),
+        key=lambda row: cost_per_correct(row).value or 0.0,
     )
     if not rows:
         return
-    listed = ", ".join(f"{row.system} {written(per_correct(row), DOLLARS).text}" for row in rows[:_MOST_LISTED])
+    listed = ", ".join(f"{row.system} {written(cost_per_correct(row), DOLLARS).text}" for row in rows[:_MOST_LISTED])
     more = f", and {len(rows) - _MOST_LISTED} that cost more" if len(rows) > _MOST_LISTED else ""
     best = cheapest(table)
     if not best:

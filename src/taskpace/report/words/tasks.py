@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 
 from taskpace.analysis.schema.summary import Summary, SystemRow
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.report.words.block import Block, Caution, Column, Name, Narrow, Number, Rank, Words
 from taskpace.report.words.cost import (
     DOLLARS,
     cost_legend,
     cost_lines,
-    per_correct as cost_per_correct,
     per_task as cost_per_task,
 )
 from taskpace.report.words.energy import energy_legend, energy_lines
