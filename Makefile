@@ -19,7 +19,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,dev]'
+	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py

@@ -74,6 +74,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
     for name, above, below in (
         ("mean task time", time_s.sum(axis=2), counts),
         ("time per correct answer", time_s.sum(axis=2), correct.sum(axis=2)),
+        ("cost per correct answer", arrays.cost_usd[firsts].sum(axis=2), correct.sum(axis=2)),
         ("PAR-2", par2_values(time_s, correct, LIMIT_S).sum(axis=2), counts),
     ):
         yield from ((name, found) for found in ratios(above.T, below.T))
@@ -88,6 +89,7 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
         yield "verbosity ratio", pair.output_bytes.change
         yield "difference in accuracy", pair.accuracy.change
         yield "ratio of time per correct answer", pair.time_per_correct.change
+        yield "ratio of cost per correct answer", pair.cost_per_correct.change
         yield "split: whole", pair.split.difference_s
         for part in PARTS:
             yield f"split: {part}", getattr(pair.split, f"{part}_s")
@@ -150,7 +152,7 @@ def print_coverage(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
             shares = [None if cell is None else 100 * cell.covered / cell.experiments for cell in cells]
             bench.say(f"| {name} | " + " | ".join("" if share is None else f"{share:.1f}" for share in shares) + " |")
             known = {design: share for design, share in zip(designs, shares, strict=True) if share is not None}
-            bench.figure(f"{world.name}: {name}", list(known.values()), "%")
+            bench.figure(f"{world.name}: {name}", list(known.values()), "%", optional="cost" in name)
             for group, names in _GROUPS.items():
                 if name in names:
                     held.setdefault(f"{world.kind}: {group}", []).extend(known.values())
@@ -175,7 +177,7 @@ def _design(n: int, repeats: int) -> str:
 
 # ---- false positives -----------------------------------------------------------------------------------------------
 
-_TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_correct")
+_TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_correct", "cost_per_correct")
 
 
 def false_positives(job: tuple[World, int, int, int, int]) -> dict[str, float]:
@@ -212,7 +214,7 @@ def print_false_positives(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> N
         for measure in _TESTED:
             wrong[measure].append(100 * shares[measure])
     for measure, shares in wrong.items():
-        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%")
+        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%", optional="cost" in measure)
 
 
 # ---- probability of inversion --------------------------------------------------------------------------------------

@@ -150,7 +150,8 @@ class Bench:
             unit: such as ``s``.
             at_most: the target of the median.
             at_least: likewise.
-            optional: measured only where another load generator is installed.
+            optional: not in every results file: measured only where another load generator is installed, or newer
+                than the results.
         """
         if name in self._figures:
             raise ValueError(f'figure "{name}" is there already')

@@ -106,11 +106,23 @@ def as_arrays(experiments: list[Trials]) -> Arrays:
         round=np.full_like(time_s, np.nan),
         untimed=np.zeros_like(time_s),
         late=np.zeros_like(time_s),
+        cost_usd=costs_usd(written),
     )
+
+
+def costs_usd(written: Floats) -> Floats:
+    """By the token, $0.15 and $0.60 a million: a prompt of 200 tokens, and an answer of a token for every 4 bytes."""
+    return (200 * 0.15 + written / 4 * 0.60) / 1e6
 
 
 def side_of(trials: Trials, system: int) -> Side:
     return Side(*(values[system].ravel() for values in (trials.time_s, trials.wait_s, trials.written, trials.tpot_s)))
+
+
+def _cost_ratio(trials: Trials) -> float:
+    """Of the second system over the first."""
+    first, second = (costs_usd(trials.written[place]).sum() / trials.correct[place].sum() for place in (0, 1))
+    return float(second / first)
 
 
 def truth(world: World, repeats: int, items: int) -> dict[str, float]:
@@ -133,6 +145,8 @@ def truth(world: World, repeats: int, items: int) -> dict[str, float]:
         "verbosity ratio": np.exp(np.log(trials.written[1] / trials.written[0]).mean()),
         "difference in accuracy": 0.0,
         "ratio of time per correct answer": np.exp(SLOWER[1]),
+        "cost per correct answer": costs_usd(trials.written[0]).mean() / correct_a.mean(),
+        "ratio of cost per correct answer": _cost_ratio(trials),
         "split: whole": whole_s,
     }
     # The parts' shares of the whole are told well by the simulated items, where the whole itself is not.

@@ -153,9 +153,14 @@ def task_file(**changes: str) -> Callable[[Path], None]:
     return both(file("mine.toml", text), file("rows.jsonl", ROW))
 
 
-def hidden(folder: Path) -> None:
-    """Makes xllamacpp look as if it were not installed, for programs started in this folder."""
-    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['xllamacpp'] = None\n")
+def hidden(folder: Path, module: str = "xllamacpp") -> None:
+    """Makes a module look as if it were not installed, for programs started in this folder."""
+    (folder / "sitecustomize.py").write_text(f"import sys\nsys.modules['{module}'] = None\n")
+
+
+def priced(price: str) -> Callable[[Path], None]:
+    """An experiment whose system has a price."""
+    return file("x.toml", f"{SYSTEM}price = {price}\n")
 
 
 SMALL_FILES = ("sh", "-c", 'ulimit -f 480; exec "$@"', "sh")
@@ -312,6 +317,35 @@ CASES = [
     Case("an unknown task in a summary", "summary x.db --task mmlu-leter", finished),
     Case("a negative number of resamples", "summary x.db --resamples -1", finished),
     Case("resamples that are no number", "compare x.db x.db --resamples many", finished),
+    Case("a price of a system that is not there", "summary x.db --price simm=1/2", finished),
+    Case("a price that is none", "summary x.db --price sim", finished),
+    Case("a price without a sense", "summary x.db --price sim=cheap", finished),
+    Case("a model that the catalogue does not have", "summary x.db --price sim=openai/gpt4o-mini", finished),
+    Case("a provider that the catalogue does not have", "compare x.db x.db --price sim=opnai/gpt-4o", finished),
+    Case("a price by the request", "report x.db --price sim=perplexity/sonar", finished),
+    Case(
+        "a price without the catalogue",
+        "run x.toml",
+        both(priced('"openai/gpt-4o-mini"'), lambda folder: hidden(folder, "genai_prices")),
+        apart=True,
+    ),
+    Case("a negative price on the command line", "summary x.db --price sim=1/-2", finished),
+    Case("a negative price", "run x.toml", priced("{ input = -1, output = 2 }")),
+    Case("an unknown key in a price", "run x.toml", priced("{ inptu = 1, output = 2 }")),
+    Case("a price of the output alone", "run x.toml", priced("{ output = 2 }")),
+    Case("two prices in one", "run x.toml", priced("{ input = 1, output = 2, per_hour = 3 }")),
+    Case("a price of another type", "run x.toml", priced("3")),
+    Case(
+        "an unknown key in a file of prices",
+        "summary x.db --price p.toml",
+        both(finished, file("p.toml", "sim = { per_huor = 1 }\n")),
+    ),
+    Case("a file of prices that is not there", "summary x.db --price p.toml", finished),
+    Case(
+        "a condition on a cost without a price",
+        'compare x.db x.db --fail-if "cost_per_correct > 5%"',
+        recorded("x.db", rows=TWELVE),
+    ),
     Case("nothing to compare with", "compare x.db", finished),
     Case("a run to compare with that is not there", "compare x.db none.db", finished),
     Case("an unknown system to compare", "compare x.db sim simm", finished),

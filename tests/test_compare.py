@@ -69,6 +69,16 @@ def test_noise_passes_the_guard(make_run, cli):
     assert "you need about n =" in " ".join(done.stdout.split())
 
 
+def test_two_systems_of_one_run_are_compared_in_their_turns(make_run, cli):
+    """The command knows as much of a run as its summary: the systems took turns, so what the machine did hit both."""
+    two = make_run("two.db", models=("a", "b"), items=12)
+    two.with_name("other.db").write_bytes(two.read_bytes())
+    done = cli("compare", "two.db", "a", "b", "--format", "json", "--resamples", "0")
+    assert [cell["pair"]["turns"] for cell in json.loads(done.stdout)["cells"]] == [True]
+    apart = cli("compare", "two.db:a", "other.db:b", "--format", "json", "--resamples", "0")
+    assert [cell["pair"]["turns"] for cell in json.loads(apart.stdout)["cells"]] == [False]
+
+
 @pytest.mark.slow
 def test_a_real_change_fails_the_build(make_run, cli):
     """A tenth more task time, with limit 5 %: exit code 1, and the line that failed."""

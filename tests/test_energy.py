@@ -364,12 +364,16 @@ def test_the_reports_show_joules_where_there_are_some(trials_of, summary_of):
     (panel,) = panels(summary, "energy")
     assert panel.rows[0][1:3] == ("20", "10")
     styled(panel.picture).to_dict(validate=True)
+    (against,) = panels(summary, "energy-time")
+    assert against.rows[0][-1] == "yes"
+    assert against.rows[0][2].startswith("40 J (")
     (cells,) = csv.DictReader(io.StringIO(summary_csv(summary)))
     assert (cells["energy_covers"], cells["energy_gross_per_task_j"]) == ("CPU package", "20.0")
     assert float(cells["energy_gross_per_correct_j_low"]) < 40 == float(cells["energy_gross_per_correct_j"])
     without = summary_of(trials_of("a"))
     assert not energy_lines(without.tables[0])
     assert not panels(without, "energy")
+    assert not panels(without, "energy-time")
     assert "J/task" not in summary_markdown(without)
 
 

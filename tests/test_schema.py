@@ -27,6 +27,7 @@ from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
 from taskpace.analysis.table import comparison, pairs, phases, settled
 from taskpace.experiment import until
+from taskpace.prices import price
 from taskpace.records import OUTCOMES
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -148,6 +149,7 @@ def docstrings() -> dict[str, str]:
         compare,
         judge,
         preferences,
+        price,
     ):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):

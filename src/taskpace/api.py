@@ -11,6 +11,7 @@ from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.until import Decide, Until
+from taskpace.prices.given import Prices, prices_of
 from taskpace.records import Grade, Record
 from taskpace.runner.events import Event
 from taskpace.store.store import Store
@@ -44,21 +45,45 @@ class Run:
 
         return load_frame(self._store)
 
-    def summary(self, *, resamples: int | None = None, deadline_s: float | None = None) -> Summary:
+    def summary(
+        self,
+        *,
+        resamples: int | None = None,
+        deadline_s: float | None = None,
+        prices: Prices | None = None,
+    ) -> Summary:
         """What ``taskpace summary`` prints, as data.
 
         Args:
             resamples: of the bootstrap; 0 for none.
             deadline_s: for goodput, in place of the experiment's own.
+            prices: by system, in place of the experiment's own: ``"openai/gpt-4o-mini"``, or the keys of an experiment
+                file, ``{"input": 0.15, "output": 0.60}``.
+
+        Raises:
+            TaskpaceError: one of these is no price, or of no system of the run.
         """
         from taskpace.analysis.stats.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
 
         drawn = RESAMPLES if resamples is None else resamples
-        return summarise(self._store, resamples=drawn, deadline_s=deadline_s)
+        return summarise(self._store, resamples=drawn, deadline_s=deadline_s, prices=prices_of(prices or {}, "prices"))
 
-    def chart(self, name: str, *, task: str | None = None, scenario: str | None = None) -> Any:
+    def chart(
+        self,
+        name: str,
+        *,
+        task: str | None = None,
+        scenario: str | None = None,
+        prices: Prices | None = None,
+    ) -> Any:
         """One of ``taskpace chart``'s pictures as an altair chart, the tasks side by side.
+
+        Args:
+            name: of the chart.
+            task: only this one.
+            scenario: only this one.
+            prices: as in ``summary``.
 
         Raises:
             TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
@@ -68,7 +93,7 @@ class Run:
         check_name(name)
         found = [
             panel
-            for panel in panels(self.summary(), name)
+            for panel in panels(self.summary(prices=prices), name)
             if task in (None, panel.task) and scenario in (None, panel.scenario)
         ]
         if not found:
@@ -88,13 +113,21 @@ class Run:
         with Store.open(Path(judge)) as own:
             return load_judged(self._store, own, run_file=self.path.name, judge_file=Path(judge).name, resamples=drawn)
 
-    def report(self, output: str | Path, *, trials: bool = True, judges: Sequence[str | Path] = ()) -> Path:
+    def report(
+        self,
+        output: str | Path,
+        *,
+        trials: bool = True,
+        judges: Sequence[str | Path] = (),
+        prices: Prices | None = None,
+    ) -> Path:
         """Write the HTML report of ``taskpace report``, over whatever is there.
 
         Args:
             output: the file.
             trials: with the texts of all.
             judges: run files that ``taskpace judge`` made of this run.
+            prices: as in ``summary``.
 
         Raises:
             StoreError: one of these is no run file, or holds no judgements of this run.
@@ -106,7 +139,9 @@ class Run:
         path = Path(output)
         check_target(path, force=True)
         judged = tuple(map(self.judged, judges))
-        write(path, page_parts([load_whole(self._store, self.path.name, trials=trials, judged=judged)], []))
+        given = prices_of(prices or {}, "prices")
+        whole = load_whole(self._store, self.path.name, trials=trials, judged=judged, prices=given)
+        write(path, page_parts([whole], []))
         return path
 
     def _repr_html_(self) -> str:

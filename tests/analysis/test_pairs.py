@@ -42,6 +42,7 @@ def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: fl
         round=some(np.full(shape, np.nan)),
         untimed=some(np.zeros(shape)),
         late=some(np.zeros(shape)),
+        cost_usd=some((200 * 0.15 + visible / 4 * 0.6) / 1e6),
     )
 
 

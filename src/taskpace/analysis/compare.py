@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +11,7 @@ import polars as pl
 from taskpace.analysis.conditions import Condition, check_decidable
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.gate import judge
@@ -24,6 +25,7 @@ from taskpace.analysis.table.validity import can_be_compared
 from taskpace.analysis.until import Outcomes
 from taskpace.errors import StoreError
 from taskpace.experiment.until import Against, Ends, Gate, Judged, Until
+from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
@@ -83,6 +85,8 @@ class Side(msgspec.Struct, frozen=True):
     label: str
     system: str | None = None
     """Only this one; null: all, matched by name with the other side's."""
+    prices: Mapping[str, Price] | None = None
+    """By system, in place of those that the run's experiment gives."""
 
 
 def compare(
@@ -110,11 +114,14 @@ def compare(
     names = [] if gate is None else _asked_again(gate, base, new)
     if names:
         # The older systems took turns with the new ones: what the baseline recorded at another time is not needed.
-        base = Side(new.source, base.label)
+        base = Side(new.source, base.label, prices=base.prices)
     else:
         names = matched(systems_of(base), systems_of(new), base.label, new.label)
-    before = after if new.source is base.source else _load(base)
-    found = [each for pair in names for each in _compare_system(before, after, pair, resamples, conditions)]
+    one_run = new.source is base.source
+    before = after if one_run and new.prices == base.prices else _load(base)
+    found = [
+        each for pair in names for each in _compare_system(before, after, pair, resamples, conditions, one_run=one_run)
+    ]
     cells = [cell for cell, _ in found]
     if not cells:
         raise StoreError(
@@ -201,19 +208,26 @@ class _Loaded(msgspec.Struct, frozen=True):
 
 
 def _load(side: Side) -> _Loaded:
-    trials, cells = last_attempts(load_frame(side.source)), load_cells(side.source)
+    cells = load_cells(side.source, side.prices)
+    trials = last_attempts(with_costs(load_frame(side.source), cells))
     until = msgspec.json.decode(queries.run_row(side.source).experiment, type=Ends).until
     return _Loaded(trials, cells if until is None else all_as_asked(cells, trials, until), until)
 
 
 def _compare_system(
-    base: _Loaded, new: _Loaded, names: tuple[str, str], resamples: int, conditions: Sequence[Condition]
+    base: _Loaded,
+    new: _Loaded,
+    names: tuple[str, str],
+    resamples: int,
+    conditions: Sequence[Condition],
+    *,
+    one_run: bool,
 ) -> list[tuple[ComparedCell, list[Judged]]]:
     one, other = names
     gate = new.gate
     (before, base_cells), (after, new_cells) = base.of(one, "base"), new.of(other, "new")
     anytime = base.until is not None or new.until is not None
-    if new is not base:
+    if not one_run:
         # Rounds of two runs have the same numbers, and nothing in common.
         after = after.with_columns(round=pl.lit(None, dtype=pl.Int64))
         if anytime:

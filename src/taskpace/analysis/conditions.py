@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -14,8 +14,8 @@ from taskpace.analysis.table.comparison import Comparison
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
 
-Measure = Literal["task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
-_MEASURES: tuple[Measure, ...] = ("task_time", "time_per_correct", "tokens_per_s", "output_bytes", "accuracy")
+Measure = Literal["task_time", "time_per_correct", "cost_per_correct", "tokens_per_s", "output_bytes", "accuracy"]
+_MEASURES: tuple[Measure, ...] = get_args(Measure)
 DECIDED: tuple[Measure, ...] = ("task_time", "time_per_correct", "accuracy")
 """What a gate can be decided by while a run goes on: of each trial its seconds and its outcome are looked at."""
 _LEAST_CHANGE = -1 + 1e-9

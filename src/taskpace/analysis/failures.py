@@ -60,7 +60,7 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
     if comparison.p_holm is None:
         if 0 < comparison.items < LEAST_FOR_MEAN:
             return f"{what} has {comparison.items} of the {LEAST_FOR_MEAN} common items that it takes: ask more"
-        return f"{what} has no {condition.measure} to compare"
+        return f"{what} has no {condition.measure} to compare{_why_no_cost(cell, condition)}"
     if condition.is_met(comparison):
         return None
     sized = comparison.lower == ("a" if condition.above else "b") and _without_size(comparison)
@@ -69,6 +69,17 @@ def _cannot_be_judged(cell: ComparedCell, condition: Condition) -> str | None:
         remedies = " or ".join(cut_remedies((cell.base, cell.new)))
         return f"{what}: the cut answers decide ({cut}): {remedies}"
     return None
+
+
+def _why_no_cost(cell: ComparedCell, condition: Condition) -> str:
+    if condition.measure != "cost_per_correct":
+        return ""
+    if cell.base.price is None or cell.new.price is None:
+        return ": give both a price with --price"
+    unknown = [role for role, row in (("base", cell.base), ("new", cell.new)) if row.cost and row.cost.missing]
+    return (
+        f": the cost of {' and '.join(unknown)} is unknown, `taskpace summary RUN --full` says why" if unknown else ""
+    )
 
 
 def _not_comparable(cell: ComparedCell, what: str) -> str | None:

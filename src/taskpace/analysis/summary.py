@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 
 import msgspec
@@ -15,6 +16,7 @@ from taskpace.analysis.across.overall import find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_anchors, load_frame
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import (
@@ -32,6 +34,7 @@ from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
+from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
@@ -40,6 +43,7 @@ from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Until
+from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
@@ -48,7 +52,12 @@ _LEAST_TO_AGREE = 3
 
 
 def summarise(
-    source: Reader, *, resamples: int = RESAMPLES, deadline_s: float | None = None, reference: str | None = None
+    source: Reader,
+    *,
+    resamples: int = RESAMPLES,
+    deadline_s: float | None = None,
+    reference: str | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> Summary:
     """The summary of a run file, finished or not.
 
@@ -57,16 +66,18 @@ def summarise(
         resamples: of the bootstrap; 0 for none, which is quick.
         deadline_s: for goodput, in place of the experiment's own.
         reference: the system that others are compared with over all tasks; null: the first.
+        prices: by system, in place of those that the experiment gives.
 
     Raises:
         TaskpaceError: there is no such system.
     """
+    cells = load_cells(source, prices)
     run = queries.run_row(source)
     experiment = msgspec.json.decode(run.experiment, type=Experiment)
     return summarise_trials(
-        last_attempts(load_frame(source)),
-        load_cells(source),
-        anchors=last_attempts(load_anchors(source)),
+        last_attempts(with_costs(load_frame(source), cells)),
+        cells,
+        anchors=last_attempts(with_costs(load_anchors(source), cells)),
         name=run.name,
         limit_s=experiment.timeout_s,
         deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,
@@ -95,7 +106,7 @@ def summarise_trials(
     """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
 
     Args:
-        trials: the trials.
+        trials: the trials, with the columns of ``with_costs`` where there is a price.
         cells: the cells.
         anchors: trials that were asked again beside a system that was added later; null: none were.
         name: of the run.
@@ -203,6 +214,7 @@ def make_table(
             *order_findings(sample.trials),
             *ramp_findings(sample.trials, cells[0].scenario),
         ),
+        frontier=frontier(ranked, cost_per_correct),
         settled=settled,
     )
 
@@ -233,12 +245,18 @@ def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[
     per_correct = _ranks(
         [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct"
     )
+    costs = _ranks(
+        [row.system for row in valid if row.cost is not None and row.cost.per_correct_usd.value],
+        pairs,
+        "cost_per_correct",
+    )
     return [
         SystemRow(
             **{name: getattr(row, name) for name in MeasuredRow.__struct_fields__},
             rank_task_time=times.get(row.system),
             rank_tokens_per_s=speeds.get(row.system),
             rank_time_per_correct=per_correct.get(row.system),
+            rank_cost_per_correct=costs.get(row.system),
             findings=findings[row.system],
         )
         for row in rows

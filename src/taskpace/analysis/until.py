@@ -73,8 +73,8 @@ def standing_of(arrays: Arrays, until: Until, items: int | None = None) -> Stand
         items: how it stood after so many; null: all.
     """
     found = Outcomes.of(arrays)
-    seconds, cut, late, correct = (each[:, :items] for each in (found.seconds, found.cut, found.late, found.correct))
-    return _standing(arrays.systems, seconds, (cut, late), correct, until)
+    bounds = found.cut[:, :items], found.late[:, :items]
+    return _standing(arrays.systems, found.seconds[:, :items], bounds, found.correct[:, :items], until)
 
 
 def _standing(

@@ -12,6 +12,7 @@ from taskpace.analysis.judge.agreement import Judged
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.summary import summarise
+from taskpace.prices.price import Price
 from taskpace.store.queries import Reader
 
 
@@ -31,12 +32,20 @@ class WholeRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_whole(
-    source: Reader, file: str, *, resamples: int = RESAMPLES, trials: bool = True, judged: tuple[Judged, ...] = ()
+    source: Reader,
+    file: str,
+    *,
+    resamples: int = RESAMPLES,
+    trials: bool = True,
+    judged: tuple[Judged, ...] = (),
+    prices: Mapping[str, Price] | None = None,
 ) -> WholeRun:
-    """``resamples``: of the bootstrap; ``trials``: with the texts of all trials; ``judged``: what judges made of it."""
+    """``resamples``: of the bootstrap; ``trials``: with the texts of all trials; ``judged``: what judges made of it;
+    ``prices``: by system, in place of those that the experiment gives.
+    """
     return WholeRun(
         file=file,
-        summary=summarise(source, resamples=resamples),
+        summary=summarise(source, resamples=resamples, prices=prices),
         provenance=load_provenance(source),
         prompts=load_prompts(source) if trials else {},
         trials=load_trials(source) if trials else None,

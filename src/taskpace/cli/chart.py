@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.errors import TaskpaceError
 from taskpace.text.safe_text import printable
 
@@ -23,9 +24,17 @@ if TYPE_CHECKING:
 @click.option("--scenario", help="Only this scenario.")
 @click.option("--pair", nargs=2, metavar="A B", help="Only these two systems, for a chart about pairs.")
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@price_option
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def chart(
-    run_file: Path, name: str | None, output: Path | None, resamples: int | None, force: bool, **only: Any
+    run_file: Path,
+    *,
+    name: str | None,
+    output: Path | None,
+    resamples: int | None,
+    prices: tuple[str, ...],
+    force: bool,
+    **only: Any,
 ) -> None:
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
     from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -42,7 +51,8 @@ def chart(
     if name is not None:
         check_target(path, force=force)
     with Store.open(run_file) as store:
-        summary = summarise(store, resamples=RESAMPLES if resamples is None else resamples)
+        drawn = RESAMPLES if resamples is None else resamples
+        summary = summarise(store, resamples=drawn, prices=prices_by_run(prices, [store])[0])
     found = list(panels(summary, name))
     if name is None:
         for known, about in CHARTS.items():

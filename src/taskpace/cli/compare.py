@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 from rich.console import Console
 
 from taskpace.cli.gate import Wanted, carry_out, only_with_run
+from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.cli.running import no_fetch_option, progress_option
 from taskpace.cli.trust import trust_option
 from taskpace.errors import StoreError, TaskpaceError
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 @click.option(
     "--recorded", is_flag=True, help="With --run: compare with what BASE recorded; do not ask its systems again."
 )
+@price_option
 @progress_option(events=False)
 @no_fetch_option
 @trust_option
@@ -62,6 +65,7 @@ def compare(
     *,
     file: Path | None,
     until: str | None,
+    prices: tuple[str, ...],
     **options: Any,
 ) -> int:
     """Compare two systems of one run, or two runs, on the items they have in common.
@@ -96,7 +100,7 @@ def compare(
         if carried_out.interrupted:
             return 130
         sides, remedy = ((base, system), (carried_out.path, None)), carried_out.remedy
-    return _compared(sides, conditions, form, resamples, remedy)
+    return _compared(sides, conditions, form, resamples, remedy=remedy, prices=prices)
 
 
 def _compared(
@@ -104,7 +108,9 @@ def _compared(
     conditions: list[Condition],
     form: str,
     resamples: int | None,
+    *,
     remedy: str,
+    prices: tuple[str, ...],
 ) -> int:
     """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate cannot say."""
     from taskpace.analysis.compare import Side, compare as compare_sides
@@ -119,11 +125,15 @@ def _compared(
     from taskpace.store.store import Store
 
     (base_file, base_system), (new_file, new_system) = sides
-    with Store.open(base_file) as before, Store.open(new_file) as after:
+    with ExitStack() as opened:
+        before = opened.enter_context(Store.open(base_file))
+        # Two systems of one run took turns in it; opened twice it would be two runs.
+        after = before if new_file == base_file else opened.enter_context(Store.open(new_file))
         labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
+        old, new = prices_by_run(prices, [before, after])
         compared = compare_sides(
-            Side(before, labels[0], base_system),
-            Side(after, labels[1], new_system),
+            Side(before, labels[0], base_system, old),
+            Side(after, labels[1], new_system, new),
             resamples=RESAMPLES if resamples is None else resamples,
             conditions=conditions,
         )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.text.safe_text import printable
 
 if TYPE_CHECKING:
     from taskpace.analysis.compare import ComparedRuns
     from taskpace.analysis.judge.agreement import Judged
+    from taskpace.prices.price import Price
     from taskpace.store.store import Store
 
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     help="What `taskpace judge` made of a run; repeat for more.",
 )
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@price_option
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def report(
     run_files: tuple[Path, ...],
@@ -39,6 +42,7 @@ def report(
     no_trials: bool,
     judges: tuple[Path, ...],
     resamples: int | None,
+    prices: tuple[str, ...],
     force: bool,
 ) -> None:
     """Make one HTML file of RUN_FILE: the answer, charts, every trial, and how to get it again.
@@ -57,12 +61,13 @@ def report(
     drawn = RESAMPLES if resamples is None else resamples
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open(file)) for file in run_files]
+        by_run = prices_by_run(prices, stores)
         judged = _judged(stores, run_files, judges, drawn)
         runs = [
-            load_whole(store, file.name, resamples=drawn, trials=not no_trials, judged=by)
-            for store, file, by in zip(stores, run_files, judged, strict=True)
+            load_whole(store, file.name, resamples=drawn, trials=not no_trials, judged=by, prices=own)
+            for store, file, by, own in zip(stores, run_files, judged, by_run, strict=True)
         ]
-        write(path, page_parts(runs, _compared(stores, run_files, drawn)))
+        write(path, page_parts(runs, _compared(stores, run_files, drawn, by_run)))
     size = path.stat().st_size / 1e6
     click.echo(
         printable(f"The report is {path} ({size:.1f} MB); it needs no network: open it in a browser, or mail it")
@@ -90,14 +95,16 @@ def _judged(
     return [tuple(each) for each in found]
 
 
-def _compared(stores: list[Store], files: tuple[Path, ...], resamples: int) -> list[ComparedRuns]:
+def _compared(
+    stores: list[Store], files: tuple[Path, ...], resamples: int, prices: list[dict[str, Price]]
+) -> list[ComparedRuns]:
     """Each run against the first, where they have something in common."""
     from taskpace.analysis.compare import Side, compare
     from taskpace.errors import StoreError
 
     names = [file.stem for file in files]
     labels = names if len(set(names)) == len(names) else [str(file) for file in files]
-    sides = [Side(store, label) for store, label in zip(stores, labels, strict=True)]
+    sides = [Side(store, label, prices=own) for store, label, own in zip(stores, labels, prices, strict=True)]
     found = []
     for side in sides[1:]:
         with suppress(StoreError):

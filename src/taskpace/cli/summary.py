@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taskpace.cli.prices import price_option, prices_by_run
+
 if TYPE_CHECKING:
     from taskpace.analysis.schema.summary import Summary
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
 @click.option("--reference", metavar="SYSTEM", help="What the mean over all tasks compares with.  [default: the first]")
+@price_option
 def summary(
     run_file: Path,
     form: str,
@@ -41,17 +44,18 @@ def summary(
     deadline: float | None,
     resamples: int | None,
     reference: str | None,
+    prices: tuple[str, ...],
 ) -> None:
     """Show who finishes first in RUN_FILE, finished or not, who only looks fast, why, and what to do."""
     long = full or task is not None or plots
     if form == "terminal" and not long:
-        print_short(run_file, resamples, deadline_s=deadline, reference=reference)
+        print_short(run_file, resamples, deadline_s=deadline, reference=reference, prices=prices)
         return
     if form != "terminal" and (plots or task is not None):
         if plots:
             raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
         raise click.UsageError(f"--task is for a terminal, and {form} has all tasks: leave one of the two out")
-    summarised = _summarised(run_file, resamples, deadline, reference)
+    summarised = _summarised(run_file, resamples, deadline, reference, prices)
     if form != "terminal":
         # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
         click.echo(_rendered(summarised, form, str(run_file)).encode(), nl=False)
@@ -72,6 +76,7 @@ def print_short(
     deadline_s: float | None = None,
     reference: str | None = None,
     known: bool = False,
+    prices: tuple[str, ...] = (),
 ) -> None:
     """The answer of a run file, on standard output.
 
@@ -81,12 +86,13 @@ def print_short(
         deadline_s: for goodput; null for the experiment's.
         reference: the system that the mean over all tasks compares with; null for the first.
         known: as of ``Store.open``.
+        prices: as ``--price`` gives them.
     """
     from rich.console import Console
 
     from taskpace.report.terminal.answer import print_answer
 
-    summarised = _summarised(run_file, resamples, deadline_s, reference, known=known)
+    summarised = _summarised(run_file, resamples, deadline_s, reference, prices, known=known)
     print_answer(summarised, Console(highlight=False), file=str(run_file))
 
 
@@ -100,7 +106,13 @@ def _check_task(task: str, summarised: Summary) -> None:
 
 
 def _summarised(
-    run_file: Path, resamples: int | None, deadline_s: float | None, reference: str | None, *, known: bool = False
+    run_file: Path,
+    resamples: int | None,
+    deadline_s: float | None,
+    reference: str | None,
+    prices: tuple[str, ...],
+    *,
+    known: bool = False,
 ) -> Summary:
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
@@ -112,6 +124,7 @@ def _summarised(
             resamples=RESAMPLES if resamples is None else resamples,
             deadline_s=deadline_s,
             reference=reference,
+            prices=prices_by_run(prices, [store])[0],
         )
 
 

@@ -36,12 +36,16 @@ def with_brevity(experiment: Experiment, instruction: str = INSTRUCTION, limit: 
                 f'system "{system.name}", key "brief_of": it is a brief form already: '
                 "use `taskpace run`, or leave it out"
             )
-    systems = tuple(form for system in experiment.systems for form in _forms(system, instruction.strip(), limit))
+    forms = [(system.name, _forms(system, instruction.strip(), limit)) for system in experiment.systems]
+    systems = tuple(form for _, found in forms for form in found)
     names = [system.name for system in systems]
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f'two systems would be called "{name}": give the first one another name')
-    return msgspec.structs.replace(experiment, systems=systems)
+    prices = {
+        form.name: experiment.prices[name] for name, found in forms if name in experiment.prices for form in found
+    }
+    return msgspec.structs.replace(experiment, systems=systems, prices=prices)
 
 
 def _forms(system: System, instruction: str, limit: int | None) -> list[System]:

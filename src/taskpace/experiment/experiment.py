@@ -17,6 +17,8 @@ from taskpace.experiment.library import shipped_file
 from taskpace.experiment.numbers import MOST, MOST_SYSTEMS, MOST_TASKS, Refuse, check_count, check_numbers
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
 from taskpace.experiment.until import By, Until, check_until, read_until
+from taskpace.prices.given import system_prices
+from taskpace.prices.price import Price
 from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, read_toml
 
 DEFAULT_ITEMS = 20
@@ -89,6 +91,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     until: Until | None = None
     """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
     systems: tuple[System, ...]
+    prices: dict[str, Price] = {}
+    """By system; no part of what a system is, so that any run may get others."""
 
 
 class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -101,6 +105,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     seed: int | None = None
     max_tokens: int | None = None
     brief_of: str | None = None
+    price: str | Price | None = None
     options: dict[str, Any] = {}
     sweep: dict[str, list[Any]] = {}
 
@@ -254,7 +259,8 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         raise refuse(f"it comes to {count:,} systems, sweeps unfolded: {MOST_SYSTEMS:,} at most")
     if (count := len(file.tasks or ())) > MOST_TASKS:
         raise refuse(f'key "tasks": {count:,} of them: name {MOST_TASKS:,} at most')
-    systems = tuple(system for table in file.system for system in _unfold(table, refuse))
+    unfolded = [(table, _unfold(table, refuse)) for table in file.system]
+    systems = tuple(system for _, found in unfolded for system in found)
     names = [system.name for system in systems]
     _refuse_twins(names, "system", refuse)
     for system in systems:
@@ -263,6 +269,9 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
                 f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
                 f"{did_you_mean(system.brief_of, names)}"
             )
+    prices: dict[str, Price] = {}
+    for table, found in unfolded:
+        prices |= system_prices(table.price, table.name, [system.name for system in found], refuse)
     scenarios = tuple(scenario for each in file.scenarios for scenario in read_scenarios(each, location))
     _refuse_twins([scenario.name for scenario in scenarios], "scenario", refuse)
     until = read_until(msgspec.structs.asdict(file), refuse)
@@ -286,6 +295,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         energy=file.energy,
         until=until,
         systems=systems,
+        prices=prices,
     )
 
 
@@ -299,8 +309,7 @@ def _check_options(options: Any, name: str, refuse: Refuse) -> None:
 
 
 def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
-    twins = sorted({name for name in names if names.count(name) > 1})
-    if twins:
+    if twins := sorted({name for name in names if names.count(name) > 1}):
         raise refuse(f'two {what}s are called "{twins[0]}": give each a name of its own')
 
 

@@ -14,7 +14,7 @@ import msgspec
 from taskpace.errors import StoreError
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.until import Until
-from taskpace.store.rows import as_json, put_plan, set_experiment, set_until
+from taskpace.store.rows import as_json, put_plan, set_experiment, set_prices, set_until
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import plain
 
@@ -27,7 +27,7 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
     """Add what ``plan`` has and the file lacks. To be called within a transaction.
 
     A plan with fewer items or repeats than the file has adds nothing. A run that once ended when it was decided stays
-    such a run: how many items it has depends on what they showed.
+    such a run: how many items it has depends on what they showed. Prices may be any: they are the plan's from now on.
 
     Raises:
         StoreError: the plan would change what is recorded, or has not all of the file's systems, tasks and scenarios.
@@ -36,6 +36,7 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
     _check_until(msgspec.json.decode(kept, type=_Kept), path, plan)
     if plan_id == plan.id:
         set_until(db, plan)
+        set_prices(db, plan)
         return
     if problem := _conflict(db, msgspec.json.decode(kept), plan):
         raise StoreError(f"{path}: holds a run of another plan ({problem}): choose another -o, or restore that plan")
@@ -47,6 +48,7 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
         set_experiment(db, plan)
     else:
         set_until(db, plan)
+        set_prices(db, plan)
 
 
 class _Named(msgspec.Struct, frozen=True):

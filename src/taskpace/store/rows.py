@@ -157,6 +157,12 @@ def set_until(db: sqlite3.Connection, plan: Plan) -> None:
         db.execute("UPDATE run SET experiment = json_set(experiment, '$.until', json(?))", (until,))
 
 
+def set_prices(db: sqlite3.Connection, plan: Plan) -> None:
+    """Note the prices of the plan in place of those that the file has."""
+    prices = as_json(plan.experiment.prices)
+    db.execute("UPDATE run SET experiment = json_set(experiment, '$.prices', json(?))", (prices,))
+
+
 def insert(db: sqlite3.Connection, table: str, **values: Any) -> int:
     """One row, by column; returns its number."""
     return db.execute(_insertion(table, *values), tuple(values.values())).lastrowid or 0

@@ -78,6 +78,7 @@ def _compared(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefForm]
             output_bytes=ratio(pair, pair.output_bytes, plain),
             accuracy=difference(pair, pair.accuracy, plain),
             time_per_correct=ratio(pair, pair.time_per_correct, plain),
+            cost_per_correct=ratio(pair, pair.cost_per_correct, plain),
         )
 
 

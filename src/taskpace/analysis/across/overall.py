@@ -1,4 +1,4 @@
-"""Over the tasks of a run: each system's time per correct answer against a reference, one number for a suite.
+"""Over the tasks of a run: each system's time and cost per correct answer against a reference, a number for a suite.
 
 A number over tasks is easily misread, so it is given only where every task counts: a task that is INVALID for the
 system or for the reference leaves it out, one without a single correct answer makes it a bound, and the accuracy always
@@ -8,7 +8,7 @@ goes with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -19,10 +19,11 @@ from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, of_influence
+from taskpace.analysis.stats.intervals import LEVEL, Floats, of_influence
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
-from taskpace.analysis.table.pairs import Pair, per_correct, per_correct_logs
+from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.per_correct import compared, known_costs, per_correct_logs
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
@@ -86,16 +87,18 @@ def _graded(table: TaskTable, sample: Sample) -> _Graded:
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
     rows = [_row(system, tasks, reference) for system in systems]
-    compared = adjusted(
-        [row.time_per_correct for row in rows],
-        [row.system != reference and all(_comparable(task, row.system, reference) for task in tasks) for row in rows],
-    )
+    family = [
+        row.system != reference and all(_comparable(task, row.system, reference) for task in tasks) for row in rows
+    ]
+    times = adjusted([row.time_per_correct for row in rows], family)
+    costs = adjusted([row.cost_per_correct for row in rows], family)
     return Overall(
         scenario=scenario,
         tasks=tuple(task.name for task in tasks),
         reference=reference,
         rows=tuple(
-            msgspec.structs.replace(row, time_per_correct=found) for row, found in zip(rows, compared, strict=True)
+            msgspec.structs.replace(row, time_per_correct=time, cost_per_correct=cost)
+            for row, time, cost in zip(rows, times, costs, strict=True)
         ),
     )
 
@@ -109,12 +112,14 @@ def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:
     missing = _invalid(system, tasks)
     if missing is None and system != reference and (why := _invalid(reference, tasks)):
         missing = f"of {reference}, the reference, {why}"
-    ratio = NOT_COMPARED
+    time = cost = NOT_COMPARED
     if missing is None:
-        ratio, missing = _mean_ratio(system, tasks, reference)
+        time, missing = _mean_ratio(system, tasks, reference, _of_seconds)
+        cost, _ = _mean_ratio(system, tasks, reference, _of_dollars)
     return OverallRow(
         system=system,
-        time_per_correct=ratio,
+        time_per_correct=time,
+        cost_per_correct=cost,
         accuracy=_mean_accuracy(system, tasks),
         missing=missing,
     )
@@ -133,7 +138,22 @@ def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     return f"INVALID are {', '.join(invalid)}" if invalid else None
 
 
-def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> tuple[Comparison, str | None]:
+Amounts = Callable[[Arrays, tuple[int, int]], Floats | None]
+"""What a correct answer takes of each trial; null where one of two systems has none."""
+
+
+def _of_seconds(arrays: Arrays, _pair: tuple[int, int]) -> Floats:
+    return arrays.spent_s
+
+
+def _of_dollars(arrays: Arrays, pair: tuple[int, int]) -> Floats | None:
+    known = known_costs(arrays)
+    return arrays.cost_usd if all(known[index] for index in pair) else None
+
+
+def _mean_ratio(
+    system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts
+) -> tuple[Comparison, str | None]:
     """Mean over tasks of ln(ratio), or why there is none. An item that several tasks ask about is one observation: what
     it does to each is summed, so that tasks over one data set do not count as independent.
 
@@ -145,11 +165,14 @@ def _mean_ratio(system: str, tasks: list[_Graded], reference: str) -> tuple[Comp
     bounds: dict[Bound, str] = {}
     for task in tasks:
         a, b = task.timed.index(reference), task.timed.index(system)
-        logs, found, counts = per_correct_logs(task.timed, [(a, b)])
+        amounts = amounts_of(task.timed, (a, b))
+        if amounts is None:
+            return NOT_COMPARED, f"of {task.name} nothing is known"
+        logs, found, counts = per_correct_logs(amounts, task.timed.correct, [(a, b)])
         pairs += counts[0]
         log = float(logs[0])
         if not math.isfinite(log):
-            ratio = per_correct(task.timed, [(a, b)])[0].change
+            ratio = compared(amounts, task.timed.correct, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {task.name}"

@@ -43,6 +43,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """In which round, when systems took turns; NaN where it was in none."""
     untimed: Floats
     """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
+    cost_usd: Floats
+    """US dollars; NaN where they are unknown, or the system has no price."""
 
     @property
     def recorded_s(self) -> Floats:
@@ -65,7 +67,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool = False) -> Arrays:
-    """From the last attempts (columns of ``load_frame``) of one task in one scenario.
+    """From the last attempts (columns of ``load_frame``, with ``cost_usd`` where there are prices) of one task in one
+    scenario.
 
     Args:
         trials: one row for each trial; rows of other systems are left out.
@@ -99,6 +102,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         name: spread_out(np.where(failed | late if name in _TIMES else failed, np.nan, values))
         for name, values in found.items()
     }
+    costs = trials["cost_usd"].to_numpy() if "cost_usd" in trials.columns else np.full(trials.height, np.nan)
     return Arrays(
         systems=systems,
         items=items,
@@ -116,6 +120,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
         untimed=spread_out(trials["untimed"].cast(pl.Float64).to_numpy()),
         late=spread_out(late.astype(np.float64)),
+        cost_usd=spread_out(costs),
     )
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
 from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.prices.given import check_systems
+from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
@@ -38,6 +41,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the data that the task could not use; null: none."""
     omitted: tuple[str, ...] = ()
     """Fields that the system's requests lack: its server's own values apply."""
+    price: Price | None = None
+    """Of the system; null: none was given."""
 
     @property
     def batched(self) -> bool:
@@ -87,21 +92,30 @@ class _System(msgspec.Struct, frozen=True):
             return ()
 
 
-class _Timeout(msgspec.Struct, frozen=True):
-    """Of an experiment."""
-
+class _Experiment(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
+    prices: dict[str, Price] = {}
 
 
-def load_cells(reader: Reader) -> list[CellPlan]:
-    """The cells of a run, in the experiment's order."""
+def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> list[CellPlan]:
+    """The cells of a run, in the experiment's order.
+
+    Args:
+        reader: of the run file.
+        prices: by system, in place of those that the experiment gives.
+
+    Raises:
+        TaskpaceError: a price is of a system that is not in the run.
+    """
     segments: dict[str, list[ClientMetrics]] = {}
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
     cells = queries.cells(reader)
     tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
-    timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
+    check_systems(prices or {}, own)
+    experiment = decoded(queries.run_row(reader).experiment, _Experiment, reader, "run")
+    by_system = {**experiment.prices, **(prices or {})}
     scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
     return [
         CellPlan(
@@ -115,9 +129,10 @@ def load_cells(reader: Reader) -> list[CellPlan]:
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
             max_tokens=tasks[cell.task].max_tokens,
             limited=(own[cell.system].max_tokens or math.inf) < (tasks[cell.task].max_tokens or math.inf),
-            timeout_s=timeout_s,
+            timeout_s=experiment.timeout_s,
             left_out=tasks[cell.task].data.left_out,
             omitted=own[cell.system].omitted,
+            price=by_system.get(cell.system),
         )
         for cell in cells
     ]

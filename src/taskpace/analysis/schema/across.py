@@ -125,6 +125,8 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     """Difference of the shares of correct trials."""
     time_per_correct: Change
     """Ratio."""
+    cost_per_correct: Change
+    """Ratio; unknown unless both have a price."""
 
 
 class BriefRanking(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,6 +164,8 @@ class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
     """The system's name."""
     time_per_correct: Comparison
     """Geometric mean over the tasks of the ratio of times per correct answer, this system's over the reference's."""
+    cost_per_correct: Comparison
+    """The same of costs; unknown unless both have a price on every task."""
     accuracy: Estimate
     """Mean of the tasks' accuracies: each task counts the same, however many items it has."""
     missing: str | None

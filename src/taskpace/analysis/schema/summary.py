@@ -11,11 +11,13 @@ from typing import Literal
 import msgspec
 
 from taskpace.analysis.across.sweeps import Sweep
+from taskpace.analysis.data.costs import Missing
 from taskpace.analysis.schema.across import Brevity, Effect, Load, Overall
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.analysis.table.settled import Settled
+from taskpace.prices.price import Price
 from taskpace.records import Outcome
 
 SCHEMA_VERSION = 4
@@ -132,6 +134,26 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     """What held a GPU's clock back at any of those moments."""
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What the cell's trials cost by the system's price: warm-ups left out, wrong, cut and failed answers counted."""
+
+    total_usd: float | None
+    """US dollars; null: that of some trial is unknown, and with it all other numbers here."""
+    per_task_usd: Estimate
+    """US dollars / recorded trials."""
+    per_correct_usd: Estimate
+    """US dollars of all trials / number correct, as ``time_per_correct_s`` (cost-of-pass, Erol et al. 2025)."""
+    missing: dict[Missing, int]
+    """Trials whose cost is unknown, by why: ``failed`` (an attempt failed after it was sent, tokens unknown),
+    ``uncounted`` (no counts that can be believed), ``too-long`` (beyond what the price holds for), ``no-time``,
+    ``no-makespan`` (of a price by the hour, several in flight)."""
+    cached_unknown: int
+    """Trials of which nobody reports what came from a cache, though the price has a discount for it: they count at the
+    full price, so they cost at most what is given here."""
+    kind: Literal["measured", "allocated"]
+    """Allocated: by the hour with several in flight, so that each is given its share of the makespan."""
+
+
 class Backlog(msgspec.Struct, frozen=True, kw_only=True):
     """What an open loop piled up. From scheduled arrival to last byte a trial counts as in flight."""
 
@@ -227,6 +249,10 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     """Null: not asked for, or not to be had."""
     energy_missing: str | None
     """Why joules, or a part of them, are missing; null: nothing is, or nobody asked."""
+    price: Price | None
+    """Of the system; null: none was given."""
+    cost: Cost | None
+    """By that price; null without one."""
 
 
 class SystemRow(MeasuredRow, frozen=True, kw_only=True):
@@ -234,9 +260,11 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
 
     rank_task_time: int | None
     """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row. Likewise
-    the other two."""
+    the others."""
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
+    rank_cost_per_correct: int | None
+    """The same by cost per correct answer; null too without a price, and where a cost is unknown."""
     findings: tuple[Finding, ...]
 
 
@@ -264,6 +292,9 @@ class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """Over the valid systems without cut answers, if there are three or more."""
     findings: tuple[Finding, ...]
     """What concerns several systems."""
+    frontier: tuple[str, ...]
+    """Valid systems that no other beats in both time and cost per correct answer, by their values, the quickest first;
+    empty without prices."""
     settled: Settled | None = None
     """Of a run that ends when its ranking is settled; then every interval of a pair is one that one may stop by. Null:
     the number of items was fixed beforehand."""

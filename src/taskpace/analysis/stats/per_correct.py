@@ -9,13 +9,44 @@ import math
 
 import numpy as np
 
-from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, Floats, degrees_of_freedom, effective_trials, log_influence
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, ratios
+from taskpace.analysis.stats.intervals import (
+    LEVEL,
+    Flags,
+    Floats,
+    Reach,
+    degrees_of_freedom,
+    effective_trials,
+    log_influence,
+)
 from taskpace.analysis.stats.student import t_quantile
 
 FEW_CORRECT = 10
 """Fewer correct answers, and the error of a share is not normal on any scale."""
 _LEAST_ERROR = 1e-12
+
+
+def mean_and_per_correct(
+    amounts: Floats, correct: Floats, there: Flags, reach: Reach | None
+) -> tuple[Estimate, Estimate]:
+    """Mean amount of a trial, and the amounts of all trials / number correct; of tokens, or of dollars.
+
+    Arrays are (items, repeats).
+
+    Args:
+        amounts: NaN where one is unknown; then so are both numbers.
+        correct: 1, 0, or NaN where there is no record.
+        there: the trials that have an amount.
+        reach: of the intervals; null: the number of items was fixed.
+    """
+    if not there.any() or np.isnan(amounts[there]).any():
+        return UNKNOWN, UNKNOWN
+    spent, counted = (each.sum(axis=-1).astype(np.float64) for each in (np.where(there, amounts, 0.0), there))
+    right, asked = np.nansum(correct, axis=-1), (~np.isnan(correct)).sum(axis=-1).astype(np.float64)
+    mean, per_correct = ratios(np.stack([spent, spent]).T, np.stack([counted, right]).T, reach)
+    if right.sum() < FEW_CORRECT:
+        per_correct = few_correct(spent, right, asked, anytime=reach is not None)
+    return mean, per_correct
 
 
 def few_correct(seconds: Floats, correct: Floats, trials: Floats, *, anytime: bool = False) -> Estimate:

@@ -16,16 +16,11 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
 from taskpace.analysis.stats.intervals import (
     Flags,
     Floats,
-    Intervals,
     Reach,
-    log_influence,
-    of_influence,
     of_means,
     share_difference,
 )
-from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.ranking import inversion_probability
-from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.stats.significance import clustered_mcnemar, items_needed, mcnemar, wilcoxon
 from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.table.comparison import (
@@ -34,9 +29,8 @@ from taskpace.analysis.table.comparison import (
     adjusted,
     by_totals,
     compared_by_item,
-    compared_by_log,
 )
-from taskpace.analysis.until import per_correct_totals
+from taskpace.analysis.table.per_correct import of_cost, of_time
 
 RESOLVE = 0.05
 """The relative difference that the power note is about."""
@@ -82,6 +76,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """Difference of the shares of correct trials; McNemar's exact test, its clustered form with repeats."""
     time_per_correct: Comparison
     """Ratio."""
+    cost_per_correct: Comparison
+    """Ratio; unknown unless both have a price, and all their costs are known."""
     split: Split | None
     """Of the recorded times, cut answers included as they are. Null without common items."""
     turns: bool
@@ -121,8 +117,9 @@ def compare_pairs(
     # A cut answer would have been longer, too; one that failed has no length.
     visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices), anytime=anytime)
     reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices), anytime=anytime)
-    correct_times = per_correct_at_any_time if anytime else per_correct
-    per_answer = correct_times(arrays.without_late(), indices) if graded else [NOT_COMPARED] * len(pairs)
+    in_time = arrays.without_late()
+    times_per_answer = of_time(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
+    costs_per_answer = of_cost(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices, anytime_stats.reach if anytime else None)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
@@ -143,7 +140,8 @@ def compare_pairs(
                 output_bytes=visible[index],
                 reasoning_bytes=reasoning[index],
                 accuracy=_accuracy(own, *indices[index], anytime=anytime) if graded else NOT_COMPARED,
-                time_per_correct=per_answer[index],
+                time_per_correct=times_per_answer[index],
+                cost_per_correct=costs_per_answer[index],
                 split=splits[index],
                 turns=took_turns(own, *indices[index]),
                 inversion_probability=inversions[index],
@@ -170,7 +168,15 @@ def compare_leaning_first(
     return found
 
 
-MEASURES = ("task_time", "tokens_per_s", "output_bytes", "reasoning_bytes", "accuracy", "time_per_correct")
+MEASURES = (
+    "task_time",
+    "tokens_per_s",
+    "output_bytes",
+    "reasoning_bytes",
+    "accuracy",
+    "time_per_correct",
+    "cost_per_correct",
+)
 
 
 def adjust(pairs: list[Pair], family: list[bool], *, shared: str | None = None) -> list[Pair]:
@@ -226,79 +232,6 @@ def _accuracy(arrays: Arrays, a: int, b: int, *, anytime: bool) -> Comparison:
     change = number(*(anytime_stats.share_difference if anytime else share_difference)(differences))
     found = by_totals(change, p, max(len(differences), LEAST_FOR_MEAN), nothing=0.0)
     return msgspec.structs.replace(found, items=len(differences))
-
-
-def per_correct(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
-    """Ratio of (seconds / correct), on its logarithm, over the items that both were asked; a bound where one of the two
-    has no correct answer.
-    """
-    if not indices:
-        return []
-    logs, influence, counts = per_correct_logs(arrays, indices)
-    found = compared_by_log(of_influence(logs, influence), counts)
-    return [
-        each if np.isfinite(log) else _without_correct(arrays, *pair, items)
-        for each, log, pair, items in zip(found, logs, indices, counts, strict=True)
-    ]
-
-
-def per_correct_at_any_time(arrays: Arrays, indices: list[tuple[int, int]]) -> list[Comparison]:
-    """The same where the data decided how many items there are; unknown with few correct answers."""
-    looked = look_per_correct(per_correct_totals(arrays.spent_s, arrays.correct, indices), 1)
-    ends = (
-        with_claim(*each)
-        for each in zip(zip(looked.low, looked.high, strict=True), looked.p, looked.leaning, strict=True)
-    )
-    low, high = np.array(list(ends)).reshape(len(indices), 2).T
-    counts = [int(n) for n in np.nan_to_num(looked.items)]
-    return compared_by_log(Intervals(looked.value, low, high, looked.p), counts)
-
-
-def _without_correct(arrays: Arrays, a: int, b: int, items: int) -> Comparison:
-    both = ~np.isnan(arrays.correct[a] - arrays.correct[b])
-    totals = [
-        tuple(np.where(both, values, 0.0).sum(axis=-1) for values in (arrays.spent_s[i], arrays.correct[i], both))
-        for i in (a, b)
-    ]
-    correct = [each[1].sum() for each in totals]
-    if items == 0 or not any(correct) or all(correct):
-        return msgspec.structs.replace(NOT_COMPARED, items=items)
-    none = correct.index(0)
-    least = few_correct(*totals[none]).value
-    seconds, right, _ = totals[1 - none]
-    if least is None or not seconds.sum():
-        return msgspec.structs.replace(NOT_COMPARED, items=items)
-    ratio = least / float(seconds.sum() / right.sum())
-    change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
-    found = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
-    return msgspec.structs.replace(found, leaning=None if found.p is None else "a" if none == 1 else "b")
-
-
-def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:
-    """Logarithms of b's time per correct answer over a's, with what each item contributes.
-
-    Returns:
-        The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN where
-        one of the two was not asked; and how many items both were asked.
-
-    ``indices``: of systems, (a, b), at least one pair.
-    """
-    both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in indices]
-
-    def columns(values: Floats, side: int) -> Floats:
-        totals = [
-            np.where(mask, np.nan_to_num(values[pair[side]]), 0.0).sum(axis=-1)
-            for pair, mask in zip(indices, both, strict=True)
-        ]
-        return np.stack(totals).T  # sums run down the items: keep each column in one piece
-
-    logs, influence = np.zeros(len(indices)), np.zeros((len(indices), len(arrays.items))).T
-    for side, sign in ((1, 1), (0, -1)):
-        seconds, correct = columns(arrays.spent_s, side), columns(arrays.correct, side)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs += sign * (np.log(seconds.sum(axis=0)) - np.log(correct.sum(axis=0)))
-        influence += sign * log_influence(seconds, correct)
-    return logs, influence, [int(mask.any(axis=-1).sum()) for mask in both]
 
 
 def _splits(arrays: Arrays, indices: list[tuple[int, int]], reach: Reach | None) -> list[Split | None]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, places_of
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.makespan import makespan_s
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -24,8 +25,9 @@ from taskpace.analysis.stats.estimates import (
     solve_curve,
 )
 from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
-from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
+from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct, mean_and_per_correct
 from taskpace.analysis.table.backlog import find_backlog
+from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
 from taskpace.analysis.table.phases import phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
@@ -81,7 +83,7 @@ def make_rows(
         known = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
-        makespan_s = _makespan_s(part, cell.planned)
+        whole_s = makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
         solved = (in_time.task_time_s[index], in_time.correct[index])
@@ -118,15 +120,17 @@ def make_rows(
                 time_per_correct_s=per_correct[index] if graded else UNKNOWN,
                 par2_s=par2[index] if graded else UNKNOWN,
                 solve_curve=_curve(*solved, deadlines, reach) if graded else (),
-                makespan_s=makespan_s,
-                tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
+                makespan_s=whole_s,
+                tasks_per_hour=3600 * part.height / whole_s if whole_s else None,
                 goodput=_goodput(
                     shared.filter(~pl.col("late")), "correct" if cell.graded else "completed", deadline_s, reach
                 ),
                 client=_client(part, cell),
-                backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
+                backlog=find_backlog(part) if cell.open_loop and whole_s is not None else None,
                 energy=joules,
                 energy_missing=no_joules,
+                price=cell.price,
+                cost=find_cost(cell, part, in_time, index, reach),
             )
         )
     return rows
@@ -215,14 +219,7 @@ def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimat
     ended = ~np.isnan(arrays.task_time_s)
     found = []
     for tokens, correct, there, cut in zip(arrays.output_tokens, arrays.correct, ended, arrays.cut, strict=True):
-        if not there.any() or np.isnan(tokens[there]).any():
-            found.append((UNKNOWN, UNKNOWN))
-            continue
-        written, counted = (each.sum(axis=-1).astype(np.float64) for each in (np.where(there, tokens, 0.0), there))
-        right, asked = np.nansum(correct, axis=-1), (~np.isnan(correct)).sum(axis=-1).astype(np.float64)
-        mean, per_correct = ratios(np.stack([written, written]).T, np.stack([counted, right]).T, reach)
-        if right.sum() < FEW_CORRECT:
-            per_correct = few_correct(written, right, asked, anytime=reach is not None)
+        mean, per_correct = mean_and_per_correct(tokens, correct, there, reach)
         failed = bool((~there & ~np.isnan(correct)).any())
         found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
     return found
@@ -292,18 +289,3 @@ def _cached_between_turns(ended: pl.DataFrame) -> float | None:
         int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")
     )
     return cached / prompt if prompt else None
-
-
-def _makespan_s(part: pl.DataFrame, planned: int) -> float | None:
-    """First dispatch to last end; where systems took turns, the sum over the system's own.
-
-    Otherwise only a cell that one worker carried out whole has one: clocks do not compare across workers.
-    """
-    if not part.height or part.height < planned or part["dispatch_ns"].null_count():
-        return None
-    if not part["round"].null_count():
-        spans = part.group_by("worker", "round").agg(pl.col("end_clock_ns").max() - pl.col("dispatch_ns").min())
-        return int(spans["end_clock_ns"].sum()) / 1e9
-    if part["worker"].n_unique() != 1:
-        return None
-    return (int(part["end_clock_ns"].max()) - int(part["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]

@@ -88,7 +88,15 @@ def find_settled(arrays: Arrays, until: Until) -> Settled:
     """``arrays``: of one task, with the items in the order in which they were asked."""
     if until.gate is not None:
         items = int((~np.isnan(arrays.correct)).any(axis=(0, 2)).sum())
-        return Settled(measure="task_time", margin=None, items=items, pairs=(), paths=(), gate=until.gate.conditions, needed=())
+        return Settled(
+            measure="task_time",
+            margin=None,
+            items=items,
+            pairs=(),
+            paths=(),
+            gate=until.gate.conditions,
+            needed=(),
+        )
 
     @cache
     def after(items: int) -> Standing:

@@ -16,6 +16,7 @@ from taskpace.errors import TaskpaceError
 from taskpace.report.charts.energy import energy
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, Picture, label
+from taskpace.report.charts.per_correct import cost, energy_time
 from taskpace.report.charts.ranking import accuracy, ranks, speed
 from taskpace.report.charts.settling import settling
 from taskpace.report.charts.sweeps import effects, load
@@ -33,7 +34,9 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
     "verbosity": ("how much each system writes", verbosity),
     "accuracy": ("accuracy against task time, with the Pareto front", accuracy),
     "tokenizers": ("bytes per token on the prompts and on the outputs", tokenizers),
+    "cost": ("time against cost of a correct answer, with the accuracy and the frontier", cost),
     "energy": ("joules per task and per correct answer", energy),
+    "energy-time": ("time against energy of a correct answer, with the accuracy and the frontier", energy_time),
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
     "load": ("task time and makespan against requests in flight", load),

@@ -8,6 +8,7 @@ import msgspec
 import tomli_w
 
 from taskpace.experiment.experiment import Experiment, System, TaskUse
+from taskpace.prices.price import Price
 from taskpace.text.secrets import without_secrets
 
 
@@ -30,7 +31,7 @@ def experiment_toml(experiment: Experiment) -> str:
     }
     file["tasks"] = [_task(task) for task in experiment.tasks]
     file["scenarios"] = [scenario.name for scenario in experiment.scenarios]
-    file["system"] = [_system(system) for system in experiment.systems]
+    file["system"] = [_system(system, experiment.prices.get(system.name)) for system in experiment.systems]
     return tomli_w.dumps(file)
 
 
@@ -39,7 +40,7 @@ def _task(task: TaskUse) -> Any:
     return given["use"] if list(given) == ["use"] else given
 
 
-def _system(system: System) -> dict[str, Any]:
+def _system(system: System, price: Price | None) -> dict[str, Any]:
     table: dict[str, Any] = {"name": system.name, "engine": system.engine, "model": system.model}
     if system.system_prompt is not None:
         table["system_prompt"] = system.system_prompt
@@ -47,6 +48,8 @@ def _system(system: System) -> dict[str, Any]:
     if system.sampling.seed is not None:
         table["seed"] = system.sampling.seed
     table |= {key: value for key in ("max_tokens", "brief_of") if (value := getattr(system, key)) is not None}
+    if price is not None:
+        table["price"] = _without_null(msgspec.to_builtins(price))
     if system.options:
         # The file is passed on with the report.
         table["options"] = without_secrets(_without_null(system.options))

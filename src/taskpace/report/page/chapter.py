@@ -116,7 +116,7 @@ def make_chapter(run: WholeRun, number: int) -> Chapter:
             advice=tuple(map(_harmless, answer.advice)),
             more=answer.more,
         ),
-        legend=" ".join((*whole.closing, task_legend)),
+        legend=printable(" ".join((*whole.closing, task_legend))),
         together=tuple(together),
         sections=tuple(sections),
         across=tuple(figure for found in figures.values() for figure in found.kept),

@@ -7,11 +7,12 @@ from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
 from taskpace.analysis.conditions import Condition
-from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
-from taskpace.report.words.comparison import change_of
+from taskpace.report.words.comparison import change_of, prices_compared
+from taskpace.report.words.cost import DOLLARS_WITH_ERROR, price_sentence
 from taskpace.report.words.figures import (
     digits,
     outcomes_in_words,
@@ -19,6 +20,7 @@ from taskpace.report.words.figures import (
     seconds_with_error,
     share_with_error,
     sign_of,
+    written,
 )
 from taskpace.report.words.sentences import not_distinguished
 from taskpace.text.safe_text import end_of_line, one_line, padded, printable
@@ -41,6 +43,8 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
         f"comparison{'s' if len(compared.cells) > 1 else ''})."
     )
     console.print(Text(legend, style="dim"))
+    if told := price_sentence(prices_compared(compared)):
+        console.print(Text(printable(told), style="dim"))
 
 
 def failure_line(cell: ComparedCell, condition: Condition) -> str:
@@ -104,6 +108,10 @@ def _lines(cell: ComparedCell) -> list[tuple[str, str, str, Comparison | None, b
         lines.append(
             ("s/correct", *_both(base.time_per_correct_s, new.time_per_correct_s), pair.time_per_correct, False)
         )
+        if base.cost is not None or new.cost is not None:
+            costs = [UNKNOWN if row.cost is None else row.cost.per_correct_usd for row in (base, new)]
+            told = (written(cost, DOLLARS_WITH_ERROR).value for cost in costs)
+            lines.append(("$/1000 corr.", next(told), next(told), pair.cost_per_correct, False))
     return lines
 
 

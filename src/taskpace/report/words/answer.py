@@ -10,14 +10,17 @@ from collections.abc import Callable, Sequence
 
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
+from taskpace.report.words.cost import DOLLARS_ALONE, PER
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
     THREE_DIGITS,
+    Form,
     digits,
     within,
     written,
@@ -45,7 +48,9 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
     inverted = _inverted(told, summary) if told else ""
     return Answer(
-        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _until(summary), _unfinished(summary)))),
+        verdicts=tuple(
+            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _unfinished(summary)))
+        ),
         block=Block(
             title=summary.name,
             columns=_columns(summary),
@@ -328,32 +333,52 @@ def _cause(cause: Cause, ratio: float | None) -> str:
 
 def _cost(summary: Summary) -> str:
     """What a correct answer takes with the system that takes least, by task."""
+    return _least(
+        summary,
+        "time per correct answer",
+        lambda row: (row.rank_time_per_correct, row.time_per_correct_s),
+        SECONDS_ALONE,
+    )
+
+
+def _money(summary: Summary) -> str:
+    """The same in dollars; nothing without prices."""
+    what = f"cost of {PER:,} correct answers"
+    return _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
+
+
+Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]
+"""A rank, and the number that it is of."""
+
+
+def _least(summary: Summary, what: str, read: Ranked, form: Form) -> str:
     groups: dict[str, list[tuple[TaskTable, Estimate]]] = {}
     graded = 0
     for table in summary.tables:
-        rows = [row for row in ranked(table) if row.time_per_correct_s.value is not None]
+        rows = [row for row in ranked(table) if read(row)[0] and read(row)[1].value is not None]
         if len(rows) < 2:
             continue
         graded += 1
-        best = [row for row in rows if row.rank_time_per_correct == 1]
+        best = [row for row in rows if read(row)[0] == 1]
         if len(best) == 1:
-            groups.setdefault(best[0].system, []).append((table, best[0].time_per_correct_s))
+            groups.setdefault(best[0].system, []).append((table, read(best[0])[1]))
     if not graded:
         return ""
     parts = [
-        f"{short(name)}{on_tasks([_key(table) for table, _ in found], summary)} ({_range([cost for _, cost in found])})"
+        f"{short(name)}{on_tasks([_key(table) for table, _ in found], summary)} "
+        f"({_range([least for _, least in found], form)})"
         for name, found in sorted(groups.items(), key=lambda group: -len(group[1]))[:_MOST_GROUPS]
     ]
     open_tasks = graded - sum(map(len, groups.values()))
     if not parts:
-        return "Least time per correct answer: not decided."
+        return f"Least {what}: not decided."
     undecided = ", else undecided" if open_tasks else ""
-    return f"Least time per correct answer: {', '.join(parts)}{undecided}."
+    return f"Least {what}: {', '.join(parts)}{undecided}."
 
 
-def _range(costs: list[Estimate]) -> str:
-    known = sorted(costs, key=lambda cost: cost.value or math.inf)
-    least, most = (written(each, SECONDS_ALONE).value for each in (known[0], known[-1]))
+def _range(found: list[Estimate], form: Form) -> str:
+    known = sorted(found, key=lambda each: each.value or math.inf)
+    least, most = (written(each, form).value for each in (known[0], known[-1]))
     return least if least == most else f"{least} to {most}"
 
 

@@ -41,6 +41,9 @@ def _columns(forms: tuple[BriefForm, ...]) -> tuple[Column, ...]:
         Column(heading="length", form=RATIO, cells=tuple(change(form.output_bytes) for form in forms)),
         Column(heading="seconds", form=SECONDS_MORE, cells=tuple(Number(form.seconds or UNKNOWN) for form in forms)),
         Column(heading="s/correct", form=RATIO, cells=tuple(change(form.time_per_correct) for form in forms)),
+        Column(
+            heading="$/correct", form=RATIO, cells=tuple(change(form.cost_per_correct) for form in forms), optional=True
+        ),
         Column(heading="truncated", cells=tuple(_truncated(form) for form in forms)),
     )
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
 from taskpace.analysis.table.comparison import Comparison
+from taskpace.prices.price import Price
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
+from taskpace.report.words.cost import price_sentence
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
 from taskpace.report.words.gate import judged_line
 
@@ -28,6 +31,11 @@ def compared_document(compared: ComparedRuns) -> Document:
             _changes("output bytes", [cell.pair.output_bytes for cell in cells]),
             _changes("accuracy", [cell.pair.accuracy for cell in cells], points=True),
             _changes("time per correct", [cell.pair.time_per_correct for cell in cells]),
+            *(
+                [_changes("cost per correct", [cell.pair.cost_per_correct for cell in cells])]
+                if any(cell.pair.cost_per_correct.change.value is not None for cell in cells)
+                else []
+            ),
         ),
         paragraphs=(
             *map(judged_line, compared.judged),
@@ -38,7 +46,18 @@ def compared_document(compared: ComparedRuns) -> Document:
             "~: not significant at 5 %."
         ),
     )
-    return Document(title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=())
+    closing = tuple(filter(None, (price_sentence(prices_compared(compared)),)))
+    return Document(
+        title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=closing
+    )
+
+
+def prices_compared(compared: ComparedRuns) -> Iterator[tuple[str, Price | None]]:
+    """The price of every system on both sides, by a name that says which it is."""
+    for cell in compared.cells:
+        same = cell.base_system == cell.new_system
+        sides = (compared.base, cell.base_system, cell.base), (compared.new, cell.new_system, cell.new)
+        yield from ((f"{label}:{system}" if same else system, row.price) for label, system, row in sides)
 
 
 def _changes(heading: str, found: list[Comparison], *, points: bool = False) -> Column:

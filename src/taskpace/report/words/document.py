@@ -10,6 +10,7 @@ from taskpace.report.words.block import Block, Document
 from taskpace.report.words.brevity import brevity_blocks
 from taskpace.report.words.client import client_sentence
 from taskpace.report.words.commands import block_with_files
+from taskpace.report.words.cost import run_prices
 from taskpace.report.words.effects import effect_blocks
 from taskpace.report.words.loads import load_blocks
 from taskpace.report.words.overall import overall_blocks
@@ -28,11 +29,11 @@ _SECTIONS: tuple[Callable[[Summary], Iterator[Block]], ...] = (
 def document(summary: Summary, file: str | None = None) -> Document:
     """The answer and all sections of a run, finished or not; ``file``: its name, for commands."""
     unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
-    about = client_sentence(summary)
+    closing = filter(None, (run_prices(summary), client_sentence(summary)))
     return Document(
         title=summary.name,
         warnings=(unfinished,) if summary.done < summary.planned else (),
         answer=make_answer(summary, file),
         blocks=tuple(block_with_files(block, file) for section in _SECTIONS for block in section(summary)),
-        closing=(about,) if about else (),
+        closing=tuple(closing),
     )

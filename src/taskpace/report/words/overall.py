@@ -37,6 +37,12 @@ def overall_blocks(summary: Summary) -> Iterator[Block]:
                     cells=tuple(_ratio(row, overall) for row in overall.rows),
                 ),
                 Column(
+                    heading=f"$/correct over {overall.reference}'s",
+                    form=RATIO,
+                    cells=tuple(_cost_ratio(row, overall) for row in overall.rows),
+                    optional=True,
+                ),
+                Column(
                     heading="accuracy",
                     form=PERCENT_OF_ALL,
                     cells=tuple(Number(row.accuracy) for row in overall.rows),
@@ -57,6 +63,12 @@ def _ratio(row: OverallRow, overall: Overall) -> Cell:
     if row.system == overall.reference and row.time_per_correct.change.value is not None:
         return Words("1")
     return change(row.time_per_correct)
+
+
+def _cost_ratio(row: OverallRow, overall: Overall) -> Cell:
+    if row.system == overall.reference and row.cost_per_correct.change.value is not None:
+        return Words("1")
+    return change(row.cost_per_correct)
 
 
 def _task_by_task(summary: Summary, overall: Overall) -> tuple[Column, ...]:

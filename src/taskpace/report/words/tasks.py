@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 
 from taskpace.analysis.schema.summary import Summary, SystemRow
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.report.words.block import Block, Caution, Column, Name, Narrow, Number, Rank, Words
+from taskpace.report.words.cost import (
+    DOLLARS,
+    cost_legend,
+    cost_lines,
+    per_task as cost_per_task,
+)
 from taskpace.report.words.energy import energy_legend, energy_lines
 from taskpace.report.words.figures import (
     FOUR_DIGITS,
@@ -46,7 +53,7 @@ _NOWHERE = Narrow(heading="", where="nowhere")
 def task_blocks(summary: Summary) -> Iterator[Block]:
     """One for each task in each scenario."""
     more = "More: `--format json`." if summary.resamples else "No resamples: no probability that two rankings differ."
-    energy = energy_legend(summary)
+    units = " ".join(filter(None, (energy_legend(summary), cost_legend(summary))))
     for table in summary.tables:
         yield Block(
             title=table_title(table),
@@ -59,10 +66,10 @@ def task_blocks(summary: Summary) -> Iterator[Block]:
                 if row.n
                 for reason in row.reasons
             ),
-            paragraphs=(*sentences(table), *energy_lines(table)),
+            paragraphs=(*sentences(table), *cost_lines(table), *energy_lines(table)),
             findings=tuple(finding_lines(table)),
-            legend=f"{LEGEND} {energy}".rstrip(),
-            narrow_legend=f"{_NARROW_LEGEND}{more} {energy}".rstrip(),
+            legend=f"{LEGEND} {units}".rstrip(),
+            narrow_legend=f"{_NARROW_LEGEND}{more} {units}".rstrip(),
         )
 
 
@@ -105,6 +112,12 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
             cells=ranks(lambda row: row.rank_time_per_correct),
             optional=True,
             narrow=Narrow(heading="s/corr.", need=1, group=_RANKS),
+        ),
+        Column(
+            heading="rank by $/correct",
+            cells=ranks(lambda row: row.rank_cost_per_correct),
+            optional=True,
+            narrow=Narrow(heading="$/corr.", need=1, group=_RANKS),
         ),
         Column(
             heading="task time (s)",
@@ -156,6 +169,8 @@ def task_columns(rows: tuple[SystemRow, ...]) -> tuple[Column, ...]:
         _mean(
             "tokens/correct", "tok./corr.", numbers(lambda row: row.tokens_per_correct), THREE_DIGITS_WITH_ENDS, need=6
         ),
+        _mean("$/1000 tasks", "$/1000 tasks", numbers(cost_per_task), DOLLARS, need=2),
+        _mean("$/1000 correct", "$/1000 corr.", numbers(cost_per_correct), DOLLARS, need=1),
         Column(
             heading="J/task",
             cells=joules,
