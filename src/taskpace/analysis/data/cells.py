@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.experiment.scenario import Scenario, recorded_scenario
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
@@ -102,7 +102,7 @@ def load_cells(reader: Reader) -> list[CellPlan]:
     tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
     timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
-    scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
+    scenarios = {name: recorded_scenario(name) for name in {cell.scenario for cell in cells}}
     return [
         CellPlan(
             system=cell.system,
