@@ -79,7 +79,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     missing: int = 0
     """Samples that the log says were to be asked and does not have: they are planned and not recorded."""
     graded: bool
-    """The log has verdicts; a sample without one is then ``unparsed``. Else every sample that ended is ``completed``."""
+    """The log has verdicts; a sample without one is then ``unparsed``. Else those that ended are ``completed``."""
     scorer: str | None = None
     """What gave the verdicts, by the log's own name."""
     scenario: Scenario = Scenario(known=False)
