@@ -10,6 +10,7 @@ import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.imported import load_imported
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
@@ -203,6 +204,12 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     if machines[0] != machines[1]:
         before, after = (" and ".join(sorted(map(str, names))) or "unknown" for names in machines)
         notes.append(f"measured on different processors: {before} before, {after} after")
+    notes.extend(
+        f"{side.label}: {name} was measured by {each.by}, not by taskpace: its times are of {each.logs[0].times}"
+        for side in ((base,) if new.source is base.source else (base, new))
+        for name, each in load_imported(side.source).items()
+        if side.system in (None, name) or (new.source is base.source and new.system == name)
+    )
     tasks = sorted({cell.task for cell in cells})
     notes.extend(
         f"the task {task} is not the same in both: its prompt, limits or scorer changed"

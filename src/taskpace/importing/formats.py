@@ -35,7 +35,7 @@ class Format(NamedTuple):
     module: str
 
 
-FORMATS: tuple[Format, ...] = ()
+FORMATS = (Format("inspect", "Inspect: a log, .eval or .json", "taskpace.importing.inspect_log"),)
 """In the order in which they are tried."""
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 
+from taskpace.analysis.data.imported import by_cell, load_imported
+from taskpace.experiment.imported import Imported, ImportedLog
 from taskpace.experiment.scenario import Scenario, recorded_scenario
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
@@ -38,6 +41,10 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the data that the task could not use; null: none."""
     omitted: tuple[str, ...] = ()
     """Fields that the system's requests lack: its server's own values apply."""
+    imported: ImportedLog | None = None
+    """The other tool's log that the cell comes from; null: taskpace measured it."""
+    imported_by: str | None = None
+    """That tool, with its version."""
 
     @property
     def batched(self) -> bool:
@@ -102,8 +109,9 @@ def load_cells(reader: Reader) -> list[CellPlan]:
     tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
     timeout_s = msgspec.json.decode(queries.run_row(reader).experiment, type=_Timeout).timeout_s
+    logs = by_cell(load_imported(reader))
     scenarios = {name: recorded_scenario(name) for name in {cell.scenario for cell in cells}}
-    return [
+    plans = [
         CellPlan(
             system=cell.system,
             task=cell.task,
@@ -121,3 +129,21 @@ def load_cells(reader: Reader) -> list[CellPlan]:
         )
         for cell in cells
     ]
+    return [_as_imported(plan, logs.get((plan.system, plan.task, plan.scenario.name)), own) for plan in plans]
+
+
+def _as_imported(
+    plan: CellPlan, found: tuple[Imported, ImportedLog] | None, systems: Mapping[str, _System]
+) -> CellPlan:
+    """The limits of an imported cell are those of its log, where that has any."""
+    if found is None:
+        return plan
+    return msgspec.structs.replace(
+        plan,
+        imported=found[1],
+        imported_by=found[0].by,
+        in_process=False,
+        max_tokens=systems[plan.system].max_tokens,
+        limited=False,
+        timeout_s=None,
+    )

@@ -84,6 +84,7 @@ def make_rows(
         makespan_s = _makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
+        has_times = cell.imported is None or "time" not in cell.imported.unknown
         solved = (in_time.task_time_s[index], in_time.correct[index])
         share = accuracy(correct, reach) if graded else UNKNOWN
         joules, no_joules = find_energy(
@@ -115,13 +116,17 @@ def make_rows(
                 cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
                 score_mean=_score_mean(part, reach),
-                time_per_correct_s=per_correct[index] if graded else UNKNOWN,
-                par2_s=par2[index] if graded else UNKNOWN,
-                solve_curve=_curve(*solved, deadlines, reach) if graded else (),
+                time_per_correct_s=_with_untimed(per_correct[index], part) if graded and has_times else UNKNOWN,
+                # Without a time limit of its own, as of an imported log, a system has no penalty for a wrong answer.
+                par2_s=par2[index] if graded and cell.imported is None else UNKNOWN,
+                solve_curve=_curve(*solved, deadlines, reach) if graded and has_times else (),
                 makespan_s=makespan_s,
                 tasks_per_hour=3600 * part.height / makespan_s if makespan_s else None,
                 goodput=_goodput(
-                    shared.filter(~pl.col("late")), "correct" if cell.graded else "completed", deadline_s, reach
+                    shared.filter(~pl.col("late")),
+                    "correct" if cell.graded else "completed",
+                    deadline_s if has_times else None,
+                    reach,
                 ),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and makespan_s is not None else None,
@@ -151,7 +156,8 @@ def _task_times(
     """
     cut = trials["outcome"].is_in(CUT)
     failed = trials["outcome"] == "error"
-    known = pl.when(failed).then(pl.col("task_time_s").fill_null(0.0)).otherwise("task_time_s")
+    least = pl.when("timed").then(0.0)
+    known = pl.when(failed).then(pl.col("task_time_s").fill_null(least)).otherwise("task_time_s")
     times = trials.select(pl.when(~pl.col("late")).then(known))
     if batched:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
@@ -226,6 +232,12 @@ def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimat
         failed = bool((~there & ~np.isnan(correct)).any())
         found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
     return found
+
+
+def _with_untimed(per_correct: Estimate, part: pl.DataFrame) -> Estimate:
+    """A lower bound where another tool's log does not say how long its failed samples took."""
+    untimed = part["imported"].is_not_null() & part["task_time_s"].is_null()
+    return _at_least(per_correct) if untimed.any() else per_correct
 
 
 def _at_least(mean: Estimate) -> Estimate:

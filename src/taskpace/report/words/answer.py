@@ -22,6 +22,7 @@ from taskpace.report.words.figures import (
     within,
     written,
 )
+from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
 MOST_ADVICE = 3
@@ -44,7 +45,7 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
     inverted = _inverted(told, summary) if told else ""
     return Answer(
-        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _until(summary), _unfinished(summary)))),
+        verdicts=tuple(filter(None, (inverted, _verdict(summary, told), _until(summary), _whole(summary)))),
         block=Block(
             title=summary.name,
             columns=_columns(summary),
@@ -198,10 +199,12 @@ def _until(summary: Summary) -> str:
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
 
 
-def _unfinished(summary: Summary) -> str:
-    if summary.done >= summary.planned:
-        return ""
-    return f"So far {summary.done} of {summary.planned} trials."
+def _whole(summary: Summary) -> str:
+    """Where it comes from, if taskpace did not measure it, and how much is missing."""
+    rest = "" if summary.done >= summary.planned else f"{summary.done} of {summary.planned} trials."
+    if rest:
+        rest = f"The logs have {rest}" if summary.imported else f"So far {rest}"
+    return " ".join(filter(None, (import_verdict(summary), rest)))
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
