@@ -35,7 +35,12 @@ class Format(NamedTuple):
     module: str
 
 
-FORMATS = (Format("inspect", "Inspect: a log, .eval or .json", "taskpace.importing.inspect_log"),)
+FORMATS = (
+    Format("inspect", "Inspect: a log, .eval or .json", "taskpace.importing.inspect_log"),
+    Format("eee", "Every Eval Ever: *_samples.jsonl, or the aggregate beside it", "taskpace.importing.every_eval"),
+    Format("evalscope", "EvalScope: the folder of an evaluation (with predictions/)", "taskpace.importing.evalscope"),
+    Format("evalscope-perf", "EvalScope perf: its benchmark_data.db", "taskpace.importing.evalscope_perf"),
+)
 """In the order in which they are tried."""
 
 

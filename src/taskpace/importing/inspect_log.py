@@ -26,7 +26,7 @@ _CUT = ("max_tokens", "model_length")
 _SCORERS = "scorers"
 _SETTINGS = ("temperature", "top_p", "top_k", "seed", "reasoning_effort", "reasoning_tokens", "num_choices")
 _STATUS = re.compile(r"[Ee]rror code: (\d{3})")
-_TIMES = "the request that succeeded, as Inspect times its client; without retries, waits for a connection, tools and scorers"
+_TIMES = "the request that succeeded, as Inspect times it; without retries, waits for a connection, tools, scorers"
 
 
 def recognises(source: Source) -> bool:
@@ -280,7 +280,7 @@ def _notes(raw: list[dict[str, Any]], model: str, others: list[str]) -> Iterator
     calls = [[event for event in _calls(each) if event.get("model") == model] for each in raw]
     if retried := sum(any(count(event.get("retries")) for event in each) for each in calls):
         yield f"{retried} {of} were asked again by Inspect after an error; their time is the last request's"
-    if several := sum(len(each) > 1 for each in calls):
+    if several := sum(sum(not event.get("error") for event in each) > 1 for each in calls):
         yield f"{several} {of} took several requests, whose times are added up"
     if cached := sum(any(event.get("cache") == "read" for event in each) for each in calls):
         yield f"{cached} {of} came from Inspect's cache, so their time is unknown"

@@ -40,6 +40,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """From the request's sending to the last byte of its answer, as nearly as the log knows (``Log.times``)."""
     moments: tuple[Moment, ...] = ()
     """Of arrivals, in order: of the first token alone, of each token, or none."""
+    until_last_token: bool = True
+    """The seconds end with the answer's last token; false: they go on to the end of the stream, say, so that with a
+    first moment alone there is no decode speed."""
     prompt_tokens: int | None = None
     output_tokens: int | None = None
     """Reasoning included."""

@@ -99,7 +99,7 @@ def _turns(sample: Sample, placed: Placed, first_s: float) -> tuple[Turn, ...]:
             text=_clean(sample.text or "")[:_MOST_TEXT],
             reasoning=_clean(sample.reasoning or "")[:_MOST_TEXT],
             end_ns=end_ns,
-            finish_ns=end_ns if timed and sample.moments and sample.error is None else None,
+            finish_ns=end_ns if timed and sample.moments and sample.until_last_token and sample.error is None else None,
             finish_reason=sample.finish,
             usage=_usage(sample),
         ),

@@ -26,8 +26,6 @@ def import_blocks(summary: Summary) -> Iterator[Block]:
             column("system", [cell.system for cell in cells]),
             column("task", [cell.task for cell in cells]),
             column("by", [cell.by for cell in cells]),
-            column("log", [cell.file for cell in cells]),
-            column("SHA-256", [cell.sha256[:12] for cell in cells]),
         ),
         paragraphs=tuple(_sentences(cells)),
         legend=_LEGEND,
@@ -57,6 +55,7 @@ def _sentences(cells: tuple[ImportedCell, ...]) -> Iterator[str]:
     """What is alike of several cells is told once."""
     told: dict[str, list[str]] = {}
     for cell in cells:
+        told.setdefault(f"{cell.task}: from {cell.file}, SHA-256 {cell.sha256[:16]}", []).append(cell.system)
         told.setdefault(f"times are of {cell.times}", []).append(cell.system)
         for name in cell.unknown:
             told.setdefault(f"unknown: {_UNKNOWN[name]}", []).append(cell.system)
