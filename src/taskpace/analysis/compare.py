@@ -18,6 +18,7 @@ from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
+from taskpace.analysis.table.imported import without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import all_as_asked
@@ -184,6 +185,7 @@ def _compare_cell(plans: list[CellPlan], trials: pl.DataFrame, resamples: int, *
     limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]
     rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
+    (pair,) = without_untimed([pair], trials)
     return ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,

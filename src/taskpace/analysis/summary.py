@@ -34,7 +34,7 @@ from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
-from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings
+from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled
@@ -196,6 +196,7 @@ def make_table(
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
+    found = without_untimed(found, sample.trials)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found], shared=shared)
     findings = {

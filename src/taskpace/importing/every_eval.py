@@ -19,7 +19,12 @@ _SAMPLES = "_samples.jsonl"
 _SETTINGS = ("temperature", "top_p", "top_k", "reasoning")
 _TIMES = "the record's latency_ms, whose meaning the format leaves to the tool that measured"
 _WORKING = "the record's generation_time_ms, as its latency_ms holds waiting alone; what else a sample did is in it"
-_STOPS: dict[Any, FinishReason] = dict.fromkeys(("max_tokens", "model_length", "length"), "length") | {"stop": "stop"}
+_STOPS: dict[str | None, FinishReason] = {
+    "max_tokens": "length",
+    "model_length": "length",
+    "length": "length",
+    "stop": "stop",
+}
 
 
 def recognises(source: Source) -> bool:
@@ -44,11 +49,12 @@ def read(source: Source) -> tuple[Log, ...]:
             )
         key = (text(row.get("model_id")) or "unnamed", text(row.get("evaluation_name")) or "unnamed")
         # One interaction has a line for each metric: the first metric's are taken.
-        metric = text(row.get("evaluation_result_id")) or ""
+        metric = text(row.get("evaluation_result_id"))
         own = metrics.setdefault(key, [])
-        if metric not in own:
+        if metric is not None and metric not in own:
             own.append(metric)
-        if metric == own[0]:
+        # A sample that failed has no metric.
+        if metric is None or metric == own[0]:
             raw.setdefault(key, {})[f"{row.get('sample_id')}#{len(raw.get(key, {}))}"] = row
     if not raw:
         raise samples.refuse("has no samples: name a file that has some")
@@ -98,7 +104,7 @@ def _log(
         samples=samples,
         missing=_missing(aggregate, raw, metrics),
         graded=all(sample.score in (None, 0.0, 1.0) for sample in samples),
-        scorer=metrics[0] or None,
+        scorer=metrics[0] if metrics else None,
         max_tokens=count(generation.get("max_tokens")) or None,
         settings={name: generation[name] for name in _SETTINGS if isinstance(generation.get(name), int | float)},
         times=_WORKING if waiting else _TIMES,
@@ -109,7 +115,7 @@ def _log(
 def _missing(aggregate: dict[str, Any], raw: list[dict[str, Any]], metrics: list[str]) -> int:
     """Lines that the aggregate says there are, and are not."""
     declared = count(table(aggregate.get("detailed_evaluation_results")).get("total_rows"))
-    return max(0, (declared or 0) - len(raw) * len(metrics)) if len(metrics) == 1 else 0
+    return max(0, (declared or 0) - len(raw)) if len(metrics) <= 1 else 0
 
 
 def _waiting_alone(performance: dict[str, Any]) -> bool:

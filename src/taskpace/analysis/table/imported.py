@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
+import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, Reason
+from taskpace.analysis.table.comparison import NOT_COMPARED
 from taskpace.analysis.table.pairs import Pair
 
 _BY_CODE = {
@@ -34,6 +36,18 @@ def _remedy(told: Reason | Finding, cell: CellPlan) -> str:
     if any(command in told.remedy for command in _ITS_COMMANDS):
         return f"measure again with {cell.imported_by}, or with taskpace"
     return told.remedy
+
+
+def without_untimed(pairs: Sequence[Pair], trials: pl.DataFrame) -> list[Pair]:
+    """Pairs without a comparison of time per correct answer where one's log does not say how long all samples took.
+
+    A failed sample took 0 s or longer then: a bound, by which nobody can be said to need less.
+    """
+    untimed = set(trials.filter(pl.col("imported").is_not_null() & pl.col("task_time_s").is_null())["system"])
+    return [
+        msgspec.structs.replace(pair, time_per_correct=NOT_COMPARED) if {pair.a, pair.b} & untimed else pair
+        for pair in pairs
+    ]
 
 
 def origin_findings(cell: CellPlan) -> Iterator[Finding]:

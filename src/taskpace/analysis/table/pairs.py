@@ -255,7 +255,7 @@ def per_correct_at_any_time(arrays: Arrays, indices: list[tuple[int, int]]) -> l
 
 
 def _without_correct(arrays: Arrays, a: int, b: int, items: int) -> Comparison:
-    both = ~np.isnan(arrays.correct[a] - arrays.correct[b])
+    both = _both_spent(arrays, a, b)
     totals = [
         tuple(np.where(both, values, 0.0).sum(axis=-1) for values in (arrays.spent_s[i], arrays.correct[i], both))
         for i in (a, b)
@@ -274,6 +274,12 @@ def _without_correct(arrays: Arrays, a: int, b: int, items: int) -> Comparison:
     return msgspec.structs.replace(found, leaning=None if found.p is None else "a" if none == 1 else "b")
 
 
+def _both_spent(arrays: Arrays, a: int, b: int) -> Flags:
+    """Where both were asked, and the time that they spent is known."""
+    known: Flags = ~np.isnan(arrays.correct[a] - arrays.correct[b] + arrays.spent_s[a] - arrays.spent_s[b])
+    return known
+
+
 def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Floats, Floats, list[int]]:
     """Logarithms of b's time per correct answer over a's, with what each item contributes.
 
@@ -283,7 +289,7 @@ def per_correct_logs(arrays: Arrays, indices: list[tuple[int, int]]) -> tuple[Fl
 
     ``indices``: of systems, (a, b), at least one pair.
     """
-    both = [~np.isnan(arrays.correct[a] - arrays.correct[b]) for a, b in indices]
+    both = [_both_spent(arrays, a, b) for a, b in indices]
 
     def columns(values: Floats, side: int) -> Floats:
         totals = [
