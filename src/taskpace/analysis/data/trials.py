@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import msgspec
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.imported import by_cell, load_imported
+from taskpace.experiment.imported import Unknown
 from taskpace.records import Arrival, unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.queries import Reader
@@ -19,12 +21,14 @@ class TurnText(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a trial and what came back."""
 
     reasoning: str
-    text: str
+    text: str | None
+    """Null: of an imported log that does not have it."""
     committed_bytes: int | None
     """How much of ``text`` was there when the answer stopped changing; null where that is not in this turn."""
     first_s: float | None
     """Dispatch to the first arrival."""
-    end_s: float
+    end_s: float | None
+    """Null: of an imported log that does not have it."""
     arrived_bytes: tuple[int, ...]
     """In each of ``SLICES`` equal slices from dispatch to the end."""
 
@@ -60,15 +64,18 @@ def load_prompts(reader: Reader) -> dict[tuple[str, str], tuple[str, ...]]:
 def load_trials(reader: Reader) -> Iterator[TrialRow]:
     """All recorded trials in the experiment's order, one cell after the other."""
     frame = last_attempts(load_frame(reader))
+    logs = by_cell(load_imported(reader))
     for (cell,), part in frame.group_by("cell_position", maintain_order=True):
         turns = _turns(reader, int(cell))
+        place = tuple(part.select("system", "task", "scenario").row(0))
+        unknown = logs[place][1].unknown if place in logs else ()
         for row in part.iter_rows(named=True):
             written = (row["output_bytes"], row["reasoning_bytes"])
             yield TrialRow(
                 **{name: row[name] for name in TrialRow.__struct_fields__ if name in _AS_THEY_ARE},
                 failure=_failure(row["failure_kind"], row["failure_message"]),
                 output_bytes=None if None in written else sum(written),
-                turns=tuple(_read(turns.get((row["trial_id"], row["attempt"]), []), row["committed_s"])),
+                turns=tuple(_read(turns.get((row["trial_id"], row["attempt"]), []), row["committed_s"], unknown)),
             )
 
 
@@ -86,17 +93,17 @@ def _failure(kind: str | None, message: str | None) -> str | None:
     return None if kind is None else f"{kind}: {message}"
 
 
-def _read(turns: list[queries.TurnText], committed_s: float | None) -> Iterator[TurnText]:
+def _read(turns: list[queries.TurnText], committed_s: float | None, unknown: tuple[Unknown, ...]) -> Iterator[TurnText]:
     before_ns = 0
     for turn in turns:
         arrivals = unpack_arrivals(turn.arrivals)
         at_ns = None if committed_s is None else round(committed_s * 1e9) - before_ns
         yield TurnText(
             reasoning=turn.reasoning,
-            text=turn.text,
+            text=None if "text" in unknown else turn.text,
             committed_bytes=committed_bytes(arrivals, at_ns, turn.end_ns),
             first_s=arrivals[0].ns / 1e9 if arrivals else None,
-            end_s=turn.end_ns / 1e9,
+            end_s=None if "time" in unknown else turn.end_ns / 1e9,
             arrived_bytes=bytes_by_slice(arrivals, turn.end_ns, SLICES),
         )
         before_ns += turn.end_ns
