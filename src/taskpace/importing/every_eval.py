@@ -103,7 +103,7 @@ def _log(
         task=key[1],
         samples=samples,
         missing=_missing(aggregate, raw, metrics),
-        graded=all(sample.score in (None, 0.0, 1.0) for sample in samples),
+        graded=any(sample.correct is not None for sample in samples),
         scorer=metrics[0] if metrics else None,
         max_tokens=count(generation.get("max_tokens")) or None,
         settings={name: generation[name] for name in _SETTINGS if isinstance(generation.get(name), int | float)},
@@ -134,6 +134,7 @@ def _sample(raw: dict[str, Any], *, time: str, texts: bool) -> Sample:
     answers = [table(each) for each in rows(raw.get("answer_attribution"))]
     terminal = table(next((each for each in reversed(answers) if each.get("is_terminal")), None))
     metadata = table(raw.get("metadata"))
+    single = raw.get("interaction_type") == "single_turn"
     shown = _answer(raw, given)
     return Sample(
         item=text(raw.get("sample_id")),
@@ -147,7 +148,8 @@ def _sample(raw: dict[str, Any], *, time: str, texts: bool) -> Sample:
         prompt_tokens=count(usage.get("input_tokens")),
         output_tokens=count(usage.get("output_tokens")),
         reasoning_tokens=count(usage.get("reasoning_tokens")),
-        cached_tokens=count(usage.get("input_tokens_cache_read")),
+        # A conversation's later turns may well find their own past in a cache.
+        cached_tokens=count(usage.get("input_tokens_cache_read")) if single else None,
         finish=_STOPS.get(text(metadata.get("stop_reason") or metadata.get("finish_reason"))),
         error=error,
         error_kind="timeout" if error is not None and "timeout" in error.lower() else "eee",

@@ -8,10 +8,13 @@ import msgspec
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.data.imported import by_cell, load_imported
-from taskpace.experiment.imported import Unknown
+from taskpace.experiment.imported import SCORER as IMPORTED_SCORER, Unknown
 from taskpace.records import Arrival, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.decoding import decoded
 from taskpace.store.queries import Reader
+from taskpace.tasks import Item, Task, script
+from taskpace.tasks.scorers import SCORERS
 
 SLICES = 60
 """Of a timeline: arrivals are counted in so many equal slices from dispatch to the last byte."""
@@ -50,6 +53,13 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: float | None
     ttft_s: float | None
     committed_s: float | None
+    score: float | None
+    """The scorer's degree, 0 to 1."""
+    started_at: str
+    finish_reason: str | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
     output_tokens: int | None
     output_bytes: int | None
     """Visible and reasoning."""
@@ -59,6 +69,19 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
 def load_prompts(reader: Reader) -> dict[tuple[str, str], tuple[str, ...]]:
     """The user's messages of each item, by task and item id."""
     return {(item.task, item.id): tuple(msgspec.json.decode(item.prompts)) for item in queries.items(reader)}
+
+
+def load_references(reader: Reader) -> dict[tuple[str, str], str]:
+    """A right answer to each item that has one, by task and item id."""
+    specs = {task.name: decoded(task.spec, Task, reader, "task") for task in queries.tasks(reader)}
+    found = {}
+    for row in queries.items(reader):
+        task, fields = specs[row.task], msgspec.json.decode(row.fields)
+        if task.scorer == IMPORTED_SCORER and isinstance(fields.get("answer"), str):
+            found[row.task, row.id] = fields["answer"]
+        elif task.scorer in SCORERS:
+            found[row.task, row.id] = script(task, Item(id=row.id, fields=fields))[0]
+    return found
 
 
 def load_trials(reader: Reader) -> Iterator[TrialRow]:
