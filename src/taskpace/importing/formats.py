@@ -40,6 +40,10 @@ FORMATS = (
     Format("eee", "Every Eval Ever: *_samples.jsonl, or the aggregate beside it", "taskpace.importing.every_eval"),
     Format("evalscope", "EvalScope: the folder of an evaluation (with predictions/)", "taskpace.importing.evalscope"),
     Format("evalscope-perf", "EvalScope perf: its benchmark_data.db", "taskpace.importing.evalscope_perf"),
+    Format("aiperf", "AIPerf: the folder of a profile (with profile_export.jsonl)", "taskpace.importing.aiperf"),
+    Format("guidellm", "GuideLLM: the JSON report", "taskpace.importing.guidellm"),
+    Format("vllm", "vllm bench serve: the JSON result of --save-detailed", "taskpace.importing.vllm_bench"),
+    Format("llmeter", "LLMeter: the folder of a run (with responses.jsonl)", "taskpace.importing.llmeter"),
 )
 """In the order in which they are tried."""
 
