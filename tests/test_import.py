@@ -28,6 +28,7 @@ from taskpace.importing.formats import FORMATS, read_logs
 from taskpace.importing.grading import match_items
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.writing import write_logs
+from taskpace.judge.answers import count_answers, load_answers
 
 LOGS = Path(__file__).with_name("imports")
 INSPECT, EVALSCOPE, PERF = LOGS / "inspect", LOGS / "evalscope", LOGS / "evalscope_perf"
@@ -234,6 +235,16 @@ def test_every_output_says_that_it_was_imported(cli: Cli, tmp_path: Path) -> Non
     refused = cli("run", "x.db")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "was imported" in refused.stderr
+
+
+def test_a_judge_sees_texts_and_right_answers_alone(tmp_path: Path) -> None:
+    """Answers whose text is not known are not judged; of the others the log's right answer is the reference."""
+    write_logs([the_log(SAMPLES), the_log(INSPECT / "six-go.eval")], tmp_path / "x.db")
+    with taskpace.open(tmp_path / "x.db") as run:
+        answers = load_answers(run.store)
+        assert count_answers(run.store) == len(answers) == 4
+    assert {answer.system for answer in answers} == {"openai-api/known/known"}
+    assert {answer.reference for answer in answers} >= {"answer: 42", "answer: 240"}
 
 
 TASK = """
