@@ -10,7 +10,6 @@ import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import last_attempts, load_frame
-from taskpace.analysis.data.imported import load_imported
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
@@ -27,6 +26,7 @@ from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.until import Ends
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean

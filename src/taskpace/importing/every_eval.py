@@ -142,7 +142,8 @@ def _sample(raw: dict[str, Any], *, time: str, texts: bool) -> Sample:
         prompt=text(asked.get("formatted")) or text(asked.get("raw")) or None,
         text=shown if texts else None,
         reasoning="\n".join(part for part in rows(given.get("reasoning_trace")) if isinstance(part, str)) or None,
-        seconds=took_s,
+        # Of a sample that failed Inspect's time holds what it asked again.
+        seconds=None if error is not None and not texts else took_s,
         moments=(Moment(first_s),) if first_s is not None and took_s is not None and first_s <= took_s else (),
         until_last_token=False,
         prompt_tokens=count(usage.get("input_tokens")),

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-from taskpace.analysis.data.imported import by_cell, load_imported
 from taskpace.experiment.imported import Imported, ImportedLog
 from taskpace.experiment.scenario import Scenario, recorded_scenario
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import LeftOut
 from taskpace.telemetry import ClientMetrics

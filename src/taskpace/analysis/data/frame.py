@@ -10,10 +10,11 @@ from typing import Any
 import polars as pl
 
 from taskpace.analysis.data.counts import believed
-from taskpace.analysis.data.imported import load_imported, without_unknown, without_unknown_bytes
+from taskpace.analysis.data.imported import without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 
 _RECORD_TYPES: dict[str, Any] = {

@@ -8,11 +8,11 @@ import msgspec
 import polars as pl
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
-from taskpace.analysis.data.imported import by_cell, load_imported
 from taskpace.errors import StoreError
 from taskpace.experiment.imported import Unknown
 from taskpace.records import Grade, Record
 from taskpace.store import queries
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.text.strict import did_you_mean
 

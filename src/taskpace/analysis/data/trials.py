@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import msgspec
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
-from taskpace.analysis.data.imported import by_cell, load_imported
 from taskpace.experiment.imported import SCORER as IMPORTED_SCORER, Unknown
 from taskpace.records import Arrival, unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import Item, Task, script
 from taskpace.tasks.scorers import SCORERS

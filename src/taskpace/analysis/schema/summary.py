@@ -19,7 +19,7 @@ from taskpace.analysis.table.settled import Settled
 from taskpace.experiment.imported import Unknown
 from taskpace.records import Outcome
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 Invalidates = Literal[
@@ -254,8 +254,11 @@ class ImportedCell(msgspec.Struct, frozen=True, kw_only=True):
     """Where a cell comes from that another tool measured."""
 
     system: str
+    """The system's name."""
     task: str
+    """The task's name."""
     scenario: str
+    """The load; ``load unknown`` where the log does not say it."""
     by: str
     """The tool, with its version where that is known."""
     file: str
