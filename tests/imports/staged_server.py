@@ -3,9 +3,9 @@
     PYTHONPATH=. python -m tests.imports.staged_server truth.jsonl
 
 prints its address and writes a line for each request that it gets: the question, what was done, and when
-(``time.monotonic_ns`` and ``time.time_ns``). Every part of a stream comes at a time of its own, so that a log shows
-what a tool takes for the first token and for the end: the role alone (``role``), reasoning, visible text, the reason why
-the answer ended (``finish``), the counts (``usage``), and the end of the stream (``done``).
+(``time.monotonic_ns`` and ``time.time_ns``). Each part of a stream comes at a time of its own, so that a log shows
+what a tool takes for the first token and for the end: the role alone (``role``), reasoning, visible text, the reason
+why the answer ended (``finish``), the counts (``usage``), and the end of the stream (``done``).
 """
 
 from __future__ import annotations

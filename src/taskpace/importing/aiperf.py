@@ -24,8 +24,7 @@ _PROFILE, _SUMMARY, _INPUTS, _ACCURACY = (
 _RAW = "profile_export_raw.jsonl"
 _SCHEMA = "1."
 _TIMES = (
-    "the request's sending until its last token, the connection included; waiting in the client counts at a rate of "
-    "arrivals alone; of failed ones until the last that is recorded, and of timed out ones the time limit"
+    "the request until its last token, its connection included; at a rate of arrivals waiting in the client counts, too"
 )
 
 
@@ -34,11 +33,9 @@ def recognises(source: Source) -> bool:
     if source.is_folder:
         profile = source.beside(_PROFILE)
         return profile.exists and not profile.is_folder and recognises(profile)
-    about = table(source.first_object().get("metadata")) or source.first_object()
-    head = source.head[:4096]
-    return {"x_request_id", "benchmark_phase"} <= about.keys() or (
-        source.name.endswith("_raw.jsonl") and b'"x_request_id"' in head and b'"benchmark_phase"' in head
-    )
+    # A line may be longer than the head: what names the request comes first in each.
+    head = source.head.lstrip()[:4096]
+    return head[:1] == b"{" and b'"x_request_id"' in head and b'"benchmark_phase"' in head
 
 
 def read(source: Source) -> tuple[Log, ...]:

@@ -58,13 +58,17 @@ def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
     Raises:
         LogError: a path that cannot be read, is no known tool's, or is damaged.
     """
-    logs = [log for path in paths for log in _read(Source(path), name)]
+    logs: list[Log] = []
     seen: dict[tuple[str, str, str], str] = {}
-    for log in logs:
-        key = (log.sha256, log.model, log.task)
-        if key in seen:
-            raise LogError(f"{log.file}: the same log as {seen[key]}: name it once")
-        seen[key] = log.file
+    for path in paths:
+        found = _read(Source(path), name)
+        # One file may hold several loads of one model and task; two files of the same content are one log.
+        for log in found:
+            key = (log.sha256, log.model, log.task)
+            if key in seen:
+                raise LogError(f"{log.file}: the same log as {seen[key]}: name it once")
+        seen |= {(log.sha256, log.model, log.task): log.file for log in found}
+        logs += found
     return logs
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taskpace.errors import LogError
-from taskpace.experiment.plan import PlannedItem
+from taskpace.experiment.plan import PlannedItem, content_id
 from taskpace.importing.logs import Log
 from taskpace.tasks import Item, Task, load_items, load_task, render
 
@@ -46,6 +46,11 @@ class _Matcher:
             raise LogError(f"{log.file}: has too many samples for --task: import a part of it")
         found = []
         for number, sample in enumerate(log.samples, 1):
+            if sample.prompt is None and sample.error is not None:
+                # Nothing to grade: it counts as an error, of an item of its own.
+                nameless = Item(id=content_id("unasked", log.sha256, number), fields={})
+                found.append(PlannedItem(spec=nameless, prompts=()))
+                continue
             if sample.prompt is None:
                 raise LogError(
                     f"{log.file}: sample {number} has no prompt, so --task cannot see what was asked: leave it out"

@@ -28,10 +28,7 @@ _VERSION = 2
 _SCHEDULED = ("poisson", "constant")
 """Strategies that say when a request is to be sent; the others send it as soon as they can."""
 _MOST_RATE, _LEAST_RATE = 1e5, 1e-4
-_TIMES = (
-    "the request's head sent until the last token, so without the connection and the end of the stream; at a rate of "
-    "arrivals from when it was to be sent; of failed ones until the client was done with them"
-)
+_TIMES = "the request, once connected, until its last token; at a rate of arrivals from when it was due"
 
 
 def recognises(source: Source) -> bool:
@@ -167,7 +164,4 @@ def _notes(benchmark: dict[str, Any], samples: tuple[Sample, ...]) -> Iterator[s
         yield f"{cut} of {len(samples)} answers have as many tokens as were allowed, and are taken for truncated"
     warm, cool = number(benchmark.get("warmup_duration")) or 0.0, number(benchmark.get("cooldown_duration")) or 0.0
     if warm > 0 or cool > 0:
-        yield (
-            f"the first {warm:.3g} s and the last {cool:.3g} s are the benchmark's warm-up and cool-down, and are kept: "
-            "the report does not mark their requests"
-        )
+        yield f"warm-up ({warm:.3g} s) and cool-down ({cool:.3g} s) are kept: their requests are not marked"

@@ -23,18 +23,18 @@ from taskpace.importing.values import count, seconds, table, text
 
 _RESPONSES, _SUMMARY, _CONFIG = "responses.jsonl", "summary.json", "run_config.json"
 _FIELDS = {"response_text", "input_payload", "time_to_first_token", "time_to_last_token", "num_tokens_output", "error"}
-_TIMES = (
-    "the client's call until the last visible text, so with the start of the client (in its first request), the "
-    "connection, and retries of the client library with their pauses; what comes after the last text is left out"
-)
+_TIMES = "the client's call until the last visible text, with the client's start, its connection and its retries"
 
 
 def recognises(source: Source) -> bool:
     """The folder of a run, or its ``responses.jsonl``."""
     if source.is_folder:
         responses = source.beside(_RESPONSES)
-        return responses.exists and not responses.is_folder and responses.first_object().keys() >= _FIELDS
-    return source.first_object().keys() >= _FIELDS
+        return responses.exists and not responses.is_folder and recognises(responses)
+    # A line may be longer than the head; this is its first field.
+    return source.head.startswith(b'{"response_text":') and (
+        source.first_object().keys() >= _FIELDS or b"\n" not in source.head
+    )
 
 
 def read(source: Source) -> tuple[Log, ...]:

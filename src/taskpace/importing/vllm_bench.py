@@ -21,9 +21,11 @@ _LISTS = ("input_lens", "output_lens", "ttfts", "itls", "generated_texts", "erro
 _TOGETHER_S = 0.002
 """The role of an answer and its first token come together, where they are no further apart."""
 _TIMES = (
-    "the request's sending until the last event with a part of an answer, the reason why it ended included; waiting in "
-    "the client for a free place is left out in a closed loop, and counts at a rate of arrivals"
+    "the request until its last event, which may hold only why the answer ended; at a rate of arrivals waiting in the "
+    "client counts, too"
 )
+_MOST_RESULTS = 1000
+"""In one file, of --append-result."""
 
 
 def recognises(source: Source) -> bool:
@@ -36,7 +38,9 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> tuple[Log, ...]:
     """A log for each result that the file holds. Raises ``LogError``."""
-    parts = source.content().lstrip().split(b"\n{")
+    parts = source.content().lstrip().split(b"\n{", _MOST_RESULTS)
+    if len(parts) > _MOST_RESULTS:
+        raise source.refuse(f"has more than {_MOST_RESULTS} results: import a part of it")
     results = [
         table(source.decoded(part if index == 0 else b"{" + part, f"result {index + 1}" if len(parts) > 1 else ""))
         for index, part in enumerate(parts)
