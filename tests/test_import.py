@@ -477,13 +477,13 @@ def test_foreign_values_are_what_they_should_be_or_nothing(value: Any) -> None:
 def bent(value: Any, rng: random.Random) -> Any:
     """The same JSON with one part in twenty something else."""
     if rng.random() < 0.05:
-        return rng.choice([None, True, -1, 1e308, 2**70, "", "\ud83d", [], {}, [[]], {"a": {}}, "2026-11-26T09:18:41"])
+        return rng.choice([None, True, -1, 1e308, 2**70, "", "\ud83d", [], {}, [[]], {"a": {}}, "2026-11-26"])
     if isinstance(value, dict):
         return {key: bent(part, rng) for key, part in value.items()}
     return [bent(part, rng) for part in value] if isinstance(value, list) else value
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
     """Logs in which anything stands anywhere make a run file, or an error of one line; never a traceback."""
     rng = random.Random(seed)
@@ -492,7 +492,8 @@ def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
     samples = [bent(sample, rng) for sample in inspect["samples"]]
     log = {"version": 2, "status": "success", **bent(header, rng), "samples": samples}
     (tmp_path / "x.json").write_text(json.dumps(log))
-    lines = [json.dumps(LINE | bent(json.loads(line), rng)) for line in SAMPLES.read_text().splitlines()]
+    rows = map(json.loads, SAMPLES.read_text().splitlines())
+    lines = [json.dumps({key: bent(value, rng) for key, value in row.items()}) for row in rows]
     (tmp_path / "x_samples.jsonl").write_text("\n".join(lines))
     for kind in ("predictions", "reviews"):
         (tmp_path / kind / "m").mkdir(parents=True)
@@ -500,13 +501,15 @@ def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
         text = "\n".join(json.dumps(bent(json.loads(line), rng)) for line in whole)
         (tmp_path / kind / "m" / "x.jsonl").write_text(text)
     for number, path in enumerate((tmp_path / "x.json", tmp_path / "x_samples.jsonl", tmp_path)):
+        refused = ""
         try:
             write_logs(read_logs([path], None), tmp_path / f"{number}.db")
         except TaskpaceError as exc:
-            assert "\n" not in str(exc)
-            continue
-        with taskpace.open(tmp_path / f"{number}.db") as run:
-            run.summary(resamples=0)
+            refused = str(exc)
+        assert "\n" not in refused
+        if not refused:
+            with taskpace.open(tmp_path / f"{number}.db") as run:
+                run.summary(resamples=0)
 
 
 # -- Every Eval Ever, out and back -------------------------------------------------------------------------------------
