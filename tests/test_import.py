@@ -279,6 +279,19 @@ def test_a_task_of_ours_grades_the_texts(tmp_path: Path) -> None:
     # Of three numbers without a cue none is guessed.
     assert table.rows[0].outcomes == {"correct": 3, "wrong": 1, "unparsed": 1, "truncated": 1}
     assert frame["committed_s"].null_count() == frame.height
+    both = [*logs, the_log(INSPECT / "nine.eval")]
+    task, items = match_items(both, str(tmp_path / "task.toml"))
+    write_logs(both, tmp_path / "two.db", graded_by=task, items=items)
+    with taskpace.open(tmp_path / "two.db") as run:
+        (table,) = run.summary(resamples=0).tables
+        assert table.pairs[0].task_time.items == 6  # the same questions, by two tools
+        # One of them added to every question, so that no prompt is both tools'.
+        assert {cell.system: "other words" in " ".join(cell.notes) for cell in run.summary(resamples=0).imported} == {
+            "known": True,
+            "openai-api/known/known": True,
+        }
+        asked = run.frame()
+        assert asked.filter(asked["system"] == "known")["prompt_bytes"].null_count() == 6
     with pytest.raises(LogError, match="no texts"):
         match_items([the_log(PERF / "nine" / "benchmark_data.db")], str(tmp_path / "task.toml"))
     with pytest.raises(LogError, match="asks none of"):
