@@ -162,6 +162,7 @@ def test_what_is_not_recorded_is_unknown(tmp_path: Path) -> None:
     assert 24 < (perf.tokens_per_s_median.value or 0) < 50
     for name in ("ttft_median_s", "tokens_per_s_median", "committed_median_s", "par2_s"):
         assert getattr(inspect, name).value is None
+    assert inspect.phases is None
     assert inspect.time_per_correct_s.bound == ">="  # the failed sample's time is not recorded
     assert frame.filter(frame["system"] == "known")["output_bytes"].null_count() == 9
     assert frame["send_delay_s"].null_count() == frame.height
