@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import pickle
+import random
 import shutil
 import sqlite3
 import zipfile
@@ -161,6 +162,7 @@ def test_what_is_not_recorded_is_unknown(tmp_path: Path) -> None:
     assert 24 < (perf.tokens_per_s_median.value or 0) < 50
     for name in ("ttft_median_s", "tokens_per_s_median", "committed_median_s", "par2_s"):
         assert getattr(inspect, name).value is None
+    assert inspect.phases is None
     assert inspect.time_per_correct_s.bound == ">="  # the failed sample's time is not recorded
     assert frame.filter(frame["system"] == "known")["output_bytes"].null_count() == 9
     assert frame["send_delay_s"].null_count() == frame.height
@@ -278,6 +280,19 @@ def test_a_task_of_ours_grades_the_texts(tmp_path: Path) -> None:
     # Of three numbers without a cue none is guessed.
     assert table.rows[0].outcomes == {"correct": 3, "wrong": 1, "unparsed": 1, "truncated": 1}
     assert frame["committed_s"].null_count() == frame.height
+    both = [*logs, the_log(INSPECT / "nine.eval")]
+    task, items = match_items(both, str(tmp_path / "task.toml"))
+    write_logs(both, tmp_path / "two.db", graded_by=task, items=items)
+    with taskpace.open(tmp_path / "two.db") as run:
+        (table,) = run.summary(resamples=0).tables
+        assert table.pairs[0].task_time.items == 6  # the same questions, by two tools
+        # One of them added to every question, so that no prompt is both tools'.
+        assert {cell.system: "other words" in " ".join(cell.notes) for cell in run.summary(resamples=0).imported} == {
+            "known": True,
+            "openai-api/known/known": True,
+        }
+        asked = run.frame()
+        assert asked.filter(asked["system"] == "known")["prompt_bytes"].null_count() == 6
     with pytest.raises(LogError, match="no texts"):
         match_items([the_log(PERF / "nine" / "benchmark_data.db")], str(tmp_path / "task.toml"))
     with pytest.raises(LogError, match="asks none of"):
@@ -453,11 +468,8 @@ def test_any_samples_make_a_run_file_that_counts_them(
         assert frame["output_bytes"].null_count() == len(samples)
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
-    max_leaves=5,
-)
+leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+anything = leaves | st.lists(leaves, max_size=2) | st.dictionaries(st.text(max_size=3), leaves, max_size=2)
 
 
 @given(anything)
@@ -471,6 +483,44 @@ def test_foreign_values_are_what_they_should_be_or_nothing(value: Any) -> None:
     assert isinstance(values.rows(value), list)
     assert values.text(value) is None or isinstance(value, str)
     assert values.moment_s(value) is None or isinstance(value, str)
+
+
+def bent(value: Any, rng: random.Random) -> Any:
+    """The same JSON with one part in twenty something else."""
+    if rng.random() < 0.05:
+        return rng.choice([None, True, -1, 1e308, 2**70, "", "\ud83d", [], {}, [[]], {"a": {}}, "2026-11-26"])
+    if isinstance(value, dict):
+        return {key: bent(part, rng) for key, part in value.items()}
+    return [bent(part, rng) for part in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
+    """Logs in which anything stands anywhere make a run file, or an error of one line; never a traceback."""
+    rng = random.Random(seed)
+    inspect = json.loads((INSPECT / "six-go.json").read_text())
+    header = {key: value for key, value in inspect.items() if key not in ("version", "status", "samples")}
+    samples = [bent(sample, rng) for sample in inspect["samples"]]
+    log = {"version": 2, "status": "success", **bent(header, rng), "samples": samples}
+    (tmp_path / "x.json").write_text(json.dumps(log))
+    rows = map(json.loads, SAMPLES.read_text().splitlines())
+    lines = [json.dumps({key: bent(value, rng) for key, value in row.items()}) for row in rows]
+    (tmp_path / "x_samples.jsonl").write_text("\n".join(lines))
+    for kind in ("predictions", "reviews"):
+        (tmp_path / kind / "m").mkdir(parents=True)
+        whole = (EVALSCOPE / "nine" / kind / "known" / "gsm8k_default.jsonl").read_text().splitlines()
+        text = "\n".join(json.dumps(bent(json.loads(line), rng)) for line in whole)
+        (tmp_path / kind / "m" / "x.jsonl").write_text(text)
+    for number, path in enumerate((tmp_path / "x.json", tmp_path / "x_samples.jsonl", tmp_path)):
+        refused = ""
+        try:
+            write_logs(read_logs([path], None), tmp_path / f"{number}.db")
+        except TaskpaceError as exc:
+            refused = str(exc)
+        assert "\n" not in refused
+        if not refused:
+            with taskpace.open(tmp_path / f"{number}.db") as run:
+                run.summary(resamples=0)
 
 
 # -- Every Eval Ever, out and back -------------------------------------------------------------------------------------

@@ -155,14 +155,12 @@ def _sample(raw: dict[str, Any], model: str, scorer: str | None) -> Sample:
 
 def _calls(raw: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The calls of models in order, those of graders left out: what stands within the span of the scorers."""
-    parents: dict[Any, Any] = {}
-    scoring: set[Any] = set()
+    scoring: set[str] = set()
     for event in map(table, rows(raw.get("events"))):
         if event.get("event") == "span_begin":
-            parents[event.get("id")] = event.get("parent_id")
-            if event.get("type") == _SCORERS or event.get("parent_id") in scoring:
-                scoring.add(event.get("id"))
-        elif event.get("event") == "model" and event.get("span_id") not in scoring and event.get("role") is None:
+            if event.get("type") == _SCORERS or text(event.get("parent_id")) in scoring:
+                scoring.add(text(event.get("id")) or _SCORERS)
+        elif event.get("event") == "model" and event.get("role") is None and text(event.get("span_id")) not in scoring:
             yield event
 
 

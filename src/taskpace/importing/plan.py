@@ -58,6 +58,7 @@ class _Asked(NamedTuple):
     items: tuple[PlannedItem, ...]
     repeats: tuple[int, ...]
     unknown: tuple[Unknown, ...]
+    notes: tuple[str, ...]
 
 
 def make_imported_plan(
@@ -72,6 +73,8 @@ def make_imported_plan(
         items: with ``graded_by``, the item of each sample of each log.
     """
     asked = [_asked(log, graded_by, items[index] if graded_by else None) for index, log in enumerate(logs)]
+    if graded_by is not None:
+        asked = _without_differing_prompts(asked)
     tasks = {each.task.name: each.task for each in asked}
     groups = _systems(asked)
     names = _names(groups)
@@ -134,7 +137,25 @@ def _asked(log: Log, graded_by: Task | None, found: Sequence[PlannedItem] | None
         fields: dict[str, Any] = {"missing": index + 1}
         items.append(PlannedItem(spec=Item(id=content_id("missing", log.sha256, index), fields=fields), prompts=()))
         repeats.append(1)
-    return _Asked(log, graded_by or _task(log), tuple(items), tuple(repeats), _unknown(log))
+    return _Asked(log, graded_by or _task(log), tuple(items), tuple(repeats), _unknown(log), log.notes)
+
+
+def _without_differing_prompts(asked: Sequence[_Asked]) -> list[_Asked]:
+    """The same with no prompt for an item that logs have put into different words: a run file has one for all."""
+    prompts: dict[str, set[tuple[str, ...]]] = {}
+    for each in asked:
+        for item in each.items:
+            prompts.setdefault(item.id, set()).add(item.prompts)
+    differing = {item_id for item_id, found in prompts.items() if len(found) > 1}
+    found = []
+    for each in asked:
+        items = tuple(
+            msgspec.structs.replace(item, prompts=()) if item.id in differing else item for item in each.items
+        )
+        count = len({item.id for item in items if item.id in differing})
+        note = f"{count} of its items were asked in other words than in other logs: their prompts are left out"
+        found.append(each._replace(items=items, notes=(*each.notes, note) if count else each.notes))
+    return found
 
 
 def _item(log: Log, index: int, sample: Sample) -> PlannedItem:
@@ -227,7 +248,7 @@ def _system(group: Sequence[_Asked], name: str) -> PlannedSystem:
                 sha256=each.log.sha256,
                 times=each.log.times,
                 unknown=each.unknown,
-                notes=each.log.notes,
+                notes=each.notes,
             )
             for each in group
         ),

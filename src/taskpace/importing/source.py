@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from taskpace.errors import LogError
-from taskpace.text.bounded import JsonProblem, decode_json
+from taskpace.text.bounded import JsonProblem, decode_json, decode_lenient
 from taskpace.text.strict import named
 
 MOST_BYTES = 1 << 30
@@ -91,7 +91,7 @@ class Source:
         """JSON; ``where`` within the file: ``line 3``, or nothing."""
         at = f"{where}: " if where else ""
         try:
-            return decode_json(content.decode())
+            return decode_lenient(content.decode())
         except UnicodeDecodeError:
             raise self.refuse(f"{at}not UTF-8 text: import the file as the tool wrote it") from None
         except JsonProblem as exc:

@@ -79,7 +79,11 @@ def load_references(reader: Reader) -> dict[tuple[str, str], str]:
         task, fields = specs[row.task], msgspec.json.decode(row.fields)
         if task.scorer == IMPORTED_SCORER and isinstance(fields.get("answer"), str):
             found[row.task, row.id] = fields["answer"]
-        elif task.scorer in SCORERS:
+        elif (
+            task.scorer is not None
+            and task.scorer in SCORERS
+            and all(name in fields for name in SCORERS[task.scorer].needs)
+        ):
             found[row.task, row.id] = script(task, Item(id=row.id, fields=fields))[0]
     return found
 

@@ -27,7 +27,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, sh
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.energy import find_energy
-from taskpace.analysis.table.phases import phases, written_bytes
+from taskpace.analysis.table.phases import Phases, phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.records import CUT, CUT_OFF, OUTCOMES, Outcome
 
@@ -105,7 +105,7 @@ def make_rows(
                 never_answered=_never_answered(part),
                 **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
-                phases=phases(ended.filter(~pl.col("late"))),
+                phases=_phases(ended.filter(~pl.col("late"))),
                 written_bytes=written_bytes(ended),
                 **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
@@ -232,6 +232,12 @@ def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimat
         failed = bool((~there & ~np.isnan(correct)).any())
         found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
     return found
+
+
+def _phases(ended: pl.DataFrame) -> Phases | None:
+    """Unknown where another tool's log does not say when an answer began."""
+    unknown = ended["imported"].is_not_null() & ended["ttft_s"].is_null()
+    return None if unknown.any() else phases(ended)
 
 
 def _with_untimed(per_correct: Estimate, part: pl.DataFrame) -> Estimate:

@@ -22,7 +22,9 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Facts as pairs of name and value."""
 
     command: str
-    """That carries the experiment out again, once its file is saved; of imported logs, that imports them again."""
+    """That carries the experiment out again, once its file is saved."""
+    logs: str
+    """The names of imported logs; empty: taskpace measured."""
     experiment: str
     """TOML; empty: the run was imported."""
     experiment_file: str
@@ -36,11 +38,10 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
     stem = PurePath(file).name.removesuffix(".db")
     tasks = ", ".join(f"{name} (version {version})" for name, version in provenance.tasks)
     logs = _logs(provenance)
-    again = f"taskpace import {' '.join(map(shlex.quote, logs))} -o {shlex.quote(f'{stem}-again.db')}"
+    command = f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"
     return Origin(
-        command=printable(again)
-        if logs
-        else printable(f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"),
+        command=printable(command),
+        logs=printable(", ".join(logs)),
         experiment="" if logs else printable(experiment_toml(provenance.experiment)),
         experiment_file=printable(f"{stem}.toml"),
         run=_facts(

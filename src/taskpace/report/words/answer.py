@@ -183,7 +183,10 @@ def _nothing_ranked(summary: Summary) -> str:
     if not parts:
         return "No ranking: no system has a valid result."
     alone = all(len(table.rows) == 1 for table in summary.tables)
-    return f"No ranking: {'there is one system' if alone else 'one valid result at most'}. {'; '.join(parts)}."
+    why = "there is one system" if alone else "one valid result at most"
+    if alone and len({row.system for table in summary.tables for row in table.rows}) > 1:
+        why = "no two systems have a task and a load in common"  # of imported logs
+    return f"No ranking: {why}. {'; '.join(parts)}."
 
 
 def _until(summary: Summary) -> str:
