@@ -47,9 +47,9 @@ def cases() -> dict[str, str]:
     return {row["question"]: row["case"] for row in rows}
 
 
-def by_case(log: Log) -> dict[str, Sample]:
+def by_case(samples: tuple[Sample, ...]) -> dict[str, Sample]:
     """Samples with a prompt, by the case that they ask."""
-    known = [each for each in log.samples if each.prompt is not None]
+    known = [each for each in samples if each.prompt is not None]
     return {next(case for text, case in cases().items() if text in (each.prompt or "")): each for each in known}
 
 
@@ -79,7 +79,7 @@ def test_task_times_are_the_servers(tool: str) -> None:
     """The time of each whole answer is the server's until its last text, and the little that the client adds."""
     path, truth_file = NINE[tool]
     truth = truths(truth_file)
-    ended = {case: each for case, each in by_case(the_log(path)).items() if each.error is None}
+    ended = {case: each for case, each in by_case(the_log(path).samples).items() if each.error is None}
     assert len(ended) >= 5
     for case, sample in ended.items():
         assert sample.seconds is not None
@@ -91,7 +91,7 @@ def test_first_tokens_are_the_servers_or_unknown(tool: str) -> None:
     """The first token, reasoning included, is the server's; LLMeter does not see reasoning, and it is unknown there."""
     path, truth_file = NINE[tool]
     truth = truths(truth_file)
-    for case, sample in by_case(the_log(path)).items():
+    for case, sample in by_case(the_log(path).samples).items():
         if sample.error is not None or (tool, case) == ("llmeter", "reasoning"):
             assert not sample.moments
             continue
@@ -104,7 +104,7 @@ def test_times_of_failed_requests_are_lower_bounds(tool: str) -> None:
     path, truth_file = NINE[tool]
     truth = truths(truth_file)
     log = the_log(path)
-    for case, sample in by_case(log).items():
+    for case, sample in by_case(log.samples).items():
         if sample.error is None or sample is log.samples[0]:
             continue
         assert sample.seconds is None or 0 < sample.seconds <= truth[case]["done_s"] + CLIENT_S
@@ -114,7 +114,7 @@ def test_llmeter_times_its_own_start() -> None:
     """LLMeter's first request holds the start of its client, seconds here, which the log's ``times`` says."""
     log = the_log(LLMETER)
     first = log.samples[0]
-    (case,) = (case for case, sample in by_case(log).items() if sample is first)
+    (case,) = (case for case, sample in by_case(log.samples).items() if sample is first)
     assert first.seconds is not None
     assert first.seconds > truths(NINE["llmeter"][1])[case]["done_s"] + 1
     assert "start" in log.times
@@ -125,7 +125,7 @@ def test_counts_and_cuts_are_the_servers(tool: str) -> None:
     """Output tokens are what the server counted; a cut answer is truncated, or the log says that it cannot tell."""
     path, truth_file = NINE[tool]
     truth, log = truths(truth_file), the_log(path)
-    for case, sample in by_case(log).items():
+    for case, sample in by_case(log.samples).items():
         if sample.error is not None:
             assert sample.output_tokens is None
             continue
@@ -403,3 +403,42 @@ def test_any_value_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, 
         make_imported_plan(logs, "x")
     except LogError as exc:
         assert "\n" not in str(exc)  # noqa: PT017
+
+
+SIX = {
+    "aiperf": (LOGS / "aiperf" / "six", LOGS / "aiperf" / "six" / "truth.jsonl"),
+    "guidellm": (GUIDELLM.with_name("six.json"), GUIDELLM.with_name("six-truth.jsonl")),
+    "vllm": (VLLM.with_name("six.json"), VLLM.with_name("six-truth.jsonl")),
+    "llmeter": (LLMETER.with_name("six"), LLMETER.with_name("six-truth.jsonl")),
+}
+
+
+def mean_ttft_s(tool: str) -> float:
+    """The mean time to first token that the tool itself reports of its six requests."""
+    path = SIX[tool][0]
+    if tool == "aiperf":
+        return float(json.loads((path / "profile_export_aiperf.json").read_text())["time_to_first_token"]["avg"]) / 1e3
+    if tool == "guidellm":
+        metrics = json.loads(path.read_text())["benchmarks"][0]["metrics"]
+        return float(metrics["time_to_first_token_ms"]["successful"]["mean"]) / 1e3
+    if tool == "vllm":
+        return float(json.loads(path.read_text())["mean_ttft_ms"]) / 1e3
+    return float(json.loads((path / "stats.json").read_text())["time_to_first_token-average"])
+
+
+@pytest.mark.parametrize(("tool", "says"), [("aiperf", 0.36), ("guidellm", 0.33), ("vllm", 0.11), ("llmeter", 1.11)])
+def test_four_ways_of_timing_become_one(tool: str, says: float) -> None:
+    """Four tools report 0.11 to 1.11 s to the first token of the same six requests; imported they are the server's
+    0.32 s, or unknown, but for LLMeter's first request.
+    """
+    path, truth_file = SIX[tool]
+    truth, log = truths(truth_file), the_log(path)
+    assert round(mean_ttft_s(tool), 2) == says
+    ended = {case: each for case, each in by_case(log.samples).items() if each.error is None and each.moments}
+    assert len(ended) == (4 if tool == "llmeter" else 5)
+    apart = [
+        each.moments[0].seconds - truth[case]["first_s"] for case, each in ended.items() if each is not log.samples[0]
+    ]
+    assert all(0 <= each <= 2.5 * CLIENT_S for each in apart)
+    outcomes = [each.error is None and each.finish != "length" for each in log.samples]
+    assert outcomes.count(False) == (1 if tool == "vllm" else 2)

@@ -8,6 +8,7 @@ The file has no prompts: where ``NAME.prompts.jsonl`` lies beside ``NAME.json`` 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from itertools import accumulate
 from typing import Any
 
@@ -18,6 +19,8 @@ from taskpace.importing.source import Source
 from taskpace.importing.values import count, number, rows, seconds, table, text
 
 _LISTS = ("input_lens", "output_lens", "ttfts", "itls", "generated_texts", "errors")
+_PHRASES = {status.phrase: f"http-{status.value}" for status in HTTPStatus if status.value >= 400}
+"""Of a refused request the reason is kept and the status is not."""
 _TOGETHER_S = 0.002
 """The role of an answer and its first token come together, where they are no further apart."""
 _TIMES = (
@@ -137,7 +140,7 @@ def _sample(row: dict[str, Any], prompt: str | None, *, chat: bool, queued: bool
         prompt_tokens=count(row["input_lens"]) if error is None else None,
         output_tokens=tokens,
         error=None if error is None else error.strip().splitlines()[-1],
-        error_kind=error_kind(error or ""),
+        error_kind=_PHRASES.get(error or "") or error_kind(error or ""),
     )
 
 
