@@ -182,6 +182,8 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("miscounted", False),
                 column("hidden_reasoning", False),
                 column("late", False),
+                column("timed", True),
+                column("imported", None).cast(pl.String),
             ]
         ).with_columns(
             first_prompt_tokens=pl.col("prompt_tokens"),

@@ -50,6 +50,7 @@ def test_help_lists_every_command(cli):
             "report",
             "chart",
             "export",
+            "import",
             "show",
             "brevity",
             "tokenizers",

@@ -7,6 +7,7 @@
     +-- TaskError                 a task file, its data or its templates
     +-- ModelError                a model reference that cannot be resolved, fetched or verified
     +-- MissingExtraError         an optional library that is not installed; names the extra that installs it
+    +-- LogError                  another tool's log: not recognised, damaged, without what it takes
     +-- StoreError                the run file: another program's, a newer format, another plan, not writable
 
     EngineError                   one request that failed; becomes a recorded ``error``, never a traceback; its kind
@@ -51,6 +52,10 @@ def install_command(library: str, extra: str | None, distribution: str = "taskpa
     """The command that installs an optional library, by the extra of a distribution where there is one."""
     wanted = library if extra is None else f"{distribution}[{extra}]"
     return f"pip install {shlex.quote(wanted)}"
+
+
+class LogError(TaskpaceError):
+    """Another tool's log cannot be imported."""
 
 
 class StoreError(TaskpaceError):

@@ -18,6 +18,7 @@ from taskpace.analysis.gate import judge
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.table.imported import without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import all_as_asked, without_asking_for_more
@@ -28,6 +29,7 @@ from taskpace.experiment.until import Against, Ends, Gate, Judged, Until
 from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
 from taskpace.text.strict import did_you_mean
@@ -277,6 +279,7 @@ def _compare_cell(
     if anytime:
         rows = without_asking_for_more(rows)
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
+    (pair,) = without_untimed([pair], trials)
     cell = ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,
@@ -298,6 +301,12 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     if machines[0] != machines[1]:
         before, after = (" and ".join(sorted(map(str, names))) or "unknown" for names in machines)
         notes.append(f"measured on different processors: {before} before, {after} after")
+    notes.extend(
+        f"{side.label}: {name} was measured by {each.by}, not by taskpace: its times are of {each.logs[0].times}"
+        for side in ((base,) if new.source is base.source else (base, new))
+        for name, each in load_imported(side.source).items()
+        if side.system in (None, name) or (new.source is base.source and new.system == name)
+    )
     tasks = sorted({cell.task for cell in cells})
     notes.extend(
         f"the task {task} is not the same in both: its prompt, limits or scorer changed"

@@ -23,6 +23,7 @@ from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
     Agreement,
     Finding,
+    ImportedCell,
     MeasuredRow,
     Summary,
     SystemRow,
@@ -36,6 +37,7 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearma
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
+from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
@@ -160,10 +162,27 @@ def summarise_trials(
         tables=made,
         sweeps=sweeps,
         effects=find_effects(sweeps, made),
+        imported=tuple(map(_origin, (cell for cell in cells if cell.imported is not None))),
         loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
         brevity=find_brevity(forms, made),
         # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
         overall=() if until is not None else find_overall(made, tables, samples, reference=reference),
+    )
+
+
+def _origin(cell: CellPlan) -> ImportedCell:
+    assert cell.imported is not None, "an imported cell"  # noqa: S101 - told from the others by it
+    log = cell.imported
+    return ImportedCell(
+        system=cell.system,
+        task=cell.task,
+        scenario=cell.scenario.name,
+        by=cell.imported_by or "",
+        file=log.file,
+        sha256=log.sha256,
+        times=log.times,
+        unknown=log.unknown,
+        notes=log.notes,
     )
 
 
@@ -188,10 +207,15 @@ def make_table(
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
+    found = without_untimed(found, sample.trials)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found], shared=shared)
     findings = {
-        row.system: (*row_findings(row, sample.own, arrays.index(row.system)), *request_findings(cell))
+        row.system: (
+            *origin_findings(cell),
+            *as_imported(row_findings(row, sample.own, arrays.index(row.system)), cell),
+            *request_findings(cell),
+        )
         for row, cell in zip(rows, cells, strict=True)
     }
     if anytime:
@@ -203,12 +227,13 @@ def make_table(
     return TaskTable(
         task=cells[0].task,
         scenario=cells[0].scenario.name,
-        par2_limit_s=limit_s,
+        par2_limit_s=None if all(cell.imported is not None for cell in cells) else limit_s,
         rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
         findings=(
             *data_findings(cells[0].left_out),
+            *claims_findings(cells, pairs),
             *table_findings(ranked, pairs),
             *anchor_findings(anchored),
             *order_findings(sample.trials),

@@ -12,6 +12,7 @@ import msgspec
 from taskpace.errors import ExperimentError, TaskError, TaskpaceError
 from taskpace.experiment.changes import changed
 from taskpace.experiment.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
+from taskpace.experiment.imported import ENGINE
 from taskpace.experiment.library import shipped_file
 from taskpace.store import queries
 from taskpace.store.store import Store, is_sqlite
@@ -106,6 +107,11 @@ def _of_run(file: Path, given: dict[str, Any]) -> Experiment:
     """The experiment that a run file holds; its relative paths start from the current folder."""
     with Store.open(file) as store:
         experiment = msgspec.json.decode(queries.run_row(store).experiment, type=Experiment)
+    if any(system.engine == ENGINE for system in experiment.systems):
+        raise ExperimentError(
+            f"{file}: was imported from other tools' logs, so it cannot be carried out: import again with "
+            "`taskpace import`, or measure with an experiment file"
+        )
     try:
         return changed(experiment, given, Path(), str(file))
     except TaskError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -21,19 +21,22 @@ _STANDARD_OUTPUT = Path("-")
 @click.option(
     "--to",
     "kind",
-    type=click.Choice(["parquet", "csv", "jsonl"]),
+    type=click.Choice(["parquet", "csv", "jsonl", "eee"]),
     required=True,
-    help="parquet, jsonl: every value exactly; csv: safe to open in a spreadsheet.",
+    help="parquet, jsonl: every value exactly; csv: safe to open in a spreadsheet; eee: Every Eval Ever.",
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path),
-    help="File to write; -: standard output (csv and jsonl).",
+    help="File to write, of eee a folder; -: standard output (csv and jsonl).",
     show_default="RUN_FILE with the ending of its kind",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file.")
-def export(run_file: Path, kind: Kind, output: Path | None, force: bool) -> None:
+@click.option("--organization", metavar="NAME", help="Of eee: who publishes the results.")
+def export(
+    run_file: Path, kind: Kind | Literal["eee"], output: Path | None, *, force: bool, organization: str | None
+) -> None:
     """Write every measured attempt of RUN_FILE as a row of a table.
 
     The columns are those of `taskpace.open(RUN_FILE).frame()` in Python: times in seconds end in _s, unknown is empty
@@ -43,6 +46,11 @@ def export(run_file: Path, kind: Kind, output: Path | None, force: bool) -> None
     from taskpace.report.files.export import check_target, render, write
     from taskpace.store.store import Store
 
+    if kind == "eee":
+        _every_eval(run_file, output, force=force, organization=organization)
+        return
+    if organization is not None:
+        raise TaskpaceError("--organization: is for --to eee alone: leave it out")
     with Store.open(run_file) as store:
         if output == _STANDARD_OUTPUT:
             if kind == "parquet":
@@ -55,3 +63,30 @@ def export(run_file: Path, kind: Kind, output: Path | None, force: bool) -> None
         frame = load_frame(store)
     write(path, render(frame, kind))
     click.echo(printable(f"{frame.height} attempts are in {path}"))
+
+
+def _every_eval(run_file: Path, output: Path | None, *, force: bool, organization: str | None) -> None:
+    """Write a folder as Every Eval Ever's data store has it."""
+    from taskpace.analysis.data.trials import load_references
+    from taskpace.analysis.whole import load_whole
+    from taskpace.report.files.every_eval import every_eval
+    from taskpace.report.files.export import check_target, write
+    from taskpace.store.store import Store
+
+    if output == _STANDARD_OUTPUT:
+        raise TaskpaceError("-o -: Every Eval Ever is a folder of files: give -o a folder's name")
+    folder = output or run_file.with_name(f"{run_file.name.removesuffix('.db')}.eee")
+    with Store.open(run_file) as store:
+        exported = every_eval(load_whole(store, run_file.name, resamples=0), load_references(store), organization)
+    if not exported.files:
+        raise TaskpaceError(
+            f"{run_file}: no task with right answers and a trial, and Every Eval Ever holds no other: use --to jsonl"
+        )
+    for file in exported.files:
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        check_target(folder / file.path, force=force)
+    for file in exported.files:
+        write(folder / file.path, [file.content])
+    click.echo(printable(f"{len(exported.files) // 2} evaluations are in {folder}"))
+    for task in exported.left_out:
+        click.echo(printable(f"left out: {task} has no right answers, which the format must have"))

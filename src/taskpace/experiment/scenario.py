@@ -16,6 +16,9 @@ _LEAST_RATE, _MOST_RATE = 1e-4, 1e5
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]*)?(e[+-]?[0-9]+)?|\.[0-9]+", re.IGNORECASE)
 
 
+_UNKNOWN = "load unknown"
+
+
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """How requests are issued: a closed loop of so many in flight, or an open loop of so many arrivals a second."""
 
@@ -25,13 +28,17 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     """Poisson arrivals per second, however many are in flight; null: a closed loop."""
     batch: int | None = None
     """Static batches of so many, one after the other, as in the paper; null: none. Then nothing else is in flight."""
+    known: bool = True
+    """False: of an imported log that does not say how its requests were issued; no run is made so."""
 
     @property
     def one_at_a_time(self) -> bool:
-        return self.concurrency == 1 and self.rate is None
+        return self.concurrency == 1 and self.rate is None and self.known
 
     @property
     def name(self) -> str:
+        if not self.known:
+            return _UNKNOWN
         if self.batch is not None:
             return f"batch={self.batch}"
         if self.rate is not None:
@@ -59,6 +66,11 @@ def read_scenarios(given: str | ScenarioSweep, location: str) -> list[Scenario]:
             "{ rate = [0.5, 1, 2] }"
         )
     return [read_scenario(text, location) for text in texts]
+
+
+def recorded_scenario(name: str) -> Scenario:
+    """A scenario by the name that a run file has for it. Raises ``ExperimentError``."""
+    return Scenario(known=False) if name == _UNKNOWN else read_scenario(name, "run file")
 
 
 def read_scenario(text: str, location: str) -> Scenario:

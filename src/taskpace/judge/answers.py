@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 
+from taskpace.experiment.imported import SCORER as IMPORTED
 from taskpace.store import answers, queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task
 from taskpace.tasks.scorers import SCORERS
@@ -42,7 +44,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def count_answers(run: Reader) -> int:
     """How many there are."""
-    return answers.answer_count(run)
+    # Of imported logs some answers may be without a text.
+    return len(load_answers(run)) if load_imported(run) else answers.answer_count(run)
 
 
 def load_answers(run: Reader) -> list[Answer]:
@@ -52,6 +55,8 @@ def load_answers(run: Reader) -> list[Answer]:
         texts.setdefault((trial_id, attempt), []).append(text)
     tasks = {task.name: decoded(task.spec, Task, run, "task") for task in queries.tasks(run)}
     prompts_of = {system.name: msgspec.json.decode(system.spec)["system_prompt"] for system in queries.systems(run)}
+    logs = by_cell(load_imported(run))
+    textless = {cell for cell, (_, log) in logs.items() if "text" in log.unknown}
     return [
         Answer(
             trial_id=row.trial_id,
@@ -69,10 +74,14 @@ def load_answers(run: Reader) -> list[Answer]:
         for row in answers.answers(run)
         # Of a file that another program has made, an answer may lack its turns.
         if len(texts.get((row.trial_id, row.attempt), ())) == len(msgspec.json.decode(row.prompts))
+        # An imported log may have no texts.
+        and (row.system, row.task, row.scenario) not in textless
     ]
 
 
 def _reference(task: Task, fields: dict[str, Any]) -> str | None:
+    if task.scorer == IMPORTED and "answer" in fields:
+        return f"answer: {_in_words(fields['answer'])}"
     scorer = None if task.scorer is None else SCORERS.get(task.scorer)
     if scorer is None:
         return None

@@ -17,6 +17,8 @@ MOST_NESTED = 64
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"?|NaN|Infinity', re.DOTALL)
 """A text within JSON, to its end if it has one, so that time is linear; or what Python writes and JSON has not."""
+_INFINITE = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?Infinity', re.DOTALL)
+"""The same for numbers that are not finite, with their sign."""
 _HALF = re.compile(
     r"\\(?:u[dD][89aAbB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
@@ -74,6 +76,21 @@ def decode_json(text: str) -> Any:
     if nested_too_deep(value):
         raise JsonProblem(f"nested more than {MOST_NESTED} levels deep")
     return value
+
+
+def decode_lenient(text: str) -> Any:
+    """The same of what programs write that take JSON lightly: U+FFFD for half a character, null for an infinite number.
+
+    Raises ``JsonProblem`` as ``decode_json`` does.
+    """
+    try:
+        return decode_json(text)
+    except JsonProblem:
+        whole = _HALF.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
+        mended = _INFINITE.sub(lambda found: "null" if found[0].endswith("Infinity") else found[0], whole)
+        if mended == text:
+            raise
+        return decode_json(mended)
 
 
 def _decoded_again(text: str, problem: msgspec.DecodeError) -> Any:

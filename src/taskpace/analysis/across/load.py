@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
 
@@ -24,13 +25,16 @@ def find_loads(tables: tuple[TaskTable, ...], scenarios: Mapping[str, Scenario])
     """
     by_task: dict[tuple[str, Kind], list[tuple[float, TaskTable]]] = {}
     for table in tables:
-        kind, load = _kind(scenarios[table.scenario])
-        by_task.setdefault((table.task, kind), []).append((load, table))
+        if scenarios[table.scenario].known:
+            kind, load = _kind(scenarios[table.scenario])
+            by_task.setdefault((table.task, kind), []).append((load, table))
     loads = []
     for (task, kind), swept in by_task.items():
         if len(swept) > 1:
             ordered = sorted(swept, key=lambda each: each[0])
-            loads += [_load(task, kind, row.system, ordered) for row in ordered[0][1].rows]
+            # Of imported logs a system may have some of the loads only.
+            met = Counter(row.system for _, table in ordered for row in table.rows)
+            loads += [_load(task, kind, name, ordered) for name, times in met.items() if times > 1]
     return tuple(loads)
 
 

@@ -74,11 +74,13 @@ def find_overall(
         key = (table.task, table.scenario)
         if cells[key][0].graded and samples[key].trials.height:
             scenarios.setdefault(table.scenario, []).append(_graded(table, samples[key]))
-    return tuple(
-        _overall(scenario, tasks, systems, reference or systems[0])
-        for scenario, tasks in scenarios.items()
-        if len(tasks) >= LEAST_TASKS
-    )
+    found = []
+    for scenario, tasks in scenarios.items():
+        # Of imported logs a system may have some of the tasks only.
+        everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
+        if len(tasks) >= LEAST_TASKS and everywhere:
+            found.append(_overall(scenario, tasks, everywhere, reference if reference in everywhere else everywhere[0]))
+    return tuple(found)
 
 
 def _graded(table: TaskTable, sample: Sample) -> _Graded:
@@ -130,6 +132,8 @@ def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     invalid = []
     for task in tasks:
         row = task.rows[system]
+        if row.n and row.time_per_correct_s.value is None and row.accuracy.value:
+            return f"its time in {task.name} is unknown"
         if not row.valid:
             why = next(
                 (reason.text for reason in row.reasons if reason.invalidates == "result"), "nothing was recorded"

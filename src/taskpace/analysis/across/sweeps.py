@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from taskpace.experiment.imported import ENGINE
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 from taskpace.text.secrets import without_secrets
@@ -56,7 +57,14 @@ def _details(info: str | None) -> dict[str, Any]:
 
 def _settings(spec: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     settings = {key: spec[key] for key in ("engine", "model", "system_prompt")}
-    settings |= spec["sampling"] | without_secrets(spec["options"])
+    if spec["engine"] == ENGINE:
+        # Its options are where it comes from, and its sampling stands in their settings.
+        options = spec["options"]
+        settings |= {key: options.get(key) for key in ("tool", "version")} | without_secrets(
+            options.get("settings", {})
+        )
+    else:
+        settings |= spec["sampling"] | without_secrets(spec["options"])
     if spec.get("max_tokens") is not None:
         settings["max_tokens"] = spec["max_tokens"]
     if "quantisation" in details:

@@ -23,7 +23,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
-    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died."""
+    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died; NaN for
+    all of an imported system whose log has no times."""
     wait_s: Floats
     written_bytes: Floats
     """Visible and reasoning."""
@@ -107,7 +108,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         systems=systems,
         items=items,
         task_time_s=ended["task_time_s"],
-        spent_s=spread_out(np.nan_to_num(found["task_time_s"])),
+        spent_s=spread_out(np.where(trials["timed"], np.nan_to_num(found["task_time_s"]), np.nan)),
         wait_s=ended["wait_s"],
         written_bytes=ended["output_bytes"] + ended["reasoning_bytes"],
         visible_bytes=ended["output_bytes"],

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 import msgspec
 
-from taskpace.experiment.scenario import Scenario, read_scenario
+from taskpace.experiment.imported import Imported, ImportedLog
+from taskpace.experiment.scenario import Scenario, recorded_scenario
 from taskpace.prices.given import check_systems
 from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.decoding import decoded
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import LeftOut
 from taskpace.telemetry import ClientMetrics
@@ -43,6 +45,10 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Fields that the system's requests lack: its server's own values apply."""
     price: Price | None = None
     """Of the system; null: none was given."""
+    imported: ImportedLog | None = None
+    """The other tool's log that the cell comes from; null: taskpace measured it."""
+    imported_by: str | None = None
+    """That tool, with its version."""
 
     @property
     def batched(self) -> bool:
@@ -116,8 +122,9 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
     check_systems(prices or {}, own)
     experiment = decoded(queries.run_row(reader).experiment, _Experiment, reader, "run")
     by_system = {**experiment.prices, **(prices or {})}
-    scenarios = {name: read_scenario(name, "run file") for name in {cell.scenario for cell in cells}}
-    return [
+    logs = by_cell(load_imported(reader))
+    scenarios = {name: recorded_scenario(name) for name in {cell.scenario for cell in cells}}
+    plans = [
         CellPlan(
             system=cell.system,
             task=cell.task,
@@ -136,3 +143,21 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
         )
         for cell in cells
     ]
+    return [_as_imported(plan, logs.get((plan.system, plan.task, plan.scenario.name)), own) for plan in plans]
+
+
+def _as_imported(
+    plan: CellPlan, found: tuple[Imported, ImportedLog] | None, systems: Mapping[str, _System]
+) -> CellPlan:
+    """The limits of an imported cell are those of its log, where that has any."""
+    if found is None:
+        return plan
+    return msgspec.structs.replace(
+        plan,
+        imported=found[1],
+        imported_by=found[0].by,
+        in_process=False,
+        max_tokens=systems[plan.system].max_tokens,
+        limited=False,
+        timeout_s=None,
+    )

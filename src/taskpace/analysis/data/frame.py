@@ -10,9 +10,11 @@ from typing import Any
 import polars as pl
 
 from taskpace.analysis.data.counts import believed
+from taskpace.analysis.data.imported import without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 
 _RECORD_TYPES: dict[str, Any] = {
@@ -93,6 +95,9 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     - ``final``: false for an attempt that another one was to follow.
     - ``send_delay_s``: how much later than scheduled a request left, the greatest of the turns.
 
+    - ``imported``: tool and file that an imported record comes from; null for one of taskpace's own. What its log does
+      not say is null, and ``timed`` is false where it has no times.
+
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
     not take turns. ``machine_ns`` is the dispatch on a clock that all workers of a machine share.
     """
@@ -106,10 +111,12 @@ def load_anchors(reader: Reader) -> pl.DataFrame:
 
 def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
     records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
-    turns = _derive_turns(believed(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES)))
+    imported = load_imported(reader)
+    raw = without_unknown_bytes(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES), records, imported)
+    turns = _derive_turns(believed(raw))
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
     return (
-        _judge_cells(frame)
+        without_unknown(_judge_cells(frame), imported)
         .with_columns(
             committed_s=pl.col("committed_ns") / 1e9,
             loop_lag_s=pl.col("loop_lag_ns") / 1e9,

@@ -73,6 +73,8 @@ def _judge(turns: pl.DataFrame) -> pl.DataFrame:
     arrivals = turns["arrivals"].fill_null(b"")
     counts = (arrivals.bin.size() // _ARRIVAL.itemsize).to_numpy().astype(np.int64)
     looked_at = (counts > 0) & (turns["token_source"].fill_null("") != "engine").to_numpy()
+    # One arrival without a byte says when the first token came, as logs of other tools do, and nothing of the others.
+    looked_at &= ~((counts == 1) & (arrivals.bin.slice(8) == pl.Series([bytes(8)])).to_numpy())
     found = {name: np.zeros(len(counts), dtype=bool) for name in _FOUND}
     if looked_at.any():
         some = turns.filter(pl.Series(looked_at))

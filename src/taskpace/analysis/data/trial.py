@@ -9,8 +9,10 @@ import polars as pl
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.errors import StoreError
+from taskpace.experiment.imported import Unknown
 from taskpace.records import Grade, Record
 from taskpace.store import queries
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.text.strict import did_you_mean
 
@@ -33,12 +35,19 @@ class TrialView(msgspec.Struct, frozen=True, kw_only=True):
     prompts: tuple[str, ...]
     attempts: tuple[tuple[Record, Grade | None], ...]
     """Empty when it has not been carried out."""
+    imported: str | None = None
+    """Tool and log that it comes from; null: taskpace measured it."""
+    unknown: tuple[Unknown, ...] = ()
+    """What that log does not have."""
 
 
 def view_trial(source: TrialSource, trial_id: str) -> TrialView:
     """Everything about a trial that is in the plan, carried out or not."""
     planned = queries.trial(source, trial_id)
+    by, log = by_cell(load_imported(source)).get((planned.system, planned.task, planned.scenario), (None, None))
     return TrialView(
+        imported=None if by is None or log is None else f"{by.by}: {log.file}",
+        unknown=() if log is None else log.unknown,
         trial_id=trial_id,
         system=planned.system,
         system_prompt=msgspec.json.decode(planned.system_spec)["system_prompt"],

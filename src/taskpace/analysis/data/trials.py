@@ -7,9 +7,14 @@ from collections.abc import Iterator
 import msgspec
 
 from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.experiment.imported import SCORER as IMPORTED_SCORER, Unknown
 from taskpace.records import Arrival, unpack_arrivals
 from taskpace.store import queries
+from taskpace.store.decoding import decoded
+from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
+from taskpace.tasks import Item, Task, script
+from taskpace.tasks.scorers import SCORERS
 
 SLICES = 60
 """Of a timeline: arrivals are counted in so many equal slices from dispatch to the last byte."""
@@ -19,12 +24,14 @@ class TurnText(msgspec.Struct, frozen=True, kw_only=True):
     """One request of a trial and what came back."""
 
     reasoning: str
-    text: str
+    text: str | None
+    """Null: of an imported log that does not have it."""
     committed_bytes: int | None
     """How much of ``text`` was there when the answer stopped changing; null where that is not in this turn."""
     first_s: float | None
     """Dispatch to the first arrival."""
-    end_s: float
+    end_s: float | None
+    """Null: of an imported log that does not have it."""
     arrived_bytes: tuple[int, ...]
     """In each of ``SLICES`` equal slices from dispatch to the end."""
 
@@ -46,6 +53,13 @@ class TrialRow(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: float | None
     ttft_s: float | None
     committed_s: float | None
+    score: float | None
+    """The scorer's degree, 0 to 1."""
+    started_at: str
+    finish_reason: str | None
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
     output_tokens: int | None
     output_bytes: int | None
     """Visible and reasoning."""
@@ -57,18 +71,38 @@ def load_prompts(reader: Reader) -> dict[tuple[str, str], tuple[str, ...]]:
     return {(item.task, item.id): tuple(msgspec.json.decode(item.prompts)) for item in queries.items(reader)}
 
 
+def load_references(reader: Reader) -> dict[tuple[str, str], str]:
+    """A right answer to each item that has one, by task and item id."""
+    specs = {task.name: decoded(task.spec, Task, reader, "task") for task in queries.tasks(reader)}
+    found = {}
+    for row in queries.items(reader):
+        task, fields = specs[row.task], msgspec.json.decode(row.fields)
+        if task.scorer == IMPORTED_SCORER and isinstance(fields.get("answer"), str):
+            found[row.task, row.id] = fields["answer"]
+        elif (
+            task.scorer is not None
+            and task.scorer in SCORERS
+            and all(name in fields for name in SCORERS[task.scorer].needs)
+        ):
+            found[row.task, row.id] = script(task, Item(id=row.id, fields=fields))[0]
+    return found
+
+
 def load_trials(reader: Reader) -> Iterator[TrialRow]:
     """All recorded trials in the experiment's order, one cell after the other."""
     frame = last_attempts(load_frame(reader))
+    logs = by_cell(load_imported(reader))
     for (cell,), part in frame.group_by("cell_position", maintain_order=True):
         turns = _turns(reader, int(cell))
+        place = tuple(part.select("system", "task", "scenario").row(0))
+        unknown = logs[place][1].unknown if place in logs else ()
         for row in part.iter_rows(named=True):
             written = (row["output_bytes"], row["reasoning_bytes"])
             yield TrialRow(
                 **{name: row[name] for name in TrialRow.__struct_fields__ if name in _AS_THEY_ARE},
                 failure=_failure(row["failure_kind"], row["failure_message"]),
                 output_bytes=None if None in written else sum(written),
-                turns=tuple(_read(turns.get((row["trial_id"], row["attempt"]), []), row["committed_s"])),
+                turns=tuple(_read(turns.get((row["trial_id"], row["attempt"]), []), row["committed_s"], unknown)),
             )
 
 
@@ -86,17 +120,17 @@ def _failure(kind: str | None, message: str | None) -> str | None:
     return None if kind is None else f"{kind}: {message}"
 
 
-def _read(turns: list[queries.TurnText], committed_s: float | None) -> Iterator[TurnText]:
+def _read(turns: list[queries.TurnText], committed_s: float | None, unknown: tuple[Unknown, ...]) -> Iterator[TurnText]:
     before_ns = 0
     for turn in turns:
         arrivals = unpack_arrivals(turn.arrivals)
         at_ns = None if committed_s is None else round(committed_s * 1e9) - before_ns
         yield TurnText(
             reasoning=turn.reasoning,
-            text=turn.text,
+            text=None if "text" in unknown else turn.text,
             committed_bytes=committed_bytes(arrivals, at_ns, turn.end_ns),
             first_s=arrivals[0].ns / 1e9 if arrivals else None,
-            end_s=turn.end_ns / 1e9,
+            end_s=None if "time" in unknown else turn.end_ns / 1e9,
             arrived_bytes=bytes_by_slice(arrivals, turn.end_ns, SLICES),
         )
         before_ns += turn.end_ns

@@ -17,10 +17,11 @@ from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.phases import Phases, Spread
 from taskpace.analysis.table.settled import Settled
+from taskpace.experiment.imported import Unknown
 from taskpace.prices.price import Price
 from taskpace.records import Outcome
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 Invalidates = Literal[
@@ -42,7 +43,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``cached-prompts``, ``resumed``, ``drift``,
     ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``, ``same-prompt-tokens``,
     ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``suspended``, ``not-run``,
-    ``too-few``."""
+    ``missing`` (from an imported log), ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""
@@ -63,7 +64,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``left-out``, ``server-defaults``; and as of
+    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``left-out``, ``server-defaults``, ``imported``,
+    ``imported-apart``; and as of
     reasons ``bursts``, ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
     text: str
     evidence: dict[str, float]
@@ -276,13 +278,37 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     spearman_rho: Estimate
 
 
+class ImportedCell(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a cell comes from that another tool measured."""
+
+    system: str
+    """The system's name."""
+    task: str
+    """The task's name."""
+    scenario: str
+    """The load; ``load unknown`` where the log does not say it."""
+    by: str
+    """The tool, with its version where that is known."""
+    file: str
+    """The log's name."""
+    sha256: str
+    """Of the log."""
+    times: str
+    """What its seconds hold, in words."""
+    unknown: tuple[Unknown, ...]
+    """What the log does not have: ``time``, how long its samples took; ``text``, what was answered; ``start``, when
+    they were sent, so that there is no makespan."""
+    notes: tuple[str, ...]
+    """What else is special about it."""
+
+
 class TaskTable(msgspec.Struct, frozen=True, kw_only=True):
     """The systems on one task in one scenario."""
 
     task: str
     scenario: str
-    par2_limit_s: float
-    """L in PAR-2: the experiment's time limit."""
+    par2_limit_s: float | None
+    """L in PAR-2: the experiment's time limit; null: all systems are imported, and there is none."""
     rows: tuple[SystemRow, ...]
     """In the experiment's order."""
     pairs: tuple[Pair, ...]
@@ -322,3 +348,5 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """Over the tasks, one for each scenario with two or more tasks that have right answers."""
     loads: tuple[Load, ...]
     """Systems under several loads of one kind."""
+    imported: tuple[ImportedCell, ...] = ()
+    """The cells that another tool measured; empty: taskpace measured all."""

@@ -7,7 +7,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import number
-from taskpace.analysis.stats.intervals import Floats, Intervals, log_influence, of_influence
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, log_influence, of_influence
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
@@ -68,7 +68,7 @@ def _at_any_time(amounts: Floats, correct: Floats, indices: Indices) -> list[Com
 
 
 def _without_correct(amounts: Floats, correct: Floats, pair: tuple[int, int], items: int) -> Comparison:
-    both = ~np.isnan(correct[pair[0]] - correct[pair[1]])
+    both = _both_known(amounts, correct, *pair)
     totals = [
         tuple(np.where(both, values, 0.0).sum(axis=-1) for values in (amounts[i], correct[i], both)) for i in pair
     ]
@@ -86,11 +86,17 @@ def _without_correct(amounts: Floats, correct: Floats, pair: tuple[int, int], it
     return msgspec.structs.replace(found, leaning=None if found.p is None else "a" if none == 1 else "b")
 
 
+def _both_known(amounts: Floats, correct: Floats, a: int, b: int) -> Flags:
+    """Where both were asked, and what they spent is known."""
+    known: Flags = ~np.isnan(correct[a] - correct[b] + amounts[a] - amounts[b])
+    return known
+
+
 def per_correct_logs(amounts: Floats, correct: Floats, indices: Indices) -> tuple[Floats, Floats, list[int]]:
     """Logarithms of b's amount per correct answer over a's, with what each item contributes.
 
     Args:
-        amounts: (systems, items, repeats), seconds or dollars; NaN counts as nothing.
+        amounts: (systems, items, repeats), seconds or dollars; NaN: unknown, and the item counts on neither side.
         correct: likewise, 1, 0, or NaN where there is no record.
         indices: of systems, at least one pair.
 
@@ -98,7 +104,7 @@ def per_correct_logs(amounts: Floats, correct: Floats, indices: Indices) -> tupl
         The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN where
         one of the two was not asked; and how many items both were asked.
     """
-    both = [~np.isnan(correct[a] - correct[b]) for a, b in indices]
+    both = [_both_known(amounts, correct, a, b) for a, b in indices]
 
     def columns(values: Floats, side: int) -> Floats:
         totals = [

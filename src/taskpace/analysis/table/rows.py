@@ -29,7 +29,7 @@ from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct, mean_a
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
-from taskpace.analysis.table.phases import phases, written_bytes
+from taskpace.analysis.table.phases import Phases, phases, written_bytes
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.records import CUT, CUT_OFF, OUTCOMES, Outcome
 
@@ -86,6 +86,7 @@ def make_rows(
         whole_s = makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
+        has_times = cell.imported is None or "time" not in cell.imported.unknown
         solved = (in_time.task_time_s[index], in_time.correct[index])
         share = accuracy(correct, reach) if graded else UNKNOWN
         joules, no_joules = find_energy(
@@ -106,7 +107,7 @@ def make_rows(
                 never_answered=_never_answered(part),
                 **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
-                phases=phases(ended.filter(~pl.col("late"))),
+                phases=_phases(ended.filter(~pl.col("late"))),
                 written_bytes=written_bytes(ended),
                 **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
@@ -117,13 +118,17 @@ def make_rows(
                 cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
                 score_mean=_score_mean(part, reach),
-                time_per_correct_s=per_correct[index] if graded else UNKNOWN,
-                par2_s=par2[index] if graded else UNKNOWN,
-                solve_curve=_curve(*solved, deadlines, reach) if graded else (),
+                time_per_correct_s=_with_untimed(per_correct[index], part) if graded and has_times else UNKNOWN,
+                # Without a time limit of its own, as of an imported log, a system has no penalty for a wrong answer.
+                par2_s=par2[index] if graded and cell.imported is None else UNKNOWN,
+                solve_curve=_curve(*solved, deadlines, reach) if graded and has_times else (),
                 makespan_s=whole_s,
                 tasks_per_hour=3600 * part.height / whole_s if whole_s else None,
                 goodput=_goodput(
-                    shared.filter(~pl.col("late")), "correct" if cell.graded else "completed", deadline_s, reach
+                    shared.filter(~pl.col("late")),
+                    "correct" if cell.graded else "completed",
+                    deadline_s if has_times else None,
+                    reach,
                 ),
                 client=_client(part, cell),
                 backlog=find_backlog(part) if cell.open_loop and whole_s is not None else None,
@@ -155,7 +160,8 @@ def _task_times(
     """
     cut = trials["outcome"].is_in(CUT)
     failed = trials["outcome"] == "error"
-    known = pl.when(failed).then(pl.col("task_time_s").fill_null(0.0)).otherwise("task_time_s")
+    least = pl.when("timed").then(0.0)
+    known = pl.when(failed).then(pl.col("task_time_s").fill_null(least)).otherwise("task_time_s")
     times = trials.select(pl.when(~pl.col("late")).then(known))
     if batched:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
@@ -223,6 +229,18 @@ def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimat
         failed = bool((~there & ~np.isnan(correct)).any())
         found.append((_at_least(mean) if (cut > 0).any() else mean, _at_least(per_correct) if failed else per_correct))
     return found
+
+
+def _phases(ended: pl.DataFrame) -> Phases | None:
+    """Unknown where another tool's log does not say when an answer began."""
+    unknown = ended["imported"].is_not_null() & ended["ttft_s"].is_null()
+    return None if unknown.any() else phases(ended)
+
+
+def _with_untimed(per_correct: Estimate, part: pl.DataFrame) -> Estimate:
+    """A lower bound where another tool's log does not say how long its failed samples took."""
+    untimed = part["imported"].is_not_null() & part["task_time_s"].is_null()
+    return _at_least(per_correct) if untimed.any() else per_correct
 
 
 def _at_least(mean: Estimate) -> Estimate:

@@ -14,6 +14,7 @@ from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
+from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
 from taskpace.telemetry import POWER_LIMIT, ClientMetrics
 
@@ -63,10 +64,10 @@ def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
         *_token_counts(trials),
         *_decode_speed(trials),
         *_cut_short(trials, cell),
-        *_incomplete(trials, cell.planned),
+        *_incomplete(trials, cell),
     )
     # Stable: within one kind in the order above.
-    return tuple(sorted(found, key=lambda reason: _SEVERITY.index(reason.invalidates)))
+    return tuple(sorted(as_imported(found, cell), key=lambda reason: _SEVERITY.index(reason.invalidates)))
 
 
 _SEVERITY = get_args(Invalidates)
@@ -89,8 +90,16 @@ def _against_result(code: str, text: str, remedy: str) -> Reason:
     return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
-def _incomplete(trials: pl.DataFrame, planned: int) -> Iterator[Reason]:
-    if trials.height < planned:
+def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
+    planned = cell.planned
+    if trials.height < planned and cell.imported is not None:
+        yield Reason(
+            code="missing",
+            text=f"{planned - trials.height} of {planned} missing from the log",
+            remedy="import a complete log",
+            invalidates="certainty",
+        )
+    elif trials.height < planned:
         yield Reason(
             code="not-run",
             text=f"{planned - trials.height} of {planned} not run",

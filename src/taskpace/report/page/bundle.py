@@ -104,8 +104,11 @@ def _texts(trial: TrialRow, item: int) -> list[object]:
     ]
 
 
+_NOT_THERE = "(unknown: the imported log has no texts)"
+
+
 def _turn(turn: TurnText) -> list[object]:
-    raw = turn.text.encode()
+    raw = (_NOT_THERE if turn.text is None else turn.text).encode()
     committed = len(raw) if turn.committed_bytes is None else turn.committed_bytes
     before, after = (part.decode("utf-8", "ignore") for part in (raw[:committed], raw[committed:]))
     return [
@@ -114,7 +117,7 @@ def _turn(turn: TurnText) -> list[object]:
         _text(after),
         turn.committed_bytes is not None,
         None if turn.first_s is None else _rounded(turn.first_s),
-        _rounded(turn.end_s),
+        None if turn.end_s is None else _rounded(turn.end_s),
         turn.arrived_bytes,
     ]
 

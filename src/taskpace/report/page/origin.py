@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from taskpace.analysis.data.provenance import Provenance, SystemOrigin
+from taskpace.experiment.imported import ENGINE
 from taskpace.report.files.experiment import experiment_toml
 from taskpace.report.words.figures import UNKNOWN, seconds
 from taskpace.text.safe_text import printable
@@ -22,8 +23,10 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
     command: str
     """That carries the experiment out again, once its file is saved."""
+    logs: str
+    """The names of imported logs; empty: taskpace measured."""
     experiment: str
-    """TOML."""
+    """TOML; empty: the run was imported."""
     experiment_file: str
     run: Facts
     machines: tuple[Facts, ...]
@@ -34,9 +37,12 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 def make_origin(provenance: Provenance, file: str) -> Origin:
     stem = PurePath(file).name.removesuffix(".db")
     tasks = ", ".join(f"{name} (version {version})" for name, version in provenance.tasks)
+    logs = _logs(provenance)
+    command = f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"
     return Origin(
-        command=printable(f"taskpace run {shlex.quote(f'{stem}.toml')} -o {shlex.quote(f'{stem}-again.db')}"),
-        experiment=printable(experiment_toml(provenance.experiment)),
+        command=printable(command),
+        logs=printable(", ".join(logs)),
+        experiment="" if logs else printable(experiment_toml(provenance.experiment)),
         experiment_file=printable(f"{stem}.toml"),
         run=_facts(
             {
@@ -54,7 +60,25 @@ def make_origin(provenance: Provenance, file: str) -> Origin:
     )
 
 
+def _logs(provenance: Provenance) -> list[str]:
+    """The names of the logs that were imported; empty: taskpace measured."""
+    specs = [system.spec for system in provenance.systems if system.spec["engine"] == ENGINE]
+    return list(dict.fromkeys(log["file"] for spec in specs for log in spec["options"]["logs"]))
+
+
+def _imported(spec: dict[str, Any]) -> Facts:
+    """Of a system that another tool measured: its log's settings, and where they come from."""
+    options = dict(spec["options"])
+    facts = _flat({"model": spec["model"], "system prompt": spec["system_prompt"], "token limit": spec["max_tokens"]})
+    facts |= _flat({"tool": options["tool"], "version": options["version"], "settings": options["settings"]})
+    for log in options["logs"]:
+        facts |= _flat({key: log[key] for key in ("sha256", "times", "unknown", "notes")}, f"{log['file']}: ")
+    return _facts(facts)
+
+
 def _system(system: SystemOrigin) -> Facts:
+    if system.spec["engine"] == ENGINE:
+        return _imported(without_secrets(system.spec))
     facts: dict[str, Any] = _flat(without_secrets({key: value for key, value in system.spec.items() if key != "name"}))
     facts["model file, SHA-256"] = system.sha256 or UNKNOWN
     facts["model file, bytes"] = system.size_bytes if system.size_bytes is not None else UNKNOWN

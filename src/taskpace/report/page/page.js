@@ -292,6 +292,7 @@ class Trials {
     const answer = element("pre", { tabindex: "0" }, before);
     if (committed && after) answer.append(element("span", { class: "committed", title: "the answer is committed here" }, "┃"), element("span", { class: "after" }, after));
     parts.push(element("h4", {}, committed && after ? "Answer; what comes after ┃ came once it was committed" : "Answer"), answer);
+    if (end === null) return parts;
     parts.push(element("h4", {}, `Timeline: first token ${seconds(first)}, last byte ${seconds(end)}`), timeline(arrived, first, end));
     return parts;
   }

@@ -40,7 +40,11 @@ def print_trial(view: TrialView, console: Console) -> None:
     console.print(Text(f"trial {view.trial_id}", style="bold"))
     repeat = f" · repeat {view.repeat}" if view.repeat > 1 else ""
     console.print(Text(printable(f"{view.system} · {view.task} · {view.scenario}{repeat}")), soft_wrap=True)
-    if not view.attempts:
+    if view.imported is not None:
+        console.print(Text(printable(f"imported from {view.imported}")), soft_wrap=True)
+    if not view.attempts and view.imported is not None:
+        console.print("\nmissing from the log")
+    elif not view.attempts:
         console.print("\nnot carried out yet")
     if view.system_prompt:
         _block("system prompt", view.system_prompt, console)
@@ -55,14 +59,19 @@ def print_trial(view: TrialView, console: Console) -> None:
 
 def _print_attempt(view: TrialView, record: Record, grade: Grade | None, console: Console) -> None:
     before_ns = 0
-    for prompt, turn in zip(view.prompts, record.turns, strict=False):
+    prompts = view.prompts or ("unknown: the log has no prompts",)
+    for prompt, turn in zip(prompts, record.turns, strict=False):
         _block("prompt", prompt, console)
         if turn.reasoning:
             _block("reasoning", turn.reasoning, console)
         committed = grade.committed_ns if grade else None
         at_ns = None if committed is None else committed - before_ns
-        _print_answer(turn, committed_bytes(turn.arrivals, at_ns, turn.end_ns), console)
-        _print_timeline(turn, console)
+        if "text" in view.unknown:
+            _block("answer", "unknown: the log has no texts", console)
+        else:
+            _print_answer(turn, committed_bytes(turn.arrivals, at_ns, turn.end_ns), console)
+        if "time" not in view.unknown:
+            _print_timeline(turn, console, texts="text" not in view.unknown)
         before_ns += turn.end_ns
     if record.failure is not None:
         _block("failure", f"{record.failure.kind}: {record.failure.message}", console)
@@ -98,7 +107,7 @@ def _print_answer(turn: Turn, committed: int | None, console: Console) -> None:
     console.print(text)
 
 
-def _print_timeline(turn: Turn, console: Console) -> None:
+def _print_timeline(turn: Turn, console: Console, *, texts: bool) -> None:
     console.print()
     console.print(Text("timeline", style="dim"))
     first = turn.arrivals[0].ns if turn.arrivals else None
@@ -109,9 +118,11 @@ def _print_timeline(turn: Turn, console: Console) -> None:
         f"finish {turn.finish_reason or 'none'}",
         f"{'–' if usage.prompt_tokens is None else usage.prompt_tokens} prompt tokens",
         f"{'–' if usage.output_tokens is None else usage.output_tokens} output tokens",
-        f"{len(turn.text.encode())} bytes",
+        f"{len(turn.text.encode()) if texts else '–'} bytes",
     ]
     console.print(Text(" · ".join(facts)), soft_wrap=False)
+    if not texts:
+        return
     width = max(10, min(72, console.width - 8))
     console.print(Text(f"  {_sparkline(turn, width)}"))
     console.print(Text(f"  {'0 s':<{width // 2}}{seconds(turn.end_ns / 1e9):>{width - width // 2}}", style="dim"))

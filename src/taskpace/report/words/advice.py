@@ -145,6 +145,7 @@ _COUNTED: dict[str, Counted] = {
     "timeouts": _outcome("timeout", "answers hit the time limit"),
     "errors": _outcome("error", "trials failed"),
     "not-run": lambda rows, _trials: f"{sum(row.planned - row.n for row in rows)} trials are not run yet",
+    "missing": lambda rows, _trials: f"{sum(row.planned - row.n for row in rows)} trials are missing from the log",
     "too-few": _few,
 }
 

@@ -26,6 +26,7 @@ from taskpace.report.words.figures import (
     written,
 )
 from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
 MOST_ADVICE = 3
@@ -49,7 +50,7 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     inverted = _inverted(told, summary) if told else ""
     return Answer(
         verdicts=tuple(
-            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _unfinished(summary)))
+            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _whole(summary)))
         ),
         block=Block(
             title=summary.name,
@@ -188,7 +189,10 @@ def _nothing_ranked(summary: Summary) -> str:
     if not parts:
         return "No ranking: no system has a valid result."
     alone = all(len(table.rows) == 1 for table in summary.tables)
-    return f"No ranking: {'there is one system' if alone else 'one valid result at most'}. {'; '.join(parts)}."
+    why = "there is one system" if alone else "one valid result at most"
+    if alone and len({row.system for table in summary.tables for row in table.rows}) > 1:
+        why = "no two systems have a task and a load in common"  # of imported logs
+    return f"No ranking: {why}. {'; '.join(parts)}."
 
 
 def _until(summary: Summary) -> str:
@@ -206,10 +210,12 @@ def _until(summary: Summary) -> str:
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
 
 
-def _unfinished(summary: Summary) -> str:
-    if summary.done >= summary.planned:
-        return ""
-    return f"So far {summary.done} of {summary.planned} trials."
+def _whole(summary: Summary) -> str:
+    """Where it comes from, if taskpace did not measure it, and how much is missing."""
+    rest = "" if summary.done >= summary.planned else f"{summary.done} of {summary.planned} trials."
+    if rest:
+        rest = f"The logs have {rest}" if summary.imported else f"So far {rest}"
+    return " ".join(filter(None, (import_verdict(summary), rest)))
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from taskpace.report.words.client import client_sentence
 from taskpace.report.words.commands import block_with_files
 from taskpace.report.words.cost import run_prices
 from taskpace.report.words.effects import effect_blocks
+from taskpace.report.words.imported import import_blocks, unfinished
 from taskpace.report.words.loads import load_blocks
 from taskpace.report.words.overall import overall_blocks
 from taskpace.report.words.tasks import task_blocks
@@ -22,17 +23,17 @@ _SECTIONS: tuple[Callable[[Summary], Iterator[Block]], ...] = (
     brevity_blocks,
     overall_blocks,
     load_blocks,
+    import_blocks,
 )
 """Each gives the blocks that the run has something for. Another section is another function here."""
 
 
 def document(summary: Summary, file: str | None = None) -> Document:
     """The answer and all sections of a run, finished or not; ``file``: its name, for commands."""
-    unfinished = f"{summary.done} of {summary.planned} trials; the rest has not been run."
     closing = filter(None, (run_prices(summary), client_sentence(summary)))
     return Document(
         title=summary.name,
-        warnings=(unfinished,) if summary.done < summary.planned else (),
+        warnings=unfinished(summary),
         answer=make_answer(summary, file),
         blocks=tuple(block_with_files(block, file) for section in _SECTIONS for block in section(summary)),
         closing=tuple(closing),

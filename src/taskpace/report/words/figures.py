@@ -166,8 +166,13 @@ def outcomes_in_words(row: MeasuredRow) -> str:
     """``5 correct, 14 wrong, 1 unparsed``; how many are missing when the cell is not whole."""
     words = [f"{count} {outcome}" for outcome, count in row.outcomes.items()]
     if row.n < row.planned:
-        words.append(f"{row.planned - row.n} not run")
+        words.append(f"{row.planned - row.n} {_not_there(row)}")
     return ", ".join(words) or "nothing yet"
+
+
+def _not_there(row: MeasuredRow) -> str:
+    """A run can go on; of an imported log the rest is lost."""
+    return "missing" if any(reason.code == "missing" for reason in row.reasons) else "not run"
 
 
 def shared_ranks(ranks: list[int | None]) -> list[str]:

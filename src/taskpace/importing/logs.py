@@ -1,0 +1,98 @@
+"""What another tool's log says, in our terms: samples of one system on one task. Unknown is null, never 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from taskpace.experiment.scenario import Scenario
+from taskpace.records import FinishReason
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Something of an answer arrived."""
+
+    seconds: float
+    """Since the request was sent."""
+    visible_bytes: int | None = None
+    """UTF-8 bytes of the visible text so far; null: the log has times of tokens and not their text."""
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One item asked of one system once, and what the log says of it."""
+
+    item: str | None
+    """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt tells
+    which item it is, and without a prompt it is the item of no other sample."""
+    repeat: int | None = None
+    """Counts from 1 (an epoch, ...); null: the n-th sample of an item in a log is its n-th repeat."""
+    prompt: str | None = None
+    """The user's message as it was sent; of several messages all of them."""
+    text: str | None = None
+    """The visible answer."""
+    reasoning: str | None = None
+    started_s: float | None = None
+    """When the request was sent, in seconds on a clock that all samples of the log share."""
+    started_at: str | None = None
+    """Wall-clock label, ISO 8601."""
+    seconds: float | None = None
+    """From the request's sending to the last byte of its answer, as nearly as the log knows (``Log.times``)."""
+    moments: tuple[Moment, ...] = ()
+    """Of arrivals, in order: of the first token alone, of each token, or none."""
+    until_last_token: bool = True
+    """The seconds end with the answer's last token; false: they go on to the end of the stream, say, so that with a
+    first moment alone there is no decode speed."""
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    """Reasoning included."""
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
+    finish: FinishReason | None = None
+    """``length``: the answer was cut by a token limit, and is recorded as truncated, whatever the log's score says."""
+    error: str | None = None
+    """What the log says of a sample that failed; null: it did not. A failed sample is kept, and is an ``error``."""
+    error_kind: str = "imported"
+    """A word for grouping: ``timeout`` makes the outcome ``timeout``; ``http-429``, ``cancelled``, ..."""
+    correct: bool | None = None
+    """The log's own verdict; null: it gives none for this sample."""
+    score: float | None = None
+    """The log's own degree, 0 to 1."""
+    answer: str | None = None
+    """What the log read from the text as the answer."""
+    reference: str | None = None
+    """The right answer, as the log has it."""
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """What one log says of one system on one task under one load."""
+
+    tool: str
+    """Its name for readers: ``Inspect``."""
+    version: str | None
+    """Of the tool that wrote it; null: the log does not say."""
+    file: str
+    """Name of the file, without its folder; of files that belong together that of the main one."""
+    sha256: str
+    """Of that file."""
+    model: str
+    """What the log calls what was tested."""
+    task: str
+    samples: tuple[Sample, ...]
+    missing: int = 0
+    """Samples that the log says were to be asked and does not have: they are planned and not recorded."""
+    graded: bool
+    """The log has verdicts; a sample without one is then ``unparsed``. Else those that ended are ``completed``."""
+    scorer: str | None = None
+    """What gave the verdicts, by the log's own name."""
+    scenario: Scenario = Scenario(known=False)
+    """The load that the log's settings say; as a rule not known."""
+    system_prompt: str | None = None
+    max_tokens: int | None = None
+    settings: dict[str, Any] = {}
+    """Whatever else of the settings makes one system another: temperature, top_p, seed, ... Two logs whose settings
+    differ are two systems."""
+    times: str
+    """What the seconds hold, for a reader, after "times: ": ``from sending to the parsed answer, retries left out``."""
+    notes: tuple[str, ...] = ()
+    """What else a reader must know: what was left out, what is named by another name, ..."""
