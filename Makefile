@@ -6,7 +6,8 @@ PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
-	neighbours twins 	progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until
+	neighbours twins  progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until \
+	whatif
 
 .PHONY: install demo test test-fast soak check format bench bench-peers clean
 

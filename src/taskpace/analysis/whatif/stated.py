@@ -155,4 +155,4 @@ def _lengths(row: dict[str, Any], key: str) -> Range | None:
 
 
 def _near(*lengths: float) -> Range:
-    return Range(min(lengths) * (1 - _NEAR), max(lengths) * (1 + _NEAR))
+    return Range(float(min(lengths)) * (1 - _NEAR), float(max(lengths)) * (1 + _NEAR))

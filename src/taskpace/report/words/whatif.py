@@ -27,8 +27,8 @@ _LEGEND = (
 )
 _SPEED_LEGEND = (
     "Predicted: turns x wait + prompt tokens x (+ prompt token) + further output tokens x (output token), in ms. "
-    "error, p90: |predicted / measured - 1| of answers of the other place that the fit had not seen (whole tasks, where "
-    "the run's tasks are others), median and 90th percentile; mean: with its sign, what is left of it in a sum."
+    "error, p90: |predicted / measured - 1| of answers of the other place that the fit had not seen (whole tasks, "
+    "where the run's tasks are others), median and 90th percentile; mean: with its sign, what is left of it in a sum."
 )
 
 
