@@ -26,6 +26,7 @@ from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
 from taskpace.analysis.table import comparison, pairs, phases, settled
+from taskpace.analysis.whatif import speed, whatif
 from taskpace.experiment import until
 from taskpace.prices import price
 from taskpace.records import OUTCOMES
@@ -36,6 +37,7 @@ PUBLISHED: dict[str, tuple[type[msgspec.Struct], int]] = {
     "summary": (views.Summary, views.SCHEMA_VERSION),
     "compare": (ComparedRuns, compare.COMPARISON_VERSION),
     "judge": (judge.Judged, judge.SCHEMA_VERSION),
+    "whatif": (whatif.WhatIf, whatif.WHATIF_VERSION),
 }
 """File name, what is published, and the version of it."""
 REMEDY = "run `python tests/test_schema.py`"
@@ -129,6 +131,16 @@ NO_DOCSTRING = {
     "ComparedCell.new_system": "The name of the one held against it.",
     "ComparedCell.base": "The baseline's numbers; not ranked, its `system` is `base`.",
     "ComparedCell.new": "The new one's numbers; not ranked, its `system` is `new`.",
+    "WhatIf.schema_version": "Version of this format; see above.",
+    "WhatIf.moved": "The systems that stand elsewhere, in the experiment's order.",
+    "Moved.system": "Its name.",
+    "Moved.speed": "What it is given.",
+    "WhatIfTable.measured": "Of the run, as `taskpace summary` has it.",
+    "FittingError.trials": "How many were left out of the fit and predicted.",
+    "FittingError.median": "Over the trials.",
+    "FittingError.p90": "The 90th percentile.",
+    "Range.least": "In tokens.",
+    "Range.most": "In tokens.",
 }
 """What the code leaves unsaid because its names say it; a page of reference says it all the same."""
 
@@ -150,6 +162,8 @@ def docstrings() -> dict[str, str]:
         judge,
         preferences,
         price,
+        speed,
+        whatif,
     ):
         for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.ClassDef):

@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("taskpace.cli.plan:plan", "Show what an experiment would do; run nothing."),
     "summary": ("taskpace.cli.summary:summary", "Show who finishes first in a run, who only looks fast, and why."),
     "compare": ("taskpace.cli.compare:compare", "Compare two systems or two runs; guard task time in CI."),
+    "whatif": ("taskpace.cli.whatif:whatif", "Predict a run's task times on another deployment."),
     "judge": ("taskpace.cli.judge:judge", "Have a system grade the answers of a run; how far does it agree?"),
     "report": ("taskpace.cli.report:report", "Make one HTML file of a run, to look at and to pass on."),
     "chart": ("taskpace.cli.chart:chart", "Draw one chart of a run: SVG or PNG."),

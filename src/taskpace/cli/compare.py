@@ -95,7 +95,7 @@ def compare(
         if not conditions:
             raise click.UsageError('--until decided needs a condition to decide: --fail-if "task_time > 5%"')
         check_decidable(conditions)
-        base, system = _side(what[0])
+        base, system = read_side(what[0])
         carried_out = carry_out(_wanted(base, system, file, options), conditions)
         if carried_out.interrupted:
             return 130
@@ -188,16 +188,17 @@ def _wanted(base: Path, system: str | None, file: Path, options: dict[str, Any])
 
 def _sides(what: tuple[str, ...]) -> tuple[tuple[Path, str | None], tuple[Path, str | None]]:
     if len(what) == 3:
-        file, system = _side(what[0])
+        file, system = read_side(what[0])
         if system is not None and file.exists():
             raise StoreError(f"{what[0]}: two systems are named after it already: leave out the colon and {system}")
         return (Path(what[0]), what[1]), (Path(what[0]), what[2])
     if len(what) == 2:
-        return _side(what[0]), _side(what[1])
+        return read_side(what[0]), read_side(what[1])
     raise click.UsageError("give two run files (or FILE:SYSTEM twice), or one run file and two of its systems")
 
 
-def _side(text: str) -> tuple[Path, str | None]:
+def read_side(text: str) -> tuple[Path, str | None]:
+    """A run file, and the system of it that stands after a colon; null: none does."""
     file, colon, system = text.rpartition(":")
     if not colon or Path(text).exists():
         return Path(text), None

@@ -1,0 +1,157 @@
+"""How far a prediction by ``taskpace whatif`` is from what was measured.
+
+Run: python bench/whatif.py [--items N]. Two models in process and behind llama.cpp's own HTTP server, one at a time and
+eight in flight, on three tasks. Of every system and scenario: the error on answers that the fit had not seen. Then
+the answers in process are moved to the server, and the prediction is held against what the server took: medians, and
+the order of every pair that is decided there. ``--run FILE`` reads such a run instead of making one, and the quick form
+makes it of simulated systems.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import tomli_w
+
+from harness import Bench, run_quietly
+from taskpace import models
+from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.schema.summary import TaskTable
+from taskpace.analysis.whatif.speed import fit, leave_out, predict, usable
+from taskpace.analysis.whatif.whatif import Elsewhere, what_if
+from taskpace.store.store import Store
+
+MODELS = ("smollm2-135m", "gemma3-270m")
+SCENARIOS = ("single", "concurrency=8")
+TARGET = {"single": 0.10, "concurrency=8": 0.20}
+"""Of the median relative error."""
+TASKS = ("mmlu-letter", "mmlu-explain", "qa-context")
+SERVER = " server"
+
+
+def experiment(items: int, *, quick: bool) -> dict[str, object]:
+    llama = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 8"
+    systems: list[dict[str, object]] = []
+    for name, length in zip(MODELS, (60, 200), strict=True):
+        if quick:
+            speeds = {"": (0.2, 0.01), SERVER: (0.1, 0.02)}
+            systems += [
+                {"name": name + place, "engine": "simulated",
+                 "options": {"time": "virtual", "wait": wait, "token_time": token,
+                             "length": {"kind": "lognormal", "median": length, "sigma": 0.2}}}
+                for place, (wait, token) in speeds.items()
+            ]  # fmt: skip
+            continue
+        gguf = models.resolve(name, Path()).path
+        systems += [
+            {"name": name, "model": name, "options": {"context": 1024, "threads": 2}},
+            {"name": name + SERVER, "engine": "openai", "model": gguf,
+             "options": {"server": llama, "body": {"cache_prompt": False}}},
+        ]  # fmt: skip
+    shared = {"name": "whatif", "items": items, "tasks": list(TASKS), "scenarios": list(SCENARIOS), "system": systems}
+    return shared if quick else shared | {"max_tokens": 128}
+
+
+def main() -> None:
+    bench = Bench(
+        "whatif", __doc__, {"items": (30, 12)}, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}}
+    )
+    bench.head(f"{bench.chosen.items} items a task")
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
+        run = bench.chosen.run
+        if run is None:
+            file, run = Path(folder) / "whatif.toml", Path(folder) / "whatif.db"
+            file.write_text(tomli_w.dumps(experiment(bench.chosen.items, quick=bench.quick)), "utf-8")
+            run_quietly([sys.executable, "-m", "taskpace", "run", file, "-o", run, "--trust"])
+        store = opened.enter_context(Store.open(run))
+        trials = last_attempts(load_frame(store))
+        fits(bench, trials)
+        moves(bench, store, trials)
+    bench.finish()
+
+
+def fits(bench: Bench, trials: pl.DataFrame) -> None:
+    """The error on what was left out of the fit, by system and scenario."""
+    bench.say("\nLeft out of the fit, |predicted / measured - 1| of single answers, and on average with its sign:")
+    for (system, scenario), part in trials.group_by("system", "scenario", maintain_order=True):
+        by_item, by_task = (leave_out(usable(part), by_task=each) for each in (False, True))
+        for error in (by_item, by_task):
+            if error is None:
+                continue
+            named = f"{system}, {scenario}, {error.held_out} left out"
+            bench.say(
+                f"  {named}: median {100 * error.median:.1f} %, p90 {100 * error.p90:.0f} %, "
+                f"mean {100 * error.mean:+.1f} %, {error.trials} answers"
+            )
+            target = TARGET[str(scenario)] if error.held_out == "items" and not bench.quick else None
+            bench.figure(f"{named}: median error", error.median, at_most=target)
+            bench.figure(f"{named}: p90 of the error", error.p90)
+
+
+def moves(bench: Bench, store: Store, trials: pl.DataFrame) -> None:
+    """Answers in process, at the speed of the server, against what the server took."""
+    for scenario in SCENARIOS:
+        bench.say(f"\nAnswers in process moved to the server, {scenario}; its own answers' times beside:")
+        errors = []
+        for name in MODELS:
+            there = usable(trials.filter((pl.col("system") == name + SERVER) & (pl.col("scenario") == scenario)))
+            here = usable(trials.filter((pl.col("system") == name) & (pl.col("scenario") == "single")))
+            speed = fit(there)
+            both = here.join(there, on=["task", "item_id", "repeat"], suffix="_there")
+            same = both.filter(pl.col("output_tokens") == pl.col("output_tokens_there"))
+            if same.height:
+                _, total = predict(same, speed)
+                off = np.abs(total / same["task_time_s_there"].to_numpy() - 1)
+                errors.append(off)
+                bench.say(
+                    f"  {name}: {same.height} of {both.height} answers are as long there: median error "
+                    f"{100 * np.median(off):.1f} %, p90 {100 * np.quantile(off, 0.9):.0f} %"
+                )
+        if errors:
+            off = np.concatenate(errors)
+            target = None if bench.quick else TARGET[scenario]
+            bench.figure(f"moved to the server, {scenario}: median error", float(np.median(off)), at_most=target)
+            bench.figure(f"moved to the server, {scenario}: p90 of the error", float(np.quantile(off, 0.9)))
+        orders(bench, store, scenario)
+
+
+def orders(bench: Bench, store: Store, scenario: str) -> None:
+    """Whether the predicted order is the measured one, in the tasks that are decided on both sides."""
+    places = [
+        Elsewhere(label="server", source=store, other=name + SERVER, scenario=scenario, system=name) for name in MODELS
+    ]
+    right = decided = 0
+    for table in what_if(store, places, resamples=0).tables:
+        predicted = _sooner(table.predicted, "")
+        there = _sooner(_measured_there(store, table.predicted.task, scenario), SERVER)
+        if predicted is not None and there is not None:
+            decided += 1
+            right += predicted == there
+    bench.say(f"  order of the two models: right in {right} of {decided} tasks that are decided")
+    share, target = right / decided if decided else None, None if bench.quick else 1.0
+    bench.figure(f"moved to the server, {scenario}: share of orders that are right", share, at_least=target)
+
+
+def _measured_there(store: Store, task: str, scenario: str) -> TaskTable:
+    from taskpace.analysis.summary import summarise
+
+    tables = summarise(store, resamples=0).tables
+    return next(table for table in tables if (table.task, table.scenario) == (task, scenario))
+
+
+def _sooner(table: TaskTable, suffix: str) -> str | None:
+    """The model that is claimed to finish sooner; null: neither is."""
+    names = {name + suffix: name for name in MODELS}
+    for pair in table.pairs:
+        if {pair.a, pair.b} == set(names) and pair.task_time.lower is not None:
+            return names[getattr(pair, pair.task_time.lower)]
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""A run as it would be on another deployment: what changes, who would finish first, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from taskpace.analysis.schema.summary import SystemRow, TaskTable
+from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.table.cost import cost_per_correct
+from taskpace.analysis.whatif.speed import FittingError
+from taskpace.analysis.whatif.whatif import Moved, WhatIf, WhatIfTable
+from taskpace.report.words.advice import joined
+from taskpace.report.words.block import Block, Column, Document, Name, Narrow, Number, Rank, Words
+from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE
+from taskpace.report.words.figures import (
+    SECONDS,
+    SECONDS_ALONE,
+    THREE_DIGITS,
+    TWO_DIGITS,
+    seconds_of,
+    table_title,
+)
+from taskpace.report.words.sentences import headline
+
+_LEGEND = (
+    "rank, measured, s/correct: of the run; then, predicted: at the other speed. Times are medians; their intervals "
+    "and the ranks are those of the items, as if the speed were known exactly. s/correct: of all trials / number "
+    "correct. n= share a rank."
+)
+_SPEED_LEGEND = (
+    "Predicted: turns x wait + prompt tokens x (+ prompt token) + further output tokens x (output token), in ms. "
+    "error, p90: |predicted / measured - 1| of answers of the other place that the fit had not seen (whole tasks, "
+    "where the run's tasks are others), median and 90th percentile; mean: with its sign, what is left of it in a sum."
+)
+
+
+def whatif_document(found: WhatIf) -> Document:
+    """The answer by task first, then the speeds, their errors and what limits them."""
+    return Document(
+        title=f"{found.name}, on another deployment",
+        warnings=(),
+        blocks=(*map(_task, found.tables), _speeds(found.moved)),
+        closing=found.notes,
+    )
+
+
+def _task(table: WhatIfTable) -> Block:
+    before, after = table.measured.rows, table.predicted.rows
+
+    def ranks(rows: tuple[SystemRow, ...]) -> tuple[Rank, ...]:
+        found = [row.rank_task_time for row in rows]
+        return tuple(
+            Rank(rank, shared=found.count(rank) > 1, invalid=not row.valid)
+            for rank, row in zip(found, rows, strict=True)
+        )
+
+    def times(heading: str, rows: tuple[SystemRow, ...]) -> Column:
+        cells = tuple(Number(row.task_time_median_s, first=row.rank_task_time == 1) for row in rows)
+        return Column(
+            heading=f"{heading} (s)", cells=cells, form=SECONDS, narrow=Narrow(heading=heading, form=SECONDS_ALONE)
+        )
+
+    def per_correct(heading: str, rows: tuple[SystemRow, ...]) -> Column:
+        cells = tuple(Number(row.time_per_correct_s) for row in rows)
+        narrow = Narrow(heading=heading, form=SECONDS_ALONE)
+        return Column(heading=f"{heading} (s)", cells=cells, form=SECONDS, optional=True, narrow=narrow)
+
+    def dollars(heading: str, rows: tuple[SystemRow, ...]) -> Column:
+        cells = tuple(Number(cost_per_correct(row)) for row in rows)
+        narrow = Narrow(heading=heading.replace("correct", "corr."), form=DOLLARS_ALONE)
+        return Column(heading=heading, cells=cells, form=DOLLARS, optional=True, narrow=narrow)
+
+    return Block(
+        title=table_title(table.measured),
+        columns=(
+            Column(
+                heading="system",
+                kind="text",
+                cells=tuple(Name(row.system) for row in before),
+                narrow=Narrow(heading=""),
+            ),
+            Column(heading="rank", cells=ranks(before)),
+            Column(heading="then", cells=ranks(after)),
+            times("measured", before),
+            times("predicted", after),
+            Column(
+                heading="tok/s then", cells=tuple(Number(row.tokens_per_s_median) for row in after), form=THREE_DIGITS
+            ),
+            per_correct("s/correct", before),
+            per_correct("then ", after),
+            dollars("$/1000 correct", before),
+            dollars("then  ", after),
+        ),
+        paragraphs=tuple(_answer(table)),
+        legend=_LEGEND,
+    )
+
+
+def _answer(table: WhatIfTable) -> Iterator[str]:
+    firsts = [_firsts(each) for each in (table.measured, table.predicted)]
+    if firsts[1]:
+        still = " still" if firsts[0] == firsts[1] else ""
+        more = "" if still or not firsts[0] else f" (measured: {joined(firsts[0])})"
+        verb = "finishes" if len(firsts[1]) == 1 else "finish"
+        yield f"{joined(firsts[1])} would{still} {verb.removesuffix('es')} first{more}."
+    inverted = [headline(each) for each in (table.measured, table.predicted)]
+    if (pair := inverted[1]) is not None:
+        rows = {row.system: row for row in table.predicted.rows}
+        yield (
+            f"{pair.b} would {'still ' if inverted[0] is not None else ''}only look fast beside {pair.a}: more tokens "
+            f"per second, and {seconds_of(rows[pair.b].task_time_median_s)} against "
+            f"{seconds_of(rows[pair.a].task_time_median_s)}."
+        )
+    elif (pair := inverted[0]) is not None:
+        yield f"{pair.b} only looks fast beside {pair.a} as measured; predicted, it would not."
+
+
+def _firsts(table: TaskTable) -> list[str]:
+    ranked = [row for row in table.rows if row.rank_task_time]
+    return [row.system for row in ranked if row.rank_task_time == 1] if len(ranked) > 1 else []
+
+
+def _speeds(moved: tuple[Moved, ...]) -> Block:
+    def numbers(read: Callable[[Moved], float | None]) -> tuple[Number, ...]:
+        return tuple(Number(Estimate(read(each))) for each in moved)
+
+    def error(read: Callable[[FittingError], float]) -> tuple[Number, ...]:
+        return numbers(lambda each: None if each.error is None else read(each.error))
+
+    errors = [each.error for each in moved if each.error is not None]
+    return Block(
+        title="Speed and error of the prediction",
+        columns=(
+            Column(heading="system", kind="text", cells=tuple(Name(each.system) for each in moved)),
+            Column(heading="wait (ms)", cells=numbers(lambda each: 1e3 * each.speed.wait_s), form=THREE_DIGITS),
+            Column(
+                heading="+ prompt token",
+                cells=numbers(lambda each: 1e3 * each.speed.wait_per_prompt_token_s),
+                form=THREE_DIGITS,
+            ),
+            Column(heading="output token", cells=numbers(lambda each: 1e3 * each.speed.tpot_s), form=THREE_DIGITS),
+            Column(heading="error %", cells=error(lambda found: 100 * found.median), form=TWO_DIGITS),
+            Column(heading="p90 %", cells=error(lambda found: 100 * found.p90), form=TWO_DIGITS),
+            Column(heading="mean %", cells=error(lambda found: 100 * found.mean), form=TWO_DIGITS),
+            Column(
+                heading="speed of",
+                kind="text",
+                cells=tuple(Words(_where(each)) for each in moved),
+                narrow=Narrow(heading="", where="below"),
+            ),
+        ),
+        paragraphs=tuple(_checked(moved, errors)),
+        findings=tuple(sentence for each in moved for sentence in _limits(each)),
+        legend=_SPEED_LEGEND,
+    )
+
+
+def _where(moved: Moved) -> str:
+    return ", ".join(each for each in (moved.source, moved.source_system, moved.source_scenario) if each)
+
+
+def _checked(moved: tuple[Moved, ...], errors: list[FittingError]) -> Iterator[str]:
+    if unchecked := [each.system for each in moved if each.error is None]:
+        yield f"The error is unknown for {joined(unchecked)}: its source has no trials to check the prediction with."
+    if errors:
+        least, most = (end([100 * error.median for error in errors]) for end in (min, max))
+        span = f"{most:.0f} %" if round(least) == round(most) else f"{least:.0f} to {most:.0f} %"
+        yield f"Predicted single answers were {span} off (median) where that could be checked."
+
+
+def _limits(moved: Moved) -> Iterator[str]:
+    for caution in moved.cautions:
+        yield f"{moved.system}: {caution}."
