@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 from scipy import special
 
 from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, t_quantile
@@ -17,6 +17,8 @@ shares = st.floats(1e-6, 1 - 1e-6) | st.sampled_from([0.975, 0.95, 0.9995, 0.5])
 
 
 @given(st.floats(-40, 40), freedoms)
+@example(math.sqrt(1.5), 2.0)  # where one fraction takes over from the other
+@example(-math.sqrt(0.6 * 3), 3.0)
 def test_probabilities_are_scipys(t, freedom):
     """Of both distributions, in the tails as well: to ten digits."""
     assert t_below(t, freedom) == pytest.approx(float(special.stdtr(freedom, t)), rel=1e-9, abs=1e-300)

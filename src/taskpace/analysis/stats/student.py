@@ -111,12 +111,13 @@ def _beta_below(x: float, rest: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I_x(a, b), with ``rest`` = 1 - x to full precision; a or b is 1/2."""
     if x <= 0 or rest <= 0:
         return 0.0 if x <= 0 else 1.0
-    if x >= (a + 1) / (a + b + 2):
-        return 1 - _beta_below(rest, x, b, a)
+    if swapped := x > (a + 1) / (a + b + 2):  # on this side of it the fraction converges
+        x, rest, a, b = rest, x, b, a
     log_x, log_rest = (math.log(one) if one < 0.5 else math.log1p(-other) for one, other in ((x, rest), (rest, x)))
     # The gamma function of 1/2 is the root of pi.
     log_beta = _LOG_PI / 2 - _log_gamma_step(a + b - 0.5)
-    return math.exp(a * log_x + b * log_rest - log_beta) * _fraction(x, a, b) / a
+    below = math.exp(a * log_x + b * log_rest - log_beta) * _fraction(x, a, b) / a
+    return 1 - below if swapped else below
 
 
 def _fraction(x: float, a: float, b: float) -> float:
