@@ -25,8 +25,7 @@ from taskpace.machine import host
 
 MODEL, TASK = "smollm2-135m", "mmlu-letter"
 LOADED_S = IDLE_S = (4.0, 15.0)
-QUICK_S = (0.3, 0.6)
-"""Of both, in the quick form."""
+QUICK_LOADED_S, QUICK_IDLE_S = (0.2, 0.3), (1.0, 2.0)
 BUSY = "while True: pass"
 
 
@@ -35,7 +34,7 @@ def load_that_comes_and_goes(seed: int, *, quick: bool) -> Iterator[None]:
     """A busy process for each core, for some seconds, and then none for some seconds."""
     rng, over = random.Random(seed), threading.Event()  # noqa: S311 - a load, not a secret
     cores = round(host.describe().usable_cores or 1)
-    loaded_s, idle_s = (QUICK_S, QUICK_S) if quick else (LOADED_S, IDLE_S)
+    loaded_s, idle_s = (QUICK_LOADED_S, QUICK_IDLE_S) if quick else (LOADED_S, IDLE_S)
 
     def work() -> None:
         while not over.is_set():

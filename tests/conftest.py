@@ -34,6 +34,8 @@ BY_FIXTURE = {
     "base_model": pytest.mark.real_model,
     "planted": pytest.mark.slow,
 }
+LONGEST = ("real_model", "browser", "slow")
+"""Marks, what takes longest first: what is handed out last is short, so that the workers end together."""
 REAL_CLOCK = (
     "engines/test_launch",
     "engines/test_llamacpp",
@@ -70,7 +72,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, mark in BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(mark)
-        rank = 1 if item.get_closest_marker("real_model") else 2 if item.get_closest_marker("browser") else 3
+        rank = next(
+            (number for number, mark in enumerate(LONGEST, 1) if item.get_closest_marker(mark)), len(LONGEST) + 1
+        )
         part = part_of(item.nodeid)
         ranks[part] = min(ranks.get(part, rank), rank, 0 if part == "real clocks" else rank)
     if "PYTEST_XDIST_WORKER" in os.environ:

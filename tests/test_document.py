@@ -30,6 +30,7 @@ from taskpace.experiment.scenario import Scenario
 from taskpace.report.charts import panels
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.notebook import notebook_html
+from taskpace.report.page import chapter
 from taskpace.report.terminal.document import print_summary
 from taskpace.report.words.block import Block, Caution, Column, Document, Name, Number, Rank, Words, shown, texts
 from taskpace.report.words.brevity import brevity_blocks
@@ -167,7 +168,13 @@ def test_every_medium_has_the_sections_in_the_documents_order(summary):
     assert [heading.replace("\\", "") for heading in headings] == wanted
 
 
-def test_a_new_block_is_shown_by_every_medium(summary, monkeypatch, odd, tmp_path):
+@pytest.fixture
+def few_pairs(monkeypatch):
+    """One waterfall for each task and load, of 15: what is looked at are the page's words, and each takes a while."""
+    monkeypatch.setattr(chapter, "_MOST_PAIRS", 1)
+
+
+def test_a_new_block_is_shown_by_every_medium(summary, monkeypatch, odd, tmp_path, few_pairs):
     """One more function in the document: terminal, Markdown and page have its table and its sentence."""
 
     def section(_summary: Summary) -> Iterator[Block]:
