@@ -28,7 +28,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.significance import ALPHA
 
 ITEMS = 660
-SIZES = {"experiments": (2000, 20), "whole": (25, 1)}
+SIZES = {"experiments": (2000, 20), "whole": (20, 1)}
 PLANTED = (0.0, 0.05, 0.10, 0.20)
 LIMITS = (0.05, 0.10)
 SIGMAS = (0.1, 0.3, 0.6)
@@ -119,7 +119,7 @@ def print_accuracy(bench: Bench) -> None:
     bench.say("\n| condition | moved items | planted | fails | passes | open | items |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     wrong = []
-    experiments = min(bench.chosen.experiments, 1000)
+    experiments = min(bench.chosen.experiments, 500)
     for limit in (0.03, 0.10):
         for moved in (0.06, 0.3):
             for planted in (0.0, 0.03, 0.06, 0.15):
