@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
+import io
 import json
 import re
 import sqlite3
@@ -248,6 +250,7 @@ def test_one_unknown_trial_makes_all_costs_unknown_and_says_so(priced):
     assert a.cost.per_correct_usd.value is not None
     assert (b.cost.total_usd, b.cost.per_task_usd.value, b.cost.per_correct_usd.value) == (None, None, None)
     assert b.cost.missing == {"uncounted": 1}
+    assert [cells["cost_missing"] for cells in csv.DictReader(io.StringIO(summary_csv(summary)))] == ["", "1 uncounted"]
     assert b.rank_cost_per_correct is None
     assert table.pairs[0].cost_per_correct.change.value is None
     assert "b: cost unknown: 1 of 40 trials have no token counts that can be believed." in summary_markdown(summary)

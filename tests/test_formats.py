@@ -268,7 +268,7 @@ def test_csv_has_every_number_of_every_cell(three):
                 for suffix, end in (("", value.value), ("_low", value.low), ("_high", value.high)):
                     assert cells[field.name + suffix] == ("" if end is None else repr(end))
                 assert cells[f"{field.name}_bound"] == {None: "", ">=": "at least", "<=": "at most"}[value.bound]
-            elif field.name in ("phases", "written_bytes", "client", "backlog", "energy"):
+            elif field.name in ("phases", "written_bytes", "client", "backlog", "energy", "price", "cost"):
                 for part in getattr(value, "__struct_fields__", ()):
                     known = getattr(value, part)
                     assert cells[f"{field.name}_{part}"] == ("" if known is None else str(known))

@@ -95,10 +95,12 @@ def _parts(kind: object) -> dict[str, bool]:
     return {} if struct is None else {part.name: part.type is Estimate for part in msgspec.structs.fields(struct)}
 
 
-def _part(value: Value | tuple[str, ...] | Estimate, is_number: bool) -> list[Value]:
-    """A field of a struct as cells; several texts are one."""
+def _part(value: Value | tuple[str, ...] | dict[str, int] | Estimate, is_number: bool) -> list[Value]:
+    """A field of a struct as cells; several texts are one, and so are several counts."""
     if is_number or isinstance(value, Estimate):
         return _estimate(value) if isinstance(value, Estimate) else [None] * len(_ENDS)
+    if isinstance(value, dict):
+        return ["; ".join(f"{count} {name}" for name, count in value.items())]
     return ["; ".join(map(str, value)) if isinstance(value, tuple) else value]
 
 
