@@ -240,12 +240,18 @@ def test_what_a_log_lacks_is_missing(tmp_path: Path, path: Path, name: str, chan
     assert the_log(edited(tmp_path, path, name, change)).missing == 1
 
 
-BAD = {
+BAD: dict[str, tuple[Path, str, Callable[[str], str | None], str]] = {
     "AIPerf without its settings": (AIPERF, "profile_export_aiperf.json", lambda _: None, "copy the whole folder"),
     "AIPerf without its raw half": (AIPERF, "profile_export_raw.jsonl", lambda _: None, "copy the whole folder"),
     "AIPerf without its verdicts": (ACCURACY, "accuracy_export.jsonl", lambda _: None, "copy the whole folder"),
     "AIPerf, cut": (AIPERF, "profile_export.jsonl", cut, "is it whole"),
     "AIPerf, raw of another run": (AIPERF, "profile_export_raw.jsonl", without_last, "copy both from one run"),
+    "AIPerf, verdicts of another run": (
+        ACCURACY,
+        "accuracy_export.jsonl",
+        lambda text: text.replace('"x_request_id":"', '"x_request_id":"z'),
+        "copy both from one run",
+    ),
     "AIPerf, another schema": (
         AIPERF, "profile_export_aiperf.json", replaced("schema_version", value="2.0"), "make it again with AIPerf 0.13",
     ),

@@ -171,5 +171,6 @@ def _notes(samples: tuple[Sample, ...], prompts: list[str] | None, source: Sourc
     ended = [sample for sample in samples if sample.error is None]
     if unseen := sum(not sample.moments for sample in ended):
         yield f"first token unknown in {unseen} of {len(ended)}: its first event may hold the role alone"
-    if lost := sum(sample.seconds is None for sample in samples if sample.error is not None):
-        yield f"of {lost} failed requests no time is recorded"
+    failed = [sample for sample in samples if sample.error is not None]
+    if lost := sum(sample.seconds is None for sample in failed):
+        yield f"no time is recorded of {lost} of {len(failed)} failed requests"
