@@ -411,6 +411,26 @@ def test_any_value_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, 
         assert "\n" not in str(exc)  # noqa: PT017
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"start_times": [1e300, *[0.0] * 8]},
+        {"start_times": [-1e300, *[0.0] * 8]},
+        {"queue_times": [8e6] * 9, "ttfts": [8e6] * 9, "request_rate": 1.0},
+        {"itls": [[8e6] * 5] * 9},
+        {"output_lens": [2**53] * 9, "input_lens": [2**60] * 9},
+        {"errors": ["\n"] * 9},
+    ],
+)
+def test_values_beyond_a_run_file_are_unknown(values: dict[str, Any], tmp_path: Path) -> None:
+    """Times and counts that no run file could hold make a run file all the same, and nothing of them is claimed."""
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(json.loads(VLLM.read_text()) | values))
+    write_logs(read_logs([path], None), tmp_path / "x.db")
+    with taskpace.open(tmp_path / "x.db") as run:
+        assert run.summary(resamples=0).tables[0].rows[0].n == 9
+
+
 SIX = {
     "aiperf": (LOGS / "aiperf" / "six", LOGS / "aiperf" / "six" / "truth.jsonl"),
     "guidellm": (GUIDELLM.with_name("six.json"), GUIDELLM.with_name("six-truth.jsonl")),
