@@ -240,12 +240,18 @@ def test_what_a_log_lacks_is_missing(tmp_path: Path, path: Path, name: str, chan
     assert the_log(edited(tmp_path, path, name, change)).missing == 1
 
 
-BAD = {
+BAD: dict[str, tuple[Path, str, Callable[[str], str | None], str]] = {
     "AIPerf without its settings": (AIPERF, "profile_export_aiperf.json", lambda _: None, "copy the whole folder"),
     "AIPerf without its raw half": (AIPERF, "profile_export_raw.jsonl", lambda _: None, "copy the whole folder"),
     "AIPerf without its verdicts": (ACCURACY, "accuracy_export.jsonl", lambda _: None, "copy the whole folder"),
     "AIPerf, cut": (AIPERF, "profile_export.jsonl", cut, "is it whole"),
     "AIPerf, raw of another run": (AIPERF, "profile_export_raw.jsonl", without_last, "copy both from one run"),
+    "AIPerf, verdicts of another run": (
+        ACCURACY,
+        "accuracy_export.jsonl",
+        lambda text: text.replace('"x_request_id":"', '"x_request_id":"z'),
+        "copy both from one run",
+    ),
     "AIPerf, another schema": (
         AIPERF, "profile_export_aiperf.json", replaced("schema_version", value="2.0"), "make it again with AIPerf 0.13",
     ),
@@ -403,6 +409,26 @@ def test_any_value_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, 
         make_imported_plan(logs, "x")
     except LogError as exc:
         assert "\n" not in str(exc)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"start_times": [1e300, *[0.0] * 8]},
+        {"start_times": [-1e300, *[0.0] * 8]},
+        {"queue_times": [8e6] * 9, "ttfts": [8e6] * 9, "request_rate": 1.0},
+        {"itls": [[8e6] * 5] * 9},
+        {"output_lens": [2**53] * 9, "input_lens": [2**60] * 9},
+        {"errors": ["\n"] * 9},
+    ],
+)
+def test_values_beyond_a_run_file_are_unknown(values: dict[str, Any], tmp_path: Path) -> None:
+    """Times and counts that no run file could hold make a run file all the same, and nothing of them is claimed."""
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps(json.loads(VLLM.read_text()) | values))
+    write_logs(read_logs([path], None), tmp_path / "x.db")
+    with taskpace.open(tmp_path / "x.db") as run:
+        assert run.summary(resamples=0).tables[0].rows[0].n == 9
 
 
 SIX = {

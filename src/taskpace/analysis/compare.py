@@ -302,7 +302,8 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
         before, after = (" and ".join(sorted(map(str, names))) or "unknown" for names in machines)
         notes.append(f"measured on different processors: {before} before, {after} after")
     notes.extend(
-        f"{side.label}: {name} was measured by {each.by}, not by taskpace: its times are of {each.logs[0].times}"
+        f"{side.label}: {name} was measured by {each.by}, not by taskpace: its times are of "
+        f"{' or '.join(dict.fromkeys(log.times for log in each.logs))}"
         for side in ((base,) if new.source is base.source else (base, new))
         for name, each in load_imported(side.source).items()
         if side.system in (None, name) or (new.source is base.source and new.system == name)

@@ -65,7 +65,7 @@ def read(source: Source) -> tuple[Log, ...]:
         graded=verdicts is not None,
     )
     samples: list[Sample] = []
-    warm = 0
+    warm = joined = 0
     request: dict[str, Any] = {}
     for line, row in profile.json_lines():
         metadata = table(row.get("metadata"))
@@ -81,8 +81,9 @@ def read(source: Source) -> tuple[Log, ...]:
         request = request or sent
         if raw is not None and name not in raw:
             raise profile.refuse(f"line {line} has no record in {_RAW}: copy both from one run")
+        joined += name in (verdicts or {})
         samples.append(read_sample(row, sent, (raw or {}).get(name), (verdicts or {}).get(name), parts))
-    if verdicts and not any(sample.correct is not None or sample.answer for sample in samples):
+    if verdicts and samples and not joined:
         raise source.refuse(f"no request of {_PROFILE} has a verdict in {_ACCURACY}: copy both from one run")
     issued = sum(
         count(number(table(about.get(key)).get("avg"))) or 0 for key in ("request_count", "error_request_count")
@@ -169,5 +170,6 @@ def _notes(samples: list[Sample], warm: int, raw: bool, verdicts: dict[str, Any]
         yield "AIPerf's accuracy counts failed and cut answers as wrong; here they are errors and truncated"
     if cut := sum(sample.finish == "length" for sample in samples) if not raw else 0:
         yield f"{cut} of {len(samples)} answers have as many tokens as were allowed, and are taken for truncated"
-    if lost := sum(sample.seconds is None for sample in samples if sample.error is not None):
-        yield f"of {lost} failed requests no time is recorded"
+    failed = [sample for sample in samples if sample.error is not None]
+    if lost := sum(sample.seconds is None for sample in failed):
+        yield f"no time is recorded of {lost} of {len(failed)} failed requests"

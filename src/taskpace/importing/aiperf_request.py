@@ -46,7 +46,7 @@ def read_sample(
     metadata, metrics = table(row.get("metadata")), table(row.get("metrics"))
     error = table(row.get("error")) or ({"type": "cancelled"} if metadata.get("was_cancelled") is True else {})
     began, queued = number(metadata.get("request_start_ns")), number(metadata.get("credit_issued_ns"))
-    wait_s = max(0.0, (began - queued) / 1e9) if parts.scheduled and began is not None and queued is not None else 0.0
+    wait_s = _wait_s(queued, began) if parts.scheduled else 0.0
     stream = None if raw is None else _stream(raw, wait_s)
     tokens = count(_metric(metrics, "usage_completion_tokens"))
     finish = None if error else stream.finish if stream is not None else None
@@ -157,5 +157,10 @@ def _ms(metrics: dict[str, Any], name: str) -> float | None:
     return seconds(value / 1e3) if value is not None and found.get("unit") == "ms" else None
 
 
+def _wait_s(queued_ns: float | None, began_ns: float | None) -> float:
+    """In the client, before a request was sent."""
+    return 0.0 if queued_ns is None or began_ns is None else seconds((began_ns - queued_ns) / 1e9) or 0.0
+
+
 def _plus(value: float | None, wait_s: float) -> float | None:
-    return None if value is None else value + wait_s
+    return None if value is None else seconds(value + wait_s)

@@ -115,7 +115,9 @@ def _scorer(header: dict[str, Any], raw: list[dict[str, Any]]) -> tuple[str | No
     listed = [text(table(each).get("name")) for each in rows(table(header.get("results")).get("scores"))]
     seen = [name for each in raw for name in table(each.get("scores"))]
     names = list(dict.fromkeys([name for name in listed if name is not None and name in seen] + seen))
-    return (names[0] if names else None), names[1:]
+    # Where all samples failed nothing was scored, and was to be.
+    planned = [text(table(each).get("name")) for each in rows(table(header.get("eval")).get("scorers"))]
+    return next((name for name in (*names, *planned) if name is not None), None), names[1:]
 
 
 def _sample(raw: dict[str, Any], model: str, scorer: str | None) -> Sample:

@@ -122,4 +122,3 @@ def _notes(samples: list[Sample], retries: int | None) -> Iterator[str]:
         yield f"{cut} of {len(samples)} answers have as many tokens as were allowed, and are taken for truncated"
     if any(sample.moments and sample.reasoning_tokens is None for sample in samples):
         yield "the first token is the first visible one: reasoning that was not counted would come before it"
-    yield "when a request was sent is known to the second only: no makespan"

@@ -14,6 +14,7 @@ from taskpace.experiment.experiment import DEFAULT_TIMEOUT_S, Experiment, System
 from taskpace.experiment.imported import ENGINE, SCORER, Imported, ImportedLog, Unknown
 from taskpace.experiment.plan import Cell, Plan, PlannedItem, PlannedSystem, PlannedTask, Trial, content_id
 from taskpace.importing.logs import Log, Sample
+from taskpace.importing.values import MOST_SECONDS
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate
 
 NO_LIMIT = 2**31 - 1
@@ -188,7 +189,9 @@ def _unknown(log: Log) -> tuple[Unknown, ...]:
     found = [name for name, field in asked if not ended or any(getattr(each, field) is None for each in ended)]
     # A failed sample may never have been sent.
     timed = [sample for sample in log.samples if sample.seconds is not None]
-    if not timed or any(sample.started_s is None for sample in timed):
+    starts = [sample.started_s for sample in log.samples if sample.started_s is not None]
+    apart = max(starts, default=0.0) - min(starts, default=0.0) > MOST_SECONDS
+    if not timed or apart or any(sample.started_s is None for sample in timed):
         found.append("start")
     return tuple(found)
 

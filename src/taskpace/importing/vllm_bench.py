@@ -134,12 +134,12 @@ def _sample(row: dict[str, Any], prompt: str | None, *, chat: bool, queued: bool
         prompt=prompt,
         text=text(row["generated_texts"]) or "",
         started_s=None if begun is None else begun - wait_s,
-        seconds=None if end_s is None else end_s + wait_s,
+        seconds=None if end_s is None else seconds(end_s + wait_s),
         moments=tuple(Moment(each + wait_s) for each in kept),
         until_last_token=bool(kept) and len(kept) == tokens,
         prompt_tokens=count(row["input_lens"]) if error is None else None,
         output_tokens=tokens,
-        error=None if error is None else error.strip().splitlines()[-1],
+        error=None if error is None else (error.strip().splitlines() or ["failed"])[-1],
         error_kind=_PHRASES.get(error or "") or error_kind(error or ""),
     )
 
@@ -171,5 +171,6 @@ def _notes(samples: tuple[Sample, ...], prompts: list[str] | None, source: Sourc
     ended = [sample for sample in samples if sample.error is None]
     if unseen := sum(not sample.moments for sample in ended):
         yield f"first token unknown in {unseen} of {len(ended)}: its first event may hold the role alone"
-    if lost := sum(sample.seconds is None for sample in samples if sample.error is not None):
-        yield f"of {lost} failed requests no time is recorded"
+    failed = [sample for sample in samples if sample.error is not None]
+    if lost := sum(sample.seconds is None for sample in failed):
+        yield f"no time is recorded of {lost} of {len(failed)} failed requests"
