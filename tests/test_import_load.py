@@ -319,7 +319,7 @@ def test_a_log_is_of_one_tool(tool: str) -> None:
 @pytest.mark.parametrize(
     ("events", "tokens", "chat", "found"),
     [
-        ([0.1, 0.2, 0.3], 3, True, [0.1, 0.2, 0.3]),  # every event is a token
+        ([0.1, 0.2, 0.3], 3, True, []),  # the role and two tokens in one event, or three tokens: unknown
         ([0.1, 0.3, 0.4, 0.5], 2, True, [0.3, 0.4]),  # the role first, the reason of the end last
         ([0.3, 0.3001, 0.4], 2, True, [0.3001, 0.4]),  # vLLM's own server: the role with the first token
         ([0.1, 0.3, 0.4], 2, True, []),  # the role first, or the reason last: unknown

@@ -154,7 +154,7 @@ def _token_times(events: list[float], tokens: int | None, chat: bool) -> list[fl
     """
     if not events or not tokens:
         return []
-    if not chat or len(events) == tokens:
+    if not chat:
         return events
     if len(events) == tokens + 2:
         return events[1:-1]
