@@ -283,6 +283,17 @@ def test_bad_input_is_one_line_with_a_remedy(name: str, tmp_path: Path) -> None:
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize("name", ["aiperf", "guidellm", "vllm", "llmeter"])
+def test_another_tools_log_is_refused(name: str) -> None:
+    """With ``--from`` each refuses the logs of the others, and a folder that has none."""
+    for path in (AIPERF, GUIDELLM, VLLM, LLMETER, LOGS):
+        if path is NINE[name][0]:
+            continue
+        with pytest.raises(LogError) as found:
+            read_logs([path], name)
+        assert ": name the" in str(found.value)
+
+
 def test_the_command_says_so_too(cli: Cli, tmp_path: Path) -> None:
     """Exit code 2, one line, no traceback."""
     path = edited(tmp_path, AIPERF, "profile_export_raw.jsonl", lambda _: None)
@@ -308,7 +319,7 @@ def test_a_log_is_of_one_tool(tool: str) -> None:
 @pytest.mark.parametrize(
     ("events", "tokens", "chat", "found"),
     [
-        ([0.1, 0.2, 0.3], 3, True, [0.1, 0.2, 0.3]),  # every event is a token
+        ([0.1, 0.2, 0.3], 3, True, []),  # the role and two tokens in one event, or three tokens: unknown
         ([0.1, 0.3, 0.4, 0.5], 2, True, [0.3, 0.4]),  # the role first, the reason of the end last
         ([0.3, 0.3001, 0.4], 2, True, [0.3001, 0.4]),  # vLLM's own server: the role with the first token
         ([0.1, 0.3, 0.4], 2, True, []),  # the role first, or the reason last: unknown
@@ -468,3 +479,13 @@ def test_four_ways_of_timing_become_one(tool: str, says: float) -> None:
     assert all(0 <= each <= 2.5 * CLIENT_S for each in apart)
     outcomes = [each.error is None and each.finish != "length" for each in log.samples]
     assert outcomes.count(False) == (1 if tool == "vllm" else 2)
+
+
+def test_failed_and_cut_answers_of_aiperf_are_told_apart(tmp_path: Path) -> None:
+    """AIPerf counts the six answers as three right and three wrong; two of these failed or were cut."""
+    write_logs([the_log(SIX["aiperf"][0])], tmp_path / "x.db")
+    with taskpace.open(tmp_path / "x.db") as run:
+        (row,) = run.summary(resamples=0).tables[0].rows
+    assert row.outcomes == {"correct": 3, "wrong": 1, "truncated": 1, "error": 1}
+    summary = json.loads((SIX["aiperf"][0] / "profile_export_aiperf.json").read_text())
+    assert (summary["accuracy.overall"]["sum"], summary["accuracy.overall"]["count"]) == (3, 6)

@@ -25,7 +25,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "judge": ("taskpace.cli.judge:judge", "Have a system grade the answers of a run; how far does it agree?"),
     "report": ("taskpace.cli.report:report", "Make one HTML file of a run, to look at and to pass on."),
     "chart": ("taskpace.cli.chart:chart", "Draw one chart of a run: SVG or PNG."),
-    "export": ("taskpace.cli.export:export", "Write a run as a table: Parquet, CSV or JSON lines."),
+    "export": ("taskpace.cli.export:export", "Export a run: Parquet, CSV, JSON lines, Every Eval Ever."),
     "import": ("taskpace.cli.importing:import_logs", "Make a run file of the logs of other tools."),
     "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
     "brevity": ("taskpace.cli.brevity:brevity", "See what asking to be brief saves, and what it costs."),

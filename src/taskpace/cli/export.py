@@ -41,6 +41,9 @@ def export(
 
     The columns are those of `taskpace.open(RUN_FILE).frame()` in Python: times in seconds end in _s, unknown is empty
     or null. A trial that was repeated after a failure has several attempts, counted from 1; the last one counts.
+
+    --to eee writes a folder of Every Eval Ever's data store instead: an aggregate and its samples for each system,
+    task and load with right answers.
     """
     from taskpace.analysis.data.frame import load_frame
     from taskpace.report.files.export import check_target, render, write

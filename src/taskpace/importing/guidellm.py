@@ -38,6 +38,8 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> tuple[Log, ...]:
     """A log for each load. Raises ``LogError``."""
+    if source.is_folder:
+        raise source.refuse("a folder: name the JSON report in it")
     report = table(source.json())
     about = table(report.get("metadata"))
     if about.get("guidellm_version") is None:

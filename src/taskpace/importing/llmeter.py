@@ -42,6 +42,8 @@ def read(source: Source) -> tuple[Log, ...]:
     responses, summary = (source.beside(_RESPONSES) if source.is_folder else source), source.beside(_SUMMARY)
     if not responses.exists:
         raise source.refuse(f"has no {_RESPONSES}: name the folder of one run of LLMeter")
+    if not recognises(responses):
+        raise responses.refuse("has no responses of LLMeter: name the folder of one run")
     if not summary.exists:
         raise source.refuse(f"no {_SUMMARY} beside {_RESPONSES}, which says how many were asked: copy the whole folder")
     result = table(summary.json())

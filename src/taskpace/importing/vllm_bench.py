@@ -41,6 +41,8 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source) -> tuple[Log, ...]:
     """A log for each result that the file holds. Raises ``LogError``."""
+    if source.is_folder:
+        raise source.refuse("a folder: name the JSON result in it")
     parts = source.content().lstrip().split(b"\n{", _MOST_RESULTS)
     if len(parts) > _MOST_RESULTS:
         raise source.refuse(f"has more than {_MOST_RESULTS} results: import a part of it")
@@ -152,7 +154,7 @@ def _token_times(events: list[float], tokens: int | None, chat: bool) -> list[fl
     """
     if not events or not tokens:
         return []
-    if not chat or len(events) == tokens:
+    if not chat:
         return events
     if len(events) == tokens + 2:
         return events[1:-1]
