@@ -10,7 +10,9 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
+from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
+    LEAST_FREEDOM,
     degrees_of_freedom,
     effective_trials,
     of_influence,
@@ -171,3 +173,16 @@ def test_the_difference_of_shares_is_bonett_and_prices(gained, lost, even):
     assert value == pytest.approx((gained - lost) / n)
     assert low == pytest.approx(max(-1, p12 - p21 - half), abs=1e-9)
     assert high == pytest.approx(min(1, p12 - p21 + half), abs=1e-9)
+
+
+@given(st.integers(20, 200), st.floats(0.1, 2.0), st.integers(0, 2**32 - 1))
+def test_at_any_stopping_time_a_mean_has_no_end_beyond_its_tail_while_few_items_decide_it(n, sigma, seed):
+    """Unknown is the end on the side of the skew, below 50 degrees of freedom alone; turned round, the other one."""
+    values = np.exp(np.random.default_rng(seed).normal(0, sigma, (n, 1)))
+    d = (values - values.mean()) / n
+    few = degrees_of_freedom(d, n)[0] < LEAST_FREEDOM
+    found, turned = of_means(values, reach), of_means(-values, reach)
+    skewed_up = (d**3).sum() >= 0
+    assert np.isnan(found.high[0]) == (few and skewed_up)
+    assert np.isnan(found.low[0]) == (few and not skewed_up)
+    assert [turned.low[0], turned.high[0]] == pytest.approx([-found.high[0], -found.low[0]], nan_ok=True)
