@@ -7,9 +7,14 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+<<<<<<< HEAD
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
 	neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until \
 	until_intervals until_items decided_real gate gate_real whatif
+=======
+BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp overhead_transformers \
+	neighbours twins 	progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until
+>>>>>>> w-guard
 
 .PHONY: install demo test test-fast soak check format bench bench-peers clean
 
@@ -40,6 +45,7 @@ test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model
 
 soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands of mutated files, large simulations
 	$(BIN)/python -m pytest -m soak
+	$(BIN)/python bench/fuzz.py
 
 check: $(VENV)/.dev  ## Format, lint, types, who may import whom
 	$(BIN)/ruff format --check

@@ -126,3 +126,14 @@ def closed(folder: Path, *arguments: str) -> tuple[int, str]:
     done = subprocess.run(command, cwd=folder, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     return done.returncode, done.stderr
+
+
+def test_every_promise_names_a_test_that_is_there():
+    """Each row of promises in docs/security.md has one, and none that is named has gone."""
+    root = Path(__file__).parents[1]
+    rows = re.findall(r"^\| (?!-|promise)(.*) \|$", (root / "docs" / "security.md").read_text("utf-8"), re.MULTILINE)
+    assert len(rows) > 20
+    for promise, held in (row.rsplit(" | ", 1) for row in rows):
+        named = re.findall(r"`((?:tests|bench)/[\w/]+\.py)`", held)
+        assert any(name.startswith("tests/") for name in named), promise
+        assert all((root / name).is_file() for name in named), (promise, named)
