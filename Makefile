@@ -7,14 +7,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-<<<<<<< HEAD
-BENCHES := startup planning fidelity http_fidelity http_capacity http_faults overhead_llamacpp overhead_transformers \
-	neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until \
-	until_intervals until_items decided_real gate gate_real whatif
-=======
-BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp overhead_transformers \
-	neighbours twins 	progress_cost dialogue servers greedy report analysis bootstrap_intervals calibration claims until
->>>>>>> w-guard
+BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \
+	overhead_transformers neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals \
+	calibration claims until until_intervals until_items decided_real gate gate_real whatif
 
 .PHONY: install demo test test-fast soak check format bench bench-peers clean
 
