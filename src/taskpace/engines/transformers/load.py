@@ -141,7 +141,7 @@ def _on_array(reader: Any) -> Any:
         return reader  # this module's own, already kept
     import numpy as np
 
-    class OnArray(reader):  # type: ignore[misc, valid-type]
+    class OnArray(reader):  # type: ignore[misc]
         @property
         def data(self) -> Any:
             return self._data
