@@ -97,6 +97,7 @@ def main() -> None:
         gaps = [
             judge.gaps(texts["transformers"][0][0], texts["transformers"][1], texts["llamacpp"][1]) for texts in both
         ]
+        decided = [gap for _, before in gaps for gap in before]
         figures = [
             bench.figure(f"{task}: {name}", values)
             for name, values in {
@@ -106,7 +107,7 @@ def main() -> None:
                 "mean bytes, llama.cpp": np.mean([len(texts["llamacpp"][1].encode()) for texts in both]),
                 "mean bytes, transformers": np.mean([len(texts["transformers"][1].encode()) for texts in both]),
                 "gap where they part": [gap for gap, _ in gaps if gap is not None],
-                "gap elsewhere": np.median([gap for _, before in gaps for gap in before]),
+                "gap elsewhere": np.median(decided) if decided else None,
             }.items()
         ]
         bench.say(f"| {task} | " + " | ".join(f"{figure:.{digits}f}" for figure, digits in

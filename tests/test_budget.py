@@ -258,7 +258,7 @@ def test_interrupted_it_says_what_it_has_and_what_it_lacks(tmp_path, cli):
     suite = (tmp_path / "suite.toml").read_text()
     few = suite.replace('suite = "core-1"', 'tasks = ["translate", "summarise", "math"]\nitems = 9')
     (tmp_path / "suite.toml").write_text(few.replace("length", "wait = 0.03\nlength"))
-    command = ["run", "suite.toml", "-o", "run.db", "--budget", "30s", "--progress", "json"]
+    command = ["run", "suite.toml", "-o", "run.db", "--budget", "10m", "--progress", "json"]
     with subprocess.Popen(
         [sys.executable, "-m", "taskpace", *command],
         cwd=tmp_path,
