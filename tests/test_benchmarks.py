@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[1]
 BENCH, DOCS = ROOT / "bench", ROOT / "docs"
 RESULTS = BENCH / "results"
 HELPERS = {
-    *("harness", "http_instant_server", "llama_server", "page", "peer_aiohttp", "peer_socket", "peers", "tiny_model"),
+    *(
+        "harness",
+        "http_instant_server",
+        "llama_server",
+        "looks",
+        "page",
+        "peer_aiohttp",
+        "peer_socket",
+        "peers",
+        "tiny_model",
+    ),
     "worlds",
 }
 """What other scripts import or start; everything else in bench/ measures."""
@@ -43,6 +53,7 @@ CONSTANTS = {
         "0.1",
         "0.2",
         "0.5",
+        "0.6",
         "1.5",
         "5 %",
         "90 %",
