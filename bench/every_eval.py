@@ -1,15 +1,13 @@
 """Export runs to Every Eval Ever and have its own validator look at them, in an environment of its own.
 
-    python -m bench.every_eval --python VENV/bin/python
-
-VENV has every-eval-ever 0.3.0 (`pip install every-eval-ever==0.3.0`, which asks for Python 3.12). What is exported: a
+Run: python bench/every_eval.py [--python VENV/bin/python]. VENV has every-eval-ever 0.3.0 (`pip install
+every-eval-ever==0.3.0`, which asks for Python 3.12); without it the files are only made. What is exported: a
 simulated run with one and with several turns, answers that are wrong, cut and failed, and the logs of ``tests/imports``
-once they are imported. Exit code 1 where the validator finds an error; warnings are printed.
+once they are imported. Exit code 1 where the validator finds an error.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import taskpace
+from harness import Bench, run_quietly
 from taskpace.importing.formats import read_logs
 from taskpace.importing.writing import write_logs
 
@@ -37,34 +36,41 @@ def make_runs(folder: Path) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--python", required=True, help="of an environment that has every-eval-ever")
-    python = str(Path(parser.parse_args().python).absolute())
+    flag = {"--python": {"help": "of an environment that has every-eval-ever"}}
+    bench = Bench("every_eval", __doc__, options=flag)
+    bench.head("exports to Every Eval Ever")
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         for run in make_runs(folder):
-            command = ["export", str(run), "--to", "eee", "-o", str(folder / "out")]
-            subprocess.run([sys.executable, "-m", "taskpace", *command], check=True)
-        patterns = ["data/*/*/*/*.json", "data/*/*/*/*.jsonl"]
-        done = subprocess.run(
-            [python, "-m", "every_eval_ever", "validate", *patterns, "--format", "json"],
-            cwd=folder / "out",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not done.stdout.strip():
-            print(done.stderr)
-            return 1
-        reports = json.loads(done.stdout)
-    bad = [report for report in reports if not report["valid"]]
-    warnings = sorted({warning["msg"].partition(" —")[0] for report in reports for warning in report["warnings"]})
-    print(f"{len(reports)} files, {len(bad)} with errors")
-    for report in bad:
-        print(report["file"], report["errors"][:3])
-    for warning in warnings:
-        print("warning:", warning)
+            run_quietly([sys.executable, "-m", "taskpace", "export", run, "--to", "eee", "-o", folder / "out"])
+        files = sorted((folder / "out").rglob("*.json*"))
+        bench.say(f"{len(files)} files")
+        bench.figure("files", len(files))
+        bad = _validated(bench, folder / "out", bench.chosen.python) if bench.chosen.python else 0
+    bench.finish()
     return 1 if bad else 0
+
+
+def _validated(bench: Bench, folder: Path, python: str) -> int:
+    """How many files the validator finds wrong."""
+    patterns = ["data/*/*/*/*.json", "data/*/*/*/*.jsonl"]
+    done = subprocess.run(
+        [Path(python).absolute(), "-m", "every_eval_ever", "validate", *patterns, "--format", "json"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    reports = json.loads(done.stdout) if done.stdout.strip() else sys.exit(done.stderr)
+    bad = [report for report in reports if not report["valid"]]
+    warnings = sorted({warning["msg"].partition(" \u2014")[0] for report in reports for warning in report["warnings"]})
+    bench.say(f"its validator: {len(reports)} files, {len(bad)} with errors")
+    for report in bad:
+        bench.say(f"{report['file']} {report['errors'][:3]}")
+    for warning in warnings:
+        bench.say(f"warning: {warning}")
+    bench.figure("files with errors", len(bad), at_most=0, optional=True)
+    return len(bad)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import taskpace
-from taskpace.analysis.compare import Side, compare, failures, parse_condition
+from taskpace.analysis.compare import Side, compare
+from taskpace.analysis.conditions import parse_condition
+from taskpace.analysis.failures import failures
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.schema.summary import Summary

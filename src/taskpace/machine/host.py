@@ -106,6 +106,7 @@ _EXTRAS = {
         ("jsonschema", "model2vec", "rouge-score", "sacrebleu"),
     ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
+    "import": ("read logs of Inspect that are compressed", ("zstandard",)),
     "prices": ("prices of providers' models by name: dollars per task", ("genai-prices",)),
 }
 
