@@ -20,7 +20,9 @@ from tests import test_import, test_import_load
 def main() -> None:
     bench = Bench("imports", __doc__, markdown=True)
     bench.say("## every request")
-    bench.say("| tool | question | seconds, log | last byte, server | first, log | first, server | outcome, log | server |")
+    bench.say(
+        "| tool | question | seconds, log | last byte, server | first, log | first, server | outcome, log | server |"
+    )
     bench.say("| --- | --- | ---: | ---: | ---: | ---: | --- | --- |")
     for module in (test_import, test_import_load):
         for tool, (path, truth_file) in module.NINE.items():

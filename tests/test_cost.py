@@ -24,9 +24,9 @@ from hypothesis import given, settings, strategies as st
 import taskpace
 from taskpace.analysis.compare import Side, compare
 from taskpace.analysis.conditions import parse_condition
-from taskpace.analysis.failures import failures
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
+from taskpace.analysis.failures import failures
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import summarise_trials
