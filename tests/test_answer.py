@@ -236,6 +236,7 @@ def cautious(tmp_path: Path) -> Path:
         return tmp_path / "x.db"
 
 
+@pytest.mark.slow
 def test_every_command_that_a_summary_names_works_when_pasted(cautious, cli):
     """Short and long form: each command between backticks or on a line of its own exits with 0."""
     texts = cli("summary", "x.db", columns=500).stdout + cli("summary", "x.db", "--full", columns=500).stdout

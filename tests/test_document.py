@@ -174,6 +174,7 @@ def few_pairs(monkeypatch):
     monkeypatch.setattr(chapter, "_MOST_PAIRS", 1)
 
 
+@pytest.mark.slow
 def test_a_new_block_is_shown_by_every_medium(summary, monkeypatch, odd, tmp_path, few_pairs):
     """One more function in the document: terminal, Markdown and page have its table and its sentence."""
 
@@ -228,6 +229,7 @@ def test_only_the_row_that_failed_is_marked(summary):
         assert [row[0] for row in table[1:]] == [row.system for row in summary.tables[0].rows]
 
 
+@pytest.mark.slow
 def test_the_page_takes_no_name_apart(odd, tmp_path):
     """Names are whole in every first cell; intervals stand apart from values only where there are any."""
     page = Page(odd.report(tmp_path / "odd.html", trials=False).read_text("utf-8"))
