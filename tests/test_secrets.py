@@ -67,6 +67,11 @@ async def in_reasoning(asked, writer, _number) -> None:
     writer.write(head() + b"".join(map(chunk, [*words, event(finish="stop"), usage(2), DONE])) + END)
 
 
+async def in_finish(asked, writer, _number) -> None:
+    words = [event(content="A"), event(finish=asked.headers["authorization"] + "x" * 100_000), usage(1), DONE]
+    writer.write(head() + b"".join(map(chunk, words)) + END)
+
+
 async def in_redirect(asked, writer, _number) -> None:
     where = f"/v2/{asked.headers['authorization'].split()[1]}/chat/completions"
     writer.write(fixed("302 Found", b"", Location=where))
@@ -85,7 +90,7 @@ _BY_HEADER: dict[str, object] = {"headers": {"Authorization": {"env": "TEST_HEAD
     [
         *(
             (behave, _BY_KEY)
-            for behave in (in_error, in_page, in_stream, in_answer, in_reasoning, in_redirect, in_label)
+            for behave in (in_error, in_page, in_stream, in_answer, in_reasoning, in_finish, in_redirect, in_label)
         ),
         *((behave, _BY_HEADER) for behave in (in_error, in_page, in_answer)),
     ],
@@ -98,6 +103,8 @@ def test_a_key_that_the_endpoint_repeats_is_in_no_file(tmp_path, cli, behave, op
     assert server.asked
     assert KEY not in done.stdout + done.stderr
     assert KEY[:12] not in (tmp_path / "x.db").read_bytes().decode("latin-1")
+    with sqlite3.connect(tmp_path / "x.db") as db:
+        assert all(len(reason or "") <= 100 for (reason,) in db.execute("SELECT finish_reason FROM turn"))
 
 
 def test_an_answer_keeps_its_length_without_the_key(tmp_path, cli):
