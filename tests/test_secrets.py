@@ -103,8 +103,6 @@ def test_a_key_that_the_endpoint_repeats_is_in_no_file(tmp_path, cli, behave, op
     assert server.asked
     assert KEY not in done.stdout + done.stderr
     assert KEY[:12] not in (tmp_path / "x.db").read_bytes().decode("latin-1")
-    with sqlite3.connect(tmp_path / "x.db") as db:
-        assert all(len(reason or "") <= 100 for (reason,) in db.execute("SELECT finish_reason FROM turn"))
 
 
 def test_an_answer_keeps_its_length_without_the_key(tmp_path, cli):

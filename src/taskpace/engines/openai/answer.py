@@ -93,7 +93,7 @@ class Reader:
         if not self._events:
             return EngineError("the answer is empty: no event in it", kind="empty")
         if self._finish is not None:
-            return None if meaning(self._finish) else _other_end(self._finish)
+            return None if meaning(self._finish) else _other_end(self._secrets.masked(self._finish))
         if self._ended_ns is None:
             return EngineError("the stream ended without saying why (no finish_reason)", kind="cut")
         if not self._said and not self._thought:

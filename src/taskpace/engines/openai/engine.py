@@ -38,8 +38,6 @@ from taskpace.errors import EngineError, TaskpaceError
 from taskpace.machine.clock import Clock, FastClock
 
 _SEED_BITS = 0x7FFF_FFFF
-_MOST_OF_REASON = 100
-"""Characters of why a server says that it ended; those that are known have a word or two."""
 
 
 class Payload(msgspec.Struct):
@@ -204,8 +202,7 @@ class OpenAIEngine:
             reader.whole(stamps.arrivals)
         found = reader.generation()
         texts = {name: self._secrets.masked(getattr(found, name)) for name in ("text", "reasoning")}
-        ended = found.finish_reason and self._secrets.masked(found.finish_reason)[:_MOST_OF_REASON]
-        return msgspec.structs.replace(found, finish_reason=ended, **texts)
+        return msgspec.structs.replace(found, **texts)
 
     async def close(self) -> None:
         """Close the connections, and stop a server that was started."""
