@@ -33,6 +33,9 @@ demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishe
 	$(BIN)/taskpace run examples/demo.toml -o runs/demo.db
 	$(BIN)/taskpace report runs/demo.db -o runs/demo.html --force
 
+# Each worker's frames are small, and the workers share the cores.
+test test-fast soak: export POLARS_MAX_THREADS = 1
+
 test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 	$(BIN)/python -m pytest $(PARALLEL)
 

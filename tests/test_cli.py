@@ -46,6 +46,7 @@ def test_help_lists_every_command(cli):
             "plan",
             "summary",
             "compare",
+            "whatif",
             "judge",
             "report",
             "chart",
