@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 import taskpace
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.whatif.speed import FOLDS, Range, Speed, fit, leave_out, predict
-from taskpace.analysis.whatif.stated import stated_speed
+from taskpace.analysis.whatif.stated import given_speed, stated_speed
 from taskpace.analysis.whatif.whatif import Elsewhere, Given, WhatIf, moved_tables, what_if
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.scenario import read_scenario
@@ -309,6 +309,32 @@ def test_files_that_state_no_speed_are_errors(text: str, said: str) -> None:
         stated_speed(text, "b.json")
     assert str(raised.value).startswith("b.json: ")
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("number", ["1" + 400 * "0", "1e300", "true", '"3"'])
+def test_a_number_of_a_file_that_is_no_speed_is_an_error(number: str) -> None:
+    """Integers beyond a float and times beyond a day are refused in one line, and no fault of ours."""
+    text = f'{{"median_ttft_ms": {number}, "median_tpot_ms": 3, "completed": 3, "total_input_tokens": 3, '
+    with pytest.raises(TaskpaceError, match=r"no number above 0|more than 86,400 s"):
+        stated_speed(text + '"total_output_tokens": 4}', "x.json")
+
+
+@pytest.mark.parametrize(
+    ("ttft", "tokens", "prefill", "flag"),
+    [
+        (float("nan"), 80.0, None, "--ttft"),
+        (1e300, 80.0, None, "--ttft"),
+        (0.3, float("inf"), None, "--tokens-per-s"),
+        (0.3, 1e-300, None, "--tokens-per-s"),
+        (0.3, 80.0, float("nan"), "--prefill-tokens-per-s"),
+    ],
+)
+def test_a_given_number_that_is_no_speed_is_an_error(
+    ttft: float, tokens: float, prefill: float | None, flag: str
+) -> None:
+    """Not a number, infinity and what takes more than a day for a token are refused with the flag's name."""
+    with pytest.raises(TaskpaceError, match=flag):
+        given_speed(ttft, tokens, prefill)
 
 
 @pytest.mark.parametrize("columns", [80, 120])

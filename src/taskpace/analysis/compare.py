@@ -126,9 +126,14 @@ def compare(
     ]
     cells = [cell for cell, _ in found]
     if not cells:
+        remedy = "run both with the same tasks, data and seed"
+        if load_imported(base.source) or load_imported(new.source):
+            remedy = (
+                "an imported system has the items and the load of its log: import both logs with `--task`, or run both "
+                "with taskpace"
+            )
         raise StoreError(
-            f"{base.label} and {new.label} have no items of the same task in the same scenario in common: "
-            "run both with the same tasks, data and seed"
+            f"{base.label} and {new.label} have no items of the same task in the same scenario in common: {remedy}"
         )
     adjusted = adjust([cell.pair for cell in cells], [cell.comparable for cell in cells])
     return ComparedRuns(

@@ -20,17 +20,31 @@ from taskpace.errors import TaskpaceError
 from taskpace.text.bounded import JsonProblem, decode_json
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
+_MOST_SECONDS = 86_400.0
+"""For the first token, and for a token: what is slower is a slip of the pen."""
 _NEAR = 0.1
 """A length that a benchmark chose stands for those within a tenth of it."""
 
 
 def given_speed(ttft_s: float, tokens_per_s: float, prefill_tokens_per_s: float | None) -> Speed:
-    """A speed in three numbers; without the prefill's every prompt waits alike."""
-    return Speed(
+    """A speed in three numbers; without the prefill's every prompt waits alike.
+
+    Raises:
+        TaskpaceError: a number that is no speed: not finite, or more than a day for a token.
+    """
+    for flag, value, least in (
+        ("--ttft", ttft_s, 0.0),
+        ("--tokens-per-s", tokens_per_s, 1 / _MOST_SECONDS),
+        ("--prefill-tokens-per-s", prefill_tokens_per_s, 1 / _MOST_SECONDS),
+    ):
+        if value is not None and not (math.isfinite(value) and value >= least):
+            raise TaskpaceError(f"{flag} {value:g}: give a finite number, of {least:.2g} or more")
+    found = Speed(
         wait_s=ttft_s,
         wait_per_prompt_token_s=0.0 if prefill_tokens_per_s is None else 1 / prefill_tokens_per_s,
         tpot_s=1 / tokens_per_s,
     )
+    return _believable(found, f"--ttft {ttft_s:g}")
 
 
 def stated_speed(text: str, label: str) -> Speed:
@@ -46,11 +60,17 @@ def stated_speed(text: str, label: str) -> Speed:
     rows = _rows(text, label)
     for known, read in _READERS:
         if all(map(known, rows)):
-            return read(rows, label)
+            return _believable(read(rows, label), label)
     raise TaskpaceError(
         f"{label}: not a run file, and not a result of llama-bench (`-o jsonl`), `vllm bench serve --save-result` or "
         "AIPerf (`profile_export_aiperf.json`)"
     )
+
+
+def _believable(speed: Speed, label: str) -> Speed:
+    if not all(each <= _MOST_SECONDS for each in (speed.wait_s, speed.wait_per_prompt_token_s, speed.tpot_s)):
+        raise TaskpaceError(f"{label}: more than {_MOST_SECONDS:,.0f} s for a token: see its numbers and their units")
+    return speed
 
 
 def _rows(text: str, label: str) -> list[dict[str, Any]]:
@@ -132,10 +152,21 @@ def _one(rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
 
 
 def _of(row: dict[str, Any], key: str, label: str) -> float:
-    value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+    value = _finite(row.get(key))
+    if value is None or value <= 0:
         raise TaskpaceError(f'{label}: "{key}" is no number above 0')
-    return float(value)
+    return value
+
+
+def _finite(value: object) -> float | None:
+    """As a float; null for what is none, or has too many digits for one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def _seconds(row: dict[str, Any], key: str, label: str) -> float:
@@ -148,10 +179,8 @@ def _seconds(row: dict[str, Any], key: str, label: str) -> float:
 
 def _lengths(row: dict[str, Any], key: str) -> Range | None:
     metric = row.get(key)
-    least, most = (metric.get(end) for end in ("min", "max")) if isinstance(metric, dict) else (None, None)
-    if not isinstance(least, int | float) or not isinstance(most, int | float):
-        return None
-    return Range(float(least), float(most))
+    least, most = (_finite(metric.get(end)) for end in ("min", "max")) if isinstance(metric, dict) else (None, None)
+    return None if least is None or most is None else Range(least, most)
 
 
 def _near(*lengths: float) -> Range:

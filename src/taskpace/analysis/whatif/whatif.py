@@ -39,7 +39,7 @@ from taskpace.experiment.scenario import read_scenario
 from taskpace.prices.price import Price
 from taskpace.store import queries
 from taskpace.store.queries import Reader
-from taskpace.text.strict import did_you_mean
+from taskpace.text.strict import close_to
 
 WHATIF_VERSION = 1
 """Of ``WhatIf`` as JSON (docs/whatif-schema.json): raised when a field goes or changes its meaning."""
@@ -211,7 +211,7 @@ def _check_names(places: Sequence[Given | Elsewhere], names: list[str]) -> None:
     for place in places:
         if place.system is not None and place.system not in names:
             raise StoreError(
-                f'no system "{place.system}" in the run{did_you_mean(place.system, names)}: it has {", ".join(names)}'
+                f'no system "{place.system}" in the run{close_to(place.system, names)}: it has {", ".join(names)}'
             )
 
 
@@ -265,7 +265,7 @@ def _counterpart(name: str, place: Elsewhere, systems: int) -> str | None:
     if place.other is not None:
         if place.other not in there:
             raise StoreError(
-                f'{place.label}: no system "{place.other}"{did_you_mean(place.other, there)}: it has {", ".join(there)}'
+                f'{place.label}: no system "{place.other}"{close_to(place.other, there)}: it has {", ".join(there)}'
             )
         return place.other
     if name in there:
@@ -309,7 +309,7 @@ def _scenario(there: pl.DataFrame, place: Elsewhere, own: pl.DataFrame) -> str:
     if place.scenario is not None:
         if place.scenario not in names:
             raise StoreError(
-                f'{place.label}: no scenario "{place.scenario}"{did_you_mean(place.scenario, names)}: '
+                f'{place.label}: no scenario "{place.scenario}"{close_to(place.scenario, names)}: '
                 f"it has {', '.join(names)}"
             )
         return place.scenario

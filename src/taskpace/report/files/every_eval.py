@@ -95,7 +95,8 @@ def _files(found: _Cell, references: Mapping[tuple[str, str], str], organization
     lines = [_sample(trial, named, run.prompts, references) for trial in trials]
     samples = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     yield File(f"{named.folder}/{named.stem}_samples.jsonl", samples)
-    cell = next((each for each in run.summary.imported if (each.system, each.task) == (row.system, table.task)), None)
+    wanted = (row.system, table.task, table.scenario)
+    cell = next((each for each in run.summary.imported if (each.system, each.task, each.scenario) == wanted), None)
     aggregate = {
         "schema_version": _SCHEMA,
         "evaluation_id": named.evaluation,
@@ -184,6 +185,8 @@ def _result(found: _Cell, name: str, estimate: Estimate) -> dict[str, Any]:
     details = {"outcomes": " ".join(f"{count} {outcome}" for outcome, count in row.outcomes.items())}
     if estimate.bound is not None:
         details["bound"] = estimate.bound
+    if timed and not row.valid:
+        details["valid"] = "no: taskpace makes no claim from these times"
     if row.n < row.planned:
         details["missing"] = str(row.planned - row.n)
     uncertainty: dict[str, Any] = {"num_samples": row.items}

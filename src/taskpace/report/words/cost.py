@@ -58,7 +58,7 @@ def cheapest(table: TaskTable) -> list[SystemRow]:
 
 def cost_lines(table: TaskTable) -> list[str]:
     """What a correct answer costs, who costs least, which systems no other beats, and whose cost is unknown."""
-    return [*_least(table), *_frontier(table), *_cached(table), *_unknown(table)]
+    return [*_least(table), *_frontier(table), *_cached(table), *unknown_costs(table)]
 
 
 def cost_legend(summary: Summary) -> str:
@@ -135,7 +135,8 @@ def _price(value: float | None) -> str:
     return f"${text if float(text) == value else f'{value:g}'}"
 
 
-def _unknown(table: TaskTable) -> Iterator[str]:
+def unknown_costs(table: TaskTable) -> Iterator[str]:
+    """Whose cost is unknown, and why."""
     for row in table.rows:
         if row.cost is not None and row.cost.missing:
             why = "; ".join(f"{count} of {row.n} trials {_WHY[code]}" for code, count in row.cost.missing.items())

@@ -11,7 +11,7 @@ from taskpace.analysis.whatif.speed import FittingError
 from taskpace.analysis.whatif.whatif import Moved, WhatIf, WhatIfTable
 from taskpace.report.words.advice import joined
 from taskpace.report.words.block import Block, Column, Document, Name, Narrow, Number, Rank, Words
-from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE
+from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE, LEGEND, has_costs, unknown_costs
 from taskpace.report.words.figures import (
     SECONDS,
     SECONDS_ALONE,
@@ -46,6 +46,7 @@ def whatif_document(found: WhatIf) -> Document:
 
 def _task(table: WhatIfTable) -> Block:
     before, after = table.measured.rows, table.predicted.rows
+    priced = has_costs(table.measured) or has_costs(table.predicted)
 
     def ranks(rows: tuple[SystemRow, ...]) -> tuple[Rank, ...]:
         found = [row.rank_task_time for row in rows]
@@ -88,11 +89,10 @@ def _task(table: WhatIfTable) -> Block:
             ),
             per_correct("s/correct", before),
             per_correct("then ", after),
-            dollars("$/1000 correct", before),
-            dollars("then  ", after),
+            *((dollars("$/1000 correct", before), dollars("then  ", after)) if priced else ()),
         ),
-        paragraphs=tuple(_answer(table)),
-        legend=_LEGEND,
+        paragraphs=(*_answer(table), *unknown_costs(table.predicted)),
+        legend=f"{_LEGEND} {LEGEND}" if priced else _LEGEND,
     )
 
 
