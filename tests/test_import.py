@@ -22,6 +22,8 @@ from hypothesis import given, settings, strategies as st
 from tests.commandline import Cli, run_here
 
 import taskpace
+from taskpace.analysis.whatif.stated import given_speed
+from taskpace.analysis.whatif.whatif import Given, what_if
 from taskpace.errors import LogError, TaskpaceError
 from taskpace.experiment.scenario import Scenario
 from taskpace.importing import archive, values
@@ -30,6 +32,7 @@ from taskpace.importing.grading import match_items
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.writing import write_logs
 from taskpace.judge.answers import count_answers, load_answers
+from taskpace.store.store import Store
 
 LOGS = Path(__file__).with_name("imports")
 INSPECT, EVALSCOPE, PERF = LOGS / "inspect", LOGS / "evalscope", LOGS / "evalscope_perf"
@@ -595,3 +598,21 @@ def test_a_run_without_right_answers_is_not_published(cli: Cli, tmp_path: Path) 
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "--to jsonl" in done.stderr
     assert not (tmp_path / "x.eee").exists()
+
+
+def test_a_log_without_times_is_predicted_with_its_failures(cli: Cli, tmp_path: Path) -> None:
+    """Its answers have times elsewhere, bounds where one was cut or failed; an unknown cost is explained at once."""
+    rows = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
+    log = tmp_path / "x_samples.jsonl"
+    log.write_text("".join(json.dumps(row | {"performance": None}) + "\n" for row in rows))
+    write_logs(read_logs([log], None), tmp_path / "x.db")
+    with Store.open(tmp_path / "x.db") as store:
+        found = what_if(store, [Given(label="there", speed=given_speed(0.3, 80.0, None))], resamples=0)
+    (table,) = found.tables
+    assert table.measured.rows[0].time_per_correct_s.value is None
+    for estimate in (table.predicted.rows[0].task_time_median_s, table.predicted.rows[0].time_per_correct_s):
+        assert estimate.value is not None
+        assert estimate.bound == ">="
+    (system,) = (row.system for row in table.measured.rows)
+    done = cli("summary", "x.db", "--price", f"{system}=2/h")
+    assert "cost unknown: 9 of 9 trials have no known time" in " ".join(done.stdout.split())

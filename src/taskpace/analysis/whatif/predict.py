@@ -37,6 +37,7 @@ def at_speed(trials: pl.DataFrame, speed: Speed) -> pl.DataFrame:
             pl.when(paced).then(written / (pl.col("step") * speed.tpot_s)).alias("bytes_per_s"),
             *(pl.lit(None, dtype=trials.schema[name]).alias(name) for name in _UNKNOWN),
             *(pl.lit(value=False).alias(name) for name in ("late", "bursts", "untimed")),
+            timed=pl.lit(value=True),
             loop_lag_s=pl.lit(None, dtype=pl.Float64),
             cached_tokens=pl.col("cached_tokens") - pl.col("first_cached_tokens"),
             first_cached_tokens=pl.col("first_cached_tokens") * 0,

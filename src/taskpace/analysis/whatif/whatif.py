@@ -35,6 +35,7 @@ from taskpace.analysis.whatif.speed import (
 )
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.imported import ImportedLog
 from taskpace.experiment.scenario import read_scenario
 from taskpace.prices.price import Price
 from taskpace.store import queries
@@ -154,7 +155,7 @@ def what_if(
         if uncounted := own.height - counted.height - failed.height:
             notes.append(f"{name}: {uncounted} of {own.height} trials left out, as their tokens are unknown")
         moved.append(found)
-        parts += [at_speed(counted, found.speed), failed]
+        parts += [at_speed(counted, found.speed), failed.with_columns(timed=pl.lit(value=True))]
     if not moved:
         raise StoreError(f"no system of the run has a speed: it has {', '.join(names)}: name one, as in NAME=SOURCE")
     predicted = pl.concat(parts).sort("cell_position", "trial_position", maintain_order=True)
@@ -228,13 +229,26 @@ def _table(
         # How the client fared is no matter of the prediction, and trials that were left out are told of elsewhere.
         counts = dict(part["system"].value_counts().iter_rows())
         cells = [
-            msgspec.structs.replace(cell, segments=(), round_trip_s=None, planned=counts.get(cell.system, 0))
+            msgspec.structs.replace(
+                cell,
+                segments=(),
+                round_trip_s=None,
+                planned=counts.get(cell.system, 0),
+                imported=_with_times(cell.imported),
+            )
             if cell.system in moved
             else cell
             for cell in cells
         ]
     sample = take_sample(part, tuple(cell.system for cell in cells), batched=False)
     return make_table(cells, sample, anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples)
+
+
+def _with_times(log: ImportedLog | None) -> ImportedLog | None:
+    """A prediction has times, whether or not the log does."""
+    if log is None:
+        return None
+    return msgspec.structs.replace(log, unknown=tuple(each for each in log.unknown if each != "time"))
 
 
 def _moved(

@@ -15,7 +15,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, PER, unknown_costs
+from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -212,9 +212,8 @@ def _until(summary: Summary) -> str:
 
 def _whole(summary: Summary) -> str:
     """Where it comes from, if taskpace did not measure it, and how much is missing."""
-    rest = "" if summary.done >= summary.planned else f"{summary.done} of {summary.planned} trials."
-    if rest:
-        rest = f"The logs have {rest}" if summary.imported else f"So far {rest}"
+    start = "The logs have" if summary.imported else "So far"
+    rest = "" if summary.done >= summary.planned else f"{start} {summary.done} of {summary.planned} trials."
     return " ".join(filter(None, (import_verdict(summary), rest)))
 
 
@@ -351,19 +350,7 @@ def _money(summary: Summary) -> str:
     """The same in dollars; nothing without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    if least:
-        return least
-    known = [
-        f"{short(row.system)}{on_tasks([_key(table)], summary)} {written(cost_per_correct(row), DOLLARS_ALONE).text}"
-        for table in summary.tables
-        for row in table.rows
-        if row.valid and cost_per_correct(row).value is not None
-    ]
-    if known:
-        more = f", and {len(known) - _MOST_GROUPS} more" if len(known) > _MOST_GROUPS else ""
-        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_GROUPS])}{more}."
-    unknown = [sentence for table in summary.tables for sentence in unknown_costs(table)]
-    return unknown[0] if unknown else ""
+    return least or costs_in_brief(summary)
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]

@@ -10,6 +10,7 @@ from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.prices.price import Price
+from taskpace.report.words.advice import on_tasks, short
 from taskpace.report.words.figures import Form, written
 
 LEGEND = (
@@ -92,6 +93,21 @@ def _frontier(table: TaskTable) -> Iterator[str]:
             f"Time against cost of a correct answer: no system beats {_and(list(table.frontier))} in both, by their "
             f"values; {first} is the quickest of them, {last} the cheapest."
         )
+
+
+def costs_in_brief(summary: Summary) -> str:
+    """What can be said of systems one by one where none are ranked by cost; else why it is unknown, of the first."""
+    known = [
+        f"{short(row.system)}{on_tasks([(table.task, table.scenario)], summary)} "
+        f"{written(cost_per_correct(row), DOLLARS_ALONE).text}"
+        for table in summary.tables
+        for row in table.rows
+        if row.valid and cost_per_correct(row).value is not None
+    ]
+    if known:
+        more = f", and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
+        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_LISTED])}{more}."
+    return next((sentence for table in summary.tables for sentence in unknown_costs(table)), "")
 
 
 def price_sentence(rows: Iterable[tuple[str, Price | None]]) -> str:
