@@ -330,6 +330,22 @@ def test_a_second_interrupt_stops_at_once(tmp_path):
     assert not any(Path(f"/proc/{worker}/cmdline").read_bytes() for worker in workers if alive(worker))
 
 
+def test_an_interrupt_while_python_ends_keeps_the_exit_code():
+    """Ctrl-C once more, when the command is through and the interpreter shuts down, does not kill it."""
+    code = (
+        "import atexit, os, signal, sys; from taskpace import cli\n"
+        "class Late:\n"
+        "    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT): kill(pid, number)\n"
+        "sys.late = Late()\n"
+        "def interrupted(): os.kill(os.getpid(), signal.SIGINT)\n"
+        "atexit.register(interrupted)\n"
+        "cli._main = lambda: 130\n"
+        "cli.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
 def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 

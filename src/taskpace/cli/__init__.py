@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import gc
 import io
 import os
+import signal
 import sys
 from importlib import import_module
 from itertools import takewhile
@@ -57,6 +59,8 @@ class _LazyGroup(click.Group):
 
 
 _DEBUG = "--debug"
+_INTERRUPTED = 130
+"""The exit code of who was interrupted (128 and the number of SIGINT)."""
 _GC_THRESHOLD = 50_000
 """Objects made and not freed between two collections of the young ones; Python's own threshold is 700."""
 
@@ -84,7 +88,18 @@ def main() -> NoReturn:
         # What is written down (names, paths) is JSON and SQLite, both UTF-8.
         if not _is_text(argument):
             sys.exit(_complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names"))
-    sys.exit(_main())
+    try:
+        code = _main()
+    except KeyboardInterrupt:  # once more, while the word of the first was written
+        code = _INTERRUPTED
+    # Python gives signals back to the system as it ends: Ctrl-C would kill it then, and its exit code would be lost.
+    atexit.register(_ignore_interrupts)
+    sys.exit(code)
+
+
+def _ignore_interrupts() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _main() -> int:
@@ -103,7 +118,7 @@ def _main() -> int:
     except TaskpaceError as exc:
         return _complain(str(exc))
     except (KeyboardInterrupt, click.Abort):
-        return _complain("interrupted", 130)
+        return _complain("interrupted", _INTERRUPTED)
     except SystemExit:
         raise
     except BrokenPipeError:

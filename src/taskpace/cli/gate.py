@@ -96,10 +96,11 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
         remedy = "time was up; the same command goes on"
     elif ended.done + ended.spared >= ended.planned:
         remedy = _all_asked(wanted, plan)
-    if not ended.done:
-        raise TaskpaceError(f"the gate cannot say: nothing was asked: {remedy}")
     time_is_up = within_s is not None and time.monotonic() - begun_s >= within_s
-    return CarriedOut(path, ended.interrupted and not time_is_up, remedy)
+    by_somebody = ended.interrupted and not time_is_up
+    if not ended.done and not by_somebody:
+        raise TaskpaceError(f"the gate cannot say: nothing was asked: {remedy}")
+    return CarriedOut(path, by_somebody, remedy)
 
 
 def _all_asked(wanted: Wanted, plan: Plan) -> str:
