@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,7 +233,7 @@ def test_a_longer_system_prompt_is_no_other_tokenizer(run_of: Callable, tmp_path
         ({"a": HERE}, {"other": "d"}, 'there.db: no system "d"'),
         ({"b": HERE}, {"scenario": "batch=4"}, 'there.db: no scenario "batch=4"'),
         ({"a": HERE}, {}, 'there.db: it has b, c and no system "a": name one, as in FILE:SYSTEM'),
-        ({"a": HERE, "d": HERE}, {}, "no system of the run has a speed"),
+        ({"a": HERE, "d": HERE}, {}, "no system of the run can be moved"),
     ],
 )
 def test_what_cannot_be_matched_is_an_error(
@@ -241,6 +243,20 @@ def test_what_cannot_be_matched_is_an_error(
     here, there = run_of("here.db", systems), run_of("there.db", {"b": THERE, "c": THERE})
     with pytest.raises(StoreError, match=said):
         predicted(here, (there, place))
+
+
+def test_an_answer_without_tokens_has_no_time_elsewhere(run_of: Callable) -> None:
+    """A system with one such answer stays as measured, for none of its trials may be dropped."""
+    here = run_of("here.db", {"a": HERE, "b": HERE})
+    with contextlib.closing(sqlite3.connect(here)) as file, file:
+        first = "SELECT t.id FROM trial t JOIN cell c ON t.cell_id = c.id JOIN system s ON c.system = s.name LIMIT 1"
+        file.execute(f"UPDATE turn SET output_tokens = NULL, token_source = NULL WHERE trial_id IN ({first})")
+    speed = Speed(wait_s=1.0, wait_per_prompt_token_s=0.0, tpot_s=0.1)
+    found = predicted(here, Given(label="x", speed=speed))
+    assert len(found.moved) == 1
+    (note,) = found.notes
+    assert note.endswith("the tokens of 1 of 20 answers are unknown, and so is their time elsewhere")
+    assert all(row.n == 20 for row in found.tables[0].predicted.rows)
 
 
 def test_batches_have_no_time_of_one_answer() -> None:

@@ -254,7 +254,6 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     for key in ("tasks", "scenarios"):
         if not getattr(file, key):
             raise refuse(f'key "{key}": the list is empty: name at least one')
-
     if (count := sum(math.prod(map(len, table.sweep.values())) for table in file.system)) > MOST_SYSTEMS:
         raise refuse(f"it comes to {count:,} systems, sweeps unfolded: {MOST_SYSTEMS:,} at most")
     if (count := len(file.tasks or ())) > MOST_TASKS:

@@ -236,7 +236,7 @@ def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
             code="waiting",
             text=f"{100 * share:.0f} % of the task time is waiting for the first token, not writing",
             evidence={"wait_share": share},
-            remedy="a faster decoder will not help: shorten the prompt, or look at queueing and prefill",
+            remedy="shorten the prompt or check the queue; faster decoding will not help",
         )
 
 

@@ -146,18 +146,22 @@ def what_if(
     for name in names:
         own = trials.filter(pl.col("system") == name)
         found = _moved(name, own, places, len(names), limit_s)
-        if found is None:
-            notes.append(f"{name}: as measured, for no speed was given for it")
-            parts.append(own)
-            continue
         counted = countable(own.filter(pl.col("outcome") != "error"))
         failed = own.filter(pl.col("outcome") == "error")
-        if uncounted := own.height - counted.height - failed.height:
-            notes.append(f"{name}: {uncounted} of {own.height} trials left out, as their tokens are unknown")
+        uncounted = own.height - counted.height - failed.height
+        if found is None or uncounted:
+            why = "no speed was given for it"
+            if uncounted:
+                why = f"the tokens of {uncounted} of {own.height} answers are unknown, and so is their time elsewhere"
+            notes.append(f"{name}: as measured, for {why}")
+            parts.append(own)
+            continue
         moved.append(found)
         parts += [at_speed(counted, found.speed), failed.with_columns(timed=pl.lit(value=True))]
     if not moved:
-        raise StoreError(f"no system of the run has a speed: it has {', '.join(names)}: name one, as in NAME=SOURCE")
+        raise StoreError(
+            f"no system of the run can be moved ({'; '.join(notes)}): name one of {', '.join(names)}, as in NAME=SOURCE"
+        )
     predicted = pl.concat(parts).sort("cell_position", "trial_position", maintain_order=True)
     predicted = _with_costs(predicted, [cell for table in tables for cell in table], moved)
     return WhatIf(

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from taskpace.analysis.compare import ComparedCell, ComparedRuns
 from taskpace.analysis.conditions import Condition
+from taskpace.analysis.stats.anytime import FIRST_MEAN
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
@@ -27,6 +28,7 @@ from taskpace.text.safe_text import end_of_line, one_line, padded, printable
 
 _WIDEST_NAME = 16
 _ROOM_FOR_P = 96
+_MEDIANS = ", the median of the items' ratios where answers were cut or items are few"
 _STYLES = {"": "bold", "~": "dim", "open": "yellow", "INVALID": "yellow"}
 
 
@@ -38,13 +40,19 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
     for note in compared.notes:
         console.print(Text(printable(f"note: {note}"), style="yellow"))
     legend = (
-        "Medians with 95 % intervals; change: ratio of geometric means over paired items (accuracy: points), with its "
-        f"95 % interval. ~: not significant at 5 % (p after Holm over {len(compared.cells)} "
-        f"comparison{'s' if len(compared.cells) > 1 else ''})."
+        "Medians with 95 % intervals; change: ratio of geometric means over paired items (accuracy: points)"
+        f"{_MEDIANS if _by_medians(compared) else ''}, with its 95 % interval. ~: not significant at 5 % (p after Holm "
+        f"over {len(compared.cells)} comparison{'s' if len(compared.cells) > 1 else ''})."
     )
     console.print(Text(legend, style="dim"))
     if told := price_sentence(prices_compared(compared)):
         console.print(Text(printable(told), style="dim"))
+
+
+def _by_medians(compared: ComparedRuns) -> bool:
+    """Whether some change of task time is not one of means."""
+    few = compared.gate is not None and any(cell.pair.task_time.items < FIRST_MEAN for cell in compared.cells)
+    return few or any(cell.pair.task_time.basis == "most" for cell in compared.cells)
 
 
 def failure_line(cell: ComparedCell, condition: Condition) -> str:

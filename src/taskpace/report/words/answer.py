@@ -205,8 +205,7 @@ def _until(summary: Summary) -> str:
     if conditions := found[0][1].gate:
         return gate_lines(conditions, max(settled.items for _, settled in found))[0]
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
-    where = on_tasks([_key(table) for table in undecided], summary)
-    state = f"open{where}" if undecided else "settled on every task"
+    state = f"open{on_tasks([_key(table) for table in undecided], summary)}" if undecided else "settled on every task"
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
 
 
