@@ -44,3 +44,14 @@ def at_speed(trials: pl.DataFrame, speed: Speed) -> pl.DataFrame:
         )
         .drop("wait", "total", "step")
     )
+
+
+def at_least_nothing(trials: pl.DataFrame) -> pl.DataFrame:
+    """Cut trials whose tokens are unknown: at another speed they take 0 s or longer, and no more is known of them."""
+    unknown = ("wait_s", "ttft_s", "tpot_s", "tokens_per_s", "bytes_per_s", *_UNKNOWN, "loop_lag_s")
+    return trials.with_columns(
+        *(pl.lit(None, dtype=trials.schema[name]).alias(name) for name in unknown),
+        *(pl.lit(value=False).alias(name) for name in ("late", "bursts", "untimed")),
+        task_time_s=pl.lit(0.0),
+        timed=pl.lit(value=True),
+    )

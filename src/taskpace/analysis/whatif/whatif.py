@@ -20,7 +20,7 @@ from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.summary import make_table
-from taskpace.analysis.whatif.predict import at_speed
+from taskpace.analysis.whatif.predict import at_least_nothing, at_speed
 from taskpace.analysis.whatif.speed import (
     LEAST_TRIALS,
     FittingError,
@@ -38,6 +38,7 @@ from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.imported import ImportedLog
 from taskpace.experiment.scenario import read_scenario
 from taskpace.prices.price import Price
+from taskpace.records import CUT
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 from taskpace.text.strict import close_to
@@ -148,7 +149,9 @@ def what_if(
         found = _moved(name, own, places, len(names), limit_s)
         counted = countable(own.filter(pl.col("outcome") != "error"))
         failed = own.filter(pl.col("outcome") == "error")
-        uncounted = own.height - counted.height - failed.height
+        rest = own.join(pl.concat([counted, failed]), on="trial_id", how="anti", maintain_order="left")
+        cut = rest.filter(pl.col("outcome").is_in(CUT))
+        uncounted = rest.height - cut.height
         if found is None or uncounted:
             why = "no speed was given for it"
             if uncounted:
@@ -157,7 +160,9 @@ def what_if(
             parts.append(own)
             continue
         moved.append(found)
-        parts += [at_speed(counted, found.speed), failed.with_columns(timed=pl.lit(value=True))]
+        parts += [
+            at_speed(counted, found.speed), at_least_nothing(cut), failed.with_columns(timed=pl.lit(value=True))
+        ]  # fmt: skip
     if not moved:
         raise StoreError(
             f"no system of the run can be moved ({'; '.join(notes)}): name one of {', '.join(names)}, as in NAME=SOURCE"
