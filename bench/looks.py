@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import combinations
 
 import msgspec
@@ -75,3 +77,12 @@ def look_wins_up() -> None:
     wins, n = np.meshgrid(np.arange(ITEMS + 1.0), np.arange(ITEMS + 1.0), indexing="ij")
     table = anytime.log_e_most(np.minimum(wins, n), n)
     anytime.log_e_most = lambda wins, n: table[wins.astype(np.intp), n.astype(np.intp)]
+
+
+def carry_out(name: str, doc: str | None, parts: Mapping[str, Callable[[Bench], None]]) -> None:
+    """Print the parts of a benchmark of looks, or the one that ``--only`` names."""
+    bench = Bench(name, doc, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
+    look_wins_up()
+    bench.head(f"{bench.chosen.experiments} experiments of up to {ITEMS} items a cell")
+    bench.print_parts({part: partial(show, bench) for part, show in parts.items()})
+    bench.finish()

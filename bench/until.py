@@ -14,7 +14,7 @@ from itertools import combinations
 import numpy as np
 
 from harness import Bench
-from looks import BATCH, ITEMS, SIZES, SYSTEMS, Scatter, look_wins_up, one_batch, scatters
+from looks import BATCH, ITEMS, SYSTEMS, Scatter, carry_out, one_batch, scatters
 from taskpace.analysis.stats.anytime import mean_sequence, per_correct, running, wins_needed
 from taskpace.analysis.stats.claims import one_sided
 from taskpace.analysis.stats.intervals import Floats
@@ -210,16 +210,12 @@ def print_per_correct(bench: Bench) -> None:
 
 def main() -> None:
     parts = {
-        "error": lambda: print_error(bench),
-        "skewed": lambda: print_worlds_that_break_it(bench),
-        "equivalent": lambda: print_equivalent(bench),
-        "per correct": lambda: print_per_correct(bench),
+        "error": print_error,
+        "skewed": print_worlds_that_break_it,
+        "equivalent": print_equivalent,
+        "per correct": print_per_correct,
     }
-    bench = Bench("until", __doc__, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
-    look_wins_up()
-    bench.head(f"{bench.chosen.experiments} experiments of up to {ITEMS} items a cell")
-    bench.print_parts(parts)
-    bench.finish()
+    carry_out("until", __doc__, parts)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from harness import Bench
-from looks import ITEMS, SIZES, look_wins_up
+from looks import ITEMS, carry_out
 from taskpace.analysis.stats.anytime import FIRST_MEAN, log_e_mean, reach, running
 from taskpace.analysis.stats.intervals import Floats, of_means, of_quantiles, of_ratios, share_interval
 from taskpace.analysis.stats.significance import ALPHA
@@ -156,12 +156,8 @@ def _first_centred(values: Floats, known: Floats) -> Floats:
 
 
 def main() -> None:
-    parts = {"rows": lambda: print_rows(bench), "length": lambda: print_length(bench)}
-    bench = Bench("until_intervals", __doc__, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
-    look_wins_up()
-    bench.head(f"{bench.chosen.experiments} experiments of up to {ITEMS} items a cell")
-    bench.print_parts(parts)
-    bench.finish()
+    parts = {"rows": print_rows, "length": print_length}
+    carry_out("until_intervals", __doc__, parts)
 
 
 if __name__ == "__main__":

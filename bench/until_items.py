@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from harness import Bench
-from looks import BATCH, ITEMS, SIZES, SYSTEMS, Scatter, look_wins_up, one_batch, scatters
+from looks import BATCH, ITEMS, SYSTEMS, Scatter, carry_out, one_batch, scatters
 from taskpace.analysis.stats.anytime import mean_sequence
 from taskpace.analysis.stats.claims import log_ratios, one_sided
 from taskpace.analysis.stats.intervals import Flags, Floats
@@ -212,16 +212,8 @@ def print_six(bench: Bench) -> None:
 
 
 def main() -> None:
-    parts = {
-        "items": lambda: print_items(bench),
-        "cut": lambda: print_cut(bench),
-        "six": lambda: print_six(bench),
-    }
-    bench = Bench("until_items", __doc__, SIZES, {"--only": {"choices": list(parts)}}, markdown=True)
-    look_wins_up()
-    bench.head(f"{bench.chosen.experiments} experiments of up to {ITEMS} items a cell")
-    bench.print_parts(parts)
-    bench.finish()
+    parts = {"items": print_items, "cut": print_cut, "six": print_six}
+    carry_out("until_items", __doc__, parts)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from harness import Bench, run_quietly
 from taskpace import models
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.schema.summary import TaskTable
+from taskpace.analysis.summary import summarise
 from taskpace.analysis.whatif.speed import fit, leave_out, predict, usable
 from taskpace.analysis.whatif.whatif import Elsewhere, what_if
 from taskpace.store.store import Store
@@ -126,22 +127,16 @@ def orders(bench: Bench, store: Store, scenario: str) -> None:
         Elsewhere(label="server", source=store, other=name + SERVER, scenario=scenario, system=name) for name in MODELS
     ]
     right = decided = 0
+    measured = {(table.task, table.scenario): table for table in summarise(store, resamples=0).tables}
     for table in what_if(store, places, resamples=0).tables:
         predicted = _sooner(table.predicted, "")
-        there = _sooner(_measured_there(store, table.predicted.task, scenario), SERVER)
+        there = _sooner(measured[table.predicted.task, scenario], SERVER)
         if predicted is not None and there is not None:
             decided += 1
             right += predicted == there
     bench.say(f"  order of the two models: right in {right} of {decided} tasks that are decided")
     share, target = right / decided if decided else None, None if bench.quick else 1.0
     bench.figure(f"moved to the server, {scenario}: share of orders that are right", share, at_least=target)
-
-
-def _measured_there(store: Store, task: str, scenario: str) -> TaskTable:
-    from taskpace.analysis.summary import summarise
-
-    tables = summarise(store, resamples=0).tables
-    return next(table for table in tables if (table.task, table.scenario) == (task, scenario))
 
 
 def _sooner(table: TaskTable, suffix: str) -> str | None:

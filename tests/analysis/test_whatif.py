@@ -239,7 +239,7 @@ def test_a_longer_system_prompt_is_no_other_tokenizer(run_of: Callable, tmp_path
 def test_what_cannot_be_matched_is_an_error(
     run_of: Callable, systems: dict[str, dict[str, object]], place: dict[str, str], said: str
 ) -> None:
-    """A system or scenario that is not there, or that could be several, is named with what there is."""
+    """An unknown or ambiguous system or scenario is named, with those that exist."""
     here, there = run_of("here.db", systems), run_of("there.db", {"b": THERE, "c": THERE})
     with pytest.raises(StoreError, match=said):
         predicted(here, (there, place))

@@ -86,7 +86,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     items = {
         (cell.task.name, cell.scenario.name): [trial.item.id for trial in plan.trials(cell)] for cell in plan.cells
     }
-    # What is left of the time when models are found is what there is for asking.
+    # Finding models takes time, too: the budget for asking is the rest.
     left_s = None if within_s is None else max(0.0, within_s - (time.monotonic() - begun_s))
     ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=left_s)
     remedy = "the same command with more --max-items or --budget goes on"

@@ -99,7 +99,7 @@ class CellRun:
         return await meter.rest() if meter and not self._stopping() else []
 
     def _look_up(self) -> None:
-        """Now and then: once the run is to end, nobody waits for a connection any longer."""
+        """Called now and then: stop waiting for connections once the run is to end."""
         if self._stopping():
             for task in self._gates.unsent.copy():
                 task.cancel()

@@ -17,6 +17,7 @@ import numpy as np
 
 from taskpace.analysis.whatif.speed import Range, Speed
 from taskpace.errors import TaskpaceError
+from taskpace.importing.values import number
 from taskpace.text.bounded import JsonProblem, decode_json
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "seconds": 1.0}
@@ -152,21 +153,10 @@ def _one(rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
 
 
 def _of(row: dict[str, Any], key: str, label: str) -> float:
-    value = _finite(row.get(key))
+    value = number(row.get(key))
     if value is None or value <= 0:
         raise TaskpaceError(f'{label}: "{key}" is no number above 0')
     return value
-
-
-def _finite(value: object) -> float | None:
-    """As a float; null for what is none, or has too many digits for one."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
 
 
 def _seconds(row: dict[str, Any], key: str, label: str) -> float:
@@ -179,7 +169,7 @@ def _seconds(row: dict[str, Any], key: str, label: str) -> float:
 
 def _lengths(row: dict[str, Any], key: str) -> Range | None:
     metric = row.get(key)
-    least, most = (_finite(metric.get(end)) for end in ("min", "max")) if isinstance(metric, dict) else (None, None)
+    least, most = (number(metric.get(end)) for end in ("min", "max")) if isinstance(metric, dict) else (None, None)
     return None if least is None or most is None else Range(least, most)
 
 

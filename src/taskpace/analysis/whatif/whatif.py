@@ -7,6 +7,7 @@ times are predictions (``speed.Speed``); their error is measured on the trials o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -141,12 +142,13 @@ def what_if(
     trials = trials.filter(
         pl.struct("task", "scenario").is_in([{"task": task, "scenario": scenario} for task, scenario in kept])
     )
+    read = [_read(place) for place in places]
     moved: list[Moved] = []
     notes: list[str] = []
     parts: list[pl.DataFrame] = []
     for name in names:
         own = trials.filter(pl.col("system") == name)
-        found = _moved(name, own, places, len(names), limit_s)
+        found = _moved(name, own, read, len(names), limit_s)
         counted = countable(own.filter(pl.col("outcome") != "error"))
         failed = own.filter(pl.col("outcome") == "error")
         rest = own.join(pl.concat([counted, failed]), on="trial_id", how="anti", maintain_order="left")
@@ -260,25 +262,39 @@ def _with_times(log: ImportedLog | None) -> ImportedLog | None:
     return msgspec.structs.replace(log, unknown=tuple(each for each in log.unknown if each != "time"))
 
 
-def _moved(
-    name: str, own: pl.DataFrame, places: Sequence[Given | Elsewhere], systems: int, limit_s: float
-) -> Moved | None:
+class _Read(NamedTuple):
+    """Another place, whose run is read once for however many systems."""
+
+    place: Elsewhere
+    trials: pl.DataFrame
+    """Last attempts."""
+    cells: list[CellPlan]
+
+
+def _read(place: Given | Elsewhere) -> Given | _Read:
+    if isinstance(place, Given):
+        return place
+    return _Read(place, last_attempts(load_frame(place.source)), load_cells(place.source))
+
+
+def _moved(name: str, own: pl.DataFrame, places: Sequence[Given | _Read], systems: int, limit_s: float) -> Moved | None:
     """The speed of the first place that is for a system; null: none is."""
-    for place in places:
+    for read in places:
+        place = read.place if isinstance(read, _Read) else read
         if place.system not in (None, name):
             continue
-        if isinstance(place, Given):
+        if isinstance(read, Given):
             return Moved(
                 system=name,
-                source=place.label,
+                source=read.label,
                 source_system=None,
                 source_scenario=None,
-                speed=place.speed,
+                speed=read.speed,
                 error=None,
-                cautions=tuple(_cautions(own, place.speed, limit_s)),
+                cautions=tuple(_cautions(own, read.speed, limit_s)),
             )
-        if (other := _counterpart(name, place, systems)) is not None:
-            return _fitted(name, own, place, other, limit_s)
+        if (other := _counterpart(name, read.place, systems)) is not None:
+            return _fitted(name, own, read, other, limit_s)
     return None
 
 
@@ -302,8 +318,8 @@ def _counterpart(name: str, place: Elsewhere, systems: int) -> str | None:
     return None
 
 
-def _fitted(name: str, own: pl.DataFrame, place: Elsewhere, other: str, limit_s: float) -> Moved:
-    there = last_attempts(load_frame(place.source)).filter(pl.col("system") == other)
+def _fitted(name: str, own: pl.DataFrame, read: _Read, other: str, limit_s: float) -> Moved:
+    place, there = read.place, read.trials.filter(pl.col("system") == other)
     scenario = _scenario(there, place, own)
     there = usable(there.filter(pl.col("scenario") == scenario))
     if there.height < LEAST_TRIALS:
@@ -311,7 +327,7 @@ def _fitted(name: str, own: pl.DataFrame, place: Elsewhere, other: str, limit_s:
             f"{place.label}: {other} has {there.height} answers with times and tokens in {scenario}, and a speed takes "
             f"{LEAST_TRIALS} or more"
         )
-    if any(cell.batched for cell in load_cells(place.source) if cell.scenario.name == scenario):
+    if any(cell.batched for cell in read.cells if cell.scenario.name == scenario):
         raise TaskpaceError(f"{place.label}: {scenario} is in static batches, whose time is not one answer's")
     speed = fit(there)
     tasks = set(own["task"]) - set(there["task"])

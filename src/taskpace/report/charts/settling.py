@@ -31,7 +31,7 @@ _LONGEST = 10.0
 
 def settling(table: TaskTable, systems: list[str]) -> list[Panel]:
     """A small picture for each pair, below each other; empty where the number of items was fixed."""
-    del systems  # a colour is no system's here
+    del systems  # colours stand for verdicts here
     found = table.settled
     if found is None:
         return []
