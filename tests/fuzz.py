@@ -141,6 +141,7 @@ def prepare(folder: Path) -> None:
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
     pl.DataFrame(ROWS).write_parquet(folder / "rows.parquet")
     pl.DataFrame([{"question": row["question"], "answer": "7"} for row in ROWS]).write_csv(folder / "rows.csv")
+    (folder / "grader.toml").write_bytes(JUDGE)
     (folder / "small.toml").write_text(SMALL)
     assert run_here(folder, "run", "small.toml", "-o", "base.db", "--progress", "quiet").returncode == 0
 
@@ -177,10 +178,10 @@ def reading(folder: Path) -> list[tuple[str, ...]]:
         ("export", "f.db", "--to", "jsonl", "-o", "-"),
         ("export", "f.db", "--to", "parquet", "--force"),
         ("report", "f.db", "--resamples", "0", "--force"),
-        ("chart", "f.db", "ranking", "-o", "c.svg", "--force"),
+        ("chart", "f.db", "ranks", "-o", "c.svg", "--force"),
         ("compare", "f.db", "base.db", "--resamples", "0"),
         ("plan", "f.db"),
-        ("judge", "f.db", "-m", "j", "--engine", "simulated", "-o", "j.db", "--progress", "quiet", "--resamples", "0"),
+        ("judge", "f.db", "grader.toml", "-o", "j.db", "--progress", "quiet", "--resamples", "0"),
     ]
 
 

@@ -54,6 +54,15 @@ def test_a_copy_without_constraints_is_read_as_the_file_itself(folder):
     assert (done.returncode, done.stdout) == (0, same.stdout)
 
 
+def test_every_reading_command_reads_the_file_as_it_is(folder):
+    """A command that refuses whatever it is given would find nothing wrong with any damage."""
+    (folder / "f.db").write_bytes((folder / "base.db").read_bytes())
+    (folder / "j.db").unlink(missing_ok=True)
+    assert [fuzz.tried(folder, *command) for command in fuzz.reading(folder)] == [fuzz.Tried(0, None)] * len(
+        fuzz.reading(folder)
+    )
+
+
 def test_a_command_that_ends_badly_is_seen(folder, monkeypatch):
     """A traceback, a code of no kind and a command without an end are each a problem."""
     monkeypatch.setattr(fuzz, "LIMIT_S", 1)
