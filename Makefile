@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Hundreds of processes would compile taskpace anew, and each worker of pytest all tests.
+# Hundreds of processes would compile taskpace again, and each worker of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder

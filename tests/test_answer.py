@@ -75,7 +75,7 @@ def test_why_at_what_cost_and_how_sure_follow(planted_run):
 
 
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
-    """Where tokens per second gives the same order, that is said; nobody is said to look fast."""
+    """Where tokens per second gives the same order, that is said; no system is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts
     (verdict,) = verdicts
     assert verdict == (
@@ -105,7 +105,7 @@ def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
     cached = make_answer(summary_of(*(trials_of(name, cached_tokens=40) for name in "ab")), None)
     assert cached.verdicts == ("No ranking: no system has a valid result.",)
     assert {cell.text for cell in cached.block.columns[-1].cells} == {"INVALID"}
-    assert cached.advice[0].sentence.startswith("INVALID, 80 % of the prompt tokens came from a cache. To do")
+    assert cached.advice[0].sentence.startswith("INVALID, 80 % of the prompt tokens came from a cache. ")
 
 
 def test_cautions_are_grouped_ranked_and_counted(planted_run):

@@ -121,7 +121,7 @@ def judged(folder: Path) -> None:
 
 
 def recorded_failures(folder: Path) -> None:
-    """A run in x.db of which no trial ends by itself."""
+    """A run in x.db without a trial that ends by itself."""
     faults = 'options = { time = "virtual", faults = [{ kind = "error" }] }'
     system = f'[[system]]\nname = "a"\nengine = "simulated"\n{faults}\n'
     put(made("run x.toml -o x.db", ("x.toml", 'items = 1\ntasks = ["mmlu-letter"]\n' + system)), folder)
@@ -240,7 +240,7 @@ CASES = [
     Case("an unknown key in a task file", f"{QUICK} -t mine.toml", task_file(promt='"x"')),
     Case("a template that does not parse", f"{QUICK} -t mine.toml", task_file(turns='[{ prompt = "{{ prompt" }]')),
     Case(
-        "a template that uses what there is not",
+        "a template with an unknown column",
         f"{QUICK} -t mine.toml -n 1",
         task_file(turns='[{ prompt = "{{ promt }}" }]'),
     ),
@@ -410,12 +410,12 @@ CASES = [
     Case("an export into a folder that is not there", "export x.db --to csv -o none/x.csv", finished),
     Case("an export where nothing can be written", "export x.db --to csv -o fixed/x.csv", finished, READ_ONLY),
     Case("a kind's flag for another kind", "export x.db --to csv --organization us", finished),
-    Case("a log that nobody knows", "import x.txt -o y.db", file("x.txt", "hello\n")),
+    Case("a log of an unknown kind", "import x.txt -o y.db", file("x.txt", "hello\n")),
     Case("a log that is a pickle", "import x.pkl -o y.db", file("x.pkl", b"\x80\x04N.")),
     Case("a log that is cut", "import x.eval -o y.db", file("x.eval", b"PK\x03\x04" + bytes(40))),
     Case("a log of an unknown format", "import x.txt --from inspekt -o y.db", file("x.txt", "hello\n")),
     Case("a log of another tool", "import x.db --from evalscope-perf -o y.db", finished),
-    Case("nobody to judge", "judge x.db", finished),
+    Case("no judge", "judge x.db", finished),
     Case("a judge's file and flags at once", "judge x.db j.toml -m sim", both(finished, file("j.toml", JUDGE))),
     Case("an unknown key of a judge", "judge x.db j.toml", both(finished, file("j.toml", "rubrik = 'x'\n" + JUDGE))),
     Case("a judge that is a list", "judge x.db j.toml", both(finished, file("j.toml", f"[{JUDGE.replace(']', ']]')}"))),

@@ -213,7 +213,7 @@ def test_targets_that_will_not_do(tmp_path, monkeypatch, name, words):
 
 
 def test_parquet_does_not_go_to_standard_output(cli, run_file):
-    """Binary data into a terminal helps nobody: it is refused, and says to name a file."""
+    """Binary data into a terminal is useless: it is refused, and says to name a file."""
     refused = cli("export", run_file.name, "--to", "parquet", "-o", "-")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "give -o a file name" in refused.stderr

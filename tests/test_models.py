@@ -173,7 +173,7 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
 
 
 def test_a_digest_is_not_trusted_by_time_alone(tmp_path):
-    """Other content of the same size, with the old times put back by whoever changed it, is hashed anew."""
+    """Other content of the same size, with the old times put back by whoever changed it, is hashed again."""
     file = tmp_path / "model.bin"
     file.write_bytes(b"one")
     resolve("model.bin", tmp_path)

@@ -189,7 +189,7 @@ def test_a_system_that_cannot_be_asked_holds_nobody_up(rows, tmp_path, monkeypat
 
 
 class Fragile(InProcess):
-    """A worker that dies of a system with faults."""
+    """A worker that crashes on a system with faults."""
 
     def send(self, message: Any, urgent: bool | None = None) -> None:
         spec = getattr(message, "spec", None)

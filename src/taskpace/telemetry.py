@@ -53,7 +53,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """How the client itself fared over a segment: an unbroken stretch of one cell."""
+    """How the client itself fared over a segment: an uninterrupted part of one cell."""
 
     loop_lag_median_ns: int | None
     loop_lag_p99_ns: int | None

@@ -320,7 +320,7 @@ def experiment(tmp_path: Path, **changes: Any) -> Path:
 
 
 def run_here(file: Path) -> Run:
-    """Carry an experiment out in this process, which has torch imported; a worker would import it anew."""
+    """Carry an experiment out in this process, which has torch imported; a worker would import it again."""
     plan = prepare(load_experiment(file), file.parent)
     path = file.with_suffix(".db")
     with Store.create_or_continue(path, plan, "0") as store:

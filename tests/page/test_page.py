@@ -127,7 +127,7 @@ def test_only_our_script_may_run(report):
 
 @pytest.mark.slow
 def test_without_trials_it_is_small_and_says_so(tmp_path):
-    """Left out on demand, no text of a trial is in the file, and the page tells."""
+    """Left out on demand, no text of a trial is in the file, and the page reports it."""
     with taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db") as run:
         file = run.report(tmp_path / "small.html", trials=False)
     page = Reader(file.read_text("utf-8"))

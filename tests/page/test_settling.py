@@ -118,7 +118,7 @@ def test_the_terminal_draws_each_pair_at_a_few_moments(decided, width):
 
 
 def test_a_pair_without_a_ratio_is_left_out_of_the_picture(decided):
-    """Two items of which nothing is known draw nothing, and nothing breaks."""
+    """Two items with nothing known draw nothing, and nothing breaks."""
     (_, summary) = decided([1.0, 1.5])
     table = summary.tables[0]
     found = settled_of(summary)

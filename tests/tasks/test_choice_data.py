@@ -80,7 +80,7 @@ def test_a_text_that_two_choices_have_names_neither():
     st.data(),
 )
 def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
-    """Letter, index, index as text, index as float and the choice's own text agree, for choices that are no numbers."""
+    """Letter, index, index as text, index as float and the choice's own text agree, for choices that are not numbers."""
     index = data.draw(st.integers(0, len(choices) - 1))
     letter = chr(ord("A") + index)
     assert {accepted(form, choices) for form in (letter, letter.lower(), index, str(index), float(index))} == {letter}
@@ -102,7 +102,7 @@ def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
     ],
 )
 def test_labels_of_their_own_say_which_choice_is_meant(labels, answer, letter):
-    """An answer among labels is no index; a list of labels may be longer than the choices."""
+    """An answer among labels is not an index; a list of labels may be longer than the choices."""
     assert accepted(answer, labels=labels) == letter
 
 
@@ -297,7 +297,7 @@ def test_an_index_that_is_the_text_of_another_choice_is_refused_where_no_row_dec
     with pytest.raises(TaskError) as caught:
         items_of(tmp_path, rows, PLAIN)
     said = str(caught.value)
-    assert "which is the index of one choice and the text of another, and no row tells which is meant" in said
+    assert "which is the index of one choice and the text of another, and no row shows which is meant" in said
     count = len(rows[0]["choices"])
     for first in (0, 1):
         listed = ", ".join(f'"{n}"' for n in range(first, first + count))
@@ -342,7 +342,7 @@ def test_texts_of_choices_in_columns_of_their_own_can_be_labels(tmp_path):
     """Several columns make the list of labels as they make the list of choices."""
     row = {"question": "q", "a": "8", "b": "2", "c": "7", "answer": "2"}
     columns = 'question = "question", choices = ["a", "b", "c"], answer = "answer"'
-    with pytest.raises(TaskError, match="no row tells which is meant"):
+    with pytest.raises(TaskError, match="no row shows which is meant"):
         items_of(tmp_path, [row], f"columns = {{ {columns} }}")
     (item,) = items_of(tmp_path, [row], f'columns = {{ {columns}, labels = ["a", "b", "c"] }}')
     assert item.fields["answer"] == "B"

@@ -80,7 +80,7 @@ def by_definition(text: str, extract: Callable[[str], str | None], data: st.Data
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.DataObject) -> None:
-    """Reading sentence by sentence, or the whole text anew, finds what looking at all arrivals finds."""
+    """Reading sentence by sentence, or the whole text again, finds what looking at all arrivals finds."""
     last, expected = by_definition(text, read, data)
     assert committed_ns([last], rereading(text, read)) == expected
     assert committed_ns([last], letters_of_beginnings(text, CHOICES)) == expected

@@ -66,7 +66,7 @@ def test_a_reference_leads_into_the_schema_or_is_refused(nothing_leaves, referen
 
 
 def test_another_address_of_the_schema_is_taken_off(nothing_leaves):
-    """A schema may call itself what it likes and refer to itself by that name; nobody asks there."""
+    """A schema may call itself what it likes and refer to itself by that name; nothing is fetched from there."""
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "https://example.com/s.json",

@@ -81,7 +81,7 @@ def test_a_cell_of_a_csv_file_is_the_text_that_stands_there(tmp_path, cell):
     )
 )
 def test_what_is_written_as_csv_is_read_as_it_was(rows):
-    """Commas, quotation marks and line ends within cells included; an empty cell is no value."""
+    """Commas, quotation marks and line ends within cells included; an empty cell is not a value."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["a", "b"], *rows])
     found = csv_table(text.getvalue(), "x.csv").rows(["a", "b"])
@@ -89,7 +89,7 @@ def test_what_is_written_as_csv_is_read_as_it_was(rows):
 
 
 def test_a_task_says_which_fields_of_a_csv_file_are_numbers_and_lists(tmp_path):
-    """Its key "json" names them; what is no JSON is refused with the way out."""
+    """Its key "json" names them; what is not JSON is refused with the way out."""
     path = written(tmp_path, "x.csv", 'word,year,tags\na,1999,"[1, ""b""]"\n')
     task = words_task(path, "{{ word }} {{ year + 1 }} {{ tags[1] }}", json=("year", "tags"))
     (item,) = load_items(task, tmp_path, None, 0)
@@ -192,7 +192,7 @@ def test_a_right_answer_that_is_a_number_is_read_as_a_reply_is(answer, number):
 
 @pytest.mark.parametrize("answer", ["2 apples and 3 pears", "none", True, [3], ""])
 def test_a_right_answer_that_is_no_one_number_is_refused(answer):
-    """Nobody guesses which of two numbers is right."""
+    """Which of two numbers is right is not guessed."""
     from taskpace.tasks.scorers import SCORERS, FieldProblem
 
     with pytest.raises(FieldProblem, match="not one number"):
@@ -329,7 +329,7 @@ def test_a_footer_that_says_less_than_the_pages_is_not_believed(tmp_path):
 
 
 def test_columns_that_no_one_asks_for_are_not_decoded(tmp_path, monkeypatch):
-    """A data set with pictures in it is no larger than its texts."""
+    """A data set with pictures in it is not larger than its texts."""
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": ["a", "b"], "picture": [bytes(range(256)) * 40, b""]}).write_parquet(path)
     monkeypatch.setattr("polars.DataFrame.estimated_size", lambda frame: 10**9 if "picture" in frame.columns else 1)

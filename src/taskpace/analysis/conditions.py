@@ -61,7 +61,7 @@ def parse_condition(text: str) -> Condition:
     """Read ``MEASURE > N%`` or ``MEASURE < -N%``.
 
     Raises:
-        TaskpaceError: it is no such thing.
+        TaskpaceError: it is not a condition.
     """
     match = _CONDITION.fullmatch(text)
     if match is None:

@@ -20,11 +20,11 @@ class GateOpenError(TaskpaceError):
         super().__init__(f"{len(undecided)} conditions are open, {missing} tasks were not asked")
         self.undecided = tuple(undecided)
         self.missing = missing
-        """Tasks in scenarios of which nothing was asked."""
+        """Tasks in scenarios without any recorded trial."""
 
 
 def missing_cells(judged: Sequence[Judged], gate: Gate) -> int:
-    """Of the gate's cells, those of which nothing has been asked."""
+    """The gate's cells without any recorded trial."""
     return max(0, gate.cells - len({(each.task, each.scenario, each.new) for each in judged}))
 
 

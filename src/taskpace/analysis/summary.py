@@ -171,7 +171,7 @@ def summarise_trials(
 
 
 def _origin(cell: CellPlan) -> ImportedCell:
-    assert cell.imported is not None, "an imported cell"  # noqa: S101 - told from the others by it
+    assert cell.imported is not None, "an imported cell"  # noqa: S101 - only imported cells have it
     log = cell.imported
     return ImportedCell(
         system=cell.system,

@@ -26,7 +26,7 @@ from taskpace.experiment.brevity import INSTRUCTION
     show_default="runs/NAME-brevity.db",
 )
 @click.option("--instruction", default=INSTRUCTION, metavar="TEXT", help="The request, put after the system prompt.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Also try it with this token limit.")
 @progress_option()
 @no_fetch_option
 @trust_option

@@ -79,7 +79,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     """The experiment that the options name, and the folder that its relative paths start from.
 
     Raises:
-        ExperimentError: neither a file nor models, both, or what is in them will not do.
+        ExperimentError: neither a file nor models, both, or with invalid contents.
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if file is not None and is_sqlite(file):

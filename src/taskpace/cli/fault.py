@@ -1,4 +1,4 @@
-"""What nobody has expected, as one line and a file to report: the end of the command line's main path."""
+"""An unexpected error as one line and a file to report: the end of the command line's main path."""
 
 from __future__ import annotations
 

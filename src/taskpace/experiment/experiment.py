@@ -89,7 +89,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     energy: bool = False
     """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
     until: Until | None = None
-    """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
+    """When a task ends before all its items (at most ``items``) are asked; null: never."""
     systems: tuple[System, ...]
     prices: dict[str, Price] = {}
     """By system; no part of what a system is, so that any run may get others."""
@@ -367,7 +367,7 @@ def _brief(key: str, value: Any) -> str:
 
 def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
     def wrong(key: str, hint: str) -> ExperimentError:
-        return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
+        return refuse(f'system "{name}", key "{key}": invalid value {settings[key]!r}: {hint}')
 
     if not name.strip():
         raise refuse('a system\'s "name" is empty: give it one')

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 ENGINE = "imported"
-"""In place of the name of an engine; there is none of that name, so nobody can run such a system."""
+"""In place of the name of an engine; no engine has this name, so such a system cannot be run."""
 SCORER = "imported"
 """In place of a scorer of ours: the verdicts are the log's own."""
 Unknown = Literal["time", "text", "start"]

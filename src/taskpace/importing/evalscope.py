@@ -160,7 +160,7 @@ def _load(config: dict[str, Any]) -> Scenario:
 def _notes(lost: int, generation: dict[str, Any], samples: tuple[Sample, ...]) -> Iterator[str]:
     if lost:
         yield f"{lost} samples are missing between others: EvalScope leaves out those that failed"
-    yield "samples that failed after the last one are not in the log, and nobody knows how many"
+    yield "samples that failed after the last one are not in the log; their number is unknown"
     if count(generation.get("retries")) != 0:
         yield "a time may hold retries, as EvalScope does not record them: it is an upper bound"
     if any(sample.moments for sample in samples):

@@ -56,7 +56,7 @@ def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
         name: of the format that all have; null: what each looks like.
 
     Raises:
-        LogError: a path that cannot be read, is no known tool's, or is damaged.
+        LogError: a path that cannot be read, is not a known tool's, or is damaged.
     """
     logs: list[Log] = []
     seen: dict[tuple[str, str, str], str] = {}

@@ -53,7 +53,7 @@ def read(source: Source) -> tuple[Log, ...]:
     request: dict[str, Any] = {}
     for number, row in responses.json_lines():
         if not row.keys() >= _FIELDS:
-            raise responses.refuse(f"line {number} is no response of LLMeter: import the file as LLMeter wrote it")
+            raise responses.refuse(f"line {number} is not a response of LLMeter: import the file as LLMeter wrote it")
         samples.append(_sample(row))
         request = request or table(row.get("input_payload"))
     if not samples:

@@ -23,7 +23,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One item asked of one system once, and what the log says of it."""
 
     item: str | None
-    """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt tells
+    """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt shows
     which item it is, and without a prompt it is the item of no other sample."""
     repeat: int | None = None
     """Counts from 1 (an epoch, ...); null: the n-th sample of an item in a log is its n-th repeat."""

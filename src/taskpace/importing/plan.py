@@ -217,7 +217,7 @@ def _identity(log: Log) -> object:
 
 
 def _names(groups: Sequence[Sequence[_Asked]]) -> list[str]:
-    """The model's name; where several systems have it, with what tells them apart."""
+    """The model's name; where several systems have it, with what distinguishes them."""
     plain = [group[0].log.model[:_MOST_NAME] or "unnamed" for group in groups]
     found = []
     for group, name in zip(groups, plain, strict=True):

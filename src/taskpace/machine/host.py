@@ -60,7 +60,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clock can tell apart. ``read_cost_ns`` is the median cost of a reading, the loop included."""
+    """What the clock can resolve. ``read_cost_ns`` is the median cost of a reading, the loop included."""
 
     clock: str
     declared_resolution_ns: float | None
@@ -122,7 +122,7 @@ def usable_cores() -> float | None:
 
 
 def clock_resolution() -> ClockResolution:
-    """What the clock that all durations are measured with can tell apart, measured here and now."""
+    """The resolution of the clock that all durations are measured with, measured here and now."""
     declared = _declared_resolution_ns()
     return ClockResolution(
         clock="perf_counter",
@@ -143,7 +143,7 @@ def peak_rss_bytes(pid: int | None = None) -> int | None:
 
 
 def reset_peak_rss() -> None:
-    """Begin to count this process's peak anew, where the system lets one (Linux); elsewhere it goes on."""
+    """Begin to count this process's peak again, where the system lets one (Linux); elsewhere it goes on."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_bytes(b"5")
 

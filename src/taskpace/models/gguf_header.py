@@ -70,7 +70,7 @@ def check_gguf(path: Path, size_bytes: int) -> None:
 def read_metadata(path: Path) -> dict[str, Value]:
     """What a GGUF file says of its model: every key with a single value. Empty when the file cannot be read so.
 
-    That is no error here: who loads the model says better what is wrong with it.
+    That is not an error here: who loads the model says better what is wrong with it.
     """
     try:
         with path.open("rb") as file:

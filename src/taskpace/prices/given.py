@@ -43,7 +43,7 @@ def system_prices(
         refuse: makes the error.
 
     Raises:
-        TaskpaceError: it is no price.
+        TaskpaceError: it is not a price.
     """
     if given is None:
         return {}
@@ -81,7 +81,7 @@ def prices_of(table: Prices, location: str) -> dict[str, Price]:
     """Prices by system from a table such as ``{"gemma3": "openai/gpt-4o-mini", "own": {"per_hour": 2.49}}``.
 
     Raises:
-        TaskpaceError: a value is no price; the message starts with ``location``.
+        TaskpaceError: a value is not a price; the message starts with ``location``.
     """
     found = convert(table, dict[str, str | Price], TaskpaceError, location=location)
     return {

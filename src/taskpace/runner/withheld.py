@@ -56,7 +56,7 @@ class Withheld:
         return [_uncounted(flown, message, session) for flown, message in self._held.pop(cell_id, [])]
 
     def cells(self) -> list[str]:
-        """Those of which something is held back."""
+        """Texts with something held back."""
         return [cell_id for cell_id, held in self._held.items() if held]
 
 

@@ -79,13 +79,13 @@ CREATE TABLE worker (
 
 -- A worker that ended without being asked to.
 CREATE TABLE worker_death (
-    worker  INTEGER REFERENCES worker (number),  -- NULL: it died before the engine was ready
+    worker  INTEGER REFERENCES worker (number),  -- NULL: it crashed before the engine was ready
     session INTEGER NOT NULL REFERENCES session (number),
     system  TEXT NOT NULL REFERENCES system (name),
     reason  TEXT NOT NULL
 ) STRICT;
 
--- How the client itself fared over a segment: an unbroken stretch of one cell.
+-- How the client itself fared over a segment: an uninterrupted part of one cell.
 CREATE TABLE segment (
     worker  INTEGER NOT NULL REFERENCES worker (number),
     cell_id TEXT NOT NULL REFERENCES cell (id),

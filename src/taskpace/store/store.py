@@ -287,7 +287,7 @@ def _take_lock(path: Path) -> filelock.BaseFileLock:
     try:
         real = path.resolve()
         if real.exists() and not real.is_file():
-            raise StoreError(f"{path}: this is no regular file: choose another -o")
+            raise StoreError(f"{path}: this is not a regular file: choose another -o")
         if real.exists() and (names := real.stat().st_nlink) > 1:
             # SQLite keeps its log beside the name that it was opened by: by two names it would destroy the file.
             raise StoreError(f"{path}: the file has {names} names (hard links): continue a copy, or choose another -o")

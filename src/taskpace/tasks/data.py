@@ -69,7 +69,7 @@ def keep_where(
         source: as messages name it.
 
     Raises:
-        TaskError: no such column, or no row is left; the message lists what there is.
+        TaskError: no such column, or no row is left; the message lists the columns or values.
     """
     left = dict(enumerate(rows, 1))
     for column, wanted in where.items():

@@ -20,7 +20,7 @@ _MIDDLE = re.compile(r"\b([A-Z][a-z]{1,20}\s[A-Z])\.(?=\s[A-Z])")
 _RANGE = re.compile(r"(?:\bfrom\s)?(?<![\w.,-])(\d{1,4})\s?(?:-|to|until|till|through)\s?(\d{1,4})(?![\w-]|[.,]\d)")
 _ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _FUNCTION = frozenset(["F", "p", "A", "K", "P", "O", ""])
-"""Roles of words that may be left out or added; besides those below."""
+"""Roles of words that may be left out or added, in addition to those below."""
 _MINOR = frozenset(
     ["to", "into", "onto", "between", "through", "upon", "their", "his", "her", "its", "s", "was", "has", "had"]
 )

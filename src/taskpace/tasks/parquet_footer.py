@@ -175,7 +175,7 @@ class _Reader:
         return (value >> 1) ^ -(value & 1)
 
     def _skip(self, length: int) -> None:
-        """Texts and numbers that nobody asks for."""
+        """Texts and numbers that are not asked for."""
         if length > len(self._content) - self._at:
             raise IndexError
         self._at += length

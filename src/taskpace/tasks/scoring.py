@@ -102,5 +102,5 @@ def _grade(
 
 
 def _storable(text: str | None) -> str | None:
-    """Half of an emoji is no text that a file could hold."""
+    """Half of an emoji is not text that a file could hold."""
     return None if text is None else _LONE_SURROGATE.sub("\ufffd", text)

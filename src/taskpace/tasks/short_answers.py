@@ -182,7 +182,7 @@ def _may_be(said: str, answer: str, least_f1: float) -> bool:
     said, answer = alike(said, answer)
     one, other = number_alone(said), number_alone(answer)
     if (one is not None and other is not None) or is_dense(said + answer) or not _agree(said, answer):
-        # Characters of a word are no words: 河北 is not 湖北.
+        # Characters of a word are not words: 河北 is not 湖北.
         return False
     words, wanted = _forms(said), _forms(answer)
     if _f1(words, wanted) < least_f1:

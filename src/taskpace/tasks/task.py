@@ -210,7 +210,7 @@ def _check_think_time(think_time_s: float, turns: int, location: str) -> None:
         raise TaskError(f'{location}: key "think_time_s": with one turn there is nothing to think between: take it out')
     if not 0 <= think_time_s <= _MOST_THINK_TIME_S:  # a NaN is refused here too
         raise TaskError(
-            f'{location}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
+            f'{location}: key "think_time_s": invalid value {think_time_s}: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
         )
 
 

@@ -22,7 +22,7 @@ _INFINITE = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?Infinity', re.DOTALL)
 _HALF = re.compile(
     r"\\(?:u[dD][89aAbB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
-"""An escape within JSON; its group is a surrogate that is no part of a pair."""
+"""An escape within JSON; its group is a surrogate that is not part of a pair."""
 
 
 class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
@@ -99,7 +99,7 @@ def _decoded_again(text: str, problem: msgspec.DecodeError) -> Any:
         raise JsonProblem(f"JSON with half a character (\\{half}, a lone surrogate)")
     constants = {found[0] for found in _CONSTANT.finditer(text)}
     if "Infinity" in constants:
-        raise JsonProblem("not JSON (Infinity is no number in it)")
+        raise JsonProblem("not JSON (Infinity is not a number in it)")
     if "NaN" not in constants:
         raise problem
     try:

@@ -51,7 +51,7 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
 
     Args:
         path: of the file.
-        error: raised when there is none to be had, or too much of it.
+        error: raised when none is available, or too much of it.
         most_bytes: that are read; -1: all.
         any_line_end: whether every line end becomes a line feed.
     """

@@ -130,7 +130,7 @@ class CellRun:
             self._tell(Finished(record=record))
             if not await wait_until(clock.now_ns() + round(wait_s(record) * 1e9), clock, self._stopping):
                 return
-            # Nobody starts to wait anew: the clock runs from the first dispatch.
+            # The wait does not start again: the clock runs from the first dispatch.
             due_ns = record.turns[0].dispatch_ns + _thought_ns(record, job) if record.turns else due_ns
             job = msgspec.structs.replace(job, attempt=job.attempt + 1)
             record = await self._attempt(job, due_ns)

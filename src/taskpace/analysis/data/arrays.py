@@ -23,7 +23,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
-    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died; NaN for
+    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that crashed; NaN for
     all of an imported system whose log has no times."""
     wait_s: Floats
     written_bytes: Floats
@@ -43,7 +43,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
     untimed: Floats
-    """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
+    """1 where it is unknown when the tokens were made, the first included: not streamed, or in bursts; else 0."""
     cost_usd: Floats
     """US dollars; NaN where they are unknown, or the system has no price."""
 

@@ -42,7 +42,7 @@ so the second says something only of many tokens in few moments."""
 _LEAST_IN_NO_TIME = 2
 _FEW_MOMENTS = 4
 _STEP_TOKENS = 10
-"""In one moment at most, of speculative decoding: drafts of up to 8 tokens, whose number is told from their bytes."""
+"""In one moment at most, of speculative decoding: drafts of up to 8 tokens, whose number follows from their bytes."""
 _LEAST_AT_ONCE, _AT_ONCE_SHARE = 8, 0.9
 """Short answers, and the share of a cell's, from which on those that came whole in one moment are a buffer's work."""
 _BYTES_PER_TOKEN = 4

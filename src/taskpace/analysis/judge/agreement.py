@@ -4,7 +4,7 @@ A reply without a readable verdict is a category of its own, which no scorer use
 nothing is left out.
 
 Nothing is claimed that may be chance, of a bad judge as little as of a good one: "better than chance" and "worse, do
-not use it" both need an exact test, adjusted for all tests of its family. A kappa of 0 or below on a few answers is no
+not use it" both need an exact test, adjusted for all tests of its family. A kappa of 0 or below on a few answers is not
 proof against a judge, and perfect agreement on them is none for it.
 """
 
@@ -60,7 +60,7 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     ungraded: Said
     """The same of answers without a right one."""
     agreement: Estimate
-    """Share of the graded answers of which both say the same."""
+    """Share of the graded answers on which both agree."""
     kappa: Estimate
     """Cohen's; 0 is chance, 1 is perfect. Null where both always say the same one thing."""
     p: float | None
@@ -81,7 +81,7 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer of which judge and scorer do not say the same."""
+    """An answer on which judge and scorer disagree."""
 
     trial_id: str
     """In the judged run."""

@@ -27,16 +27,16 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     b_better: int
     ties: int
     contradictions: int
-    """Pairs of which the two orders say different things: they count for nobody."""
+    """Pairs whose two orders contradict each other: they count for neither."""
     contradiction_share: Estimate
     a_share: Estimate
     """A's share of the pairs that one of the two won."""
     first_share: Estimate
     """Of the replies that chose one, the share that chose the answer shown first; 0.5 where the order is no matter."""
     a_items: int
-    """Items of which A won more pairs than B."""
+    """Items with more pairs won by A than by B."""
     b_items: int
-    """Items of which B did."""
+    """Items with more pairs won by B than by A."""
     p: float | None
     """Two-sided, of "neither is preferred", by the sign test on those items. Null where there are none."""
     p_holm: float | None = None
@@ -52,7 +52,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def preferred(self) -> str | None:
-        """Who is shown to be preferred (5 %, the whole family considered); null: nobody."""
+        """Who is shown to be preferred (5 %, the whole family considered); null: neither."""
         if self.p_holm is None or self.p_holm > ALPHA:
             return None
         return self.a if self.a_items > self.b_items else self.b

@@ -18,7 +18,7 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     """Requests in flight, arrivals per second, or items in a static batch."""
     valid: bool
-    """No reason speaks against the cell's result."""
+    """No reason invalidates the cell's result."""
     task_time_median_s: Estimate
     """As in the cell's row."""
     task_time_mean_s: Estimate
@@ -108,7 +108,7 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     brief: str
     """The same, asked to be brief."""
     max_tokens: int | None
-    """The limit that it has besides; null: the task's."""
+    """The limit that it also has; null: the task's."""
     valid: bool
     """Both rows are VALID."""
     truncated_plain: float

@@ -150,7 +150,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     ``uncounted`` (no counts that can be believed), ``too-long`` (beyond what the price holds for), ``no-time``,
     ``no-makespan`` (of a price by the hour, several in flight)."""
     cached_unknown: int
-    """Trials of which nobody reports what came from a cache, though the price has a discount for it: they count at the
+    """Trials whose cached tokens are not reported, though the price has a discount for it: they count at the
     full price, so they cost at most what is given here."""
     kind: Literal["measured", "allocated"]
     """Allocated: by the hour with several in flight, so that each is given its share of the makespan."""
@@ -237,7 +237,7 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the task time if correct, else twice the table's limit."""
     solve_curve: tuple[SolvePoint, ...]
     makespan_s: float | None
-    """First dispatch to last end; null when the cell was not carried out in one go."""
+    """First dispatch to last end; null when the cell was interrupted."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
     goodput: Estimate
@@ -248,9 +248,9 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Backlog | None
     """Of an open loop that one worker carried out whole; else null."""
     energy: Energy | None
-    """Null: not asked for, or not to be had."""
+    """Null: not asked for, or not available."""
     energy_missing: str | None
-    """Why joules, or a part of them, are missing; null: nothing is, or nobody asked."""
+    """Why joules, or a part of them, are missing; null: nothing is missing, or energy was not asked for."""
     price: Price | None
     """Of the system; null: none was given."""
     cost: Cost | None

@@ -213,7 +213,7 @@ def narrowing(middle: Floats, half: Floats, look: Flags) -> Sequence:
 
 
 def median_ends(low: Floats, high: Floats, error: float) -> tuple[float, float]:
-    """What the median of values is not yet excluded to be, of which each lies between two ends: order statistics.
+    """The values not yet excluded for the median of values that each lie between two ends: order statistics.
 
     A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2;
     likewise the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B

@@ -112,7 +112,7 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
 
     Args:
         numerators: (items, k), not negative.
-        denominators: (items, k), counts. An item with neither belongs to nobody.
+        denominators: (items, k), counts. An item with neither belongs to no system.
         reach: null: the number of items was fixed.
 
     Returns:

@@ -36,7 +36,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """What ``p`` is about. ``mean``: the mean ratio (Student's t), for accuracy and time per correct answer the totals.
     ``most``: more than half of the items (sign test), where the quicker side has cut answers or items are few."""
     leaning: System | None = None
-    """Whose smaller value ``p`` speaks for, claimed or not; null: neither's."""
+    """Which of the two ``p`` suggests is smaller, claimed or not; null: neither."""
     lower: System | None = None
     """Whose smaller value is claimed, at 5 % after Holm; null: no claim."""
     open: bool = False
@@ -131,7 +131,7 @@ def _change(recorded: Floats, low: Floats, high: Floats, *, on_most: bool) -> Es
 
 
 def _median_ratio(low: Floats, high: Floats) -> Estimate:
-    """Median of ratios of which each lies somewhere between two ends, with the sign test's interval.
+    """Median of ratios that each lie somewhere between two ends, with the sign test's interval.
 
     The ends are the k-th least of the lower ends and the k-th greatest of the upper ones, k the largest with
     P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends

@@ -51,7 +51,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        # Of an answer that was not streamed, or came in a burst, nobody knows when it began.
+        # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
         *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),

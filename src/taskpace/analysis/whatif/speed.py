@@ -40,7 +40,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float
     """Before the first token, whatever the prompt; of every turn."""
     wait_per_prompt_token_s: float
-    """Besides, for each token of the prompt that is not cached."""
+    """Further seconds for each token of the prompt that is not cached."""
     tpot_s: float
     """For each output token after the first."""
     prompt_tokens: Range | None = None

@@ -21,7 +21,7 @@ _NONE = Secrets(())
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LEAST_REPEATED = 16
-"""Characters of a last chunk that are no coincidence when they are all that was said before, once more."""
+"""Characters of a last chunk that are unlikely to be a coincidence when they are all that was said before, once more."""
 
 
 class Reader:
@@ -161,7 +161,7 @@ class Reader:
                 if reasoning:
                     thought.append(reasoning)
             self._add(shown, thought)
-            # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
+            # Several tokens in one read are one arrival; a role, or the end, is not a token of the answer.
             self._answer.arrived(ns)
             begin = end
 

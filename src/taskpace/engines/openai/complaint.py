@@ -56,7 +56,7 @@ _NOT_IMPLEMENTED = (501, 505)
 _REDIRECT, _BAD, _BROKEN, _END = 300, 400, 500, 600
 _DIGITS = 3
 _DEEPEST = 6
-"""Deeper nobody hides what is wrong."""
+"""Complaints are not nested deeper than this."""
 
 
 class Complaint(NamedTuple):
@@ -97,7 +97,7 @@ def one_line(text: str, most: int = _MOST) -> str:
 
 
 def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
-    """Those of the fields that were sent of which a server complains: named as such, or in quotes, or as a word."""
+    """The sent fields that a server complains about: named as such, or in quotes, or as a word."""
     if named := [name for name in said.fields if name in sent]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]

@@ -32,7 +32,7 @@ class Refusals:
         self._options, self._target, self._secrets, self._found = options, target, secrets, found
 
     def of_status(self, answer: Answer) -> EngineError:
-        """An answer that is no success, in the server's own words, with how long it asks to wait."""
+        """An answer that is not a success, in the server's own words, with how long it asks to wait."""
         wait = answer.headers.get("retry-after", "").strip()
         # The other form, a date, would need the server's clock to agree with ours.
         after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None

@@ -67,7 +67,7 @@ class Reports:
         """
         prompt, output, total, reasoning, cached = self._counts
         prompt = prompt or None  # every prompt has a token
-        reasoning = None if reasoning == 0 and reasoned else reasoning  # a server that does not tell them apart
+        reasoning = None if reasoning == 0 and reasoned else reasoning  # a server that does not separate them
         if output is None and prompt is None:
             return Usage()
         sound = not (output == 0 and visible)
@@ -86,7 +86,7 @@ class Reports:
 
 
 def _find(report: dict[str, Any], where: Where) -> int | None:
-    """The count at the first of these places that has one; whatever is no count is unknown, and nothing is guessed."""
+    """The count at the first of these places that has one; whatever is not a count is unknown, and nothing is guessed."""
     value: Any = report.get(where[0][0])
     if type(value) is int and len(where[0]) == 1 and 0 <= value < _MOST:
         return value  # as nearly all are

@@ -116,7 +116,7 @@ def load(model: str, options: Options) -> Loaded:
 def _gguf_read_once() -> Iterator[None]:
     """Keep what is read of a GGUF file until the model is loaded.
 
-    transformers 5.24 parses the header for the configuration, the tokenizer and the weights anew (an object for each
+    transformers 5.24 parses the header for the configuration, the tokenizer and the weights again (an object for each
     word of the vocabulary), and makes the same table of tensor names for each module: two thirds of the time.
     """
     try:

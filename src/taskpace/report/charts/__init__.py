@@ -47,7 +47,7 @@ CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **
 
 
 def check_name(name: str) -> None:
-    """Raises ``TaskpaceError`` with the names there are when ``name`` is no chart."""
+    """Raises ``TaskpaceError`` with the names there are when ``name`` is not a chart."""
     if name not in CHARTS:
         raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
 

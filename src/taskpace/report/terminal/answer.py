@@ -67,7 +67,7 @@ def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
 
 
 def _caution(advice: Advice, width: int) -> Iterator[Text]:
-    text = f"! {advice.observation}; {advice.do}{':' if advice.command else ''}"
+    text = f"! {advice.observation}. {advice.request}{':' if advice.command else ''}"
     for number, line in enumerate(wrapped(text, width - 2)):
         yield Text(("  " if number else "") + line, style="yellow")
     if advice.command:

@@ -114,7 +114,7 @@ def _inverted(told: Told, summary: Summary) -> str:
 
 
 def _firsts(table: TaskTable) -> tuple[str, ...]:
-    """Who has the first place; nobody where fewer than two are ranked."""
+    """Who has the first place; none where fewer than two are ranked."""
     rows = ranked(table)
     return tuple(row.system for row in rows if row.rank_task_time == 1) if len(rows) > 1 else ()
 

@@ -192,7 +192,12 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """All of it in a paragraph."""
-        return f"{self.observation}. To do: {self.do}{f': `{self.command}`' if self.command else ''}."
+        return f"{self.observation}. {self.request}{f': `{self.command}`' if self.command else ''}."
+
+    @property
+    def request(self) -> str:
+        """``do`` as the beginning of a sentence."""
+        return begun(self.do)
 
     @property
     def observation(self) -> str:
@@ -240,6 +245,11 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 def _once(legends: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(filter(None, legends)))
+
+
+def begun(text: str) -> str:
+    """``text`` with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def texts(columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:

@@ -15,7 +15,7 @@ def client_sentence(summary: Summary) -> str:
         return max((value for value in map(read, clients) if value is not None), default=None)
 
     lag, delay = worst(lambda client: client.loop_lag_p99_s), worst(lambda client: client.send_delay_p99_s)
-    # In process, the model's own time cannot be told from the client's.
+    # In process, the model's own time cannot be distinguished from the client's.
     alone = [client for client in clients if client.round_trip_s is not None]
     cpu = max((client.cpu_per_trial_s for client in alone if client.cpu_per_trial_s is not None), default=None)
     share = max((client.cpu_share for client in alone if client.cpu_share is not None), default=None)

@@ -18,11 +18,11 @@ LEGEND = (
     "(cost-of-pass), so that wrong, cut and failed answers cost, too."
 )
 _WHY: dict[Missing, str] = {
-    "failed": "failed after they were sent, and nobody counted their tokens",
+    "failed": "failed after they were sent, and their tokens were not counted",
     "uncounted": "have no token counts that can be believed",
     "too-long": "have longer prompts than the price holds for",
     "no-time": "have no known time",
-    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell in one go",
+    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell without interruption",
 }
 
 
@@ -129,7 +129,7 @@ def _cached(table: TaskTable) -> Iterator[str]:
     for row in table.rows:
         if row.cost is not None and row.cost.cached_unknown and not row.cost.missing:
             yield (
-                f"{row.system}: nobody reports what came from a cache in {row.cost.cached_unknown} of {row.n} trials. "
+                f"{row.system}: what came from a cache is not reported in {row.cost.cached_unknown} of {row.n} trials. "
                 "They count at the full price, so the true cost is at most this."
             )
 

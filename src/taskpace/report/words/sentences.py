@@ -7,6 +7,7 @@ import math
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
+from taskpace.report.words.block import begun
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
@@ -242,12 +243,12 @@ def finding_lines(table: TaskTable) -> list[str]:
         for finding in row.findings:
             if finding.code not in told:
                 by_code.setdefault(finding.code, []).append((row.system, finding))
-    lines = [f"{_told_once(found)}. To do: {found[0][1].remedy}." for found in by_code.values()]
+    lines = [f"{_told_once(found)}. {begun(found[0][1].remedy)}." for found in by_code.values()]
     shared: dict[str, list[Finding]] = {}
     for finding in table.findings:
         shared.setdefault(finding.code, []).append(finding)
     return lines + [
-        "; ".join(finding.text for finding in found) + f". To do: {found[0].remedy}." for found in shared.values()
+        "; ".join(finding.text for finding in found) + f". {begun(found[0].remedy)}." for found in shared.values()
     ]
 
 

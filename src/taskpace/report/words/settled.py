@@ -56,7 +56,7 @@ def _count_settled(pairs: Sequence[PairStanding]) -> str:
 
 
 def _longest_first(pairs: Sequence[PairStanding]) -> list[PairStanding]:
-    """The open pairs; of which nobody knows how many items they take, first."""
+    """The open pairs; those whose number of items is unknown first."""
     undecided = [pair for pair in pairs if pair.verdict == "open"]
     return sorted(undecided, key=lambda pair: -math.inf if pair.more is None else -pair.more)
 
@@ -67,7 +67,7 @@ def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, 
     Args:
         pairs: every two systems.
         items: asked so far.
-        finished: nobody is asked more, though pairs may be open.
+        finished: no more is asked, though pairs may be open.
         margin: within which systems are equivalent; null: no margin.
     """
     undecided = [pair for pair in pairs if pair.verdict == "open"]

@@ -64,7 +64,7 @@ class _Part(NamedTuple):
 # Expressions over roles (see ``roles``). ``L`` is a candidate, ``l`` one in brackets.
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
-"""What stands in brackets and is no candidate by itself."""
+"""What stands in brackets and is not a candidate by itself."""
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
 _NOT_THESE = r"[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?"
@@ -149,7 +149,7 @@ def _take_boxes(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> 
         if members and plain:
             found.append((members[0], Claim("final", members)))
         elif units and box[1].strip("Fp"):
-            found.append((0, Claim("final", ())))  # something that is no number
+            found.append((0, Claim("final", ())))  # something that is not a number
         line = line.without(*box.span(), ",")
     return line
 

@@ -44,7 +44,7 @@ class SummaryOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float = 0.35
     """The score of a summary that counts, 0 to 1."""
     most_words: int | None = None
-    """A longer text is no summary; null: any length."""
+    """A longer text is not a summary; null: any length."""
 
 
 def chrf(text: str, references: Sequence[str]) -> float:

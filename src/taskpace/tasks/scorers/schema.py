@@ -63,7 +63,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         # Formats are not checked: compiling a pattern with Python's engine can fail in any way.
         Draft202012Validator.check_schema(own, format_checker=None)
     except SchemaError as exc:
-        raise SchemaProblem(f"is no JSON Schema ({one_line(exc.message, 80)}): correct it") from None
+        raise SchemaProblem(f"is not JSON Schema ({one_line(exc.message, 80)}): correct it") from None
     except RecursionError:
         raise SchemaProblem("is nested too deep: flatten it") from None
 

@@ -29,7 +29,7 @@ _ADDRESSES = ("$schema", "$id", "$anchor", "$dynamicAnchor")
 
 
 class SchemaProblem(Exception):  # noqa: N818 - as `FieldProblem`: named for what it is about
-    """Why a schema cannot be used, in words that follow its name: ``is no JSON Schema (...): correct it``."""
+    """Why a schema cannot be used, in words that follow its name: ``is not JSON Schema (...): correct it``."""
 
 
 def self_contained(schema: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -27,7 +27,7 @@ _OK, _REDIRECT, _BAD = 200, 300, 400
 
 
 class Answer:
-    """What came back besides the body, which is in the stamps."""
+    """What came back in addition to the body, which is in the stamps."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -35,7 +35,7 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
-        """Of an answer that is no success (200 to 299): the beginning of what the server says of it."""
+        """Of an answer that is not a success (200 to 299): the beginning of what the server says of it."""
 
     @property
     def succeeded(self) -> bool:
@@ -141,12 +141,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._ns = self._now_ns()
         if self._done is None:
-            self.close()  # nobody has asked for anything
+            self.close()  # bytes that no request asked for
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
-            self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
+            self._fail("bad-response", f"this is not an HTTP/1.1 answer: {exc}: {data[:60]!r}")
         self._beside += len(data)
         if self._bodies:
             body = b"".join(self._bodies)

@@ -111,7 +111,7 @@ def read_url(url: str, *, proxied: bool = True) -> Target:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise wrong(f'"{shown}" is no URL: {without_passwords(str(exc))}') from None
+        raise wrong(f'"{shown}" is not a URL: {without_passwords(str(exc))}') from None
     if parts.username or parts.password:
         raise wrong('it holds a name or a password: put the key in a variable and name that in "api_key_env"')
     if parts.scheme not in _PORTS:
@@ -142,7 +142,7 @@ def _host(name: str, wrong: Callable[[str], ExperimentError]) -> str:
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError as exc:
-        raise wrong(f'"{name[:_SHOWN]}" is no name of a host ({exc.__cause__ or exc}): correct it') from None
+        raise wrong(f'"{name[:_SHOWN]}" is not a name of a host ({exc.__cause__ or exc}): correct it') from None
 
 
 def _proxy(parts: SplitResult) -> Proxy | None:
@@ -163,7 +163,7 @@ def _proxy(parts: SplitResult) -> Proxy | None:
     except ValueError:
         found, port = urlsplit(""), 0
     if found.scheme != "http" or not found.hostname:
-        raise ExperimentError(f"the proxy for {parts.scheme} is no http:// URL: set {parts.scheme.upper()}_PROXY anew")
+        raise ExperimentError(f"the proxy for {parts.scheme} is not http:// URL: set {parts.scheme.upper()}_PROXY again")
     authorization = None
     if found.username:
         secret = f"{unquote(found.username)}:{unquote(found.password or '')}"
@@ -172,7 +172,7 @@ def _proxy(parts: SplitResult) -> Proxy | None:
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Certificates and names are always checked. ``ca_file``: authorities to trust besides the system's.
+    """Certificates and names are always checked. ``ca_file``: authorities to trust in addition to the system's.
 
     Raises:
         ExperimentError: the file cannot be read, or holds no certificate.
