@@ -49,7 +49,7 @@ WORLDS = (
 
 
 def mean_time_s(world: World) -> float:
-    """True mean task time of the first system. Of a heavy tail no number of simulated items estimates it well enough."""
+    """True mean task time of the first system. With a heavy tail simulated items do not estimate it well enough."""
     if world.kind == "pareto":
         return world.shape / (world.shape - 1) * float(np.exp(0.2**2))
     return float(np.exp(world.shape**2 / 2))

@@ -252,7 +252,7 @@ def test_rows_left_out_are_said_by_plan_run_and_summary(cli, tmp_path, progress)
 
 
 def test_a_run_is_the_same_whatever_was_left_out(cli, tmp_path):
-    """The rows that are not asked are not part of what is: the run goes on when they have been taken out of the file."""
+    """Rows that are not asked do not matter: the run continues when they have been taken out of the file."""
     (tmp_path / "t.toml").write_text(LEAVES_OUT, "utf-8")
     flags = ("-m", "sim", "--engine", "simulated", "-t", "t.toml", "-n", "2", "-o", "a.db", "--progress", "quiet")
     (tmp_path / "rows.jsonl").write_text('{"word": "a"}\n{"word": null}\n{"word": "b"}\n', "utf-8")

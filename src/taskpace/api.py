@@ -97,7 +97,7 @@ class Run:
             if task in (None, panel.task) and scenario in (None, panel.scenario)
         ]
         if not found:
-            raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
+            raise TaskpaceError(f'chart "{name}": nothing to show in it: choose another, or another task')
         return styled(joined(found))
 
     def judged(self, judge: str | Path, *, resamples: int | None = None) -> Judged:

@@ -76,7 +76,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Why nothing called ``name`` can be used and what to do, in one line; null when it can."""
         if name in self:
             return None
-        return self._problems.get(name) or f'there is no {self._what} "{name}"{did_you_mean(name, self)}'
+        return self._problems.get(name) or f'unknown {self._what} "{name}"{did_you_mean(name, self)}'
 
     def plugins(self) -> Iterator[Plugin]:
         """Every entry point of the group."""

@@ -34,7 +34,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     idle_before_w: float | None
     """Mean power before the window, with the model loaded and nothing to do."""
     idle_after_w: float | None
-    """The same after it."""
+    """Mean power after the window, with the model loaded and nothing to do."""
     temperature_max_c: float | None
     """The greatest that was seen, once a second."""
     throttling: tuple[str, ...]

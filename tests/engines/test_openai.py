@@ -386,7 +386,7 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
     with Endpoint(models=["a", "b"]) as server:
         told["no model"] = refusal(run_plan(server.url, model=""))
     assert "nothing listens there: start the server, or correct the port" in told["refused"]
-    assert "there is no host of that name: correct the host's name" in told["name"]
+    assert "unknown host name: correct the host's name" in told["name"]
     assert "redirects to https://else.example/v1/models, not followed: write https://else.example/v1" in told["moved"]
     assert "is no list of models to choose from: name one" in told["no list"]
     assert told["path"].endswith("/v1") and ": write http://127.0.0.1:" in told["path"]  # noqa: PT018 - one remedy

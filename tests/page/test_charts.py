@@ -240,7 +240,7 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("sped",), 'there is no chart "sped" (did you mean "speed"?): speed, ranks, '),
+        (("sped",), 'unknown chart "sped" (did you mean "speed"?): speed, ranks, '),
         (("speed", "-o", "x.pdf"), "-o x.pdf: a chart is written as .svg or .png: end the name in one of these"),
         (
             ("speed", "--task", "mmlu"),

@@ -80,7 +80,7 @@ def test_a_text_that_two_choices_have_names_neither():
     st.data(),
 )
 def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
-    """Letter, index, index as text, index as float and the choice's own text agree, for choices that are not numbers."""
+    """Letter, index, index as text, index as float and the choice's own text agree, for choices without numbers."""
     index = data.draw(st.integers(0, len(choices) - 1))
     letter = chr(ord("A") + index)
     assert {accepted(form, choices) for form in (letter, letter.lower(), index, str(index), float(index))} == {letter}

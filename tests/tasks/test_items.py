@@ -261,7 +261,7 @@ def test_a_filter_that_leaves_nothing_lists_values(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [ROW])
     with pytest.raises(TaskError, match=r"subject = 'z': there is 's'"):
         letter_items(path, where={"subject": "z"})
-    with pytest.raises(TaskError, match=r'"where": there is no column "topic": the columns are question'):
+    with pytest.raises(TaskError, match=r'"where": unknown column "topic": the columns are question'):
         letter_items(path, where={"topic": "z"})
 
 

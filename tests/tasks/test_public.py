@@ -241,7 +241,7 @@ def test_a_task_without_public_data_says_so_in_one_line(simulated):
     with pytest.raises(TaskError) as caught:
         prepare(simulated(tasks=("rewrite",), data="public"), Path())
     assert str(caught.value) == (
-        'task "rewrite": there is no public data set for it: name data of your own, or leave "data" out'
+        'task "rewrite": it has no public data set: name data of your own, or leave "data" out'
     )
 
 

@@ -206,7 +206,7 @@ def test_rows_left_out_are_counted_with_what_is_wrong_with_the_first(tmp_path):
     loaded = load_data(words_task(path, leave_out=True, where={"k": 1}), tmp_path, None, 0)
     assert loaded.left_out is not None
     assert (loaded.left_out.rows, loaded.left_out.of) == (2, 4)
-    assert loaded.left_out.first == 'row 2, column "word": there is no value: fill it in or take the row out'
+    assert loaded.left_out.first == 'row 2, column "word": the value is missing: fill it in or take the row out'
     assert load_data(words_task(path, where={"word": "a"}, leave_out=True), tmp_path, None, 0).left_out is None
 
 
@@ -437,7 +437,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_line(tmp_path, name):
         ('left_out = { rows = 1, of = 2, first = "x" }', 'key "data.left_out": it is counted when the data are read'),
         (
             'columns = { word = "w" }\njson = ["wrod"]',
-            'key "data.json": there is no field "wrod" (did you mean "word"?)',
+            'key "data.json": unknown field "wrod" (did you mean "word"?)',
         ),
     ],
 )

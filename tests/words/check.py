@@ -97,7 +97,7 @@ def search(file: Path, text: str, phrases: list[Rule]) -> Iterator[Found]:
 
 def files(without: list[str]) -> list[Path]:
     """What the check reads, by name."""
-    wanted = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "Makefile", ROOT / "action.yml"]
+    wanted = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile", "action.yml")]
     endings = (".py", ".md", ".toml", ".sql", ".j2", ".html", ".js", ".svg")
     for folder in ("src", "tests", "bench", "docs", "examples"):
         wanted += [file for file in sorted((ROOT / folder).rglob("*")) if file.suffix in endings and file.is_file()]

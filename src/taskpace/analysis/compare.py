@@ -168,7 +168,7 @@ def systems_of(side: Side) -> list[str]:
         return names
     if side.system not in names:
         raise StoreError(
-            f'{side.label}: no system "{side.system}" in the run{did_you_mean(side.system, names)}: '
+            f'{side.label}: unknown system "{side.system}" in the run{did_you_mean(side.system, names)}: '
             f"it has {', '.join(names)}"
         )
     return [side.system]

@@ -79,5 +79,5 @@ def _narrowed(found: list[Panel], flag: str, wanted: str | None, of: Callable[[P
     left = [panel for panel in found if of(panel) == wanted]
     if not left:
         there = ", ".join(name for name in dict.fromkeys(map(of, found)) if name) or "none at all"
-        raise TaskpaceError(f'{flag} "{wanted}": the chart has none of that name; it has {there}')
+        raise TaskpaceError(f'{flag} "{wanted}": unknown to this chart; it has {there}')
     return left

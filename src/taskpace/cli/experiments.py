@@ -96,7 +96,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         return load_experiment(named or file, here, **given), file.parent
     if not models:
         raise ExperimentError(
-            "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
+            "nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
         )
     if "where" in given:
         given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
@@ -119,7 +119,7 @@ def _of_run(file: Path, given: dict[str, Any]) -> Experiment:
 
 
 def paths_start_here(exc: TaskpaceError, file: Path) -> TaskpaceError:
-    """The same error, with where the relative paths of a run file's experiment start."""
+    """Add to an error where the relative paths of a run file's experiment start."""
     return type(exc)(f"{exc} (the relative paths of {file} start from the current folder, {Path.cwd()})")
 
 

@@ -91,7 +91,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=left_s)
     remedy = "the same command with more --max-items or --budget goes on"
     if ended.given_up:
-        remedy = f"{' and '.join(ended.given_up)} could not be asked, as is said above; the same command goes on"
+        remedy = f"{' and '.join(ended.given_up)} could not be asked, see above; the same command continues"
     elif ended.interrupted:
         remedy = "time was up; the same command goes on"
     elif ended.done + ended.spared >= ended.planned:

@@ -90,7 +90,7 @@ def _settings(run_file: Path, judge_file: Path | None, model: str | None, engine
             raise ExperimentError(f"{flag} is for the short form: put it into {judge_file}, or leave the file out")
         return load_judge(judge_file)
     if model is None:
-        raise ExperimentError(f"no judge given for {run_file}: name a JUDGE.toml (docs/judge.md), or a model with --model")
+        raise ExperimentError(f"no judge for {run_file}: name a JUDGE.toml (docs/judge.md), or a model with --model")
     return quick_judge(model, engine)
 
 

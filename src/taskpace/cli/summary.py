@@ -102,7 +102,7 @@ def _check_task(task: str, summarised: Summary) -> None:
 
     names = list(dict.fromkeys(table.task for table in summarised.tables))
     if task not in names:
-        raise TaskpaceError(f'--task: there is no task "{task}" in the run{did_you_mean(task, names)}')
+        raise TaskpaceError(f'--task: unknown task "{task}" in the run{did_you_mean(task, names)}')
 
 
 def _summarised(

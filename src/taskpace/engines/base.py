@@ -203,7 +203,7 @@ class _Built(NamedTuple):
 
 
 def _separated(text: str, reasoning: str, arrivals: list[Arrival], parts: tuple[Part, ...]) -> _Built:
-    """The same answer split into its parts, in texts and in bytes at each arrival."""
+    """The answer split into its parts, in texts and in bytes at each arrival."""
     thoughts = [part for part in parts if part.reasoning]
     answer = [part for part in parts if not part.reasoning]
     ranges = [[(_size(text[: part.begin]), _size(text[: part.end])) for part in each] for each in (answer, thoughts)]

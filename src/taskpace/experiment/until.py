@@ -181,7 +181,7 @@ def _read_margin(text: str, refuse: Refuse) -> float:
     found = _PERCENT.fullmatch(text)
     share = float(found.group(1)) / 100 if found else 0.0
     if not 0 < share <= 1:
-        raise refuse(f'key "margin": "{text}" is not a margin: write per cent above 0, 100 at most, such as "5%"')
+        raise refuse(f'key "margin": invalid margin "{text}": write per cent above 0, 100 at most, such as "5%"')
     return share
 
 

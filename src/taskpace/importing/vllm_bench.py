@@ -165,7 +165,7 @@ def _token_times(events: list[float], tokens: int | None, chat: bool) -> list[fl
 
 def _notes(samples: tuple[Sample, ...], prompts: list[str] | None, source: Source) -> Iterator[str]:
     yield "its own test request and warm-up requests are not in the file"
-    yield "neither the token limit nor why answers ended is recorded: cut answers cannot be distinguished from whole ones"
+    yield "the token limit and why answers ended are not recorded: cut answers cannot be distinguished from whole ones"
     if prompts is None:
         yield "its prompts are not recorded, so nothing can be graded or paired"
     else:

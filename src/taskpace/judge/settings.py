@@ -72,7 +72,7 @@ def _judge(file: _File, location: str) -> Judge:
             raise ExperimentError(f'{location}: key "{key}": the text is empty: write some, or leave the key out')
     if not 1 <= file.concurrency <= MOST_IN_FLIGHT:
         raise ExperimentError(
-            f'{location}: key "concurrency": {file.concurrency} is not a number of questions in flight: give 1 to '
+            f'{location}: key "concurrency": invalid number of questions in flight {file.concurrency}: give 1 to '
             f"{MOST_IN_FLIGHT}"
         )
     table = {

@@ -161,7 +161,7 @@ def _check_sound(reference: str, path: Path) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(f"there is no model file {shown}: {_nearest(reference, path)}") from None
+        raise ModelError(f"model file {shown} not found: {_nearest(reference, path)}") from None
     except ValueError as error:
         raise ModelError(f"{shown} cannot be a file's path ({one_line(str(error))}): write another") from None
     if stat.S_ISDIR(status.st_mode):

@@ -60,7 +60,7 @@ def check_gguf(path: Path, size_bytes: int) -> None:
         except _NotValidError as error:
             raise ModelError(f"{_quoted(path)} is not a usable GGUF file: {error}") from None
         else:
-            needs = f"its header promises {promised:,}"
+            needs = f"its header requires {promised:,}"
     if promised > size_bytes:
         raise ModelError(
             f"{_quoted(path)} is truncated: it has {size_bytes:,} bytes, {needs}; copy or download it again"

@@ -93,7 +93,7 @@ def check_systems(prices: Collection[str], systems: Collection[str]) -> None:
     """Raises ``TaskpaceError`` where a price is of a system that the run does not have."""
     for name in prices:
         if name not in systems:
-            raise TaskpaceError(f'--price: there is no system "{name}" in the run{did_you_mean(name, systems)}')
+            raise TaskpaceError(f'--price: unknown system "{name}" in the run{did_you_mean(name, systems)}')
 
 
 def _from_file(path: Path) -> dict[str, Price]:

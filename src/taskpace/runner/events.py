@@ -1,4 +1,4 @@
-"""What a run reports while it goes on: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
+"""What a run reports as it goes: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
 
 from __future__ import annotations
 

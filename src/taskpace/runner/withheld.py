@@ -61,7 +61,7 @@ class Withheld:
 
 
 def _uncounted(flown: InFlight, message: Finished, session: int) -> Flown:
-    """The same as a warm-up, which is kept and counts nowhere."""
+    """The trial as a warm-up, which is kept and counts nowhere."""
     record = message.record
     record = msgspec.structs.replace(
         record,

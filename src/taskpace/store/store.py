@@ -33,7 +33,7 @@ _SQLITE = b"SQLite format 3\x00"
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
 """What SQLite says of a file that is none of ours, or is one no longer."""
 _PROBE_BYTES = 1_000_000
-_CONTINUE = "free some space (or mend what it says) and run the same command to continue"
+_CONTINUE = "free some space (or fix what is reported) and run the same command to continue"
 
 
 def is_sqlite(path: Path) -> bool:
@@ -69,9 +69,7 @@ class Store:
             StoreError: no such file, not a run file, or a format newer than this taskpace.
         """
         if not path.is_file():
-            raise StoreError(
-                f"{path}: there is no such run file: `taskpace run ... -o {shlex.quote(str(path))}` makes one"
-            )
+            raise StoreError(f"{path}: run file not found: `taskpace run ... -o {shlex.quote(str(path))}` makes one")
         with _explained(path):
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             try:
@@ -195,7 +193,7 @@ class Store:
         return [(kept.record, kept.grade) for kept in self.kept(trial_id)]
 
     def kept(self, trial_id: str) -> list[Kept]:
-        """The same with when it was carried out."""
+        """Every attempt at a trial, in order, with its grade and when it was made."""
         return [
             Kept(
                 self._record(trial_id, row),

@@ -96,7 +96,7 @@ _KINDS = frozenset(
         "sr",
     ]
 )
-"""The same on either side of a name."""
+"""Words that may be left out or added on either side of a name: kinds of places, forms of companies, titles."""
 _IT_IS = re.compile(
     r"\b(?:[Ii]t|[Tt]hat|[Tt]his)(?:'s|\sis|\swas)\s(?:actually\s|really\s|now\s)?"
     r"[A-Z][\w'-]{0,40}(?:\s[A-Z][\w'-]{0,40}){0,5}\s?(?=[.!,;]|\Z)"

@@ -33,7 +33,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One row of a task's data, one conversation."""
 
     id: str
-    """The first 24 hex digits of the SHA-256 of the fields, and of the number of the occurrence where rows are repeated."""
+    """The first 24 hex digits of the SHA-256 of the fields, and of the occurrence's number where rows are repeated."""
     fields: dict[str, Any]
     """What templates and scorers see: JSON's own types."""
 
@@ -209,7 +209,7 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
             values.append(_plain(value, f'{location}, column "{part}"'))
         if empty is not None:
             if field in needed:
-                raise TaskError(f'{location}, column "{empty}": there is no value: fill it in or take the row out')
+                raise TaskError(f'{location}, column "{empty}": the value is missing: fill it in or take the row out')
         elif len(parts) == 1:
             fields[field] = values[0]
         elif field in _LISTS:

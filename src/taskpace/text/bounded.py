@@ -18,7 +18,7 @@ MOST_NESTED = 64
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"?|NaN|Infinity', re.DOTALL)
 """A text within JSON, to its end if it has one, so that time is linear; or what Python writes and JSON has not."""
 _INFINITE = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?Infinity', re.DOTALL)
-"""The same for numbers that are not finite, with their sign."""
+"""A text within JSON, or an infinite number with its sign."""
 _HALF = re.compile(
     r"\\(?:u[dD][89aAbB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
@@ -79,7 +79,7 @@ def decode_json(text: str) -> Any:
 
 
 def decode_lenient(text: str) -> Any:
-    """The same of what programs write that take JSON lightly: U+FFFD for half a character, null for an infinite number.
+    """Decode JSON of programs that do not keep to its rules: U+FFFD for half a character, null for an infinite number.
 
     Raises ``JsonProblem`` as ``decode_json`` does.
     """

@@ -37,7 +37,7 @@ class Link(Protocol):
         ...
 
     def send_now(self, message: FromWorker) -> None:
-        """The same, but the message has left this process when it returns."""
+        """Hand over a message and return when it has left this process."""
         ...
 
     def wait_stored(self, records: int) -> None:

@@ -23,7 +23,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
-    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that crashed; NaN for
+    """Task times and the time that errors took: what time per correct answer counts. 0 for a crashed worker; NaN for
     all of an imported system whose log has no times."""
     wait_s: Floats
     written_bytes: Floats
@@ -53,7 +53,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
         return np.where((self.cut > 0) | (self.late > 0), self.spent_s, self.task_time_s)
 
     def without_late(self) -> Arrays:
-        """The same as if late trials had not been asked: for means and totals, on which a standstill has no say."""
+        """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
         if not (late := self.late > 0).any():
             return self
         flags = ("cut", "late", "untimed")

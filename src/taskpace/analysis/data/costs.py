@@ -31,7 +31,7 @@ _REFUSED = f"^(?:http-4|{NO_CONNECTION}|not-tried|context-overflow)"
 
 
 def with_costs(frame: pl.DataFrame, cells: Sequence[CellPlan]) -> pl.DataFrame:
-    """The same rows with two columns more, null where a system has no price.
+    """Add two columns to the rows, null where a system has no price.
 
     - ``cost_usd``: US dollars of the trial with all its attempts; null where one of them is unknown, never 0.
     - ``cost_missing``: why it is unknown (``Missing``).

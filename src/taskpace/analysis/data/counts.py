@@ -18,7 +18,7 @@ _CONTRADICTORY = "contradictory"
 
 
 def believed(turns: pl.DataFrame) -> pl.DataFrame:
-    """The same turns with unbelievable counts as null, and two columns more.
+    """Replace unbelievable counts with null, and add two columns.
 
     - ``miscounted``: the report of output tokens contradicts itself or the text: reasoning above the whole, 0 with
       text, more tokens than bytes of text, or fewer than one for every 32 bytes. Output and reasoning are null then.

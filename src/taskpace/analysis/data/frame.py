@@ -105,7 +105,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
 
 
 def load_anchors(reader: Reader) -> pl.DataFrame:
-    """The same of trials that were asked again beside a system that was added later."""
+    """Load the trials that were asked again beside a system that was added later, with ``load_frame``'s columns."""
     return _load(reader, anchors=True)
 
 

@@ -56,9 +56,9 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     of_correct: Said
     """What the judge said of answers that the scorer calls correct."""
     of_wrong: Said
-    """The same of those that it calls wrong, or can read no answer from."""
+    """What the judge said of answers that the scorer calls wrong, or can read no answer from."""
     ungraded: Said
-    """The same of answers without a right one."""
+    """What the judge said of answers to items without a right one."""
     agreement: Estimate
     """Share of the graded answers on which both agree."""
     kappa: Estimate
@@ -66,7 +66,7 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None
     """Two-sided, of "it agrees by chance alone": exact, an item counts once. Null where nothing is graded."""
     p_holm: float | None = None
-    """The same, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
+    """``p``, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
     beyond_chance: bool | None = None
     """Whether the agreement is shown to be more than chance (5 %, adjusted). Null where nothing is graded."""
     by_scorer: Estimate

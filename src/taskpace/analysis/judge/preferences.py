@@ -40,7 +40,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None
     """Two-sided, of "neither is preferred", by the sign test on those items. Null where there are none."""
     p_holm: float | None = None
-    """The same, adjusted for all pairs of systems on all tasks of the judgement (Holm)."""
+    """``p``, adjusted for all pairs of systems on all tasks of the judgement (Holm)."""
     first_items: int
     """Items in whose pairs the answer shown first was chosen more often than the other."""
     second_items: int
@@ -48,7 +48,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     first_p: float | None
     """Two-sided, of "the order is no matter", by the sign test on those items. Null where there are none."""
     first_p_holm: float | None = None
-    """The same, adjusted as ``p_holm`` is, in a family of its own."""
+    """``first_p``, adjusted as ``p_holm`` is, in a family of its own."""
 
     @property
     def preferred(self) -> str | None:

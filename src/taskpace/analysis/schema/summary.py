@@ -97,7 +97,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     cpu_per_trial_s: float | None = None
     """Processor time of the worker process / trials; of an engine in process that is the model's own time, too."""
     cpu_share: float | None = None
-    """The same time / wall time: 1 is one core at work all the time."""
+    """Processor time of the worker process / wall time: 1 is one core at work all the time."""
     peak_rss_bytes: int | None = None
     """Memory of the worker process, the most in this cell; with the model where it is in process."""
     device_peak_bytes: int | None = None
@@ -121,15 +121,15 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     gross_j: float
     """Of the whole cell, in joules."""
     net_j: float | None
-    """The same."""
+    """``gross_j`` less the idle power of the window; null: unknown."""
     gross_per_task_j: float
     """Joules / recorded trials."""
     net_per_task_j: float | None
-    """The same, net."""
+    """``net_j`` / recorded trials; null: unknown."""
     gross_per_correct_j: Estimate
     """Joules / number correct; the interval is the accuracy's."""
     net_per_correct_j: Estimate
-    """The same, net."""
+    """``net_j`` / recorded trials; null: unknown."""
     temperature_max_c: float | None
     """Of a GPU, looked at once a second, in degrees Celsius."""
     throttling: tuple[str, ...]
@@ -266,7 +266,7 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     rank_cost_per_correct: int | None
-    """The same by cost per correct answer; null too without a price, and where a cost is unknown."""
+    """Rank by cost per correct answer; null too without a price, and where a cost is unknown."""
     findings: tuple[Finding, ...]
 
 

@@ -13,8 +13,8 @@ from taskpace.analysis.stats.significance import average_ranks
 def shared_ranks(members: Iterable[str], beats: Iterable[tuple[str, str]]) -> dict[str, int]:
     """1 + how many of the others are significantly better: systems that cannot be distinguished share a rank.
 
-    ``beats``: pairs (better, worse). A rank is a lower bound: three systems with a difference only between the first and the last
-    have ranks 1, 1 and 2.
+    ``beats``: pairs (better, worse). A rank is a lower bound: where only the first and the last of three systems
+    differ, their ranks are 1, 1 and 2.
     """
     worse_than: dict[str, int] = dict.fromkeys(members, 0)
     for _, worse in set(beats):

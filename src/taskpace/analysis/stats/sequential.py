@@ -95,7 +95,7 @@ def with_claim(ends: tuple[float, float], p: float, leaning: float) -> tuple[flo
 
 
 def look_per_correct(found: Totals, pairs: int) -> Looked:
-    """The same of time per correct answer."""
+    """How the pairs stand by time per correct answer."""
     count = found.value.shape[1]
     if not len(found.value):
         none = np.full(count, np.nan)

@@ -29,7 +29,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None
     """Two-sided, of "no difference", whatever the cut answers would have taken; null: not tested."""
     p_holm: float | None
-    """The same, adjusted for all pairs that were compared in this family."""
+    """``p``, adjusted for all pairs that were compared in this family."""
     items: int
     """Items on which both are known; of task time, that both were asked."""
     basis: Literal["mean", "most"] | None = None
@@ -46,7 +46,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cut_a: int = 0
     """Items with a cut or failed trial of A, or a late one: of their value only a bound is known."""
     cut_b: int = 0
-    """The same of B."""
+    """Items with a cut or failed trial of B, or a late one: of their value only a bound is known."""
 
     @property
     def significant(self) -> bool:
@@ -69,7 +69,7 @@ def compared_by_item(found: LogRatios, *, anytime: bool = False) -> list[Compari
 
 
 def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    """The same with ends that one may stop by: a median's too where items are few."""
+    """The comparison of a pair with ends that one may stop by: a median's too where items are few."""
     fixed = _of_pair(found, claims, index)
     known = ~np.isnan(found.low[:, index])
     recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))

@@ -24,7 +24,7 @@ Told = TypeVar("Told", Reason, Finding)
 
 
 def as_imported(told: Sequence[Told], cell: CellPlan) -> tuple[Told, ...]:
-    """The same with remedies that can be had: taskpace cannot go on with what another tool measured."""
+    """Give remedies that apply to an import: taskpace cannot continue what another tool measured."""
     if cell.imported is None:
         return tuple(told)
     return tuple(msgspec.structs.replace(each, remedy=_remedy(each, cell)) for each in told)

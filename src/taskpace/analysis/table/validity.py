@@ -38,7 +38,7 @@ BUSY_LIMIT = 0.9
 """Of one core."""
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
-"""The same measurement in a run of its own. ``RUN`` and ``NEW`` stand for the run file and another one; what is shown
+"""The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
 to a reader has their names (``report.words.commands``)."""
 
 
@@ -310,7 +310,7 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
         return
     if open_loop:
         yield _against_result(
-            "resumed", "interrupted and resumed, so the queue was empty once more", f"run it without interruption: {AGAIN}"
+            "resumed", "interrupted and resumed, so the queue was empty again", f"run it without interruption: {AGAIN}"
         )
     else:
         yield Reason(

@@ -46,7 +46,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: Range | None = None
     """Of one turn, in the trials it was fitted to; null: unknown."""
     output_tokens: Range | None = None
-    """The same of what was written."""
+    """Output tokens of one turn, in the trials it was fitted to; null: unknown."""
 
 
 class FittingError(msgspec.Struct, frozen=True, kw_only=True):

@@ -82,7 +82,7 @@ def complaint(value: Any) -> Complaint:
 
 
 def complaint_of(body: bytes) -> Complaint:
-    """The same of the body of an answer: JSON, a page or plain text."""
+    """The complaint in the body of an answer: JSON, a page or plain text."""
     try:
         return complaint(read_json(body))
     except ValueError:

@@ -185,7 +185,7 @@ def _only(names: list[str] | None, listed: _List, options: Options) -> str:
     elif listed.status == _OK:
         why = f"what {options.url}{_MODELS} gives is not a list of models to choose from: name one"
     else:
-        why = f"{options.url}{_MODELS} answers with status {listed.status}, which is not a list to choose from: name one"
+        why = f"{options.url}{_MODELS} answers with status {listed.status} and not with a list of models: name one"
     raise ExperimentError(f'the key "model" is missing: {why}')
 
 

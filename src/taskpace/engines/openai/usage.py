@@ -86,7 +86,7 @@ class Reports:
 
 
 def _find(report: dict[str, Any], where: Where) -> int | None:
-    """The count at the first of these places that has one; whatever is not a count is unknown, and nothing is guessed."""
+    """The count at the first of these places that has one; anything but a count is unknown; nothing is guessed."""
     value: Any = report.get(where[0][0])
     if type(value) is int and len(where[0]) == 1 and 0 <= value < _MOST:
         return value  # as nearly all are

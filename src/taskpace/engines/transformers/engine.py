@@ -9,7 +9,7 @@ What one should know of it:
 - Greedy at temperature 0; else temperature, then top-p, nothing else. In a batch all items draw from one generator,
   seeded with the first item's seed.
 - Stop texts are looked for at each step in the last tokens' text; what is at and after one is not part of the answer.
-- Reasoning is separated from the answer by its markers (``taskpace.engines.reasoning``), also where the chat template has
+- Markers separate reasoning from the answer (``taskpace.engines.reasoning``), also where the chat template has
   written the opening one; a step whose token came before the answer's first is a reasoning token.
 """
 

@@ -194,7 +194,7 @@ def _device(torch: Any, options: Options) -> str:
     if options.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[options.device]:
-        raise ExperimentError(f'{_LOCATION}: key "device": there is no {options.device} here: write "auto" or "cpu"')
+        raise ExperimentError(f'{_LOCATION}: key "device": no {options.device} found here: write "auto" or "cpu"')
     if options.device == "mps" and options.quantization is not None:
         raise ExperimentError(f'{_LOCATION}: key "quantization": bitsandbytes has none for mps: leave it out')
     return options.device

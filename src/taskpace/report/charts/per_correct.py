@@ -69,7 +69,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 
 def energy_time(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The same of joules, where energy was measured."""
+    """Task time against joules per correct answer, where energy was measured."""
     return _against_time(table, systems, _JOULES)
 
 

@@ -33,7 +33,7 @@ DARK = {
         )
     ),
 }
-"""The same on a dark background."""
+"""Colours on a dark background."""
 
 PAPER, DARK_PAPER = "#ffffff", "#12161c"
 

@@ -346,7 +346,7 @@ def _cost(summary: Summary) -> str:
 
 
 def _money(summary: Summary) -> str:
-    """The same in dollars; nothing without prices."""
+    """What a correct answer costs, in dollars; empty without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
     return least or costs_in_brief(summary)

@@ -165,7 +165,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     legend: str = ""
     """What its columns mean; a document has each legend once."""
     narrow_legend: str = ""
-    """The same for the narrow columns; empty: no other."""
+    """What the narrow columns mean; empty: ``legend`` holds for them too."""
     task: tuple[str, str] | None = None
     """Task and scenario, where the block is the table of all systems on that task."""
     chart: str = ""
@@ -239,7 +239,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def narrow_legend(self) -> str:
-        """The same for the narrow columns."""
+        """What the narrow columns mean, each once."""
         return _once(block.narrow_legend or block.legend for block in self.blocks)
 
 

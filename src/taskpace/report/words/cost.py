@@ -121,7 +121,7 @@ def price_sentence(rows: Iterable[tuple[str, Price | None]]) -> str:
 
 
 def run_prices(summary: Summary) -> str:
-    """The same of a run."""
+    """The prices of a run's systems; empty without prices."""
     return price_sentence((row.system, row.price) for table in summary.tables for row in table.rows)
 
 

@@ -144,8 +144,8 @@ def verdict_sentence(row: JudgedRow) -> str:
             "chance, so do not use it on this task."
         )
     return (
-        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: too few to distinguish from chance, so "
-        "nothing is claimed for or against it."
+        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: too few to distinguish from chance. "
+        "Nothing is claimed for or against it."
     )
 
 

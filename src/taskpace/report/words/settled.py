@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MOST = 2
 """Open pairs that are told of one by one."""
 _MOST_SHOWN = 3
-"""The same in the display."""
+"""Open pairs that the live display names."""
 _LEAST_NAME = 8
 """Columns that a system's name has at least."""
 

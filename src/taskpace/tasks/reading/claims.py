@@ -37,7 +37,7 @@ class _Line(NamedTuple):
     who: tuple[int, ...]
 
     def without(self, start: int, end: int, instead: str = "", who: int = -1) -> _Line:
-        """The same with ``instead`` in place of some roles; ``who``: the candidate that it stands for, or -1."""
+        """The line with ``instead`` in place of some roles; ``who``: the candidate that it stands for, or -1."""
         return _Line(
             self.roles[:start] + instead + self.roles[end:],
             (*self.who[:start], *([who] * len(instead)), *self.who[end:]),
@@ -83,7 +83,7 @@ _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))
 _STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=O]*(?:w=)?[F(]*\Z")
 """the answer (to this) is L; answer: L; the option is L; I choose L"""
 _NUMBER_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N)[F:P=]*(?:w=)?[F(]*\Z")
-"""The same of numbers: in a word problem much is chosen and left."""
+"""A stated number. Fewer verbs than for choices: in a word problem much is chosen and left."""
 _WRONG_ANSWER = re.compile(r"W[FO]*[nNO]")
 """the wrong answer is L"""
 _IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])P[hM]?K[FTZR]*\Z")

@@ -53,7 +53,7 @@ def chrf(text: str, references: Sequence[str]) -> float:
 
 
 def bleu(text: str, references: Sequence[str]) -> float:
-    """The same by ``sentence_bleu``: smoothed (exponential), as a sentence alone has few long n-grams."""
+    """Sentence BLEU from 0 to 1, smoothed (exponential), as a sentence alone has few long n-grams."""
     return float(_bleu().sentence_score(text, list(references)).score) / 100
 
 

@@ -78,12 +78,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """As far as is known, and with nothing in flight."""
+        """Open, as far as is known, and with nothing in flight."""
         return self._transport is not None and not self._transport.is_closing() and self._done is None
 
     @property
     def usable(self) -> bool:
-        """The same, and nothing has come unasked."""
+        """Open, idle, and without bytes that no request asked for."""
         return (
             self.is_open
             and self._transport is not None

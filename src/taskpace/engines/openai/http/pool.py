@@ -103,7 +103,7 @@ class Pool:
         except ssl.SSLError as exc:
             raise EngineError(f"{at}: no TLS: {exc.reason or exc}", kind="connect-tls") from None
         except socket.gaierror:
-            raise EngineError(f"{at}: there is no host of that name", kind="connect-name") from None
+            raise EngineError(f"{at}: unknown host name", kind="connect-name") from None
         except ConnectionRefusedError:
             raise EngineError(f"{at}: nothing listens there", kind="connect-refused") from None
         except (ConnectionResetError, ConnectionAbortedError) as exc:
