@@ -206,7 +206,7 @@ def cases(folder: Path) -> list[tuple[str, str, int]]:
 
 
 def values(folder: Path, numbers: range, *, commands: int) -> Iterator[Tried]:
-    """The same with a value of any kind in a column, in one row or in all; a value that cannot be there is passed over.
+    """Tries with a value of any kind in a column, in one row or in all; a value that cannot be there is skipped.
 
     ``numbers``: of ``cases``.
     """

@@ -79,7 +79,7 @@ def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(run_of_two: Path, tmp_path: Path) -> Path:
-    """The same in a folder of its own."""
+    """A folder with that run."""
     (tmp_path / "x.db").write_bytes((run_of_two / "x.db").read_bytes())
     return tmp_path
 

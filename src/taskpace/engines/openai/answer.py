@@ -21,7 +21,7 @@ _NONE = Secrets(())
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LEAST_REPEATED = 16
-"""Characters of a last chunk that are no coincidence when they repeat all that was said before."""
+"""Characters of a last chunk that cannot be a coincidence when they repeat all that was said before."""
 
 
 class Reader:

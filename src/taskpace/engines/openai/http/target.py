@@ -69,11 +69,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{self.authority}{whole}" if self.proxy and not self.tls else whole
 
     def moved_to(self, path: str) -> Target:
-        """This server at another path."""
+        """Return this server with another path."""
         return msgspec.structs.replace(self, path=path)
 
     def with_query(self, query: str) -> Target:
-        """This target with further query parameters."""
+        """Return this target with further query parameters."""
         return msgspec.structs.replace(self, query="&".join(filter(None, (self.query, query))))
 
     def redirected(self, location: str) -> tuple[str, str | None]:
