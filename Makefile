@@ -16,7 +16,7 @@ BENCHES := startup planning fidelity http_fidelity http_capacity http_faults end
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[llamacpp]'
+	$(INSTALL) -e '.[llamacpp,quality]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core

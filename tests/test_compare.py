@@ -66,7 +66,7 @@ def test_noise_passes_the_guard(make_run, cli):
     done = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 0%", "--fail-if", "accuracy < 0%")
     assert done.returncode == 0, done.stderr
     assert re.search(r"^task time .* ~ ", done.stdout, re.MULTILINE)
-    assert "you need about n =" in " ".join(done.stdout.split())
+    assert "detecting a 5 % difference takes about" in " ".join(done.stdout.split())
 
 
 def test_two_systems_of_one_run_are_compared_in_their_turns(make_run, cli):
@@ -254,7 +254,7 @@ def test_conditions_that_can_be_read(text):
         ("task_time > 5", "write a measure"),
         ("task_time >= 5%", "write a measure"),
         ("tasktime > 5%", "did you mean"),
-        ("p99 > 5%", "there is no measure"),
+        ("p99 > 5%", "unknown measure"),
         ("task_time > -5%", "has no minus"),
         ("accuracy < 5%", 'accuracy < -5%"'),
     ],

@@ -80,7 +80,7 @@ def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_p
         ('tasks = [{ prompts = "p.jsonl", data = "x.csv" }]\n' + MINIMAL, ['key "data"']),
         ("tasks = []\n" + MINIMAL, ['key "tasks"', "empty"]),
         ("scenarios = []\n" + MINIMAL, ['key "scenarios"', "empty"]),
-        ('scenarios = ["singel"]\n' + MINIMAL, ['"singel" is no scenario', 'did you mean "single"']),
+        ('scenarios = ["singel"]\n' + MINIMAL, ['unknown scenario "singel"', 'did you mean "single"']),
         ('scenarios = ["concurrency=0"]\n' + MINIMAL, ["concurrency=0", "N from 1"]),
         ('scenarios = ["single", "concurrency=1"]\n' + MINIMAL, ["two scenarios"]),
         ("tasks = [{ items = 3 }]\n" + MINIMAL, ['either "use"']),

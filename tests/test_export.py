@@ -191,8 +191,8 @@ def test_the_file_has_usual_permissions(tmp_path):
     ("name", "words"),
     [
         (".", "this is a folder: give -o a file name"),
-        ("none/x.csv", "there is no folder none: make it"),
-        ("pipe", "this is no regular file"),
+        ("none/x.csv", "folder none not found: make it"),
+        ("pipe", "this is not a regular file"),
         ("x" * 300, "cannot be written: File name too long"),
     ],
 )

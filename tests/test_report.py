@@ -114,9 +114,10 @@ def test_what_cannot_be_told_apart_shares_a_rank_and_says_how_many_it_takes(tria
     summary = summary_of(*(trials_of(name, task_time_s=np.exp(logs)) for name, logs in zip("ab", jitter, strict=True)))
     text = " ".join(rendered(summary, 80).split())
     assert text.count(" 1= ") >= 2
-    assert "share the first place by task time" in text
-    n = int(re.search(r"a ~ b|b ~ a", text) and re.search(r"you need about n = (\d+)", text)[1])
-    # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items tell of it.
+    assert "finish first (no significant difference)" in text
+    assert re.search(r"a ~ b|b ~ a", text)
+    n = int(re.search(r"takes about ([\d,]+) items", text)[1].replace(",", ""))
+    # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items show of it.
     assert 250 < n < 1100
 
 
@@ -162,7 +163,7 @@ def test_one_finding_is_told_once_for_all_it_concerns(two):
     lines = finding_lines(two({"committed_s": 0.3 * SCATTER}, {"committed_s": 0.3 * SCATTER}).tables[0])
     (early,) = (line for line in lines if "trailing text" in line)
     assert early.count("Stop it there") == 1
-    assert early.startswith("terse: the answer stands after 30 % of the task time")
+    assert early.startswith("terse: the answer is final after 30 % of the task time")
     assert "; likewise verbose. Stop it there: " in early
 
 

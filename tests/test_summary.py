@@ -308,5 +308,5 @@ def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):
 
 def test_a_run_is_opened_only_when_it_is_one(tmp_path):
     """Opening what is not there is a StoreError, from Python too."""
-    with pytest.raises(StoreError, match="no such run file"):
+    with pytest.raises(StoreError, match="run file not found"):
         taskpace.open(tmp_path / "none.db")

@@ -388,7 +388,7 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
     assert "nothing listens there: start the server, or correct the port" in told["refused"]
     assert "unknown host name: correct the host's name" in told["name"]
     assert "redirects to https://else.example/v1/models, not followed: write https://else.example/v1" in told["moved"]
-    assert "is no list of models to choose from: name one" in told["no list"]
+    assert "is not a list of models to choose from: name one" in told["no list"]
     assert told["path"].endswith("/v1") and ": write http://127.0.0.1:" in told["path"]  # noqa: PT018 - one remedy
     assert "write http:// if the server does not use TLS" in told["tls on plain"]
     assert "certificate does not pass" in told["unknown authority"]
@@ -442,11 +442,11 @@ def test_a_proxy_is_used_where_the_environment_names_one(run_plan, monkeypatch):
         ({"url": "http://x/v1/chat/completions/"}, "by themselves: write http://x/v1"),
         ({"url": "http://a..b/v1"}, "no name of a host"),
         ({"url": f"http://{'a' * 300}/v1"}, "no name of a host"),
-        ({"url": "http://x/v1", "omit": ["sead"]}, '"sead" is no field that is sent (did you mean "seed"?)'),
+        ({"url": "http://x/v1", "omit": ["sead"]}, 'unknown request field "sead" (did you mean "seed"?)'),
         ({"url": "http://x/v1", "omit": ["stream"]}, '"stream" has to be there: set stream = false'),
         ({"url": "http://x/v1", "omit": ["top_k"], "body": {"top_k": 1}}, '"top_k" is one of body'),
         ({"url": "http://x/v1", "omit": ["seed"], "rename": {"seed": "s"}}, '"seed" is left out by omit as well'),
-        ({"url": "http://x:99999/v1"}, "is no URL"),
+        ({"url": "http://x:99999/v1"}, "invalid URL"),
         ({"url": "http://x/v1", "api_key_env": "NO_SUCH_VARIABLE"}, "the variable NO_SUCH_VARIABLE is not set"),
         ({"url": "http://x/v1", "ca_file": "none.pem"}, 'key "ca_file": none.pem'),
         ({"url": "http://x/v1", "headers": {"a b": "c"}}, "no name of a header"),

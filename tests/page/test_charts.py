@@ -192,7 +192,7 @@ def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
     with taskpace.run(file, tmp_path / "one.db") as run:
         there = {panel.chart for panel in panels(run.summary())}
         assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
-        with pytest.raises(TaskpaceError, match="there is nothing to show"):
+        with pytest.raises(TaskpaceError, match="nothing to show"):
             run.chart("load")
 
 
@@ -247,7 +247,7 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
             '--task "mmlu": the chart has none of that name; it has mmlu-letter, mmlu-explain',
         ),
         (("why", "--pair", "a", "b"), '--pair "a b": the chart has none of that name; it has '),
-        (("speed", "-o", "no/x.svg"), "no/x.svg: there is no folder no"),
+        (("speed", "-o", "no/x.svg"), "no/x.svg: folder no not found"),
     ],
 )
 def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):

@@ -194,8 +194,8 @@ def test_a_text_of_a_megabyte_is_cut_and_says_so():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("report", "none.db"), "none.db: there is no such run file"),
-        (("report", "x.db", "-o", "no/where.html"), "no/where.html: there is no folder no"),
+        (("report", "none.db"), "none.db: run file not found"),
+        (("report", "x.db", "-o", "no/where.html"), "no/where.html: folder no not found"),
         (("report", "x.db", "-o", "x.db", "--force"), "x.db: this is an SQLite file"),
         (("report",), "Missing argument 'RUN_FILE...'"),
     ],

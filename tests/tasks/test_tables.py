@@ -222,7 +222,9 @@ def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
     """NaN, which JSON does not have, is missing, in JSONL too; an infinite number is refused."""
     lines = written(tmp_path, "x.jsonl", '{"word": 1.5, "n": NaN}\n{"word": NaN, "n": 1}\n{"word": "NaN"}\n')
     assert set(words(lines, leave_out=True)) == {1.5, "NaN"}
-    with pytest.raises(TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is no number in it.: correct the line"):
+    with pytest.raises(
+        TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is not a number in it.: correct the line"
+    ):
         words(written(tmp_path, "x.jsonl", '{"word": Infinity}\n'))
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": [1.5, float("nan")]}).write_parquet(path)

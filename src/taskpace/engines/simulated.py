@@ -112,7 +112,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     correct: float = 1.0
     """Probability of the right answer."""
     answer_at: float = 0.0
-    """Where in the visible text the answer stands: 0 at its start, 1 at its end."""
+    """Where in the visible text the answer is: 0 at its start, 1 at its end."""
     prompt_tokens_per_byte: float = 0.25
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Answers that are written at once; further requests wait their turn. Null: the most that a closed loop of the

@@ -102,7 +102,7 @@ _EXTRAS = {
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
     "quality": (
-        "judge translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
+        "grade translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
         ("jsonschema", "model2vec", "rouge-score", "sacrebleu"),
     ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),

@@ -305,7 +305,7 @@ def _joins(neighbour: str, edge: str) -> bool:
 
 
 def _beside_a_number(shown: str, wanted: list[str]) -> bool:
-    """Whether a number that is the answer stands beside another number."""
+    """Whether a number that is the answer is beside another number."""
     return wanted[0].isdigit() and re.search(rf"\d[\s,]+{CANDIDATE}|{CANDIDATE}[\s,]+\d", shown) is not None
 
 

@@ -248,7 +248,7 @@ def _trailing(row: MeasuredRow) -> Iterator[Finding]:
     if trailing > MUCH_TRAILING:
         yield Finding(
             code="committed-early",
-            text=f"the answer stands after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
+            text=f"the answer is final after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
             evidence={"trailing_share": trailing},
             remedy="stop it there: a stop text, or a prompt that asks for the answer alone",
         )

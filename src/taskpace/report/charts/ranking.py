@@ -174,7 +174,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="The two rankings",
             caption=f"Lines that cross: tokens per second promise another order than people see{crossed}. "
-            "n= is a shared rank: those systems cannot be distinguished.",
+            "1=, 2=: a shared rank, no significant difference.",
             picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
             headings=("system", "rank by tokens per second", "rank by task time"),
             rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),

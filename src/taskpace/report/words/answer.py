@@ -34,7 +34,7 @@ _MOST_ROWS = 12
 _MOST_GROUPS = 3
 _PLACES = ("first", "second", "third")
 _LEGEND = (
-    "Median: of the seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
+    "task time: median seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
     "seconds of all trials / number correct, so that wrong answers' time counts. Looks fast: more tokens per second "
     "than a system that finishes sooner."
 )
@@ -142,7 +142,7 @@ def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary, *
     if len(firsts) > 1 and alone:
         return f"not decided{where}"
     if len(firsts) > 1:
-        return f"{joined(firsts)} cannot be distinguished{where}"
+        return f"{joined(firsts)} finish first{where} (no significant difference)"
     return f"{short(firsts[0])} finishes first{where}{_by_how_much(firsts[0], tables)}"
 
 
@@ -173,7 +173,7 @@ def _same_order(summary: Summary) -> str:
     fastest = [[row.system for row in table.rows if row.rank_tokens_per_s == 1] for table in tables]
     if tables and all(names == [*_firsts(table)] for names, table in zip(fastest, tables, strict=True)):
         return " It has the most tokens per second, too."
-    return " No system is known to only look fast."
+    return " Tokens per second gives no significantly different order."
 
 
 def _nothing_ranked(summary: Summary) -> str:
@@ -231,7 +231,7 @@ def _columns(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column([table for table, _ in cells], summary),
         Column(heading="system", kind="text", cells=tuple(Name(row.system) for _, row in cells)),
-        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="tok/s", form=THREE_DIGITS, cells=numbers(lambda row: row.tokens_per_s_median)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(
@@ -292,7 +292,7 @@ def _by_task(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column(tables, summary),
         Column(heading="finishes first", kind="text", cells=tuple(map(winner, tables))),
-        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
     )
@@ -394,7 +394,7 @@ def _sure(summary: Summary) -> str:
     if not compared:
         return ""
     if claimed == len(compared):
-        return f"Sure at 5 % error: {'every' if claimed > 1 else 'the'} difference in time."
+        return f"Significant (5 %): {'every' if claimed > 1 else 'the'} time difference."
     cut = sum(each.open for each in compared)
     rest = f"cut answers decide {cut} of the rest" if cut else "the rest may be chance"
-    return f"Sure at 5 % error: {claimed} of {len(compared)} differences in time; {rest}."
+    return f"Significant (5 %): {claimed} of {len(compared)} time differences; {rest}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from taskpace.analysis.schema.summary import Client, Summary
+from taskpace.report.words.figures import digits
 
 
 def client_sentence(summary: Summary) -> str:
@@ -34,4 +35,4 @@ def client_sentence(summary: Summary) -> str:
 
 
 def _ms(value_s: float) -> str:
-    return f"{1e3 * value_s:.2g} ms"
+    return f"{digits(1e3 * value_s, 2)} ms"

@@ -82,7 +82,7 @@ def _least(table: TaskTable) -> Iterator[str]:
     elif len(best) == 1:
         verdict = f"; {best[0].system} costs least"
     else:
-        verdict = f"; {_and([row.system for row in best])} cannot be distinguished"
+        verdict = f"; {_and([row.system for row in best])} have no significant difference"
     yield f"{PER:,} correct answers cost: {listed}{more}{verdict}."
 
 

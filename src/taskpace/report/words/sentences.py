@@ -158,11 +158,11 @@ def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
         )
     if firsts == fastest and len(firsts) == 1:
         return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
-    return f"{_finish_first(firsts)}; no pair of systems is known to be ranked otherwise by tokens per second."
+    return f"{_finish_first(firsts)}. Tokens per second gives no significantly different order."
 
 
 def _finish_first(firsts: list[str]) -> str:
-    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'share the first place by task time'}"
+    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'finish first (no significant difference)'}"
 
 
 def _per_correct(ranked: list[SystemRow]) -> str:
@@ -197,7 +197,7 @@ def _claims(rows: dict[str, SystemRow], pairs: list[Pair], headline: Pair | None
     ]
     notes = [*said[:_MOST_NOTES], *undecided[:_MOST_NOTES]]
     if (more := len(undecided) - _MOST_NOTES) > 0:
-        notes.append(f"{more} more pairs are open, for the cut answers decide.")
+        notes.append(f"{more} more pairs are open: the cut answers decide.")
     return notes
 
 
@@ -214,8 +214,8 @@ def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     if not pair.items_for_5_percent:
         return ""
     return (
-        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot distinguish their task times; to resolve a 5 % "
-        f"difference here you need about n = {_rounded(pair.items_for_5_percent)}."
+        f"{names[0]} ~ {names[1]}: no significant difference in task time with {pair.task_time.items} items; "
+        f"detecting a 5 % difference takes about {_rounded(pair.items_for_5_percent):,} items."
     )
 
 
