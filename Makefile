@@ -46,11 +46,12 @@ soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands o
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/fuzz.py
 
-check: $(VENV)/.dev  ## Format, lint, types, who may import whom
+check: $(VENV)/.dev  ## Format, lint, types, who may import whom, words
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/words/check.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

@@ -192,7 +192,7 @@ def test_a_device_that_is_not_here_is_one_line(tiny):
     if torch.cuda.is_available():
         opened(str(tiny), device="cuda")
         return
-    with pytest.raises(ExperimentError, match='there is no cuda here: write "auto" or "cpu"'):
+    with pytest.raises(ExperimentError, match='no cuda found here: write "auto" or "cpu"'):
         opened(str(tiny), device="cuda")
 
 

@@ -208,7 +208,7 @@ def test_choices_in_columns_of_a_csv_file(tmp_path):
 def test_an_empty_choice_in_the_middle_is_no_choice_less(tmp_path):
     """The letters of the later ones would be others."""
     row = {"question": "q", "A": "Rome", "B": None, "C": "London", "answer": "B"}
-    with pytest.raises(TaskError, match='row 1, column "B": there is no value'):
+    with pytest.raises(TaskError, match='row 1, column "B": the value is missing'):
         items_of(tmp_path, [row], 'columns = { question = "question", choices = ["A", "B", "C"], answer = "answer" }')
 
 
