@@ -1,7 +1,7 @@
 """What other distributions add: entry points that each name one object.
 
 They are read once in a process and loaded when they are asked for. A broken one breaks nothing but itself: it is left
-out, and ``problem`` says why.
+out, and ``problem`` shows why.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Refusal = Literal["always", "perhaps"]
-"""What a request that was refused says of the next one. ``always``: whatever is asked will be refused, for it is the
+"""What a refused request shows about the next one. ``always``: whatever is asked will be refused, for it is the
 key, the address, the model or the account; ``perhaps``: it may be a field that all requests have, or this prompt
 alone."""
 

@@ -25,7 +25,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one counter says of a window."""
+    """What one counter reports about a window."""
 
     name: str
     covers: Covers
@@ -49,7 +49,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     readings: tuple[Reading, ...] = ()
     missing: tuple[str, ...] = ()
-    """Why a kind of counter says nothing, with the remedy."""
+    """Why a kind of counter shows nothing, with the remedy."""
 
 
 class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ def _why_no_cost(cell: ComparedCell, condition: Condition) -> str:
         return ": give both a price with --price"
     unknown = [role for role, row in (("base", cell.base), ("new", cell.new)) if row.cost and row.cost.missing]
     return (
-        f": the cost of {' and '.join(unknown)} is unknown, `taskpace summary RUN --full` says why" if unknown else ""
+        f": the cost of {' and '.join(unknown)} is unknown, `taskpace summary RUN --full` shows why" if unknown else ""
     )
 
 

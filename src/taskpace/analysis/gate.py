@@ -1,6 +1,6 @@
 """A gate: whether each condition on a change is known to be met, known not to be, or still open, at any stopping time.
 
-Each way has half of the error of 5 %, so a gate says what the 95 % interval of the change says that may be stopped by:
+Each way has half of the error of 5 %, so a gate decides by the 95 % interval of the change that may be stopped by:
 which side of the limit it lies on. The gate fails where one condition is met in one cell, so "met" is said at its share
 of 2.5 % over all of them; it passes where all are known not to be, so one that is met passes wrongly at 2.5 % at most,
 however many there are (Berger 1982, "Multiparameter hypothesis testing and acceptance sampling": intersection-union

@@ -50,12 +50,10 @@ _FLAGS = (
     click.option("--processes", type=int, help="Client processes that share the load of an endpoint (1)."),
     click.option("--deadline", type=float, help="Seconds within which an answer is in time, for goodput."),
     click.option(
-        "--energy", is_flag=True, default=None, help="Read this machine's energy counters: joules per task (off)."
+        "--energy", is_flag=True, default=None, help="Read this machine's energy counters, for joules per task (off)."
     ),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
-    click.option(
-        "--until", type=click.Choice(["decided"]), help="Ask items until the ranking is settled, and no longer (all)."
-    ),
+    click.option("--until", type=click.Choice(["decided"]), help="Stop when the ranking is settled (default: ask all)."),
     click.option("--margin", metavar="N%", help="With --until: systems closer than this are equivalent (none are)."),
     click.option(
         "--by", type=click.Choice(["task-time", "s-per-correct"]), help="With --until: what ranks them (task-time)."

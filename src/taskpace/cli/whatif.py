@@ -39,7 +39,7 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal", show_default=True
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 def whatif(
     run_file: Path,

@@ -78,7 +78,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine says of itself once it is open; stored with the run."""
+    """What the engine reports about itself once it is open; stored with the run."""
 
     engine: str
     version: str

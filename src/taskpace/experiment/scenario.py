@@ -77,7 +77,7 @@ def read_scenario(text: str, location: str) -> Scenario:
     """One scenario by its name.
 
     Raises:
-        ExperimentError: it is none; the message says which forms there are.
+        ExperimentError: it is none; the message shows which forms there are.
     """
     word, _, number = (part.strip() for part in text.partition("="))
     if word == "single" and not number:

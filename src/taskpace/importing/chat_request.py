@@ -1,4 +1,4 @@
-"""What the request says that a load generator sent, in the fields of OpenAI's API."""
+"""What the request reports that a load generator sent, in the fields of OpenAI's API."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def _parts(message: dict[str, Any], kind: str) -> str | None:
 
 
 def _load(config: dict[str, Any]) -> Scenario:
-    """One at a time where its batch size says so; more in flight are a limit of EvalScope, not a load that it keeps."""
+    """One at a time where its batch size shows it; more in flight are a limit of EvalScope, not a load."""
     return Scenario() if config.get("eval_batch_size") == 1 else Scenario(known=False)
 
 

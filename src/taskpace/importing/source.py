@@ -31,7 +31,7 @@ class Source:
         return self.path.name
 
     def refuse(self, problem: str) -> LogError:
-        """The error that says what is wrong with it; ``problem`` ends with a remedy."""
+        """The error that shows what is wrong with it; ``problem`` ends with a remedy."""
         return LogError(f"{named(self.path)}: {problem}")
 
     @cached_property

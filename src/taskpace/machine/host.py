@@ -69,7 +69,7 @@ class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters to be read before and after a run; the difference says what others took meanwhile.
+    """Counters to be read before and after a run; the difference shows what others took meanwhile.
 
     ``steal_ticks`` of ``cpu_ticks`` went to other virtual machines; ``throttled_ns`` is how long the quota of
     this process's cgroup held it back. ``load_*`` are the load averages over 1, 5 and 15 minutes.
@@ -249,7 +249,7 @@ def _virtualised(root: Path) -> bool | None:
     flags = _values(_cpuinfo(root), "flags")
     if flags:
         return "hypervisor" in flags[0].split()
-    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host says nothing.
+    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host shows nothing.
     return True if (root / "sys/hypervisor/type").exists() else None
 
 

@@ -68,7 +68,7 @@ def check_gguf(path: Path, size_bytes: int) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Value]:
-    """What a GGUF file says of its model: every key with a single value. Empty when the file cannot be read so.
+    """What a GGUF file reports about its model: every key with a single value. Empty when the file cannot be read so.
 
     That is not an error here: who loads the model says better what is wrong with it.
     """

@@ -27,7 +27,7 @@ _FORMS = "SYSTEM=INPUT/OUTPUT[/CACHED], SYSTEM=PER_HOUR/h, SYSTEM=PROVIDER/MODEL
 
 
 def read_price(given: Given, refuse: Callable[[str], TaskpaceError]) -> Price:
-    """A price from numbers or from the catalogue; ``refuse`` makes the error, which says where it stands."""
+    """A price from numbers or from the catalogue; ``refuse`` makes the error, which names its location."""
     return look_up(given, refuse) if isinstance(given, str) else given
 
 

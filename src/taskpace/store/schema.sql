@@ -73,7 +73,7 @@ CREATE TABLE worker (
     session     INTEGER NOT NULL REFERENCES session (number),
     system      TEXT NOT NULL REFERENCES system (name),
     load_ns     INTEGER NOT NULL,        -- until the engine was ready
-    info        TEXT NOT NULL,           -- JSON: what the engine says of itself
+    info        TEXT NOT NULL,           -- JSON: what the engine reports about itself
     calibration TEXT NOT NULL            -- JSON: the harness's own cost, measured in this process
 ) STRICT;
 

@@ -31,7 +31,7 @@ from taskpace.telemetry import Calibration, ClientMetrics
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _SQLITE = b"SQLite format 3\x00"
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
-"""What SQLite says of a file that is none of ours, or is one no longer."""
+"""What SQLite reports about a file that is none of ours, or is one no longer."""
 _PROBE_BYTES = 1_000_000
 _CONTINUE = "free some space (or fix what is reported) and run the same command to continue"
 

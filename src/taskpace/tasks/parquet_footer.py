@@ -1,6 +1,6 @@
 """How much a Parquet file decodes to, known before anything is decoded.
 
-A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer says how many values each column has,
+A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer shows how many values each column has,
 and the header of each page how many it has, which is what is decoded whatever the footer says. Only counts are read.
 
 Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader) and the

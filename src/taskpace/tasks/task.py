@@ -89,7 +89,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: DataSource
     turns: tuple[TurnTemplate, ...]
     public: DataSource | None = None
-    """A well-known public data set for the same task, used in place of ``data`` where an experiment says so."""
+    """A well-known public data set for the same task, used in place of ``data`` where an experiment asks for it."""
     max_tokens: int
     """Limit of each turn's output. A trial that hits it is ``truncated``, whatever it says, and ends there."""
     stop: tuple[str, ...] = ()

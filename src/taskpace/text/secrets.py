@@ -23,7 +23,7 @@ _TELLING = _SECRET | frozenset(
 _IN_PARAMETER = re.compile("|".join(sorted(_TELLING)) + "|^code$", re.IGNORECASE)
 """One of them anywhere in the name of a URL's parameter; Azure's functions take their key as ``code``."""
 _NAMES_ELSEWHERE = frozenset({"env", "file", "path", "name", "field"})
-"""Last words of a name whose value only says where the secret is."""
+"""Last words of a name whose value only names the place of the secret."""
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _LIKE_A_KEY = re.compile(r"[\w.+/=~:-]{8,}")
 _BY_FORM = re.compile(

@@ -114,7 +114,7 @@ class _Pipes:
 def main() -> None:
     """Serve one system over standard input and output until told to close."""
     # Ctrl-C in a terminal, and a supervisor's SIGTERM, reach the whole process group; the run decides what they mean
-    # and says so with Stop.
+    # and shows it with Stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A callback that wants to stamp an arrival waits for Python's lock: at most this long, not the usual 5 ms.

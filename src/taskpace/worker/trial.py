@@ -201,7 +201,7 @@ async def generate_within(
 
 
 def failure_of(exc: BaseException) -> Failure:
-    """An exception of an engine as what a record says of it; one that is none of an engine's is raised again.
+    """An exception of an engine as what a record reports about it; one that is none of an engine's is raised again.
 
     A panic of a native library (pyo3) is an engine's, and no ``Exception``.
     """

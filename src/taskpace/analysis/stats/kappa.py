@@ -53,7 +53,7 @@ def kappa_number(counts: Floats, resamples: int) -> Estimate:
 def agreement_p(counts: Floats) -> float:
     """Two-sided exact p-value of "they agree by chance alone", one of them using only the first two categories.
 
-    Given how often either says what, chance gives every way of matching the two the same probability; p is the
+    Given how often either gives each answer, chance gives every way of matching the two the same probability; p is the
     probability of all numbers of agreements at most as likely as the observed one. Where both use only the
     two categories that is Fisher's exact test; a third that only the other uses is never agreement. Sources: Fisher
     (1935), "The logic of inductive inference"; with a third category Freeman & Halton (1951), "Note on an exact

@@ -59,7 +59,7 @@ class Reader:
     def stream(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read a stream of server-sent events from stamped pieces of it."""
         if self._read_all(arrivals) and self._events:
-            # As it says nothing of when the answer began, it cannot stand for one that was streamed.
+            # As it shows nothing about when the answer began, it cannot stand for one that was streamed.
             problem = "the server sent a whole answer and no stream: set stream = false"
             self.failure = EngineError(problem, kind="content-type", refusal="perhaps")
 

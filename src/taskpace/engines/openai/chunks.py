@@ -74,7 +74,7 @@ _NO_DELTA = TextDelta()
 
 
 class TextChoice(msgspec.Struct, gc=False):
-    """A choice that brings text or says why it ends; whatever else is read of one is not there, or null."""
+    """A choice that brings text or shows why it ends; whatever else is read of one is not there, or null."""
 
     index: int | None = None
     delta: TextDelta | None = None

@@ -20,7 +20,7 @@ from taskpace.records import Refusal
 
 NO_WORD = "no word of why"
 _MOST = 300
-"""Characters of what a server says that are kept."""
+"""Characters of what a server reports that are kept."""
 _WORDS = ("message", "Message", "msg", "detail", "details", "error", "errors", "error_message", "errorMessage",
           "reason", "title", "type")  # fmt: skip
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
@@ -71,7 +71,7 @@ class Complaint(NamedTuple):
 
 
 def complaint(value: Any) -> Complaint:
-    """What an error says that was read as JSON, or is text that is none."""
+    """What an error reports that was read as JSON, or is text that is none."""
     parts = list(_parts(value))
     said = next((part for part in parts if isinstance(part, str) and part.strip()), None)
     text = one_line(_spelt(value) if said is None else said)

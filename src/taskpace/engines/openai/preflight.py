@@ -55,7 +55,7 @@ class Way(NamedTuple):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of itself, and the way to it."""
+    """What the server reports about itself, and the way to it."""
 
     model: str
     """To ask for."""

@@ -26,7 +26,7 @@ _TEXT = (b"{", b"[", b"data", b"event", b"id", b"retry", b"error", b":")
 
 
 class Refusals:
-    """Puts what one endpoint refuses into an error that says what to do about it."""
+    """Puts what one endpoint refuses into an error that shows what to do about it."""
 
     def __init__(self, options: Options, target: Target, secrets: Secrets, found: Found | None = None) -> None:
         self._options, self._target, self._secrets, self._found = options, target, secrets, found

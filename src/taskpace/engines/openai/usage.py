@@ -58,8 +58,8 @@ class Reports:
     def usage(self, *, visible: bool, reasoned: bool) -> Usage:
         """The counts that can be believed.
 
-        ``output_tokens`` includes reasoning: it is added where the total says that the server counts it beside the
-        rest. Where counts contradict each other, none is known, and ``token_source`` says so.
+        ``output_tokens`` includes reasoning: it is added where the total shows that the server counts it beside the
+        rest. Where counts contradict each other, none is known, and ``token_source`` shows it.
 
         Args:
             visible: whether there is an answer, which takes a token at least.

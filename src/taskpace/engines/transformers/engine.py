@@ -239,7 +239,7 @@ class TransformersEngine:
 
 
 class _Hook:
-    """Called by ``generate`` after each step with all tokens so far; says which items are done."""
+    """Called by ``generate`` after each step with all tokens so far; returns which items are done."""
 
     def __init__(
         self,

@@ -104,7 +104,7 @@ class JsonLines:
 
 
 class Quiet:
-    """Says only what went wrong."""
+    """Print only what went wrong."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -68,7 +68,7 @@ Cell = Name | Words | Number | Rank | Several
 
 
 def unknown(cell: Cell) -> bool:
-    """Whether the cell says nothing."""
+    """Whether the cell is empty."""
     match cell:
         case Number():
             return cell.estimate.value is None

@@ -1,4 +1,4 @@
-"""What taskpace says of itself as the one who measures."""
+"""What taskpace reports about itself as the one who measures."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from taskpace.text.safe_text import one_line
 _LEGEND = (
     "agreement: share of answers on which judge and scorer agree (no verdict is neither); kappa: the same "
     "beyond chance, 0 is chance, 1 perfect (Cohen 1960). correct, wrong, ungraded: answers that are so by the "
-    "scorer, and what the judge says of them: correct / wrong / no verdict. judge, scorer: share that each calls "
+    "scorer, and what the judge reports about them: correct / wrong / no verdict. judge, scorer: share that each calls "
     "correct. In parentheses: 95 % intervals. p: of chance alone, exact (Fisher 1935), an item counts once; adjusted "
     "for all tasks (Holm 1979)."
 )

@@ -62,7 +62,7 @@ def _longest_first(pairs: Sequence[PairStanding]) -> list[PairStanding]:
 
 
 def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, margin: float | None) -> list[str]:
-    """What a summary says of it.
+    """What a summary shows about a table that ends when it is settled.
 
     Args:
         pairs: every two systems.
@@ -87,7 +87,7 @@ def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, 
 
 
 def forecast_line(found: Forecast, ratio: float, scatter: float, *, most: int, measured: bool) -> str:
-    """What a plan says of how many items it may take; ``scatter``: of log ratios, measured or assumed."""
+    """What a plan shows about how many items it may take; ``scatter``: of log ratios, measured or assumed."""
     settled = f"{100 * found.settled_share:.0f} % of simulated runs are settled by {counted(most)}"
     return (
         f"Until decided: about {found.items:.0f} items a system, nine of ten within {found.rounds_p90:.0f} rounds; "
@@ -128,7 +128,7 @@ def _two_digits(count: int) -> int:
 
 
 def _margin(pair: PairStanding, margin: float | None) -> str:
-    """The margin that would have ended it; a wide one says nothing."""
+    """The margin that would have ended it; a wide one shows nothing."""
     if pair.margin is None or pair.margin > 1 or (margin is not None and pair.margin <= margin):
         return ""
     return f", or none with `--margin {math.ceil(100 * pair.margin)}%`"

@@ -22,7 +22,7 @@ _MOST_BESIDE = 1024 * 1024
 _FRAMING = 16
 """Bytes of chunks' lengths for each byte of their content, at most."""
 _MOST_OF_ERROR = 64 * 1024
-"""Bytes of what a server says of a failure; what comes after them is not waited for."""
+"""Bytes of what a server reports about a failure; what comes after them is not waited for."""
 _OK, _REDIRECT, _BAD = 200, 300, 400
 
 
@@ -35,7 +35,7 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
-        """Of an answer that is not a success (200 to 299): the beginning of what the server says of it."""
+        """Of an answer that is not a success (200 to 299): the beginning of what the server reports about it."""
 
     @property
     def succeeded(self) -> bool:
