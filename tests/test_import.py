@@ -192,7 +192,7 @@ def plain(samples: tuple[Sample, ...], **changes: Any) -> Log:
 
 
 def test_claims_across_logs_say_what_they_are_of(tmp_path: Path) -> None:
-    """Two logs of the same items are compared item by item, and the table says that they did not take turns; where a
+    """Two logs of the same items are compared item by item, and the table shows that they did not take turns; where a
     log shows a machine that drifted, no claim is made.
     """
 

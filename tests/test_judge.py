@@ -100,7 +100,7 @@ def test_a_judge_that_is_always_right_agrees_in_all(folder):
 
 
 def test_a_judge_that_is_wrong_on_purpose_is_found_out(folder, cli):
-    """Right in a tenth: the share is what its own run's accuracy is, kappa is far below 0, and the table says so."""
+    """Right in a tenth: the share is what its own run's accuracy is, kappa is far below 0, and the table shows it."""
     found = judged(folder, WRONG)
     (task,) = found.tasks
     with taskpace.open(folder / "x.judge.db") as own:

@@ -289,7 +289,7 @@ def test_a_wrong_download_is_deleted(index, monkeypatch, cached):
 
 @pytest.mark.parametrize("content", [GGUF[:-1] + b"x", GGUF[:-1], b""])
 def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
-    """A cached model that was altered, cut or emptied is deleted, and the message says what to do."""
+    """A cached model that was altered, cut or emptied is deleted, and the message shows what to do."""
     entry = shelve(monkeypatch, ["pypi:tiny==1.0/a.gguf"], GGUF)
     path = cached / "models" / entry.sha256[:16] / entry.file
     path.parent.mkdir(parents=True)

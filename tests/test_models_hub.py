@@ -140,7 +140,7 @@ def test_no_network_is_said_plainly(resolve_there, monkeypatch):
 
 
 def test_the_missing_library_names_its_extra(monkeypatch):
-    """Without huggingface_hub, the message says which extra installs it, and nothing counts as cached."""
+    """Without huggingface_hub, the message shows which extra installs it, and nothing counts as cached."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"taskpace\[hub\]"):
         resolve("hf:owner/repo/a.gguf", Path())

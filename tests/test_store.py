@@ -157,7 +157,7 @@ def test_a_file_at_rest_is_one_file(tmp_path, plan):
 
 
 def test_a_full_disk_says_so_and_keeps_what_there_is(tmp_path, plan):
-    """When SQLite finds no more room, the message says that, and the records before are whole."""
+    """When SQLite finds no more room, the message shows that, and the records before are whole."""
     cell = plan.cells[0]
     first, second, _ = plan.trials(cell)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:

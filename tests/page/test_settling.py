@@ -75,7 +75,7 @@ def test_a_pair_is_settled_at_the_item_from_which_on_it_is_not_open(decided):
 
 
 def test_the_picture_has_a_pair_below_the_other_and_the_table_all(decided):
-    """Six of ten pairs, those that took longest; the caption says that it is a choice."""
+    """Six of ten pairs, those that took longest; the caption shows that it is a choice."""
     (_, summary) = decided([1.0, 1.02, 1.5, 2.2, 3.3])
     panel = only(panels(summary, "settling"), "settling")
     drawn: dict[str, Any] = configured(panel.picture)

@@ -62,7 +62,7 @@ def test_an_answer_is_a_letter_an_index_from_0_or_the_text_of_a_choice(answer, l
 
 @pytest.mark.parametrize("answer", [4, "4", 4.0, -1, "-1", 1.5, "1.5", "E", "AB", "", True, None, [1], "london", "1e0"])
 def test_what_is_none_of_these_is_refused(answer):
-    """The message says what would be an answer."""
+    """The message shows what would be an answer."""
     with pytest.raises(FieldProblem, match="letter from A to D, an index from 0 to 3, or the text of one choice"):
         accepted(answer)
 
@@ -292,7 +292,7 @@ UNDECIDED: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", UNDECIDED)
 def test_an_index_that_is_the_text_of_another_choice_is_refused_where_no_row_decides(tmp_path, kind):
-    """Each remedy in the message says what is meant; the items are then as it says."""
+    """Each remedy in the message shows what is meant; the items are then as it says."""
     rows = UNDECIDED[kind]
     with pytest.raises(TaskError) as caught:
         items_of(tmp_path, rows, PLAIN)

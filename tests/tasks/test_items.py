@@ -249,7 +249,7 @@ def test_an_unknown_starter_set_is_refused() -> None:
 
 
 def test_more_items_than_there_are_name_the_key_and_the_number(tmp_path: Path) -> None:
-    """The message says how many there are."""
+    """The message shows how many there are."""
     with pytest.raises(TaskError, match=r'"items": 5 are asked for.*has 2'):
         letter_items(jsonl(tmp_path, [ROW, ROW | {"subject": "t"}]), count=5)
     with pytest.raises(TaskError, match=r'has 1 left by "where"'):

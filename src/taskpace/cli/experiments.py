@@ -53,7 +53,7 @@ _FLAGS = (
         "--energy", is_flag=True, default=None, help="Read this machine's energy counters, for joules per task (off)."
     ),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
-    click.option("--until", type=click.Choice(["decided"]), help="Stop when the ranking is settled (default: ask all)."),
+    click.option("--until", type=click.Choice(["decided"]), help="Stop when the ranking is settled (default: never)."),
     click.option("--margin", metavar="N%", help="With --until: systems closer than this are equivalent (none are)."),
     click.option(
         "--by", type=click.Choice(["task-time", "s-per-correct"]), help="With --until: what ranks them (task-time)."

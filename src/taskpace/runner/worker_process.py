@@ -26,7 +26,7 @@ _READ_BYTES = 64 * 1024
 
 
 class WorkerDiedError(Exception):
-    """The worker is gone. The message says how it ended and what it printed last."""
+    """The worker is gone. The message shows how it ended and what it printed last."""
 
 
 class WorkerHandle(Protocol):

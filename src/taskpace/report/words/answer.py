@@ -135,7 +135,7 @@ def _verdict(summary: Summary, told: Told | None) -> str:
 
 
 def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary, *, alone: bool) -> str:
-    """``alone``: somewhere a system is first alone; then the table says who shares the first place elsewhere."""
+    """``alone``: somewhere a system is first alone; then the table shows who shares the first place elsewhere."""
     where = on_tasks([_key(table) for table in tables], summary)
     if not firsts:
         return f"no ranking{where}"
