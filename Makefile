@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Hundreds of processes would compile taskpace anew, and each worker of pytest all tests.
+# Hundreds of processes would compile taskpace again, and each worker of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
@@ -16,7 +16,7 @@ BENCHES := startup planning fidelity http_fidelity http_capacity http_faults end
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[llamacpp]'
+	$(INSTALL) -e '.[llamacpp,quality]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
@@ -46,11 +46,12 @@ soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands o
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/fuzz.py
 
-check: $(VENV)/.dev  ## Format, lint, types, who may import whom
+check: $(VENV)/.dev  ## Format, lint, types, who may import whom, words
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/words/check.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format

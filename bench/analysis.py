@@ -37,7 +37,7 @@ REAL_ITEMS = 10
 
 
 class Measured(NamedTuple):
-    """What a part's process tells."""
+    """What a part's process reports."""
 
     ours_s: list[float]
     theirs_s: list[float]
@@ -193,7 +193,7 @@ def main() -> None:
     )
     bench.say(f"  polars group-by {bench.figure('polars group-by', found.theirs_s, 's'):.2f} s")
     bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before the summary  {peak.target}")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before the summary  {peak.target}")
 
     found = apart(bootstrap_part, rounds, resamples)
     with_it = bench.figure("bootstrap: with", found.ours_s, "s")
@@ -203,14 +203,14 @@ def main() -> None:
     bench.say(f"bootstrap: {resamples:,} resamples, 45 pairs x 5 tasks x {BOOTSTRAP_ITEMS} items")
     bench.say(f"  with            {with_it:.2f} s")
     bench.say(f"  without         {without:.2f} s: all paired tests, intervals and splits")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")
 
     found = apart(load_part, min(rounds, 3), load)
     peak = bench.figure("loading: peak memory", found.peak_mb, "MB")
     before = bench.figure("loading: memory before", found.before_mb, "MB")
     bench.say(f"loading {found.records:,} records from a run file; {len(found.ours_s)} rounds")
     bench.say(f"  load_frame      {bench.figure('loading', found.ours_s, 's'):.2f} s")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")
     bench.finish()
 
 

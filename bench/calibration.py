@@ -181,7 +181,7 @@ _TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_co
 
 
 def false_positives(job: tuple[World, int, int, int, int]) -> dict[str, float]:
-    """Five equal systems: in what share of the experiments is any of the ten pairs told apart?"""
+    """Five equal systems: in what share of the experiments is any of the ten pairs distinguished?"""
     world, n, repeats, experiments, seed = job
     rng = np.random.default_rng((seed, n, repeats, 5))
     equal = np.zeros(5)

@@ -48,7 +48,7 @@ def families(values: Floats, cut: Flags) -> list[Family]:
 
 def is_false(found: Comparison, pair: tuple[int, int], cut: Cut) -> bool:
     """Whether a claim is made, and is not true. Every claim is, but that the first system takes longer: on average
-    where its cut answers are endless, and in any way where it takes longer besides.
+    where its cut answers are endless, and in any way where it also takes longer.
     """
     if found.lower is None:
         return False

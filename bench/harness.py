@@ -110,7 +110,7 @@ class Bench:
         self.chosen = parser.parse_args()
         self.quick: bool = self.chosen.quick
         if self.quick and self.chosen.save == RESULTS:
-            parser.error("the quick form's figures are no results: give --save a folder")
+            parser.error("the quick form's figures are not results: give --save a folder")
         if self.chosen.save and getattr(self.chosen, "only", None):
             parser.error("--only measures a part of the figures: leave out --save")
         for size, values in sizes.items():

@@ -162,7 +162,7 @@ def print_items(bench: Bench) -> None:
 
 
 def print_cut(bench: Bench) -> None:
-    """The same where one limit cuts a share of all answers."""
+    """Print the items needed where one limit cuts a share of all answers."""
     columns = SYSTEMS[:1] if bench.quick else SYSTEMS
     bench.say("\n| scatter | cut | ratio | " + " | ".join(f"{systems} systems" for systems in columns)
               + " | wrongly | fixed size of that power, 2 systems |")  # fmt: skip

@@ -126,7 +126,7 @@ def simulated() -> Callable[..., Experiment]:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder by its name, once for all tests of all workers; nobody writes into it later."""
+    """Makes a folder by its name, once for all tests of all workers; nothing writes into it later."""
     own = tmp_path_factory.getbasetemp()
     return partial(make_once, (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
 

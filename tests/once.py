@@ -11,7 +11,7 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 def make_once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder of that name, made by ``make`` unless it is there; nobody writes into it later."""
+    """The folder of that name, made by ``make`` unless it is there; nothing writes into it later."""
     found, begun = shared / name, shared / f"{name}.begun"
     shared.mkdir(exist_ok=True)
     with FileLock(shared / f"{name}.lock"):

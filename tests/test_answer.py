@@ -71,11 +71,11 @@ def test_why_at_what_cost_and_how_sure_follow(planted_run):
     assert "s for 5 times the text" in why
     assert "s faster tokens" in why
     assert cost == f"Least time per correct answer: brief ({(SCATTER * NOISE).mean():#.3g} s)."
-    assert sure == "Sure at 5 % error: the difference in time."
+    assert sure == "Significant (5 %): the time difference."
 
 
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
-    """Where tokens per second gives the same order, that is said; nobody is said to look fast."""
+    """Where tokens per second gives the same order, that is said; no system is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts
     (verdict,) = verdicts
     assert verdict == (
@@ -90,9 +90,9 @@ def test_what_cannot_be_distinguished_is_not_decided(trials_of, summary_of):
     answer = make_answer(
         summary_of(*(trials_of(name, task_time_s=t) for name, t in zip("ab", jitter, strict=True))), None
     )
-    assert answer.verdicts[0].startswith("a and b cannot be distinguished.")
+    assert answer.verdicts[0].startswith("a and b finish first (no significant difference).")
     assert [cell.text for cell in answer.block.columns[-1].cells] == ["shared first"] * 2
-    assert answer.block.paragraphs[-1] == "Sure at 5 % error: 0 of 1 differences in time; the rest may be chance."
+    assert answer.block.paragraphs[-1] == "Significant (5 %): 0 of 1 time differences; the rest may be chance."
 
 
 def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
@@ -105,7 +105,7 @@ def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
     cached = make_answer(summary_of(*(trials_of(name, cached_tokens=40) for name in "ab")), None)
     assert cached.verdicts == ("No ranking: no system has a valid result.",)
     assert {cell.text for cell in cached.block.columns[-1].cells} == {"INVALID"}
-    assert cached.advice[0].sentence.startswith("INVALID, 80 % of the prompt tokens came from a cache. To do")
+    assert cached.advice[0].sentence.startswith("INVALID, 80 % of the prompt tokens came from a cache. ")
 
 
 def test_cautions_are_grouped_ranked_and_counted(planted_run):
@@ -131,7 +131,7 @@ def test_many_tasks_have_a_row_each(planted_run):
     assert [column.heading for column in answer.block.columns] == [
         "task",
         "finishes first",
-        "median",
+        "task time",
         "correct",
         "only looks fast",
     ]
@@ -291,7 +291,7 @@ def test_one_task_has_its_long_form(cautious, cli):
     assert "qa-context · single" in text
     assert "mmlu-letter" not in text
     assert (
-        'no task "qa-contxt" in the run (did you mean "qa-context"?)'
+        'unknown task "qa-contxt" in the run (did you mean "qa-context"?)'
         in cli("summary", "x.db", "--task", "qa-contxt").stderr
     )
     assert "--task is for a terminal" in cli("summary", "x.db", "--task", "x", "--format", "csv").stderr

@@ -65,7 +65,7 @@ def test_speeds_of_a_burst_are_unknown_and_times_stand(run_file):
 
 
 def test_a_burst_is_said_and_not_ranked(summary):
-    """VALID, ranked by task time, not by tokens per second; the difference has no parts; one line says why."""
+    """VALID, ranked by task time, not by tokens per second; the difference has no parts; one line shows why."""
     (table,) = summary.tables
     rows = {row.system: row for row in table.rows}
     slow = rows["slow"]

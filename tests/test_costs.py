@@ -29,7 +29,7 @@ CALLS = 640
 STATEMENTS = 5
 """SQL statements that a trial may cost: its own row, its item's, the record's, its turn's and its grade's."""
 TURN_CALLS, TURN_OPENS = 1080, 9
-"""The same of a trial that is one system's turn. Two statements more begin and end a transaction. Measured on 3.11:
+"""SQL statements of a trial that is one system's turn: two more begin and end a transaction. Measured on 3.11:
 1,020 calls and 8 opened files, all between two trials."""
 
 

@@ -191,8 +191,8 @@ def test_the_file_has_usual_permissions(tmp_path):
     ("name", "words"),
     [
         (".", "this is a folder: give -o a file name"),
-        ("none/x.csv", "there is no folder none: make it"),
-        ("pipe", "this is no regular file"),
+        ("none/x.csv", "folder none not found: make it"),
+        ("pipe", "this is not a regular file"),
         ("x" * 300, "cannot be written: File name too long"),
     ],
 )
@@ -213,7 +213,7 @@ def test_targets_that_will_not_do(tmp_path, monkeypatch, name, words):
 
 
 def test_parquet_does_not_go_to_standard_output(cli, run_file):
-    """Binary data into a terminal helps nobody: it is refused, and says to name a file."""
+    """Binary data into a terminal is useless: it is refused, and says to name a file."""
     refused = cli("export", run_file.name, "--to", "parquet", "-o", "-")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "give -o a file name" in refused.stderr

@@ -368,7 +368,7 @@ def test_a_worker_does_not_outlive_its_run(tmp_path):
 
 
 def test_a_message_that_cannot_be_encoded_ends_the_worker_at_once(tmp_path):
-    """The thread that writes must not die alone: the run would wait for ever. The process ends and says why."""
+    """The thread that writes must not end alone: the run would wait for ever. The process ends and says why."""
     code = (
         "import sys; from taskpace.worker.__main__ import _Pipes\n"
         "pipes = _Pipes(sys.stdin.buffer, sys.stdout.buffer)\n"

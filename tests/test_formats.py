@@ -186,7 +186,7 @@ def test_markdown_has_intervals_shared_ranks_and_what_is_invalid(three):
         "\n- c: cut answers: 3 of 40 ended in an error, so their task time is a lower bound: see why: "
         "`taskpace show x.db --outcome error`\n"
     ) in text
-    assert "a and b share the first place by task time" in text
+    assert "a and b finish first (no significant difference)" in text
     rows_below = text[text.index("\n## ") :].splitlines()
     assert {line.count("|") for line in rows_below if line.startswith("|")} == {len(head) + 1}
 

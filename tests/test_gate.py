@@ -39,7 +39,7 @@ GATE = ("--until", "decided", "--fail-if", "task_time > 5%")
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers in the process of the test, uncalibrated: dozens of runs, of which none is about processes."""
+    """Workers in the process of the test, uncalibrated: dozens of runs, none of them about processes."""
     monkeypatch.setattr(worker, "calibrate", instant)
     monkeypatch.setitem(run_plan.__kwdefaults__, "launch", InProcess)
 
@@ -206,7 +206,7 @@ def test_stopped_at_random_moments_it_decides_as_without(made, cli, tmp_path, mo
 
 
 class _Context:
-    """``StopAfter`` as what a run asks whether to stop, and as what it tells of its events."""
+    """``StopAfter`` as what a run asks whether to stop, and as what it reports of its events."""
 
     def __init__(self, stop: StopAfter) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""Whatever nobody expected is one line, and what cannot be told any more does not end a run."""
+"""An unexpected error is one line, and output that cannot be written any more does not end a run."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_closed_pipe_ends_no_run_and_no_reader_with_a_traceback(tmp_path):
 
 
 def closed(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and standard error of a command whose standard output nobody reads."""
+    """Exit code and standard error of a command whose standard output is not read."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "taskpace", *arguments]

@@ -135,7 +135,7 @@ def test_retries_and_graders_are_kept_out() -> None:
     ("name", "says"), [("six-score.eval", 0.5), ("six-go.eval", 0.6), ("six-go.json", 0.6), ("six-stop.eval", None)]
 )
 def test_three_ways_of_counting_become_one(name: str, says: float | None, tmp_path: Path) -> None:
-    """Six answers of which one failed and one was cut: 50, 60 and no per cent there, 50 % here whatever was set."""
+    """Six answers, one failed and one cut: 50, 60 and no per cent there, 50 % here whatever was set."""
     path = INSPECT / name
     if path.suffix == ".json":
         header = json.loads(path.read_text())
@@ -192,7 +192,7 @@ def plain(samples: tuple[Sample, ...], **changes: Any) -> Log:
 
 
 def test_claims_across_logs_say_what_they_are_of(tmp_path: Path) -> None:
-    """Two logs of the same items are compared item by item, and the table says that they did not take turns; where a
+    """Two logs of the same items are compared item by item, and the table shows that they did not take turns; where a
     log shows a machine that drifted, no claim is made.
     """
 
@@ -603,7 +603,7 @@ def test_a_run_without_right_answers_is_not_published(cli: Cli, tmp_path: Path) 
 def test_a_log_without_times_is_predicted_with_its_failures(cli: Cli, tmp_path: Path) -> None:
     """Its answers have times elsewhere, bounds where one was cut or failed; an unknown cost is explained at once."""
     rows = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
-    # Without times nobody believes this one's counts, so that it would have no time elsewhere.
+    # Without times this one's counts are not believed, so that it would have no time elsewhere.
     rows = [row for row in rows if row["sample_id"] != "right-long"]
     log = tmp_path / "x_samples.jsonl"
     log.write_text("".join(json.dumps(row | {"performance": None}) + "\n" for row in rows))

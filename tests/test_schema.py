@@ -52,11 +52,11 @@ NO_DOCSTRING = {
     "TaskTable.scenario": "`single`, `concurrency=N` or `rate=R`.",
     "MeasuredRow.system": "The system's name.",
     "MeasuredRow.valid": "Its measurement is not broken. An INVALID row is shown and not ranked.",
-    "MeasuredRow.reasons": "What limits the claims, the gravest first.",
+    "MeasuredRow.reasons": "What limits the claims, most severe first.",
     "MeasuredRow.planned": "Trials planned.",
     "MeasuredRow.outcomes": "How many trials ended in which way; outcomes that did not occur are left out.",
     "MeasuredRow.task_time_median_s": "Dispatch to the last byte of the answer, median.",
-    "MeasuredRow.task_time_mean_s": "The same, mean.",
+    "MeasuredRow.task_time_mean_s": "Mean task time.",
     "MeasuredRow.task_time_p95_s": "From 130 trials on.",
     "MeasuredRow.task_time_p99_s": "From 662 trials on.",
     "MeasuredRow.ttft_median_s": "Dispatch to the first generated token of any kind.",
@@ -69,8 +69,8 @@ NO_DOCSTRING = {
     "MeasuredRow.reasoning_bytes_median": "UTF-8 bytes of reasoning.",
     "MeasuredRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without "
     "right answers.",
-    "SystemRow.rank_tokens_per_s": "The same by tokens per second; null too where token counts are void or unknown.",
-    "SystemRow.rank_time_per_correct": "The same by time per correct answer; null too without correct answers.",
+    "SystemRow.rank_tokens_per_s": "Rank by tokens per second; null too where token counts are invalid or unknown.",
+    "SystemRow.rank_time_per_correct": "Rank by time per correct answer; null too without correct answers.",
     "SystemRow.findings": "What this system's trials show by themselves.",
     "Reason.text": "What is wrong, with the figures.",
     "Finding.text": "What was found, with the figures.",
@@ -90,7 +90,7 @@ NO_DOCSTRING = {
     "Agreement.spearman_rho": "Spearman's rank correlation.",
     "Pair.a": "In a summary the one that leans quicker.",
     "Pair.b": "The one that is compared with it.",
-    "Pair.reasoning_bytes": "The same of reasoning.",
+    "Pair.reasoning_bytes": "Ratio of bytes of reasoning.",
     "Comparison.change": "B/A, or for accuracy B - A.",
     "Settled.pairs": "Every two systems.",
     "PairStanding.a": "The one that comes first in the experiment.",
@@ -264,7 +264,7 @@ def field_tables(schema: dict[str, Any], leave_out: set[str]) -> str:
 
 
 def page_with_tables(page: str) -> str:
-    """The page with the tables between its markers made anew."""
+    """The page with the tables between its markers made again."""
     schemas = {name: make_schema(*published, name) for name, published in PUBLISHED.items()}
     told: set[str] = set()
     for name, schema in schemas.items():

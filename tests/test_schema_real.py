@@ -117,7 +117,7 @@ def test_real_summaries_keep_to_the_schema(folder, whole):
 
 
 def test_the_real_summary_shows_every_struct(whole):
-    """The validated run has what there is to validate: no part of the schema is checked on empty lists alone."""
+    """The validated run has all parts to validate: no part of the schema is checked on empty lists alone."""
     graded, ungraded = (
         next(table for table in whole["tables"] if table["task"].startswith(name)) for name in ("mmlu", "own")
     )
@@ -168,7 +168,7 @@ def test_real_comparisons_keep_to_the_schema(cli, folder):
         compared = json.loads(text)
         assert compared["cells"]
         validator("compare").validate(compared)
-    assert "mmlu-letter: 70 and 12 items, of which 12 are compared" in compared["notes"]
+    assert "mmlu-letter: 70 and 12 items; 12 are compared" in compared["notes"]
 
 
 def test_real_judgements_keep_to_the_schema(cli, folder, tmp_path):

@@ -266,7 +266,7 @@ def test_a_smaller_plan_changes_nothing(tmp_path):
     ],
 )
 def test_what_would_change_recorded_trials_is_refused(tmp_path, change, problem):
-    """The message says what differs; the file stays as it is."""
+    """The message shows what differs; the file stays as it is."""
     path = tmp_path / "x.db"
     before = carry_out(planned(), path)
     with pytest.raises(StoreError) as refused:

@@ -133,7 +133,7 @@ def test_killed_at_random_moments_and_resumed_it_decides_as_without(rows, tmp_pa
 
 
 def test_systems_that_are_alike_are_asked_all_items_or_end_by_a_margin(rows, tmp_path):
-    """Without a margin nothing settles equal systems; with a wide one they are equivalent, and the summary says so."""
+    """Without a margin nothing settles equal systems; with a wide one they are equivalent, and the summary shows it."""
     alike = {"one": 0.01, "two": 0.01}
     ended = carry_out(planned(rows, alike), tmp_path / "x.db")
     assert (ended.done, ended.spared) == (300, 0)
@@ -189,7 +189,7 @@ def test_a_system_that_cannot_be_asked_holds_nobody_up(rows, tmp_path, monkeypat
 
 
 class Fragile(InProcess):
-    """A worker that dies of a system with faults."""
+    """A worker that crashes on a system with faults."""
 
     def send(self, message: Any, urgent: bool | None = None) -> None:
         spec = getattr(message, "spec", None)

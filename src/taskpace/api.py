@@ -61,7 +61,7 @@ class Run:
                 file, ``{"input": 0.15, "output": 0.60}``.
 
         Raises:
-            TaskpaceError: one of these is no price, or of no system of the run.
+            TaskpaceError: one of these is not a price, or of no system of the run.
         """
         from taskpace.analysis.stats.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
@@ -97,14 +97,14 @@ class Run:
             if task in (None, panel.task) and scenario in (None, panel.scenario)
         ]
         if not found:
-            raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
+            raise TaskpaceError(f'chart "{name}": nothing to show in it: choose another, or another task')
         return styled(joined(found))
 
     def judged(self, judge: str | Path, *, resamples: int | None = None) -> Judged:
         """What ``taskpace judge`` prints of the run file that it made of this run, as data.
 
         Raises:
-            StoreError: the file is no run file, or holds no judgements of this run.
+            StoreError: the file is not a run file, or holds no judgements of this run.
         """
         from taskpace.analysis.judge.agreement import load_judged
         from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -130,7 +130,7 @@ class Run:
             prices: as in ``summary``.
 
         Raises:
-            StoreError: one of these is no run file, or holds no judgements of this run.
+            StoreError: one of these is not a run file, or holds no judgements of this run.
         """
         from taskpace.analysis.whole import load_whole
         from taskpace.report.files.export import check_target, write

@@ -25,7 +25,7 @@ from typing import Literal
 
 
 class TaskpaceError(Exception):
-    """Something the user can put right. The message is one line and says how."""
+    """Something the user can put right. The message is one line with the remedy."""
 
 
 class ExperimentError(TaskpaceError):

@@ -99,7 +99,7 @@ def test_waiting_is_found(found):
 
 
 def test_trailing_text_is_found(found):
-    """The answer stands early and the rest is read for nothing."""
+    """The answer is final early and the rest is read for nothing."""
     early = found(committed_s=0.4 * np.array(EVEN))["committed-early"]
     assert early.evidence["trailing_share"] == pytest.approx(0.6)
     assert "committed-early" not in found(committed_s=0.8 * np.array(EVEN))

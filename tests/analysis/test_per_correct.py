@@ -63,7 +63,7 @@ def test_the_p_value_is_where_the_two_bounds_meet():
     correct=st.data(),
 )
 def test_any_few_answers_have_a_value_and_ends_around_it(seconds, correct):
-    """Also one item, and items of which one took almost all the time: a value, and ends on either side where known."""
+    """Also one item, and items where one took almost all the time: a value, and ends on either side where known."""
     right = correct.draw(st.lists(st.booleans(), min_size=len(seconds), max_size=len(seconds)))
     found = few_correct(np.array(seconds), np.array(right, dtype=float), np.ones(len(seconds)))
     assert found.value is not None

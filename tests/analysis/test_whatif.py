@@ -399,7 +399,7 @@ def test_tokens_cost_the_same_elsewhere_and_hours_do_not(
 
 
 def test_a_shared_machine_elsewhere_makes_the_cost_by_the_hour_unknown(run_of: Callable) -> None:
-    """Several in flight share the hour, and nobody knows the makespan of what was not run there."""
+    """Several in flight share the hour, and the makespan of what was not run there is unknown."""
     here = run_of("here.db", {"a": HERE})
     there = run_of("there.db", {"a": THERE}, scenarios=("concurrency=4",))
     with Store.open(here) as source, Store.open(there) as other:

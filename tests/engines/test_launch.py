@@ -1,4 +1,4 @@
-"""Servers that taskpace starts itself: waited for, kept a log of, and gone when nobody needs them any more."""
+"""Servers that taskpace starts itself: waited for, kept a log of, and gone when they are not needed any more."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path, command, options, wor
 
 
 def test_a_server_that_dies_in_between_ends_its_part_with_its_last_words(small, tmp_path):
-    """What it had in flight is an error, what follows finds nobody, and the run says how the server ended."""
+    """What it had in flight is an error, what follows finds no server, and the run reports how the server ended."""
     file, pids = small(answers=4, items=20, connect_timeout_s=1.0)
     events: list[object] = []
     run = taskpace.run(file, tmp_path / "x.db", on_event=events.append)

@@ -463,7 +463,7 @@ def test_no_character_is_split(chat: LlamaCppEngine) -> None:
 def test_nothing_is_cached_unless_asked(
     chat: LlamaCppEngine, chat_model: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A repeated prompt is computed anew by default, reused with ``prompt_cache``; nothing is written to stdout."""
+    """A repeated prompt is computed again by default, reused with ``prompt_cache``; nothing is written to stdout."""
 
     async def twice(opened: LlamaCppEngine) -> list[int | None]:
         return [(await generate(opened, request("What is the sea?", 2))).usage.cached_tokens for _ in range(2)]
@@ -609,7 +609,7 @@ def test_base_model_gets_plain_text(base_model: str) -> None:
 
 
 def test_close_frees_the_server(chat_model: str) -> None:
-    """After closing, nobody listens any more, even while an error of a request is still held; twice is once."""
+    """After closing, nothing listens any more, even while an error of a request is still held; twice is once."""
     opened = engine(chat_model, context=256)
     run(opened.open())
     with pytest.raises(ContextOverflowError) as held:

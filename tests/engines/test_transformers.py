@@ -192,7 +192,7 @@ def test_a_device_that_is_not_here_is_one_line(tiny):
     if torch.cuda.is_available():
         opened(str(tiny), device="cuda")
         return
-    with pytest.raises(ExperimentError, match='there is no cuda here: write "auto" or "cpu"'):
+    with pytest.raises(ExperimentError, match='no cuda found here: write "auto" or "cpu"'):
         opened(str(tiny), device="cuda")
 
 
@@ -320,7 +320,7 @@ def experiment(tmp_path: Path, **changes: Any) -> Path:
 
 
 def run_here(file: Path) -> Run:
-    """Carry an experiment out in this process, which has torch imported; a worker would import it anew."""
+    """Carry an experiment out in this process, which has torch imported; a worker would import it again."""
     plan = prepare(load_experiment(file), file.parent)
     path = file.with_suffix(".db")
     with Store.create_or_continue(path, plan, "0") as store:

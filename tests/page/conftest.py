@@ -1,4 +1,4 @@
-"""A run worth looking at, its report, and a browser that tells of everything a page should not do."""
+"""A run worth looking at, its report, and a browser that reports everything a page should not do."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def listed(page) -> list[str]:
 
 
 def settled(page, count: int) -> None:
-    """Wait until the table says that so many trials are left."""
+    """Wait until the table shows that so many trials are left."""
     page.wait_for_function(
         "wanted => document.querySelector('.count').textContent.match(/([\\d,]+)(, from.*)?$/)?.[1] === wanted",
         arg=f"{count:,}",

@@ -1,4 +1,4 @@
-"""Charts as objects, SVG and PNG: valid, the summary's own numbers, told apart by every eye."""
+"""Charts as objects, SVG and PNG: valid, the summary's own numbers, distinguishable by every eye."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_tables_hold_the_summarys_numbers(summary, drawn):
 
 
 def test_the_front_is_that_of_brute_force(summary):
-    """On the Pareto front is who has right answers and is beaten by nobody in both time and accuracy."""
+    """On the Pareto front is who has right answers and is beaten by none in both time and accuracy."""
     for table in summary.tables:
         rows = [row for row in table.rows if row.valid]
 
@@ -168,7 +168,7 @@ def test_a_sweeps_line_has_the_name_that_its_systems_share(drawn):
 
 
 def test_long_names_that_differ_at_the_end_stay_two():
-    """A chart tells systems apart by what is left of their names; the end, where a sweep's value stands, is left."""
+    """A chart distinguishes systems by what is left of their names; the end, where a sweep's value stands, is left."""
     one, other = (label("x" * 70 + end) for end in (" alpha", " beta"))
     assert one != other
     assert max(len(one), len(other)) <= 60
@@ -186,13 +186,13 @@ def test_the_ninth_system_has_a_shape_and_a_dash_of_its_own():
 
 
 def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
-    """One system, one scenario, no right answers to speak of: neither rankings, nor pairs, nor load, nor sweep."""
+    """One system, one scenario, no right answers: neither rankings, nor pairs, nor load, nor sweep."""
     file = experiment_file(tmp_path, SYSTEMS[1:2], items=10)
     file.write_text(file.read_text("utf-8").replace('    "concurrency=4",\n', ""), "utf-8")
     with taskpace.run(file, tmp_path / "one.db") as run:
         there = {panel.chart for panel in panels(run.summary())}
         assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
-        with pytest.raises(TaskpaceError, match="there is nothing to show"):
+        with pytest.raises(TaskpaceError, match="nothing to show"):
             run.chart("load")
 
 
@@ -240,18 +240,18 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("sped",), 'there is no chart "sped" (did you mean "speed"?): speed, ranks, '),
+        (("sped",), 'unknown chart "sped" (did you mean "speed"?): speed, ranks, '),
         (("speed", "-o", "x.pdf"), "-o x.pdf: a chart is written as .svg or .png: end the name in one of these"),
         (
             ("speed", "--task", "mmlu"),
             '--task "mmlu": the chart has none of that name; it has mmlu-letter, mmlu-explain',
         ),
         (("why", "--pair", "a", "b"), '--pair "a b": the chart has none of that name; it has '),
-        (("speed", "-o", "no/x.svg"), "no/x.svg: there is no folder no"),
+        (("speed", "-o", "no/x.svg"), "no/x.svg: folder no not found"),
     ],
 )
 def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
-    """A wrong name, ending, task or pair: one line with what there is, exit code 2, nothing written."""
+    """A wrong name, ending, task or pair: one line with the names there are, exit code 2, nothing written."""
     (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
     done = cli("chart", "x.db", *arguments, *(() if "-o" in arguments else ("-o", "x.svg")), "--resamples", "0")
     assert done.returncode == 2

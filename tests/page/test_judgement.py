@@ -113,7 +113,7 @@ def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
 
 
 def test_python_writes_the_same_section(folder, judged, tmp_path):
-    """``Run.report(judges=[...])`` is the command's page; a file that is no judgement of the run is refused."""
+    """``Run.report(judges=[...])`` is the command's page; a file that is not a judgement of the run is refused."""
     with taskpace.open(folder / "x.db") as run:
         page = run.report(tmp_path / "x.html", trials=False, judges=[folder / "x.judge.db"]).read_text("utf-8")
         assert run.judged(folder / "x.judge.db", resamples=100) == judged

@@ -127,7 +127,7 @@ def test_only_our_script_may_run(report):
 
 @pytest.mark.slow
 def test_without_trials_it_is_small_and_says_so(tmp_path):
-    """Left out on demand, no text of a trial is in the file, and the page tells."""
+    """Left out on demand, no text of a trial is in the file, and the page reports it."""
     with taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db") as run:
         file = run.report(tmp_path / "small.html", trials=False)
     page = Reader(file.read_text("utf-8"))
@@ -194,8 +194,8 @@ def test_a_text_of_a_megabyte_is_cut_and_says_so():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("report", "none.db"), "none.db: there is no such run file"),
-        (("report", "x.db", "-o", "no/where.html"), "no/where.html: there is no folder no"),
+        (("report", "none.db"), "none.db: run file not found"),
+        (("report", "x.db", "-o", "no/where.html"), "no/where.html: folder no not found"),
         (("report", "x.db", "-o", "x.db", "--force"), "x.db: this is an SQLite file"),
         (("report",), "Missing argument 'RUN_FILE...'"),
     ],

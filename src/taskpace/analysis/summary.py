@@ -105,7 +105,7 @@ def summarise_trials(
     reference: str | None = None,
     until: Until | None = None,
 ) -> Summary:
-    """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
+    """Summarise trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
 
     Args:
         trials: the trials, with the columns of ``with_costs`` where there is a price.
@@ -171,7 +171,7 @@ def summarise_trials(
 
 
 def _origin(cell: CellPlan) -> ImportedCell:
-    assert cell.imported is not None, "an imported cell"  # noqa: S101 - told from the others by it
+    assert cell.imported is not None, "an imported cell"  # noqa: S101 - only imported cells have it
     log = cell.imported
     return ImportedCell(
         system=cell.system,

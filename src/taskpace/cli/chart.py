@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--task", help="Only this task.")
 @click.option("--scenario", help="Only this scenario.")
 @click.option("--pair", nargs=2, metavar="A B", help="Only these two systems, for a chart about pairs.")
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def chart(
@@ -79,5 +79,5 @@ def _narrowed(found: list[Panel], flag: str, wanted: str | None, of: Callable[[P
     left = [panel for panel in found if of(panel) == wanted]
     if not left:
         there = ", ".join(name for name in dict.fromkeys(map(of, found)) if name) or "none at all"
-        raise TaskpaceError(f'{flag} "{wanted}": the chart has none of that name; it has {there}')
+        raise TaskpaceError(f'{flag} "{wanted}": unknown to this chart; it has {there}')
     return left

@@ -91,7 +91,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=left_s)
     remedy = "the same command with more --max-items or --budget goes on"
     if ended.given_up:
-        remedy = f"{' and '.join(ended.given_up)} could not be asked, as is said above; the same command goes on"
+        remedy = f"{' and '.join(ended.given_up)} could not be asked, see above; the same command continues"
     elif ended.interrupted:
         remedy = "time was up; the same command goes on"
     elif ended.done + ended.spared >= ended.planned:
@@ -114,7 +114,7 @@ def _all_asked(wanted: Wanted, plan: Plan) -> str:
 def _plan(
     wanted: Wanted, experiment: Experiment, store: Store, conditions: Sequence[Condition], console: Console
 ) -> tuple[Plan, Baseline, str]:
-    """The plan, what the baseline recorded where that counts, and a line that says which of the two it is."""
+    """The plan, what the baseline recorded where that counts, and a line that shows which of the two it is."""
     from taskpace.analysis.baseline import baseline_of
     from taskpace.analysis.compare import Side, matched, systems_of
     from taskpace.experiment.gate import for_gate, gated_plan
@@ -155,7 +155,7 @@ def _plan(
 def _again(
     wanted: Wanted, store: Store, plan: Plan, names: Sequence[tuple[str, str]], console: Console
 ) -> tuple[tuple[PlannedSystem, ...], str]:
-    """The baseline's systems, where all of them can be asked here, and a line that says so or why not."""
+    """The baseline's systems, where all of them can be asked here, and a line that shows it or why not."""
     from taskpace.experiment.experiment import Experiment
     from taskpace.experiment.plan import same_system
     from taskpace.experiment.prepare import check_engines, plan_systems

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="What `taskpace judge` made of a run; repeat for more.",
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def report(

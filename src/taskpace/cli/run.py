@@ -60,7 +60,7 @@ def run(
     trust: bool,
     **options: Any,
 ) -> int:
-    """Carry out an experiment, or continue an unfinished one.
+    """Run an experiment, or continue an unfinished one.
 
     FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`); one that names no
     systems, such as the suite core-1, takes them from --model. A run file continues the run that it holds, or grows it

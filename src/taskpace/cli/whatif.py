@@ -34,12 +34,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--scenario", metavar="NAME", help="Of the run files that --speed-of names.  [default: the same]")
 @click.option("--ttft", type=click.FloatRange(min=0), metavar="S", help="Seconds to the first token.")
 @click.option("--tokens-per-s", type=_POSITIVE, metavar="N", help="Decode speed.")
-@click.option("--prefill-tokens-per-s", type=_POSITIVE, metavar="N", help="Speed of the prompt, besides --ttft.")
+@click.option("--prefill-tokens-per-s", type=_POSITIVE, metavar="N", help="Prefill speed, in addition to --ttft.")
 @click.option("--system", metavar="SYSTEM", help="Whose --ttft and --tokens-per-s it is.  [default: of all]")
 @click.option(
     "--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal", show_default=True
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 def whatif(
     run_file: Path,

@@ -30,7 +30,7 @@ class Pair(NamedTuple):
     in XML may have, too: reasoning only when an answer follows, or when it never ends. ``phrase``: plain words,
     reasoning only when both are there."""
     ends: str = ""
-    """What ends the answer; it and what follows is no text of anybody's."""
+    """What ends the answer; it and what follows are not part of the text."""
 
 
 PAIRS = (
@@ -100,7 +100,7 @@ _MOST_BLOCKS = 10
 
 
 class Part(NamedTuple):
-    """A stretch of a text; what lies between two parts is markers and the blanks around them."""
+    """A part of a text; what lies between two parts is markers and the blanks around them."""
 
     begin: int
     end: int

@@ -89,7 +89,7 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     energy: bool = False
     """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
     until: Until | None = None
-    """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
+    """When a task ends before all its items (at most ``items``) are asked; null: never."""
     systems: tuple[System, ...]
     prices: dict[str, Price] = {}
     """By system; no part of what a system is, so that any run may get others."""
@@ -216,7 +216,7 @@ def quick_experiment(
 
 
 def experiment_of(table: dict[str, Any], location: str, *, default_name: str) -> Experiment:
-    """The same from a table with the keys of an experiment file; complaints start with ``location``."""
+    """Read an experiment from a table with the keys of an experiment file; complaints start with ``location``."""
     return _checked(convert(table, _File, ExperimentError, location=location), location, default_name=default_name)
 
 
@@ -265,7 +265,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     for system in systems:
         if system.brief_of is not None and (system.brief_of not in names or system.brief_of == system.name):
             raise refuse(
-                f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
+                f'system "{system.name}", key "brief_of": unknown system "{system.brief_of}"'
                 f"{did_you_mean(system.brief_of, names)}"
             )
     prices: dict[str, Price] = {}
@@ -321,7 +321,7 @@ def _with_suite(file: _File, refuse: Refuse) -> _File:
     path = shipped_file(file.suite)
     suite = None if path is None else read_toml(path, _File, ExperimentError)
     if suite is None or suite.system or suite.tasks is None:
-        raise refuse(f'key "suite": there is no suite "{file.suite}": see `taskpace list experiments`')
+        raise refuse(f'key "suite": unknown suite "{file.suite}": see `taskpace list experiments`')
     return msgspec.structs.replace(file, tasks=suite.tasks, items=file.items or suite.items)
 
 
@@ -367,7 +367,7 @@ def _brief(key: str, value: Any) -> str:
 
 def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
     def wrong(key: str, hint: str) -> ExperimentError:
-        return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
+        return refuse(f'system "{name}", key "{key}": invalid value {settings[key]!r}: {hint}')
 
     if not name.strip():
         raise refuse('a system\'s "name" is empty: give it one')

@@ -38,7 +38,7 @@ def check_numbers(values: Mapping[str, Any], refuse: Refuse) -> None:
     for key, what in _SECONDS.items():
         seconds = values.get(key)
         if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
-            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
+            raise refuse(f'key "{key}": invalid {what} {seconds}: give seconds above 0, {_MOST_SECONDS:g} at most')
 
 
 def check_count(key: str, value: int | None, least: int, refuse: Refuse, most: int = MOST) -> None:

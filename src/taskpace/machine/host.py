@@ -60,7 +60,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clock can tell apart. ``read_cost_ns`` is the median cost of a reading, the loop included."""
+    """What the clock can resolve. ``read_cost_ns`` is the median cost of a reading, the loop included."""
 
     clock: str
     declared_resolution_ns: float | None
@@ -69,7 +69,7 @@ class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters to be read before and after a run; the difference says what others took meanwhile.
+    """Counters to be read before and after a run; the difference shows what others took meanwhile.
 
     ``steal_ticks`` of ``cpu_ticks`` went to other virtual machines; ``throttled_ns`` is how long the quota of
     this process's cgroup held it back. ``load_*`` are the load averages over 1, 5 and 15 minutes.
@@ -102,7 +102,7 @@ _EXTRAS = {
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
     "quality": (
-        "judge translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
+        "grade translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
         ("jsonschema", "model2vec", "rouge-score", "sacrebleu"),
     ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
@@ -122,7 +122,7 @@ def usable_cores() -> float | None:
 
 
 def clock_resolution() -> ClockResolution:
-    """What the clock that all durations are measured with can tell apart, measured here and now."""
+    """The resolution of the clock that all durations are measured with, measured here and now."""
     declared = _declared_resolution_ns()
     return ClockResolution(
         clock="perf_counter",
@@ -143,7 +143,7 @@ def peak_rss_bytes(pid: int | None = None) -> int | None:
 
 
 def reset_peak_rss() -> None:
-    """Begin to count this process's peak anew, where the system lets one (Linux); elsewhere it goes on."""
+    """Begin to count this process's peak again, where the system lets one (Linux); elsewhere it goes on."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_bytes(b"5")
 
@@ -249,7 +249,7 @@ def _virtualised(root: Path) -> bool | None:
     flags = _values(_cpuinfo(root), "flags")
     if flags:
         return "hypervisor" in flags[0].split()
-    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host says nothing.
+    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host shows nothing.
     return True if (root / "sys/hypervisor/type").exists() else None
 
 

@@ -204,7 +204,7 @@ def explained(label: str) -> Iterator[None]:
 
 
 def disk_full(label: str, detail: str) -> ModelError:
-    """The error that says so; ``detail`` is when, or how much."""
+    """The error that shows it; ``detail`` is when, or how much."""
     folder = one_line(str(cache_folder()))
     return ModelError(
         f"{label}: no space left in the cache folder {folder!r}, {detail}: free some, or set TASKPACE_CACHE"

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
+"""What a run reports as it goes: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TrialFinished(_Event, frozen=True, kw_only=True):
     item_id: str
     outcome: Outcome
     task_time_s: float | None
-    """Null when nothing was dispatched or the worker died."""
+    """Null when nothing was dispatched or the worker crashed."""
     output_tokens: int | None
     detail: str | None
     """Why, for an error or a timeout."""

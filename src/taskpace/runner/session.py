@@ -27,13 +27,13 @@ class StopRequest(Protocol):
 
 
 class Never:
-    """Nobody will ask."""
+    """It will not be asked."""
 
     requested = False
 
 
 class Part(NamedTuple):
-    """What a system does in one go: trials of one cell."""
+    """What a system does in one turn: trials of one cell."""
 
     cell: Cell
     trials: tuple[Trial, ...]
@@ -94,7 +94,7 @@ class Session:
         self.seen = _all_seen(store) if plan.experiment.until is not None else {}
         """What is known of each recorded trial, likewise; empty where nothing is decided by it."""
         self.given_up: set[str] = set()
-        """Cells of which no more trials are carried out in this session, though some are left."""
+        """Cells that get no more trials in this session, though some are left."""
         self._resting: frozenset[str] = frozenset()
         self.tell(self._started())
         self.number = store.begin_session(host.describe(), __version__)
@@ -121,7 +121,7 @@ class Session:
 
         Args:
             records: of one cell.
-            worker: its number in the run file; null: it died before it was ready.
+            worker: its number in the run file; null: it crashed before it was ready.
         """
         if not records:
             return
@@ -180,7 +180,7 @@ def _kept(flown: InFlight, record: Record) -> Kept:
 
 
 def never_sent(job: Job, failure: Failure) -> Finished:
-    """What is recorded of a job of which nothing is known but why."""
+    """What is recorded of a job that only has a reason."""
     record = Record(
         trial_id=job.trial_id,
         attempt=job.attempt,

@@ -26,7 +26,7 @@ _READ_BYTES = 64 * 1024
 
 
 class WorkerDiedError(Exception):
-    """The worker is gone. The message says how it ended and what it printed last."""
+    """The worker is gone. The message shows how it ended and what it printed last."""
 
 
 class WorkerHandle(Protocol):
@@ -54,7 +54,7 @@ class WorkerHandle(Protocol):
 
 
 class WorkerProcess:
-    """A worker as a child process. Its standard error is kept in a temporary log for the case that it dies."""
+    """A worker as a child process. Its standard error is kept in a temporary log for the case that it crashes."""
 
     def __init__(self) -> None:
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
@@ -78,7 +78,7 @@ class WorkerProcess:
 
     def send(self, message: ToWorker) -> None:
         assert self._process.stdin is not None  # noqa: S101 - asked for above
-        with contextlib.suppress(BrokenPipeError):  # receive() will say how it died
+        with contextlib.suppress(BrokenPipeError):  # receive() reports how it ended
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
 

@@ -210,7 +210,7 @@ def workers(reader: Reader) -> list[WorkerRow]:
 
 
 def worker_deaths(reader: Reader) -> list[WorkerDeath]:
-    """Every worker that died."""
+    """Every worker that crashed."""
     return [WorkerDeath(*row) for row in reader.query("SELECT worker, session, system, reason FROM worker_death")[1]]
 
 

@@ -25,7 +25,7 @@ def score(task: Task, item: Item, record: Record) -> Grade:
     What ended the trial comes first: a failure is ``timeout`` or ``error``; a last turn that hit the token limit is
     ``truncated``, whatever it says, with the answer it gave kept. Then the scorer judges the last turn's visible text;
     without one the trial is ``completed``. Reasoning is never read. An answer that a grader stumbles over is
-    ``unparsed``, and the detail says so.
+    ``unparsed``, and the detail shows it.
 
     Raises:
         FieldProblem: what the task's options name is no longer there.
@@ -102,5 +102,5 @@ def _grade(
 
 
 def _storable(text: str | None) -> str | None:
-    """Half of an emoji is no text that a file could hold."""
+    """Half of an emoji is not text that a file could hold."""
     return None if text is None else _LONE_SURROGATE.sub("\ufffd", text)

@@ -42,7 +42,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[str]
     """In the order of appearance."""
     rows: Callable[[list[str]], list[Row]]
-    """Its rows, with the columns named at least; raises ``TaskError``. What nobody asks for need not be decoded."""
+    """Its rows, with the columns named at least; raises ``TaskError``. What is not asked for need not be decoded."""
 
 
 def table_of_lines(text: str, location: str) -> Table:

@@ -66,9 +66,7 @@ def find_overall(
     """
     systems = list(dict.fromkeys(row.system for table in tables for row in table.rows))
     if reference is not None and reference not in systems:
-        raise TaskpaceError(
-            f'--reference: there is no system "{reference}" in the run{did_you_mean(reference, systems)}'
-        )
+        raise TaskpaceError(f'--reference: unknown system "{reference}" in the run{did_you_mean(reference, systems)}')
     scenarios: dict[str, list[_Graded]] = {}
     for table in tables:
         key = (table.task, table.scenario)

@@ -33,7 +33,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_sweeps(source: Reader) -> tuple[Sweep, ...]:
-    """All sweeps of a run. Two files of one model are told apart by the quantisation that the engine reports."""
+    """All sweeps of a run. Two files of one model are distinguished by the quantisation that the engine reports."""
     reported = {worker.system: worker.info for worker in queries.workers(source)}
     specs = {system.name: msgspec.json.decode(system.spec) for system in queries.systems(source)}
     settings = {

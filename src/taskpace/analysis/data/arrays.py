@@ -23,7 +23,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
-    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died; NaN for
+    """Task times and the time that errors took: what time per correct answer counts. 0 for a crashed worker; NaN for
     all of an imported system whose log has no times."""
     wait_s: Floats
     written_bytes: Floats
@@ -43,7 +43,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
     untimed: Floats
-    """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
+    """1 where it is unknown when the tokens were made, the first included: not streamed, or in bursts; else 0."""
     cost_usd: Floats
     """US dollars; NaN where they are unknown, or the system has no price."""
 
@@ -53,7 +53,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
         return np.where((self.cut > 0) | (self.late > 0), self.spent_s, self.task_time_s)
 
     def without_late(self) -> Arrays:
-        """The same as if late trials had not been asked: for means and totals, on which a standstill has no say."""
+        """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
         if not (late := self.late > 0).any():
             return self
         flags = ("cut", "late", "untimed")

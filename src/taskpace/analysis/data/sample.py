@@ -15,11 +15,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     trials: pl.DataFrame
     """As ``load_frame`` gives them, last attempts: the unit is the item. For answers and lengths."""
     own: Arrays
-    """The same as arrays."""
+    """``trials`` as arrays."""
     timed: pl.DataFrame
-    """The same rows with the unit as ``item_id`` and the place within it as ``repeat``. For times."""
+    """``trials`` with the unit as ``item_id`` and the index within it as ``repeat``. For times."""
     shared: Arrays
-    """The same as arrays: units are ``items``, and the trials of a unit its repeats."""
+    """``timed`` as arrays: units are ``items``, and the trials of a unit its repeats."""
 
 
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:

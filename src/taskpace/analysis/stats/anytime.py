@@ -22,7 +22,7 @@ from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
 SPREAD = 0.2
 """Variance of the normal prior on mean / standard deviation: quickest for means of 0.2 to 0.6 standard deviations."""
 RATIO_SPREAD = 0.1
-"""The same of ratios of totals, whose differences are smaller for their scatter."""
+"""Variance of the prior for ratios of totals, whose differences are smaller for their scatter."""
 FIRST_MEAN = 50
 """Items before which nothing is concluded about a mean: of fewer skewed ones Student's t errs too often."""
 _MOST_U = 1e200
@@ -150,7 +150,7 @@ def running(lows: Floats) -> Running:
 
 
 def one_sided(lows: Floats) -> tuple[Floats, Flags]:
-    """The same after the last item, (pairs,); NaN with fewer than two items."""
+    """One-sided log p after the last item, (pairs,); NaN with fewer than two items."""
     if not lows.size:
         return np.full(lows.shape[1], np.nan), np.ones(lows.shape[1], dtype=bool)
     found = running(lows)
@@ -213,7 +213,7 @@ def narrowing(middle: Floats, half: Floats, look: Flags) -> Sequence:
 
 
 def median_ends(low: Floats, high: Floats, error: float) -> tuple[float, float]:
-    """What the median of values is not yet excluded to be, of which each lies between two ends: order statistics.
+    """The values not yet excluded for the median of values that each lie between two ends: order statistics.
 
     A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2;
     likewise the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B

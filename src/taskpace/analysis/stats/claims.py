@@ -31,9 +31,9 @@ class Claims(msgspec.Struct, frozen=True):
     p_least: Floats
     """The least that the cut answers leave possible."""
     leaning: Floats
-    """1: p speaks for A's being the smaller, -1 for B's, 0 for neither."""
+    """1: p supports that A is the smaller, -1: B, 0: neither."""
     on_most: Flags
-    """The claim that p speaks for is about more than half of the items (sign test); else about the mean."""
+    """The claim that p supports is about more than half of the items (sign test); else about the mean."""
 
 
 class LogRatios(msgspec.Struct, frozen=True):

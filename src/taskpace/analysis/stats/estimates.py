@@ -136,7 +136,7 @@ def samples_for(share: float) -> int:
     """The fewest samples that may claim a percentile: 64 for p90, 130 for p95, 662 for p99.
 
     The least n for which n trials hold two or more beyond the true percentile with 99 % confidence, that is
-    P(Binomial(n, 1 - share) <= 1) <= 0.01: then the second largest is no underestimate. Source: early stopping in
+    P(Binomial(n, 1 - share) <= 1) <= 0.01: then the second largest is not an underestimate. Source: early stopping in
     MLPerf Inference (Reddi et al. 2020, "MLPerf Inference Benchmark", arXiv 1911.02549; mlcommons/inference,
     loadgen/early_stopping.cc, for a single stream).
     """

@@ -225,7 +225,7 @@ def bounds(found: Evidence, limit: float, *, above: float, below: float) -> Boun
 
 
 def _end(log_p: Callable[[float], float], widest: float, log_error: float) -> float:
-    """The largest limit that is excluded, of which all smaller ones are; minus infinity: none."""
+    """The largest limit that is excluded, with all smaller ones; minus infinity: none."""
     low, high = -widest, widest
     if log_p(low) > log_error:
         return -math.inf

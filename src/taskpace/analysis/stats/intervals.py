@@ -21,8 +21,8 @@ Flags = NDArray[np.bool_]
 LEVEL = 0.95
 """Of every interval."""
 Reach = Callable[[Floats], Floats]
-"""How many standard errors an interval reaches, by the number of observations, of which the data decided when to stop
-(``stats.anytime``). In place of one: quantiles of Student's t or of the normal distribution."""
+"""How many standard errors an interval reaches, by the number of observations, for a run that its data ended
+(``stats.anytime``). In its place: quantiles of Student's t or of the normal distribution."""
 LEAST_FREEDOM = 50
 """Degrees of freedom that a mean needs before the end of its interval on the side of the tail is claimed at any
 stopping time: of fewer, a few items decide how far it scatters, and the next one may lie far outside."""
@@ -112,7 +112,7 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
 
     Args:
         numerators: (items, k), not negative.
-        denominators: (items, k), counts. An item with neither belongs to nobody.
+        denominators: (items, k), counts. An item with neither belongs to no system.
         reach: null: the number of items was fixed.
 
     Returns:

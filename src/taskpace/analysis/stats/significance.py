@@ -94,7 +94,7 @@ def sign_test(above: int, below: int) -> float:
 
 
 def clustered_mcnemar(differences: Floats) -> float:
-    """The same for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
+    """McNemar's test for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
 
     z = sum d / sqrt(sum d^2), normal when neither is better. Source: Durkalski et al. (2003), "Analysis of clustered
     matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
@@ -120,7 +120,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def holm_of_known(p_values: list[float | None]) -> list[float | None]:
-    """The same with null for what is not tested."""
+    """Holm's adjusted p, with null for what is not tested."""
     adjusted = holm([math.nan if p is None else p for p in p_values])
     return [None if math.isnan(p) else p for p in adjusted]
 

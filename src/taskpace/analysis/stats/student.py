@@ -73,7 +73,7 @@ def t_quantile(share: float, freedom: float) -> float:
 
 
 def t_quantiles(share: float, freedom: Floats) -> Floats:
-    """The same for each of several degrees of freedom."""
+    """Quantiles of Student's t for each of several degrees of freedom."""
     return np.array([t_quantile(share, each) for each in freedom.tolist()], dtype=np.float64)
 
 

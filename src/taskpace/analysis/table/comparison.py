@@ -29,14 +29,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None
     """Two-sided, of "no difference", whatever the cut answers would have taken; null: not tested."""
     p_holm: float | None
-    """The same, adjusted for all pairs that were compared in this family."""
+    """``p``, adjusted for all pairs that were compared in this family."""
     items: int
     """Items on which both are known; of task time, that both were asked."""
     basis: Literal["mean", "most"] | None = None
     """What ``p`` is about. ``mean``: the mean ratio (Student's t), for accuracy and time per correct answer the totals.
     ``most``: more than half of the items (sign test), where the quicker side has cut answers or items are few."""
     leaning: System | None = None
-    """Whose smaller value ``p`` speaks for, claimed or not; null: neither's."""
+    """Which of the two ``p`` suggests is smaller, claimed or not; null: neither."""
     lower: System | None = None
     """Whose smaller value is claimed, at 5 % after Holm; null: no claim."""
     open: bool = False
@@ -46,7 +46,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cut_a: int = 0
     """Items with a cut or failed trial of A, or a late one: of their value only a bound is known."""
     cut_b: int = 0
-    """The same of B."""
+    """Items with a cut or failed trial of B, or a late one: of their value only a bound is known."""
 
     @property
     def significant(self) -> bool:
@@ -69,7 +69,7 @@ def compared_by_item(found: LogRatios, *, anytime: bool = False) -> list[Compari
 
 
 def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    """The same with ends that one may stop by: a median's too where items are few."""
+    """The comparison of a pair with ends that one may stop by: a median's too where items are few."""
     fixed = _of_pair(found, claims, index)
     known = ~np.isnan(found.low[:, index])
     recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
@@ -131,7 +131,7 @@ def _change(recorded: Floats, low: Floats, high: Floats, *, on_most: bool) -> Es
 
 
 def _median_ratio(low: Floats, high: Floats) -> Estimate:
-    """Median of ratios of which each lies somewhere between two ends, with the sign test's interval.
+    """Median of ratios that each lie somewhere between two ends, with the sign test's interval.
 
     The ends are the k-th least of the lower ends and the k-th greatest of the upper ones, k the largest with
     P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends

@@ -51,7 +51,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        # Of an answer that was not streamed, or came in a burst, nobody knows when it began.
+        # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
         *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),
@@ -248,7 +248,7 @@ def _trailing(row: MeasuredRow) -> Iterator[Finding]:
     if trailing > MUCH_TRAILING:
         yield Finding(
             code="committed-early",
-            text=f"the answer stands after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
+            text=f"the answer is final after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
             evidence={"trailing_share": trailing},
             remedy="stop it there: a stop text, or a prompt that asks for the answer alone",
         )

@@ -56,7 +56,7 @@ def compared(amounts: Floats, correct: Floats, indices: Indices, *, anytime: boo
 
 
 def _at_any_time(amounts: Floats, correct: Floats, indices: Indices) -> list[Comparison]:
-    """The same where the data decided how many items there are; unknown with few correct answers."""
+    """Compare pairs where the data decided how many items there are; unknown with few correct answers."""
     looked = look_per_correct(per_correct_totals(amounts, correct, indices), 1)
     ends = (
         with_claim(*each)

@@ -221,7 +221,7 @@ def _totals(
 
 
 def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimate]]:
-    """Per system: mean output tokens, and output tokens per correct answer. Of an error nobody knows what it wrote."""
+    """Per system: mean output tokens, and output tokens per correct answer. What an error wrote is unknown."""
     ended = ~np.isnan(arrays.task_time_s)
     found = []
     for tokens, correct, there, cut in zip(arrays.output_tokens, arrays.correct, ended, arrays.cut, strict=True):
@@ -295,7 +295,7 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
-    """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
+    """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
     known = ended.filter(pl.col(tokens).is_not_null())
     total = int(known[tokens].sum())
     return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)

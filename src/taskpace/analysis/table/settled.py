@@ -37,7 +37,7 @@ class PathLook(msgspec.Struct, frozen=True):
     low: float | None
     """Of the interval that one may stop by; null: unknown."""
     high: float | None
-    """The same."""
+    """Upper end of that interval; null: unknown."""
 
 
 class PairPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ def as_asked(cells: list[CellPlan], sample: Sample, settled: Settled) -> list[Ce
 
 
 def all_as_asked(cells: list[CellPlan], trials: pl.DataFrame, until: Until) -> list[CellPlan]:
-    """The same of all cells of a run; ``trials``: last attempts, columns of ``load_frame``."""
+    """``as_asked`` for all cells of a run; ``trials``: last attempts, columns of ``load_frame``."""
     found = []
     for key in dict.fromkeys((cell.task, cell.scenario.name) for cell in cells):
         table = [cell for cell in cells if (cell.task, cell.scenario.name) == key]

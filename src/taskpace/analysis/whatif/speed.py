@@ -40,13 +40,13 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float
     """Before the first token, whatever the prompt; of every turn."""
     wait_per_prompt_token_s: float
-    """Besides, for each token of the prompt that is not cached."""
+    """Further seconds for each token of the prompt that is not cached."""
     tpot_s: float
     """For each output token after the first."""
     prompt_tokens: Range | None = None
     """Of one turn, in the trials it was fitted to; null: unknown."""
     output_tokens: Range | None = None
-    """The same of what was written."""
+    """Output tokens of one turn, in the trials it was fitted to; null: unknown."""
 
 
 class FittingError(msgspec.Struct, frozen=True, kw_only=True):

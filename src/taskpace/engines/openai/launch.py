@@ -55,7 +55,7 @@ def fill_in(command: str, port: int, model: str) -> list[str]:
 
 
 def free_port() -> int:
-    """One that nobody listens on just now."""
+    """A port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -109,7 +109,7 @@ class Server:
 
 
 def _for_owner(path: str, flags: int) -> int:
-    """A log may hold prompts, and whatever else a server prints: nobody else is to read it."""
+    """A log may hold prompts, and whatever else a server prints: no other user may read it."""
     return os.open(path, flags, 0o600)
 
 

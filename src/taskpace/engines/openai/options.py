@@ -65,4 +65,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idle_timeout_s: Seconds = 60.0
     """Silence after which an answer counts as stalled."""
     ca_file: str | None = None
-    """Certificate authorities (PEM) to trust besides the system's."""
+    """Certificate authorities (PEM) to trust in addition to the system's."""

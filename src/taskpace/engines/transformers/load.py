@@ -116,7 +116,7 @@ def load(model: str, options: Options) -> Loaded:
 def _gguf_read_once() -> Iterator[None]:
     """Keep what is read of a GGUF file until the model is loaded.
 
-    transformers 5.24 parses the header for the configuration, the tokenizer and the weights anew (an object for each
+    transformers 5.24 parses the header for the configuration, the tokenizer and the weights again (an object for each
     word of the vocabulary), and makes the same table of tensor names for each module: two thirds of the time.
     """
     try:
@@ -194,7 +194,7 @@ def _device(torch: Any, options: Options) -> str:
     if options.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[options.device]:
-        raise ExperimentError(f'{_LOCATION}: key "device": there is no {options.device} here: write "auto" or "cpu"')
+        raise ExperimentError(f'{_LOCATION}: key "device": no {options.device} found here: write "auto" or "cpu"')
     if options.device == "mps" and options.quantization is not None:
         raise ExperimentError(f'{_LOCATION}: key "quantization": bitsandbytes has none for mps: leave it out')
     return options.device

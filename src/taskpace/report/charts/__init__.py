@@ -47,9 +47,9 @@ CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **
 
 
 def check_name(name: str) -> None:
-    """Raises ``TaskpaceError`` with the names there are when ``name`` is no chart."""
+    """Raises ``TaskpaceError`` with the names there are when ``name`` is not a chart."""
     if name not in CHARTS:
-        raise TaskpaceError(f'there is no chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
+        raise TaskpaceError(f'unknown chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
 
 
 def panels(summary: Summary, chart: str | None = None) -> list[Panel]:
@@ -88,7 +88,7 @@ def _subtitle(panel: Panel) -> str:
 
 
 def styled(picture: Picture) -> Picture:
-    """The same altair chart with the look of the house in it, for those who show or change it themselves."""
+    """The altair chart with taskpace's theme in it, for those who show or change it themselves."""
     return alt.Chart.from_dict(configured(picture))
 
 

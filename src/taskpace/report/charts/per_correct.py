@@ -19,7 +19,7 @@ _HEIGHT = 230
 
 
 class _Spent(NamedTuple):
-    """What a correct answer takes besides time."""
+    """What a correct answer takes in addition to time."""
 
     chart: str
     title: str
@@ -69,7 +69,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 
 def energy_time(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The same of joules, where energy was measured."""
+    """Task time against joules per correct answer, where energy was measured."""
     return _against_time(table, systems, _JOULES)
 
 
@@ -156,7 +156,7 @@ def _range(points: list[Datum], field: str) -> alt.Scale:
 
 
 def _caption(front: tuple[str, ...], known: list[SystemRow], shown: list[SystemRow]) -> str:
-    best = f"On the frontier, beaten by nobody in both: {', '.join(front)}. " if front else ""
+    best = f"On the frontier, beaten by none in both: {', '.join(front)}. " if front else ""
     left_out = [row.system for row in known if row not in shown]
     without = f" Not drawn, without a correct answer or free: {', '.join(left_out)}." if left_out else ""
     return (

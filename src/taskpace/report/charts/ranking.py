@@ -77,7 +77,7 @@ def _point(row: SystemRow, systems: list[str]) -> Datum:
 
 
 def _marks(base: alt.Chart, names: list[str], systems: list[str]) -> alt.Chart:
-    """A point for each system, told apart by colour and by shape."""
+    """A point for each system, distinguished by colour and by shape."""
     marks: alt.Chart = base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
         color=by_place(names, systems, "color", SERIES, POINTS),
         shape=by_place(names, systems, "shape", SHAPES, POINTS),
@@ -174,7 +174,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="The two rankings",
             caption=f"Lines that cross: tokens per second promise another order than people see{crossed}. "
-            "n= is a shared rank: those systems cannot be distinguished.",
+            "1=, 2=: a shared rank, no significant difference.",
             picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
             headings=("system", "rank by tokens per second", "rank by task time"),
             rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),
@@ -216,7 +216,7 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         _marks(base, names, systems).encode(x=x, y=y),
     ]
     best = ", ".join(row.system for row in front)
-    told = f"On the front, beaten by nobody in both: {best}." if front else ""
+    told = f"On the front, beaten by none in both: {best}." if front else ""
     return [
         Panel(
             chart="accuracy",

@@ -137,7 +137,7 @@ def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Swee
 
 
 def _family_names(sweeps: list[Sweep]) -> dict[str, str]:
-    """For each sweep's first system what the names of all have in common, if that tells the sweeps apart."""
+    """For each sweep's first system what the names of all have in common, if that distinguishes the sweeps."""
     common = {
         label(first): " ".join(word for word in first.split() if all(word in other.split() for other in others))
         for first, *others in ([point.system for point in sweep.points] for sweep in sweeps)

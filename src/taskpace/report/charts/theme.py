@@ -1,4 +1,4 @@
-"""How charts look: colours that tell apart under the common kinds of colour blindness, shapes and dashes besides.
+"""How charts look: colours that differ under the common kinds of colour blindness, with shapes and dashes.
 
 The eight colours were searched for the greatest least distance (CAM02-UCS) under normal vision, protanopia,
 deuteranopia and tritanopia, each with a contrast of 3 or more to its background; tests/page/test_charts.py holds them
@@ -33,7 +33,7 @@ DARK = {
         )
     ),
 }
-"""The same on a dark background."""
+"""Colours on a dark background."""
 
 PAPER, DARK_PAPER = "#ffffff", "#12161c"
 

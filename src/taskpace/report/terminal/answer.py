@@ -14,7 +14,7 @@ from taskpace.report.words.block import Advice, Answer, Block, Number
 from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, wrapped
 
 MOST_LINES = 20
-"""Before the line that says where there is more, for three systems and three tasks."""
+"""Before the line that shows where there is more, for three systems and three tasks."""
 _USUAL_TABLE = 10
 """Lines of the table of three systems and three tasks; a longer one does not push the rest out."""
 _LEAST_WIDTH = 40
@@ -67,7 +67,7 @@ def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
 
 
 def _caution(advice: Advice, width: int) -> Iterator[Text]:
-    text = f"! {advice.observation}; {advice.do}{':' if advice.command else ''}"
+    text = f"! {advice.observation}. {advice.request}{':' if advice.command else ''}"
     for number, line in enumerate(wrapped(text, width - 2)):
         yield Text(("  " if number else "") + line, style="yellow")
     if advice.command:

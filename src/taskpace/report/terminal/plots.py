@@ -163,7 +163,7 @@ def _solve(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Te
             canvas.line(here, share, there, share, color=colour)
             canvas.line(there, share, there, following, color=colour)
     for place, row in enumerate(shown):
-        # Letters at places of their own: curves that run together can still be told apart.
+        # Letters at places of their own: curves that run together can still be distinguished.
         letter = letters[row.system]
         for point in row.solve_curve[place :: len(shown) + 2]:
             if point.share.value:

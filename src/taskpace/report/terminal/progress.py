@@ -58,7 +58,7 @@ def follow(mode: Mode, console: Console) -> Listener:
 
 
 class _Unbroken:
-    """A listener that falls silent when nobody can be told any more (`| head`, a full disk): the run goes on."""
+    """A listener that falls silent when its output is closed (`| head`, a full disk): the run goes on."""
 
     def __init__(self, listener: Listener, console: Console) -> None:
         self._listener, self._console = listener, console
@@ -104,7 +104,7 @@ class JsonLines:
 
 
 class Quiet:
-    """Says only what went wrong."""
+    """Print only what went wrong."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -21,7 +21,7 @@ class Cause(NamedTuple):
     part: Estimate
     """Seconds."""
     rounded: float
-    """The same so that all causes add up to the whole."""
+    """Seconds, rounded so that all causes add up to the whole."""
 
 
 class Causes(NamedTuple):

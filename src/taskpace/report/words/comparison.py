@@ -53,7 +53,7 @@ def compared_document(compared: ComparedRuns) -> Document:
 
 
 def prices_compared(compared: ComparedRuns) -> Iterator[tuple[str, Price | None]]:
-    """The price of every system on both sides, by a name that says which it is."""
+    """The price of every system on both sides, by a name that shows which it is."""
     for cell in compared.cells:
         same = cell.base_system == cell.new_system
         sides = (compared.base, cell.base_system, cell.base), (compared.new, cell.new_system, cell.new)

@@ -18,11 +18,11 @@ LEGEND = (
     "(cost-of-pass), so that wrong, cut and failed answers cost, too."
 )
 _WHY: dict[Missing, str] = {
-    "failed": "failed after they were sent, and nobody counted their tokens",
+    "failed": "failed after they were sent, and their tokens were not counted",
     "uncounted": "have no token counts that can be believed",
     "too-long": "have longer prompts than the price holds for",
     "no-time": "have no known time",
-    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell in one go",
+    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell without interruption",
 }
 
 
@@ -82,7 +82,7 @@ def _least(table: TaskTable) -> Iterator[str]:
     elif len(best) == 1:
         verdict = f"; {best[0].system} costs least"
     else:
-        verdict = f"; {_and([row.system for row in best])} cannot be distinguished"
+        verdict = f"; {_and([row.system for row in best])} have no significant difference"
     yield f"{PER:,} correct answers cost: {listed}{more}{verdict}."
 
 
@@ -121,7 +121,7 @@ def price_sentence(rows: Iterable[tuple[str, Price | None]]) -> str:
 
 
 def run_prices(summary: Summary) -> str:
-    """The same of a run."""
+    """The prices of a run's systems; empty without prices."""
     return price_sentence((row.system, row.price) for table in summary.tables for row in table.rows)
 
 
@@ -129,7 +129,7 @@ def _cached(table: TaskTable) -> Iterator[str]:
     for row in table.rows:
         if row.cost is not None and row.cost.cached_unknown and not row.cost.missing:
             yield (
-                f"{row.system}: nobody reports what came from a cache in {row.cost.cached_unknown} of {row.n} trials. "
+                f"{row.system}: what came from a cache is not reported in {row.cost.cached_unknown} of {row.n} trials. "
                 "They count at the full price, so the true cost is at most this."
             )
 

@@ -30,11 +30,11 @@ def gate_status(judged: Sequence[Judged]) -> str:
 
 
 def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
-    """What a summary says of a run that a gate ended."""
+    """What a summary shows about a run that a gate ended."""
     told = " and ".join(f'"{each}"' for each in conditions)
     said = (
         f"Asked until a gate could say pass or fail ({told}): {_items(items)}. `taskpace compare BASE RUN "
-        '--fail-if "..."` says which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
+        '--fail-if "..."` shows which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
         "that is."
     )
     return [said]

@@ -52,7 +52,7 @@ def _number(digits: str) -> int:
 
 
 def _no_number(name: str) -> float:
-    """Raises ``ValueError``: NaN and infinities are no JSON."""
+    """Raises ``ValueError``: NaN and infinities are not JSON."""
     raise ValueError(name)
 
 
@@ -63,7 +63,7 @@ def _real(digits: str) -> float:
 
 
 def _first_object(text: str) -> str | None:
-    """In one form: its keys in order, half of an emoji replaced, as it is no text that could be stored."""
+    """In one form: its keys in order, half of an emoji replaced, as it is not text that could be stored."""
     decoder = json.JSONDecoder(parse_int=_number, parse_float=_real, parse_constant=_no_number)
     start = text.find("{")
     for _ in range(_MOST_TRIES):
