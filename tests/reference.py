@@ -8,13 +8,11 @@ from __future__ import annotations
 import ast
 import html
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
 
 import click
 import msgspec
@@ -167,7 +165,7 @@ def docstrings(struct: Struct) -> dict[str, str]:
 
 
 def said_elsewhere(struct: Struct, field: str) -> str | None:
-    """The meaning of a key by its docstring, by the help of its flag, or by the docstring of the struct that keeps it."""
+    """What a key means by its docstring, by the help of its flag, or by the docstring of the struct that keeps it."""
     if text := docstrings(struct).get(field):
         return text
     if struct is experiment._File:
@@ -184,7 +182,7 @@ def keys(struct: Struct) -> list[msgspec.structs.FieldInfo]:
 
 
 def meaning(section: str, struct: Struct, field: str) -> str:
-    """What a key means. Raises ``KeyError`` where nothing says it: write it into its docstring, or into ``MEANINGS``."""
+    """What a key means. Raises ``KeyError`` where neither a docstring nor ``MEANINGS`` says it."""
     own = MEANINGS.get(section, {}).get(field)
     text = own or said_elsewhere(struct, field)
     if text is None:
@@ -212,7 +210,9 @@ def _type(kind: shapes.Type) -> str:
             return "table"
         case shapes.UnionType(types=types):
             found = [_type(each) for each in types if not isinstance(each, shapes.NoneType)]
-            return " or ".join(dict.fromkeys(each for each in found if not (each == "whole number" and "number" in found)))
+            return " or ".join(
+                dict.fromkeys(each for each in found if not (each == "whole number" and "number" in found))
+            )
         case _:
             return "any value"
 
@@ -237,17 +237,52 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "&#124;")
 
 
+_KEYS_OPENING = """# Keys of files
+
+Every key of an experiment file, with the options of each engine, of a judge file and of a task file.
+An empty default means unset. An unknown key is an error that names the nearest known one.
+This page is rendered from the code.
+
+```toml
+# choice.toml: `taskpace run choice.toml`
+items = 60
+tasks = ["mmlu-letter", "qa-context"]
+
+[[system]]
+name = "gemma"
+model = "gemma3-270m"
+
+[[system]]
+name = "smollm"
+model = "smollm2-135m"
+sweep = { temperature = [0, 0.7] }
+```"""
+_CLI_OPENING = """# Command line
+
+Every command and option, rendered from the code; `taskpace COMMAND --help` prints the same.
+Exit codes: 0 done, 1 done in part (or a `--fail-if` condition is met), 2 something to put right,
+130 interrupted."""
+_RUN_FILE = """# The run file
+
+One run is one SQLite file. Rows are only added; triggers refuse changes. Everything raw is in it and nothing
+derived, so the numbers of an old run can be computed again. Any SQLite reader opens it:
+
+```text
+sqlite3 runs/choice.db "SELECT outcome, count(*) FROM grade GROUP BY outcome"
+```
+
+Files of older formats are read as they are, and renewed when a run continues them. This page is
+`src/taskpace/store/schema.sql`:
+
+```sql
+SCHEMA
+```
+"""
+
+
 def keys_page() -> str:
     """Every key of every file that people write."""
-    parts = [
-        "# Keys of files",
-        "Every key of an experiment file, with the options of each engine, of a judge file and of a task file.\n"
-        "An empty default means unset. An unknown key is an error that names the nearest known one.\n"
-        "This page is rendered from the code.",
-        "```toml\n# choice.toml: `taskpace run choice.toml`\nitems = 60\ntasks = [\"mmlu-letter\", \"qa-context\"]\n\n"
-        '[[system]]\nname = "gemma"\nmodel = "gemma3-270m"\n\n[[system]]\nname = "smollm"\nmodel = "smollm2-135m"\n'
-        "sweep = { temperature = [0, 0.7] }\n```",
-    ]
+    parts = [_KEYS_OPENING]
     for title, about, struct in SECTIONS:
         shape = {each.name: each.type for each in shapes.type_info(struct).fields}
         rows = [
@@ -295,13 +330,11 @@ def cli_page() -> str:
     """Every command with every option."""
     found = list(commands())
     index = "\n".join(
-        f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(command.get_short_help_str(200))} |" for name, command, _ in found
+        f"| [`{name}`](#{name.replace(' ', '-')}) | {_cell(command.get_short_help_str(200))} |"
+        for name, command, _ in found
     )
     parts = [
-        "# Command line",
-        "Every command and option, rendered from the code; `taskpace COMMAND --help` prints the same.\n"
-        "Exit codes: 0 done, 1 done in part (or a `--fail-if` condition is met), 2 something to put right,\n"
-        "130 interrupted.",
+        _CLI_OPENING,
         f"| command | what it does |\n| --- | --- |\n{index}",
         "## Options of all commands",
         _options(cli, click.Context(cli, info_name="taskpace")),
@@ -316,15 +349,7 @@ def cli_page() -> str:
 def run_file_page() -> str:
     """The schema of a run file, as it stands beside the code."""
     schema = (files("taskpace.store") / "schema.sql").read_text("utf-8").rstrip()
-    return (
-        "# The run file\n\n"
-        "One run is one SQLite file. Rows are only added; triggers refuse changes. Everything raw is in it and nothing\n"
-        "derived, so the numbers of an old run can be computed anew. Any SQLite reader opens it:\n\n"
-        "```text\nsqlite3 runs/choice.db \"SELECT outcome, count(*) FROM grade GROUP BY outcome\"\n```\n\n"
-        "Files of older formats are read as they are and renewed when a run continues them. This page is "
-        "`src/taskpace/store/schema.sql`:\n\n"
-        f"```sql\n{schema}\n```\n"
-    )
+    return _RUN_FILE.replace("SCHEMA", schema)
 
 
 PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "keys.md": keys_page, "run-file.md": run_file_page}

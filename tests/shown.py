@@ -1,7 +1,8 @@
 """What the tutorial and the how-to pages show: files, commands and outputs, and how the commands are run.
 
 A fence with a title is a file, an `sh` fence holds commands, and a `text` fence that comes next is what the last of
-them prints. `python -m tests.shown` runs the commands that read `docs/data/first.db` and writes what they print into the pages.
+them prints. `python -m tests.shown` runs the commands that read `docs/data/first.db` and writes what they print into
+the pages.
 """
 
 from __future__ import annotations

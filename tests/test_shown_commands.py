@@ -115,7 +115,7 @@ def test_a_command_that_there_is_not_is_found():
 
 
 def test_every_experiment_on_a_page_can_be_read(tmp_path):
-    """A TOML block with systems, or a judge, is a file that taskpace reads: every key is known, every value possible."""
+    """A TOML block with systems, or a judge, is a file that taskpace reads: every key and value may be there."""
     blocks = re.compile(r"^```toml[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
     read = 0
     for page in PAGES:

@@ -1,7 +1,7 @@
 """The documentation site: built strictly by zensical, and every link in what was built followed, offline.
 
-`python -m tests.site FOLDER` builds it there. What zensical does not check is checked on the built pages: links to files
-that are no pages, anchors in rendered HTML, the navigation, and that nothing is loaded from the network.
+`python -m tests.documentation FOLDER` builds it there. What zensical does not check is checked on the built pages:
+links to files beside the pages, anchors in rendered HTML, the navigation, and that nothing is loaded from the network.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.site import ROOT, build, navigation, problems
+from tests.documentation import ROOT, build, navigation, problems
 
 import taskpace
 
@@ -27,8 +27,8 @@ def site(tmp_path_factory) -> Path:
 def test_every_link_leads_somewhere_and_nothing_is_loaded_from_the_network(site):
     """Pages, files and anchors that are linked to are there; scripts, styles, fonts and pictures are the site's own."""
     assert list(problems(site)) == []
-    loaded = {url for path in site.rglob("*.css") for url in re.findall(r"url\(['\"]?(https?:[^)]*)", path.read_text("utf-8"))}
-    assert loaded == set()
+    styles = "".join(path.read_text("utf-8") for path in site.rglob("*.css"))
+    assert re.findall(r"url\(['\"]?(https?:[^)]*)", styles) == []
 
 
 @pytest.mark.slow
@@ -50,7 +50,7 @@ def test_the_python_interface_is_rendered_from_its_docstrings(site):
 
 
 def test_every_page_is_in_the_navigation_once():
-    """A page that nobody finds is no page; one that is named and missing is a dead entry."""
+    """No page is left out of the navigation, and every entry of the navigation has its page."""
     named = navigation()
     assert sorted(named) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
@@ -59,13 +59,18 @@ def test_links_of_the_pages_outside_lead_somewhere():
     """What README and its neighbours link to in this repository is there, with its heading."""
     missing = []
     for name in OUTSIDE:
-        for path, anchor in re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)", (ROOT / name).read_text("utf-8")):
-            target = ROOT / path if path else ROOT / name
-            headings = target.read_text("utf-8") if anchor and target.suffix == ".md" and target.is_file() else ""
-            slugs = {re.sub(r"[^\w\- ]", "", line).strip().lower().replace(" ", "-") for line in re.findall(r"^#+ (.*)", headings, re.MULTILINE)}
-            if not target.exists() or (anchor and anchor not in slugs):
+        links = re.findall(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)", (ROOT / name).read_text("utf-8"))
+        for path, anchor in links:
+            target = ROOT / (path or name)
+            if not target.exists() or (anchor and anchor not in anchors(target)):
                 missing.append((name, path, anchor))
     assert missing == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a Markdown page, as links name them."""
+    headings = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_schemas_are_linked_from_their_page():
