@@ -81,3 +81,11 @@ def test_the_schemas_are_linked_from_their_page():
     for path in schemas:
         assert f"]({path.name})" in page
         assert json.loads(path.read_text("utf-8"))["$id"].startswith("urn:taskpace:")
+
+
+def test_every_decision_stands_under_a_heading():
+    """The page of decisions has headings by subject, and no entry before the first of them."""
+    before, *sections = re.split(r"^## .*$", (DOCS / "decisions.md").read_text("utf-8"), flags=re.MULTILINE)
+    assert "**" not in before
+    assert len(sections) >= 10
+    assert all(re.search(r"^\*\*", section, re.MULTILINE) for section in sections)
