@@ -1,4 +1,4 @@
-"""The reference pages that are rendered from the code: command line, keys of files, the run file.
+"""The reference pages that are rendered from the code: command line, keys of files, run file, Python interface.
 
 Write them with `python -m tests.reference`; tests/test_reference.py compares them with the code.
 """
@@ -18,6 +18,7 @@ import click
 import msgspec
 from msgspec import inspect as shapes
 
+import taskpace
 from taskpace.cli import cli
 from taskpace.cli.run import run
 from taskpace.engines import simulated
@@ -352,7 +353,48 @@ def run_file_page() -> str:
     return _RUN_FILE.replace("SCHEMA", schema)
 
 
-PAGES: dict[str, Callable[[], str]] = {"cli.md": cli_page, "keys.md": keys_page, "run-file.md": run_file_page}
+_PYTHON_OPENING = """# Python
+
+```python
+import taskpace
+
+with taskpace.run("choice.toml", "runs/choice.db") as run:  # run it, or continue it
+    for table in run.summary().tables:
+        for row in table.rows:
+            print(table.task, row.system, row.rank_task_time)
+
+with taskpace.open("runs/choice.db") as run:  # read only
+    slow = run.frame().sort("task_time_s", descending=True).head(5)
+    run.chart("speed").save("speed.svg")
+```
+
+Every name that `import taskpace` gives, from the docstrings. The fields of a summary are also
+[those of the JSON](../summary-json.md)."""
+
+
+def python_page() -> str:
+    """Every exported name, for mkdocstrings to fill in when the site is built."""
+    sections: dict[str, list[str]] = {"Functions": [], "Classes": [], "Exceptions": []}
+    for name in sorted(set(taskpace.__all__) - {"__version__"}, key=str.lower):
+        found = getattr(taskpace, name)
+        if inspect.isfunction(found):
+            sections["Functions"].append(name)
+        elif isinstance(found, type) and issubclass(found, Exception):
+            sections["Exceptions"].append(name)
+        else:
+            sections["Classes"].append(name)
+    parts = [_PYTHON_OPENING]
+    for title, names in sections.items():
+        parts += [f"## {title}", *(f"::: taskpace.{name}" for name in names)]
+    return "\n\n".join(parts) + "\n"
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": cli_page,
+    "keys.md": keys_page,
+    "run-file.md": run_file_page,
+    "python.md": python_page,
+}
 """Every rendered page by its file name."""
 
 
