@@ -87,7 +87,7 @@ def typed(page: str) -> Iterator[str]:
 
 
 def unknown(line: str) -> list[str]:
-    """What a command says that taskpace does not know: a command, or an option of one."""
+    """The words of a command that taskpace does not know: a command, or an option of one."""
     words = re.split(r"\s[|>#&;]+\s", line)[0].split()[1:]
     if not words or words[0].startswith("-") or not re.fullmatch(r"[a-z]+", words[0]):
         return []
