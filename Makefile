@@ -12,7 +12,7 @@ BENCHES := startup planning fidelity http_fidelity http_capacity http_faults end
 	calibration claims until until_intervals until_items decided_real gate gate_real whatif \
 	imports every_eval
 
-.PHONY: install demo test test-fast soak check format bench bench-peers clean
+.PHONY: install demo test test-fast soak check format docs bench bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,7 +20,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,dev]'
+	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,docs,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py
@@ -57,6 +57,9 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
+docs: $(VENV)/.dev  ## The documentation site, in site/: built strictly, every link followed
+	$(BIN)/python -m tests.documentation site
+
 runs/demo.db: | $(VENV)/.core
 	$(BIN)/taskpace run examples/demo.toml -o $@
 
@@ -70,4 +73,4 @@ bench-peers: $(VENV)/.dev  ## Beside other load generators, in environments of t
 	$(BIN)/python bench/page.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
