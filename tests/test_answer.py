@@ -27,6 +27,8 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
 from taskpace.text.safe_text import column_width
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 N = 40
 SCATTER = np.exp(np.linspace(-0.3, 0.3, N))
 NOISE = np.exp(0.02 * np.sin(np.arange(N) * 2.4))

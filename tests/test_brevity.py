@@ -22,6 +22,8 @@ from taskpace.report.words.brevity import brevity_blocks
 from taskpace.runner.jobs import make_jobs
 from taskpace.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 FORMS = (
     Forms("A", ("A, brief", "A, brief, 9 tokens at most"), (None, 9)),
     Forms("B", ("B, brief", "B, brief, 9 tokens at most"), (None, 9)),

@@ -16,6 +16,7 @@ import pytest
 import tomli_w
 from markdown_it import MarkdownIt
 from rich.console import Console
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.across.brevity import Forms
@@ -75,7 +76,8 @@ def experiment_file(folder: Path) -> Path:
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """The run of it, as if the requests of one system had left late."""
     folder = tmp_path_factory.mktemp("odd")
-    taskpace.run(experiment_file(folder), folder / "odd.db").close()
+    with workers_here():
+        taskpace.run(experiment_file(folder), folder / "odd.db").close()
     with sqlite3.connect(folder / "odd.db") as db:
         db.execute("DROP TRIGGER turn_is_final")
         db.execute(

@@ -13,6 +13,8 @@ import pytest
 import taskpace
 from taskpace.records import FORMAT_VERSION
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 MADE = Path(__file__).parent / "formats"
 """``format-1.db`` holds 24 of the 32 trials of ``format-1.toml``."""
 

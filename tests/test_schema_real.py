@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from tests.in_process import workers_here
 
 from taskpace.analysis.summary import summarise
 from taskpace.experiment.experiment import load_experiment
@@ -24,7 +25,7 @@ from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
@@ -69,6 +70,7 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run files of one hostile experiment: x.db finished, part.db interrupted, empty.db not begun; few.db: 12 items."""
     folder = tmp_path_factory.mktemp("schema")

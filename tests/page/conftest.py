@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tomli_w
 from tests.browser import FLAGS, executable
+from tests.in_process import workers_here
 from tests.once import Once
 
 import taskpace
@@ -65,6 +66,7 @@ def experiment_file(
     return file
 
 
+@workers_here()
 def make_planted(folder: Path) -> None:
     """A run and its report."""
     fast, *others = SYSTEMS

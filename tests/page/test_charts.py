@@ -37,6 +37,8 @@ from taskpace.report.words.figures import (
     shared_ranks,
 )
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
 

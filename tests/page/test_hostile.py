@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.in_process import workers_here
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
@@ -37,6 +38,7 @@ WHOLE = ("closing", "terminal", "reordered")
 """Texts in a run of two tasks, whose page has every section: each chart takes a while, so the others have one task."""
 
 
+@workers_here()
 def make_run(folder: Path, text: str, *tasks: str) -> Path:
     """A run in which one trial's every text is the given one: answer, reasoning, prompt of its system, failure."""
     stored = text.encode("utf-8", "replace").decode()  # the store holds UTF-8, which has no half pairs

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.commandline import Cli
+from tests.in_process import workers_here
 from tests.once import Once
 from tests.page.test_hostile import HOSTILE
 
@@ -45,6 +46,7 @@ options = { time = "virtual", answer_at = 1.0, correct = 0.1 }
 """
 
 
+@workers_here()
 def make_judged(folder: Path) -> None:
     """A run in x.db, and in x.judge.db a judge of it that is wrong on purpose."""
     (folder / "x.toml").write_text(EXPERIMENT)

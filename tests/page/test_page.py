@@ -20,6 +20,8 @@ from taskpace.report.page.bundle import LONGEST
 from taskpace.report.words.block import texts
 from taskpace.report.words.tasks import task_blocks
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 class Reader(HTMLParser):
     """Tables of a page as lists of rows of text, and its data blocks."""
