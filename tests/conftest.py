@@ -140,6 +140,12 @@ def workers_here() -> Iterator[None]:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have empty pictures, where their words are looked at: to draw a picture takes 50 ms."""
+    monkeypatch.setattr("taskpace.report.page.figure.to_svg", lambda *_, **__: "<svg></svg>")
+
+
+@pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Calls the command line's ``main`` in this process and in ``tmp_path``, 80 columns wide, and captures it."""
     return partial(run_here, tmp_path)

@@ -31,6 +31,8 @@ SYSTEMS = [
     {"name": "thinks first", "token_time": 0.012, "length": 60, "reasoning": THOUGHT, "answer_at": 0.5},
     {"name": "often fails", "faults": [{"kind": "error", "rate": 0.3, "after_tokens": 3}]},
 ]
+UNASKED = {"cost", "energy", "energy-time", "settling"}
+"""Charts that only runs have which were asked for what they show."""
 
 
 def experiment_file(

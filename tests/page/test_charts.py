@@ -9,7 +9,7 @@ import altair as alt
 import numpy as np
 import pytest
 from colorspacious import cspace_convert
-from tests.page.conftest import SYSTEMS, experiment_file
+from tests.page.conftest import SYSTEMS, UNASKED, experiment_file
 
 import taskpace
 from taskpace.errors import TaskpaceError
@@ -89,8 +89,7 @@ def test_nothing_is_told_by_colour_alone():
 def test_every_chart_is_valid_vega_lite(drawn):
     """What is drawn without altair's own checks passes them as a whole."""
     found = drawn
-    unasked = {"cost", "energy", "energy-time", "settling"}
-    assert {panel.chart for panel in found} == set(CHARTS) - unasked
+    assert {panel.chart for panel in found} == set(CHARTS) - UNASKED
     for panel in found:
         styled(panel.picture).to_dict(validate=True)
 
@@ -235,8 +234,7 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
     (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
     lines = cli("chart", "x.db", "--resamples", "0").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(CHARTS)
-    unasked = {"cost", "energy", "energy-time", "settling"}
-    assert {line.split()[0] for line in lines if "nothing to show" in line} == unasked
+    assert {line.split()[0] for line in lines if "nothing to show" in line} == UNASKED
 
 
 @pytest.mark.parametrize(

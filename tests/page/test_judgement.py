@@ -101,7 +101,7 @@ def test_the_page_tells_of_the_disagreement(opened, judged, judged_page, violati
 
 
 @pytest.mark.slow
-def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
+def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged, undrawn):
     """The page's summary does not know of the judge: no time, no token of it is in there."""
     pages = []
     for by in ((), (judged,)):
@@ -114,7 +114,7 @@ def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
     assert 'class="judge"' in pages[1]
 
 
-def test_python_writes_the_same_section(folder, judged, tmp_path):
+def test_python_writes_the_same_section(folder, judged, tmp_path, undrawn):
     """``Run.report(judges=[...])`` is the command's page; a file that is no judgement of the run is refused."""
     with taskpace.open(folder / "x.db") as run:
         page = run.report(tmp_path / "x.html", trials=False, judges=[folder / "x.judge.db"]).read_text("utf-8")
@@ -126,6 +126,7 @@ def test_python_writes_the_same_section(folder, judged, tmp_path):
     assert "worse than chance, so do not use it on this task" in page
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
     """A hostile system, judge, file and answer are words on the page, and nothing happens."""
