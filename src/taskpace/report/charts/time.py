@@ -141,13 +141,18 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
     ]
 
 
-def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The split of the difference as a waterfall, one picture for each pair that has one, valid pairs first."""
+def why_panels(table: TaskTable, systems: list[str], most: int | None = None) -> list[Panel]:
+    """The split of the difference as a waterfall, one picture for each of the first ``most`` pairs that have one."""
     del systems  # the bars are causes, not systems
     rows = {row.system: row for row in table.rows}
-    # What a reader sees first is a pair that may be ranked.
-    pairs = sorted(table.pairs, key=lambda pair: not (rows[pair.a].valid and rows[pair.b].valid))
-    return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None and pair.split.parts_known]
+    return [_why(table, pair, split, rows) for pair, split in explained(table)[:most]]
+
+
+def explained(table: TaskTable) -> list[tuple[Pair, Split]]:
+    """The pairs whose difference has known causes; first those that may be ranked."""
+    valid = {row.system for row in table.rows if row.valid}
+    pairs = sorted(table.pairs, key=lambda pair: not {pair.a, pair.b} <= valid)
+    return [(pair, pair.split) for pair in pairs if pair.split is not None and pair.split.parts_known]
 
 
 def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow]) -> Panel:
