@@ -302,7 +302,7 @@ def test_one_task_has_its_long_form(cautious, cli):
 # -- every medium ------------------------------------------------------------------------------------------------------
 
 
-def test_every_medium_begins_with_the_answer(cautious, tmp_path):
+def test_every_medium_begins_with_the_answer(cautious, tmp_path, undrawn):
     """Terminal, Markdown, notebook and page have the same first sentence, before anything else of the run."""
     with taskpace.open(cautious) as run:
         summary = summarise(run.store, resamples=0)

@@ -50,7 +50,7 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_rule(opacity=0, aria=False)
         .encode(x=x),
         base.mark_area(interpolate="step-after", opacity=0.13, aria=False).encode(
-            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
+            x=x, y=alt.Y("share_low:Q"), y2=alt.Y2("share_high:Q"), color=colour
         ),
         base.mark_line(interpolate="step-after", strokeWidth=2, aria=False).encode(
             x=x, y=y, color=colour, strokeDash=dash
@@ -107,7 +107,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_bar(height=ROW - 10, strokeWidth=0)
         .encode(
             x=alt.X("from:Q", title="mean task time, s"),
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             y=alt.Y("system:N", sort=names, title=None, axis=NAMES),
             color=alt.Color(
                 "phase:N",
@@ -115,7 +115,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
                 legend=alt.Legend(),
                 sort=None,
             ),
-            description="about:N",
+            description=alt.Description("about:N"),
         )
         .properties(width=WIDTH, height=ROW * len(shown))
     )
@@ -188,16 +188,16 @@ def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow])
     picture = alt.layer(
         base.mark_bar(height=ROW - 10).encode(
             x=x,
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             y=y,
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=["longer", "shorter", "in all"], range=[SERIES[1], SERIES[2], MUTED]),
                 legend=None,
             ),
-            description="about:N",
+            description=alt.Description("about:N"),
         ),
-        base.mark_text(align="left", dx=5, aria=False).encode(x=alt.X("end:Q"), y=y, text="text:N"),
+        base.mark_text(align="left", dx=5, aria=False).encode(x=alt.X("end:Q"), y=y, text=alt.Text("text:N")),
     ).properties(width=WIDTH - 20, height=ROW * len(values))
     sure = all(rows[name].valid for name in (pair.a, pair.b))
     return Panel(
