@@ -126,13 +126,24 @@ def test_python_writes_the_same_section(folder, judged, tmp_path, undrawn):
     assert "worse than chance, so do not use it on this task" in page
 
 
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
-    """A hostile system, judge, file and answer are words on the page, and nothing happens."""
-    text = text.encode("utf-8", "replace").decode()
+def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, undrawn):
+    """Hostile systems, judges, files and answers are words on the page, and nothing happens; a judge for each text."""
+    hostile = tuple(said_by(judged, text.encode("utf-8", "replace").decode()) for text in HOSTILE.values())
+    file = tmp_path / "hostile.html"
+    with Store.open(folder / "x.db") as run:
+        write(file, page_parts([load_whole(run, "x.db", resamples=0, judged=hostile)], []))
+    with opened(file) as page:
+        assert page.evaluate("window.pwned") is None
+        assert page.locator("img, iframe, object, embed, base, link, [onerror], [onload]").count() == 0
+        assert page.locator("a[href^=javascript]").count() == 0
+        assert page.locator("script:not([type])").count() == 1
+        assert page.locator("section.judge").count() == len(HOSTILE)
+
+
+def said_by(judged: Judged, text: str) -> Judged:
+    """The same with a text for every name in it, and for an answer."""
     (task,) = judged.tasks
-    hostile = msgspec.structs.replace(
+    return msgspec.structs.replace(
         judged,
         judge=text,
         model=text,
@@ -148,12 +159,3 @@ def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
             ),
         ),
     )
-    file = tmp_path / "hostile.html"
-    with Store.open(folder / "x.db") as run:
-        write(file, page_parts([load_whole(run, "x.db", resamples=0, judged=(hostile,))], []))
-    with opened(file) as page:
-        assert page.evaluate("window.pwned") is None
-        assert page.locator("img, iframe, object, embed, base, link, [onerror], [onload]").count() == 0
-        assert page.locator("a[href^=javascript]").count() == 0
-        assert page.locator("script:not([type])").count() == 1
-        assert page.locator("section.judge").count() == 1
