@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 from tests.commandline import Cli, run_apart, run_here
+from tests.in_process import workers_here as here
 from tests.once import Once, make_once
 
 import taskpace
@@ -129,6 +130,19 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """Makes a folder by its name, once for all tests of all workers; nothing writes into it later."""
     own = tmp_path_factory.getbasetemp()
     return partial(make_once, (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
+
+
+@pytest.fixture
+def workers_here() -> Iterator[None]:
+    """Systems in virtual time are asked in this process: where no process of their own is the point."""
+    with here():
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have empty pictures, where their words are looked at: to draw a picture takes 50 ms."""
+    monkeypatch.setattr("taskpace.report.page.figure.to_svg", lambda *_, **__: "<svg></svg>")
 
 
 @pytest.fixture

@@ -27,6 +27,8 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
 from taskpace.text.safe_text import column_width
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 N = 40
 SCATTER = np.exp(np.linspace(-0.3, 0.3, N))
 NOISE = np.exp(0.02 * np.sin(np.arange(N) * 2.4))
@@ -300,7 +302,7 @@ def test_one_task_has_its_long_form(cautious, cli):
 # -- every medium ------------------------------------------------------------------------------------------------------
 
 
-def test_every_medium_begins_with_the_answer(cautious, tmp_path):
+def test_every_medium_begins_with_the_answer(cautious, tmp_path, undrawn):
     """Terminal, Markdown, notebook and page have the same first sentence, before anything else of the run."""
     with taskpace.open(cautious) as run:
         summary = summarise(run.store, resamples=0)

@@ -473,6 +473,7 @@ def page_row(case: Case, said: str) -> str:
     return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     "case",
     [

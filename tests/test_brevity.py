@@ -22,6 +22,8 @@ from taskpace.report.words.brevity import brevity_blocks
 from taskpace.runner.jobs import make_jobs
 from taskpace.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 FORMS = (
     Forms("A", ("A, brief", "A, brief, 9 tokens at most"), (None, 9)),
     Forms("B", ("B, brief", "B, brief, 9 tokens at most"), (None, 9)),
@@ -164,7 +166,7 @@ def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
 
 
 @pytest.mark.slow
-def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path):
+def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path, undrawn):
     """From the command line, simulated: the sentence, the run file, the same again without a new trial, the JSON."""
     (tmp_path / "x.toml").write_text(
         'items = 12\ntasks = ["mmlu-explain"]\n[[system]]\nname = "A"\nengine = "simulated"\n'

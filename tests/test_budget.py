@@ -27,6 +27,8 @@ from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
 from taskpace.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 SUITE = """
 name = "suite"
 suite = "core-1"

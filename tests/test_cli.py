@@ -16,6 +16,8 @@ import pytest
 
 import taskpace
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 EXPERIMENT = """
 items = 4
 tasks = ["mmlu-letter", "mmlu-explain"]

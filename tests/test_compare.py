@@ -17,6 +17,8 @@ from taskpace.analysis.failures import failures
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.errors import StoreError, TaskpaceError
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 NOISE = {"kind": "lognormal", "sigma": 0.15}
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.compare import Side, compare
@@ -510,6 +511,7 @@ def test_a_run_file_with_a_price_that_is_none_is_refused(priced_file, price):
 def plain_run(once) -> Path:
     """A run without prices: one system that writes little and one that writes much."""
 
+    @workers_here()
     def make(folder: Path) -> None:
         systems = [
             {"name": name, "engine": "simulated", "options": {"time": "virtual", "correct": 0.8, "length": length}}

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.errors import TaskpaceError
@@ -27,6 +28,7 @@ HOSTILE = '=1+1 \x00 \x1b[31m \x9b \u202e \r\n "quoted", a\'b | \U000e0041 æ—¥æœ
 
 
 @pytest.fixture
+@workers_here()
 def run_file(tmp_path: Path, simulated: Callable) -> Path:
     """x.db: six trials, the first of them with a second attempt that failed and left hostile text."""
     path = tmp_path / "x.db"

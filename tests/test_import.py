@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.commandline import Cli, run_here
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.whatif.stated import given_speed
@@ -530,6 +531,7 @@ def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with one and with several turns, repeats, and answers that are wrong, cut and failed."""
     folder = tmp_path_factory.mktemp("export")

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.judge.agreement import Judged, JudgedRow, judge_tasks, load_judged
@@ -29,10 +30,13 @@ from taskpace.report.words.judge import verdict_sentence
 from taskpace.runner.events import TrialFinished
 from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
+from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
 from taskpace.tasks.extractors.last_line import read_verdict
 from taskpace.version import __version__
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 RUN = """
 items = 20
@@ -69,6 +73,7 @@ def judged(folder: Path, options: str, *, top: str = "", run: str = "x.db", outp
 
 
 @pytest.fixture(scope="session")
+@workers_here()
 def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two systems, one mostly right and one mostly wrong."""
     folder = tmp_path_factory.mktemp("judged")
@@ -264,7 +269,7 @@ def test_an_interrupted_judge_goes_on(folder, cli):
     with Store.open(folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            ended = run_plan(plan, own, on_event=listen, stop=stop)
+            ended = run_plan(plan, own, on_event=listen, stop=stop, launch=WorkerProcess)
         assert ended.interrupted
         with Store.open(folder / "x.judge.db") as own:
             part = load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=0)

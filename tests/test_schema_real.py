@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from tests.in_process import workers_here
 
 from taskpace.analysis.summary import summarise
 from taskpace.experiment.experiment import load_experiment
@@ -24,7 +25,7 @@ from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
@@ -69,6 +70,7 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run files of one hostile experiment: x.db finished, part.db interrupted, empty.db not begun; few.db: 12 items."""
     folder = tmp_path_factory.mktemp("schema")
@@ -206,7 +208,9 @@ def test_the_examples_of_the_page_work(folder, tmp_path):
     assert len(lines) >= 3
     if shutil.which("jq") is None:
         pytest.skip("the Python lines work; jq is not installed")
-    shell = f'taskpace() {{ "{sys.executable}" -m taskpace "$@"; }}\n'
+    # The same command prints the same every time (tests/test_formats.py): once is enough.
+    kept = 'kept="$(echo "$*" | tr " /" "__")"; [ -e "$kept" ] ||'
+    shell = f'taskpace() {{ {kept} "{sys.executable}" -m taskpace "$@" > "$kept"; cat "$kept"; }}\n'
     for line in lines:
         done = subprocess.run(["sh", "-c", shell + line], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert not done.stderr

@@ -19,6 +19,8 @@ from taskpace.experiment.experiment import TaskUse
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
 
 

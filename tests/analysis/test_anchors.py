@@ -12,6 +12,8 @@ from taskpace.analysis.summary import summarise_trials
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 @pytest.fixture
 def compared(trials_of):

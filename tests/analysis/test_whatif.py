@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.data.cells import CellPlan
@@ -128,6 +129,7 @@ def made() -> dict[str, bytes]:
 def run_of(simulated: Callable, tmp_path: Path, made: dict[str, bytes]) -> Callable[..., Path]:
     """Makes a run file of simulated systems, options by name."""
 
+    @workers_here()
     def make(file: str, systems: dict[str, dict[str, object]], **settings: object) -> Path:
         key = repr((systems, settings))
         if key not in made:

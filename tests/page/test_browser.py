@@ -276,7 +276,8 @@ def test_several_runs_are_chapters_of_one_page(opened, tmp_path, cli):
     """Two runs: each with its own charts and trials that open, and a comparison between them."""
     quick = [{"name": "slow but brief", "token_time": 0.01, "length": 60}]
     for name, systems in (("first", SYSTEMS[:2]), ("again", quick)):
-        taskpace.run(experiment_file(tmp_path, systems), tmp_path / f"{name}.db").close()
+        file = experiment_file(tmp_path, systems, tasks=("mmlu-letter",))
+        taskpace.run(file, tmp_path / f"{name}.db").close()
     done = cli("report", "first.db", "again.db", "-o", "both.html", "--resamples", "100")
     assert (done.returncode, done.stderr) == (0, "")
     with opened(tmp_path / "both.html") as page:
@@ -285,5 +286,5 @@ def test_several_runs_are_chapters_of_one_page(opened, tmp_path, cli):
         page.locator("article.run").nth(1).locator(".listing tbody th button").first.click()
         page.wait_for_selector("article:nth-of-type(2) tr.opened")
         rows = page.locator("#comparisons tbody tr")
-        assert rows.count() == 4
+        assert rows.count() == 2  # one for each load
         assert "slow but brief" in rows.first.inner_text()

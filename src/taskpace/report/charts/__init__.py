@@ -1,12 +1,14 @@
 """Charts of a summary: altair objects with captions and tables, as SVG, as PNG.
 
 Each is a function of the summary alone, so whatever a picture shows stands in ``taskpace summary --format json``.
+Encodings are altair's own objects: for the class of a text it would look through all that it has, each time anew.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 import altair as alt
 import vl_convert
@@ -52,15 +54,19 @@ def check_name(name: str) -> None:
         raise TaskpaceError(f'unknown chart "{name}"{did_you_mean(name, CHARTS)}: {", ".join(CHARTS)}')
 
 
-def panels(summary: Summary, chart: str | None = None) -> list[Panel]:
-    """All pictures of a run, or of one chart; a chart with nothing to show has none."""
+def panels(summary: Summary, chart: str | None = None, *, most_pairs: int | None = None) -> list[Panel]:
+    """All pictures of a run, or of one chart; a chart with nothing to show has none.
+
+    ``most_pairs``: of a task that get a waterfall; null: all.
+    """
     systems = list(dict.fromkeys(label(row.system) for table in summary.tables for row in table.rows))
     found: list[Panel] = []
     with unchecked():
         for table in summary.tables:
             for name, (_, make_for_table) in _OF_A_TABLE.items():
                 if chart in (None, name):
-                    found += make_for_table(table, systems)
+                    make = partial(why_panels, most=most_pairs) if name == "why" else make_for_table
+                    found += make(table, systems)
         for name, (_, make_for_run) in _OF_A_RUN.items():
             if chart in (None, name):
                 found += make_for_run(summary, systems)

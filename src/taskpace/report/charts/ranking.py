@@ -40,10 +40,10 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
         layers.append(_links(inverted, {row.system: row for row in shown}, x, y))
     layers += [
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("speed_low:Q"), x2="speed_high:Q", y=y, color=colour
+            x=alt.X("speed_low:Q"), x2=alt.X2("speed_high:Q"), y=y, color=colour
         ),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=x, y=alt.Y("time_low:Q"), y2="time_high:Q", color=colour
+            x=x, y=alt.Y("time_low:Q"), y2=alt.Y2("time_high:Q"), color=colour
         ),
         _marks(base, names, systems).encode(x=x, y=y),
     ]
@@ -82,7 +82,7 @@ def _marks(base: alt.Chart, names: list[str], systems: list[str]) -> alt.Chart:
         color=by_place(names, systems, "color", SERIES, POINTS),
         shape=by_place(names, systems, "shape", SHAPES, POINTS),
         fill=alt.Fill("fill:N", scale=None),
-        description="about:N",
+        description=alt.Description("about:N"),
     )
     return marks
 
@@ -106,7 +106,7 @@ def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) ->
     links: alt.Chart = (
         chart_of(values)
         .mark_rule(color=ALERT, strokeDash=[5, 4], strokeWidth=1.5)
-        .encode(x=x, y=y, x2="speed_to:Q", y2="time_to:Q", description="about:N")
+        .encode(x=x, y=y, x2=alt.X2("speed_to:Q"), y2=alt.Y2("time_to:Q"), description=alt.Description("about:N"))
     )
     return links
 
@@ -156,15 +156,19 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
     layers = [
         base.mark_line(aria=False).encode(x=x, y=y, color=colour, strokeWidth=alt.StrokeWidth("width:Q", scale=None)),
         base.mark_point(size=60, filled=True, opacity=1).encode(
-            x=x, y=y, color=colour, shape=by_place(names, systems, "shape", SHAPES), description="about:N"
+            x=x,
+            y=y,
+            color=colour,
+            shape=by_place(names, systems, "shape", SHAPES),
+            description=alt.Description("about:N"),
         ),
         *(
             chart_of([value for value in values if value["x"] == side])
             .mark_text(align="left" if side else "right", dx=9 if side else -9, aria=False)
-            .encode(x=x, y=y, text="text:N")
+            .encode(x=x, y=y, text=alt.Text("text:N"))
             for side in (0, 1)
         ),
-        chart_of(heads).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text="text:N"),
+        chart_of(heads).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text=alt.Text("text:N")),
     ]
     crossed = "; thick: systems of an inverted pair" if crossing else ""
     return [
@@ -208,10 +212,10 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
         .encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
+            x=x, y=alt.Y("share_low:Q"), y2=alt.Y2("share_high:Q"), color=colour
         ),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("time_low:Q"), x2="time_high:Q", y=y, color=colour
+            x=alt.X("time_low:Q"), x2=alt.X2("time_high:Q"), y=y, color=colour
         ),
         _marks(base, names, systems).encode(x=x, y=y),
     ]

@@ -172,7 +172,7 @@ class _Dial(NamedTuple):
         fill = alt.Fill("fill:N", scale=None)
         layers.append(
             base.mark_point(size=70, opacity=1).encode(
-                x=x, y=y, color=colour, shape=shape, fill=fill, description="about:N"
+                x=x, y=y, color=colour, shape=shape, fill=fill, description=alt.Description("about:N")
             )
         )
         return alt.layer(*layers).properties(width=WIDTH, height=130)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
+from taskpace.report.charts.time import explained
 from taskpace.report.files.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
@@ -145,11 +146,12 @@ def _harmless(advice: Advice) -> Advice:
 
 def _figures(summary: Summary, name: str) -> dict[Key, _Figures]:
     found: dict[Key, _Figures] = {}
-    for index, panel in enumerate(panels(summary)):
+    for index, panel in enumerate(panels(summary, most_pairs=_MOST_PAIRS)):
         figures = found.setdefault((panel.task, panel.scenario), _Figures([]))
-        figures.pairs += panel.pair is not None
-        if panel.pair is None or figures.pairs <= _MOST_PAIRS:
-            figures.kept.append(make_figure(panel, f"{name}-figure{index}"))
+        figures.kept.append(make_figure(panel, f"{name}-figure{index}"))
+    for table in summary.tables:
+        if pairs := explained(table):
+            found[table.task, table.scenario].pairs = len(pairs)
     return found
 
 
