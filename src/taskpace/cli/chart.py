@@ -37,6 +37,9 @@ def chart(
     **only: Any,
 ) -> None:
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
+    from taskpace.report.drawing import require_charts
+
+    require_charts("taskpace chart")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.report.charts import CHARTS, check_name, joined, panels, to_png, to_svg
