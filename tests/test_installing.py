@@ -23,7 +23,7 @@ EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text
 
 @pytest.fixture(autouse=True)
 def installed(monkeypatch) -> None:
-    """taskpace as a wheel of this project says it is; nothing in PATH."""
+    """What a wheel of this project says of itself; nothing is in PATH."""
     stated = [f'{line} ; extra == "{extra}"' for extra, lines in EXTRAS.items() for line in lines]
     known = {"taskpace": ["click>=8", *stated], "plug-a": None}
 
@@ -63,7 +63,7 @@ def test_the_bare_name_of_an_interpreter_is_used_where_it_is_the_one(monkeypatch
 
 @pytest.mark.parametrize("uv", [True, False])
 def test_an_environment_without_pip_gets_it_or_uv(monkeypatch, uv):
-    """uv makes environments without pip; the command names the environment, wherever it is pasted."""
+    """An environment of uv has no pip; the command names the environment, wherever it is pasted."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr(shutil, "which", {"uv": "uv"}.get if uv else lambda _name: None)
     command = installing.install_command(["x"], None)

@@ -139,7 +139,7 @@ class Run:
         """
         from taskpace.report.drawing import require_charts
 
-        require_charts("a report")
+        require_charts("the report")
         from taskpace.analysis.whole import load_whole
         from taskpace.report.files.export import check_target, write
         from taskpace.report.page import page_parts

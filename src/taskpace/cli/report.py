@@ -52,7 +52,7 @@ def report(
     """
     from taskpace.report.drawing import require_charts
 
-    require_charts("taskpace report")
+    require_charts("the report")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.whole import load_whole
     from taskpace.report.files.export import check_target, write

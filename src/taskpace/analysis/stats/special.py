@@ -15,6 +15,7 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
 
 _LEAST_TABLE = 1 << 10
+_EXACT = 53
 _NEGLIGIBLE = 1e-17
 _AT_ONCE = 8
 """Terms of a sum between two looks at whether they still count."""
@@ -37,17 +38,30 @@ def _log_factorials(size: int) -> Floats:
 
 
 def fair_at_most(k: Counts, n: Counts) -> Floats:
-    """P(Binomial(n, 1/2) <= k) for each pair of both.
+    """P(Binomial(n, 1/2) <= k) for each pair of both, n up to 53 without any error.
 
     The lower tail is a sum of positive terms from the largest on, each the one before times (k - j) / (n - k + j + 1);
     the upper tail is the lower one of the other outcome.
     """
     k, n = np.broadcast_arrays(np.asarray(k, dtype=np.intp), np.asarray(n, dtype=np.intp))
+    if n.max(initial=0) <= _EXACT:
+        return np.where(k < 0, 0.0, _exact_tails()[n, np.clip(k, 0, n)])
     other = n - k - 1
     upper = k > other
     least = np.where(upper, other, k)
     tail = np.where(least < 0, 0.0, _lower_tail(np.maximum(least, 0), n, upper))
     return np.where(upper, 1 - tail, tail)
+
+
+@lru_cache(maxsize=1)
+def _exact_tails() -> Floats:
+    """P(Binomial(n, 1/2) <= k) by n and k, 0 for k above n: of so few the counts are whole numbers of a double."""
+    found = np.zeros((_EXACT + 1, _EXACT + 1))
+    ways = np.ones(1)
+    for n in range(_EXACT + 1):
+        found[n, : n + 1] = np.cumsum(ways) / 2.0**n
+        ways = np.append(ways, 0) + np.append(0, ways)
+    return found
 
 
 def _lower_tail(k: Counts, n: Counts, rounded: NDArray[np.bool_]) -> Floats:
