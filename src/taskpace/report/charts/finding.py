@@ -79,7 +79,7 @@ def _picture(values: list[Datum], ahead: tuple[str, str], names: list[str], syst
     base = chart_of(values)
     colour = by_place(names, systems, "color", SERIES)
 
-    def bars(field: str, title: str, advice: str, axis: alt.Axis | None) -> alt.LayerChart:
+    def bars(field: str, title: str, advice: str, axis: alt.Axis | None) -> alt.LayerChart | alt.FacetChart:
         """One side; the value stands at the right of the interval's end, where no line crosses it."""
         x = alt.X(f"{field}:Q", title=None, axis=None, scale=alt.Scale(domainMin=0, nice=False, padding=0))
         y = alt.Y("system:N", sort=names, title=None, axis=axis)
