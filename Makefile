@@ -16,11 +16,11 @@ BENCHES := startup planning fidelity http_fidelity http_capacity http_faults end
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[llamacpp,quality]'
+	$(INSTALL) -e '.[llamacpp,charts,quality]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,docs,dev]'
+	$(INSTALL) -e '.[llamacpp,charts,hub,transformers,energy,quality,prices,docs,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py

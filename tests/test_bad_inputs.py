@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -231,6 +232,12 @@ CASES = [
     Case("a certificate file that is not there", "run x.toml", endpoint('url = "https://h/v1", ca_file = "none.pem"')),
     Case("0 processes", f"{QUICK} --processes 0"),
     Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden, apart=True),
+    Case(
+        "a report without what draws its charts",
+        "report x.db",
+        both(finished, lambda folder: hidden(folder, "vl_convert")),
+        apart=True,
+    ),
     Case("a model file that is not there", "run -m none.gguf -t mmlu-letter"),
     Case("a truncated model file", "run -m cut.gguf -t mmlu-letter", truncated_model),
     Case("a file that is not a model", "run -m x.gguf -t mmlu-letter", file("x.gguf", "hello " * 100)),
@@ -465,12 +472,14 @@ def outcome(case: Case, folder: Path) -> tuple[int, str]:
     else:
         done = run_here(folder, *arguments)
     said = done.stderr.replace(str(folder.resolve()) + "/", "").replace(str(folder) + "/", "")
-    return done.returncode, said
+    return done.returncode, said.replace(sys.executable, "python")
 
 
 def page_row(case: Case, said: str) -> str:
     last = said.strip().splitlines()[-1].replace("|", "\\|")
-    return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
+    # A sign of HTML becomes code, unless it is in code already.
+    shown = re.sub(r"`[^`]*`|[<>]", lambda found: found[0] if len(found[0]) > 1 else f"`{found[0]}`", last)
+    return f"| {case.what} | `taskpace {case.command}` | {shown} |"
 
 
 @pytest.mark.usefixtures("workers_here")

@@ -108,7 +108,7 @@ def test_a_machine_without_counters_says_so_twice(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     found = find(tmp_path)
     assert not found.counters
-    assert "pip install 'taskpace[energy]'" in found.missing[0]
+    assert "(extra energy): `taskpace doctor`" in found.missing[0]
     assert "RAPL" in found.missing[1]
 
 

@@ -86,8 +86,12 @@ class Run:
             prices: as in ``summary``.
 
         Raises:
+            MissingExtraError: the libraries of the extra ``charts`` are not installed.
             TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
         """
+        from taskpace.report.drawing import require_charts
+
+        require_charts("a chart")
         from taskpace.report.charts import check_name, joined, panels, styled
 
         check_name(name)
@@ -130,8 +134,12 @@ class Run:
             prices: as in ``summary``.
 
         Raises:
+            MissingExtraError: the libraries of the extra ``charts`` are not installed.
             StoreError: one of these is not a run file, or holds no judgements of this run.
         """
+        from taskpace.report.drawing import require_charts
+
+        require_charts("the report")
         from taskpace.analysis.whole import load_whole
         from taskpace.report.files.export import check_target, write
         from taskpace.report.page import page_parts

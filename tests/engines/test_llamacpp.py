@@ -289,7 +289,7 @@ def test_metadata_is_read_past_arrays(tmp_path: Path) -> None:
 def test_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without xllamacpp, opening says which extra installs it."""
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(MissingExtraError, match=r"taskpace\[llamacpp\]"):
+    with pytest.raises(MissingExtraError, match=r"\(extra llamacpp\): run `.*xllamacpp"):
         run(engine().open())
 
 

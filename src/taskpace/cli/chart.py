@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--pair", nargs=2, metavar="A B", help="Only these two systems, for a chart about pairs.")
 @click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
+@click.option("--dark", is_flag=True, help="In the colours for a dark page.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def chart(
     run_file: Path,
@@ -33,10 +34,14 @@ def chart(
     output: Path | None,
     resamples: int | None,
     prices: tuple[str, ...],
+    dark: bool,
     force: bool,
     **only: Any,
 ) -> None:
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
+    from taskpace.report.drawing import require_charts
+
+    require_charts("a chart")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.report.charts import CHARTS, check_name, joined, panels, to_png, to_svg
@@ -62,7 +67,7 @@ def chart(
     if not found:
         raise TaskpaceError(f'chart "{name}": {run_file} has nothing to show in it ({CHARTS[name]}): choose another')
     picture = joined(_chosen(found, **only))
-    write(path, [to_svg(picture).encode() if path.suffix == ".svg" else to_png(picture)])
+    write(path, [to_svg(picture, dark=dark).encode() if path.suffix == ".svg" else to_png(picture, dark=dark)])
     click.echo(printable(f"The chart is {path}"))
 
 

@@ -28,12 +28,12 @@ Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 def _engines() -> Rows:
     from taskpace.engines import ENGINES, is_ready
-    from taskpace.errors import install_command
+    from taskpace.installing import install_command
 
     rows = []
     for engine in ENGINES.values():
         missing = "" if engine.library is None or is_ready(engine) else engine.library
-        ready = install_command(missing, engine.extra, engine.distribution) if missing else "yes"
+        ready = install_command((missing,), engine.extra, engine.distribution) if missing else "yes"
         rows.append((engine.name, ready, engine.summary))
     rows += [(each.name, "no", each.problem) for each in ENGINES.plugins() if each.problem is not None]
     return ("engine", "ready", "what it is"), rows

@@ -50,6 +50,9 @@ def report(
     The file needs nothing but itself, no network and no server. Several runs become chapters of it, and each is
     compared with the first.
     """
+    from taskpace.report.drawing import require_charts
+
+    require_charts("the report")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.whole import load_whole
     from taskpace.report.files.export import check_target, write

@@ -263,7 +263,7 @@ def _gpus() -> tuple[list[Counter], str]:
     try:
         import pynvml
     except ImportError:
-        return [], "GPU: nvidia-ml-py is not installed: run `pip install 'taskpace[energy]'`"
+        return [], "GPU: nvidia-ml-py is not installed (extra energy): `taskpace doctor` shows how to install it"
     try:
         pynvml.nvmlInit()
         chosen = _visible(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))

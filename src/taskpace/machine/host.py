@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -18,11 +17,12 @@ from pathlib import Path
 
 import msgspec
 
+from taskpace.installing import install_command
 from taskpace.machine.cgroups import cgroup_folders, memory_limit, quota_cores
 from taskpace.machine.probe import or_none
 
 LIBRARIES = (
-    *("msgspec", "polars", "numpy", "scipy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
+    *("msgspec", "polars", "numpy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
     *("xllamacpp", "huggingface_hub", "transformers", "torch", "tokenizers", "accelerate"),
     *("bitsandbytes", "torchao", "vllm", "aiohttp", "httptools", "uvloop", "nvidia-ml-py", "ray"),
 )
@@ -96,6 +96,7 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
 # name -> (what it enables, distributions); a test holds this against pyproject.toml.
 _EXTRAS = {
     "llamacpp": ("run GGUF models in this process, the default engine", ("xllamacpp",)),
+    "charts": ("charts and the HTML report", ("altair", "vl-convert-python")),
     "hub": ("fetch models from the Hugging Face hub (hf:owner/repo/file)", ("huggingface_hub",)),
     "transformers": (
         "run hub models in this process, in static batches; compare tokenizers",
@@ -156,7 +157,7 @@ def extras() -> tuple[Extra, ...]:
             enables=enables,
             libraries=libraries,
             installed=all(_version(library) for library in libraries),
-            install=f"pip install {shlex.quote(f'taskpace[{name}]')}",
+            install=install_command(libraries, name),
         )
         for name, (enables, libraries) in _EXTRAS.items()
     )

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
+from taskpace.analysis.stats.special import fair_at_most, log_factorials
 
 SPREAD = 0.2
 """Variance of the normal prior on mean / standard deviation: quickest for means of 0.2 to 0.6 standard deviations."""
@@ -78,13 +79,12 @@ def log_e_most(wins: Floats, n: Floats) -> Floats:
     2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is
     below 1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
     """
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    k, rest = wins + 2.0, n - wins + 2.0
-    above = special.betainc(rest, k, 0.5)
+    won, asked = wins.astype(np.intp), n.astype(np.intp)
+    # P(Beta(k + 2, n - k + 2) > 1/2) is a binomial tail.
+    above = fair_at_most(won + 1, asked + 3)
+    log_beta = log_factorials(won + 1) + log_factorials(asked - won + 1) - log_factorials(asked + 3)
     with np.errstate(divide="ignore"):
-        found: Floats = n * math.log(2) + math.log(12) + special.betaln(k, rest) + np.log(above)
-    return found
+        return np.asarray(n * math.log(2) + math.log(12) + log_beta + np.log(above))
 
 
 @lru_cache(maxsize=64)

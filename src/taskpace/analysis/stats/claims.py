@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import item_means
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
 LEAST_FOR_MEAN = 10
@@ -138,6 +139,4 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
 
 def _signs(above: NDArray[np.intp], n: NDArray[np.intp]) -> Floats:
     """The sign test's p-values."""
-    from scipy import special  # slow to import, and most runs need nothing of it
-
-    return np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
+    return fair_at_most(n - above, n)

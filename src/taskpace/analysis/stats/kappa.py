@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.stats.bootstrap import Resamples, percentile
 from taskpace.analysis.stats.estimates import Estimate, number
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.special import log_factorials
 
 
 def agreement_by_chance(counts: Floats) -> Floats:
@@ -85,7 +86,4 @@ def agreement_p(counts: Floats) -> float:
 
 def _log_ways(n: int, chosen: NDArray[np.intp]) -> Floats:
     """Logarithm of n over ``chosen``."""
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    ways: Floats = special.gammaln(n + 1) - special.gammaln(chosen + 1) - special.gammaln(n - chosen + 1)
-    return ways
+    return np.asarray(log_factorials(np.array(n)) - log_factorials(chosen) - log_factorials(n - chosen))

@@ -173,7 +173,7 @@ def items_more(found: Looked, index: int, error: float, margin: float | None) ->
     reached = np.zeros(len(counts), dtype=bool)
     if effect > 0:  # a NaN is not
         if found.on_most[index]:
-            log_e = log_e_most(min(effect, 1.0) * counts, counts) - math.log(2)
+            log_e = log_e_most(np.rint(min(effect, 1.0) * counts), counts) - math.log(2)
         else:
             log_e = log_e_mean(np.full(len(counts), min(effect, 1e3) ** 2), counts, found.spread)
         reached = log_e >= -math.log(error)

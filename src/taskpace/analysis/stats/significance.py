@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Floats
+from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below
 
 ALPHA = 1 - LEVEL
@@ -88,9 +89,7 @@ def sign_test(above: int, below: int) -> float:
     n = above + below
     if n == 0:
         return 1.0
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    return min(1.0, 2 * float(special.bdtr(min(above, below), n, 0.5)))
+    return min(1.0, 2 * float(fair_at_most(np.array(min(above, below)), np.array(n))))
 
 
 def clustered_mcnemar(differences: Floats) -> float:

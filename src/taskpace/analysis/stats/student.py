@@ -1,8 +1,4 @@
-"""Student's t and the normal distribution, for one value at a time and without scipy.
-
-Every summary needs quantiles of these two, and most need nothing else of scipy: importing ``scipy.special`` takes
-longer than all that such a summary computes. Where many values are wanted at once, scipy is quicker and is used.
-"""
+"""Student's t and the normal distribution, for one value at a time."""
 
 from __future__ import annotations
 
@@ -13,14 +9,12 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from taskpace.analysis.stats.special import beta_fraction
+
 Floats = NDArray[np.float64]
 
-_TINY = 1e-300
-_CLOSE = 1e-15
 _LARGE = 40.0
 _LOG_PI = math.log(math.pi)
-_MOST_STEPS = 100_000
-"""Of a continued fraction: some times the root of the degrees of freedom are enough."""
 _MOST_CORRECTIONS = 20
 _NEAR = 1e-8
 """A correction after which there is nothing left to correct, as its square is next to nothing."""
@@ -116,26 +110,5 @@ def _beta_below(x: float, rest: float, a: float, b: float) -> float:
     log_x, log_rest = (math.log(one) if one < 0.5 else math.log1p(-other) for one, other in ((x, rest), (rest, x)))
     # The gamma function of 1/2 is the root of pi.
     log_beta = _LOG_PI / 2 - _log_gamma_step(a + b - 0.5)
-    below = math.exp(a * log_x + b * log_rest - log_beta) * _fraction(x, a, b) / a
+    below = math.exp(a * log_x + b * log_rest - log_beta) * beta_fraction(x, a, b) / a
     return 1 - below if swapped else below
-
-
-def _fraction(x: float, a: float, b: float) -> float:
-    """The continued fraction of I_x(a, b) (Abramowitz and Stegun, 26.5.8), from the front by Lentz's method."""
-    c, d = 1.0, 1 / _off_zero(1 - (a + b) * x / (a + 1))
-    value = d
-    for m in range(1, _MOST_STEPS):
-        for numerator in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / _off_zero(1 + numerator * d)
-            c = _off_zero(1 + numerator / c)
-            value *= c * d
-        if abs(c * d - 1) < _CLOSE:
-            break
-    return value
-
-
-def _off_zero(value: float) -> float:
-    return value if abs(value) > _TINY else _TINY

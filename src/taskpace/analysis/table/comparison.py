@@ -14,6 +14,7 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share, t_interval
 from taskpace.analysis.stats.sequential import with_claim
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
+from taskpace.analysis.stats.special import fair_at_most
 
 System = Literal["a", "b"]
 
@@ -137,11 +138,9 @@ def _median_ratio(low: Floats, high: Floats) -> Estimate:
     P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends
     disagree on the median itself, it is a bound; unknown where they disagree on its side of 1.
     """
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
     least, most = np.sort(low), np.sort(high)
     n = len(least)
-    k = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - LEVEL) / 2).sum())
+    k = int((fair_at_most(np.arange(n), np.array(n)) <= (1 - LEVEL) / 2).sum())
     ends = (float(least[k - 1]), float(most[n - k])) if k else (-math.inf, math.inf)
     low_end, high_end = (_ratio(end) for end in ends)
     below, above = at_share(least, 0.5), at_share(most, 0.5)

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.special import least_squares
 
 LEAST_TRIALS = 10
 """With fewer no speed is fitted."""
@@ -156,13 +157,11 @@ def leave_out(trials: pl.DataFrame, *, by_task: bool = False) -> FittingError | 
 
 def _fit_line(columns: Floats, values: Floats, unit: Floats) -> Floats:
     """Coefficients of 0 or more that fit ``values`` best, relative to ``unit``."""
-    from scipy.optimize import nnls  # most commands need not wait for it
-
     unit = np.maximum(unit, 1e-9)
     weight = 1 / unit
     found = np.zeros(columns.shape[1])
     for _ in range(_ROUNDS):
-        found = np.asarray(nnls(columns * weight[:, None], values * weight)[0])
+        found = least_squares(columns * weight[:, None], values * weight)
         off = np.abs(values - columns @ found) / unit
         scale = _HUBER * max(float(np.median(off)) * _TO_DEVIATION, 1e-9)
         weight = np.sqrt(np.minimum(1.0, scale / np.maximum(off, 1e-12))) / unit

@@ -16,18 +16,20 @@ import vl_convert
 from taskpace.analysis.schema.summary import Summary, TaskTable
 from taskpace.errors import TaskpaceError
 from taskpace.report.charts.energy import energy
+from taskpace.report.charts.finding import finding
 from taskpace.report.charts.length import tokenizers, verbosity
 from taskpace.report.charts.panel import Panel, Picture, label
 from taskpace.report.charts.per_correct import cost, energy_time
 from taskpace.report.charts.ranking import accuracy, ranks, speed
 from taskpace.report.charts.settling import settling
 from taskpace.report.charts.sweeps import effects, load
-from taskpace.report.charts.theme import PAPER, configured, unchecked
+from taskpace.report.charts.theme import PAPER, configured, in_the_dark, unchecked
 from taskpace.report.charts.time import phases, solve, why_panels
 from taskpace.text.strict import did_you_mean
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),
+    "finding": ("bars of tokens per second beside bars of the time per correct answer", finding),
     "ranks": ("lines between the two rankings", ranks),
     "settling": ("how pairs settled: ratio and interval against items asked", settling),
     "solve": ("share of items answered correctly within a deadline", solve),
@@ -98,17 +100,19 @@ def styled(picture: Picture) -> Picture:
     return alt.Chart.from_dict(configured(picture))
 
 
-def to_svg(picture: Picture, *, paper: str | None = PAPER) -> str:
-    """An altair chart as SVG text; ``paper``: the background, null for none."""
-    specification = configured(picture)
-    specification["config"]["background"] = paper or "transparent"
-    svg: str = vl_convert.vegalite_to_svg(json.dumps(specification))
+def to_svg(picture: Picture, *, paper: str | None = PAPER, dark: bool = False) -> str:
+    """An altair chart as SVG text; ``paper``: the background, null for none; ``dark``: the colours for a dark one."""
+    svg: str = vl_convert.vegalite_to_svg(_specification(picture, paper, dark=dark))
     return svg
 
 
-def to_png(picture: Picture, *, scale: float = 2.0) -> bytes:
+def to_png(picture: Picture, *, scale: float = 2.0, dark: bool = False) -> bytes:
     """An altair chart as a PNG file's content; ``scale``: pixels per point."""
-    specification = configured(picture)
-    specification["config"]["background"] = PAPER
-    png: bytes = vl_convert.vegalite_to_png(json.dumps(specification), scale=scale)
+    png: bytes = vl_convert.vegalite_to_png(_specification(picture, PAPER, dark=dark), scale=scale)
     return png
+
+
+def _specification(picture: Picture, paper: str | None, *, dark: bool) -> str:
+    specification = configured(picture)
+    specification["config"]["background"] = paper or "transparent"
+    return json.dumps(in_the_dark(specification) if dark else specification)

@@ -71,6 +71,15 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
     return specification
 
 
+def in_the_dark(part: Any) -> Any:
+    """A specification, or a part of it, with each colour of the house as it is on a dark background."""
+    if isinstance(part, dict):
+        return {key: in_the_dark(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [in_the_dark(each) for each in part]
+    return {**DARK, PAPER: DARK_PAPER}.get(part, part) if isinstance(part, str) else part
+
+
 @cache
 def _look() -> dict[str, Any]:
     """The look of the house, the same for every chart."""
