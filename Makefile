@@ -20,7 +20,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,dev]'
+	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,ray,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py
