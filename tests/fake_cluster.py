@@ -58,7 +58,7 @@ class FakeLink:
     def answer(self, chance: random.Random, deaths: float) -> bytes | NodeLostError:
         if self.dying:
             return NodeLostError("the machine is gone")
-        orders = msgspec.structs.replace(decode_orders(self.order), wait_s=0.01, gather_s=0.0)
+        orders = msgspec.structs.replace(decode_orders(self.order), wait_s=0.002, gather_s=0.0)
         data = self.node.exchange(encode(orders))
         said = decode_said(data)
         if said and chance.random() < deaths and len(self._cluster.there) > 1:
