@@ -1,7 +1,7 @@
 """A cluster of Ray on this machine, in a process of its own: ``python tests/ray_nodes.py NODES``.
 
-It prints the address, then reads lines from standard input: ``kill NUMBER`` ends a node as a power cut would; the end of
-the input ends it all.
+It prints the address, then reads lines from standard input: ``kill NUMBER`` ends a node as a power cut would; the end
+of the input ends it all.
 """
 
 from __future__ import annotations

@@ -10,15 +10,13 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.fake_cluster import FakeCluster
-from tests.in_process import StopAfter, instant
+from tests.in_process import instant
 from tests.test_turns import planned
 
 import taskpace
-from taskpace.errors import ExperimentError
 from taskpace.runner.cluster import driver
-from taskpace.runner.cluster.blocks import Deck, units
-from taskpace.runner.cluster.driver import check_plan, run_on_cluster
-from taskpace.runner.events import NodeJoined, NodeLost, SystemGivenUp, TrialFinished
+from taskpace.runner.cluster.driver import run_on_cluster
+from taskpace.runner.events import NodeJoined, NodeLost, TrialFinished
 from taskpace.store.store import Store
 from taskpace.worker import worker
 
