@@ -51,6 +51,7 @@ from taskpace.runner.jobs import make_jobs
 from taskpace.runner.session import Never, Part, Session, StopRequest, never_sent
 from taskpace.runner.turns import in_turns
 from taskpace.runner.worker_process import WorkerProcess
+from taskpace.store import queries
 from taskpace.store.rows import Kept
 from taskpace.store.store import Store
 from taskpace.tasks import score
@@ -138,7 +139,15 @@ class NodeHost(Host, frozen=True, kw_only=True):
     """What a session says of its machine, where it was a node's."""
 
     node: int
-    """Its number in the run file's sessions: each node is one, and each time that it is started."""
+    """Its number. Each time that it is started is a session of its own."""
+
+
+class _OfNode(msgspec.Struct, frozen=True):
+    node: int | None = None
+
+
+def _node_of(session: queries.SessionRow) -> int | None:
+    return msgspec.json.decode(session.host, type=_OfNode).node
 
 
 def check_plan(plan: Plan) -> None:
@@ -200,7 +209,9 @@ class _Driver:
         self._cluster = cluster
         self._setup = setup
         self._nodes: dict[Link, _Node] = {}
-        self._number = 0
+        self._numbers: dict[str, int] = {}
+        """By machine. Those of earlier sessions are others: nobody knows whether the machines are."""
+        self._first_number = 1 + max((node for node in map(_node_of, queries.sessions(store)) if node), default=0)
         self._deaths: dict[str, int] = {}
         """By machine, in a row."""
         self._left_out: set[str] = set()
@@ -244,7 +255,7 @@ class _Driver:
             raise ExperimentError(
                 f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
                 "same command continues"
-                if self._number
+                if self._numbers
                 else "--ray: no node of the cluster has the resources that are asked for: see `ray status`"
             )
         return True
@@ -275,9 +286,9 @@ class _Driver:
         for member in self._members().values():
             if member.id in taken:
                 continue
-            self._number += 1
+            number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
             link = self._cluster.start(member, self._setup)
-            self._nodes[link] = node = _Node(self._number, member, link)
+            self._nodes[link] = node = _Node(number, member, link)
             self._ask(node)
 
     def _nothing_left(self) -> bool:
