@@ -20,7 +20,7 @@ $(VENV)/.core: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,charts,hub,transformers,energy,quality,prices,docs,dev]'
+	$(INSTALL) -e '.[llamacpp,charts,hub,transformers,energy,quality,prices,ray,docs,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py

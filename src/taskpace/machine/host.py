@@ -109,6 +109,7 @@ _EXTRAS = {
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
     "import": ("read logs of Inspect that are compressed", ("zstandard",)),
     "prices": ("prices of providers' models by name: dollars per task", ("genai-prices",)),
+    "ray": ("deal a run out over many machines (taskpace run --ray)", ("ray",)),
 }
 
 

@@ -106,6 +106,34 @@ class SystemGivenUp(_Event, frozen=True, kw_only=True):
     left: int
 
 
+class NodeJoined(_Event, frozen=True, kw_only=True):
+    """A machine of a cluster is ready to measure."""
+
+    node: int
+    """Its number, which the run file has too."""
+    address: str
+    """As the cluster knows it; the run file has it not."""
+    cpu: str | None
+
+
+class NodeLeftOut(_Event, frozen=True, kw_only=True):
+    """A machine of a cluster cannot take part; the others go on."""
+
+    node: int
+    address: str
+    reason: str
+
+
+class NodeLost(_Event, frozen=True, kw_only=True):
+    """A node has ended without being asked to; the rest of its rounds goes to others."""
+
+    node: int
+    address: str
+    reason: str
+    lost: int
+    """Trials in flight, now recorded as errors."""
+
+
 class RunEnded(_Event, frozen=True, kw_only=True):
     path: str
     planned: int
@@ -129,5 +157,8 @@ Event = (
     | WorkerDied
     | CellGivenUp
     | SystemGivenUp
+    | NodeJoined
+    | NodeLeftOut
+    | NodeLost
     | RunEnded
 )

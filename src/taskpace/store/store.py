@@ -171,8 +171,13 @@ class Store:
 
     def add_all(self, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
         """Keep records of one cell, in one transaction that is on disk when this returns."""
+        self.add_many([(cell_id, worker, records)])
+
+    def add_many(self, records: Iterable[tuple[str, int | None, Iterable[Kept]]]) -> None:
+        """The same, of several cells and workers."""
         with self._transaction():
-            insert_records(self._db, records, cell_id, worker)
+            for cell_id, worker, kept in records:
+                insert_records(self._db, kept, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
