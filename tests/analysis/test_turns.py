@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from taskpace.analysis.data.arrays import with_items
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
 
@@ -26,7 +27,7 @@ def rounds_of(trials_of):
                 before = systems[places[index, place[index] - 1]] if place[index] else None
                 pace[index] *= slower.get((name, before), 1.0)
             cells.append(trials_of(name, tpot_s=pace, task_time_s=100 * pace, round=np.arange(rounds), place=place + 1))
-        return pl.concat(cells)
+        return with_items(pl.concat(cells))[0]
 
     return build
 

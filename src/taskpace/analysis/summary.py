@@ -19,6 +19,7 @@ from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_anchors, load_frame
 from taskpace.analysis.data.nodes import crossing, with_nodes, within_nodes
+from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
@@ -127,10 +128,10 @@ def summarise_trials(
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
-    parts = dict(trials.group_by("task", "scenario", maintain_order=True))
+    parts = parts_of(trials, "task", "scenario", "system")
     samples = {
         key: take_sample(
-            parts.get(key, trials.clear()),
+            pl.concat([parts.get((*key, cell.system), trials.clear()) for cell in table], rechunk=False),
             tuple(cell.system for cell in table),
             batched=table[0].batched,
             in_order=until is not None,

@@ -76,26 +76,32 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         systems: the first axis, in this order; a system without rows is all NaN.
         in_order: items in the order in which they were asked.
     """
-    trials = trials.filter(pl.col("system").is_in(systems))
+    own = trials.filter(pl.col("system").is_in(systems))
+    return arrays_of(*with_items(own, in_order=in_order), systems)
+
+
+def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
-    items = tuple(
-        ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True)
-        if in_order
-        else sorted(ids.unique())
+    items = (
+        ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     )
+    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items)
+
+
+def arrays_of(trials: pl.DataFrame, items: tuple[str, ...], systems: tuple[str, ...]) -> Arrays:
+    """``to_arrays`` of trials with their items' places (``with_items``), all of these systems."""
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
-    where = (
-        places_of(trials["system"], systems),
-        places_of(trials["item_id"], items),
-        trials["repeat"].to_numpy() - 1,
+    shape = (len(systems), len(items), repeats)
+    where = np.ravel_multi_index(
+        (places_of(trials["system"], systems), trials["item"].to_numpy(), trials["repeat"].to_numpy() - 1), shape
     )
     failed = trials["outcome"].eq_missing("error").to_numpy()
     late = trials["late"].to_numpy()
-    shape = (len(systems), len(items), repeats)
 
     def spread_out(values: Floats) -> Floats:
         cube = np.full(shape, np.nan)
-        cube[where] = values
+        cube.reshape(-1)[where] = values
         return cube
 
     found = {name: trials[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}

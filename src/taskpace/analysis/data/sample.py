@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, to_arrays
+from taskpace.analysis.data.arrays import Arrays, arrays_of, with_items
 
 Indices = NDArray[np.intp]
 
@@ -16,22 +16,25 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One task in one scenario, for two kinds of questions. Without static batches both are the same."""
 
     trials: pl.DataFrame
-    """As ``load_frame`` gives them, last attempts: the unit is the item. For answers and lengths."""
+    """As ``load_frame`` gives them, last attempts, with the place of their item (``item``) in ``own``: the unit is the
+    item. For answers and lengths."""
     own: Arrays
     """``trials`` as arrays."""
     timed: pl.DataFrame
-    """``trials`` with the unit as ``item_id`` and the index within it as ``repeat``. For times."""
+    """``trials`` with the unit as ``item_id`` and the place within it as ``repeat``; ``item`` is a place in
+    ``shared``. For times."""
     shared: Arrays
     """``timed`` as arrays: units are ``items``, and the trials of a unit its repeats."""
 
 
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
     """``batched``: in static batches of two or more; ``in_order``: items in the order in which they were asked."""
-    own = to_arrays(trials, systems, in_order=in_order)
+    trials, items = with_items(trials, in_order=in_order)
+    own = arrays_of(trials, items, systems)
     if not batched:
         return Sample(trials=trials, own=own, timed=trials, shared=own)
-    timed = by_batch(trials)
-    return Sample(trials=trials, own=own, timed=timed, shared=to_arrays(timed, systems))
+    timed, units = with_items(by_batch(trials))
+    return Sample(trials=trials, own=own, timed=timed, shared=arrays_of(timed, units, systems))
 
 
 def by_batch(trials: pl.DataFrame) -> pl.DataFrame:

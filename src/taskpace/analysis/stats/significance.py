@@ -6,12 +6,14 @@ Items are the sampling unit: repeats of an item are averaged first, so every tes
 from __future__ import annotations
 
 import math
+from typing import Self
 
+import msgspec
 import numpy as np
 
-from taskpace.analysis.stats.intervals import LEVEL, Floats
+from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
 from taskpace.analysis.stats.special import fair_at_most
-from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below
+from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, ts_below
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
@@ -20,18 +22,45 @@ _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
 
 
-def welch(a: Floats, b: Floats) -> tuple[float, float]:
-    """Difference of two means, a - b, and the two-sided p-value of "there is none"; two or more values each.
+class Groups(msgspec.Struct, frozen=True):
+    """Groups of values, by what Welch's test needs of each: arrays of one shape."""
+
+    n: Floats
+    mean: Floats
+    """Of no value: anything."""
+    squares: Floats
+    """Sum of the squares about the mean."""
+
+    @classmethod
+    def of(cls, *groups: Floats) -> Self:
+        """Of the values of each, one or more."""
+        means = [values.mean() for values in groups]
+        squares = [((values - mean) ** 2).sum() for values, mean in zip(groups, means, strict=True)]
+        return cls(np.array([float(len(values)) for values in groups]), np.array(means), np.array(squares))
+
+    def together(self, members: Flags) -> Self:
+        """Those of the last axis that ``members`` marks, as one group."""
+        n = np.where(members, self.n, 0.0)
+        whole = n.sum(axis=-1)
+        mean = (n * self.mean).sum(axis=-1) / np.maximum(whole, 1)
+        between = n * (self.mean - mean[..., None]) ** 2
+        return type(self)(whole, mean, (np.where(members, self.squares, 0.0) + between).sum(axis=-1))
+
+
+def welch(a: Groups, b: Groups) -> tuple[Floats, Floats]:
+    """Differences of means, a - b, and two-sided p-values of "there is none"; NaN where one has fewer than two values.
 
     Source: Welch (1947), "The generalization of 'Student's' problem when several different population variances are
     involved".
     """
-    difference = float(a.mean() - b.mean())
-    va, vb = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
-    if va + vb <= 1e-24 * max(1.0, difference**2):
-        return difference, 1.0 if abs(difference) < 1e-12 else 0.0
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return difference, 2 * t_below(-abs(difference) / math.sqrt(va + vb), freedom)
+    difference = a.mean - b.mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        va, vb = (each.squares / (each.n - 1) / each.n for each in (a, b))
+        freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+        p = 2 * ts_below(-np.abs(difference) / np.sqrt(va + vb), freedom)
+    exact = va + vb <= 1e-24 * np.maximum(1.0, difference**2)
+    p = np.where(exact, np.where(np.abs(difference) < 1e-12, 1.0, 0.0), p)
+    return difference, np.where(np.minimum(a.n, b.n) < 2, np.nan, p)
 
 
 def growth(values: Floats) -> tuple[float, float] | None:
@@ -43,7 +72,10 @@ def growth(values: Floats) -> tuple[float, float] | None:
     first, last = (
         np.log(part[np.isfinite(part) & (part > 0)]) for part in (values[:third], values[len(values) - third :])
     )
-    return welch(last, first) if min(len(first), len(last)) >= _LEAST_IN_A_THIRD else None
+    if min(len(first), len(last)) < _LEAST_IN_A_THIRD:
+        return None
+    difference, p = welch(Groups.of(last), Groups.of(first))
+    return float(difference[0]), float(p[0])
 
 
 def wilcoxon(differences: Floats) -> float:

@@ -73,7 +73,8 @@ def t_quantiles(share: float, freedom: Floats) -> Floats:
 
 def ts_below(t: Floats, freedom: Floats) -> Floats:
     """``t_below`` for pairs of both."""
-    return np.array([t_below(a, b) for a, b in zip(t.tolist(), freedom.tolist(), strict=True)], dtype=np.float64)
+    found = [t_below(*each) for each in zip(t.ravel().tolist(), freedom.ravel().tolist(), strict=True)]
+    return np.array(found, dtype=np.float64).reshape(t.shape)
 
 
 def _first_guess(share: float, freedom: float) -> float:

@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, places_of
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.makespan import makespan_s
+from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -67,8 +68,8 @@ def make_rows(
         deadline_s: for goodput; null: none.
         reach: of all intervals, where the data decided how many items there are; null: their number was fixed.
     """
-    parts = dict(sample.trials.group_by("system", maintain_order=True))
-    timed = dict(sample.timed.group_by("system", maintain_order=True))
+    parts = parts_of(sample.trials, "system")
+    timed = parts if sample.timed is sample.trials else parts_of(sample.timed, "system")
     in_time = sample.shared.without_late()
     means, per_correct, par2 = _totals(in_time, limit_s, reach)
     tokens = _tokens(sample.own.without_late(), reach)
@@ -77,9 +78,9 @@ def make_rows(
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
         ended = part.filter(pl.col("outcome") != "error")
-        item_of = places_of(ended["item_id"], sample.own.items)
+        item_of = ended["item"].to_numpy()
         shared = timed.get((cell.system,), sample.timed.clear())
-        unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
+        unit_of = shared.filter(pl.col("outcome") != "error")["item"].to_numpy()
         known = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
@@ -99,13 +100,13 @@ def make_rows(
                 reasons=reasons,
                 planned=cell.planned,
                 n=part.height,
-                items=part["item_id"].n_unique(),
+                items=part["item"].n_unique(),
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
                 cut=int(part["outcome"].is_in(CUT).sum()),
                 never_answered=_never_answered(part),
-                **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
+                **_task_times(shared, shared["item"].to_numpy(), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
                 phases=_phases(ended.filter(~pl.col("late"))),
                 written_bytes=written_bytes(ended),
@@ -185,7 +186,7 @@ def _median(values: pl.Series, item_of: NDArray[np.intp], reach: Reach | None, c
 
 def _score_mean(part: pl.DataFrame, reach: Reach | None) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
+    scored = part.drop_nulls("score").group_by("item", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
         return UNKNOWN
     found = of_means(scored["score"].to_numpy()[:, None], reach)
@@ -265,7 +266,7 @@ def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None, reac
     if deadline_s is None or not part.height:
         return UNKNOWN
     good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
-    items = part.group_by("item_id").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
+    items = part.group_by("item").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
     counts = [items[name].cast(pl.Float64).to_numpy() for name in ("good", "trials")]
     return number(*share_interval(counts[0], counts[1], reach))
 
