@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.cost import cost_per_correct
-from taskpace.analysis.whatif.speed import FittingError
-from taskpace.analysis.whatif.whatif import Moved, WhatIf, WhatIfTable
+from taskpace.analysis.whatif.fitting import FittingError
+from taskpace.analysis.whatif.places import Moved
+from taskpace.analysis.whatif.whatif import WhatIf, WhatIfTable
 from taskpace.report.words.advice import joined
 from taskpace.report.words.block import Block, Column, Document, Name, Narrow, Number, Rank, Words
 from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE, LEGEND, has_costs, unknown_costs
