@@ -13,7 +13,7 @@ import polars as pl
 
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.whatif.loop import Sent, Turn, count
-from taskpace.analysis.whatif.speed import Load, Speed, prompt_tokens, seen, steps, turns, waits_known
+from taskpace.analysis.whatif.speed import InFlight, Speed, prompt_tokens, seen, steps, turns, waits_known
 from taskpace.experiment.rounds import round_size
 from taskpace.experiment.scenario import Scenario
 
@@ -51,17 +51,17 @@ def fit_load(trials: pl.DataFrame, in_flight: int, fitted: Flags | None = None) 
         wait_s=turn_s,
         wait_per_prompt_token_s=own_s + read_s,
         tpot_s=step_s,
-        load=Load(in_flight=in_flight, slots=slots, tpot_per_other_s=other_s, wait_per_other_prompt_token_s=read_s),
+        load=InFlight(in_flight=in_flight, slots=slots, tpot_per_other_s=other_s, wait_per_other_prompt_token_s=read_s),
         prompt_tokens=prompts,
         output_tokens=answers,
     )
 
 
-def in_loop(trials: pl.DataFrame, speed: Speed, load: Load, *, cold: bool, as_sent: bool) -> tuple[Floats, Floats]:
+def in_loop(trials: pl.DataFrame, speed: Speed, load: InFlight, *, cold: bool, as_sent: bool) -> tuple[Floats, Floats]:
     """Seconds of wait, and seconds in all, in such a loop; ``cold`` as of ``speed.prompt_tokens``.
 
-    Args:
-        as_sent: in the order in which these very trials were sent; else in the plan's, in the blocks of a run.
+    They are sent in the order in which these very trials were sent (``as_sent``), or else in the plan's, in the blocks
+    of a run.
     """
     size = round_size(Scenario(concurrency=load.in_flight), together=True) or trials.height
     rows = _as_sent(trials) if as_sent else _as_planned(trials, size)

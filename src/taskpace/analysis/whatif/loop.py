@@ -20,8 +20,8 @@ import numpy as np
 from taskpace.analysis.stats.intervals import Floats
 
 UNITS = 5
-"""What is counted: turns; prompt tokens of a trial's own; prompt tokens that any request of the steps had (its own among
-them); steps; further answers written, summed over the steps."""
+"""What is counted: turns; prompt tokens of a trial's own; prompt tokens read in the steps, its own among them; steps;
+answers written in them after the first of each."""
 _TURN, _OWN, _READ, _STEP, _OTHERS = range(UNITS)
 _SAME = 1e-9
 """Seconds within which two things happen at once."""

@@ -1,4 +1,4 @@
-"""How fast a deployment is: the wait by the length of the prompt, the time of each token that is written, and the load."""
+"""How fast a deployment is: the wait by the length of the prompt, the time of a token, and what a load adds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Range(msgspec.Struct, frozen=True):
         return np.asarray((values >= self.least) & (values <= self.most))
 
 
-class Load(msgspec.Struct, frozen=True, kw_only=True):
+class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     """What several answers in flight make of one another, on a server that writes them side by side (``loop``)."""
 
     in_flight: int
@@ -42,7 +42,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """Besides, for each token of the prompt that is not cached."""
     tpot_s: float
     """For each output token after the first."""
-    load: Load | None = None
+    load: InFlight | None = None
     """Several in flight: the three above are those of an answer that is alone then; null: one at a time, or unknown."""
     prompt_tokens: Range | None = None
     """Of one turn, in the trials it was fitted to; null: unknown."""
