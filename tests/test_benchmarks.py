@@ -18,6 +18,7 @@ BENCH, DOCS = ROOT / "bench", ROOT / "docs"
 RESULTS = BENCH / "results"
 HELPERS = {
     *(
+        "batching",
         "harness",
         "http_instant_server",
         "llama_server",

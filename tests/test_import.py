@@ -23,8 +23,9 @@ from tests.commandline import Cli, run_here
 from tests.in_process import workers_here
 
 import taskpace
+from taskpace.analysis.whatif.places import Given
 from taskpace.analysis.whatif.stated import given_speed
-from taskpace.analysis.whatif.whatif import Given, what_if
+from taskpace.analysis.whatif.whatif import what_if
 from taskpace.errors import LogError, TaskpaceError
 from taskpace.experiment.scenario import Scenario
 from taskpace.importing import archive, values

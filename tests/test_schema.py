@@ -26,7 +26,7 @@ from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
 from taskpace.analysis.table import comparison, pairs, phases, settled
-from taskpace.analysis.whatif import speed, whatif
+from taskpace.analysis.whatif import fitting, places, speed, whatif
 from taskpace.experiment import until
 from taskpace.prices import price
 from taskpace.records import OUTCOMES
@@ -163,6 +163,8 @@ def docstrings() -> dict[str, str]:
         preferences,
         price,
         speed,
+        fitting,
+        places,
         whatif,
     ):
         for node in ast.parse(inspect.getsource(module)).body:

@@ -18,11 +18,13 @@ import taskpace
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.frame import load_frame
 from taskpace.analysis.whatif import whatif
-from taskpace.analysis.whatif.speed import FOLDS, Range, Speed, fit, leave_out, predict
+from taskpace.analysis.whatif.fitting import FOLDS, fit, leave_out, predict
+from taskpace.analysis.whatif.places import Elsewhere, Given
+from taskpace.analysis.whatif.speed import Range, Speed
 from taskpace.analysis.whatif.stated import given_speed, stated_speed
-from taskpace.analysis.whatif.whatif import Elsewhere, Given, WhatIf, moved_tables, what_if
+from taskpace.analysis.whatif.whatif import WhatIf, moved_tables, what_if
 from taskpace.errors import StoreError, TaskpaceError
-from taskpace.experiment.scenario import read_scenario
+from taskpace.experiment.scenario import Scenario, read_scenario
 from taskpace.prices.price import Price
 from taskpace.store.store import Store
 
@@ -70,7 +72,7 @@ speeds = st.builds(
 def test_a_speed_is_found_again_from_its_own_times(speed: Speed, seed: int, untimed: bool) -> None:
     """Whether or not arrivals say when the first token came, the times of unseen trials are predicted exactly."""
     rng = np.random.default_rng(seed)
-    found = fit(timed(answers(rng), speed).with_columns(untimed=pl.lit(untimed)))
+    found = fit(timed(answers(rng), speed).with_columns(untimed=pl.lit(untimed)), Scenario())
     unseen = answers(rng)
     assert predict(unseen, found)[1] == pytest.approx(predict(unseen, speed)[1], rel=1e-3)
 
@@ -81,7 +83,9 @@ def test_a_busy_machine_in_between_does_not_move_the_fit() -> None:
     speed = Speed(wait_s=0.05, wait_per_prompt_token_s=0.002, tpot_s=0.01)
     trials = answers(rng, 100)
     slower = np.where(np.arange(100) % 10 == 0, 3.0, rng.lognormal(0, 0.02, 100))
-    assert predict(trials, fit(timed(trials, speed, slower)))[1] == pytest.approx(predict(trials, speed)[1], rel=0.03)
+    assert predict(trials, fit(timed(trials, speed, slower), Scenario()))[1] == pytest.approx(
+        predict(trials, speed)[1], rel=0.03
+    )
 
 
 def test_the_error_is_that_of_trials_which_the_fit_has_not_seen() -> None:
@@ -89,7 +93,7 @@ def test_the_error_is_that_of_trials_which_the_fit_has_not_seen() -> None:
     rng = np.random.default_rng(2)
     trials = answers(rng, 400)
     speed = Speed(wait_s=0.05, wait_per_prompt_token_s=0.001, tpot_s=0.02)
-    error = leave_out(timed(trials, speed, rng.lognormal(0, 0.1, 400)))
+    error = leave_out(timed(trials, speed, rng.lognormal(0, 0.1, 400)), Scenario())
     assert error is not None
     assert (error.trials, error.held_out) == (400, "items")
     # The median of |N(0, 0.1)| is 0.0674, its 90th percentile 0.164.
@@ -106,7 +110,7 @@ def test_a_task_that_waits_otherwise_shows_in_the_error_by_tasks() -> None:
         for name, factor in (("a", 1.0), ("b", 1.0), ("c", 3.0))
     ]
     trials = pl.concat(parts)
-    by_task = leave_out(trials, by_task=True)
+    by_task = leave_out(trials, Scenario(), by_task=True)
     assert by_task is not None
     assert by_task.held_out == "tasks"
     assert by_task.p90 > 0.5
@@ -116,7 +120,7 @@ def test_a_task_that_waits_otherwise_shows_in_the_error_by_tasks() -> None:
 def test_too_few_trials_have_no_error() -> None:
     """Nine trials cannot check a fit: nothing is claimed of it."""
     trials = timed(answers(np.random.default_rng(4), 9), Speed(wait_s=1, wait_per_prompt_token_s=0, tpot_s=0.1))
-    assert leave_out(trials) is None
+    assert leave_out(trials, Scenario()) is None
 
 
 @pytest.fixture(scope="module")

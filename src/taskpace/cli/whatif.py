@@ -14,7 +14,7 @@ from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.errors import TaskpaceError
 
 if TYPE_CHECKING:
-    from taskpace.analysis.whatif.whatif import Elsewhere, Given
+    from taskpace.analysis.whatif.places import Elsewhere, Given
     from taskpace.store.store import Store
 
 _MOST_BYTES = 64 * 2**20
@@ -60,8 +60,9 @@ def whatif(
     place. The error of the prediction is measured on trials of that place and printed with it.
     """
     from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.analysis.whatif.places import Given
     from taskpace.analysis.whatif.stated import given_speed
-    from taskpace.analysis.whatif.whatif import Given, what_if
+    from taskpace.analysis.whatif.whatif import what_if
     from taskpace.report.files.json_text import json_text
     from taskpace.store.store import Store
 
@@ -105,8 +106,8 @@ def whatif(
 def _places(
     sources: tuple[str, ...], run: Store, scenario: str | None, opened: ExitStack
 ) -> Iterator[Given | Elsewhere]:
+    from taskpace.analysis.whatif.places import Elsewhere, Given
     from taskpace.analysis.whatif.stated import stated_speed
-    from taskpace.analysis.whatif.whatif import Elsewhere, Given
     from taskpace.store import queries
     from taskpace.store.store import Store, is_sqlite
 
