@@ -147,7 +147,7 @@ def print_items(bench: Bench) -> None:
                 rng = np.random.default_rng((number, systems, round(100 * ratio)))
                 steps = np.log(ratio) * np.arange(systems)
                 found = asked(scatter, steps, rng, bench.chosen.experiments)
-                size = fixed_size(scatter, steps, rng, 10 * BATCH, power=found.settled)
+                size = fixed_size(scatter, steps, rng, min(10 * BATCH, bench.chosen.experiments), power=found.settled)
                 bench.say(
                     f"| {scatter.name} | {systems} | {ratio:g} | {found.settled:.0f} % | {found.false:.1f} % "
                     f"| {found.items:.0f} | {found.rounds:.0f} | {size} | 1 in {ITEMS / found.items:.1f} |"
@@ -177,7 +177,7 @@ def print_cut(bench: Bench) -> None:
                     for systems in columns
                 ]
                 size = fixed_size(
-                    scatter, np.log(ratio) * np.arange(2), rng, 10 * BATCH, power=found[0].settled, share=share
+                    scatter, np.log(ratio) * np.arange(2), rng, min(10 * BATCH, bench.chosen.experiments), power=found[0].settled, share=share
                 )  # fmt: skip
                 told = " | ".join(f"{each.items:.0f}, {each.settled:.0f} %" for each in found)
                 worst.append(max(each.false for each in found))
