@@ -235,7 +235,7 @@ def threads() -> int:
 
 
 def short_questions(folder: Path, count: int = 1) -> Path:
-    """Questions of a few words for the quick forms, in the columns of MMLU: most of their time real prompts would take."""
+    """Questions of a few words for quick forms, in the columns of MMLU: real prompts would take most of their time."""
     path = folder / "short.jsonl"
     asked = (
         {"subject": "sums", "question": f"1 + {n}?", "choices": [str(n + 1), "0", "-1", "-2"], "answer": 0}
