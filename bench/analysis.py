@@ -178,7 +178,7 @@ def apart(part: Callable[..., Measured], *arguments: int) -> Measured:
 
 
 def main() -> None:
-    sizes = {"rounds": (5, 1), "items": (20_000, 20), "resamples": (RESAMPLES, 100), "load": (100_000, 200)}
+    sizes = {"rounds": (5, 1), "items": (20_000, 5), "resamples": (RESAMPLES, 20), "load": (100_000, 20)}
     bench = Bench("analysis", __doc__, sizes)
     rounds, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
     bench.head(f"{rounds} rounds")

@@ -234,6 +234,17 @@ def threads() -> int:
     return max(1, min(2, int(host.usable_cores() or 2)))
 
 
+def short_questions(folder: Path, count: int = 1) -> Path:
+    """Questions of a few words for quick forms, in the columns of MMLU: real prompts would take most of their time."""
+    path = folder / "short.jsonl"
+    asked = (
+        {"subject": "sums", "question": f"1 + {n}?", "choices": [str(n + 1), "0", "-1", "-2"], "answer": 0}
+        for n in range(1, count + 1)
+    )
+    path.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in asked))
+    return path
+
+
 def run_quietly(command: Sequence[str | Path]) -> str:
     """Run a command and return its standard output; where it fails, show what it said."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)

@@ -50,6 +50,8 @@ REAL_CLOCK = (
     "test_worker_group",
 )
 """Files whose tests read real clocks, or end real processes: never two of them at once."""
+TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_tokenizers")
+"""Files whose tests import torch and transformers, which takes five seconds: once for all of them."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -106,8 +108,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def part_of(nodeid: str) -> str:
     """What a test is handed out with."""
     path = nodeid.partition("::")[0]
-    if path.removeprefix("tests/").removesuffix(".py") in REAL_CLOCK:
+    file = path.removeprefix("tests/").removesuffix(".py")
+    if file in REAL_CLOCK:
         return "real clocks"
+    if file in TORCH:
+        return "torch"
     # Benchmarks share no fixture, and together they would be what all wait for in the end.
     return nodeid if path.endswith("test_benchmarks.py") else path
 

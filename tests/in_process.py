@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import asyncio
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -57,8 +59,18 @@ class InProcess:
     def _carry_out(self, message: ToWorker) -> None:
         match message:
             case Open():
-                with patch.object(worker, "gc"):  # this process holds more than a worker: a second for each walk
-                    self._worker.open(message)
+                made: list[asyncio.Runner] = []
+
+                def runner(**keys: Any) -> asyncio.Runner:
+                    made.append(asyncio.Runner(**keys))
+                    return made[-1]
+
+                with (
+                    patch.object(worker, "gc"),  # this process holds more than a worker: a second for each walk
+                    patch.object(worker, "asyncio", SimpleNamespace(Runner=runner)),
+                ):
+                    if not self._worker.open(message):
+                        made[-1].close()  # a worker leaves that to the end of its process
             case RunCell():
                 self._worker.run_cell(message)
             case Close():

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.special import least_squares
 from taskpace.analysis.whatif.speed import Speed, prompt_tokens, seen, steps, turns, waits_known
 
 _HUBER = 1.345
@@ -57,13 +58,11 @@ def on_line(trials: pl.DataFrame, speed: Speed, *, cold: bool) -> tuple[Floats, 
 
 def _fit(columns: Floats, values: Floats, unit: Floats, *, robust: bool) -> Floats:
     """Coefficients of 0 or more that fit ``values`` best, relative to ``unit``."""
-    from scipy.optimize import nnls  # most commands need not wait for it
-
     unit = np.maximum(unit, 1e-9)
     weight = 1 / unit
     found = np.zeros(columns.shape[1])
     for _ in range(_ROUNDS if robust else 1):
-        found = np.asarray(nnls(columns * weight[:, None], values * weight)[0])
+        found = least_squares(columns * weight[:, None], values * weight)
         off = np.abs(values - columns @ found) / unit
         scale = _HUBER * max(float(np.median(off)) * _TO_DEVIATION, 1e-9)
         weight = np.sqrt(np.minimum(1.0, scale / np.maximum(off, 1e-12))) / unit

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.special import least_squares
 from taskpace.analysis.whatif.loop import Sent, Turn, count
 from taskpace.analysis.whatif.speed import InFlight, Speed, prompt_tokens, seen, steps, turns, waits_known
 from taskpace.experiment.rounds import round_size
@@ -77,8 +78,6 @@ def _fit(
     trials: pl.DataFrame, blocks: Sequence[Sequence[Sent]], in_flight: int, slots: int, used: Flags
 ) -> tuple[float, Floats]:
     """The mean error, and the seconds of each unit of ``loop``."""
-    from scipy.optimize import nnls  # most commands need not wait for it
-
     wait, total = (trials[name].cast(pl.Float64).to_numpy() for name in ("wait_s", "task_time_s"))
     apart = waits_known(trials)
     tokens = max(float(steps(trials).sum()), 1.0)
@@ -99,7 +98,7 @@ def _fit(
         weight = 1 / predicted[used]
         rows = [(whole, total), (waited, wait)] if apart else [(whole, total)]
         columns = np.concatenate([each[used] * weight[:, None] for each, _ in rows])
-        found = np.asarray(nnls(columns, np.concatenate([each[used] * weight for _, each in rows]))[0])
+        found = np.asarray(least_squares(columns, np.concatenate([each[used] * weight for _, each in rows])))
         seconds = found if number < 2 else (seconds + found) / 2
     return best
 
