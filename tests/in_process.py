@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-import asyncio
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch

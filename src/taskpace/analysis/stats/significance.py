@@ -13,7 +13,7 @@ import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
 from taskpace.analysis.stats.special import fair_at_most
-from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, ts_below
+from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
