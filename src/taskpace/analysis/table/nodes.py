@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from taskpace.analysis.schema.summary import Finding
-from taskpace.analysis.stats.intervals import Floats
-from taskpace.analysis.stats.significance import holm, welch
+from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.significance import Groups, holm, welch
 from taskpace.analysis.stats.student import t_quantile
 
 LEAST_EFFECT = 0.05
@@ -85,13 +85,13 @@ def node_findings(trials: pl.DataFrame, crossed: int) -> tuple[Finding, ...]:
     )
 
 
-def _enough(here: Floats) -> bool:
-    return min(int(here.sum()), int((~here).sum())) >= _LEAST_ITEMS  # type: ignore[operator]
+def _enough(here: Flags) -> bool:
+    return min(int(here.sum()), int((~here).sum())) >= _LEAST_ITEMS
 
 
 def _against(one: Floats, rest: Floats) -> tuple[float, float, float]:
     """Difference of the means, half of its 95 % interval, and p."""
-    difference, p = welch(one, rest)
+    difference, p = (float(found[0]) for found in welch(Groups.of(one), Groups.of(rest)))
     va, vb = float(one.var(ddof=1)) / len(one), float(rest.var(ddof=1)) / len(rest)
     if va + vb <= 0:
         return difference, 0.0, p
