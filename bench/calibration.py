@@ -154,7 +154,7 @@ def print_coverage(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
             shares = [None if cell is None else 100 * cell.covered / cell.experiments for cell in cells]
             bench.say(f"| {name} | " + " | ".join("" if share is None else f"{share:.1f}" for share in shares) + " |")
             known = {design: share for design, share in zip(designs, shares, strict=True) if share is not None}
-            bench.figure(f"{world.name}: {name}", list(known.values()), "%", optional="cost" in name)
+            bench.figure(f"{world.name}: {name}", list(known.values()), "%")
             for group, names in _GROUPS.items():
                 if name in names:
                     held.setdefault(f"{world.kind}: {group}", []).extend(known.values())
@@ -217,7 +217,7 @@ def print_false_positives(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> N
         for measure in _TESTED:
             wrong[measure].append(100 * shares[measure])
     for measure, shares in wrong.items():
-        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%", optional="cost" in measure)
+        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%")
 
 
 # ---- probability of inversion --------------------------------------------------------------------------------------
