@@ -131,7 +131,7 @@ def test_counts_and_cuts_are_the_servers(tool: str) -> None:
             continue
         assert sample.output_tokens == truth[case]["output_tokens"]
         if tool == "vllm":
-            assert any("cut answers cannot be told" in note for note in log.notes)
+            assert any("cut answers cannot be distinguished" in note for note in log.notes)
         else:
             assert (sample.finish == "length") == (truth[case]["finish"] == "length")
 

@@ -49,7 +49,7 @@ def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOpt
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
-    return fields["answers"][0], "No one can say."
+    return fields["answers"][0], "Nobody can say."  # words: as it is
 
 
 SQUAD = Scorer(
