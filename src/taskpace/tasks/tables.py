@@ -132,7 +132,7 @@ def _remote_texts(address: str, kind: str) -> dict[str, str]:
     import polars as pl
 
     # A frame whose cells and rows end at a NUL, which no text has, has one cell a file. Others would change line ends.
-    # The schema is given, or the file would be fetched once for it and once more for the text.
+    # The schema is given, or the file would be fetched once for it and again for the text.
     def parts() -> list[Row]:
         scanned = pl.scan_csv(
             address,

@@ -1,6 +1,6 @@
 """Charts of a summary: altair objects with captions and tables, as SVG, as PNG.
 
-Each is a function of the summary alone, so whatever a picture shows stands in ``taskpace summary --format json``.
+Each is a function of the summary alone, so whatever a picture shows is in ``taskpace summary --format json``.
 """
 
 from __future__ import annotations
