@@ -99,12 +99,12 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
 
 
 def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_path):
-    """Exit codes 0 and 2; what is open says how many items more would tell, and more of them go on in the same file."""
+    """Exit codes 0 and 2; an open condition reports the further items needed, and the same file continues."""
     made("new", 1.0, 1)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--max-items", "12")
     assert done.returncode == 2
-    assert 'the gate cannot say yet: --fail-if "task_time > 5%" is open' in done.stderr
-    assert "items more would tell: the same command with more --max-items continues" in done.stderr
+    assert 'the gate is undecided: --fail-if "task_time > 5%" is open' in done.stderr
+    assert "more items are needed: the same command with more --max-items continues" in done.stderr
     before = asked(tmp_path / "new.db")
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--format", "markdown")
     assert done.returncode == 0, done.stderr

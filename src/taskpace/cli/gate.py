@@ -52,7 +52,7 @@ class CarriedOut(msgspec.Struct, frozen=True):
     interrupted: bool
     """By someone, not by the time there was."""
     remedy: str
-    """What to do where the gate cannot say."""
+    """What to do where the gate is undecided."""
 
 
 def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
@@ -99,7 +99,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     time_is_up = within_s is not None and time.monotonic() - begun_s >= within_s
     by_somebody = ended.interrupted and not time_is_up
     if not ended.done and not by_somebody:
-        raise TaskpaceError(f"the gate cannot say: nothing was asked: {remedy}")
+        raise TaskpaceError(f"the gate is undecided: nothing was asked: {remedy}")
     return CarriedOut(path, by_somebody, remedy)
 
 
