@@ -32,7 +32,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     a_share: Estimate
     """A's share of the pairs that one of the two won."""
     first_share: Estimate
-    """Of the replies that chose one, the share that chose the answer shown first; 0.5 where the order does not matter."""
+    """Of the replies that chose, the share that chose the answer shown first; 0.5 where the order does not matter."""
     a_items: int
     """Items with more pairs won by A than by B."""
     b_items: int
