@@ -260,7 +260,7 @@ def _unreadable(location: str, kind: str, exc: BaseException) -> TaskError:
     remedy = (
         "check the address, and that this machine reaches huggingface.co"
         if "://" in location
-        else f"is it whole, and really {kind}?"
+        else f"is it complete, and really {kind}?"
     )
     lines = str(exc).strip().splitlines()
     problem = lines[0].strip().rstrip(".:")[:200] if lines else type(exc).__name__
