@@ -62,7 +62,7 @@ def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_
         "On qa brief finishes first and wordy only looks fast: 1.00 s against 2.20 s, 50 against 100 tokens per "
         "second, 100 against 100 % right."
     )
-    assert verdicts[1] == "brief finishes first on all 2 tasks, the next 2.2 times as long on average."
+    assert verdicts[1] == "brief finishes first on all 2 tasks, the next takes 2.2 times as long on average."
 
 
 def test_why_at_what_cost_and_how_sure_follow(planted_run):
@@ -81,7 +81,7 @@ def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts
     (verdict,) = verdicts
     assert verdict == (
-        "brief finishes first, the next 2.2 (2.2 to 2.2) times as long on average. "
+        "brief finishes first, the next takes 2.2 (2.2 to 2.2) times as long on average. "
         "It has the most tokens per second, too."
     )
 

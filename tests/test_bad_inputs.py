@@ -518,10 +518,10 @@ def main() -> None:
             rows.append(page_row(case, outcome(case, Path(folder))[1]))
     PAGE.write_text(
         "# Bad input\n\n"
-        "What is wrong is said in one line that names the file, the key or the flag, and what to do. The exit code\n"
-        "is 2, and what a run had recorded is kept. Every row is a test (`tests/test_bad_inputs.py`).\n\n"
-        "A prompt that does not fit the context is no bad input but a result: it is recorded as an `error` of the\n"
-        "kind `context-overflow`, and the run goes on.\n\n"
+        "Bad input is reported in one line that names the file, the key or the flag, and what to do. The exit code\n"
+        "is 2, and recorded answers are kept. Every row is a test (`tests/test_bad_inputs.py`).\n\n"
+        "A prompt that does not fit the context is a result and not bad input: it is recorded as an `error` of the\n"
+        "kind `context-overflow`, and the run continues.\n\n"
         "| what | command | what it prints |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n",
         "utf-8",
     )

@@ -591,7 +591,7 @@ def test_a_guard_says_why_a_cost_is_unknown(plain_run):
         new=msgspec.structs.replace(cell.new, cost=lost),
         pair=msgspec.structs.replace(cell.pair, cost_per_correct=NOT_COMPARED),
     )
-    with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` says why"):
+    with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` shows why"):
         failures(msgspec.structs.replace(found, cells=(without,)), [parse_condition("cost_per_correct > 5%")])
 
 

@@ -99,12 +99,12 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
 
 
 def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_path):
-    """Exit codes 0 and 2; what is open says how many items more would tell, and more of them go on in the same file."""
+    """Exit codes 0 and 2; an open condition reports the further items needed, and the same file continues."""
     made("new", 1.0, 1)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--max-items", "12")
     assert done.returncode == 2
-    assert 'the gate cannot say yet: --fail-if "task_time > 5%" is open' in done.stderr
-    assert "items more would tell: the same command with more --max-items goes on" in done.stderr
+    assert 'the gate is undecided: --fail-if "task_time > 5%" is open' in done.stderr
+    assert "more items are needed: the same command with more --max-items continues" in done.stderr
     before = asked(tmp_path / "new.db")
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--format", "markdown")
     assert done.returncode == 0, done.stderr
@@ -126,7 +126,7 @@ def test_held_against_what_was_recorded(made, cli, tmp_path):
     assert "base was not asked again" in " ".join(done.stdout.split())
     again = cli("compare", "base.db", "--run", "base.toml", *GATE, "-o", "same.db")
     assert again.returncode == 0
-    assert 'held against what base.db recorded ("sim" is the same system as the new one' in again.stderr
+    assert 'compared with what base.db recorded ("sim" is the same system as the new one' in again.stderr
     fewer = made("fewer", 1.02, 2)
     fewer.write_text(fewer.read_text("utf-8").replace("items = 120", "items = 5"), "utf-8")
     cli("run", "fewer.toml", "-o", "fewer.db", "--progress", "quiet")
@@ -167,7 +167,7 @@ def test_time_that_is_up_leaves_the_gate_open(made, cli, monkeypatch):
     monkeypatch.setattr("taskpace.runner.budget.read_duration", lambda _text: 0.0)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--budget", "1s")
     assert done.returncode == 2
-    assert "nothing was asked: time was up; the same command goes on" in done.stderr
+    assert "nothing was asked: time was up; the same command continues" in done.stderr
 
 
 def test_a_run_file_with_a_gate_is_no_other_run(made, cli):

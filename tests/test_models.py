@@ -297,7 +297,7 @@ def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
     assert resolve("tiny", Path()).sha256 == entry.sha256
     path.write_bytes(content)
     os.utime(path, ns=(1, 1))
-    assert "run again to fetch it anew" in refusal("tiny", fetch=False)
+    assert "run again to fetch it" in refusal("tiny", fetch=False)
     assert not path.exists()
 
 

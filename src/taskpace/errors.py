@@ -59,7 +59,7 @@ class StoreError(TaskpaceError):
 
 
 class EngineError(Exception):
-    """One request failed. It is recorded with its kind and message; the run goes on."""
+    """One request failed. It is recorded with its kind and message; the run continues."""
 
     kind = "engine"
 

@@ -321,7 +321,7 @@ def test_serving_benchmarks_state_ttft_and_tpot(text: str) -> None:
             '"avg_ts" is no number',
         ),
         (BENCH.replace("m.gguf", "n.gguf", 1) % (100, 9, 500, 9), "2 models"),
-        ('{"median_ttft_ms": "fast", "median_tpot_ms": 1, "completed": 1}', '"median_ttft_ms" is no number above 0'),
+        ('{"median_ttft_ms": "fast", "median_tpot_ms": 1, "completed": 1}', '"median_ttft_ms" is not a number above 0'),
         ('{"time_to_first_token": 3, "inter_token_latency": {}}', '"time_to_first_token" has no unit of time'),
     ],
 )

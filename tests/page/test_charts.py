@@ -270,9 +270,9 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
         (("speed", "-o", "x.pdf"), "-o x.pdf: a chart is written as .svg or .png: end the name in one of these"),
         (
             ("speed", "--task", "mmlu"),
-            '--task "mmlu": the chart has none of that name; it has mmlu-letter, mmlu-explain',
+            '--task "mmlu": unknown to this chart; it has mmlu-letter, mmlu-explain',
         ),
-        (("why", "--pair", "a", "b"), '--pair "a b": the chart has none of that name; it has '),
+        (("why", "--pair", "a", "b"), '--pair "a b": unknown to this chart; it has '),
         (("speed", "-o", "no/x.svg"), "no/x.svg: folder no not found"),
     ],
 )

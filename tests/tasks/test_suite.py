@@ -239,7 +239,7 @@ def test_fields_are_compared_by_value():
         ("math", {"question": "q", "answer": "two"}, "not one number"),
         ("qa-closed", {"question": "q", "answers": []}, "an empty list"),
         ("qa-closed", {"question": "q", "answers": ["x", " "]}, "an empty text"),
-        ("extract", {"text": "t", "schema": {"type": "nothing"}, "answer": {}}, "no JSON Schema"),
+        ("extract", {"text": "t", "schema": {"type": "nothing"}, "answer": {}}, "not JSON Schema"),
         (
             "extract",
             {"text": "t", "schema": {"type": "object", "required": ["a"]}, "answer": {}},

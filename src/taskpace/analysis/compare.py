@@ -102,7 +102,7 @@ def compare(
 
     Args:
         base: the baseline.
-        new: what is held against it.
+        new: what is compared with it.
         resamples: of the bootstrap; 0: none.
         conditions: to be judged as by a gate, where the new run has one; others are judged by ``failures``.
 

@@ -90,7 +90,7 @@ def main() -> NoReturn:
             sys.exit(_complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names"))
     try:
         code = _main()
-    except KeyboardInterrupt:  # once more, while the word of the first was written
+    except KeyboardInterrupt:  # again, while the word of the first was written
         code = _INTERRUPTED
     # Python gives signals back to the system as it ends: Ctrl-C would kill it then, and its exit code would be lost.
     atexit.register(_ignore_interrupts)

@@ -112,7 +112,7 @@ def _compared(
     remedy: str,
     prices: tuple[str, ...],
 ) -> int:
-    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate cannot say."""
+    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate is undecided."""
     from taskpace.analysis.compare import Side, compare as compare_sides
     from taskpace.analysis.failures import GateOpenError, failures
     from taskpace.analysis.stats.bootstrap import RESAMPLES

@@ -149,4 +149,6 @@ class Interrupts:
             raise KeyboardInterrupt
         self.requested = True
         with contextlib.suppress(OSError, SystemExit):  # a terminal that is gone must not end what is to end cleanly
-            self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)
+            self._console.print(
+                "stopping: finishing what is in flight; press Ctrl-C again to stop at once", soft_wrap=True
+            )

@@ -129,7 +129,7 @@ class Stamps:
 class AnswerBuilder:
     """Puts an answer together once the clock has stopped: its texts, and an arrival for each read that brought some.
 
-    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp. Reasoning that stands in the
+    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp. Reasoning that is in the
     visible text itself, between markers, is separated from the answer at the end (``taskpace.engines.reasoning``).
 
     Args:

@@ -1,4 +1,4 @@
-"""Whether a marker that stands in a text was written to work, or is spoken of: in quotes, in code, in a sentence. Pure.
+"""Whether a marker that is in a text was written to work, or is spoken of: in quotes, in code, in a sentence. Pure.
 
 This cannot be known for sure. Listed here is how people, and models that explain themselves, write of a tag. Of
 each marker only the line around it is looked at, and of that line no more than some thousand characters.

@@ -24,7 +24,7 @@ _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*%\s*")
 
 
 class Against(msgspec.Struct, frozen=True, kw_only=True):
-    """A new system, and the one of the baseline that it is held against."""
+    """A new system, and the one of the baseline that it is compared with."""
 
     base: str
     """Name of the older system: in this run where it is asked again, else in the baseline's run file."""

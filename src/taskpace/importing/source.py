@@ -95,7 +95,7 @@ class Source:
         except UnicodeDecodeError:
             raise self.refuse(f"{at}not UTF-8 text: import the file as the tool wrote it") from None
         except JsonProblem as exc:
-            raise self.refuse(f"{at}{exc}: is it whole? Import the file as the tool wrote it") from None
+            raise self.refuse(f"{at}{exc}: is it complete? Import the file as the tool wrote it") from None
 
     def json_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Number and value of each line that has one; a line that is not an object is refused."""

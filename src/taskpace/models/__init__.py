@@ -62,7 +62,7 @@ def resolve(reference: str, base: Path, *, fetch: bool = True, on_progress: Prog
         path.unlink(missing_ok=True)
         raise ModelError(
             f"{one_line(reference)}: the cached file was changed (SHA-256 {sha256}, not {expected_sha256}),"
-            " so it was deleted: run again to fetch it again"
+            " so it was deleted: run again to fetch it"
         )
     return ModelFile(reference, str(path), sha256, size_bytes)
 

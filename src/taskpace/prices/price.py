@@ -1,4 +1,4 @@
-"""The price of a system in US dollars: by the token, or by the hour of a machine of one's own. Pure."""
+"""The price of a system in US dollars: by the token, or by the hour of a machine of your own. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cached_input: float | None = None
     """Per million prompt tokens that came from a cache; null: the same as other prompt tokens."""
     per_hour: float | None = None
-    """Per hour of a machine of one's own."""
+    """Per hour of a machine of your own."""
     most_prompt_tokens: int | None = None
     """Of a request, up to which the price holds: longer ones have another. Null: it holds for all."""
     source: str | None = None

@@ -147,7 +147,7 @@ def gives_another(sentence: str, roles: str, answer: str, *, again: bool) -> boo
     Args:
         sentence: plain, with the mark.
         roles: of it.
-        answer: the right one; what stands in the place of a name is a name.
+        answer: the right one; what is in the place of a name is a name.
         again: whether the answer was named in an earlier sentence.
     """
     if _HEDGED_TWICE.search(sentence) is not None:

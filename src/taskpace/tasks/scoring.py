@@ -40,7 +40,7 @@ def score(task: Task, item: Item, record: Record) -> Grade:
         return _graded(task, item, record)
     except _OF_THE_TASK:
         raise
-    except Exception as exc:  # noqa: BLE001 - the answer is anybody's: whatever it trips, the run goes on
+    except Exception as exc:  # noqa: BLE001 - the answer is anyone's: whatever it trips, the run continues
         detail = f"the grader failed on this answer: {type(exc).__name__}"
         return _grade(task, "truncated" if record.turns[-1].finish_reason == "length" else "unparsed", detail=detail)
 

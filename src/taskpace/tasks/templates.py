@@ -64,7 +64,7 @@ _WRITTEN = {
     "FloorDiv": "//",
     "Mod": "%",
 }
-"""How somebody writes a kind that is not allowed."""
+"""How someone writes a kind that is not allowed."""
 _FILTERS = (
     *("abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items", "last"),
     *("length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select"),
@@ -198,7 +198,7 @@ def _check(tree: nodes.Template) -> None:
 
 
 def _walk(node: nodes.Node, loops: int) -> Iterator[tuple[nodes.Node, int]]:
-    """Every node, with how many loops it stands in."""
+    """Every node, with how many loops it is in."""
     inside = loops + (type(node).__name__ == "For")
     yield node, inside
     for child in node.iter_child_nodes():

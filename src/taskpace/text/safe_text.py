@@ -98,6 +98,6 @@ def column_width(text: str) -> int:
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
-    """``text`` filled up with spaces to ``width`` columns; ``right``: the text stands at the right."""
+    """``text`` filled up with spaces to ``width`` columns; ``right``: the text is at the right."""
     room = " " * max(0, width - column_width(text))
     return room + text if right else text + room

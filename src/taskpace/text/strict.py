@@ -28,7 +28,7 @@ _KINDS = {
     "object": "a table",
     "null": "nothing",
 }
-"""What msgspec calls a type, in the words of somebody who writes TOML."""
+"""What msgspec calls a type, in the words of someone who writes TOML."""
 MOST_LETTERS = 500
 """Of the name of a task or a system, which may be the path of a model."""
 _MOST_TOML_BYTES = 1_000_000

@@ -1,4 +1,4 @@
-"""What each trial cost, from its system's price: in tokens, or in time of a machine of one's own. Pure."""
+"""What each trial cost, from its system's price: in tokens, or in time of a machine of your own. Pure."""
 
 from __future__ import annotations
 

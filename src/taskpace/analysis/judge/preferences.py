@@ -32,7 +32,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     a_share: Estimate
     """A's share of the pairs that one of the two won."""
     first_share: Estimate
-    """Of the replies that chose one, the share that chose the answer shown first; 0.5 where the order is no matter."""
+    """Of the replies that chose, the share that chose the answer shown first; 0.5 where the order does not matter."""
     a_items: int
     """Items with more pairs won by A than by B."""
     b_items: int
@@ -46,7 +46,7 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     second_items: int
     """Items in whose pairs it was less often."""
     first_p: float | None
-    """Two-sided, of "the order is no matter", by the sign test on those items. Null where there are none."""
+    """Two-sided, of "the order does not matter", by the sign test on those items. Null where there are none."""
     first_p_holm: float | None = None
     """``first_p``, adjusted as ``p_holm`` is, in a family of its own."""
 

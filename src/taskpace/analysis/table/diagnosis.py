@@ -309,7 +309,7 @@ def _tokenizers(pairs: list[Pair], rows: Mapping[str, MeasuredRow]) -> Iterator[
         yield Finding(
             code="tokenizers",
             text=f"a token of {coarse} holds {ratio:.2f} times the text of one of {fine}: "
-            "their tokens per second do not compare",
+            "their tokens per second are not comparable",
             evidence={"bytes_per_token_ratio": ratio},
             remedy="compare bytes per second, or task time",
         )

@@ -202,7 +202,7 @@ class Reader:
             self._finish_ns, self._finish = ns, choice.finish
 
     def _new(self, choice: Choice) -> tuple[str, str]:
-        """What a chunk adds: a last one may bring the whole message once more, or bring what was missing of it."""
+        """What a chunk adds: a last one may bring the whole message again, or bring what was missing of it."""
         visible, reasoning = choice.visible, choice.reasoning
         if choice.whole and (self._said or self._thought):
             said = "".join(self._said)

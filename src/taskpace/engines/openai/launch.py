@@ -157,7 +157,7 @@ def _inherit_orphans() -> None:
     Source: prctl(2), ``PR_SET_CHILD_SUBREAPER``; there is nothing of the kind but on Linux.
     """
     if sys.platform == "linux":
-        import ctypes  # slow to import, and most servers were started by somebody else
+        import ctypes  # slow to import, and most servers were started by someone else
 
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)

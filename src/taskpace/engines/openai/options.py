@@ -11,7 +11,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class FromVariable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that stands in an environment variable, so that no file holds it."""
+    """A value that is in an environment variable, so that no file holds it."""
 
     env: str
 

@@ -50,7 +50,7 @@ ROW = 26
 
 
 _LONGEST = 26
-"""Characters of a system's name beside a chart. What is cut goes from the middle: a sweep's value stands at the end."""
+"""Characters of a system's name beside a chart. What is cut goes from the middle: a sweep's value is at the end."""
 _SHORT = (
     f"length(datum.label) > {_LONGEST} ? slice(datum.label, 0, {_LONGEST // 2 - 1}) + '…' + "
     f"slice(datum.label, -{_LONGEST // 2}) : datum.label"

@@ -21,7 +21,7 @@ from taskpace.report.words.judge import judged_document
 from taskpace.text.safe_text import printable
 
 _IN_FRONT = "speed"
-"""The chart that stands beside the answer."""
+"""The chart that is beside the answer."""
 _MOST_PAIRS = 66
 """Waterfalls of a task that a page carries, all pairs of twelve systems: their number grows with the square."""
 _LISTED = 10
@@ -50,7 +50,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above everything else of a run."""
+    """What is above everything else of a run."""
 
     verdicts: tuple[str, ...]
     picture: Figure | None

@@ -84,7 +84,7 @@ def _more(cautions: int, file: str, width: int) -> Iterator[Text]:
 
 
 def _table(block: Block, width: int) -> list[Text]:
-    """Text columns share what numbers leave; a task that stands above is not repeated."""
+    """Text columns share what numbers leave; a task that is above is not repeated."""
     columns = block.wide
     cells = [[one_line(each.text, _LONGEST) for each in column.shown] for column in columns]
     widths = [max(map(column_width, (column.heading, *texts))) for column, texts in zip(columns, cells, strict=True)]

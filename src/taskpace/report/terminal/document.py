@@ -93,7 +93,7 @@ class _Column(NamedTuple):
 
 
 def table_lines(block: Block, width: int) -> Iterator[Text]:
-    """The lines of a block's table: what fits, with cautions and whatever stands below a row."""
+    """The lines of a block's table: what fits, with cautions and whatever is below a row."""
     names, *columns = _columns(block)
     below = [column for column in block.columns if column.narrow and column.narrow.where == "below"]
     longest = max(_LEAST_NAME_WIDTH, names.width) if below else names.width

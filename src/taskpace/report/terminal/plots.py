@@ -70,7 +70,7 @@ class _Axis(msgspec.Struct, frozen=True):
         return math.log(value) if self.log else value
 
     def value(self, share: float) -> float:
-        """What stands at a share of the way from ``low`` to ``high``."""
+        """What is at a share of the way from ``low`` to ``high``."""
         at = self.place(self.low) + share * (self.place(self.high) - self.place(self.low))
         return math.exp(at) if self.log else at
 

@@ -61,7 +61,7 @@ def follow(mode: Mode, console: Console) -> Listener:
 
 
 class _Unbroken:
-    """A listener that falls silent when its output is closed (`| head`, a full disk): the run goes on."""
+    """A listener that falls silent when its output is closed (`| head`, a full disk): the run continues."""
 
     def __init__(self, listener: Listener, console: Console) -> None:
         self._listener, self._console = listener, console
@@ -86,7 +86,7 @@ class _Unbroken:
             self._broken = True
             why = getattr(exc, "strerror", None) or "the pipe is closed"
             with contextlib.suppress(OSError, SystemExit):
-                self._console.print(f"progress can be written no more ({why}): the run goes on without it")
+                self._console.print(f"progress can be written no more ({why}): the run continues without it")
 
 
 class JsonLines:

@@ -165,7 +165,7 @@ def _by_how_much(first: str, tables: list[TaskTable]) -> str:
         times = f"at least {low} times as long"
     else:
         times = f"{low if low == high else f'{low} to {high}'} times as long"
-    return f", the next {times} on average"
+    return f", the next takes {times} on average"
 
 
 def _same_order(summary: Summary) -> str:

@@ -206,7 +206,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above everything else."""
+    """What is above everything else."""
 
     verdicts: tuple[str, ...]
     """Who finishes first and who only looks fast; the inversion first, if one is claimed."""

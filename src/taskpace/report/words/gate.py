@@ -1,4 +1,4 @@
-"""What a gate says: whether each condition is met, how well the change is known, and how many items more would tell."""
+"""What a gate says: whether each condition is met, how well the change is known, and how many more items are needed."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
 
 
 def open_line(undecided: Sequence[Judged], missing: int) -> str:
-    """Why a gate cannot say, in a line: the condition that needs the most items, and about how many."""
+    """Why a gate is undecided, in a line: the condition that needs the most items, and about how many."""
     if not undecided:
-        return f"the gate cannot say yet: {missing} task{'s were' if missing > 1 else ' was'} not asked"
+        return f"the gate is undecided: {missing} task{'s were' if missing > 1 else ' was'} not asked"
     last = max(undecided, key=lambda each: float("inf") if each.more is None else each.more)
     rest = len(undecided) - 1 + missing
     others = f"; {rest} more {'is' if rest == 1 else 'are'} open" if rest else ""
     return (
-        f'the gate cannot say yet: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
+        f'the gate is undecided: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
         f"{_change(last)} after {_items(last.items)}{_more(last)}{others}"
     )
 
@@ -77,9 +77,9 @@ def _more(each: Judged) -> str:
     if each.verdict != "open":
         return ""
     if each.more is None:
-        return ", more items than can be said would tell"
+        return ", the number of further items needed is unknown"
     unit: int = 10 ** max(0, len(str(each.more)) - 2)
-    return f", about {-(-each.more // unit) * unit} items more would tell"
+    return f", about {-(-each.more // unit) * unit} more items are needed"
 
 
 def _items(count: int) -> str:

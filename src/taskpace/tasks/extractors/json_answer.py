@@ -39,7 +39,7 @@ def share_of_fields(value: Any, right: dict[str, Any]) -> float:
 
 
 def _fenced(text: str) -> list[str]:
-    """What stands in fenced blocks, without the line that opens each; an open block is none."""
+    """What is in fenced blocks, without the line that opens each; an open block is none."""
     blocks = text.split(_FENCE, 2 * _MOST_FENCES)[1::2]
     return [block.partition("\n")[2] for block in blocks[: (text.count(_FENCE)) // 2]]
 

@@ -294,7 +294,7 @@ def _stands_alone(text: str, end: int, letter: str) -> bool:
 
 
 def _own_choice(text: str, end: int, choice: str) -> int | None:
-    """Where a choice's text ends that stands behind its letter; null where it does not stand there."""
+    """Where a choice's text ends that is behind its letter; null where it does not stand there."""
     if not choice:
         return None
     between = _BETWEEN.match(text, end)
@@ -320,7 +320,7 @@ def _without_choice(before: str, choice: str) -> str:
 
 
 def _ends(text: str, at: int, choice: str) -> int | None:
-    """Where ``choice``, folded, ends if it stands at a place; null if it does not."""
+    """Where ``choice``, folded, ends if it is at a place; null if it does not."""
     for word in choice.split(" "):
         while text[at : at + 1].isspace():
             at += 1

@@ -241,7 +241,7 @@ def _comes_to(roles: str, found: list[Numeral]) -> str | None:
         return None
     outside = _ASIDE.sub(lambda aside: "." * len(aside[0]), roles)
     if "L" in outside:
-        # What stands in brackets explains what stands outside.
+        # What is in brackets explains what stands outside.
         kept = [at for at, role in enumerate(roles) if role == "L"]
         found = [each for at, each in zip(kept, found, strict=False) if outside[at] == "L"]
         roles = outside.replace(".", "")

@@ -64,7 +64,7 @@ class _Part(NamedTuple):
 # Expressions over roles (see ``roles``). ``L`` is a candidate, ``l`` one in brackets.
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
-"""What stands in brackets and is not a candidate by itself."""
+"""What is in brackets and is not a candidate by itself."""
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
 _NOT_THESE = r"[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?"

@@ -1,4 +1,4 @@
-"""JSON Schemas that stand in the data, and so may come from anybody: applied within bounds, and never resolved outward.
+"""JSON Schemas that stand in the data, and so may come from anyone: applied within bounds, and never resolved outward.
 
 A reference leads into the schema itself or is refused before anything follows it. Patterns are matched by an engine
 without backtracking (Rust's, in polars), in time linear in the text. What a schema demands of one value is counted, and

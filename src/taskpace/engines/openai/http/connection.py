@@ -225,7 +225,7 @@ def _is_done(ending: bytes) -> bool:
 def _has_news(fd: int) -> bool:
     """Whether something can be read from an idle connection: that the server has closed it, as a rule.
 
-    The event loop would tell, too, but only once it has run: between two cells it does not.
+    The event loop would notice, too, but only once it has run: between two cells it does not.
     """
     if fd < 0:
         return True
