@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.browser import FLAGS, executable
 from tests.documentation import ROOT, build, navigation, problems
 
 import taskpace
@@ -89,3 +90,21 @@ def test_every_decision_stands_under_a_heading():
     assert "**" not in before
     assert len(sections) >= 10
     assert all(re.search(r"^\*\*", section, re.MULTILINE) for section in sections)
+
+
+@pytest.mark.browser
+def test_a_page_opened_from_a_disk_searches_and_asks_for_nothing(site):
+    """In a browser, without a server: the search finds the page of a flag, and no request leaves the machine."""
+    from playwright.sync_api import sync_playwright  # the tests without a browser are collected without playwright
+
+    asked: list[str] = []
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
+        page = chromium.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / "howto" / "choose-a-model.html").as_uri())
+        page.keyboard.press("Control+k")
+        page.keyboard.type("api_key_env")
+        page.get_by_text("Options of openai").first.wait_for()
+        chromium.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:", "about:"))] == []
