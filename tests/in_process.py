@@ -87,7 +87,8 @@ class Nearest:
         if self._worker is None:
             options = message.spec.options
             crashes = any(fault["kind"] == "crash" for fault in options.get("faults", ()))
-            self._worker = InProcess() if options.get("time") == "virtual" and not crashes else WorkerProcess()
+            here = options.get("time") == "virtual" and not crashes and not loop_runs()
+            self._worker = InProcess() if here else WorkerProcess()
         self._worker.send(message)
 
     def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
@@ -97,6 +98,15 @@ class Nearest:
     def end(self) -> None:
         if self._worker is not None:
             self._worker.end()
+
+
+def loop_runs() -> bool:
+    """Whether this thread has an event loop already, as it has beside playwright's browser."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
