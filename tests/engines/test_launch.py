@@ -114,6 +114,7 @@ def test_a_server_is_started_waited_for_used_and_stopped_with_its_children(small
 def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch):
     """Who waits sees for how long, and what the server printed last."""
     monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.1)
+    monkeypatch.setattr("taskpace.engines.openai.preflight._ASK_EVERY_S", 0.05)
     file, _ = small(delay_s=0.5, items=1)
     told: list[str] = []
 

@@ -100,8 +100,11 @@ def test_a_conversation_is_cached_between_its_turns_and_not_before(served, tmp_p
         {"name": "http", "engine": "openai", "options": http},
         {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
+    asked = [{"turn1": f"Say {word}.", "turn2": "Once more.", "turn3": "What did you say?", "answers": [word]}
+             for word in ("yes", "red")]  # fmt: skip
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, asked)), "utf-8")
     (tmp_path / "x.toml").write_text(
-        tomli_w.dumps({"items": 2, "tasks": ["dialogue"], "repeats": 2, "max_tokens": 12, "warmup": 0,
+        tomli_w.dumps({"tasks": [{"use": "dialogue", "data": "x.jsonl"}], "repeats": 2, "max_tokens": 40, "warmup": 0,
                        "scenarios": ["concurrency=2"],
                        "system": systems}), "utf-8",
     )  # fmt: skip
