@@ -30,7 +30,7 @@ from taskpace.analysis.summary import load_cells, summarise_trials
 from taskpace.analysis.table.pairs import compare_pairs
 from worlds import WORLDS, as_arrays, draw
 
-SYSTEMS, BOOTSTRAP_ITEMS = 10, 660
+BOOTSTRAP_ITEMS = 660
 TASKS = ("mmlu-letter", "mmlu-explain", "math", "qa-closed", "qa-context")
 REAL_ITEMS = 10
 """Of the run whose frame is repeated until there are records enough."""
@@ -47,14 +47,14 @@ class Measured(NamedTuple):
     records: int
 
 
-def many_records(items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
-    """Trials and cells as they are loaded from a run file: 10 systems x 5 tasks x ``items``.
+def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
+    """Trials and cells as they are loaded from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
     column that the loader gains is here at once.
     """
     experiment = taskpace.quick_experiment(
-        models=tuple(f"system {number}" for number in range(SYSTEMS)),
+        models=tuple(f"system {number}" for number in range(systems)),
         engine="simulated",
         tasks=TASKS,
         items=min(REAL_ITEMS, items),
@@ -125,8 +125,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def summary_part(rounds: int, items: int) -> Measured:
-    trials, cells = many_records(items)
+def summary_part(rounds: int, systems: int, items: int) -> Measured:
+    trials, cells = many_records(systems, items)
     before_mb = peak_mb()
     ours, theirs = [], []
     for _ in range(rounds):
@@ -135,11 +135,11 @@ def summary_part(rounds: int, items: int) -> Measured:
     return Measured(ours, theirs, before_mb, peak_mb(), trials.height)
 
 
-def bootstrap_part(rounds: int, resamples: int) -> Measured:
+def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
     """``ours_s`` with the bootstrap, ``theirs_s`` without."""
-    rng, equal = np.random.default_rng(2), np.zeros(SYSTEMS)
+    rng, equal = np.random.default_rng(2), np.zeros(systems)
     arrays = as_arrays([draw(WORLDS[0], rng, equal, equal, items=BOOTSTRAP_ITEMS, repeats=1)])
-    pairs = [(str(a), str(b)) for a in range(SYSTEMS) for b in range(a)]
+    pairs = [(str(a), str(b)) for a in range(systems) for b in range(a)]
     before_mb = peak_mb()
 
     def five_tasks(count: int) -> None:
@@ -178,16 +178,17 @@ def apart(part: Callable[..., Measured], *arguments: int) -> Measured:
 
 
 def main() -> None:
-    sizes = {"rounds": (5, 1), "items": (20_000, 5), "resamples": (RESAMPLES, 20), "load": (100_000, 20)}
+    sizes = {"rounds": (5, 1), "systems": (10, 2), "items": (20_000, 5), "resamples": (RESAMPLES, 20)}
+    sizes["load"] = (100_000, 20)
     bench = Bench("analysis", __doc__, sizes)
-    rounds, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
+    rounds, systems, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
     bench.head(f"{rounds} rounds")
 
-    found = apart(summary_part, rounds, items)
+    found = apart(summary_part, rounds, systems, items)
     ratio = bench.figure("ratio", [a / b for a, b in zip(found.ours_s, found.theirs_s, strict=True)], at_most=5)
     peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=2048)
     before = bench.figure("summary: memory before", found.before_mb, "MB")
-    bench.say(f"summary of {found.records:,} records, {SYSTEMS} systems x {len(TASKS)} tasks, no bootstrap")
+    bench.say(f"summary of {found.records:,} records, {systems} systems x {len(TASKS)} tasks, no bootstrap")
     bench.say(
         f"  summary         {bench.figure('summary', found.ours_s, 's'):.2f} s, with every interval, pair and split"
     )
@@ -195,12 +196,14 @@ def main() -> None:
     bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
     bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before the summary  {peak.target}")
 
-    found = apart(bootstrap_part, rounds, resamples)
+    found = apart(bootstrap_part, rounds, systems, resamples)
     with_it = bench.figure("bootstrap: with", found.ours_s, "s")
     without = bench.figure("bootstrap: without", found.theirs_s, "s")
     peak = bench.figure("bootstrap: peak memory", found.peak_mb, "MB")
     before = bench.figure("bootstrap: memory before", found.before_mb, "MB")
-    bench.say(f"bootstrap: {resamples:,} resamples, 45 pairs x 5 tasks x {BOOTSTRAP_ITEMS} items")
+    bench.say(
+        f"bootstrap: {resamples:,} resamples, {systems * (systems - 1) // 2} pairs x 5 tasks x {BOOTSTRAP_ITEMS} items"
+    )
     bench.say(f"  with            {with_it:.2f} s")
     bench.say(f"  without         {without:.2f} s: all paired tests, intervals and splits")
     bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")

@@ -59,7 +59,14 @@ def run(order: str, items: int, seed: int, path: Path, *, quick: bool) -> TaskTa
     task: object = {"use": TASK, "data": str(short_questions(path.parent, items))} if quick else TASK
     system = {"engine": "llamacpp", "model": MODEL, "options": {"context": 1024, "threads": 1}}
     systems = [{"name": name, **system} for name in ("one", "two")]
-    table = {"tasks": [task], "items": items, "seed": seed, "order": order, "system": systems}
+    table = {
+        "tasks": [task],
+        "warmup": 0 if quick else 1,
+        "items": items,
+        "seed": seed,
+        "order": order,
+        "system": systems,
+    }
     with taskpace.run(experiment_of(table, "bench", default_name="twins"), path) as done:
         return done.summary(resamples=0).tables[0]
 

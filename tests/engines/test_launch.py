@@ -24,6 +24,7 @@ from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
+from taskpace.worker.messages import FromWorker
 
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
 # Answers as an endpoint with one model should, once PORT is bound; writes its process number and a child's to a file.
@@ -111,9 +112,18 @@ def test_a_server_is_started_waited_for_used_and_stopped_with_its_children(small
     assert "x.db.my-small-one.log" in info
 
 
+class OneByOne(InProcess):
+    """Hands over each message by itself, as a worker does that says them with time between."""
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        first, *self._said = super().receive(timeout_s, gather_s)
+        return [first]
+
+
 def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch):
     """Who waits sees for how long, and what the server printed last."""
     monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.1)
+    monkeypatch.setattr("taskpace.engines.openai.preflight._ASK_EVERY_S", 0.05)
     file, _ = small(delay_s=0.5, items=1)
     told: list[str] = []
 
@@ -123,7 +133,7 @@ def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch)
 
     plan = prepare(load_experiment(file), tmp_path)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
-        run_plan(plan, store, on_event=listen, launch=InProcess)
+        run_plan(plan, store, on_event=listen, launch=OneByOne)
     assert told
     assert told[-1].startswith("starting the server, ")
     assert told[-1].endswith("s: warming up")

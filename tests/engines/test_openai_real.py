@@ -100,11 +100,12 @@ def test_a_conversation_is_cached_between_its_turns_and_not_before(served, tmp_p
         {"name": "http", "engine": "openai", "options": http},
         {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
-    (tmp_path / "x.toml").write_text(
-        tomli_w.dumps({"items": 2, "tasks": ["dialogue"], "repeats": 2, "max_tokens": 12, "warmup": 0,
-                       "scenarios": ["concurrency=2"],
-                       "system": systems}), "utf-8",
-    )  # fmt: skip
+    asked = [{"turn1": f"Say {word}.", "turn2": "Once more.", "turn3": "What did you say?", "answers": [word]}
+             for word in ("yes", "red")]  # fmt: skip
+    (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, asked)), "utf-8")
+    plan = {"items": 2, "tasks": [{"use": "dialogue", "data": "x.jsonl"}], "repeats": 2, "max_tokens": 40, "warmup": 0,
+            "scenarios": ["concurrency=2"], "system": systems}  # fmt: skip
+    (tmp_path / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
     with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as run:
         turns = run.store.query(
             "SELECT turn.turn, turn.cached_tokens, before.prompt_tokens FROM turn"
