@@ -12,7 +12,7 @@ BENCHES := startup planning fidelity http_fidelity http_capacity http_faults end
 	calibration claims until until_intervals until_items decided_real gate gate_real whatif \
 	imports every_eval
 
-.PHONY: install demo test test-fast soak check format docs bench bench-peers clean
+.PHONY: install demo test test-fast soak matrix check format docs changelog bench bench-quick bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +46,9 @@ soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands o
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/fuzz.py
 
+matrix: $(VENV)/.dev  ## The wheel, installed with all it needs and run on every Python of this machine; what it weighs
+	$(BIN)/python tests/matrix.py
+
 check: $(VENV)/.dev  ## Format, lint, types, who may import whom, words
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
@@ -60,12 +63,18 @@ format: $(VENV)/.dev
 docs: $(VENV)/.dev  ## The documentation site, in site/: built strictly, every link followed
 	$(BIN)/python -m tests.documentation site
 
+changelog: $(VENV)/.dev  ## VERSION=1.2.3: the fragments of changes/ become a section of CHANGELOG.md
+	$(BIN)/python changes/collect.py $(VERSION)
+
 runs/demo.db: | $(VENV)/.core
 	$(BIN)/taskpace run examples/demo.toml -o $@
 
 bench: $(VENV)/.browser runs/demo.db  ## Measures all that docs/benchmarks.md and docs/statistics.md show, and fills them in
 	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --save || exit 1; done
 	$(BIN)/python bench/page.py
+
+bench-quick: $(VENV)/.dev  ## Each benchmark in its quick form: whether it runs, not what it measures
+	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --quick || exit 1; done
 
 bench-peers: $(VENV)/.dev  ## Beside other load generators, in environments of their own (gigabytes)
 	$(BIN)/python bench/peers.py

@@ -24,7 +24,7 @@ from tests.test_packaging import EXPERIMENT
 
 MOST_MB = 350
 OLDEST = (3, 11)
-LEFT_OUT = ("dev",)
+LEFT_OUT = ("dev", "docs")
 
 
 def pythons() -> list[str]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+<<<<<<< HEAD
 from typing import Any
+=======
+from pathlib import Path
+>>>>>>> h-pack
 
 import altair as alt
 import numpy as np
@@ -39,8 +43,12 @@ from taskpace.report.words.figures import (
     shared_ranks,
 )
 
+<<<<<<< HEAD
 pytestmark = pytest.mark.usefixtures("workers_here")
 
+=======
+ROOT = Path(__file__).parents[2]
+>>>>>>> h-pack
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
 
@@ -218,9 +226,44 @@ def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
     file.write_text(file.read_text("utf-8").replace('    "concurrency=4",\n', ""), "utf-8")
     with taskpace.run(file, tmp_path / "one.db") as run:
         there = {panel.chart for panel in panels(run.summary())}
+<<<<<<< HEAD
         assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
         with pytest.raises(TaskpaceError, match="nothing to show"):
+=======
+        assert there == {"speed", "finding", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
+        with pytest.raises(TaskpaceError, match="there is nothing to show"):
+>>>>>>> h-pack
             run.chart("load")
+
+
+def test_the_finding_names_who_is_fastest_and_who_is_first_to_be_right(drawn, summary):
+    """Bars in the order of the speeds, with the summary's numbers; the names above them are those of rank 1."""
+    table, panel = summary.tables[0], only(drawn, "finding")
+    rows = sorted(table.rows, key=lambda row: -row.tokens_per_s_median.value)
+    assert [row[0] for row in panel.rows] == [row.system for row in rows if row.time_per_correct_s.bound is None]
+    shown = to_svg(panel.picture)
+    for words, rank in (("Fastest", "rank_tokens_per_s"), ("First to be right", "rank_time_per_correct")):
+        first = [row.system for row in rows if getattr(row, rank) == 1]
+        assert f">{words}: {' and '.join(first) if len(first) < 3 else 'undecided'}<" in shown
+
+
+def test_a_dark_picture_has_the_dark_colours(drawn):
+    """Every colour of the house that is in the light one is there as its dark counterpart, and no other."""
+    picture = only(drawn, "finding").picture
+    light, dark = to_svg(picture), to_svg(picture, dark=True)
+    assert DARK_PAPER in dark
+    assert not [colour for colour in (PAPER, *DARK) if f'"{colour}"' in dark]
+    assert [colour for colour in DARK if colour in light]
+    assert all(DARK[colour] in dark for colour in DARK if colour in light)
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_the_picture_of_the_readme_is_what_the_command_draws(look):
+    """Of the real run in examples/, by the command that docs/report.md has."""
+    with taskpace.open(ROOT / "examples" / "demo.db") as run:
+        (panel,) = (each for each in panels(run.summary(), "finding") if each.task == "qa-context")
+    drawn_now = to_svg(joined([panel]), dark=look == "dark")
+    assert (ROOT / "docs" / "images" / f"finding-{look}.svg").read_text("utf-8") == drawn_now
 
 
 def test_a_chart_is_an_altair_object(planted):

@@ -304,7 +304,8 @@ def _strike(fault: Fault) -> None:
     if fault.kind == "out-of-memory":
         raise EngineMemoryError("scripted: out of memory")
     if fault.kind == "crash":
-        os.kill(os.getpid(), signal.SIGKILL)
+        # Windows ends a process at once by either.
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _sleep_until(deadline_ns: int, now_ns: Callable[[], int], cancelled: Callable[[], bool]) -> None:

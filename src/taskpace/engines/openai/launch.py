@@ -35,6 +35,11 @@ _BEYOND_TEXT = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 def check_command(command: str) -> None:
     """Raises ``ExperimentError`` for a command that cannot be started or that leaves the port open."""
+    if not hasattr(os, "killpg"):
+        raise ExperimentError(
+            'key "server": on Windows a server and all that it starts cannot be ended together: start it yourself, and '
+            'give its "url"'
+        )
     if "\0" in command:
         raise ExperimentError('key "server": the command has a NUL character in it: take it out')
     try:

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import resource
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -220,6 +219,10 @@ def _quantization(options: Options) -> Any:
 
 
 def _limit_memory(megabytes: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        raise ExperimentError(f'{_LOCATION}: key "memory_limit_mb": Windows has no such limit: leave it out') from None
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (megabytes * 1_000_000, hard))
 

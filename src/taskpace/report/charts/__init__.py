@@ -29,8 +29,8 @@ from taskpace.text.strict import did_you_mean
 
 _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]] = {
     "speed": ("tokens per second against task time, inversions marked", speed),
-    "finding": ("bars of tokens per second beside bars of the time per correct answer", finding),
     "ranks": ("lines between the two rankings", ranks),
+    "finding": ("bars of tokens per second beside bars of the time per correct answer", finding),
     "settling": ("how pairs settled: ratio and interval against items asked", settling),
     "solve": ("share of items answered correctly within a deadline", solve),
     "phases": ("where the time goes: wait, reasoning, answer, trailing text", phases),
