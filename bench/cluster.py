@@ -23,7 +23,7 @@ from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
 from taskpace.machine import host
 from taskpace.records import Arrival, Grade, Record, Turn, Usage
-from taskpace.runner.cluster.driver import Link, Member, NodeLostError, run_on_cluster
+from taskpace.runner.cluster.driver import run_on_cluster
 from taskpace.runner.cluster.messages import (
     Asked,
     Block,
@@ -36,6 +36,7 @@ from taskpace.runner.cluster.messages import (
     decode_orders,
     encode,
 )
+from taskpace.runner.cluster.protocol import Link, Member, NodeLostError
 from taskpace.runner.events import TrialFinished
 from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store

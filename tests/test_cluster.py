@@ -24,8 +24,8 @@ from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import ExperimentError, MissingExtraError
 from taskpace.experiment.experiment import experiment_of
 from taskpace.runner.cluster import driver
-from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck
-from taskpace.runner.cluster.driver import check_plan, run_on_cluster
+from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
+from taskpace.runner.cluster.driver import run_on_cluster
 from taskpace.runner.cluster.ray import connect
 from taskpace.runner.events import NodeJoined, NodeLost, TrialFinished
 from taskpace.runner.session import Part

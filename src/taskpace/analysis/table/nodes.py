@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
@@ -85,8 +86,8 @@ def node_findings(trials: pl.DataFrame, crossed: int) -> tuple[Finding, ...]:
     )
 
 
-def _enough(here: Floats) -> bool:
-    return min(int(here.sum()), int((~here).sum())) >= _LEAST_ITEMS  # type: ignore[operator]
+def _enough(here: NDArray[np.bool_]) -> bool:
+    return min(int(here.sum()), int((~here).sum())) >= _LEAST_ITEMS
 
 
 def _against(one: Floats, rest: Floats) -> tuple[float, float, float]:
