@@ -370,7 +370,8 @@ class _Driver:
         if deaths == _DEATHS_IN_A_ROW:
             self._left_out.add(node.member.id)
         lost = list(self._in_flight(node))
-        failure = Failure(kind="node-died", message=f"node {node.number} ended: {reason}")
+        # Without the reason, which may name machines.
+        failure = Failure(kind="node-died", message=f"node {node.number} ended meanwhile")
         numbers = {system: node.workers[number] for number, system in node.systems.items()}
         for part, trial in lost:
             attempt = node.in_flight[trial.id]

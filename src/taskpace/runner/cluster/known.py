@@ -42,10 +42,7 @@ class NodeHost(Host, frozen=True, kw_only=True):
     """Its number. Each time that it is started is a session of its own."""
 
 
-class _OfNode(msgspec.Struct, frozen=True):
-    node: int | None = None
-
-
 def node_of(session: queries.SessionRow) -> int | None:
     """The number of the node that a session was; null: of none."""
-    return msgspec.json.decode(session.host, type=_OfNode).node
+    node = msgspec.json.decode(session.host).get("node")
+    return node if isinstance(node, int) else None
