@@ -8,9 +8,9 @@ import threading
 import msgspec
 from tests.in_process import InProcess
 
-from taskpace.runner.cluster.driver import Link, Member, NodeLostError
 from taskpace.runner.cluster.messages import decode_orders, decode_said, encode
 from taskpace.runner.cluster.node import Node
+from taskpace.runner.cluster.protocol import Link, Member, NodeLostError
 from taskpace.worker.messages import Close, Open
 
 _ONE_AT_A_TIME = threading.RLock()

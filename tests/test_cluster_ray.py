@@ -15,6 +15,7 @@ import pytest
 import taskpace
 from taskpace.runner.events import Event, NodeJoined, NodeLost, RunEnded, RunStarted, TrialFinished
 
+pytestmark = pytest.mark.slow
 NODES = 3
 EXPERIMENT = """
 tasks = ["mmlu-letter"]

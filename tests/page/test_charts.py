@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
-<<<<<<< HEAD
-from typing import Any
-=======
 from pathlib import Path
->>>>>>> h-pack
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -43,12 +40,9 @@ from taskpace.report.words.figures import (
     shared_ranks,
 )
 
-<<<<<<< HEAD
 pytestmark = pytest.mark.usefixtures("workers_here")
 
-=======
 ROOT = Path(__file__).parents[2]
->>>>>>> h-pack
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
 
@@ -226,13 +220,8 @@ def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
     file.write_text(file.read_text("utf-8").replace('    "concurrency=4",\n', ""), "utf-8")
     with taskpace.run(file, tmp_path / "one.db") as run:
         there = {panel.chart for panel in panels(run.summary())}
-<<<<<<< HEAD
-        assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
-        with pytest.raises(TaskpaceError, match="nothing to show"):
-=======
         assert there == {"speed", "finding", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
-        with pytest.raises(TaskpaceError, match="there is nothing to show"):
->>>>>>> h-pack
+        with pytest.raises(TaskpaceError, match="nothing to show"):
             run.chart("load")
 
 

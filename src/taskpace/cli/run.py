@@ -127,7 +127,8 @@ def _on_cluster(
     if address is None:
         yield None
         return
-    from taskpace.runner.cluster.driver import check_plan, run_on_cluster
+    from taskpace.runner.cluster.blocks import check_plan
+    from taskpace.runner.cluster.driver import run_on_cluster
     from taskpace.runner.cluster.ray import connect
 
     check_plan(plan)

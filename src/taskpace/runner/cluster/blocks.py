@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan, Trial, remaining
 from taskpace.runner.cluster.messages import Block, Turn
 from taskpace.runner.session import Part
@@ -14,6 +15,30 @@ MOST_ROUNDS = 20
 
 Unit = tuple[Part, ...]
 """A round: asked on one node, or given to another as a whole."""
+
+
+def check_plan(plan: Plan) -> None:
+    """See that a plan can be dealt out.
+
+    Raises:
+        ExperimentError: which of its settings stands against it.
+    """
+    experiment = plan.experiment
+    for scenario in experiment.scenarios:
+        if not scenario.one_at_a_time or scenario.batch is not None:
+            raise ExperimentError(
+                f'--ray: scenario "{scenario.name}" is a load of one machine, and cannot be dealt out over several: '
+                'leave --ray out, or take the scenario "single"'
+            )
+    if experiment.until is not None:
+        raise ExperimentError(
+            "--ray: a run that ends when it is decided looks at one round after the other, and rounds are asked on "
+            "several machines at once: leave one of --until and --ray out"
+        )
+    if experiment.order == "sequential":
+        raise ExperimentError(
+            '--ray: order = "sequential" leaves no pair on one machine: take order = "turns" or "blocks"'
+        )
 
 
 def units(parts: Iterable[Part]) -> list[Unit]:

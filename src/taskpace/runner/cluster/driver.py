@@ -9,15 +9,15 @@ import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import msgspec
 
 from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan, Trial
-from taskpace.machine.host import Host
 from taskpace.records import Failure
-from taskpace.runner.cluster.blocks import Deck, Unit, units
+from taskpace.runner.cluster.blocks import Deck, units
+from taskpace.runner.cluster.known import KnownNode, NodeHost, node_of
 from taskpace.runner.cluster.messages import (
     Asked,
     Block,
@@ -37,6 +37,7 @@ from taskpace.runner.cluster.messages import (
     encode,
 )
 from taskpace.runner.cluster.node import Setup
+from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
 from taskpace.runner.events import (
     CellGivenUp,
     Event,
@@ -71,109 +72,6 @@ _WAIT_S, _GATHER_S, _ANSWERS_PER_S = 0.5, 0.02, 500
 answers a second to read at most."""
 
 
-class NodeLostError(Exception):
-    """The node is gone. The message says how."""
-
-
-class Link(Protocol):
-    """A node that has been started."""
-
-    def ask(self, data: bytes) -> None:
-        """Begin an exchange; its answer comes with ``Cluster.answers``."""
-        ...
-
-    def end(self) -> None:
-        """Make sure that it is gone, with all its workers."""
-        ...
-
-
-class Member(NamedTuple):
-    """A machine of a cluster."""
-
-    id: str
-    address: str
-    """As the cluster knows it: for who runs it, and not for the run file."""
-
-
-class Cluster(Protocol):
-    """Many machines."""
-
-    def members(self) -> list[Member]:
-        """Those that are there now and have what a node of this run needs."""
-        ...
-
-    def start(self, member: Member, setup: bytes) -> Link:
-        """Start a node on a machine."""
-        ...
-
-    def answers(self, timeout_s: float) -> list[tuple[Link, bytes | NodeLostError]]:
-        """Wait for answers to ``Link.ask``, and return all that there are."""
-        ...
-
-
-class _Node:
-    """What the driver knows of a node."""
-
-    def __init__(self, number: int, member: Member, link: Link) -> None:
-        self.number = number
-        self.member = member
-        self.link = link
-        self.ready: Ready | None = None
-        self.session = 0
-        self.workers: dict[int, int] = {}
-        """The number in the run file of each of its workers."""
-        self.systems: dict[int, str] = {}
-        """Of which each of them is."""
-        self.blocks: dict[int, list[Unit]] = {}
-        """Those that it has and has not done."""
-        self.in_flight: dict[str, int] = {}
-        """The attempt under way, by trial."""
-        self.told_to_close = False
-
-    @property
-    def name(self) -> str:
-        return f"node {self.number} ({self.member.address})"
-
-
-class NodeHost(Host, frozen=True, kw_only=True):
-    """What a session says of its machine, where it was a node's."""
-
-    node: int
-    """Its number. Each time that it is started is a session of its own."""
-
-
-class _OfNode(msgspec.Struct, frozen=True):
-    node: int | None = None
-
-
-def _node_of(session: queries.SessionRow) -> int | None:
-    return msgspec.json.decode(session.host, type=_OfNode).node
-
-
-def check_plan(plan: Plan) -> None:
-    """See that a plan can be dealt out.
-
-    Raises:
-        ExperimentError: which of its settings stands against it.
-    """
-    experiment = plan.experiment
-    for scenario in experiment.scenarios:
-        if not scenario.one_at_a_time or scenario.batch is not None:
-            raise ExperimentError(
-                f'--ray: scenario "{scenario.name}" is a load of one machine, and cannot be dealt out over several: '
-                'leave --ray out, or take the scenario "single"'
-            )
-    if experiment.until is not None:
-        raise ExperimentError(
-            "--ray: a run that ends when it is decided looks at one round after the other, and rounds are asked on "
-            "several machines at once: leave one of --until and --ray out"
-        )
-    if experiment.order == "sequential":
-        raise ExperimentError(
-            '--ray: order = "sequential" leaves no pair on one machine: take order = "turns" or "blocks"'
-        )
-
-
 def run_on_cluster(
     plan: Plan,
     store: Store,
@@ -187,7 +85,7 @@ def run_on_cluster(
     """Carry out every trial of ``plan`` that ``store`` has no record of, on the nodes of a cluster.
 
     Args:
-        plan: which ``check_plan`` has passed.
+        plan: which ``blocks.check_plan`` has passed.
         store: the run file, open for writing.
         cluster: whose nodes measure.
         base: folder that relative paths of models start from, on each node.
@@ -208,10 +106,10 @@ class _Driver:
         self._store = store
         self._cluster = cluster
         self._setup = setup
-        self._nodes: dict[Link, _Node] = {}
+        self._nodes: dict[Link, KnownNode] = {}
         self._numbers: dict[str, int] = {}
         """By machine. Those of earlier sessions are others: nobody knows whether the machines are."""
-        self._first_number = 1 + max((node for node in map(_node_of, queries.sessions(store)) if node), default=0)
+        self._first_number = 1 + max((node for node in map(node_of, queries.sessions(store)) if node), default=0)
         self._deaths: dict[str, int] = {}
         """By machine, in a row."""
         self._left_out: set[str] = set()
@@ -288,14 +186,14 @@ class _Driver:
                 continue
             number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
             link = self._cluster.start(member, self._setup)
-            self._nodes[link] = node = _Node(number, member, link)
+            self._nodes[link] = node = KnownNode(number, member, link)
             self._ask(node)
 
     def _nothing_left(self) -> bool:
         """Whether every round has been dealt out."""
         return self._deck is not None and not len(self._deck)
 
-    def _ask(self, node: _Node) -> None:
+    def _ask(self, node: KnownNode) -> None:
         """Give a node more to do if it has little, and ask what has happened."""
         stop = self._session.stop.requested
         blocks: list[Block] = []
@@ -340,7 +238,7 @@ class _Driver:
                 return
         self._ask(node)
 
-    def _take(self, node: _Node, said: Said) -> None:
+    def _take(self, node: KnownNode, said: Said) -> None:
         match said:
             case RecordsAdded(cell_id, worker, records):
                 self._deaths.pop(node.member.id, None)
@@ -368,7 +266,7 @@ class _Driver:
             case Closed():
                 self._remove(node)
 
-    def _take_ready(self, node: _Node, ready: Ready) -> None:
+    def _take_ready(self, node: KnownNode, ready: Ready) -> None:
         if self._deck is not None and self._together and ready.apart is not None:
             self._leave_out(node, f"its systems cannot be open at once, as on the other nodes: {ready.apart}")
             return
@@ -391,17 +289,17 @@ class _Driver:
         for node in ready:
             self._enlist(node)
 
-    def _enlist(self, node: _Node) -> None:
+    def _enlist(self, node: KnownNode) -> None:
         """Begin a node's session: from its next orders on it gets blocks."""
         assert node.ready is not None  # noqa: S101 - it has just said so
         facts: dict[str, Any] = msgspec.structs.asdict(node.ready.host)
         node.session = self._store.begin_session(NodeHost(**facts, node=node.number), __version__)
 
-    def _remove(self, node: _Node) -> None:
+    def _remove(self, node: KnownNode) -> None:
         del self._nodes[node.link]
         node.link.end()
 
-    def _leave_out(self, node: _Node, problem: str) -> None:
+    def _leave_out(self, node: KnownNode, problem: str) -> None:
         """A node that cannot take part ends the run if nothing has been asked yet; else the others go on."""
         if self._deck is None:
             raise ExperimentError(f"--ray: {node.name}: {problem}")
@@ -411,7 +309,7 @@ class _Driver:
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
-    def _keep(self, node: _Node, cell_id: str, worker: int | None, records: Sequence[Kept]) -> None:
+    def _keep(self, node: KnownNode, cell_id: str, worker: int | None, records: Sequence[Kept]) -> None:
         session = self._session
         records = [self._numbered(kept) for kept in records]
         self._kept.append((cell_id, worker, records))
@@ -463,7 +361,7 @@ class _Driver:
 
     # -- nodes that end --------------------------------------------------------------------------------------------
 
-    def _lose(self, node: _Node, reason: str) -> None:
+    def _lose(self, node: KnownNode, reason: str) -> None:
         """Record what a node had in flight as errors, and give the rest of its blocks to the others."""
         session = self._session
         self._remove(node)
@@ -472,7 +370,8 @@ class _Driver:
         if deaths == _DEATHS_IN_A_ROW:
             self._left_out.add(node.member.id)
         lost = list(self._in_flight(node))
-        failure = Failure(kind="node-died", message=f"node {node.number} ended: {reason}")
+        # Without the reason, which may name machines.
+        failure = Failure(kind="node-died", message=f"node {node.number} ended meanwhile")
         numbers = {system: node.workers[number] for number, system in node.systems.items()}
         for part, trial in lost:
             attempt = node.in_flight[trial.id]
@@ -485,7 +384,7 @@ class _Driver:
             self._deck.give_back(left, session.recorded)
         session.tell(NodeLost(node=node.number, address=node.member.address, reason=reason, lost=len(lost)))
 
-    def _in_flight(self, node: _Node) -> Iterator[tuple[Part, Trial]]:
+    def _in_flight(self, node: KnownNode) -> Iterator[tuple[Part, Trial]]:
         for rounds in node.blocks.values():
             for unit in rounds:
                 for part in unit:

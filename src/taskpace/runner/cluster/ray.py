@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from taskpace.errors import ExperimentError, MissingExtraError
-from taskpace.runner.cluster.driver import Link, Member, NodeLostError
+from taskpace.runner.cluster.protocol import Link, Member, NodeLostError
 from taskpace.text.safe_text import one_line
 from taskpace.version import __version__
 
@@ -80,7 +80,7 @@ def _no_cluster(address: str, why: str) -> ExperimentError:
 
 
 class RayCluster:
-    """``driver.Cluster``, once this process is connected."""
+    """``protocol.Cluster``, once this process is connected."""
 
     def __init__(self, resources: Mapping[str, float]) -> None:
         import ray
@@ -113,7 +113,7 @@ class RayCluster:
         return _Actor(self, actor.remote(setup, __version__))
 
     def answers(self, timeout_s: float) -> list[tuple[Link, bytes | NodeLostError]]:
-        """See ``driver.Cluster``."""
+        """See ``protocol.Cluster``."""
         if not self._pending:
             time.sleep(timeout_s)
             return []
@@ -143,7 +143,7 @@ class RayCluster:
 
 
 class _Actor:
-    """``driver.Link``."""
+    """``protocol.Link``."""
 
     def __init__(self, cluster: RayCluster, handle: Any) -> None:
         self._cluster = cluster
