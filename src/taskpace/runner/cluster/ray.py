@@ -168,9 +168,7 @@ def _actor_class() -> type:
                 there = ""
             if there != version:
                 have = f"is {there}" if there else "is not installed"
-                self._problem = (
-                    f"taskpace {have} there, and {version} here: run `pip install taskpace=={version}` there"
-                )
+                self._problem = f"taskpace {have} there, and {version} here: install the same version there, as it was installed here"
                 return
             from taskpace.runner.cluster.node import Node
 
