@@ -36,7 +36,7 @@ def _engines() -> Rows:
         ready = install_command((missing,), engine.extra, engine.distribution) if missing else "yes"
         rows.append((engine.name, ready, engine.summary))
     rows += [(each.name, "no", each.problem) for each in ENGINES.plugins() if each.problem is not None]
-    return ("engine", "ready", "what it is"), rows
+    return ("engine", "ready", "description"), rows
 
 
 def _tasks() -> Rows:
@@ -59,10 +59,10 @@ def _models() -> Rows:
         )
         for entry in catalogue()
     ]
-    return ("model", "size", "licence", "here", "what it is"), rows
+    return ("model", "size", "licence", "downloaded", "description"), rows
 
 
 def _experiments() -> Rows:
     from taskpace.experiment.library import shipped
 
-    return ("experiment", "what it is"), list(shipped().items())
+    return ("experiment", "description"), list(shipped().items())
