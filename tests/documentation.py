@@ -6,7 +6,7 @@ links to files beside the pages, anchors in rendered HTML, the navigation, and t
 
 from __future__ import annotations
 
-import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +28,7 @@ _NOT_FETCHED = ("canonical", "prev", "next", "alternate")
 _WATCHER = "Watcher disconnected"
 """What zensical 0.0.73 fails with now and then, before it builds anything, on a machine that has no core to spare."""
 _TRIES = 3
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 REPORTS = "-report.html"
 """Reports of taskpace that the site hands on as they are; tests/page holds them to their own rules."""
 
@@ -62,10 +63,8 @@ def build(folder: Path) -> str:
         shutil.copyfile(CONFIG, Path(copy) / CONFIG.name)
         command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", CONFIG.name]
         for _ in range(_TRIES):
-            done = subprocess.run(
-                command, cwd=copy, env=os.environ | {"NO_COLOR": "1"}, capture_output=True, text=True, check=False
-            )
-            said = done.stdout + done.stderr
+            done = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+            said = _COLOURS.sub("", done.stdout + done.stderr)
             if _WATCHER not in said:
                 break
         if done.returncode != 0:
