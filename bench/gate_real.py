@@ -86,7 +86,7 @@ def main() -> None:
         plan: dict[str, Any] = {"tasks": [TASK]}
         if bench.quick:
             task = {"use": TASK, "data": str(short_questions(folder, items))}
-            plan = {"tasks": [task], "max_tokens": 1, "warmup": 0}
+            plan = {"tasks": [task], "warmup": 0}
         for case in CASES:
             found = [gate(folder, plan, case, seed, items) for seed in range(gates)]
             counts = [sum(each.verdict == verdict for each in found) for verdict in ("fail", "pass", "open")]
