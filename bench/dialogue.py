@@ -24,8 +24,8 @@ FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.ce
 """
 
 
-SHORT = {"turn1": "I have a red cat.", "turn2": "Is it a cat?", "turn3": "Is it red?", "answers": ["yes"]}
-"""The dialogue of the quick form."""
+SHORT = {"turn1": "What is 1 + 1?", "turn2": "And 3 + 3?", "turn3": "And 4 + 4?", "answers": ["8"]}
+"""The dialogue of the quick form: sums are what the model answers in a few words, and a cut answer would end it."""
 
 
 def experiment(items: int) -> dict[str, object]:
@@ -64,7 +64,7 @@ def main() -> None:
         if bench.quick:
             (Path(folder) / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
             task = {"use": "dialogue", "data": "short.jsonl", "think_time_s": 0.01}
-            asked |= {"tasks": [task], "max_tokens": 2, "warmup": 0}
+            asked |= {"tasks": [task], "warmup": 0}
         file.write_text(tomli_w.dumps(asked), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
         run_quietly([*command, "run", file, "-o", run, "--trust"])

@@ -125,7 +125,7 @@ def prompts(folder: Path, *, quick: bool) -> list[Job]:
         "tasks": tasks,
         "items": 1 if quick else 20,
         "max_tokens": 2 if quick else TOKENS,
-        "system": [{"model": MODEL}],
+        "system": [{"name": MODEL, "model": MODEL}],
     }
     plan = prepare(experiment_of(table, "bench", default_name="neighbours"), folder)
     (cell,) = plan.cells

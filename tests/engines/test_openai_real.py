@@ -100,8 +100,9 @@ def test_a_conversation_is_cached_between_its_turns_and_not_before(served, tmp_p
         {"name": "http", "engine": "openai", "options": http},
         {"name": "in process", "engine": "llamacpp", "model": str(path), "options": {"context": 1024, "threads": 1}},
     ]
-    asked = [{"turn1": f"Say {word}.", "turn2": "Once more.", "turn3": "What did you say?", "answers": [word]}
-             for word in ("yes", "red")]  # fmt: skip
+    # Sums are what this model answers in a few words, and a cut answer ends a conversation.
+    asked = [{"turn1": f"What is {n} + {n}?", "turn2": "And 3 + 3?", "turn3": "And 4 + 4?", "answers": ["8"]}
+             for n in (1, 2)]  # fmt: skip
     (tmp_path / "x.jsonl").write_text("\n".join(map(json.dumps, asked)), "utf-8")
     plan = {"items": 2, "tasks": [{"use": "dialogue", "data": "x.jsonl"}], "repeats": 2, "max_tokens": 40, "warmup": 0,
             "scenarios": ["concurrency=2"], "system": systems}  # fmt: skip
