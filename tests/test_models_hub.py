@@ -142,6 +142,6 @@ def test_no_network_is_said_plainly(resolve_there, monkeypatch):
 def test_the_missing_library_names_its_extra(monkeypatch):
     """Without huggingface_hub, the message shows which extra installs it, and nothing counts as cached."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"\(extra hub\): run `.*huggingface_hub"):
+    with pytest.raises(MissingExtraError, match=r"\(extra hub\): run `.*huggingface.hub"):
         resolve("hf:owner/repo/a.gguf", Path())
     assert not is_cached("hf:owner/repo/a.gguf")
