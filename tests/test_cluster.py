@@ -23,11 +23,12 @@ from taskpace.analysis.data.nodes import crossing, with_nodes
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import ExperimentError, MissingExtraError
 from taskpace.experiment.experiment import experiment_of
-from taskpace.runner.cluster import driver
+from taskpace.runner.cluster import driver, node
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
-from taskpace.runner.cluster.ray import connect
-from taskpace.runner.events import NodeJoined, NodeLost, TrialFinished
+from taskpace.runner.cluster.messages import Unfit, decode_said
+from taskpace.runner.cluster.ray import _actor_class, connect
+from taskpace.runner.events import NodeJoined, NodeLost, OrderChanged, TrialFinished
 from taskpace.runner.session import Part
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -158,7 +159,7 @@ def test_a_node_that_lacks_a_file_ends_the_run_before_it_begins(tmp_path):
 
 def test_no_node_with_what_is_asked_for_is_said_in_one_line(tmp_path):
     """A cluster without a machine that has the resources ends the run with where to look."""
-    with pytest.raises(ExperimentError, match="no node of the cluster has the resources"):
+    with pytest.raises(ExperimentError, match="no machine of the cluster has CPU = 1"):
         carry_out(planned(), tmp_path / "run.db", FakeCluster(0))
 
 
@@ -191,6 +192,23 @@ def test_where_no_cluster_is_the_address_is_named(address):
     assert "\n" not in str(caught.value)
 
 
+def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
+    """Both versions and what to run there, from a class that needs nothing of the node's own taskpace."""
+    (said,) = decode_said(_actor_class()(b"no plan", "9.9").exchange(b"no orders"))
+    assert isinstance(said, Unfit)
+    assert said.problem.startswith(f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install")
+
+
+def test_systems_that_cannot_be_open_at_once_alternate_in_blocks(tmp_path, monkeypatch):
+    """One node that has no room for all is enough: all nodes open one system at a time, five items in a row."""
+    monkeypatch.setattr(node, "why_not_together", lambda _plan: "there is no room")
+    events: list[Any] = []
+    ended, frame = carry_out(planned(items=20), tmp_path / "run.db", FakeCluster(2), on_event=events.append)
+    assert ended.done == 60
+    assert [event.reason for event in events if isinstance(event, OrderChanged)] == ["there is no room"]
+    assert set(frame.group_by("system", "round").len()["len"]) == {5}
+
+
 # -- analysis ------------------------------------------------------------------------------------------------------
 
 
@@ -201,16 +219,16 @@ def test_a_round_on_two_nodes_gives_no_pair_across_them():
     assert crossing(session)[:, :, 0].tolist() == [[False] * 3, [False, True, False], [False] * 3]
 
 
-def test_what_a_slower_node_takes_is_estimated_and_ratios_stay(tmp_path):
-    """A node on which everything takes twice as long shows as such, with its interval, and moves no ratio."""
+def test_what_a_slower_node_takes_is_estimated(tmp_path):
+    """A node on which everything takes twice as long shows as such, with its interval; equal nodes do, too."""
     plan = planned(("one", "two"), items=60)
     carry_out(plan, tmp_path / "run.db", FakeCluster(2))
     with taskpace.open(tmp_path / "run.db") as run:
         store = run.store
         trials = with_nodes(last_attempts(run.frame()), store)
-        before = run.summary(resamples=0)
+        summary = run.summary(resamples=0)
     assert set(trials["node"]) == {1, 2}
-    assert [finding.code for finding in before.tables[0].findings if finding.code == "nodes"] == ["nodes"]
+    assert [finding.code for finding in summary.tables[0].findings].count("nodes") == 1
     rng = np.random.default_rng(0)
     noise = pl.Series(rng.lognormal(0, 0.05, trials.height))
     slower = pl.when(pl.col("node") == 2).then(2.0).otherwise(1.0)
