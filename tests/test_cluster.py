@@ -71,12 +71,29 @@ def test_nodes_that_are_lost_cost_their_trials_in_flight_and_no_other(tmp_path_f
     plan = planned(("one", "two"), items=20)
     path = tmp_path_factory.mktemp("lost") / "run.db"
     cluster = FakeCluster(nodes, deaths=deaths, seed=seed)
-    ended, frame = carry_out(plan, path, cluster, on_event=events.append)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(driver, "_DEATHS_IN_A_ROW", 1000)  # that is another test's
+        ended, frame = carry_out(plan, path, cluster, on_event=events.append)
     assert ended.done == ended.planned == frame.height == frame["trial_id"].n_unique() == 40
     lost = [event for event in events if isinstance(event, NodeLost)]
     errors = frame.filter(frame["outcome"] == "error")
     assert errors.height == sum(event.lost for event in lost) <= len(lost)
     assert set(errors["failure_kind"]) <= {"node-died"}
+
+
+def test_a_machine_on_which_every_node_ends_is_left_out(tmp_path):
+    """After three nodes that ended without a record it gets no more; the others carry all out."""
+
+    class OneBad(FakeCluster):
+        def start(self, member, setup):
+            link = super().start(member, setup)
+            link.dying = member.id == "machine-1"
+            return link
+
+    events: list[Any] = []
+    ended, _ = carry_out(planned(("one",), items=40), tmp_path / "run.db", OneBad(2), on_event=events.append)
+    assert ended.done == 40
+    assert [event.node for event in events if isinstance(event, NodeLost)] == [1, 1, 1]
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):
@@ -194,7 +211,7 @@ def test_where_no_cluster_is_the_address_is_named(address):
 
 def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
     """Both versions and what to run there, from a class that needs nothing of the node's own taskpace."""
-    (said,) = decode_said(_actor_class()(b"no plan", "9.9").exchange(b"no orders"))
+    (said,) = decode_said(_actor_class()(b"no plan", "9.9", bounded=False).exchange(b"no orders"))
     assert isinstance(said, Unfit)
     assert said.problem.startswith(f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install")
 

@@ -308,6 +308,9 @@ class _Driver:
         if self._deck is None:
             raise ExperimentError(f"--ray: {node.name}: {problem}")
         self._left_out.add(node.member.id)
+        if node.blocks:
+            self._lose(node, problem)
+            return
         self._remove(node)
         self._session.tell(NodeLeftOut(node=node.number, address=node.member.address, reason=problem))
 
