@@ -154,9 +154,13 @@ class _Driver:
                 f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
                 "same command continues"
                 if self._numbers
-                else "--ray: no node of the cluster has the resources that are asked for: see `ray status`"
+                else f"--ray: no machine of the cluster has {self._wanted_of_each()}: see `ray status`"
             )
         return True
+
+    def _wanted_of_each(self) -> str:
+        resources = {"CPU": 1.0} | self._session.plan.experiment.resources
+        return ", ".join(f"{name} = {amount:g}" for name, amount in resources.items())
 
     def _settle(self) -> None:
         """Begin once all nodes are ready, or have had their time; end those that are not when there is nothing left."""
@@ -304,6 +308,9 @@ class _Driver:
         if self._deck is None:
             raise ExperimentError(f"--ray: {node.name}: {problem}")
         self._left_out.add(node.member.id)
+        if node.blocks:
+            self._lose(node, problem)
+            return
         self._remove(node)
         self._session.tell(NodeLeftOut(node=node.number, address=node.member.address, reason=problem))
 

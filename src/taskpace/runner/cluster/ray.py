@@ -87,6 +87,8 @@ class RayCluster:
 
         self._ray = ray
         self._resources = {"CPU": 1.0} | dict(resources)
+        self._bounded = "CPU" in resources
+        """Whether somebody has said how many processors a node has."""
         self._pending: dict[Any, _Actor] = {}
 
     def members(self) -> list[Member]:
@@ -110,7 +112,7 @@ class RayCluster:
             max_restarts=0,
             scheduling_strategy=NodeAffinitySchedulingStrategy(member.id, soft=False),
         )
-        return _Actor(self, actor.remote(setup, __version__))
+        return _Actor(self, actor.remote(setup, __version__, bounded=self._bounded))
 
     def answers(self, timeout_s: float) -> list[tuple[Link, bytes | NodeLostError]]:
         """See ``protocol.Cluster``."""
@@ -160,7 +162,7 @@ def _actor_class() -> type:
     """The actor's class. Defined here, it travels by value: the node may have another taskpace, or none."""
 
     class Actor:
-        def __init__(self, setup: bytes, version: str) -> None:
+        def __init__(self, setup: bytes, version: str, *, bounded: bool) -> None:
             self._problem, self._node = "", None
             try:
                 from taskpace.version import __version__ as there
@@ -170,9 +172,18 @@ def _actor_class() -> type:
                 have = f"is {there}" if there else "is not installed"
                 self._problem = f"taskpace {have} there, and {version} here: install the same version there, as it was installed here"
                 return
-            from taskpace.runner.cluster.node import Node
+            import os
+            from functools import partial
 
-            self._node = Node(setup)
+            from taskpace.runner.cluster.node import Node
+            from taskpace.runner.worker_process import WorkerProcess
+
+            # As it is now: Ray sets some of it for each call anew.
+            environment = dict(os.environ)
+            if not bounded:
+                # Ray's own bound of one thread, which would make engines in this process slower than they are.
+                environment.pop("OMP_NUM_THREADS", None)
+            self._node = Node(setup, partial(WorkerProcess, environment))
 
         def exchange(self, data: bytes) -> bytes:
             if self._node is not None:
