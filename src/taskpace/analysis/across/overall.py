@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, item_means, places_of
+from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
@@ -92,7 +92,7 @@ def find_overall(
 
 def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
     ids = [pl.Series(sample.shared.items, dtype=pl.String) for sample in samples]
-    known = tuple(pl.concat(ids).unique())
+    known = pl.Enum(pl.concat(ids).unique())
     return [
         _Graded(
             name=table.task,
@@ -101,7 +101,7 @@ def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
             own=sample.own,
             pairs=table.pairs,
             priced=known_costs(sample.shared),
-            place=places_of(own, known),
+            place=own.cast(known).to_physical().to_numpy().astype(np.intp),
         )
         for table, sample, own in zip(tables, samples, ids, strict=True)
     ]
