@@ -54,8 +54,8 @@ def same_count(trials: pl.DataFrame) -> int | None:
     half of the context. Three prompts are enough that differ by a fifth, or two with one twice as long as the other.
     """
     known = (
-        trials.filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
-        .select("prompt_bytes", "prompt_tokens")
+        trials.select("prompt_bytes", "prompt_tokens")
+        .filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
         .unique()
         .sort("prompt_bytes", descending=True)
     )

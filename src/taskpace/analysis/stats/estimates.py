@@ -125,8 +125,12 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     share (the Aalen-Johansen estimator without censoring), pointwise with ``accuracy``'s interval.
     """
     recorded = ~np.isnan(correct)
+    trials = recorded.sum(axis=1).astype(np.float64)
+    asked = trials > 0
+    # Of each item's trials the moments from which on they are solved; others never are.
+    solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
     return [
-        accuracy(np.where(recorded, (correct > 0) & (time_s <= deadline), np.nan).astype(np.float64), reach)
+        number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s
     ]
 

@@ -85,21 +85,25 @@ def wilcoxon(differences: Floats) -> float:
     approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
     Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods".
     """
-    nonzero = differences[differences != 0]
-    n = len(nonzero)
+    above, below = np.sort(differences[differences > 0]), np.sort(-differences[differences < 0])
+    n = len(above) + len(below)
     if n == 0:
         return 1.0
-    _, index, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[index]
-    statistic = float(ranks[nonzero > 0].sum())
-    if n <= _EXACT_WILCOXON and len(ties) == n:
+    # Ranks of the positive ones: among themselves, and over the negative ones that are smaller; equal ones half.
+    smaller, no_greater = (np.searchsorted(below, above, side) for side in ("left", "right"))
+    statistic = len(above) * (len(above) + 1) / 2 + float((smaller + no_greater).sum()) / 2
+    tied = (no_greater > smaller).any() or any((np.diff(each) == 0).any() for each in (above, below))
+    if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
         for rank in range(1, n + 1):
             ways[rank:] = ways[rank:] + ways[:-rank]
-        smaller = round(min(statistic, n * (n + 1) / 2 - statistic))
-        return min(1.0, 2 * float(ways[: smaller + 1].sum()) / 2.0**n)
-    variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
+        least = round(min(statistic, n * (n + 1) / 2 - statistic))
+        return min(1.0, 2 * float(ways[: least + 1].sum()) / 2.0**n)
+    variance = n * (n + 1) * (2 * n + 1) / 24
+    if tied:
+        ties = np.unique(np.concatenate([above, below]), return_counts=True)[1]
+        variance -= float((ties**3 - ties).sum()) / 48
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 
 

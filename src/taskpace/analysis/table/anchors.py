@@ -28,6 +28,7 @@ def by_anchors(
     """
     if anchors is None or not anchors.height:
         return pairs, []
+    trials = trials.select(anchors.columns)
     found: list[Pair] = []
     anchored: list[Pair] = []
     for pair in pairs:

@@ -11,7 +11,7 @@ import numpy as np
 from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share, t_interval
+from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share
 from taskpace.analysis.stats.sequential import with_claim
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
 from taskpace.analysis.stats.special import fair_at_most
@@ -82,7 +82,7 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
     else:
         sequence = mean_sequence(recorded[:, None], ALPHA)
         ends = float(sequence.low[-1, 0]), float(sequence.high[-1, 0])
-        change = _change(recorded, low, high, on_most=False)
+        change = _change(found, index, on_most=False)
     least, most = (
         _known(_ratio(end)) for end in with_claim(ends, float(claims.p[index]), float(claims.leaning[index]))
     )
@@ -96,20 +96,17 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
 
 
 def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    known = ~np.isnan(found.low[:, index])
-    recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
-    cut_a, cut_b = (int(each[:, index].sum()) for each in (found.cut_a, found.cut_b))
     on_most, p = bool(claims.on_most[index]), float(claims.p[index])
     return Comparison(
-        change=_change(recorded, low, high, on_most=on_most),
+        change=_change(found, index, on_most=on_most),
         p=_known(p),
         p_holm=None,
-        items=len(low),
+        items=int(found.moments_low.n[index]),
         basis=None if math.isnan(p) else "most" if on_most else "mean",
         leaning=_leaning(float(claims.leaning[index])),
         p_least=_known(float(claims.p_least[index])),
-        cut_a=cut_a,
-        cut_b=cut_b,
+        cut_a=int(found.cut_a[:, index].sum()),
+        cut_b=int(found.cut_b[:, index].sum()),
     )
 
 
@@ -121,11 +118,13 @@ def _known(p: float) -> float | None:
     return None if math.isnan(p) else p
 
 
-def _change(recorded: Floats, low: Floats, high: Floats, *, on_most: bool) -> Estimate:
-    bounded_below, bounded_above = bool(np.isfinite(low).all()), bool(np.isfinite(high).all())
+def _change(found: LogRatios, index: int, *, on_most: bool) -> Estimate:
+    bounded_below, bounded_above = (bool(each.bounded[index]) for each in (found.moments_low, found.moments_high))
     if not (bounded_below and bounded_above) and (on_most or not (bounded_below or bounded_above)):
-        return _median_ratio(low, high)
-    mean, least, most, _ = (math.exp(end) if math.isfinite(end) else end for end in t_interval(recorded))
+        known = ~np.isnan(found.low[:, index])
+        return _median_ratio(found.low[known, index], found.high[known, index])
+    ends = (float(each[index]) for each in (found.means.value, found.means.low, found.means.high))
+    mean, least, most = (math.exp(end) if math.isfinite(end) else end for end in ends)
     if bounded_below and bounded_above:
         return number(mean, least, most)
     return number(mean, least, bound=">=") if bounded_below else number(mean, high=most, bound="<=")

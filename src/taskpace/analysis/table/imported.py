@@ -43,7 +43,8 @@ def without_untimed(pairs: Sequence[Pair], trials: pl.DataFrame) -> list[Pair]:
 
     A failed sample took 0 s or longer then: a bound, which cannot show that a system needs less.
     """
-    untimed = set(trials.filter(pl.col("imported").is_not_null() & pl.col("task_time_s").is_null())["system"])
+    unknown = trials["imported"].is_not_null() & trials["task_time_s"].is_null()
+    untimed = set(trials["system"].filter(unknown)) if unknown.any() else set()
     return [
         msgspec.structs.replace(pair, time_per_correct=NOT_COMPARED) if {pair.a, pair.b} & untimed else pair
         for pair in pairs

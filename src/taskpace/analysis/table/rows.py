@@ -77,11 +77,11 @@ def make_rows(
     rows = []
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
-        ended = part.filter(pl.col("outcome") != "error")
+        ended = _where(part, part["outcome"] != "error")
         item_of = ended["item"].to_numpy()
         shared = timed.get((cell.system,), sample.timed.clear())
-        unit_of = shared.filter(pl.col("outcome") != "error")["item"].to_numpy()
-        known = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
+        unit_of = shared["item"].filter(shared["outcome"] != "error").to_numpy()
+        known = ended.select(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
         whole_s = makespan_s(part, cell.planned)
@@ -108,7 +108,7 @@ def make_rows(
                 never_answered=_never_answered(part),
                 **_task_times(shared, shared["item"].to_numpy(), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
-                phases=_phases(ended.filter(~pl.col("late"))),
+                phases=_phases(_where(ended, ~ended["late"])),
                 written_bytes=written_bytes(ended),
                 **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
@@ -126,7 +126,7 @@ def make_rows(
                 makespan_s=whole_s,
                 tasks_per_hour=3600 * part.height / whole_s if whole_s else None,
                 goodput=_goodput(
-                    shared.filter(~pl.col("late")),
+                    _where(shared, ~shared["late"]),
                     "correct" if cell.graded else "completed",
                     deadline_s if has_times else None,
                     reach,
@@ -140,6 +140,11 @@ def make_rows(
             )
         )
     return rows
+
+
+def _where(trials: pl.DataFrame, flags: pl.Series) -> pl.DataFrame:
+    """The trials with a flag; where that is all of them no copy is made."""
+    return trials if flags.all(ignore_nulls=False) else trials.filter(flags)
 
 
 def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
@@ -186,7 +191,7 @@ def _median(values: pl.Series, item_of: NDArray[np.intp], reach: Reach | None, c
 
 def _score_mean(part: pl.DataFrame, reach: Reach | None) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scored = part.drop_nulls("score").group_by("item", maintain_order=True).agg(pl.col("score").mean())
+    scored = part.select("item", "score").drop_nulls().group_by("item", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
         return UNKNOWN
     found = of_means(scored["score"].to_numpy()[:, None], reach)
@@ -297,13 +302,14 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
-    known = ended.filter(pl.col(tokens).is_not_null())
+    known = ended.select(tokens, *sizes).drop_nulls(tokens)
     total = int(known[tokens].sum())
     return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
 
 
 def _cached_between_turns(ended: pl.DataFrame) -> float | None:
-    known = ended.filter(pl.col("prompt_tokens").is_not_null() & pl.col("cached_tokens").is_not_null())
+    names = ("prompt_tokens", "cached_tokens", "first_prompt_tokens", "first_cached_tokens")
+    known = ended.select(names).drop_nulls(names[:2])
     prompt, cached = (
         int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")
     )

@@ -36,7 +36,8 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
     Args:
         trials: of one task in one scenario (columns of ``load_frame``, and ``item``), last attempts.
     """
-    turned = trials.filter(pl.col("round").is_not_null() & pl.col("place").is_not_null())
+    columns = ("system", "item", "repeat", "session", "round", "place", "tpot_s", "task_time_s")
+    turned = trials.select(columns).drop_nulls(("round", "place"))
     if not turned.height:
         return ()
     pace = "tpot_s" if turned["tpot_s"].count() > turned.height / 2 else "task_time_s"
@@ -98,15 +99,15 @@ class _Paced(msgspec.Struct, frozen=True):
 
 def _rounds(trials: pl.DataFrame) -> NDArray[np.intp]:
     """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
-    of_item = trials["item"].to_numpy() * int(trials["repeat"].max() or 1) + trials["repeat"].to_numpy() - 1  # type: ignore[operator]
+    item, repeat = (trials[name].to_numpy().astype(np.intp) for name in ("item", "repeat"))
+    of_item = item * max(1, int(repeat.max(initial=1))) + repeat - 1
     others = [trials[name].to_numpy() for name in ("round", "session")]
     for column in others:
         # As a rule an item's repeat is asked in one round of all systems.
         last = np.zeros(int(of_item.max(initial=0)) + 1, dtype=column.dtype)
         last[of_item] = column
         if (last[of_item] != column).any():
-            found: NDArray[np.intp] = np.unique(np.stack([of_item, *others]), axis=1, return_inverse=True)[1]
-            return found
+            return np.unique(np.stack([of_item, *others]), axis=1, return_inverse=True)[1].astype(np.intp)
     return of_item
 
 
@@ -151,7 +152,7 @@ def _grouped(values: Floats, group: NDArray[np.intp], shape: tuple[int, ...]) ->
     size = math.prod(shape)
     n = np.bincount(group, minlength=size).astype(np.float64)
     mean = np.bincount(group, values, size) / np.maximum(n, 1)
-    squares = np.bincount(group, (values - mean[group]) ** 2, size)
+    squares = np.bincount(group, (values - mean[group]) ** 2, size).astype(np.float64)
     return Groups(n.reshape(shape), mean.reshape(shape), squares.reshape(shape))
 
 

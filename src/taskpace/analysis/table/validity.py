@@ -159,8 +159,7 @@ def _client(trials: pl.DataFrame) -> Iterator[Reason]:
         ("send_delay_s", "send-delay", "requests left late"),
     ):
         # What a retried trial waited for was the server.
-        first = trials.filter(pl.col("attempt") == 1)
-        share = (first[column] / first["task_time_s"]).drop_nulls().drop_nans()
+        share = (trials[column] / trials["task_time_s"]).filter(trials["attempt"] == 1).drop_nulls().drop_nans()
         tenth = share.quantile(0.9, "linear")
         if tenth is not None and tenth > LAG_LIMIT:
             yield _against_result(
@@ -251,7 +250,7 @@ def _drift(trials: pl.DataFrame) -> Iterator[Told]:
 
 def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
-    known = trials.filter(pl.col("first_cached_tokens").is_not_null() & pl.col("first_prompt_tokens").is_not_null())
+    known = trials.select("first_cached_tokens", "first_prompt_tokens").drop_nulls()
     prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
         yield _against_result(
