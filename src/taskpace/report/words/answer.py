@@ -15,7 +15,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief
+from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -203,7 +203,7 @@ def _until(summary: Summary) -> str:
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
     if conditions := found[0][1].gate:
-        return gate_lines(conditions, max(settled.items for _, settled in found))[0]
+        return gate_lines(conditions, found[0][1].gate_base or "BASE", max(settled.items for _, settled in found))[0]
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
     state = f"open{on_tasks([_key(table) for table in undecided], summary)}" if undecided else "settled on every task"
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
@@ -349,7 +349,9 @@ def _money(summary: Summary) -> str:
     """The same in dollars; nothing without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    return least or costs_in_brief(summary)
+    if not least:
+        return costs_in_brief(summary)
+    return f"{least} {partial_in_brief(summary)}".rstrip()
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]

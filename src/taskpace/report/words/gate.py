@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from taskpace.experiment.until import Judged
 
+JUDGED_LEGEND = (
+    "A line of the gate has the end of its interval that decides: all conditions and tasks share its 5 %. The "
+    "intervals of the changes have 5 % each."
+)
 _HEADS = {"fail": "FAILED", "pass": "passed", "open": "open"}
 
 
@@ -29,13 +34,14 @@ def gate_status(judged: Sequence[Judged]) -> str:
     )
 
 
-def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
-    """What a summary says of a run that a gate ended."""
+def gate_lines(conditions: Sequence[str], base: str, items: int) -> list[str]:
+    """What a summary says of a run that a gate ended, with the command that has it say which."""
     told = " and ".join(f'"{each}"' for each in conditions)
+    flags = " ".join(f"--fail-if {shlex.quote(each)}" for each in conditions)
     said = (
-        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. `taskpace compare BASE RUN "
-        '--fail-if "..."` says which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
-        "that is."
+        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. "
+        f"`taskpace compare {shlex.quote(base)} RUN {flags}` says which. "
+        "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     )
     return [said]
 

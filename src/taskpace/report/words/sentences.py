@@ -27,7 +27,7 @@ def until_lines(table: TaskTable) -> list[str]:
     if found is None:
         return []
     if found.gate:
-        return gate_lines(found.gate, found.items)
+        return gate_lines(found.gate, found.gate_base or "BASE", found.items)
     finished = all(row.n >= row.planned for row in table.rows)
     return settled_lines(found.pairs, items=found.items, finished=finished, margin=found.margin)
 
