@@ -32,8 +32,7 @@ from taskpace.analysis.stats.gate import Evidence, OfItems, OfShares, OfTotals, 
 from taskpace.analysis.until import as_arrays
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Against, Gate, Seen
-from taskpace.report.words.commands import with_files
-from taskpace.report.words.sentences import until_lines
+from taskpace.report.words.answer import make_answer
 from taskpace.runner.runner import run_plan
 from taskpace.store import queries
 from taskpace.worker import worker
@@ -100,8 +99,9 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
     assert table.settled is not None
     assert table.settled.gate == ("task_time > 5%",)
     assert all(row.n == row.planned for row in table.rows)
-    (said,) = until_lines(table)
-    pasted = shlex.split(re.findall("`(.*)`", with_files(said, "new.db"))[0])
+    with taskpace.open(tmp_path / "new.db") as run:
+        short = " ".join(make_answer(run.summary(resamples=0), "new.db").verdicts)
+    pasted = shlex.split(re.findall("`(.*)`", short)[0])
     assert pasted == ["taskpace", "compare", "base.db", "new.db", "--fail-if", "task_time > 5%"]
     assert "all conditions and tasks share its 5 %" in " ".join(later.stdout.split())
 

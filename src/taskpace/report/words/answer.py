@@ -15,6 +15,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
+from taskpace.report.words.commands import with_files
 from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
@@ -50,7 +51,16 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     inverted = _inverted(told, summary) if told else ""
     return Answer(
         verdicts=tuple(
-            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _whole(summary)))
+            filter(
+                None,
+                (
+                    inverted,
+                    _verdict(summary, told),
+                    _money(summary),
+                    with_files(_until(summary), file),
+                    _whole(summary),
+                ),
+            )
         ),
         block=Block(
             title=summary.name,
@@ -349,9 +359,7 @@ def _money(summary: Summary) -> str:
     """The same in dollars; nothing without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    if not least:
-        return costs_in_brief(summary)
-    return f"{least} {partial_in_brief(summary)}".rstrip()
+    return f"{least} {partial_in_brief(summary)}".rstrip() if least else costs_in_brief(summary)
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]

@@ -169,8 +169,10 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     if not graded:
         return ""
     best = [row for row in graded if row.rank_time_per_correct == 1]
-    if all(row.time_per_correct_s.bound for row in best):
+    if all(row.accuracy.value == 0 for row in graded):
         return " No ranked system has a correct answer."
+    if all(row.time_per_correct_s.bound for row in best):
+        return ""  # lower bounds: errors and cut answers leave open who takes the least
     firsts = [row for row in ranked if row.rank_task_time == 1]
     if any(row in best for row in firsts):
         return ""
