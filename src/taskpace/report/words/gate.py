@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from taskpace.analysis.table.settled import Settled
 from taskpace.experiment.until import Judged
+from taskpace.report.words.commands import with_files
 
 JUDGED_LEGEND = (
     "A line of the gate has the end of its interval that decides: all conditions and tasks share its 5 %. The "
@@ -34,8 +36,15 @@ def gate_status(judged: Sequence[Judged]) -> str:
     )
 
 
-def gate_lines(conditions: Sequence[str], base: str, items: int) -> list[str]:
-    """What a summary says of a run that a gate ended, with the command that has it say which."""
+def gate_line(settled: Sequence[Settled], file: str | None) -> str:
+    """What a summary says of a run that a gate ended, with the command that has it say which.
+
+    Args:
+        settled: of its tables, one or more.
+        file: the run file's name, for the command.
+    """
+    conditions, base = settled[0].gate, settled[0].gate_base or "BASE"
+    items = max(each.items for each in settled)
     told = " and ".join(f'"{each}"' for each in conditions)
     flags = " ".join(f"--fail-if {shlex.quote(each)}" for each in conditions)
     said = (
@@ -43,7 +52,7 @@ def gate_lines(conditions: Sequence[str], base: str, items: int) -> list[str]:
         f"`taskpace compare {shlex.quote(base)} RUN {flags}` says which. "
         "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     )
-    return [said]
+    return with_files(said, file)
 
 
 def open_line(undecided: Sequence[Judged], missing: int) -> str:

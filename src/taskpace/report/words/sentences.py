@@ -10,7 +10,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
-from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.gate import gate_line
 from taskpace.report.words.settled import settled_lines
 
 _MOST_NOTES = 2
@@ -27,7 +27,7 @@ def until_lines(table: TaskTable) -> list[str]:
     if found is None:
         return []
     if found.gate:
-        return gate_lines(found.gate, found.gate_base or "BASE", found.items)
+        return [gate_line([found], None)]
     finished = all(row.n >= row.planned for row in table.rows)
     return settled_lines(found.pairs, items=found.items, finished=finished, margin=found.margin)
 
