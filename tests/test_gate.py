@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -30,6 +32,7 @@ from taskpace.analysis.stats.gate import Evidence, OfItems, OfShares, OfTotals, 
 from taskpace.analysis.until import as_arrays
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Against, Gate, Seen
+from taskpace.report.words.answer import make_answer
 from taskpace.runner.runner import run_plan
 from taskpace.store import queries
 from taskpace.worker import worker
@@ -96,6 +99,11 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
     assert table.settled is not None
     assert table.settled.gate == ("task_time > 5%",)
     assert all(row.n == row.planned for row in table.rows)
+    with taskpace.open(tmp_path / "new.db") as run:
+        short = " ".join(make_answer(run.summary(resamples=0), "new.db").verdicts)
+    pasted = shlex.split(re.findall("`(.*)`", short)[0])
+    assert pasted == ["taskpace", "compare", "base.db", "new.db", "--fail-if", "task_time > 5%"]
+    assert "all conditions and tasks share its 5 %" in " ".join(later.stdout.split())
 
 
 def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_path):
@@ -114,7 +122,7 @@ def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_
     assert before.height < after.height < 240
     other = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 1%")
     assert other.returncode == 2
-    assert "continue it with" in other.stderr
+    assert "new.db goes on when the `taskpace compare` that made it is given again" in other.stderr
 
 
 def test_held_against_what_was_recorded(made, cli, tmp_path):
@@ -177,9 +185,7 @@ def test_a_run_file_with_a_gate_is_no_other_run(made, cli):
     for command in (("run", "new.db"), ("run", "new.toml", "-o", "new.db")):
         done = cli(*command)
         assert done.returncode == 2
-        assert (
-            "ends when its gate can say pass or fail: continue it with `taskpace compare BASE --run FILE" in done.stderr
-        )
+        assert "ends when its gate against base.db can say pass or fail: it goes on when the" in done.stderr
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--recorded")
     assert "holds a run that has a gate against other systems: choose another -o" in done.stderr
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "base.db")

@@ -23,6 +23,7 @@ from tests.commandline import Cli, run_here
 from tests.in_process import workers_here
 
 import taskpace
+from taskpace.analysis.summary import summarise
 from taskpace.analysis.whatif.places import Given
 from taskpace.analysis.whatif.stated import given_speed
 from taskpace.analysis.whatif.whatif import what_if
@@ -34,6 +35,8 @@ from taskpace.importing.grading import match_items
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.writing import write_logs
 from taskpace.judge.answers import count_answers, load_answers
+from taskpace.prices.price import Price
+from taskpace.report.words.cost import cost_lines, costs_in_brief
 from taskpace.store.store import Store
 
 LOGS = Path(__file__).with_name("imports")
@@ -122,6 +125,21 @@ def test_issued_is_recorded_or_missing(tool: str, tmp_path: Path) -> None:
     (row,) = table.rows
     assert row.outcomes == EXPECTED[tool]
     assert (row.planned, row.n) == (9, sum(EXPECTED[tool].values()))
+
+
+def test_the_cost_of_a_log_that_lacks_samples_is_that_of_a_part(tmp_path: Path) -> None:
+    """Three of EvalScope's nine requests are not in its log: the cost says so, in each place where it stands."""
+    log = the_log(NINE["evalscope"][0])
+    write_logs([log], tmp_path / "x.db")
+    with Store.open(tmp_path / "x.db") as store:
+        found = summarise(store, resamples=0, prices={log.model: Price(input=1.0, output=2.0)})
+    (table,) = found.tables
+    (row,) = table.rows
+    assert row.cost is not None
+    assert (row.cost.missing, row.cost.absent) == ({}, 3)
+    said = "the cost is that of 6 of 9 trials: the log lacks 3, and what they cost is unknown."
+    assert any(said in line for line in cost_lines(table))
+    assert said in costs_in_brief(found)
 
 
 def test_retries_and_graders_are_kept_out() -> None:

@@ -22,7 +22,7 @@ from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.report.words.settled import standing_lines
 from taskpace.runner.events import CellStarted, OrderChanged, PairsStand, RunStarted, TrialFinished
-from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable
+from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable, told_apart
 
 N = 40
 # A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
@@ -194,6 +194,8 @@ def test_wide_characters_keep_the_columns_straight():
     # What distinguishes a sweep's systems is at the end of their names, and stays.
     assert both_ends("smollm2-135m bfloat16", 13) == "smollm…loat16"
     assert both_ends("smollm2", 7) == "smollm2"
+    names = ["gpt (a/one-score.eval)", "gpt (b/one-score.eval)", "x"]
+    assert told_apart(names, 12) == ["gpt…a/one-s…", "gpt…b/one-s…", "x"]
     assert [padded(text, 4) for text in ("ที่นี่", "模", "a")] == ["ที่นี่  ", "模  ", "a   "]
     assert padded("ที่นี่", 4, right=True) == "  ที่นี่"
 
@@ -240,6 +242,18 @@ def test_printable_text_has_no_control_character(text):
         assert column_width(cut(text, 30)) <= 30
         assert len(cut(text, 30)) <= 4 * 30 + 1
         assert "\n" not in cut(text, 30)
+
+
+@given(
+    st.lists(st.text("ab/ ", max_size=4), min_size=1, max_size=5, unique_by=lambda text: "".join(text.split())),
+    st.integers(8, 30),
+)
+def test_names_that_differ_do_so_when_they_are_shortened(parts, width):
+    """Whatever is between a common beginning and a common end, and wherever they differ, a table has no two alike."""
+    names = [f"meta-llama/Llama-3{'.'.join(part.split())}-Instruct (logs/evaluation.eval)" for part in parts]
+    shown = told_apart(names, width)
+    assert len(set(shown)) == len(set(names))
+    assert max(map(column_width, shown)) <= width
 
 
 def test_seconds_have_three_digits():

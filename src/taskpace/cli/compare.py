@@ -83,7 +83,7 @@ def compare(
     if file is None:
         only_with_run([name for name, given in _given(until, options) if given])
         sides = _sides(what)
-        remedy = "continue it with `taskpace compare BASE --run FILE --until decided` and the same -o"
+        remedy = f"{what[-1]} goes on when the `taskpace compare` that made it is given again"
     else:
         if len(what) != 1:
             raise click.UsageError("with --run give one run file, BASE, or FILE:SYSTEM for one system of it")

@@ -53,9 +53,12 @@ def for_gate(experiment: Experiment, systems: Collection[str], *, max_items: int
     )
 
 
+BESIDE = " (base)"
+
+
 def beside(name: str) -> str:
     """What a system of the baseline is called in the run that asks it again."""
-    return f"{name} (base)"
+    return f"{name}{BESIDE}"
 
 
 def gated_plan(

@@ -152,6 +152,8 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     cached_unknown: int
     """Trials whose cached tokens are not reported, though the price has a discount for it: they count at the
     full price, so they cost at most what is given here."""
+    absent: int
+    """Samples that an imported log lacks: what they cost is in none of these numbers."""
     kind: Literal["measured", "allocated"]
     """Allocated: by the hour with several in flight, so that each is given its share of the makespan."""
 

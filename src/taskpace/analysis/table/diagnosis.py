@@ -220,11 +220,11 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
     if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
         yield Finding(
             code="heavy-tail",
-            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean, "
-            "whose interval is then too narrow",
+            text=f"a few answers take so long (up to {greatest:.1f} times the median) that they decide every mean; its "
+            "true error is larger than its interval",
             evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
             | ({"tail_index": index} if index < float("inf") else {}),
-            remedy="quote medians and percentiles; look at the slowest trials: `taskpace show RUN`",
+            remedy="compare medians instead; see what the longest answers are: `taskpace show RUN`",
         )
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Advice, Answer, Block, Number
-from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, wrapped
+from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, told_apart, wrapped
 
 MOST_LINES = 20
 """Before the line that shows where there is more, for three systems and three tasks."""
@@ -92,6 +92,7 @@ def _table(block: Block, width: int) -> list[Text]:
     _fit(widths, names, width - 2 * (len(columns) - 1))
     if columns[0].heading == "task":
         cells[0] = ["" if index and text == cells[0][index - 1] else text for index, text in enumerate(cells[0])]
+    cells = [told_apart(texts, room) for texts, room in zip(cells, widths, strict=True)]
     right = [column.kind == "number" for column in columns]
     heads = [column.heading for column in columns]
     lines = [Text(_row(heads, widths, right), style="dim")]

@@ -15,7 +15,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief
+from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -25,7 +25,7 @@ from taskpace.report.words.figures import (
     within,
     written,
 )
-from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
@@ -50,7 +50,7 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     inverted = _inverted(told, summary) if told else ""
     return Answer(
         verdicts=tuple(
-            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _whole(summary)))
+            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary, file), _whole(summary)))
         ),
         block=Block(
             title=summary.name,
@@ -195,15 +195,15 @@ def _nothing_ranked(summary: Summary) -> str:
     return f"No ranking: {why}. {'; '.join(parts)}."
 
 
-def _until(summary: Summary) -> str:
+def _until(summary: Summary, file: str | None) -> str:
     """Of a run that ends when its ranking is settled: whether it is, and what is open."""
     found = [(table, table.settled) for table in summary.tables if table.settled is not None]
     if not found:
         return ""
+    if found[0][1].gate:
+        return gate_line([settled for _, settled in found], file)
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
-    if conditions := found[0][1].gate:
-        return gate_lines(conditions, max(settled.items for _, settled in found))[0]
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
     state = f"open{on_tasks([_key(table) for table in undecided], summary)}" if undecided else "settled on every task"
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
@@ -349,7 +349,7 @@ def _money(summary: Summary) -> str:
     """What a correct answer costs, in dollars; empty without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    return least or costs_in_brief(summary)
+    return f"{least} {partial_in_brief(summary)}".rstrip() if least else costs_in_brief(summary)
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]

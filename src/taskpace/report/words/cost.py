@@ -59,7 +59,7 @@ def cheapest(table: TaskTable) -> list[SystemRow]:
 
 def cost_lines(table: TaskTable) -> list[str]:
     """What a correct answer costs, who costs least, which systems no other beats, and whose cost is unknown."""
-    return [*_least(table), *_frontier(table), *_cached(table), *unknown_costs(table)]
+    return [*_least(table), *_frontier(table), *_cached(table), *partial_costs(table), *unknown_costs(table)]
 
 
 def cost_legend(summary: Summary) -> str:
@@ -106,7 +106,8 @@ def costs_in_brief(summary: Summary) -> str:
     ]
     if known:
         more = f", and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
-        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_LISTED])}{more}."
+        partial = partial_in_brief(summary)
+        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_LISTED])}{more}. {partial}".rstrip()
     return next((sentence for table in summary.tables for sentence in unknown_costs(table)), "")
 
 
@@ -157,6 +158,21 @@ def unknown_costs(table: TaskTable) -> Iterator[str]:
         if row.cost is not None and row.cost.missing:
             why = "; ".join(f"{count} of {row.n} trials {_WHY[code]}" for code, count in row.cost.missing.items())
             yield f"{row.system}: cost unknown: {why}."
+
+
+def partial_costs(table: TaskTable) -> Iterator[str]:
+    """Whose cost is that of a part of the trials."""
+    for row in table.rows:
+        if row.cost is not None and row.cost.absent and not row.cost.missing:
+            yield (
+                f"{row.system}: the cost is that of {row.n} of {row.planned} trials: the log lacks "
+                f"{row.cost.absent}, and what they cost is unknown."
+            )
+
+
+def partial_in_brief(summary: Summary) -> str:
+    """The first of these sentences; nothing where every cost is whole."""
+    return next((sentence for table in summary.tables for sentence in partial_costs(table)), "")
 
 
 def _and(names: list[str]) -> str:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from taskpace.analysis.table.settled import Settled
 from taskpace.experiment.until import Judged
+from taskpace.report.words.commands import with_files
 
+JUDGED_LEGEND = (
+    "A line of the gate has the end of its interval that decides: all conditions and tasks share its 5 %. The "
+    "intervals of the changes have 5 % each."
+)
 _HEADS = {"fail": "FAILED", "pass": "passed", "open": "open"}
 
 
@@ -29,15 +36,23 @@ def gate_status(judged: Sequence[Judged]) -> str:
     )
 
 
-def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
-    """What a summary shows about a run that a gate ended."""
+def gate_line(settled: Sequence[Settled], file: str | None) -> str:
+    """What a summary shows about a run that a gate ended, with the command that shows which.
+
+    Args:
+        settled: of its tables, one or more.
+        file: the run file's name, for the command.
+    """
+    conditions, base = settled[0].gate, settled[0].gate_base or "BASE"
+    items = max(each.items for each in settled)
     told = " and ".join(f'"{each}"' for each in conditions)
+    flags = " ".join(f"--fail-if {shlex.quote(each)}" for each in conditions)
     said = (
-        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. `taskpace compare BASE RUN "
-        '--fail-if "..."` shows which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
-        "that is."
+        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. "
+        f"`taskpace compare {shlex.quote(base)} RUN {flags}` shows which. "
+        "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     )
-    return [said]
+    return with_files(said, file)
 
 
 def open_line(undecided: Sequence[Judged], missing: int) -> str:

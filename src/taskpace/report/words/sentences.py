@@ -11,7 +11,7 @@ from taskpace.report.words.block import begun
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
-from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.gate import gate_line
 from taskpace.report.words.settled import settled_lines
 
 _MOST_NOTES = 2
@@ -28,7 +28,7 @@ def until_lines(table: TaskTable) -> list[str]:
     if found is None:
         return []
     if found.gate:
-        return gate_lines(found.gate, found.items)
+        return [gate_line([found], None)]
     finished = all(row.n >= row.planned for row in table.rows)
     return settled_lines(found.pairs, items=found.items, finished=finished, margin=found.margin)
 
@@ -170,8 +170,10 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     if not graded:
         return ""
     best = [row for row in graded if row.rank_time_per_correct == 1]
-    if all(row.time_per_correct_s.bound for row in best):
+    if all(row.accuracy.value == 0 for row in graded):
         return " No ranked system has a correct answer."
+    if all(row.time_per_correct_s.bound for row in best):
+        return ""  # lower bounds: errors and cut answers leave open who takes the least
     firsts = [row for row in ranked if row.rank_task_time == 1]
     if any(row in best for row in firsts):
         return ""

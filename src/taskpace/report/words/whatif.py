@@ -12,7 +12,15 @@ from taskpace.analysis.whatif.places import Moved
 from taskpace.analysis.whatif.whatif import WhatIf, WhatIfTable
 from taskpace.report.words.advice import joined
 from taskpace.report.words.block import Block, Column, Document, Name, Narrow, Number, Rank, Words
-from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE, LEGEND, has_costs, price_sentence, unknown_costs
+from taskpace.report.words.cost import (
+    DOLLARS,
+    DOLLARS_ALONE,
+    LEGEND,
+    has_costs,
+    partial_costs,
+    price_sentence,
+    unknown_costs,
+)
 from taskpace.report.words.figures import (
     SECONDS,
     SECONDS_ALONE,
@@ -99,7 +107,7 @@ def _task(table: WhatIfTable) -> Block:
             per_correct("then ", after),
             *((dollars("$/1000 correct", before), dollars("then  ", after)) if priced else ()),
         ),
-        paragraphs=(*_answer(table), *unknown_costs(table.predicted)),
+        paragraphs=(*_answer(table), *partial_costs(table.measured), *unknown_costs(table.predicted)),
         legend=f"{_LEGEND} {LEGEND}" if priced else _LEGEND,
     )
 

@@ -170,7 +170,7 @@ def _actor_class() -> type:
                 there = ""
             if there != version:
                 have = f"is {there}" if there else "is not installed"
-                self._problem = f"taskpace {have} there, and {version} here: install the same version there, as it was installed here"
+                self._problem = f"taskpace {have} there, and {version} here: install this version there, too"
                 return
             import os
             from functools import partial
