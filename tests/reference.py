@@ -91,6 +91,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "top_p": "Nucleus sampling: the share of probability that tokens are drawn from.",
         "price": "A name of the price catalogue, or a table.",
         "options": "The engine's own options.",
+        "resources": "What a node of a cluster reserves for the system, by Ray's names ([cluster](../cluster.md)).",
         "sweep": "Lists of values by key, or by `options.KEY`: one system for each combination.",
     },
     "Table in `tasks`": {
