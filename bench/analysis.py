@@ -157,7 +157,7 @@ def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
 
 
 class Loaded(NamedTuple):
-    """What the run file's process tells."""
+    """What the run file's process reports."""
 
     load_s: list[float]
     summary_s: list[float]

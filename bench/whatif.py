@@ -1,6 +1,6 @@
 """How far a prediction by ``taskpace whatif`` is from what was measured.
 
-Run: python bench/whatif.py [--items N]. First scripted servers, of which every step is known: new answers, eight in
+Run: python bench/whatif.py [--items N]. First scripted servers whose every step is known: new answers, eight in
 flight, predicted from the times of others; beside it a line over the tokens, as for one answer at a time. Then two
 models in process and behind llama.cpp's own HTTP server, one at a time and eight in flight, on four tasks. Of every
 system and scenario: the error on answers that the fit had not seen. Then the answers in process are moved to the

@@ -1,4 +1,4 @@
-"""A cluster in the process of a test: nodes are threads that die when they are told to."""
+"""A cluster in the process of a test: nodes are threads that end when they are told to."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class FakeLink:
 
 
 class FakeCluster:
-    """``nodes`` machines, of which one ends with a chance of ``deaths`` at each answer; the last one never does."""
+    """``nodes`` machines; one of them ends with a chance of ``deaths`` at each answer; the last one never does."""
 
     def __init__(self, nodes: int, *, deaths: float = 0.0, seed: int = 0) -> None:
         self.there = [Member(f"machine-{number}", f"10.0.0.{number}") for number in range(1, nodes + 1)]

@@ -14,7 +14,7 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 def make_once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
     """The folder of that name, made by ``make`` unless it is there; nothing writes into it later.
 
-    It is made where it stays, for programs that know where they lie; what a worker left unfinished is made anew.
+    It is made where it stays, for programs that know where they lie; what a worker left unfinished is made again.
     """
     found, whole = shared / name, shared / f"{name}.made"
     shared.mkdir(exist_ok=True)

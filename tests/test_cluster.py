@@ -78,7 +78,7 @@ def test_nodes_that_are_lost_cost_their_trials_in_flight_and_no_other(tmp_path_f
     lost = [event for event in events if isinstance(event, NodeLost)]
     errors = frame.filter(frame["outcome"] == "error")
     assert errors.height == sum(event.lost for event in lost) <= len(lost)
-    assert set(errors["failure_kind"]) <= {"node-died"}
+    assert set(errors["failure_kind"]) <= {"node-lost"}
 
 
 def test_a_machine_on_which_every_node_ends_is_left_out(tmp_path):
@@ -109,7 +109,7 @@ def test_a_stopped_run_goes_on_where_it_was(tmp_path):
 
 
 def test_a_system_that_cannot_be_used_holds_nobody_up(tmp_path):
-    """One whose engine dies each time is given up everywhere; the others are asked all their items."""
+    """One whose engine crashes each time is given up everywhere; the others are asked all their items."""
     options = {"time": "virtual", "faults": [{"kind": "error", "rate": 1.0}]}
     systems = [
         {"name": "one", "engine": "simulated", "model": "one", "options": {"time": "virtual"}},
@@ -201,7 +201,7 @@ def test_without_ray_the_command_that_installs_it_is_named(monkeypatch):
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"])
 def test_where_no_cluster_is_the_address_is_named(address):
-    """Whether nobody listens there or it is no address: one line that says what to start, or what to write."""
+    """Where no program listens, or the address is invalid: one line that says what to start, or what to write."""
     pytest.importorskip("ray")
     with pytest.raises(ExperimentError, match=re.escape(address)) as caught, connect(address, {}):
         pass

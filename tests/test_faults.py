@@ -95,7 +95,7 @@ def kill_until_done(folder: Path, moments: random.Random, length_s: float) -> tu
 
 @pytest.fixture(scope="module")
 def length_s(tmp_path_factory: pytest.TempPathFactory) -> float:
-    """How long a run of the experiment takes that nobody kills, about the same in every order."""
+    """How long a run of the experiment takes without kills, about the same in every order."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "x.toml").write_text(EXPERIMENT)
     whole, begun = start(folder), time.monotonic()

@@ -16,7 +16,7 @@ from taskpace.runner import events
 
 FUNCTIONS = ("load_experiment", "open", "prepare", "quick_experiment", "run")
 OPAQUE = ("Event", "Plan", "Run")
-"""Of these the fields are no promise: events are in ``taskpace.runner.events``, and a run's methods are looked at."""
+"""The fields of these are not promised: events are in ``taskpace.runner.events``, and a run's methods are looked at."""
 
 
 def parts(annotation: object) -> set[type]:

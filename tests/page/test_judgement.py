@@ -141,7 +141,7 @@ def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, undrawn):
 
 
 def said_by(judged: Judged, text: str) -> Judged:
-    """The same with a text for every name in it, and for an answer."""
+    """``judged`` with a text for every name in it, and for an answer."""
     (task,) = judged.tasks
     return msgspec.structs.replace(
         judged,

@@ -1,4 +1,4 @@
-"""Names of systems that nobody has given one: short enough for a table."""
+"""Names for systems without a name of their own: short enough for a table."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ class Store:
         self.add_many([(cell_id, worker, records)])
 
     def add_many(self, records: Iterable[tuple[str, int | None, Iterable[Kept]]]) -> None:
-        """The same, of several cells and workers."""
+        """Records of several cells and workers, in one transaction."""
         with self._transaction():
             for cell_id, worker, kept in records:
                 insert_records(self._db, kept, cell_id, worker)

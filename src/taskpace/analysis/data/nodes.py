@@ -32,7 +32,7 @@ def _node(host: str) -> int | None:
 
 
 def within_nodes(sample: Sample) -> Sample:
-    """The same for comparing systems: of an item that was asked on two nodes, one node's answers alone.
+    """For comparing systems: of an item that was asked on two nodes, one node's answers alone.
 
     A node that ends leaves a round half asked, and another node, or a later session, asks the rest of it. Those of the
     session that asked more of its systems stay, and the others are as if they had not been asked.

@@ -149,7 +149,7 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
 
 
 def _one_sided(moments: Moments, wins: Callable[[], NDArray[np.intp]]) -> tuple[Floats, Flags]:
-    """``wins``: items of each pair that speak for it."""
+    """``wins``: items of each pair that support it."""
     n, mean = moments.n, moments.mean
     on_most = ~moments.bounded | (n < LEAST_FOR_MEAN)
     signs = _signs(wins(), n.astype(np.intp)) if on_most.any() else np.ones(n.shape)

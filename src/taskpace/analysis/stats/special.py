@@ -95,7 +95,7 @@ def beta_below(x: float, a: float, b: float) -> float:
 def beta_quantile(share: float, a: float, b: float) -> float:
     """Where a beta deviate lies below with probability ``share``, between 0 and 1/2.
 
-    By Newton's method on logarithms, where a tail is nearly straight, kept between two ends of which one lies too low.
+    By Newton's method on logarithms, where a tail is nearly straight, kept between a low end and a high one.
     """
     low, high = 0.0, 1.0
     x = a / (a + b)

@@ -53,7 +53,7 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
 
 
 _FIRST, _UNKNOWN = -1, -2
-"""In place of a predecessor: the first in its round, and one after nobody knows whom."""
+"""In place of a predecessor: the first in its round, and one whose predecessor is unknown."""
 
 
 class _Paced(msgspec.Struct, frozen=True):
@@ -133,7 +133,7 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     known = np.isfinite(left)
     left, system, after = left[known], paced.system[known], paced.after[known]
     k = len(paced.names)
-    # Of each system: after each of the others, after nobody knows whom, first.
+    # Of each system: after each of the others, after an unknown one, first.
     places = k + 2
     groups = _grouped(left, system * places + after % places, (k, 1, places))
     place = np.arange(places)

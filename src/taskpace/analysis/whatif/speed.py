@@ -28,7 +28,7 @@ class InFlight(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     """Requests that the server works on at a time; further ones wait."""
     tpot_per_other_s: float
-    """Besides, for each output token, for every other answer that is being written."""
+    """In addition, for each output token, for every other answer that is being written."""
     wait_per_other_prompt_token_s: float
     """For all that are in flight, for each prompt token of a request that begins."""
 
@@ -39,15 +39,15 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float
     """Before the first token, whatever the prompt; of every turn."""
     wait_per_prompt_token_s: float
-    """Besides, for each token of the prompt that is not cached."""
+    """In addition, for each token of the prompt that is not cached."""
     tpot_s: float
     """For each output token after the first."""
     load: InFlight | None = None
     """Several in flight: the three above are those of an answer that is alone then; null: one at a time, or unknown."""
     prompt_tokens: Range | None = None
-    """Of one turn, in the trials it was fitted to; null: unknown."""
+    """Prompt tokens of one turn, in the trials it was fitted to; null: unknown."""
     output_tokens: Range | None = None
-    """The same of what was written."""
+    """Output tokens of one turn, in the trials it was fitted to; null: unknown."""
 
 
 def countable(trials: pl.DataFrame) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Charts of a summary: altair objects with captions and tables, as SVG, as PNG.
 
 Each is a function of the summary alone, so whatever a picture shows is in ``taskpace summary --format json``.
-Encodings are altair's own objects: for the class of a text it would look through all that it has, each time anew.
+Encodings are altair's own objects: for the class of a text it would look through all that it has, each time again.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class _Driver:
         self._setup = setup
         self._nodes: dict[Link, KnownNode] = {}
         self._numbers: dict[str, int] = {}
-        """By machine. Those of earlier sessions are others: nobody knows whether the machines are."""
+        """By machine. Nodes of earlier sessions count as others: whether the machines are is unknown."""
         self._first_number = 1 + max((node for node in map(node_of, queries.sessions(store)) if node), default=0)
         self._deaths: dict[str, int] = {}
         """By machine, in a row."""
@@ -378,7 +378,7 @@ class _Driver:
             self._left_out.add(node.member.id)
         lost = list(self._in_flight(node))
         # Without the reason, which may name machines.
-        failure = Failure(kind="node-died", message=f"node {node.number} ended meanwhile")
+        failure = Failure(kind="node-lost", message=f"node {node.number} ended meanwhile")
         numbers = {system: node.workers[number] for number, system in node.systems.items()}
         for part, trial in lost:
             attempt = node.in_flight[trial.id]

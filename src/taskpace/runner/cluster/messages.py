@@ -113,7 +113,7 @@ class BlockDone(_Said, frozen=True):
 
 
 class Failed(_Said, frozen=True):
-    """Something that nobody expected has ended the node's work."""
+    """An unexpected error has ended the node's work."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""A node's part of a run: carries blocks out as one machine does, and tells the driver all that it observes.
+"""A node's part of a run: carries blocks out as one machine does, and sends the driver all that it observes.
 
 The systems' workers, their turns and their crashes are the affair of ``SystemRun``, as on one machine. What is
 different is where records go: ``_Records`` stands in for the run file.
@@ -199,7 +199,7 @@ class _Records:
 
 
 class _Watched:
-    """A worker of which the driver hears what is in flight."""
+    """A worker whose trials in flight the driver knows."""
 
     def __init__(self, worker: WorkerHandle, outbox: _Outbox) -> None:
         self._worker = worker

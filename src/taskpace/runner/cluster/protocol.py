@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 
 class NodeLostError(Exception):
-    """The node is gone. The message says how."""
+    """The node is gone; the message has the reason."""
 
 
 class Link(Protocol):

@@ -178,7 +178,7 @@ def _actor_class() -> type:
             from taskpace.runner.cluster.node import Node
             from taskpace.runner.worker_process import WorkerProcess
 
-            # As it is now: Ray sets some of it for each call anew.
+            # As it is now: Ray sets some of it again for each call.
             environment = dict(os.environ)
             if not bounded:
                 # Ray's own bound of one thread, which would make engines in this process slower than they are.
