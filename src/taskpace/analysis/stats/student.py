@@ -17,7 +17,7 @@ _LARGE = 40.0
 _LOG_PI = math.log(math.pi)
 _MOST_CORRECTIONS = 20
 _MANY = 100.0
-"""Degrees of freedom, for each unit of the squared normal quantile; from there the expansion is off by 1e-13 or less."""
+"""Degrees of freedom, per unit of the squared normal quantile; from there the expansion is off by 1e-13 or less."""
 _NEAR = 1e-8
 """A correction after which there is nothing left to correct, as its square is next to nothing."""
 
