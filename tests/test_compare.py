@@ -239,7 +239,7 @@ def test_nothing_in_common_is_an_error(make_run):
     with taskpace.open(base) as one, taskpace.open(new) as other:
         with pytest.raises(StoreError, match="base has the systems a, b and new has c, d: name one of each"):
             compare(Side(one.store, "base"), Side(other.store, "new"))
-        with pytest.raises(StoreError, match='no system "e"'):
+        with pytest.raises(StoreError, match='unknown system "e"'):
             compare(Side(one.store, "base", "e"), Side(other.store, "new", "c"))
 
 

@@ -318,7 +318,7 @@ def test_serving_benchmarks_state_ttft_and_tpot(text: str) -> None:
         ('{"n_prompt": 64, "n_gen": 0, "avg_ts": 100}', "takes a test of prompts and one of generation"),
         (
             '{"n_prompt": 64, "n_gen": 0, "avg_ts": 0}\n{"n_prompt": 0, "n_gen": 9, "avg_ts": 1}',
-            '"avg_ts" is no number',
+            '"avg_ts" is not a number',
         ),
         (BENCH.replace("m.gguf", "n.gguf", 1) % (100, 9, 500, 9), "2 models"),
         ('{"median_ttft_ms": "fast", "median_tpot_ms": 1, "completed": 1}', '"median_ttft_ms" is not a number above 0'),
@@ -337,7 +337,7 @@ def test_files_that_state_no_speed_are_errors(text: str, said: str) -> None:
 def test_a_number_of_a_file_that_is_no_speed_is_an_error(number: str) -> None:
     """Integers beyond a float and times beyond a day are refused in one line, and no fault of ours."""
     text = f'{{"median_ttft_ms": {number}, "median_tpot_ms": 3, "completed": 3, "total_input_tokens": 3, '
-    with pytest.raises(TaskpaceError, match=r"no number above 0|more than 86,400 s"):
+    with pytest.raises(TaskpaceError, match=r"not a number above 0|more than 86,400 s"):
         stated_speed(text + '"total_output_tokens": 4}', "x.json")
 
 
