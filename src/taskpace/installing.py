@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +31,8 @@ def install_command(libraries: Sequence[str], extra: str | None, distribution: s
 
 def installer(requirements: Sequence[str]) -> str:
     """The command that installs these into the environment of this process, quoted for the shell."""
-    from importlib.util import find_spec  # slow to import
+    import shutil  # slow to import, and most processes miss nothing
+    from importlib.util import find_spec
 
     python, wanted = _python(), " ".join(map(_quoted, requirements))
     if find_spec("pip") is not None:
@@ -59,6 +59,8 @@ def _requirements(libraries: Sequence[str], extra: str | None, distribution: str
 
 def _python() -> str:
     """The running interpreter as the shell finds it: by its bare name where that is the first in PATH."""
+    import shutil
+
     for name in ("python", "python3"):
         found = shutil.which(name)
         if found and os.path.normcase(os.path.abspath(found)) == os.path.normcase(sys.executable):  # noqa: PTH100 - links are not followed
