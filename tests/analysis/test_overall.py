@@ -157,7 +157,7 @@ def test_another_reference_turns_the_ratio_round(suite_of):
     }
     row = suite_of(found, reference="beta").overall[0].rows[0]
     assert row.time_per_correct.change.value == pytest.approx(1 / math.sqrt(2))
-    with pytest.raises(TaskpaceError, match='no system "bet" in the run \\(did you mean "beta"\\?\\)'):
+    with pytest.raises(TaskpaceError, match='unknown system "bet" in the run \\(did you mean "beta"\\?\\)'):
         suite_of(found, reference="bet")
 
 

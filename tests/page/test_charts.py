@@ -261,7 +261,7 @@ def test_a_chart_is_an_altair_object(planted):
     assert isinstance(chart, alt.TopLevelMixin)
     assert "Tokens per second against task time" in chart.to_json()
     assert len(planted.chart("speed").to_dict()["concat"]) == 4
-    with pytest.raises(TaskpaceError, match=r'no chart "sped" \(did you mean "speed"\?\)'):
+    with pytest.raises(TaskpaceError, match=r'unknown chart "sped" \(did you mean "speed"\?\)'):
         planted.chart("sped")
 
 
