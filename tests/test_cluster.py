@@ -193,9 +193,9 @@ def test_resources_are_the_most_that_a_system_needs():
 
 
 def test_without_ray_the_command_that_installs_it_is_named(monkeypatch):
-    """The extra by its name, ready to be pasted."""
+    """The extra by its name, and its library for this interpreter, ready to be pasted."""
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtraError, match=re.escape("run `pip install 'taskpace[ray]'`")), connect("auto", {}):
+    with pytest.raises(MissingExtraError, match=r"\(extra ray\): run `.* -m pip install '?ray"), connect("auto", {}):
         pass
 
 
@@ -210,10 +210,12 @@ def test_where_no_cluster_is_the_address_is_named(address):
 
 
 def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
-    """Both versions and what to run there, from a class that needs nothing of the node's own taskpace."""
+    """Both versions and what to install there, from a class that needs nothing of the node's own taskpace."""
     (said,) = decode_said(_actor_class()(b"no plan", "9.9", bounded=False).exchange(b"no orders"))
     assert isinstance(said, Unfit)
-    assert said.problem.startswith(f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install")
+    assert said.problem.startswith(
+        f"taskpace is {taskpace.__version__} there, and 9.9 here: install this version there"
+    )
 
 
 def test_systems_that_cannot_be_open_at_once_alternate_in_blocks(tmp_path, monkeypatch):

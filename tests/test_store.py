@@ -310,7 +310,7 @@ def test_a_target_is_tried_before_something_is_measured_for_it(tmp_path, plan):
 
 def test_what_is_no_regular_file_is_no_run_file(plan):
     """A device is refused before anything is written to it."""
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         Store.create_or_continue(Path(os.devnull), plan, "0")
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         Store.check_target(Path(os.devnull))

@@ -272,9 +272,9 @@ def test_the_run_file_remembers_how_it_ended(rows, tmp_path):
     [
         ({"until": None, "margin": "5%"}, 'key "margin": it is for a run that ends when its ranking'),
         ({"until": None, "max_items": 5}, 'key "max_items": it is for a run that ends when its ranking'),
-        ({"margin": "0%"}, 'key "margin": "0%" is no margin'),
-        ({"margin": "five"}, 'key "margin": "five" is no margin'),
-        ({"margin": "101%"}, 'key "margin": "101%" is no margin'),
+        ({"margin": "0%"}, 'key "margin": invalid margin "0%"'),
+        ({"margin": "five"}, 'key "margin": invalid margin "five"'),
+        ({"margin": "101%"}, 'key "margin": invalid margin "101%"'),
         ({"repeats": 2}, 'key "repeats": until = "decided" asks new items'),
         ({"order": "sequential"}, 'key "order": until = "decided" needs systems that take turns'),
         ({"scenarios": ["rate=2"]}, 'ends between two items, which "rate=2" does not allow'),
