@@ -56,9 +56,9 @@ def test_a_phone_shows_verdict_and_picture_above_the_fold(opened, report):
 
 
 def test_every_chart_is_drawn(opened, report, drawn):
-    """Each panel of the run is a picture with marks in it, and the ten charts are all there."""
+    """Each panel of the run is a picture with marks in it, and the eleven charts are all there."""
     wanted = [panel.chart for panel in drawn]
-    assert len(set(wanted)) == 10
+    assert len(set(wanted)) == 11
     with opened(report) as page:
         for chart in set(wanted):
             figures = page.locator(f'figure[data-chart="{chart}"]')
