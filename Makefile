@@ -1,7 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Hundreds of processes would compile taskpace anew, and each worker of pytest all tests.
+# Hundreds of processes would compile taskpace again, and each worker of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
 PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
@@ -10,17 +10,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \
 	overhead_transformers neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals \
 	calibration claims until until_intervals until_items decided_real gate gate_real whatif \
-	imports every_eval
+	imports every_eval cluster
 
-.PHONY: install demo test test-fast soak check format bench bench-peers clean
+.PHONY: install demo test test-fast soak matrix check format docs changelog bench bench-quick bench-peers clean
 
 $(VENV)/.core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) -e '.[llamacpp]'
+	$(INSTALL) -e '.[llamacpp,charts,quality]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.core
-	$(INSTALL) -e '.[llamacpp,hub,transformers,energy,quality,prices,dev]'
+	$(INSTALL) -e '.[llamacpp,charts,hub,transformers,energy,quality,prices,ray,docs,dev]'
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev tests/browser.py
@@ -46,15 +46,25 @@ soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands o
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/fuzz.py
 
-check: $(VENV)/.dev  ## Format, lint, types, who may import whom
+matrix: $(VENV)/.dev  ## The wheel, installed with all it needs and run on every Python of this machine; what it weighs
+	$(BIN)/python tests/matrix.py
+
+check: $(VENV)/.dev  ## Format, lint, types, who may import whom, words
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tests/words/check.py
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+docs: $(VENV)/.dev  ## The documentation site, in site/: built strictly, every link followed
+	$(BIN)/python -m tests.documentation site
+
+changelog: $(VENV)/.dev  ## VERSION=1.2.3: the fragments of changes/ become a section of CHANGELOG.md
+	$(BIN)/python changes/collect.py $(VERSION)
 
 runs/demo.db: | $(VENV)/.core
 	$(BIN)/taskpace run examples/demo.toml -o $@
@@ -63,10 +73,13 @@ bench: $(VENV)/.browser runs/demo.db  ## Measures all that docs/benchmarks.md an
 	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --save || exit 1; done
 	$(BIN)/python bench/page.py
 
+bench-quick: $(VENV)/.dev  ## Each benchmark in its quick form: whether it runs, not what it measures
+	for name in $(BENCHES); do $(BIN)/python bench/$$name.py --quick || exit 1; done
+
 bench-peers: $(VENV)/.dev  ## Beside other load generators, in environments of their own (gigabytes)
 	$(BIN)/python bench/peers.py
 	for name in http_capacity http_fidelity servers; do $(BIN)/python bench/$$name.py --save || exit 1; done
 	$(BIN)/python bench/page.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

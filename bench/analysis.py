@@ -3,19 +3,21 @@
     python bench/analysis.py [--rounds N] [--items N] [--resamples N] [--load N]
 
 Each part runs in a process of its own, so that its peak memory is its own; the ratio compares two things that ran
-alternately in one process.
+alternately in one process. The exponent is that of a power of the number of records, fitted to the summary's time over
+a hundredth, a tenth and all of them. `taskpace summary` is the whole process, from its start to its last line.
 """
 
 from __future__ import annotations
 
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,14 +32,14 @@ from taskpace.analysis.summary import load_cells, summarise_trials
 from taskpace.analysis.table.pairs import compare_pairs
 from worlds import WORLDS, as_arrays, draw
 
-SYSTEMS, BOOTSTRAP_ITEMS = 10, 660
+BOOTSTRAP_ITEMS = 660
 TASKS = ("mmlu-letter", "mmlu-explain", "math", "qa-closed", "qa-context")
 REAL_ITEMS = 10
 """Of the run whose frame is repeated until there are records enough."""
 
 
 class Measured(NamedTuple):
-    """What a part's process tells."""
+    """What a part's process reports."""
 
     ours_s: list[float]
     theirs_s: list[float]
@@ -47,14 +49,14 @@ class Measured(NamedTuple):
     records: int
 
 
-def many_records(items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
-    """Trials and cells as they are loaded from a run file: 10 systems x 5 tasks x ``items``.
+def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
+    """Trials and cells as they are loaded from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
     column that the loader gains is here at once.
     """
     experiment = taskpace.quick_experiment(
-        models=tuple(f"system {number}" for number in range(SYSTEMS)),
+        models=tuple(f"system {number}" for number in range(systems)),
         engine="simulated",
         tasks=TASKS,
         items=min(REAL_ITEMS, items),
@@ -114,9 +116,9 @@ def group_by(trials: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def peak_mb() -> float:
-    """Of this process so far. Linux counts in kilobytes, macOS in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+def peak_mb(whose: int = resource.RUSAGE_SELF) -> float:
+    """Of this process so far, or of its children. Linux counts in kilobytes, macOS in bytes."""
+    return resource.getrusage(whose).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -125,8 +127,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def summary_part(rounds: int, items: int) -> Measured:
-    trials, cells = many_records(items)
+def summary_part(rounds: int, systems: int, items: int) -> Measured:
+    trials, cells = many_records(systems, items)
     before_mb = peak_mb()
     ours, theirs = [], []
     for _ in range(rounds):
@@ -135,11 +137,11 @@ def summary_part(rounds: int, items: int) -> Measured:
     return Measured(ours, theirs, before_mb, peak_mb(), trials.height)
 
 
-def bootstrap_part(rounds: int, resamples: int) -> Measured:
+def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
     """``ours_s`` with the bootstrap, ``theirs_s`` without."""
-    rng, equal = np.random.default_rng(2), np.zeros(SYSTEMS)
+    rng, equal = np.random.default_rng(2), np.zeros(systems)
     arrays = as_arrays([draw(WORLDS[0], rng, equal, equal, items=BOOTSTRAP_ITEMS, repeats=1)])
-    pairs = [(str(a), str(b)) for a in range(SYSTEMS) for b in range(a)]
+    pairs = [(str(a), str(b)) for a in range(systems) for b in range(a)]
     before_mb = peak_mb()
 
     def five_tasks(count: int) -> None:
@@ -154,7 +156,21 @@ def bootstrap_part(rounds: int, resamples: int) -> Measured:
     return Measured(with_it, without, before_mb, peak_mb(), 0)
 
 
-def load_part(rounds: int, records: int) -> Measured:
+class Loaded(NamedTuple):
+    """What the run file's process reports."""
+
+    load_s: list[float]
+    summary_s: list[float]
+    """Of `taskpace summary`, the whole process."""
+    before_mb: float
+    peak_mb: float
+    summary_mb: float
+    """Peak memory of `taskpace summary`."""
+    bytes_per_trial: float
+    """Of the run file."""
+
+
+def load_part(rounds: int, records: int) -> Loaded:
     """From the run file: trials of two systems of the simulated engine in virtual time."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "p.jsonl").write_text("".join(f'{{"prompt": "number {i}"}}\n' for i in range(records // 2)))
@@ -165,52 +181,73 @@ def load_part(rounds: int, records: int) -> Measured:
             warmup=0,
             options={"time": "virtual", "length": {"kind": "lognormal", "median": 100, "sigma": 0.5}},
         )
-        with taskpace.run(experiment, Path(folder, "x.db")) as done:
+        run = Path(folder, "x.db")
+        with taskpace.run(experiment, run) as done:
             before_mb = peak_mb()
             times = [timed(lambda: last_attempts(load_frame(done.store))) for _ in range(rounds)]
-    return Measured(times, [], before_mb, peak_mb(), records)
+        command = [sys.executable, "-m", "taskpace", "summary", str(run)]
+        whole = [timed(lambda: subprocess.run(command, check=True, capture_output=True)) for _ in range(rounds)]
+        summary_mb = peak_mb(resource.RUSAGE_CHILDREN)
+        return Loaded(times, whole, before_mb, peak_mb(), summary_mb, run.stat().st_size / records)
 
 
-def apart(part: Callable[..., Measured], *arguments: int) -> Measured:
+Part = TypeVar("Part")
+
+
+def apart(part: Callable[..., Part], *arguments: int) -> Part:
     """In a process of its own."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(part, arguments)
 
 
 def main() -> None:
-    sizes = {"rounds": (5, 1), "items": (20_000, 20), "resamples": (RESAMPLES, 100), "load": (100_000, 200)}
+    sizes = {"rounds": (5, 1), "systems": (10, 2), "items": (20_000, 5), "resamples": (RESAMPLES, 20)}
+    sizes["load"] = (100_000, 20)
     bench = Bench("analysis", __doc__, sizes)
-    rounds, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
+    rounds, systems, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
     bench.head(f"{rounds} rounds")
 
-    found = apart(summary_part, rounds, items)
+    found = apart(summary_part, rounds, systems, items)
     ratio = bench.figure("ratio", [a / b for a, b in zip(found.ours_s, found.theirs_s, strict=True)], at_most=5)
-    peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=2048)
+    peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=1024)
     before = bench.figure("summary: memory before", found.before_mb, "MB")
-    bench.say(f"summary of {found.records:,} records, {SYSTEMS} systems x {len(TASKS)} tasks, no bootstrap")
+    bench.say(f"summary of {found.records:,} records, {systems} systems x {len(TASKS)} tasks, no bootstrap")
     bench.say(
         f"  summary         {bench.figure('summary', found.ours_s, 's'):.2f} s, with every interval, pair and split"
     )
     bench.say(f"  polars group-by {bench.figure('polars group-by', found.theirs_s, 's'):.2f} s")
     bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before the summary  {peak.target}")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before the summary  {peak.target}")
 
-    found = apart(bootstrap_part, rounds, resamples)
+    smaller = [apart(summary_part, rounds, systems, max(1, items // part)) for part in (100, 10)]
+    sizes_s = [(part.records, float(np.median(part.ours_s))) for part in (*smaller, found)]
+    exponent = bench.figure("exponent", float(np.polyfit(*np.log(np.array(sizes_s)).T, 1)[0]))
+    bench.say("summary by records")
+    for part, (records, seconds) in zip((*smaller, found), sizes_s, strict=True):
+        bench.say(f"  {records:>9,}       {seconds:.3f} s, peak memory {part.peak_mb:,.0f} MB")
+    bench.say(f"  exponent        {exponent:.2f} (1: linear)")
+
+    found = apart(bootstrap_part, rounds, systems, resamples)
     with_it = bench.figure("bootstrap: with", found.ours_s, "s")
     without = bench.figure("bootstrap: without", found.theirs_s, "s")
     peak = bench.figure("bootstrap: peak memory", found.peak_mb, "MB")
     before = bench.figure("bootstrap: memory before", found.before_mb, "MB")
-    bench.say(f"bootstrap: {resamples:,} resamples, 45 pairs x 5 tasks x {BOOTSTRAP_ITEMS} items")
+    bench.say(
+        f"bootstrap: {resamples:,} resamples, {systems * (systems - 1) // 2} pairs x 5 tasks x {BOOTSTRAP_ITEMS} items"
+    )
     bench.say(f"  with            {with_it:.2f} s")
     bench.say(f"  without         {without:.2f} s: all paired tests, intervals and splits")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")
 
-    found = apart(load_part, min(rounds, 3), load)
-    peak = bench.figure("loading: peak memory", found.peak_mb, "MB")
-    before = bench.figure("loading: memory before", found.before_mb, "MB")
-    bench.say(f"loading {found.records:,} records from a run file; {len(found.ours_s)} rounds")
-    bench.say(f"  load_frame      {bench.figure('loading', found.ours_s, 's'):.2f} s")
-    bench.say(f"  peak memory     {peak:,.0f} MB, of which {before:,.0f} MB before")
+    loaded = apart(load_part, min(rounds, 3), load)
+    peak = bench.figure("loading: peak memory", loaded.peak_mb, "MB")
+    before = bench.figure("loading: memory before", loaded.before_mb, "MB")
+    bench.say(f"a run file of {load:,} records; {len(loaded.load_s)} rounds")
+    bench.say(f"  on disk         {bench.figure('on disk', loaded.bytes_per_trial, 'bytes'):,.0f} bytes a trial")
+    bench.say(f"  load_frame      {bench.figure('loading', loaded.load_s, 's'):.2f} s")
+    bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")
+    bench.say(f"  taskpace summary {bench.figure('taskpace summary', loaded.summary_s, 's'):.2f} s, the whole process")
+    bench.say(f"  its peak memory {bench.figure('taskpace summary: peak memory', loaded.summary_mb, 'MB'):,.0f} MB")
     bench.finish()
 
 

@@ -72,7 +72,7 @@ def cell(job: tuple[World, int, int, int, int, int]) -> tuple[Floats, Floats]:
     del many
     rng = np.random.default_rng(11)
     resamples = Resamples(n, count)
-    drawn_items = np.random.default_rng(12).integers(0, n, (2000, n))
+    drawn_items = np.random.default_rng(12).integers(0, n, (min(2000, count), n))
     theirs, ours = np.zeros(6), np.zeros(6)
     for _ in range(experiments):
         trials = draw(world, rng, SLOWER, HURRY, items=n, repeats=repeats)
@@ -106,7 +106,7 @@ def main() -> None:
         for world in WORLDS[:2]
         for n, repeats in DESIGNS
     ]
-    with get_context("spawn").Pool(os.cpu_count()) as pool:
+    with get_context("spawn").Pool(1 if bench.quick else os.cpu_count()) as pool:
         for (world, n, repeats, *_), (theirs, ours) in zip(jobs, pool.imap(cell, jobs), strict=True):
             cells = " | ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(theirs, ours, strict=True))
             bench.say(f"| {world.name} | n = {n}{f' x {repeats}' if repeats > 1 else ''} | {cells} |")

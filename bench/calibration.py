@@ -53,8 +53,9 @@ from worlds import (
 )
 
 BATCH = 25
+"""Experiments at a time, at most."""
 ITEMS = (30, 100, 660)
-SIZES = {"experiments": (2000, BATCH), "resamples": (RESAMPLES, 50), "truth_items": (TRUTH_ITEMS, 2000)}
+SIZES = {"experiments": (2000, 3), "resamples": (RESAMPLES, 50), "truth_items": (TRUTH_ITEMS, 2000)}
 
 
 # ---- coverage ------------------------------------------------------------------------------------------------------
@@ -119,11 +120,12 @@ def coverage(job: tuple[World, int, int, int, int, int, int]) -> dict[str, Tally
     rng = np.random.default_rng((seed, n, repeats))
     resamples = Resamples(n, count)
     tallies: dict[str, Tally] = {}
-    for _ in range(experiments // BATCH):
-        arrays = as_arrays([draw(world, rng, SLOWER, HURRY, items=n, repeats=repeats) for _ in range(BATCH)])
+    batch = min(BATCH, experiments)
+    for _ in range(experiments // batch):
+        arrays = as_arrays([draw(world, rng, SLOWER, HURRY, items=n, repeats=repeats) for _ in range(batch)])
         for name, found in intervals(arrays):
             tallies.setdefault(name, Tally()).add(found, true[name])
-        for _ in range(BATCH):
+        for _ in range(batch):
             five = as_arrays([draw(world, rng, FIVE_SLOWER, FIVE_HURRY, items=n, repeats=repeats)])
             agreed = agreement(five, list(five.systems), resamples)
             assert agreed is not None
@@ -152,7 +154,7 @@ def print_coverage(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> None:
             shares = [None if cell is None else 100 * cell.covered / cell.experiments for cell in cells]
             bench.say(f"| {name} | " + " | ".join("" if share is None else f"{share:.1f}" for share in shares) + " |")
             known = {design: share for design, share in zip(designs, shares, strict=True) if share is not None}
-            bench.figure(f"{world.name}: {name}", list(known.values()), "%", optional="cost" in name)
+            bench.figure(f"{world.name}: {name}", list(known.values()), "%")
             for group, names in _GROUPS.items():
                 if name in names:
                     held.setdefault(f"{world.kind}: {group}", []).extend(known.values())
@@ -181,19 +183,20 @@ _TESTED = ("task_time", "tokens_per_s", "output_bytes", "accuracy", "time_per_co
 
 
 def false_positives(job: tuple[World, int, int, int, int]) -> dict[str, float]:
-    """Five equal systems: in what share of the experiments is any of the ten pairs told apart?"""
+    """Five equal systems: in what share of the experiments is any of the ten pairs distinguished?"""
     world, n, repeats, experiments, seed = job
     rng = np.random.default_rng((seed, n, repeats, 5))
     equal = np.zeros(5)
     wrong = dict.fromkeys(_TESTED, 0)
-    for _ in range(experiments // BATCH):
-        arrays = as_arrays([_equal(draw(world, rng, equal, equal, items=n, repeats=repeats)) for _ in range(BATCH)])
-        for start in range(0, 5 * BATCH, 5):
+    batch = min(BATCH, experiments)
+    for _ in range(experiments // batch):
+        arrays = as_arrays([_equal(draw(world, rng, equal, equal, items=n, repeats=repeats)) for _ in range(batch)])
+        for start in range(0, 5 * batch, 5):
             pairs = list(combinations(arrays.systems[start : start + 5], 2))
             found = adjust(compare_pairs(arrays, pairs, None, graded=True), [True] * len(pairs))
             for measure in _TESTED:
                 wrong[measure] += any(getattr(pair, measure).significant for pair in found)
-    return {measure: count / (experiments // BATCH * BATCH) for measure, count in wrong.items()}
+    return {measure: count / (experiments // batch * batch) for measure, count in wrong.items()}
 
 
 def _equal(trials: Trials) -> Trials:
@@ -214,7 +217,7 @@ def print_false_positives(bench: Bench, pool: Pool, sizes: tuple[int, ...]) -> N
         for measure in _TESTED:
             wrong[measure].append(100 * shares[measure])
     for measure, shares in wrong.items():
-        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%", optional="cost" in measure)
+        bench.figure(f"false positives: {measure.replace('_', ' ')}", shares, "%")
 
 
 # ---- probability of inversion --------------------------------------------------------------------------------------
@@ -226,11 +229,12 @@ def inversions(job: tuple[World, int, int, int, int]) -> list[tuple[float, bool]
     rng = np.random.default_rng((seed, n, 6))
     resamples = Resamples(n, count)
     called = []
-    for _ in range(experiments // BATCH):
-        true = rng.uniform(-1, 1, (BATCH, 2)) * np.array([5 * world.shape, 0.7]) / np.sqrt(n)
+    size = min(BATCH, experiments)
+    for _ in range(experiments // size):
+        true = rng.uniform(-1, 1, (size, 2)) * np.array([5 * world.shape, 0.7]) / np.sqrt(n)
         batch = [draw(world, rng, np.array([0, t]), np.array([0, s]), items=n, repeats=1) for t, s in true]
         arrays = as_arrays(batch)
-        pairs = [(arrays.systems[place], arrays.systems[place + 1]) for place in range(0, 2 * BATCH, 2)]
+        pairs = [(arrays.systems[place], arrays.systems[place + 1]) for place in range(0, 2 * size, 2)]
         for pair, (slower, hurry) in zip(compare_pairs(arrays, pairs, resamples, graded=False), true, strict=True):
             assert pair.inversion_probability is not None
             called.append((pair.inversion_probability, bool(slower > 0) == bool(hurry < 0)))
@@ -366,7 +370,7 @@ def main() -> None:
     bench.head(f"{bench.chosen.experiments} experiments a cell, {bench.chosen.resamples} resamples")
     # The processes share the cores; numpy in a new process reads how many threads it may have.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with get_context("spawn").Pool(bench.chosen.processes) as pool:
+    with get_context("spawn").Pool(1 if bench.quick else bench.chosen.processes) as pool:
         parts: dict[str, Callable[[], None]] = {
             "split": lambda: print_split(bench),
             "warnings": lambda: print_warnings(bench),

@@ -23,7 +23,8 @@ from worlds import WORLDS, Cut, World, draw_cut
 
 ITEMS = 60
 BATCH = 100
-SIZES = {"experiments": (2000, BATCH)}
+"""Experiments at a time, at most."""
+SIZES = {"experiments": (2000, 5)}
 SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.45)
 ERRORS = (0.01, 0.02, 0.05, 0.1)
 TODAY = 0.02
@@ -48,7 +49,7 @@ def families(values: Floats, cut: Flags) -> list[Family]:
 
 def is_false(found: Comparison, pair: tuple[int, int], cut: Cut) -> bool:
     """Whether a claim is made, and is not true. Every claim is, but that the first system takes longer: on average
-    where its cut answers are endless, and in any way where it takes longer besides.
+    where its cut answers are endless, and in any way where it also takes longer.
     """
     if found.lower is None:
         return False
@@ -62,8 +63,9 @@ def false_claims(world: World, cut: Cut, systems: int, experiments: int, seed: i
     rng = np.random.default_rng((seed, systems))
     pairs = list(combinations(range(systems), 2))
     wrong = np.zeros(3)
-    for _ in range(experiments // BATCH):
-        drawn = draw_cut(world, rng, cut, systems=systems, experiments=BATCH, items=ITEMS)
+    batch = min(BATCH, experiments)
+    for _ in range(experiments // batch):
+        drawn = draw_cut(world, rng, cut, systems=systems, experiments=batch, items=ITEMS)
         flags = drawn.cut > 0
         none = np.zeros_like(flags)
         dropped = np.where(flags, np.nan, drawn.recorded_s)
@@ -73,7 +75,7 @@ def false_claims(world: World, cut: Cut, systems: int, experiments: int, seed: i
             wrong[method] += sum(
                 any(is_false(found, pair, cut) for found, pair in zip(family, pairs, strict=True)) for family in made
             )
-    product, left_out, recorded = 100 * wrong / (experiments // BATCH * BATCH)
+    product, left_out, recorded = 100 * wrong / (experiments // batch * batch)
     return float(product), float(left_out), float(recorded)
 
 
@@ -111,19 +113,20 @@ def print_cut(bench: Bench, systems: int) -> None:
 def print_power(bench: Bench) -> None:
     """How often the quicker of two systems, by a factor of 1.3, is called so."""
     bench.say("\n| world | cut on | share | claims | on average | today |\n| --- | --- | ---: | ---: | ---: | ---: |")
-    experiments = bench.chosen.experiments // BATCH * BATCH
+    batch = min(BATCH, bench.chosen.experiments)
+    experiments = bench.chosen.experiments // batch * batch
     for number, world in enumerate(WORLDS):
         for sides in ("faster", "both"):
             for share in SHARES:
                 rng = np.random.default_rng((number, int(100 * share), 7))
                 made = mean = today = 0
-                for _ in range(experiments // BATCH):
+                for _ in range(experiments // batch):
                     drawn = draw_cut(
                         world,
                         rng,
                         Cut("just beyond", share, sides),
                         systems=2,
-                        experiments=BATCH,
+                        experiments=batch,
                         items=ITEMS,
                         ratio=RATIO,
                     )
@@ -150,17 +153,18 @@ def print_drift(bench: Bench) -> None:
         "\n| world | systems | drift | in turns | blocks of 5 | one after the other |"
         "\n| --- | ---: | ---: | ---: | ---: | ---: |"
     )
-    experiments = bench.chosen.experiments // BATCH * BATCH
+    batch = min(BATCH, bench.chosen.experiments)
+    experiments = bench.chosen.experiments // batch * batch
     held: dict[str, list[float]] = {"in turns": [], "blocks of 5": [], "one after the other": []}
     for number, world in enumerate(WORLDS):
         for systems in (2, 5):
             for drift in (0.1, 0.3):
                 rng = np.random.default_rng((number, systems, int(100 * drift)))
                 wrong = dict.fromkeys(held, 0)
-                for _ in range(experiments // BATCH):
-                    logs = world.log_times(rng, systems, BATCH * ITEMS, 1).reshape(systems, BATCH, ITEMS)
+                for _ in range(experiments // batch):
+                    logs = world.log_times(rng, systems, batch * ITEMS, 1).reshape(systems, batch, ITEMS)
                     for way in held:
-                        slower = np.log1p(drift) * _when(rng, way, systems)
+                        slower = np.log1p(drift) * _when(rng, way, systems, batch)
                         made = families(np.exp(logs + slower), np.zeros(logs.shape, dtype=bool))
                         wrong[way] += sum(any(found.lower for found in family) for family in made)
                 shares = {way: 100 * count / experiments for way, count in wrong.items()}
@@ -172,15 +176,15 @@ def print_drift(bench: Bench) -> None:
         bench.figure(f"false claims under drift, {way}", shares_of, "%")
 
 
-def _when(rng: np.random.Generator, way: str, systems: int) -> Floats:
+def _when(rng: np.random.Generator, way: str, systems: int, experiments: int) -> Floats:
     """When each trial comes, from 0 at the beginning of the run to 1 at its end: (systems, experiments, items)."""
     total = systems * ITEMS
     if way == "one after the other":
         first = np.arange(systems)[:, None, None] * ITEMS + np.arange(ITEMS)
-        return np.broadcast_to(first / (total - 1), (systems, BATCH, ITEMS))
+        return np.broadcast_to(first / (total - 1), (systems, experiments, ITEMS))
     size = 1 if way == "in turns" else 5
     blocks = -(-ITEMS // size)
-    places = rng.permuted(np.broadcast_to(np.arange(systems)[:, None, None], (systems, BATCH, blocks)), axis=0)
+    places = rng.permuted(np.broadcast_to(np.arange(systems)[:, None, None], (systems, experiments, blocks)), axis=0)
     item = np.arange(ITEMS)
     block, within = item // size, item % size
     return (block * size * systems + places[:, :, block] * size + within) / (total - 1)

@@ -6,6 +6,7 @@ server, which taskpace starts. Prints the cached tokens turn by turn and the run
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -23,13 +24,16 @@ FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.ce
 """
 
 
-def experiment(items: int, warmup: int) -> dict[str, object]:
+SHORT = {"turn1": "What is 1 + 1?", "turn2": "And 3 + 3?", "turn3": "And 4 + 4?", "answers": ["8"]}
+"""The dialogue of the quick form: sums are what the model answers in a few words, and a cut answer would end it."""
+
+
+def experiment(items: int) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
     server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
         "items": items,
-        "warmup": warmup,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
             {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
@@ -56,7 +60,12 @@ def main() -> None:
     bench.head(f"{bench.chosen.items} dialogues")
     with tempfile.TemporaryDirectory() as folder:
         file, run = Path(folder) / "dialogue.toml", Path(folder) / "dialogue.db"
-        file.write_text(tomli_w.dumps(experiment(bench.chosen.items, 0 if bench.quick else 1)), "utf-8")
+        asked = experiment(bench.chosen.items)
+        if bench.quick:
+            (Path(folder) / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
+            task = {"use": "dialogue", "data": "short.jsonl", "think_time_s": 0.01}
+            asked |= {"tasks": [task], "warmup": 0}
+        file.write_text(tomli_w.dumps(asked), "utf-8")
         command = [sys.executable, "-m", "taskpace"]
         run_quietly([*command, "run", file, "-o", run, "--trust"])
         tables = run_quietly([*command, "summary", run, "--format", "markdown"])

@@ -28,7 +28,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.significance import ALPHA
 
 ITEMS = 660
-SIZES = {"experiments": (2000, 20), "whole": (20, 1)}
+SIZES = {"experiments": (2000, 3), "whole": (20, 1)}
 PLANTED = (0.0, 0.05, 0.10, 0.20)
 LIMITS = (0.05, 0.10)
 SIGMAS = (0.1, 0.3, 0.6)
@@ -202,7 +202,7 @@ def print_whole(bench: Bench) -> None:
         each = {"subject": "colours", "choices": ["red", "green", "blue", "brown"], "answer": 1}
         lines = (json.dumps(each | {"question": f"Which is {n}?"}) for n in range(ROWS))
         (folder / "rows.jsonl").write_text("\n".join(lines), "utf-8")
-        for planted in PLANTED:
+        for planted in PLANTED[-1:] if bench.quick else PLANTED:
             ends = [carried_out(folder, seed, planted) for seed in range(bench.chosen.whole)]
             shares = [100 * float(np.mean([verdict == each for verdict, _ in ends])) for each in ("fail", "pass")]
             found = Said(shares[0], shares[1], float(np.mean([items for _, items in ends])))

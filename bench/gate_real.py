@@ -20,16 +20,16 @@ import msgspec
 import numpy as np
 import tomli_w
 
-from harness import Bench
+from harness import Bench, short_questions, threads
 
 MODEL, TASK, LIMIT = "smollm2-135m", "mmlu-letter", "task_time > 5%"
 OPTIONS = {"context": 1024, "threads": 2}
 RULES = "Read the question and every choice with care before you answer. "
 CASES: dict[str, dict[str, Any]] = {
-    # A seed of the sampler changes nothing at temperature 0, and makes another system of it.
+    # A seed of the sampler changes nothing at temperature 0, and makes another system of it, on one core too.
     "the same": {"seed": 1},
     "a system prompt of 55 words more": {"system_prompt": RULES * 5},
-    "one thread in place of two": {"options": OPTIONS | {"threads": 1}},
+    "one thread in place of two": {"options": OPTIONS | {"threads": 1}, "seed": 1},
 }
 EXITS = {0: "pass", 1: "fail", 2: "open"}
 
@@ -43,16 +43,18 @@ class Gated(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def write_experiment(path: Path, seed: int, items: int, changes: dict[str, Any]) -> None:
+def write_experiment(path: Path, asked: dict[str, Any], seed: int, items: int, changes: dict[str, Any]) -> None:
     system = {"name": "model", "engine": "llamacpp", "model": MODEL, "options": OPTIONS, "system_prompt": "Answer."}
     system |= changes
-    path.write_text(tomli_w.dumps({"tasks": [TASK], "items": items, "seed": seed, "system": [system]}), "utf-8")
+    if threads() == 1:  # more would wait for each other on the one core that there is
+        system["options"] = OPTIONS | {"threads": 1}
+    path.write_text(tomli_w.dumps(asked | {"items": items, "seed": seed, "system": [system]}), "utf-8")
 
 
-def gate(folder: Path, case: str, seed: int, items: int) -> Gated:
+def gate(folder: Path, asked: dict[str, Any], case: str, seed: int, items: int) -> Gated:
     """As the command line carries it out."""
-    write_experiment(folder / "base.toml", seed, 2, {})
-    write_experiment(folder / "new.toml", seed, items, CASES[case])
+    write_experiment(folder / "base.toml", asked, seed, 2, {})
+    write_experiment(folder / "new.toml", asked, seed, items, CASES[case])
     taskpace = [sys.executable, "-m", "taskpace"]
     base, new = (f"{name}-{seed}-{list(CASES).index(case)}.db" for name in ("base", "new"))
     subprocess.run(
@@ -79,9 +81,14 @@ def main() -> None:
     bench.head(f"{MODEL} on {TASK}, {gates} gates a row, limit 5 %, {items} items at most")
     bench.say("\n| new against base | fails | passes | open | items | change of task time | seconds a gate |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plan: dict[str, Any] = {"tasks": [TASK]}
+        if bench.quick:
+            task = {"use": TASK, "data": str(short_questions(folder, items))}
+            plan = {"tasks": [task], "warmup": 0}
         for case in CASES:
-            found = [gate(Path(folder), case, seed, items) for seed in range(gates)]
+            found = [gate(folder, plan, case, seed, items) for seed in range(gates)]
             counts = [sum(each.verdict == verdict for each in found) for verdict in ("fail", "pass", "open")]
             asked = bench.figure(f"{case}: items", [each.items for each in found])
             change = bench.figure(f"{case}: change", [100 * each.change for each in found], "%")

@@ -16,13 +16,11 @@ import numpy as np
 import tomli_w
 
 import taskpace
-from harness import Bench
+from harness import Bench, short_questions
 from taskpace import models
 from taskpace.engines.transformers.load import Options, import_libraries, load
 
 MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
-SHORT = {"subject": "sums", "question": "1 + 1?", "choices": ["1", "2", "3", "4"], "answer": 1}
-"""The one question of the quick form: most of its time is what prompts take in float32."""
 
 Answer = tuple[list[str], str, int]
 """Prompts, text, prompt tokens."""
@@ -36,8 +34,8 @@ def run(folder: Path, items: int, *, quick: bool) -> dict[tuple[str, str], dict[
     ]
     plan: dict[str, object] = {"tasks": list(TASKS), "items": items, "system": system}
     if quick:
-        (folder / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
-        plan |= {"tasks": [{"use": task, "data": "short.jsonl"} for task in TASKS], "max_tokens": 4, "warmup": 0}
+        data = str(short_questions(folder))
+        plan |= {"tasks": [{"use": task, "data": data} for task in TASKS], "max_tokens": 2, "warmup": 0}
     (folder / "x.toml").write_text(tomli_w.dumps(plan), "utf-8")
     found: dict[tuple[str, str], dict[str, Answer]] = {}
     with taskpace.run(folder / "x.toml", folder / "x.db") as done:

@@ -110,7 +110,7 @@ class Bench:
         self.chosen = parser.parse_args()
         self.quick: bool = self.chosen.quick
         if self.quick and self.chosen.save == RESULTS:
-            parser.error("the quick form's figures are no results: give --save a folder")
+            parser.error("the quick form's figures are not results: give --save a folder")
         if self.chosen.save and getattr(self.chosen, "only", None):
             parser.error("--only measures a part of the figures: leave out --save")
         for size, values in sizes.items():
@@ -232,6 +232,17 @@ def commit() -> str | None:
 def threads() -> int:
     """For llama.cpp: two, or one where one core is all that may be used, as more would wait for each other."""
     return max(1, min(2, int(host.usable_cores() or 2)))
+
+
+def short_questions(folder: Path, count: int = 1) -> Path:
+    """Questions of a few words for quick forms, in the columns of MMLU: real prompts would take most of their time."""
+    path = folder / "short.jsonl"
+    asked = (
+        {"subject": "sums", "question": f"1 + {n}?", "choices": [str(n + 1), "0", "-1", "-2"], "answer": 0}
+        for n in range(1, count + 1)
+    )
+    path.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in asked))
+    return path
 
 
 def run_quietly(command: Sequence[str | Path]) -> str:

@@ -51,7 +51,7 @@ def scatters(bench: Bench) -> tuple[Scatter, ...]:
 
 
 def one_batch(logs: Floats, cut: Floats | None = None) -> tuple[Floats, Floats, Floats]:
-    """Two-sided log p of every pair after each item, whose way it speaks (1: the first), and whether it is on most.
+    """Two-sided log p of every pair after each item, whose way it points (1: the first), and whether it is on most.
 
     ``logs``: (systems, experiments, items), of what was recorded. Results are (items, experiments, pairs).
     """

@@ -22,11 +22,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-import taskpace
-from harness import Bench
+from harness import Bench, short_questions
 from taskpace import models
 from taskpace.analysis.stats.intervals import t_interval
 from taskpace.engines.base import EngineSpec
+from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.prepare import prepare
 from taskpace.runner.jobs import make_jobs
 from taskpace.runner.worker_process import WorkerProcess
@@ -117,6 +117,21 @@ def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
     }
 
 
+def prompts(folder: Path, *, quick: bool) -> list[Job]:
+    tasks: list[object] = ["mmlu-explain"]
+    if quick:
+        tasks = [{"use": "mmlu-explain", "data": str(short_questions(folder))}]
+    table = {
+        "tasks": tasks,
+        "items": 1 if quick else 20,
+        "max_tokens": 2 if quick else TOKENS,
+        "system": [{"name": MODEL, "model": MODEL}],
+    }
+    plan = prepare(experiment_of(table, "bench", default_name="neighbours"), folder)
+    (cell,) = plan.cells
+    return list(make_jobs(plan, cell, plan.trials(cell), {}))
+
+
 def measure(spec: EngineSpec, jobs: list[Job], sets: int, size: int) -> dict[str, list[Spent]]:
     """By condition: the sums of each set's blocks of that size."""
     system, other = Neighbour(spec), Neighbour(spec)
@@ -148,15 +163,10 @@ def main() -> None:
     only = {"--only": {"metavar": "ENGINE", "help": "only this one"}}
     bench = Bench("neighbours", __doc__, {"sets": (60, 1), "block": (4, 1)}, only)
     sets, block = bench.chosen.sets, bench.chosen.block
-    experiment = taskpace.quick_experiment(
-        models=(MODEL,), tasks=("mmlu-explain",), items=20, max_tokens=2 if bench.quick else TOKENS
-    )
-    plan = prepare(experiment, Path())
-    (cell,) = plan.cells
-    jobs = list(make_jobs(plan, cell, plan.trials(cell), {}))
-    bench.head(f"{sets} sets of three blocks of {block} prompts, {jobs[0].max_tokens} tokens at most")
-    bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
     with tempfile.TemporaryDirectory() as folder:
+        jobs = prompts(Path(folder), quick=bench.quick)
+        bench.head(f"{sets} sets of three blocks of {block} prompts, {jobs[0].max_tokens} tokens at most")
+        bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
         for name, spec in specs(Path(folder), quick=bench.quick).items():
             if bench.chosen.only in (None, name):
                 begun = time.monotonic()

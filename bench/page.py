@@ -40,7 +40,7 @@ def _block(name: str, part: str | None, results: Mapping[str, Results]) -> str:
 
 
 def _source(found: Results) -> str:
-    """Which command gave the lines: when, on what machine, and of which commit."""
+    """Which command gave the lines: when, on what machine and at what commit."""
     if found.date is None:
         return f"`{found.command}` has not been measured yet."
     commit = f"commit {found.commit}" if found.commit else "commit unknown"

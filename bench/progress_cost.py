@@ -11,15 +11,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 
 import taskpace
-from harness import Bench
+from harness import Bench, short_questions
 
 RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain"]
 
 
-def mean_task_time(progress: str, trials: int, tokens: int) -> float:
+def mean_task_time(progress: str, trials: int, tokens: int, *, quick: bool) -> float:
     """One run with its standard error on a terminal; mean task time in seconds."""
     ours, theirs = pty.openpty()
     drain = threading.Thread(target=_drain, args=(ours,))
@@ -27,6 +28,8 @@ def mean_task_time(progress: str, trials: int, tokens: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.db"
         size = ["-n", str(trials), "--max-tokens", str(tokens)]
+        if quick:
+            size += ["--data", str(short_questions(Path(folder), trials)), "--warmup", "0"]
         command = [sys.executable, *RUN, *size, "--progress", progress, "-o", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
@@ -45,11 +48,13 @@ def _drain(terminal: int) -> None:
 
 
 def main() -> None:
-    bench = Bench("progress_cost", __doc__, {"rounds": (11, 1), "trials": (12, 1), "tokens": (96, 4)})
+    bench = Bench("progress_cost", __doc__, {"rounds": (11, 1), "trials": (12, 1), "tokens": (96, 2)})
     rounds, trials, tokens = bench.chosen.rounds, bench.chosen.trials, bench.chosen.tokens
     bench.head(f"{rounds} alternating rounds of {trials} trials, mean task time")
-    mean_task_time("quiet", trials, tokens)
-    pairs = [tuple(mean_task_time(mode, trials, tokens) for mode in ("live", "quiet")) for _ in range(rounds)]
+    asked = partial(mean_task_time, trials=trials, tokens=tokens, quick=bench.quick)
+    if not bench.quick:
+        asked("quiet")  # what is read for the first time is not measured
+    pairs = [tuple(asked(mode) for mode in ("live", "quiet")) for _ in range(rounds)]
     bench.say(f"  live   {bench.figure('live', [live for live, _ in pairs], 's'):.3f} s")
     bench.say(f"  quiet  {bench.figure('quiet', [quiet for _, quiet in pairs], 's'):.3f} s")
     bench.say(f"  ratio  {bench.figure('ratio', [live / quiet for live, quiet in pairs]):.3f}")

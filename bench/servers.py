@@ -15,14 +15,15 @@ from pathlib import Path
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly, threads
+from harness import Bench, run_quietly, short_questions, threads
 from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
+from taskpace.experiment.experiment import DEFAULT_TASKS
 
 VLLM = "vLLM"
 
 
-def experiment(items: int, limits: dict[str, int]) -> dict[str, object]:
+def experiment(items: int, limits: dict[str, object]) -> dict[str, object]:
     gguf = models.resolve("smollm2-135m", Path()).path
     llama = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 8"
     vllm = (
@@ -45,8 +46,11 @@ def main() -> None:
     bench = Bench("servers", __doc__, {"items": (40, 1)}, markdown=True)
     bench.head(f"{bench.chosen.items} items a task")
     os.environ.update(ENVIRONMENT)
-    limits = {"max_tokens": 4, "warmup": 0} if bench.quick else {}
     with tempfile.TemporaryDirectory() as folder:
+        limits: dict[str, object] = {}
+        if bench.quick:
+            data = str(short_questions(Path(folder)))
+            limits = {"tasks": [{"use": task, "data": data} for task in DEFAULT_TASKS], "max_tokens": 2, "warmup": 0}
         file, run = Path(folder) / "servers.toml", Path(folder) / "servers.db"
         file.write_text(tomli_w.dumps(experiment(bench.chosen.items, limits)), "utf-8")
         command = [sys.executable, "-m", "taskpace"]

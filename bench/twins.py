@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import taskpace
-from harness import Bench
+from harness import Bench, short_questions
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.experiment.experiment import experiment_of
 from taskpace.machine import host
@@ -54,11 +54,19 @@ def load_that_comes_and_goes(seed: int, *, quick: bool) -> Iterator[None]:
         thread.join()
 
 
-def run(order: str, items: int, seed: int, path: Path) -> TaskTable:
+def run(order: str, items: int, seed: int, path: Path, *, quick: bool) -> TaskTable:
     """The table of one run."""
+    task: object = {"use": TASK, "data": str(short_questions(path.parent, items))} if quick else TASK
     system = {"engine": "llamacpp", "model": MODEL, "options": {"context": 1024, "threads": 1}}
     systems = [{"name": name, **system} for name in ("one", "two")]
-    table = {"tasks": [TASK], "items": items, "seed": seed, "order": order, "system": systems}
+    table = {
+        "tasks": [task],
+        "warmup": 0 if quick else 1,
+        "items": items,
+        "seed": seed,
+        "order": order,
+        "system": systems,
+    }
     with taskpace.run(experiment_of(table, "bench", default_name="twins"), path) as done:
         return done.summary(resamples=0).tables[0]
 
@@ -71,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1, quick=bench.quick):
         for number in range(runs):
             for order in found if number % 3 == 0 else ("turns",):
-                found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db"))
+                found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db", quick=bench.quick))
     for order, target in (("turns", max(1, runs // 20)), ("sequential", None)):
         tables = found[order]
         pairs = [table.pairs[0].task_time for table in tables]

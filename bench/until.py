@@ -65,7 +65,7 @@ def _as_world(scatter: Scatter) -> World:
 
 
 def print_error(bench: Bench) -> None:
-    """False claims ever made, of systems that are equal, or of which some are."""
+    """False claims ever made, of systems that are all or partly equal."""
     bench.say("\n| scatter | cut answers | on | share | " + " | ".join(f"{n} systems" for n in SYSTEMS) + " | half |")
     bench.say("| --- | --- | --- | ---: |" + " ---: |" * (len(SYSTEMS) + 1))
     worst: list[float] = []
@@ -79,7 +79,7 @@ def print_error(bench: Bench) -> None:
             worst += [each for each in found if not np.isnan(each)]
             told = " | ".join("" if np.isnan(each) else f"{each:.1f} %" for each in found)
             bench.say(f"| {scatter.name} | {cut.beyond} | {cut.sides} | {100 * cut.share:.0f} % | {told} |")
-    bench.say("\nhalf: four systems, of which every second takes 1.3 times as long.")
+    bench.say("\nhalf: four systems; every second one takes 1.3 times as long.")
     bench.figure("until decided: false claims ever", worst, "%")
 
 

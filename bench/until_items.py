@@ -141,13 +141,14 @@ def print_items(bench: Bench) -> None:
               "| fixed size of that power | of 660 |")  # fmt: skip
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     clear, wild, false = [], [], []
+    sized = min(10 * BATCH, bench.chosen.experiments)
     for number, scatter in enumerate(scatters(bench)):
         for systems in SYSTEMS[:1] if bench.quick else SYSTEMS:
             for ratio in RATIOS:
                 rng = np.random.default_rng((number, systems, round(100 * ratio)))
                 steps = np.log(ratio) * np.arange(systems)
                 found = asked(scatter, steps, rng, bench.chosen.experiments)
-                size = fixed_size(scatter, steps, rng, 10 * BATCH, power=found.settled)
+                size = fixed_size(scatter, steps, rng, sized, power=found.settled)
                 bench.say(
                     f"| {scatter.name} | {systems} | {ratio:g} | {found.settled:.0f} % | {found.false:.1f} % "
                     f"| {found.items:.0f} | {found.rounds:.0f} | {size} | 1 in {ITEMS / found.items:.1f} |"
@@ -162,12 +163,12 @@ def print_items(bench: Bench) -> None:
 
 
 def print_cut(bench: Bench) -> None:
-    """The same where one limit cuts a share of all answers."""
+    """Print the items needed where one limit cuts a share of all answers."""
     columns = SYSTEMS[:1] if bench.quick else SYSTEMS
     bench.say("\n| scatter | cut | ratio | " + " | ".join(f"{systems} systems" for systems in columns)
               + " | wrongly | fixed size of that power, 2 systems |")  # fmt: skip
     bench.say("| --- | ---: | ---: |" + " ---: |" * (len(columns) + 2))
-    worst = []
+    worst, sized = [], min(10 * BATCH, bench.chosen.experiments)
     for number, scatter in enumerate(scatters(bench)):
         for share in CUT[:1] if bench.quick else CUT:
             for ratio in RATIOS:
@@ -177,7 +178,7 @@ def print_cut(bench: Bench) -> None:
                     for systems in columns
                 ]
                 size = fixed_size(
-                    scatter, np.log(ratio) * np.arange(2), rng, 10 * BATCH, power=found[0].settled, share=share
+                    scatter, np.log(ratio) * np.arange(2), rng, sized, power=found[0].settled, share=share
                 )  # fmt: skip
                 told = " | ".join(f"{each.items:.0f}, {each.settled:.0f} %" for each in found)
                 worst.append(max(each.false for each in found))

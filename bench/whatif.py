@@ -1,10 +1,12 @@
 """How far a prediction by ``taskpace whatif`` is from what was measured.
 
-Run: python bench/whatif.py [--items N]. Two models in process and behind llama.cpp's own HTTP server, one at a time and
-eight in flight, on three tasks. Of every system and scenario: the error on answers that the fit had not seen. Then
-the answers in process are moved to the server, and the prediction is held against what the server took: medians, and
-the order of every pair that is decided there. ``--run FILE`` reads such a run instead of making one, and the quick form
-makes it of simulated systems.
+Run: python bench/whatif.py [--items N]. First scripted servers whose every step is known: new answers, eight in
+flight, predicted from the times of others; beside it a line over the tokens, as for one answer at a time. Then two
+models in process and behind llama.cpp's own HTTP server, one at a time and eight in flight, on four tasks. Of every
+system and scenario: the error on answers that the fit had not seen. Then the answers in process are moved to the
+server, and the prediction is held against what the server took: answer by answer, and the order of every pair that is
+decided on both sides. Gemma has no chat template, so both places get its prompts as plain text and are sampled alike.
+``--run FILE`` reads such a run instead of making one, and the quick form makes it of simulated systems.
 """
 
 from __future__ import annotations
@@ -18,21 +20,32 @@ import numpy as np
 import polars as pl
 import tomli_w
 
+from batching import SERVERS, asked, questions
 from harness import Bench, run_quietly
 from taskpace import models
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.summary import summarise
-from taskpace.analysis.whatif.speed import fit, leave_out, predict, usable
-from taskpace.analysis.whatif.whatif import Elsewhere, what_if
+from taskpace.analysis.whatif.fitting import fit, leave_out, predict
+from taskpace.analysis.whatif.line import fit_line, on_line
+from taskpace.analysis.whatif.places import Elsewhere
+from taskpace.analysis.whatif.speed import usable
+from taskpace.analysis.whatif.whatif import what_if
+from taskpace.experiment.scenario import read_scenario
 from taskpace.store.store import Store
 
 MODELS = ("smollm2-135m", "gemma3-270m")
 SCENARIOS = ("single", "concurrency=8")
 TARGET = {"single": 0.10, "concurrency=8": 0.20}
 """Of the median relative error."""
-TASKS = ("mmlu-letter", "mmlu-explain", "qa-context")
+TASKS = ("mmlu-explain", "qa-closed", "qa-context", "summarise")
 SERVER = " server"
+PLAIN = {"gemma3-270m": {"api": "completions"}}
+"""A base model: over HTTP, too, its prompts are plain text."""
+ALIKE = {"cache_prompt": False, "samplers": ["temperature", "top_p"]}
+"""What the engine in process asks of llama.cpp."""
+SCRIPTED = ((40, 20), (40, 130))
+"""Items and longest answer of each scripted task."""
 
 
 def experiment(items: int, *, quick: bool) -> dict[str, object]:
@@ -52,7 +65,7 @@ def experiment(items: int, *, quick: bool) -> dict[str, object]:
         systems += [
             {"name": name, "model": name, "options": {"context": 1024, "threads": 2}},
             {"name": name + SERVER, "engine": "openai", "model": gguf,
-             "options": {"server": llama, "body": {"cache_prompt": False}}},
+             "options": {"server": llama, "body": ALIKE} | PLAIN.get(name, {})},
         ]  # fmt: skip
     shared = {"name": "whatif", "items": items, "tasks": list(TASKS), "scenarios": list(SCENARIOS), "system": systems}
     return shared if quick else shared | {"max_tokens": 128}
@@ -60,9 +73,10 @@ def experiment(items: int, *, quick: bool) -> dict[str, object]:
 
 def main() -> None:
     bench = Bench(
-        "whatif", __doc__, {"items": (30, 12)}, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}}
+        "whatif", __doc__, {"items": (20, 12)}, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}}
     )
     bench.head(f"{bench.chosen.items} items a task")
+    scripted(bench)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
         run = bench.chosen.run
         if run is None:
@@ -76,11 +90,43 @@ def main() -> None:
     bench.finish()
 
 
+def scripted(bench: Bench) -> None:
+    """Answers that a scripted server had not been asked, by a loop that is played and by a line."""
+    eight = read_scenario(SCENARIOS[1], "benchmark")
+    bench.say("\nScripted servers, eight in flight, answers that the fit had not seen:")
+    for truth in SERVERS:
+        rng = np.random.default_rng(1)
+        there, unseen = (
+            pl.concat(
+                asked(questions(rng, f"task {number}", *size), truth, eight.concurrency, rng).with_columns(
+                    worker=pl.lit(number)
+                )
+                for number, size in enumerate(SCRIPTED)
+            )
+            for _ in range(2)
+        )
+        line = fit_line(there, robust=True)
+        speed = fit(there, eight)
+        totals = {"loop": predict(unseen, speed)[1], "line": on_line(unseen, line, cold=False)[1]}
+        said = []
+        for how, total in totals.items():
+            off = total / unseen["task_time_s"].to_numpy() - 1
+            median = float(np.median(np.abs(off)))
+            said.append(
+                f"{how}: median {100 * median:.1f} %, p90 {100 * np.quantile(np.abs(off), 0.9):.0f} %, "
+                f"mean {100 * off.mean():+.1f} %"
+            )
+            target = TARGET[SCENARIOS[1]] if how == "loop" else None
+            bench.figure(f"scripted, {truth.name}, {how}: median error", median, at_most=target)
+        bench.say(f"  {truth.name}: {'; '.join(said)}")
+
+
 def fits(bench: Bench, trials: pl.DataFrame) -> None:
     """The error on what was left out of the fit, by system and scenario."""
     bench.say("\nLeft out of the fit, |predicted / measured - 1| of single answers, and on average with its sign:")
     for (system, scenario), part in trials.group_by("system", "scenario", maintain_order=True):
-        by_item, by_task = (leave_out(usable(part), by_task=each) for each in (False, True))
+        how = read_scenario(str(scenario), "benchmark")
+        by_item, by_task = (leave_out(usable(part), how, by_task=each) for each in (False, True))
         for error in (by_item, by_task):
             if error is None:
                 continue
@@ -102,12 +148,13 @@ def moves(bench: Bench, store: Store, trials: pl.DataFrame) -> None:
         for name in MODELS:
             there = usable(trials.filter((pl.col("system") == name + SERVER) & (pl.col("scenario") == scenario)))
             here = usable(trials.filter((pl.col("system") == name) & (pl.col("scenario") == "single")))
-            speed = fit(there)
-            both = here.join(there, on=["task", "item_id", "repeat"], suffix="_there")
+            _, total = predict(here, fit(there, read_scenario(scenario, "benchmark")))
+            both = here.with_columns(predicted_s=pl.Series(total)).join(
+                there, on=["task", "item_id", "repeat"], suffix="_there"
+            )
             same = both.filter(pl.col("output_tokens") == pl.col("output_tokens_there"))
             if same.height:
-                _, total = predict(same, speed)
-                off = np.abs(total / same["task_time_s_there"].to_numpy() - 1)
+                off = np.abs((same["predicted_s"] / same["task_time_s_there"] - 1).to_numpy())
                 errors.append(off)
                 bench.say(
                     f"  {name}: {same.height} of {both.height} answers are as long there: median error "

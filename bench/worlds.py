@@ -49,7 +49,7 @@ WORLDS = (
 
 
 def mean_time_s(world: World) -> float:
-    """True mean task time of the first system. Of a heavy tail no number of simulated items tells it well enough."""
+    """True mean task time of the first system. With a heavy tail simulated items do not estimate it well enough."""
     if world.kind == "pareto":
         return world.shape / (world.shape - 1) * float(np.exp(0.2**2))
     return float(np.exp(world.shape**2 / 2))
@@ -84,7 +84,7 @@ def draw(world: World, rng: np.random.Generator, slower: Floats, hurry: Floats, 
 
 def as_arrays(experiments: list[Trials]) -> Arrays:
     """Many experiments side by side: system j of experiment i is number i * systems + j. Their items are not the same,
-    which nobody asks as long as only systems of one experiment are compared.
+    which is not asked as long as only systems of one experiment are compared.
     """
     time_s, wait_s, tpot_s, written, correct = (
         np.concatenate([getattr(trials, name) for trials in experiments]) for name in Trials.__struct_fields__
@@ -176,7 +176,7 @@ class Cut(msgspec.Struct, frozen=True):
     share: float
     sides: str
     """``faster``: the first system, which looks faster by its recorded times; ``slower``: the first, which takes 15 %
-    longer besides; ``both``: all systems."""
+    longer too; ``both``: all systems."""
 
 
 class CutTimes(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """Screenshots of a report, as docs/report.md shows them: at desk and on a phone, light and dark.
 
-Run: python docs/screenshots.py docs/results/mmlu-miscellaneous.html docs/images
+Run: python docs/screenshots.py docs/results/mmlu-miscellaneous-report.html docs/images
 (after `make test`, which installs the browser).
 """
 

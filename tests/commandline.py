@@ -43,7 +43,7 @@ def call_here(folder: Path, *arguments: str, columns: int = 80, **environment: s
             main()
         except SystemExit as ended:
             code = ended.code or 0
-        except BaseException:  # noqa: BLE001 - Python, too, prints whatever nobody has caught
+        except BaseException:  # noqa: BLE001 - Python, too, prints whatever is not caught
             traceback.print_exc()
             code = 1
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 from tests.commandline import Cli, run_apart, run_here
+from tests.in_process import workers_here as here
 from tests.once import Once, make_once
 
 import taskpace
@@ -49,6 +50,8 @@ REAL_CLOCK = (
     "test_worker_group",
 )
 """Files whose tests read real clocks, or end real processes: never two of them at once."""
+TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_tokenizers")
+"""Files whose tests import torch and transformers, which takes five seconds: once for all of them."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -105,8 +108,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def part_of(nodeid: str) -> str:
     """What a test is handed out with."""
     path = nodeid.partition("::")[0]
-    if path.removeprefix("tests/").removesuffix(".py") in REAL_CLOCK:
+    file = path.removeprefix("tests/").removesuffix(".py")
+    if file in REAL_CLOCK:
         return "real clocks"
+    if file in TORCH:
+        return "torch"
     # Benchmarks share no fixture, and together they would be what all wait for in the end.
     return nodeid if path.endswith("test_benchmarks.py") else path
 
@@ -126,9 +132,22 @@ def simulated() -> Callable[..., Experiment]:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
-    """Makes a folder by its name, once for all tests of all workers; nobody writes into it later."""
+    """Makes a folder by its name, once for all tests of all workers; nothing writes into it later."""
     own = tmp_path_factory.getbasetemp()
     return partial(make_once, (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "once")
+
+
+@pytest.fixture
+def workers_here() -> Iterator[None]:
+    """Systems in virtual time are asked in this process: where no process of their own is the point."""
+    with here():
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages have empty pictures, where their words are looked at: to draw a picture takes 50 ms."""
+    monkeypatch.setattr("taskpace.report.page.figure.to_svg", lambda *_, **__: "<svg></svg>")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import polars as pl
 from tests.commandline import run_here
 
 LIMIT_S = 300
-"""Of a command that takes a second or two: a busy machine is no hang."""
+"""Of a command that takes a second or two: a busy machine is not a hang."""
 CODES = (0, 1, 2, 130)
 
 VALUES: tuple[object, ...] = (
@@ -186,7 +186,7 @@ def reading(folder: Path) -> list[tuple[str, ...]]:
 
 
 def flips(folder: Path, numbers: range, *, commands: int) -> Iterator[Tried]:
-    """How so many of the reading commands end on a run file of which one to four bits are flipped, anywhere."""
+    """How so many of the reading commands end on a run file with one to four bits flipped, anywhere."""
     data = (folder / "base.db").read_bytes()
     for number in numbers:
         rng = drawn("flips", number)
@@ -207,7 +207,7 @@ def cases(folder: Path) -> list[tuple[str, str, int]]:
 
 
 def values(folder: Path, numbers: range, *, commands: int) -> Iterator[Tried]:
-    """The same with a value of any kind in a column, in one row or in all; a value that cannot be there is passed over.
+    """Tries with a value of any kind in a column, in one row or in all; a value that cannot be there is skipped.
 
     ``numbers``: of ``cases``.
     """

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 from taskpace.runner.events import Event, TrialFinished
+from taskpace.runner.runner import run_plan
+from taskpace.runner.worker_process import WorkerProcess
 from taskpace.telemetry import Calibration
 from taskpace.worker import worker
 from taskpace.worker.messages import Close, FromWorker, Open, RunCell, ToWorker
@@ -53,12 +59,62 @@ class InProcess:
     def _carry_out(self, message: ToWorker) -> None:
         match message:
             case Open():
-                with patch.object(worker, "gc"):  # this process holds more than a worker: a second for each walk
-                    self._worker.open(message)
+                made: list[asyncio.Runner] = []
+
+                def runner(**keys: Any) -> asyncio.Runner:
+                    made.append(asyncio.Runner(**keys))
+                    return made[-1]
+
+                with (
+                    patch.object(worker, "gc"),  # this process holds more than a worker: a second for each walk
+                    patch.object(worker, "asyncio", SimpleNamespace(Runner=runner)),
+                ):
+                    if not self._worker.open(message):
+                        made[-1].close()  # a worker leaves that to the end of its process
             case RunCell():
                 self._worker.run_cell(message)
             case Close():
                 self._worker.close()
+
+
+class Nearest:
+    """A worker in this process for a system in virtual time, which takes none there; for others one of its own."""
+
+    def __init__(self) -> None:
+        self._worker: InProcess | WorkerProcess | None = None
+
+    def send(self, message: Any) -> None:
+        if self._worker is None:
+            options = message.spec.options
+            crashes = any(fault["kind"] == "crash" for fault in options.get("faults", ()))
+            here = options.get("time") == "virtual" and not crashes and not loop_runs()
+            self._worker = InProcess() if here else WorkerProcess()
+        self._worker.send(message)
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        assert self._worker is not None
+        return self._worker.receive(timeout_s, gather_s)
+
+    def end(self) -> None:
+        if self._worker is not None:
+            self._worker.end()
+
+
+def loop_runs() -> bool:
+    """Whether this thread has an event loop already, as it has beside playwright's browser."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+@contextmanager
+def workers_here() -> Iterator[None]:
+    """Systems in virtual time are asked in this process, uncalibrated: a quarter of a second less for each of a run."""
+    defaults = run_plan.__kwdefaults__
+    with patch.object(worker, "calibrate", instant), patch.dict(defaults, {"launch": Nearest}):
+        yield
 
 
 class StopAfter:

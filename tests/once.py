@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +12,16 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 def make_once(shared: Path, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder of that name, made by ``make`` unless it is there; nobody writes into it later."""
-    found, begun = shared / name, shared / f"{name}.begun"
+    """The folder of that name, made by ``make`` unless it is there; nothing writes into it later.
+
+    It is made where it stays, for programs that know where they lie; what a worker left unfinished is made again.
+    """
+    found, whole = shared / name, shared / f"{name}.made"
     shared.mkdir(exist_ok=True)
     with FileLock(shared / f"{name}.lock"):
-        if not found.exists():
-            begun.mkdir()
-            make(begun)
-            begun.rename(found)
+        if not whole.exists():
+            shutil.rmtree(found, ignore_errors=True)
+            found.mkdir()
+            make(found)
+            whole.touch()
     return found

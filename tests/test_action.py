@@ -133,7 +133,7 @@ def test_what_cannot_be_said_and_what_passes(folder):
     given = GIVEN | {"experiment": "same.toml"}
     done = run_action(folder, **given, **{"max-items": "3"})
     assert (done.code, done.outputs["verdict"]) == (2, "unknown")
-    assert "taskpace cannot say:\n\n    taskpace: the gate cannot say yet: --fail-if " in done.summary
+    assert "taskpace cannot decide:\n\n    taskpace: the gate is undecided: --fail-if " in done.summary
     done = run_action(folder, **given, budget="10m")
     assert (done.code, done.outputs["verdict"]) == (0, "pass"), done.log
 

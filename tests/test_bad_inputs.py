@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -121,7 +122,7 @@ def judged(folder: Path) -> None:
 
 
 def recorded_failures(folder: Path) -> None:
-    """A run in x.db of which no trial ends by itself."""
+    """A run in x.db without a trial that ends by itself."""
     faults = 'options = { time = "virtual", faults = [{ kind = "error" }] }'
     system = f'[[system]]\nname = "a"\nengine = "simulated"\n{faults}\n'
     put(made("run x.toml -o x.db", ("x.toml", 'items = 1\ntasks = ["mmlu-letter"]\n' + system)), folder)
@@ -204,43 +205,49 @@ CASES = [
     Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),
     Case("not TOML", "run x.toml", file("x.toml", "items = = 3\n")),
     Case("broken UTF-8", "run x.toml", file("x.toml", b'name = "caf\xe9"\n' + SYSTEM.encode())),
-    Case("a margin that is none", "run x.toml --until decided --margin 0%", file("x.toml", TWO)),
-    Case("a margin without an end", "run x.toml --margin 5%", file("x.toml", TWO)),
-    Case("nothing to be decided", "run x.toml --until decided", file("x.toml", SYSTEM)),
-    Case("repeats until it is decided", "run x.toml --until decided --repeats 2", file("x.toml", TWO)),
+    Case("an invalid margin", "run x.toml --until decided --margin 0%", file("x.toml", TWO)),
+    Case("a margin without --until", "run x.toml --margin 5%", file("x.toml", TWO)),
+    Case("one system alone with --until", "run x.toml --until decided", file("x.toml", SYSTEM)),
+    Case("repeats with --until", "run x.toml --until decided --repeats 2", file("x.toml", TWO)),
     Case("a negative count", "run x.toml", file("x.toml", "items = -5\n" + SYSTEM)),
     Case("a negative count as a flag", f"{QUICK} --repeats -1"),
     Case("an unknown scenario", f"{QUICK} -s concurency=4"),
-    Case("a rate that is none", f"{QUICK} -s rate=fast"),
+    Case("an invalid rate", f"{QUICK} -s rate=fast"),
     Case("an empty sweep of scenarios", "run x.toml", file("x.toml", "scenarios = [{ rate = [] }]\n" + SYSTEM)),
-    Case("a deadline that is none", f"{QUICK} --deadline=-1"),
+    Case("an invalid deadline", f"{QUICK} --deadline=-1"),
     Case("two systems of one name", "run x.toml", file("x.toml", SYSTEM + SYSTEM)),
     Case("nothing to run", "run"),
     Case("a file and flags at once", "run x.toml --temperature 1", file("x.toml", SYSTEM)),
     Case("a model for a run file", "run x.db --model other", finished),
     Case("an unknown command", "rnu x.toml"),
-    Case("a flag without sense", f"{QUICK} --where subject"),
+    Case("a malformed flag", f"{QUICK} --where subject"),
     Case("an unknown engine", "run -m x --engine lamacpp"),
     Case("an unknown engine option", "run x.toml", file("x.toml", SYSTEM.replace("time =", "tyme ="))),
     Case("an endpoint without a URL", "run x.toml", endpoint()),
-    Case("a URL that is none", "run x.toml", endpoint('url = "localhost:8000"')),
+    Case("a URL without a scheme", "run x.toml", endpoint('url = "localhost:8000"')),
     Case("a misspelt option of an endpoint", "run x.toml", endpoint('ulr = "http://localhost:8000/v1"')),
     Case("a key whose variable is not set", "run x.toml", endpoint('url = "http://h/v1", api_key_env = "NO_SUCH_KEY"')),
     Case("a server's command without a port", "run x.toml", endpoint('server = "vllm serve {model}"')),
     Case("a server's command that does not end", "run x.toml", endpoint('server = "serve --port {port} \'x"')),
     Case("a certificate file that is not there", "run x.toml", endpoint('url = "https://h/v1", ca_file = "none.pem"')),
-    Case("no process at all", f"{QUICK} --processes 0"),
+    Case("0 processes", f"{QUICK} --processes 0"),
     Case("a missing extra", "run -m smollm2-135m -t mmlu-letter", hidden, apart=True),
+    Case(
+        "a report without what draws its charts",
+        "report x.db",
+        both(finished, lambda folder: hidden(folder, "vl_convert")),
+        apart=True,
+    ),
     Case("a model file that is not there", "run -m none.gguf -t mmlu-letter"),
     Case("a truncated model file", "run -m cut.gguf -t mmlu-letter", truncated_model),
-    Case("a file that is no model", "run -m x.gguf -t mmlu-letter", file("x.gguf", "hello " * 100)),
+    Case("a file that is not a model", "run -m x.gguf -t mmlu-letter", file("x.gguf", "hello " * 100)),
     Case("an unknown model name", "run -m smollm2-135n -t mmlu-letter"),
     Case("a malformed model reference", "models pull pypi:somewhere"),
     Case("an unknown task", f"{QUICK} -t mmlu-leter"),
     Case("an unknown key in a task file", f"{QUICK} -t mine.toml", task_file(promt='"x"')),
     Case("a template that does not parse", f"{QUICK} -t mine.toml", task_file(turns='[{ prompt = "{{ prompt" }]')),
     Case(
-        "a template that uses what there is not",
+        "a template with an unknown column",
         f"{QUICK} -t mine.toml -n 1",
         task_file(turns='[{ prompt = "{{ promt }}" }]'),
     ),
@@ -255,7 +262,7 @@ CASES = [
         task_file(turns="""[{ prompt = '{{ "{0.real}".format(prompt) }}' }]"""),
     ),
     Case(
-        "a template that does not end",
+        "a template that loops without end",
         f"{QUICK} -t mine.toml -n 1",
         task_file(turns="[{ prompt = '{% for i in range(10**9) %}x{% endfor %}' }]"),
     ),
@@ -270,7 +277,7 @@ CASES = [
         task_file(turns="[{ prompt = '{{ prompt }}' }, { prompt = '{{ prompt.then }}' }]"),
     ),
     Case("an unknown scorer", f"{QUICK} -t mine.toml", task_file(scorer='"leter"')),
-    Case("data that are not there", f"{QUICK} -t mmlu-letter --data none.parquet"),
+    Case("a data file that is not there", f"{QUICK} -t mmlu-letter --data none.parquet"),
     Case("a missing column", f"{QUICK} -t mmlu-letter --data x.jsonl", file("x.jsonl", '{"query": "?"}\n')),
     Case("a task without a public data set", f"{QUICK} -t rewrite --data public"),
     Case(
@@ -291,7 +298,7 @@ CASES = [
     ),
     Case("a damaged Parquet file", f"{QUICK} -t mmlu-letter --data x.parquet", file("x.parquet", "PAR1 nothing more")),
     Case("data of an unknown kind", f"{QUICK} -t mmlu-letter --data x.xlsx", file("x.xlsx", "?")),
-    Case("a filter that leaves nothing", f"{QUICK} -t mmlu-letter --where subject=alchemy"),
+    Case("a filter without matching rows", f"{QUICK} -t mmlu-letter --where subject=alchemy"),
     Case("more items than there are", f"{QUICK} --prompts x.jsonl -n 3", file("x.jsonl", ROW)),
     Case("an output that is a folder", f"{QUICK} -t mmlu-letter -o .", lambda _folder: None),
     Case("an output below a file", f"{QUICK} -t mmlu-letter -o x.txt/run.db", file("x.txt", "")),
@@ -302,7 +309,9 @@ CASES = [
     ),
     Case("a newer format version", "summary x.db", newer),
     Case(
-        "a file that is no run file", "summary x.txt", file("x.txt", "not a database, but long enough to look at " * 9)
+        "a file that is not a run file",
+        "summary x.txt",
+        file("x.txt", "not a database, but long enough to look at " * 9),
     ),
     Case("a run file that is not there", "summary none.db"),
     Case("a damaged run file", "summary x.db", damaged),
@@ -316,23 +325,35 @@ CASES = [
     Case("an unknown format", "summary x.db --format html5", finished),
     Case("an unknown task in a summary", "summary x.db --task mmlu-leter", finished),
     Case("a negative number of resamples", "summary x.db --resamples -1", finished),
-    Case("resamples that are no number", "compare x.db x.db --resamples many", finished),
+    Case("resamples that are not a number", "compare x.db x.db --resamples many", finished),
     Case("a price of a system that is not there", "summary x.db --price simm=1/2", finished),
-    Case("a price that is none", "summary x.db --price sim", finished),
-    Case("a price without a sense", "summary x.db --price sim=cheap", finished),
+    Case("a system without a price", "summary x.db --price sim", finished),
+    Case("an invalid price", "summary x.db --price sim=cheap", finished),
     Case("a model that the catalogue does not have", "summary x.db --price sim=openai/gpt4o-mini", finished),
     Case("a provider that the catalogue does not have", "compare x.db x.db --price sim=opnai/gpt-4o", finished),
-    Case("a price by the request", "report x.db --price sim=perplexity/sonar", finished),
+    Case("a price per request", "report x.db --price sim=perplexity/sonar", finished),
     Case(
         "a price without the catalogue",
         "run x.toml",
         both(priced('"openai/gpt-4o-mini"'), lambda folder: hidden(folder, "genai_prices")),
         apart=True,
     ),
+    Case(
+        "many machines without Ray",
+        "run x.toml --ray",
+        both(file("x.toml", SYSTEM), lambda folder: hidden(folder, "ray")),
+        apart=True,
+    ),
+    Case("an address that is none", "run x.toml --ray head", file("x.toml", SYSTEM)),
+    Case("no cluster at the address", "run x.toml --ray 127.0.0.1:1", file("x.toml", SYSTEM)),
+    Case("a load on many machines", f"{QUICK} -t mmlu-letter -s concurrency=4 --ray"),
+    Case("a time budget on many machines", f"{QUICK} -t mmlu-letter --budget 1m --ray"),
+    Case("an order without pairs on many machines", f"{QUICK} -t mmlu-letter --order sequential --ray"),
+    Case("a resource that is none", "run x.toml", file("x.toml", "resources = { GPU = -1 }\n" + SYSTEM)),
     Case("a negative price on the command line", "summary x.db --price sim=1/-2", finished),
     Case("a negative price", "run x.toml", priced("{ input = -1, output = 2 }")),
     Case("an unknown key in a price", "run x.toml", priced("{ inptu = 1, output = 2 }")),
-    Case("a price of the output alone", "run x.toml", priced("{ output = 2 }")),
+    Case("a price for output alone", "run x.toml", priced("{ output = 2 }")),
     Case("two prices in one", "run x.toml", priced("{ input = 1, output = 2, per_hour = 3 }")),
     Case("a price of another type", "run x.toml", priced("3")),
     Case(
@@ -361,18 +382,18 @@ CASES = [
         "compare x.db y.db",
         both(recorded("x.db"), recorded("y.db", rows=TWELVE)),
     ),
-    Case("a run to be decided without --until", "compare x.db --run x.toml", finished),
+    Case("--run without --until", "compare x.db --run x.toml", finished),
     Case("a gate without a condition", "compare x.db --run x.toml --until decided", finished),
     Case("a gate without --run", 'compare x.db x.db --until decided --fail-if "task_time > 5%"', finished),
     Case("two run files and --run", f"compare x.db x.db --run x.toml {GATE}", finished),
-    Case("a run file to run", f"compare x.db --run x.db {GATE}", finished),
+    Case("a run file for --run", f"compare x.db --run x.db {GATE}", finished),
     Case("an experiment that is not there", f"compare x.db --run none.toml {GATE}", finished),
     Case(
-        "a gate on what is not looked at",
+        "a gate on an unsupported measure",
         'compare x.db --run x.toml --until decided --fail-if "output_bytes > 5%"',
         finished,
     ),
-    Case("right answers where there are none", f"compare x.db --run x.toml {GATE_OF_ACCURACY}", gated),
+    Case("an accuracy condition without right answers", f"compare x.db --run x.toml {GATE_OF_ACCURACY}", gated),
     Case("a system that a baseline lacks", f"compare x.db:b --run x.toml {GATE}", gated),
     Case("a baseline of other systems", f"compare x.db --run y.toml {GATE}", both(gated, file("y.toml", TWO))),
     Case("a baseline without the task", f"compare x.db --run y.toml {GATE}", both(gated, file("y.toml", SYSTEM))),
@@ -381,18 +402,18 @@ CASES = [
         f"compare x.db --run y.toml {GATE}",
         both(gated, file("y.toml", "repeats = 2\n" + SYSTEM)),
     ),
-    Case("a gate on a run without one", f"compare x.db --run x.toml {GATE} -o x.db", gated),
-    Case("a gate with a time that is none", f"compare x.db --run x.toml {GATE} --budget soon", gated),
-    Case("a gate of no items", f"compare x.db --run x.toml {GATE} --max-items 0", gated),
-    Case("no speed to predict with", "whatif x.db", finished),
+    Case("a gate on a run without a gate", f"compare x.db --run x.toml {GATE} -o x.db", gated),
+    Case("a gate with an invalid budget", f"compare x.db --run x.toml {GATE} --budget soon", gated),
+    Case("a gate with 0 items", f"compare x.db --run x.toml {GATE} --max-items 0", gated),
+    Case("no speed given", "whatif x.db", finished),
     Case("half a speed", "whatif x.db --ttft 0.3", finished),
     Case("a speed of 0", "whatif x.db --ttft 0.3 --tokens-per-s 0", finished),
     Case("a speed for an unknown system", "whatif x.db --ttft 1 --tokens-per-s 9 --system simm", finished),
-    Case("a speed of a file that is not there", "whatif x.db --speed-of none.db", finished),
-    Case("a speed of too few answers", "whatif x.db --speed-of x.db", finished),
-    Case("a speed of other JSON", "whatif x.db --speed-of x.json", both(finished, file("x.json", '{"a": 1}'))),
-    Case("a speed of no text", "whatif x.db --speed-of x.bin", both(finished, file("x.bin", b"\xff\xfe\x00"))),
-    Case("a condition that is none", 'compare x.db x.db --fail-if "task_time 5"', finished),
+    Case("a speed from a missing file", "whatif x.db --speed-of none.db", finished),
+    Case("a speed from too few answers", "whatif x.db --speed-of x.db", finished),
+    Case("a speed from unknown JSON", "whatif x.db --speed-of x.json", both(finished, file("x.json", '{"a": 1}'))),
+    Case("a speed from a binary file", "whatif x.db --speed-of x.bin", both(finished, file("x.bin", b"\xff\xfe\x00"))),
+    Case("a malformed condition", 'compare x.db x.db --fail-if "task_time 5"', finished),
     Case("a condition on an unknown measure", 'compare x.db x.db --fail-if "tasktime > 5%"', finished),
     Case("a condition with the wrong sign", 'compare x.db x.db --fail-if "task_time > -5%"', finished),
     Case("a condition on what is INVALID", 'compare x.db x.db --fail-if "task_time > 5%"', finished),
@@ -403,19 +424,19 @@ CASES = [
     ),
     Case("an export without a kind", "export x.db", finished),
     Case("an unknown kind of export", "export x.db --to xlsx", finished),
-    Case("an export of what is no run", "export one.jsonl --to csv", finished),
+    Case("an export of a file that is not a run", "export one.jsonl --to csv", finished),
     Case("an export that exists", "export x.db --to csv", both(finished, file("x.csv", "mine"))),
     Case("an export onto a run", "export x.db --to csv -o x.db --force", finished),
     Case("an export that is a folder", "export x.db --to csv -o .", finished),
     Case("an export into a folder that is not there", "export x.db --to csv -o none/x.csv", finished),
     Case("an export where nothing can be written", "export x.db --to csv -o fixed/x.csv", finished, READ_ONLY),
     Case("a kind's flag for another kind", "export x.db --to csv --organization us", finished),
-    Case("a log that nobody knows", "import x.txt -o y.db", file("x.txt", "hello\n")),
+    Case("a log of an unknown kind", "import x.txt -o y.db", file("x.txt", "hello\n")),
     Case("a log that is a pickle", "import x.pkl -o y.db", file("x.pkl", b"\x80\x04N.")),
     Case("a log that is cut", "import x.eval -o y.db", file("x.eval", b"PK\x03\x04" + bytes(40))),
     Case("a log of an unknown format", "import x.txt --from inspekt -o y.db", file("x.txt", "hello\n")),
     Case("a log of another tool", "import x.db --from evalscope-perf -o y.db", finished),
-    Case("nobody to judge", "judge x.db", finished),
+    Case("no judge", "judge x.db", finished),
     Case("a judge's file and flags at once", "judge x.db j.toml -m sim", both(finished, file("j.toml", JUDGE))),
     Case("an unknown key of a judge", "judge x.db j.toml", both(finished, file("j.toml", "rubrik = 'x'\n" + JUDGE))),
     Case("a judge that is a list", "judge x.db j.toml", both(finished, file("j.toml", f"[{JUDGE.replace(']', ']]')}"))),
@@ -424,17 +445,23 @@ CASES = [
     Case(
         "an empty rubric for pairs", "judge x.db j.toml", both(finished, file("j.toml", "rubric_pairs = ''\n" + JUDGE))
     ),
-    Case("a judge without a hand", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = 0\n" + JUDGE))),
-    Case("a judge with less", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = -4\n" + JUDGE))),
-    Case("a judge with too many", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = 5000\n" + JUDGE))),
-    Case("a judge in a hurry", "judge x.db j.toml", both(finished, file("j.toml", "timeout = 0\n" + JUDGE))),
+    Case("a judge with 0 in flight", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = 0\n" + JUDGE))),
+    Case(
+        "a judge with -4 in flight", "judge x.db j.toml", both(finished, file("j.toml", "concurrency = -4\n" + JUDGE))
+    ),
+    Case(
+        "a judge with 5000 in flight",
+        "judge x.db j.toml",
+        both(finished, file("j.toml", "concurrency = 5000\n" + JUDGE)),
+    ),
+    Case("a judge with timeout 0", "judge x.db j.toml", both(finished, file("j.toml", "timeout = 0\n" + JUDGE))),
     Case("a judge with an unknown engine", "judge x.db -m x --engine lamacpp", finished),
     Case("a run to judge that is not there", "judge none.db -m sim --engine simulated"),
     Case("a run without an answer to judge", "judge x.db -m sim --engine simulated", recorded_failures),
     Case("judging into the judged run", "judge x.db -m sim --engine simulated -o x.db", finished),
     Case("judging with another judge in the same file", "judge x.db j.toml", both(judged, file("j.toml", JUDGE))),
     Case("a report with a judge of another run", "report y.db --judge x.judge.db", both(judged, recorded("y.db"))),
-    Case("a report with a judge that is none", "report x.db --judge x.db", finished),
+    Case("a report with a run in place of a judge", "report x.db --judge x.db", finished),
     Case("binary data on standard output", "export x.db --to parquet -o -", finished),
 ]
 
@@ -457,14 +484,17 @@ def outcome(case: Case, folder: Path) -> tuple[int, str]:
     else:
         done = run_here(folder, *arguments)
     said = done.stderr.replace(str(folder.resolve()) + "/", "").replace(str(folder) + "/", "")
-    return done.returncode, said
+    return done.returncode, said.replace(sys.executable, "python")
 
 
 def page_row(case: Case, said: str) -> str:
     last = said.strip().splitlines()[-1].replace("|", "\\|")
-    return f"| {case.what} | `taskpace {case.command}` | {re.sub('[<>]', lambda sign: f'`{sign[0]}`', last)} |"
+    # A sign of HTML becomes code, unless it is in code already.
+    shown = re.sub(r"`[^`]*`|[<>]", lambda found: found[0] if len(found[0]) > 1 else f"`{found[0]}`", last)
+    return f"| {case.what} | `taskpace {case.command}` | {shown} |"
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(
     "case",
     [
@@ -500,10 +530,10 @@ def main() -> None:
             rows.append(page_row(case, outcome(case, Path(folder))[1]))
     PAGE.write_text(
         "# Bad input\n\n"
-        "What is wrong is said in one line that names the file, the key or the flag, and what to do. The exit code\n"
-        "is 2, and what a run had recorded is kept. Every row is a test (`tests/test_bad_inputs.py`).\n\n"
-        "A prompt that does not fit the context is no bad input but a result: it is recorded as an `error` of the\n"
-        "kind `context-overflow`, and the run goes on.\n\n"
+        "Bad input is reported in one line that names the file, the key or the flag, and what to do. The exit code\n"
+        "is 2, and recorded answers are kept. Every row is a test (`tests/test_bad_inputs.py`).\n\n"
+        "A prompt that does not fit the context is a result and not bad input: it is recorded as an `error` of the\n"
+        "kind `context-overflow`, and the run continues.\n\n"
         "| what | command | what it prints |\n| --- | --- | --- |\n" + "\n".join(rows) + "\n",
         "utf-8",
     )

@@ -18,6 +18,7 @@ BENCH, DOCS = ROOT / "bench", ROOT / "docs"
 RESULTS = BENCH / "results"
 HELPERS = {
     *(
+        "batching",
         "harness",
         "http_instant_server",
         "llama_server",
@@ -197,7 +198,7 @@ def test_a_page_changes_with_the_results(bench: dict[str, ModuleType]) -> None:
 
 
 def test_a_quick_form_cannot_overwrite_the_results(tmp_path: Path) -> None:
-    """The figures of a quick form are no results: ``--save`` needs a folder with them."""
+    """The figures of a quick form are not results: ``--save`` needs a folder with them."""
     done = run(sys.executable, BENCH / "startup.py", "--quick", "--save", cwd=tmp_path)
 
     assert done.returncode == 2

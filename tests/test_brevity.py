@@ -22,6 +22,8 @@ from taskpace.report.words.brevity import brevity_blocks
 from taskpace.runner.jobs import make_jobs
 from taskpace.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 FORMS = (
     Forms("A", ("A, brief", "A, brief, 9 tokens at most"), (None, 9)),
     Forms("B", ("B, brief", "B, brief, 9 tokens at most"), (None, 9)),
@@ -55,7 +57,7 @@ def test_a_limit_of_the_system_reaches_the_engine_and_only_lowers_the_task_s(sim
 
 
 def test_forms_are_found_in_a_run_file(simulated, tmp_path):
-    """A run file says which systems differ in the request alone; other systems are no forms of them."""
+    """A run file says which systems differ in the request alone; other systems are not forms of them."""
     experiment = with_brevity(simulated(models=("one", "two"), items=1), limit=7)
     plan = prepare(experiment, Path())
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
@@ -135,7 +137,7 @@ def test_brevity_that_turns_the_ranking_is_said_to(trials_of):
 
 
 def test_a_row_that_is_invalid_says_nothing(trials_of):
-    """Requests left late: no sentence on what brevity does, and nobody is said to finish first."""
+    """Requests left late: no sentence on what brevity does, and no system is said to finish first."""
     names = [name for forms in FORMS for name in (forms.plain, *forms.brief)]
     frames = [
         trials_of(name, task_time_s=pl.Series([1.0 + place] * 40).to_numpy(), send_delay_s=9.0)
@@ -164,7 +166,7 @@ def test_two_systems_that_ignore_the_request_seldom_change_places(trials_of):
 
 
 @pytest.mark.slow
-def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path):
+def test_the_command_runs_both_forms_and_says_what_brevity_does(cli, tmp_path, undrawn):
     """From the command line, simulated: the sentence, the run file, the same again without a new trial, the JSON."""
     (tmp_path / "x.toml").write_text(
         'items = 12\ntasks = ["mmlu-explain"]\n[[system]]\nname = "A"\nengine = "simulated"\n'

@@ -27,6 +27,8 @@ from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
 from taskpace.store.store import Store
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 SUITE = """
 name = "suite"
 suite = "core-1"
@@ -200,7 +202,7 @@ def test_a_pilot_ends_with_the_budget(tmp_path):
 
 @pytest.mark.slow
 def test_under_load_the_pilot_is_asked_again(tmp_path):
-    """Two in flight are not four: with concurrency the run begins anew, in one go, and has a makespan."""
+    """Two in flight are not four: with concurrency the run begins again, uninterrupted, and has a makespan."""
     experiment = _experiment(tmp_path)
     four = msgspec.structs.replace(experiment, scenarios=(Scenario(concurrency=4),))
     plan = _begin(tmp_path, 600.0, four)
@@ -241,7 +243,7 @@ def test_arrivals_at_a_rate_are_refused(tmp_path):
 
 
 def test_a_stop_during_the_pilot_keeps_nothing(tmp_path):
-    """Nobody knows yet what fits, so there is no run file to continue."""
+    """What fits is not known yet, so there is no run file to continue."""
 
     class Now:
         requested = True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import Summary
@@ -17,10 +18,13 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.sentences import sentences
 from taskpace.report.words.tasks import finding_lines
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 SHOWN = ("tokens_per_s", "tpot_s", "bytes_per_s")
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def run_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two systems; what ``slow`` wrote came over HTTP and in one arrival at the end, as a file of before holds it."""
     path = tmp_path_factory.mktemp("bursts") / "run.db"
@@ -65,7 +69,7 @@ def test_speeds_of_a_burst_are_unknown_and_times_stand(run_file):
 
 
 def test_a_burst_is_said_and_not_ranked(summary):
-    """VALID, ranked by task time, not by tokens per second; the difference has no parts; one line says why."""
+    """VALID, ranked by task time, not by tokens per second; the difference has no parts; one line shows why."""
     (table,) = summary.tables
     rows = {row.system: row for row in table.rows}
     slow = rows["slow"]

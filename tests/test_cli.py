@@ -16,6 +16,8 @@ import pytest
 
 import taskpace
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 EXPERIMENT = """
 items = 4
 tasks = ["mmlu-letter", "mmlu-explain"]
@@ -222,7 +224,7 @@ def test_hostile_model_output_does_nothing_in_the_terminal(cli, tmp_path):
 
 
 def test_arguments_that_are_no_text_are_refused(tmp_path):
-    """A byte that is no UTF-8 is one line and exit code 2, not a traceback: names are written down as UTF-8."""
+    """A byte that is not UTF-8 is one line and exit code 2, not a traceback: names are written down as UTF-8."""
     command = [os.fsencode(sys.executable), b"-m", b"taskpace", b"run", b"-m", b"a\xff", b"--engine", b"simulated"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2

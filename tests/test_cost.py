@@ -20,6 +20,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.compare import Side, compare
@@ -108,7 +109,7 @@ def test_wrong_cut_and_failed_answers_are_paid_for(costs_of):
     ],
 )
 def test_an_unknown_count_makes_the_cost_unknown(costs_of, columns, why):
-    """Never zero, and the reason is named: nobody counted, counts that contradict, a request that failed midway."""
+    """Never zero, and the reason is named: not counted, counts that contradict, a request that failed midway."""
     frame = costs_of(MINI, task_time_s=[1.0], **columns)
     assert frame["cost_usd"].to_list() == [None]
     assert frame["cost_missing"].to_list() == [why]
@@ -311,13 +312,13 @@ def test_what_a_cache_gave_and_nobody_reports_counts_at_the_full_price(priced):
     assert s.cost.per_task_usd.value == t.cost.per_task_usd.value
     assert (s.cost.cached_unknown, t.cost.cached_unknown) == (40, 0)
     text = summary_markdown(summary)
-    assert "s: nobody reports what came from a cache in 40 of 40 trials." in text
-    assert "t: nobody" not in text
+    assert "s: what came from a cache is not reported in 40 of 40 trials." in text
+    assert "t: what came from a cache" not in text
 
 
 def test_paired_intervals_cover_the_true_ratio():
     """A thousand experiments of 60 items, costs that scatter, hard items dearer: 95 % of the intervals hold the truth,
-    and 5 % of equal systems are told apart, to the error of so many experiments.
+    and 5 % of equal systems are distinguished, to the error of so many experiments.
     """
     rng = np.random.default_rng(22)
     experiments, n = 1000, 60
@@ -510,6 +511,7 @@ def test_a_run_file_with_a_price_that_is_none_is_refused(priced_file, price):
 def plain_run(once) -> Path:
     """A run without prices: one system that writes little and one that writes much."""
 
+    @workers_here()
     def make(folder: Path) -> None:
         systems = [
             {"name": name, "engine": "simulated", "options": {"time": "virtual", "correct": 0.8, "length": length}}
@@ -578,7 +580,7 @@ def test_a_guard_on_the_cost_of_a_correct_answer(plain_run, cli):
 
 
 def test_a_guard_says_why_a_cost_is_unknown(plain_run):
-    """With a price on both sides and a trial that nobody counted, it is not the price that is missing."""
+    """With a price on both sides and a trial without counts, it is not the price that is missing."""
     with taskpace.open(plain_run) as run:
         sides = [Side(run.store, name, name, {name: MINI}) for name in ("brief", "wordy")]
         found = compare(*sides, resamples=0)
@@ -589,7 +591,7 @@ def test_a_guard_says_why_a_cost_is_unknown(plain_run):
         new=msgspec.structs.replace(cell.new, cost=lost),
         pair=msgspec.structs.replace(cell.pair, cost_per_correct=NOT_COMPARED),
     )
-    with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` says why"):
+    with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` shows why"):
         failures(msgspec.structs.replace(found, cells=(without,)), [parse_condition("cost_per_correct > 5%")])
 
 

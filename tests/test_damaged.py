@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests import fuzz
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.errors import StoreError
@@ -17,6 +18,7 @@ from taskpace.store.store import Store
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small run file of two systems, with a dialogue."""
     folder = tmp_path_factory.mktemp("good")

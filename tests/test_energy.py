@@ -108,7 +108,7 @@ def test_a_machine_without_counters_says_so_twice(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     found = find(tmp_path)
     assert not found.counters
-    assert "pip install 'taskpace[energy]'" in found.missing[0]
+    assert "(extra energy): `taskpace doctor`" in found.missing[0]
     assert "RAPL" in found.missing[1]
 
 
@@ -296,10 +296,12 @@ def test_a_cells_window_is_that_of_its_measured_trials(monkeypatch):
 
 
 def test_energy_that_nobody_asked_for_is_null(monkeypatch):
-    """Without `energy = true` there is no window; asked for and not to be had, the window says why."""
+    """Without `energy = true` there is no window; asked for and not available, the window says why."""
     assert cell(monkeypatch, (Steady(),), asked=False).energy is None
     assert cell(monkeypatch, ()).energy.missing == ("no counter here",)
-    assert cell(monkeypatch, (Steady(),), time_="virtual").energy.missing == ("time is virtual, and nobody computes",)
+    assert cell(monkeypatch, (Steady(),), time_="virtual").energy.missing == (
+        "time is virtual, and nothing is computed",
+    )
 
 
 def reading(joules: float, idle_w: float | None = 10.0, **changes: Any) -> Reading:
@@ -395,5 +397,7 @@ def test_the_flag_asks_and_the_summary_answers(cli):
     assert done.returncode == 0, done.stderr
     said = " ".join(cli("summary", "r.db", "--full").stdout.split())
     assert (
-        "s: no energy: time is virtual, and nobody computes" in said or "J a task" in said or "no energy: GPU" in said
+        "s: no energy: time is virtual, and nothing is computed" in said
+        or "J a task" in said
+        or "no energy: GPU" in said
     )

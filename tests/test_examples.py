@@ -12,9 +12,13 @@ import pytest
 import taskpace
 from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.prepare import prepare
+from taskpace.experiment.scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))
+PACKAGED = {"smollm2-135m", "gemma3-270m"}
+IN_PACKAGES = ("demo.toml", "mmlu.toml")
+"""Those that together have every model that comes in a package; the others ask the same of them."""
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]
 
 
@@ -27,7 +31,7 @@ def clone(tmp_path: Path) -> Path:
 def smallest(experiment: Experiment, folder: Path, **of_systems: object) -> None:
     """One item of each task, a few tokens each: every planned trial ends without a failure."""
     systems = tuple(msgspec.structs.replace(system, **of_systems) for system in experiment.systems)
-    small = msgspec.structs.replace(experiment, items=1, max_tokens=8, warmup=0, systems=systems)
+    small = msgspec.structs.replace(experiment, items=1, repeats=1, max_tokens=8, warmup=0, until=None, systems=systems)
     with taskpace.run(prepare(small, folder), folder / "x.db") as run:
         frame = run.frame()
         assert frame.height == run.store.planned_count() >= len(systems)
@@ -35,18 +39,31 @@ def smallest(experiment: Experiment, folder: Path, **of_systems: object) -> None
 
 
 def test_there_are_examples():
-    """The folder is found; an empty list would pass all that follows."""
-    assert "demo.toml" in EXAMPLES
+    """Eight that answer different questions; each says in its first line which."""
+    assert len(EXAMPLES) == 8
+    firsts = [(ROOT / "examples" / name).read_text("utf-8").partition("\n")[0] for name in EXAMPLES]
+    assert all(first.startswith("# ") for first in firsts)
+    assert len(set(firsts)) == 8
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs_on_simulated_systems(clone, name):
-    """Its tasks and data are there, whatever the models."""
-    smallest(load_experiment(clone / name), clone, engine="simulated", options={"time": "virtual"})
+    """Its tasks and data are there, whatever the models; static batches, which no simulated system has, one by one."""
+    experiment = load_experiment(clone / name)
+    scenarios = tuple(each for each in experiment.scenarios if each.batch is None) or (Scenario(),)
+    experiment = msgspec.structs.replace(experiment, scenarios=scenarios)
+    smallest(experiment, clone, engine="simulated", options={"time": "virtual"})
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_needs_no_model_of_the_network(name):
+    """Its models come in packages, or are an endpoint of one's own."""
+    systems = load_experiment(ROOT / "examples" / name).systems
+    assert {system.model for system in systems if system.engine != "openai"} <= PACKAGED
 
 
 @pytest.mark.real_model
-@pytest.mark.parametrize("name", EXAMPLES)
+@pytest.mark.parametrize("name", IN_PACKAGES)
 def test_an_example_runs_on_its_own_models(clone, name):
     """With the models it names, which come in packages, one item of each task."""
     smallest(load_experiment(clone / name), clone, options={"threads": 1})

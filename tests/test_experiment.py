@@ -42,7 +42,7 @@ def test_a_sweep_makes_a_system_of_every_value(tmp_path):
 
 
 def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_path):
-    """A sweep of a key that is no system key sweeps the engine option of that name, with or without the prefix."""
+    """A sweep of a key that is not a system key sweeps the engine option of that name, with or without the prefix."""
     text = (
         MINIMAL + 'options = { context = 512 }\n[system.sweep]\nseed = [1, 2]\nthreads = [1, 2]\n"options.gpu" = [0]\n'
     )
@@ -80,7 +80,7 @@ def test_two_sweeps_make_their_product_and_unknown_keys_are_engine_options(tmp_p
         ('tasks = [{ prompts = "p.jsonl", data = "x.csv" }]\n' + MINIMAL, ['key "data"']),
         ("tasks = []\n" + MINIMAL, ['key "tasks"', "empty"]),
         ("scenarios = []\n" + MINIMAL, ['key "scenarios"', "empty"]),
-        ('scenarios = ["singel"]\n' + MINIMAL, ['"singel" is no scenario', 'did you mean "single"']),
+        ('scenarios = ["singel"]\n' + MINIMAL, ['unknown scenario "singel"', 'did you mean "single"']),
         ('scenarios = ["concurrency=0"]\n' + MINIMAL, ["concurrency=0", "N from 1"]),
         ('scenarios = ["single", "concurrency=1"]\n' + MINIMAL, ["two scenarios"]),
         ("tasks = [{ items = 3 }]\n" + MINIMAL, ['either "use"']),
@@ -133,7 +133,7 @@ def test_long_swept_texts_make_systems_of_different_names(tmp_path):
 
 
 def test_models_of_one_name_keep_their_folders():
-    """Two files that are called alike are told apart by their whole reference."""
+    """Two files that are called alike are distinguished by their whole reference."""
     systems = quick_experiment(models=("a/m.gguf", "b/m.gguf", "c/n.gguf")).systems
     assert [system.name for system in systems] == ["a/m.gguf", "b/m.gguf", "n"]
 

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.errors import TaskpaceError
@@ -27,6 +28,7 @@ HOSTILE = '=1+1 \x00 \x1b[31m \x9b \u202e \r\n "quoted", a\'b | \U000e0041 æ—¥æœ
 
 
 @pytest.fixture
+@workers_here()
 def run_file(tmp_path: Path, simulated: Callable) -> Path:
     """x.db: six trials, the first of them with a second attempt that failed and left hostile text."""
     path = tmp_path / "x.db"
@@ -191,8 +193,8 @@ def test_the_file_has_usual_permissions(tmp_path):
     ("name", "words"),
     [
         (".", "this is a folder: give -o a file name"),
-        ("none/x.csv", "there is no folder none: make it"),
-        ("pipe", "this is no regular file"),
+        ("none/x.csv", "folder none not found: make it"),
+        ("pipe", "this is not a regular file"),
         ("x" * 300, "cannot be written: File name too long"),
     ],
 )
@@ -213,7 +215,7 @@ def test_targets_that_will_not_do(tmp_path, monkeypatch, name, words):
 
 
 def test_parquet_does_not_go_to_standard_output(cli, run_file):
-    """Binary data into a terminal helps nobody: it is refused, and says to name a file."""
+    """Binary data into a terminal is useless: it is refused, and says to name a file."""
     refused = cli("export", run_file.name, "--to", "parquet", "-o", "-")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "give -o a file name" in refused.stderr

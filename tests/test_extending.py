@@ -2,66 +2,36 @@
 
 from __future__ import annotations
 
-import os
 import re
+import shutil
 import subprocess
 import sys
-import venv
 from collections import Counter
 from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.installed import FILES, PAGE, ROOT, make_environment, run
 
 import taskpace
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
-FILES = dict(re.findall(r"^`([\w./-]+)`:\n\n```\w+\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE))
 COMMANDS = [line.split() for line in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()]
 
 
 class Installed:
-    """A fresh environment with both, and the folder of the example."""
+    """A fresh environment with both, and a copy of the example's folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "taskpace-example"
-        for name, text in FILES.items():
-            path = self.folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, "utf-8")
-        environment = folder / "environment"
-        venv.create(environment)
-        self._bin = environment / "bin"
-        # What both depend on is installed where the tests run: seen from there, not installed again.
-        site = next(environment.glob("lib/python*/site-packages"))
-        seen = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-        (site / "dependencies.pth").write_text("\n".join(seen), "utf-8")
-        pip = [sys.executable, "-m", "pip", "--python", str(self._bin / "python"), "--disable-pip-version-check"]
-        # --ignore-installed: what is installed where the tests run stays as it is.
-        options = ["--no-deps", "--no-build-isolation", "--no-index", "--ignore-installed", "--no-compile"]
-        done = self._run([*pip, "install", "--quiet", *options, str(ROOT), str(self.folder)])
-        assert done.returncode == 0, done.stderr
+    def __init__(self, made: Path, folder: Path) -> None:
+        self.folder = shutil.copytree(made / "taskpace-example", folder / "taskpace-example")
+        self._bin = made / "environment" / "bin"
 
     def __call__(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self._run([str(self._bin / program), *arguments])
-
-    def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        return subprocess.run(
-            command,
-            cwd=self.folder,
-            env=kept | {"COLUMNS": "120"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run([str(self._bin / program), *arguments], self.folder)
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory) -> Installed:
-    return Installed(tmp_path_factory.mktemp("extending"))
+def installed(once, tmp_path_factory) -> Installed:
+    return Installed(once("environment", make_environment), tmp_path_factory.mktemp("extending"))
 
 
 @pytest.fixture(scope="module")

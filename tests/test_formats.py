@@ -20,6 +20,7 @@ from hypothesis import example, given, strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.commandline import call_here
+from tests.in_process import workers_here
 
 from taskpace.analysis.schema.summary import Summary, SystemRow
 from taskpace.analysis.stats.estimates import Estimate
@@ -29,6 +30,8 @@ from taskpace.report.files.json_text import json_line, json_text
 from taskpace.report.files.markdown import escape, summary_markdown
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.text.safe_text import printable
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 SCATTER = np.exp(np.linspace(-0.3, 0.3, 40))
@@ -186,7 +189,7 @@ def test_markdown_has_intervals_shared_ranks_and_what_is_invalid(three):
         "\n- c: cut answers: 3 of 40 ended in an error, so their task time is a lower bound: see why: "
         "`taskpace show x.db --outcome error`\n"
     ) in text
-    assert "a and b share the first place by task time" in text
+    assert "a and b finish first (no significant difference)" in text
     rows_below = text[text.index("\n## ") :].splitlines()
     assert {line.count("|") for line in rows_below if line.startswith("|")} == {len(head) + 1}
 
@@ -330,6 +333,7 @@ def test_json_has_no_word_for_what_is_not_finite():
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run, x.db, of two simulated systems; one of them has a name that no code page but UTF-8 can write."""
     folder = tmp_path_factory.mktemp("formats")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
+import shlex
 import signal
 import sqlite3
 import subprocess
@@ -30,6 +32,7 @@ from taskpace.analysis.stats.gate import Evidence, OfItems, OfShares, OfTotals, 
 from taskpace.analysis.until import as_arrays
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Against, Gate, Seen
+from taskpace.report.words.answer import make_answer
 from taskpace.runner.runner import run_plan
 from taskpace.store import queries
 from taskpace.worker import worker
@@ -39,7 +42,7 @@ GATE = ("--until", "decided", "--fail-if", "task_time > 5%")
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers in the process of the test, uncalibrated: dozens of runs, of which none is about processes."""
+    """Workers in the process of the test, uncalibrated: dozens of runs, none of them about processes."""
     monkeypatch.setattr(worker, "calibrate", instant)
     monkeypatch.setitem(run_plan.__kwdefaults__, "launch", InProcess)
 
@@ -96,15 +99,20 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
     assert table.settled is not None
     assert table.settled.gate == ("task_time > 5%",)
     assert all(row.n == row.planned for row in table.rows)
+    with taskpace.open(tmp_path / "new.db") as run:
+        short = " ".join(make_answer(run.summary(resamples=0), "new.db").verdicts)
+    pasted = shlex.split(re.findall("`(.*)`", short)[0])
+    assert pasted == ["taskpace", "compare", "base.db", "new.db", "--fail-if", "task_time > 5%"]
+    assert "all conditions and tasks share its 5 %" in " ".join(later.stdout.split())
 
 
 def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_path):
-    """Exit codes 0 and 2; what is open says how many items more would tell, and more of them go on in the same file."""
+    """Exit codes 0 and 2; an open condition reports the further items needed, and the same file continues."""
     made("new", 1.0, 1)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--max-items", "12")
     assert done.returncode == 2
-    assert 'the gate cannot say yet: --fail-if "task_time > 5%" is open' in done.stderr
-    assert "items more would tell: the same command with more --max-items goes on" in done.stderr
+    assert 'the gate is undecided: --fail-if "task_time > 5%" is open' in done.stderr
+    assert "more items are needed: the same command with more --max-items continues" in done.stderr
     before = asked(tmp_path / "new.db")
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--format", "markdown")
     assert done.returncode == 0, done.stderr
@@ -114,7 +122,7 @@ def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_
     assert before.height < after.height < 240
     other = cli("compare", "base.db", "new.db", "--fail-if", "task_time > 1%")
     assert other.returncode == 2
-    assert "continue it with" in other.stderr
+    assert "new.db goes on when the `taskpace compare` that made it is given again" in other.stderr
 
 
 def test_held_against_what_was_recorded(made, cli, tmp_path):
@@ -126,7 +134,7 @@ def test_held_against_what_was_recorded(made, cli, tmp_path):
     assert "base was not asked again" in " ".join(done.stdout.split())
     again = cli("compare", "base.db", "--run", "base.toml", *GATE, "-o", "same.db")
     assert again.returncode == 0
-    assert 'held against what base.db recorded ("sim" is the same system as the new one' in again.stderr
+    assert 'compared with what base.db recorded ("sim" is the same system as the new one' in again.stderr
     fewer = made("fewer", 1.02, 2)
     fewer.write_text(fewer.read_text("utf-8").replace("items = 120", "items = 5"), "utf-8")
     cli("run", "fewer.toml", "-o", "fewer.db", "--progress", "quiet")
@@ -167,7 +175,7 @@ def test_time_that_is_up_leaves_the_gate_open(made, cli, monkeypatch):
     monkeypatch.setattr("taskpace.runner.budget.read_duration", lambda _text: 0.0)
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--budget", "1s")
     assert done.returncode == 2
-    assert "nothing was asked: time was up; the same command goes on" in done.stderr
+    assert "nothing was asked: time was up; the same command continues" in done.stderr
 
 
 def test_a_run_file_with_a_gate_is_no_other_run(made, cli):
@@ -177,9 +185,7 @@ def test_a_run_file_with_a_gate_is_no_other_run(made, cli):
     for command in (("run", "new.db"), ("run", "new.toml", "-o", "new.db")):
         done = cli(*command)
         assert done.returncode == 2
-        assert (
-            "ends when its gate can say pass or fail: continue it with `taskpace compare BASE --run FILE" in done.stderr
-        )
+        assert "ends when its gate against base.db can say pass or fail: it goes on when the" in done.stderr
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--recorded")
     assert "holds a run that has a gate against other systems: choose another -o" in done.stderr
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "base.db")
@@ -206,7 +212,7 @@ def test_stopped_at_random_moments_it_decides_as_without(made, cli, tmp_path, mo
 
 
 class _Context:
-    """``StopAfter`` as what a run asks whether to stop, and as what it tells of its events."""
+    """``StopAfter`` as what a run asks whether to stop, and as what it reports of its events."""
 
     def __init__(self, stop: StopAfter) -> None:
         self._stop = stop

@@ -1,4 +1,4 @@
-"""Whatever nobody expected is one line, and what cannot be told any more does not end a run."""
+"""An unexpected error is one line, and output that cannot be written any more does not end a run."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_progress_that_nobody_reads_ends_no_run(monkeypatch, mode):
     with follow(mode, console) as listener:
         listener(ENDED)
         listener(ENDED)
-    assert said.getvalue().count("the run goes on without it") == (mode == "json")
+    assert said.getvalue().count("the run continues without it") == (mode == "json")
 
 
 @pytest.mark.slow
 def test_a_closed_pipe_ends_no_run_and_no_reader_with_a_traceback(tmp_path):
     """`taskpace run --progress json | true` carries the run out; readers end quietly, and a full disk is told."""
     code, said = closed(tmp_path, *QUICK, "-o", "x.db", "--progress", "json")
-    assert (code, said.count("the run goes on without it")) == (0, 1)
+    assert (code, said.count("the run continues without it")) == (0, 1)
     assert closed(tmp_path, "export", "x.db", "--to", "csv", "-o", "-") == (1, "")
     assert closed(tmp_path, "summary", "x.db") == (1, "")
     with Path("/dev/full").open("w") as full:
@@ -119,7 +119,7 @@ def test_a_closed_pipe_ends_no_run_and_no_reader_with_a_traceback(tmp_path):
 
 
 def closed(folder: Path, *arguments: str) -> tuple[int, str]:
-    """Exit code and standard error of a command whose standard output nobody reads."""
+    """Exit code and standard error of a command whose standard output is not read."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "taskpace", *arguments]

@@ -20,10 +20,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.commandline import Cli, run_here
+from tests.in_process import workers_here
 
 import taskpace
+from taskpace.analysis.summary import summarise
+from taskpace.analysis.whatif.places import Given
 from taskpace.analysis.whatif.stated import given_speed
-from taskpace.analysis.whatif.whatif import Given, what_if
+from taskpace.analysis.whatif.whatif import what_if
 from taskpace.errors import LogError, TaskpaceError
 from taskpace.experiment.scenario import Scenario
 from taskpace.importing import archive, values
@@ -32,6 +35,8 @@ from taskpace.importing.grading import match_items
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.writing import write_logs
 from taskpace.judge.answers import count_answers, load_answers
+from taskpace.prices.price import Price
+from taskpace.report.words.cost import cost_lines, costs_in_brief
 from taskpace.store.store import Store
 
 LOGS = Path(__file__).with_name("imports")
@@ -122,6 +127,21 @@ def test_issued_is_recorded_or_missing(tool: str, tmp_path: Path) -> None:
     assert (row.planned, row.n) == (9, sum(EXPECTED[tool].values()))
 
 
+def test_the_cost_of_a_log_that_lacks_samples_is_that_of_a_part(tmp_path: Path) -> None:
+    """Three of EvalScope's nine requests are not in its log: the cost says so, in each place where it stands."""
+    log = the_log(NINE["evalscope"][0])
+    write_logs([log], tmp_path / "x.db")
+    with Store.open(tmp_path / "x.db") as store:
+        found = summarise(store, resamples=0, prices={log.model: Price(input=1.0, output=2.0)})
+    (table,) = found.tables
+    (row,) = table.rows
+    assert row.cost is not None
+    assert (row.cost.missing, row.cost.absent) == ({}, 3)
+    said = "the cost is that of 6 of 9 trials: the log lacks 3, and what they cost is unknown."
+    assert any(said in line for line in cost_lines(table))
+    assert said in costs_in_brief(found)
+
+
 def test_retries_and_graders_are_kept_out() -> None:
     """Inspect's time of a request that was asked again is the last attempt's, and the log's notes say so."""
     log = the_log(INSPECT / "nine.eval")
@@ -135,7 +155,7 @@ def test_retries_and_graders_are_kept_out() -> None:
     ("name", "says"), [("six-score.eval", 0.5), ("six-go.eval", 0.6), ("six-go.json", 0.6), ("six-stop.eval", None)]
 )
 def test_three_ways_of_counting_become_one(name: str, says: float | None, tmp_path: Path) -> None:
-    """Six answers of which one failed and one was cut: 50, 60 and no per cent there, 50 % here whatever was set."""
+    """Six answers, one failed and one cut: 50, 60 and no per cent there, 50 % here whatever was set."""
     path = INSPECT / name
     if path.suffix == ".json":
         header = json.loads(path.read_text())
@@ -192,7 +212,7 @@ def plain(samples: tuple[Sample, ...], **changes: Any) -> Log:
 
 
 def test_claims_across_logs_say_what_they_are_of(tmp_path: Path) -> None:
-    """Two logs of the same items are compared item by item, and the table says that they did not take turns; where a
+    """Two logs of the same items are compared item by item, and the table shows that they did not take turns; where a
     log shows a machine that drifted, no claim is made.
     """
 
@@ -361,13 +381,13 @@ BAD = {
     ),
     "a new format": (lambda folder: zipped(folder / "x.eval", header={"version": 9}), "newer taskpace"),
     "no samples": (lambda folder: zipped(folder / "x.eval", header={"version": 2, "eval": {}}), "--log-samples"),
-    "JSON that is cut": (written("x.json", '{"version": 2, "status": "success", "eval": {'), "is it whole"),
+    "JSON that is cut": (written("x.json", '{"version": 2, "status": "success", "eval": {'), "is it complete"),
     "a pickle": (written("x.pkl", pickle.dumps({"a": 1})), "pickle"),
     "another tool's SQLite": (other_sqlite, "not recognised"),
     "predictions without reviews": (without_reviews, "has no reviews"),
     "an aggregate without its samples": (lonely_aggregate, "put .*_samples.jsonl beside it"),
     "a new schema": (written("x.jsonl", json.dumps(LINE | {"schema_version": "9.0.0"})), "newer taskpace"),
-    "a line that is cut": (written("x.jsonl", SAMPLES.read_text()[:-40]), "is it whole"),
+    "a line that is cut": (written("x.jsonl", SAMPLES.read_text()[:-40]), "is it complete"),
     "an empty file": (written("x.json", ""), "not recognised"),
     "nothing": (lambda folder: folder / "x.json", "no such file"),
 }
@@ -530,6 +550,7 @@ def test_any_json_is_imported_or_refused(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with one and with several turns, repeats, and answers that are wrong, cut and failed."""
     folder = tmp_path_factory.mktemp("export")
@@ -603,7 +624,7 @@ def test_a_run_without_right_answers_is_not_published(cli: Cli, tmp_path: Path) 
 def test_a_log_without_times_is_predicted_with_its_failures(cli: Cli, tmp_path: Path) -> None:
     """Its answers have times elsewhere, bounds where one was cut or failed; an unknown cost is explained at once."""
     rows = [json.loads(line) for line in SAMPLES.read_text().splitlines()]
-    # Without times nobody believes this one's counts, so that it would have no time elsewhere.
+    # Without times this one's counts are not believed, so that it would have no time elsewhere.
     rows = [row for row in rows if row["sample_id"] != "right-long"]
     log = tmp_path / "x_samples.jsonl"
     log.write_text("".join(json.dumps(row | {"performance": None}) + "\n" for row in rows))

@@ -131,7 +131,7 @@ def test_counts_and_cuts_are_the_servers(tool: str) -> None:
             continue
         assert sample.output_tokens == truth[case]["output_tokens"]
         if tool == "vllm":
-            assert any("cut answers cannot be told" in note for note in log.notes)
+            assert any("cut answers cannot be distinguished" in note for note in log.notes)
         else:
             assert (sample.finish == "length") == (truth[case]["finish"] == "length")
 
@@ -244,7 +244,7 @@ BAD: dict[str, tuple[Path, str, Callable[[str], str | None], str]] = {
     "AIPerf without its settings": (AIPERF, "profile_export_aiperf.json", lambda _: None, "copy the whole folder"),
     "AIPerf without its raw half": (AIPERF, "profile_export_raw.jsonl", lambda _: None, "copy the whole folder"),
     "AIPerf without its verdicts": (ACCURACY, "accuracy_export.jsonl", lambda _: None, "copy the whole folder"),
-    "AIPerf, cut": (AIPERF, "profile_export.jsonl", cut, "is it whole"),
+    "AIPerf, cut": (AIPERF, "profile_export.jsonl", cut, "is it complete"),
     "AIPerf, raw of another run": (AIPERF, "profile_export_raw.jsonl", without_last, "copy both from one run"),
     "AIPerf, verdicts of another run": (
         ACCURACY,
@@ -255,19 +255,19 @@ BAD: dict[str, tuple[Path, str, Callable[[str], str | None], str]] = {
     "AIPerf, another schema": (
         AIPERF, "profile_export_aiperf.json", replaced("schema_version", value="2.0"), "make it again with AIPerf 0.13",
     ),
-    "GuideLLM, cut": (GUIDELLM, "report.json", cut, "is it whole"),
+    "GuideLLM, cut": (GUIDELLM, "report.json", cut, "is it complete"),
     "GuideLLM, version 1": (GUIDELLM, "report.json", replaced("metadata", "version", value=1), "make it again with"),
     "GuideLLM, no benchmarks": (GUIDELLM, "report.json", replaced("benchmarks", value=[]), "of a run that ended"),
     "GuideLLM, no counts": (
         GUIDELLM, "report.json", replaced("benchmarks", 0, "scheduler_metrics", value={}), "as GuideLLM wrote it",
     ),
-    "vLLM, cut": (VLLM, "one.json", cut, "is it whole"),
+    "vLLM, cut": (VLLM, "one.json", cut, "is it complete"),
     "vLLM without details": (VLLM, "one.json", replaced("ttfts", value=None), "--save-detailed"),
     "vLLM, lists of two lengths": (VLLM, "one.json", replaced("errors", value=[]), "as vllm bench serve wrote it"),
     "vLLM, too few prompts": (VLLM, "one.prompts.jsonl", without_last, "in the order of the requests"),
     "vLLM, prompts of another form": (VLLM, "one.prompts.jsonl", lambda _: '{"question": "?"}\n', "--dataset-path"),
     "LLMeter without its summary": (LLMETER, "summary.json", lambda _: None, "copy the whole folder"),
-    "LLMeter, cut": (LLMETER, "responses.jsonl", cut, "is it whole"),
+    "LLMeter, cut": (LLMETER, "responses.jsonl", cut, "is it complete"),
     "LLMeter, summary of another run": (LLMETER, "summary.json", replaced("total_requests", value=3), "from one run"),
     "LLMeter, no responses": (LLMETER, "responses.jsonl", lambda _: "", "not recognised"),
 }  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.judge.agreement import Judged, JudgedRow, judge_tasks, load_judged
@@ -29,10 +30,13 @@ from taskpace.report.words.judge import verdict_sentence
 from taskpace.runner.events import TrialFinished
 from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
+from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Task, render, score
 from taskpace.tasks.extractors.last_line import read_verdict
 from taskpace.version import __version__
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 RUN = """
 items = 20
@@ -69,6 +73,7 @@ def judged(folder: Path, options: str, *, top: str = "", run: str = "x.db", outp
 
 
 @pytest.fixture(scope="session")
+@workers_here()
 def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two systems, one mostly right and one mostly wrong."""
     folder = tmp_path_factory.mktemp("judged")
@@ -79,7 +84,7 @@ def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(run_of_two: Path, tmp_path: Path) -> Path:
-    """The same in a folder of its own."""
+    """A folder with that run."""
     (tmp_path / "x.db").write_bytes((run_of_two / "x.db").read_bytes())
     return tmp_path
 
@@ -100,7 +105,7 @@ def test_a_judge_that_is_always_right_agrees_in_all(folder):
 
 
 def test_a_judge_that_is_wrong_on_purpose_is_found_out(folder, cli):
-    """Right in a tenth: the share is what its own run's accuracy is, kappa is far below 0, and the table says so."""
+    """Right in a tenth: the share is what its own run's accuracy is, kappa is far below 0, and the table shows it."""
     found = judged(folder, WRONG)
     (task,) = found.tasks
     with taskpace.open(folder / "x.judge.db") as own:
@@ -169,7 +174,7 @@ def test_pairs_are_asked_in_both_orders(folder, cli):
 
 @pytest.mark.slow
 def test_without_right_answers_only_the_judge_speaks(tmp_path, cli):
-    """A task that nobody scores: the judge's share stands, no agreement is claimed, nobody is told to trust it."""
+    """A task without a scorer: the judge's share stands, no agreement is claimed, no one is told to trust it."""
     (tmp_path / "p.jsonl").write_text("".join(f'{{"prompt": "Say {number}."}}\n' for number in range(8)))
     assert cli("run", "-m", "sim", "--engine", "simulated", "--prompts", "p.jsonl", "-o", "x.db").returncode == 0
     (task,) = judged(tmp_path, RIGHT + ", correct = 0.5").tasks
@@ -221,10 +226,10 @@ def rows_of(*tables: tuple[tuple[int, int], tuple[int, int]]) -> list[JudgedRow]
 @pytest.mark.parametrize(
     ("table", "p", "told"),
     [
-        (((2, 0), (0, 2)), 1 / 3, "too few to tell from chance"),
-        (((3, 0), (0, 2)), 1 / 10, "too few to tell from chance"),
-        (((0, 2), (2, 0)), 1 / 3, "too few to tell from chance"),
-        (((1, 2), (2, 1)), 1.0, "too few to tell from chance"),
+        (((2, 0), (0, 2)), 1 / 3, "too few to distinguish from chance"),
+        (((3, 0), (0, 2)), 1 / 10, "too few to distinguish from chance"),
+        (((0, 2), (2, 0)), 1 / 3, "too few to distinguish from chance"),
+        (((1, 2), (2, 1)), 1.0, "too few to distinguish from chance"),
         (((4, 0), (0, 4)), 2 / 70, "better than chance"),
         (((0, 4), (4, 0)), 2 / 70, "do not use it on this task"),
         (((9, 0), (1, 0)), 1.0, "the judge calls all of them the same"),
@@ -264,7 +269,7 @@ def test_an_interrupted_judge_goes_on(folder, cli):
     with Store.open(folder / "x.db") as run:
         plan = judge_plan(load_judge(folder / "judge.toml"), run, "x.db", folder)
         with Store.create_or_continue(folder / "x.judge.db", plan, __version__) as own:
-            ended = run_plan(plan, own, on_event=listen, stop=stop)
+            ended = run_plan(plan, own, on_event=listen, stop=stop, launch=WorkerProcess)
         assert ended.interrupted
         with Store.open(folder / "x.judge.db") as own:
             part = load_judged(run, own, run_file="x.db", judge_file="x.judge.db", resamples=0)
@@ -302,7 +307,7 @@ def test_a_model_that_judges_itself_is_named(tmp_path, cli):
 
 
 def test_a_judgement_of_another_run_is_refused(folder, simulated):
-    """Neither a run that is no judgement nor one of another run is taken for this run's."""
+    """Neither a run that is not a judgement nor one of another run is taken for this run's."""
     judged(folder, RIGHT)
     taskpace.run(simulated(items=3), folder / "other.db").close()
     with Store.open(folder / "x.db") as run, Store.open(folder / "other.db") as other:

@@ -134,7 +134,7 @@ def test_nan_is_no_value_and_in_a_text_it_is_text(value):
         (r'{"a": "\\ud83d", "b": ', "not JSON (Input data was truncated)"),
         ('{"a": "NaN', "not JSON (Input data was truncated)"),
         ('{"a": NaNs}', "not JSON (JSON is malformed: expected ',' or '}')"),
-        ('{"a": -Infinity}', "not JSON (Infinity is no number in it)"),
+        ('{"a": -Infinity}', "not JSON (Infinity is not a number in it)"),
         ('"' + r"\"" * 200_000 + "NaN", "not JSON (Input data was truncated)"),
     ],
     ids="abcdefghi",
@@ -170,9 +170,9 @@ def test_a_file_that_cannot_be_is_named_shortly(tmp_path, name):
         ('name = "' + "é" * 150 + f'"\n{SYSTEM}', "200 bytes at most"),
         (SYSTEM.replace('"a"', f'"{LONG}"'), 'a system\'s "name" has more than 500 characters'),
         (f'tasks = ["{LONG}.toml"]\n{SYSTEM}', "cannot be read"),
-        (f'tasks = ["{LONG}"]\n{SYSTEM}', "there is no task"),
+        (f'tasks = ["{LONG}"]\n{SYSTEM}', "unknown task"),
         (f'tasks = [{{ use = "mmlu-letter", data = "{LONG}.csv" }}]\n{SYSTEM}', "cannot be read"),
-        ('tasks = [{ use = "mmlu-letter", data = "x\\u0000.csv" }]\n' + SYSTEM, "no such data file"),
+        ('tasks = [{ use = "mmlu-letter", data = "x\\u0000.csv" }]\n' + SYSTEM, "data file not found"),
         (f'tasks = [{{ prompts = "{LONG}.txt" }}]\n{SYSTEM}', "cannot be read"),
     ],
 )
@@ -252,7 +252,7 @@ def test_rows_left_out_are_said_by_plan_run_and_summary(cli, tmp_path, progress)
 
 
 def test_a_run_is_the_same_whatever_was_left_out(cli, tmp_path):
-    """The rows that are not asked are no part of what is: the run goes on when they have been taken out of the file."""
+    """Rows that are not asked do not matter: the run continues when they have been taken out of the file."""
     (tmp_path / "t.toml").write_text(LEAVES_OUT, "utf-8")
     flags = ("-m", "sim", "--engine", "simulated", "-t", "t.toml", "-n", "2", "-o", "a.db", "--progress", "quiet")
     (tmp_path / "rows.jsonl").write_text('{"word": "a"}\n{"word": null}\n{"word": "b"}\n', "utf-8")

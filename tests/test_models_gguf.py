@@ -46,7 +46,7 @@ def test_every_cut_is_noticed(tmp_path, whole):
         with pytest.raises(ModelError, match=r"truncated|does not begin with the letters GGUF"):
             check(tmp_path, whole[:length])
     check(tmp_path, whole[: len(whole) - padding])
-    with pytest.raises(ModelError, match="its header promises"):
+    with pytest.raises(ModelError, match="its header requires"):
         check(tmp_path, whole[: len(whole) - padding - 1])
 
 

@@ -122,7 +122,7 @@ def test_the_token_comes_from_the_environment_and_is_not_printed(hub, resolve_th
 
 
 def test_each_failure_has_its_line(hub, resolve_there):
-    """Gated, missing, of another revision, without that file: each is told apart in one line."""
+    """Gated, missing, of another revision, without that file: each is named in one line."""
     references = ["hf:gated/repo/a.gguf", "hf:private/repo/a.gguf", "hf:owner/repo@v9/a.gguf", "hf:owner/repo/no.gguf"]
     lines = resolve_there(hub, *references, "local hf:owner/repo/b.gguf")
     expected = ["set HF_TOKEN", "no such repository", "no revision 'v9'", "no file 'no.gguf'", "taskpace models pull"]
@@ -140,8 +140,8 @@ def test_no_network_is_said_plainly(resolve_there, monkeypatch):
 
 
 def test_the_missing_library_names_its_extra(monkeypatch):
-    """Without huggingface_hub, the message says which extra installs it, and nothing counts as cached."""
+    """Without huggingface_hub, the message shows which extra installs it, and nothing counts as cached."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match=r"taskpace\[hub\]"):
+    with pytest.raises(MissingExtraError, match=r"\(extra hub\): run `.*huggingface.hub"):
         resolve("hf:owner/repo/a.gguf", Path())
     assert not is_cached("hf:owner/repo/a.gguf")

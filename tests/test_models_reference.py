@@ -30,7 +30,7 @@ NAMES = frozenset({"smollm2-135m", "gemma3-270m"})
     ],
 )
 def test_each_form_is_read(text, expected):
-    """Each documented form of a reference is told apart from the others."""
+    """Each documented form of a reference is distinguished from the others."""
     assert parse_reference(text, NAMES) == expected
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy.stats import kstest
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
+from tests.in_process import workers_here
 
 import taskpace
 import taskpace.runner.events
@@ -36,11 +37,13 @@ def rate_of(utilisation: float) -> str:
 
 @pytest.fixture
 def open_run(simulated, tmp_path):
-    def run(*scenarios: str, items: int = 140, options=OPTIONS, **settings):
+    def build(*scenarios: str, items: int = 140, options=OPTIONS, **settings):
         experiment = simulated(options, scenarios=scenarios, items=items, **settings)
-        return prepare(experiment, Path()), taskpace.run(experiment, tmp_path / f"{len(list(tmp_path.iterdir()))}.db")
+        with workers_here():
+            run = taskpace.run(experiment, tmp_path / f"{len(list(tmp_path.iterdir()))}.db")
+        return prepare(experiment, Path()), run
 
-    return run
+    return build
 
 
 def queue_times_ns(plan: Plan, slots: int) -> dict[str, int]:

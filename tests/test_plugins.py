@@ -125,7 +125,7 @@ def test_entry_points_are_read_once(install, monkeypatch):
     found: Registry[EngineEntry] = Registry(GROUP, "engine", EngineEntry, {})
     for _ in range(3):
         assert found["far"].name == "far"
-        assert found.problem("fra") == 'there is no engine "fra" (did you mean "far"?)'
+        assert found.problem("fra") == 'unknown engine "fra" (did you mean "far"?)'
     assert len(reads) == 1
 
 
@@ -145,7 +145,7 @@ def test_an_engine_must_keep_its_promise_of_batches(monkeypatch):
     """An entry that promises static batches for an engine without the method is refused when the engine is made."""
     entry = EngineEntry(name="far", summary="s", target="taskpace.engines.simulated:SimulatedEngine", batches=True)
     monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
-    with pytest.raises(ExperimentError, match='"far" promises static batches but has no method "generate_batch"'):
+    with pytest.raises(ExperimentError, match='"far" declares static batches but has no method "generate_batch"'):
         engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
 
 

@@ -22,7 +22,7 @@ from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.report.words.settled import standing_lines
 from taskpace.runner.events import CellStarted, OrderChanged, PairsStand, RunStarted, TrialFinished
-from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable
+from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable, told_apart
 
 N = 40
 # A scatter that is the same for all systems, so that every ratio of geometric means is the planted one.
@@ -114,14 +114,15 @@ def test_what_cannot_be_told_apart_shares_a_rank_and_says_how_many_it_takes(tria
     summary = summary_of(*(trials_of(name, task_time_s=np.exp(logs)) for name, logs in zip("ab", jitter, strict=True)))
     text = " ".join(rendered(summary, 80).split())
     assert text.count(" 1= ") >= 2
-    assert "share the first place by task time" in text
-    n = int(re.search(r"a ~ b|b ~ a", text) and re.search(r"you need about n = (\d+)", text)[1])
-    # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items tell of it.
+    assert "finish first (no significant difference)" in text
+    assert re.search(r"a ~ b|b ~ a", text)
+    n = int(re.search(r"takes about ([\d,]+) items", text)[1].replace(",", ""))
+    # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items show of it.
     assert 250 < n < 1100
 
 
 def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):
-    """What is invalid is shown with its reason and remedy, and nobody is compared with it."""
+    """What is invalid is shown with its reason and remedy, and no system is compared with it."""
     summary = two(verbose={"cached_tokens": 40})
     said = " ".join(rendered(summary, 80).split())
     assert "INVALID, not ranked: 80 % of the prompt tokens came from a cache: turn prompt caching off, then" in said
@@ -161,9 +162,9 @@ def test_one_finding_is_told_once_for_all_it_concerns(two):
     """A finding that two systems share is one line, with one remedy at its end."""
     lines = finding_lines(two({"committed_s": 0.3 * SCATTER}, {"committed_s": 0.3 * SCATTER}).tables[0])
     (early,) = (line for line in lines if "trailing text" in line)
-    assert early.count("To do:") == 1
-    assert early.startswith("terse: the answer stands after 30 % of the task time")
-    assert "; likewise verbose. To do" in early
+    assert early.count("Stop it there") == 1
+    assert early.startswith("terse: the answer is final after 30 % of the task time")
+    assert "; likewise verbose. Stop it there: " in early
 
 
 def test_hostile_names_are_shown_not_obeyed(trials_of, summary_of):
@@ -190,9 +191,11 @@ def test_wide_characters_keep_the_columns_straight():
     assert one_line("हिन्दी", 3) == "हिन्दी"
     assert one_line("हिन्दी", 2) == "हि…"
     assert end_of_line("हिन्दी", 2) == "…दी"
-    # What tells a sweep's systems apart stands at the end of their names, and stays.
+    # What distinguishes a sweep's systems is at the end of their names, and stays.
     assert both_ends("smollm2-135m bfloat16", 13) == "smollm…loat16"
     assert both_ends("smollm2", 7) == "smollm2"
+    names = ["gpt (a/one-score.eval)", "gpt (b/one-score.eval)", "x"]
+    assert told_apart(names, 12) == ["gpt…a/one-s…", "gpt…b/one-s…", "x"]
     assert [padded(text, 4) for text in ("ที่นี่", "模", "a")] == ["ที่นี่  ", "模  ", "a   "]
     assert padded("ที่นี่", 4, right=True) == "  ที่นี่"
 
@@ -241,6 +244,18 @@ def test_printable_text_has_no_control_character(text):
         assert "\n" not in cut(text, 30)
 
 
+@given(
+    st.lists(st.text("ab/ ", max_size=4), min_size=1, max_size=5, unique_by=lambda text: "".join(text.split())),
+    st.integers(8, 30),
+)
+def test_names_that_differ_do_so_when_they_are_shortened(parts, width):
+    """Whatever is between a common beginning and a common end, and wherever they differ, a table has no two alike."""
+    names = [f"meta-llama/Llama-3{'.'.join(part.split())}-Instruct (logs/evaluation.eval)" for part in parts]
+    shown = told_apart(names, width)
+    assert len(set(shown)) == len(set(names))
+    assert max(map(column_width, shown)) <= width
+
+
 def test_seconds_have_three_digits():
     """Times are readable at every size, and unknown is a dash."""
     assert [seconds(value) for value in (0.01234, 1, 12.345, 99.97, 123.4, None)] == [
@@ -254,7 +269,7 @@ def test_seconds_have_three_digits():
 
 
 def finished(system: str, item: str, time_s: float, outcome: str = "correct") -> TrialFinished:
-    """A trial of task t, as a run tells of it."""
+    """A trial of task t, as a run reports it."""
     return TrialFinished(
         trial_id=f"{system}{item}",
         system=system,

@@ -26,7 +26,7 @@ from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
 from taskpace.analysis.table import comparison, pairs, phases, settled
-from taskpace.analysis.whatif import speed, whatif
+from taskpace.analysis.whatif import fitting, places, speed, whatif
 from taskpace.experiment import until
 from taskpace.prices import price
 from taskpace.records import OUTCOMES
@@ -52,11 +52,11 @@ NO_DOCSTRING = {
     "TaskTable.scenario": "`single`, `concurrency=N` or `rate=R`.",
     "MeasuredRow.system": "The system's name.",
     "MeasuredRow.valid": "Its measurement is not broken. An INVALID row is shown and not ranked.",
-    "MeasuredRow.reasons": "What limits the claims, the gravest first.",
+    "MeasuredRow.reasons": "What limits the claims, most severe first.",
     "MeasuredRow.planned": "Trials planned.",
     "MeasuredRow.outcomes": "How many trials ended in which way; outcomes that did not occur are left out.",
     "MeasuredRow.task_time_median_s": "Dispatch to the last byte of the answer, median.",
-    "MeasuredRow.task_time_mean_s": "The same, mean.",
+    "MeasuredRow.task_time_mean_s": "Mean task time.",
     "MeasuredRow.task_time_p95_s": "From 130 trials on.",
     "MeasuredRow.task_time_p99_s": "From 662 trials on.",
     "MeasuredRow.ttft_median_s": "Dispatch to the first generated token of any kind.",
@@ -69,8 +69,8 @@ NO_DOCSTRING = {
     "MeasuredRow.reasoning_bytes_median": "UTF-8 bytes of reasoning.",
     "MeasuredRow.solve_curve": "Share solved by deadline, on deadlines that the table's rows share; empty without "
     "right answers.",
-    "SystemRow.rank_tokens_per_s": "The same by tokens per second; null too where token counts are void or unknown.",
-    "SystemRow.rank_time_per_correct": "The same by time per correct answer; null too without correct answers.",
+    "SystemRow.rank_tokens_per_s": "Rank by tokens per second; null too where token counts are invalid or unknown.",
+    "SystemRow.rank_time_per_correct": "Rank by time per correct answer; null too without correct answers.",
     "SystemRow.findings": "What this system's trials show by themselves.",
     "Reason.text": "What is wrong, with the figures.",
     "Finding.text": "What was found, with the figures.",
@@ -90,7 +90,7 @@ NO_DOCSTRING = {
     "Agreement.spearman_rho": "Spearman's rank correlation.",
     "Pair.a": "In a summary the one that leans quicker.",
     "Pair.b": "The one that is compared with it.",
-    "Pair.reasoning_bytes": "The same of reasoning.",
+    "Pair.reasoning_bytes": "Ratio of bytes of reasoning.",
     "Comparison.change": "B/A, or for accuracy B - A.",
     "Settled.pairs": "Every two systems.",
     "PairStanding.a": "The one that comes first in the experiment.",
@@ -122,13 +122,13 @@ NO_DOCSTRING = {
     "Preference.contradiction_share": "Their share of the pairs.",
     "ComparedRuns": "Two runs, or two systems of one run, compared cell by cell.",
     "ComparedRuns.schema_version": "Version of this format; see above.",
-    "ComparedRuns.new": "Label of what is held against it.",
+    "ComparedRuns.new": "Label of what is compared with it.",
     "ComparedRuns.resamples": "Of the bootstrap; 0: none, so no probability of inversion.",
     "ComparedRuns.cells": "Every task and scenario that both have, in the baseline's order.",
     "ComparedCell.task": "The task's name.",
     "ComparedCell.scenario": "`single`, `concurrency=N` or `rate=R`.",
     "ComparedCell.base_system": "The system's name in the baseline.",
-    "ComparedCell.new_system": "The name of the one held against it.",
+    "ComparedCell.new_system": "The name of the one compared with it.",
     "ComparedCell.base": "The baseline's numbers; not ranked, its `system` is `base`.",
     "ComparedCell.new": "The new one's numbers; not ranked, its `system` is `new`.",
     "WhatIf.schema_version": "Version of this format; see above.",
@@ -163,6 +163,8 @@ def docstrings() -> dict[str, str]:
         preferences,
         price,
         speed,
+        fitting,
+        places,
         whatif,
     ):
         for node in ast.parse(inspect.getsource(module)).body:
@@ -264,7 +266,7 @@ def field_tables(schema: dict[str, Any], leave_out: set[str]) -> str:
 
 
 def page_with_tables(page: str) -> str:
-    """The page with the tables between its markers made anew."""
+    """The page with the tables between its markers made again."""
     schemas = {name: make_schema(*published, name) for name, published in PUBLISHED.items()}
     told: set[str] = set()
     for name, schema in schemas.items():

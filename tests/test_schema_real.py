@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
+from tests.in_process import workers_here
 
 from taskpace.analysis.summary import summarise
 from taskpace.experiment.experiment import load_experiment
@@ -24,7 +25,7 @@ from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "summary-json.md"
@@ -69,6 +70,7 @@ class StopAfter:
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run files of one hostile experiment: x.db finished, part.db interrupted, empty.db not begun; few.db: 12 items."""
     folder = tmp_path_factory.mktemp("schema")
@@ -117,7 +119,7 @@ def test_real_summaries_keep_to_the_schema(folder, whole):
 
 
 def test_the_real_summary_shows_every_struct(whole):
-    """The validated run has what there is to validate: no part of the schema is checked on empty lists alone."""
+    """The validated run has all parts to validate: no part of the schema is checked on empty lists alone."""
     graded, ungraded = (
         next(table for table in whole["tables"] if table["task"].startswith(name)) for name in ("mmlu", "own")
     )
@@ -168,7 +170,7 @@ def test_real_comparisons_keep_to_the_schema(cli, folder):
         compared = json.loads(text)
         assert compared["cells"]
         validator("compare").validate(compared)
-    assert "mmlu-letter: 70 and 12 items, of which 12 are compared" in compared["notes"]
+    assert "mmlu-letter: 70 and 12 items; 12 are compared" in compared["notes"]
 
 
 def test_real_judgements_keep_to_the_schema(cli, folder, tmp_path):
@@ -206,7 +208,9 @@ def test_the_examples_of_the_page_work(folder, tmp_path):
     assert len(lines) >= 3
     if shutil.which("jq") is None:
         pytest.skip("the Python lines work; jq is not installed")
-    shell = f'taskpace() {{ "{sys.executable}" -m taskpace "$@"; }}\n'
+    # The same command prints the same every time (tests/test_formats.py): once is enough.
+    kept = 'kept="$(echo "$*" | tr " /" "__")"; [ -e "$kept" ] ||'
+    shell = f'taskpace() {{ {kept} "{sys.executable}" -m taskpace "$@" > "$kept"; cat "$kept"; }}\n'
     for line in lines:
         done = subprocess.run(["sh", "-c", shell + line], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert not done.stderr

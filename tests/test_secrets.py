@@ -114,6 +114,7 @@ def test_an_answer_keeps_its_length_without_the_key(tmp_path, cli):
         assert {text for (text,) in db.execute("SELECT text FROM turn")} == {"*" * len(f"Bearer {KEY}")}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("options", "path"),
     [
@@ -139,7 +140,7 @@ def test_a_key_written_into_the_file_is_told_and_stands_in_nothing_that_is_passe
         assert "0123456789abcdef" not in written
 
 
-def test_a_key_in_a_server_s_command_is_told_and_masked(tmp_path, cli):
+def test_a_key_in_a_server_s_command_is_told_and_masked(tmp_path, cli, undrawn):
     """``--api-key VALUE`` of a server that taskpace starts: in the experiment, and in what the engine says of it."""
     serve = tmp_path / "serve.py"
     serve.write_text(

@@ -95,7 +95,7 @@ COMMANDS = {
 def seldom_there(folder: Path):
     """A server that refuses half of all prompts the first time, and answers each prompt always alike.
 
-    ``folder``: where it notes which it has refused, so that one that is started anew knows.
+    ``folder``: where it notes which it has refused, so that one that is started again knows.
     """
 
     async def behave(asked, writer, _number) -> None:
@@ -134,7 +134,7 @@ def start(folder: Path, words: Sequence[str]) -> subprocess.Popen[str]:
 )
 def test_stops_and_kills_change_no_outcome(tmp_path, name, wanted):
     """Of runs with retries, turns, dialogues, endpoints and servers of their own, a budget, brevity and a judge: every
-    planned trial once, with the outcome and answer of a run that nobody interrupted, and no attempt spent on it.
+    planned trial once, with the outcome and answer of an uninterrupted run, and no attempt spent on it.
     """
     command = COMMANDS[name]
     seed = random.randrange(2**32)

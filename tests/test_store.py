@@ -157,7 +157,7 @@ def test_a_file_at_rest_is_one_file(tmp_path, plan):
 
 
 def test_a_full_disk_says_so_and_keeps_what_there_is(tmp_path, plan):
-    """When SQLite finds no more room, the message says that, and the records before are whole."""
+    """When SQLite finds no more room, the message shows that, and the records before are whole."""
     cell = plan.cells[0]
     first, second, _ = plan.trials(cell)
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
@@ -279,7 +279,7 @@ def test_an_attempt_that_is_not_final_leaves_its_trial_to_be_done(tmp_path, plan
 
 
 def test_a_run_that_could_not_be_begun_leaves_no_half_file(tmp_path, plan, monkeypatch):
-    """On a full disk, say: what is there next time is nothing, not a file that is no run."""
+    """On a full disk, say: what is there next time is nothing, not a file that is not a run."""
 
     def full(*_: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -310,7 +310,7 @@ def test_a_target_is_tried_before_something_is_measured_for_it(tmp_path, plan):
 
 def test_what_is_no_regular_file_is_no_run_file(plan):
     """A device is refused before anything is written to it."""
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         Store.create_or_continue(Path(os.devnull), plan, "0")
-    with pytest.raises(StoreError, match="no regular file"):
+    with pytest.raises(StoreError, match="not a regular file"):
         Store.check_target(Path(os.devnull))

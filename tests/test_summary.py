@@ -19,6 +19,8 @@ from taskpace.experiment.experiment import TaskUse
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 KNOWN = {"wait": 0.5, "token_time": 0.02, "tokens_per_byte": 0.5, "length": 100, "answer_at": 0.0}
 
 
@@ -242,7 +244,7 @@ options = { time = "virtual", wait = 5 }
     assert all(row.valid for row in (failing, cut, sound))
     assert (cut.task_time_median_s.bound, cut.task_time_median_s.high) == (">=", None)
     assert cut.task_time_mean_s.bound == failing.task_time_mean_s.bound == ">="
-    # Nothing is known of cut answers but that they take longer than a moment: nobody is claimed to be quicker.
+    # Nothing is known of cut answers but that they take longer than a moment: no system is claimed to be quicker.
     assert {row.rank_task_time for row in (failing, cut, sound)} == {1}
     assert pairs[frozenset(("cut", "sound"))].task_time.open
 
@@ -264,7 +266,7 @@ def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
 
 
 def test_an_unfinished_run_can_be_summarised(run, tmp_path, simulated):
-    """A plan of which nothing has been run yet is a table of unknowns, not an error."""
+    """A plan without any trial run yet is a table of unknowns, not an error."""
     from taskpace.store.store import Store
 
     plan = prepare(simulated(), Path())
@@ -308,5 +310,5 @@ def test_an_estimate_is_a_ceiling_until_there_are_measurements(run, simulated):
 
 def test_a_run_is_opened_only_when_it_is_one(tmp_path):
     """Opening what is not there is a StoreError, from Python too."""
-    with pytest.raises(StoreError, match="no such run file"):
+    with pytest.raises(StoreError, match="run file not found"):
         taskpace.open(tmp_path / "none.db")

@@ -66,7 +66,7 @@ def test_energy_is_that_of_the_own_turns_with_the_rest_before_and_after_all():
 
 
 def test_a_counter_that_failed_in_one_turn_says_nothing():
-    """Joules of a part of the turns are no joules of all; the reason is kept once."""
+    """Joules of a part of the turns are not joules of all; the reason is kept once."""
     parts = [window(5.0, 1.0, None), Window(trials=1, seconds=1.0, missing=("GPU 0 could not be read",))]
     found = joined([metrics(1, 1, energy=part) for part in [*parts, parts[1]]]).energy
     assert found is not None

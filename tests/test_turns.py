@@ -266,7 +266,7 @@ def test_a_smaller_plan_changes_nothing(tmp_path):
     ],
 )
 def test_what_would_change_recorded_trials_is_refused(tmp_path, change, problem):
-    """The message says what differs; the file stays as it is."""
+    """The message shows what differs; the file stays as it is."""
     path = tmp_path / "x.db"
     before = carry_out(planned(), path)
     with pytest.raises(StoreError) as refused:
@@ -308,7 +308,7 @@ def test_a_system_that_is_added_with_enough_new_items_needs_no_anchors(tmp_path)
         assert run.store.query("SELECT count(*) FROM anchor")[1] == [(0,)]
 
 
-def test_a_flag_grows_the_run_of_a_file(tmp_path, cli):
+def test_a_flag_grows_the_run_of_a_file(tmp_path, cli, workers_here):
     """``taskpace run FILE --items`` is the whole remedy for more items, whatever the file says."""
     (tmp_path / "x.toml").write_text(
         'tasks = [{ use = "mmlu-letter", items = 4 }]\n'

@@ -133,7 +133,7 @@ def test_killed_at_random_moments_and_resumed_it_decides_as_without(rows, tmp_pa
 
 
 def test_systems_that_are_alike_are_asked_all_items_or_end_by_a_margin(rows, tmp_path):
-    """Without a margin nothing settles equal systems; with a wide one they are equivalent, and the summary says so."""
+    """Without a margin nothing settles equal systems; with a wide one they are equivalent, and the summary shows it."""
     alike = {"one": 0.01, "two": 0.01}
     ended = carry_out(planned(rows, alike), tmp_path / "x.db")
     assert (ended.done, ended.spared) == (300, 0)
@@ -189,7 +189,7 @@ def test_a_system_that_cannot_be_asked_holds_nobody_up(rows, tmp_path, monkeypat
 
 
 class Fragile(InProcess):
-    """A worker that dies of a system with faults."""
+    """A worker that crashes on a system with faults."""
 
     def send(self, message: Any, urgent: bool | None = None) -> None:
         spec = getattr(message, "spec", None)
@@ -272,9 +272,9 @@ def test_the_run_file_remembers_how_it_ended(rows, tmp_path):
     [
         ({"until": None, "margin": "5%"}, 'key "margin": it is for a run that ends when its ranking'),
         ({"until": None, "max_items": 5}, 'key "max_items": it is for a run that ends when its ranking'),
-        ({"margin": "0%"}, 'key "margin": "0%" is no margin'),
-        ({"margin": "five"}, 'key "margin": "five" is no margin'),
-        ({"margin": "101%"}, 'key "margin": "101%" is no margin'),
+        ({"margin": "0%"}, 'key "margin": invalid margin "0%"'),
+        ({"margin": "five"}, 'key "margin": invalid margin "five"'),
+        ({"margin": "101%"}, 'key "margin": invalid margin "101%"'),
         ({"repeats": 2}, 'key "repeats": until = "decided" asks new items'),
         ({"order": "sequential"}, 'key "order": until = "decided" needs systems that take turns'),
         ({"scenarios": ["rate=2"]}, 'ends between two items, which "rate=2" does not allow'),

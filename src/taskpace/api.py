@@ -61,7 +61,7 @@ class Run:
                 file, ``{"input": 0.15, "output": 0.60}``.
 
         Raises:
-            TaskpaceError: one of these is no price, or of no system of the run.
+            TaskpaceError: one of these is not a price, or of no system of the run.
         """
         from taskpace.analysis.stats.bootstrap import RESAMPLES
         from taskpace.analysis.summary import summarise
@@ -86,8 +86,12 @@ class Run:
             prices: as in ``summary``.
 
         Raises:
+            MissingExtraError: the libraries of the extra ``charts`` are not installed.
             TaskpaceError: there is no such chart, or it has nothing to show of that task and scenario.
         """
+        from taskpace.report.drawing import require_charts
+
+        require_charts("a chart")
         from taskpace.report.charts import check_name, joined, panels, styled
 
         check_name(name)
@@ -97,14 +101,14 @@ class Run:
             if task in (None, panel.task) and scenario in (None, panel.scenario)
         ]
         if not found:
-            raise TaskpaceError(f'chart "{name}": there is nothing to show in it: choose another, or another task')
+            raise TaskpaceError(f'chart "{name}": nothing to show in it: choose another, or another task')
         return styled(joined(found))
 
     def judged(self, judge: str | Path, *, resamples: int | None = None) -> Judged:
         """What ``taskpace judge`` prints of the run file that it made of this run, as data.
 
         Raises:
-            StoreError: the file is no run file, or holds no judgements of this run.
+            StoreError: the file is not a run file, or holds no judgements of this run.
         """
         from taskpace.analysis.judge.agreement import load_judged
         from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -130,8 +134,12 @@ class Run:
             prices: as in ``summary``.
 
         Raises:
-            StoreError: one of these is no run file, or holds no judgements of this run.
+            MissingExtraError: the libraries of the extra ``charts`` are not installed.
+            StoreError: one of these is not a run file, or holds no judgements of this run.
         """
+        from taskpace.report.drawing import require_charts
+
+        require_charts("the report")
         from taskpace.analysis.whole import load_whole
         from taskpace.report.files.export import check_target, write
         from taskpace.report.page import page_parts

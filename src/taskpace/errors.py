@@ -20,12 +20,13 @@ A ``TaskpaceError`` message is one line: it names the file, the key or the flag,
 
 from __future__ import annotations
 
-import shlex
 from typing import Literal
+
+from taskpace.installing import install_command
 
 
 class TaskpaceError(Exception):
-    """Something the user can put right. The message is one line and says how."""
+    """Something the user can put right. The message is one line with the remedy."""
 
 
 class ExperimentError(TaskpaceError):
@@ -44,14 +45,9 @@ class MissingExtraError(TaskpaceError):
     """An optional library is missing; the message names the extra that installs it."""
 
     def __init__(self, needed_by: str, library: str, extra: str | None, distribution: str = "taskpace") -> None:
-        remedy = install_command(library, extra, distribution)
-        super().__init__(f"{needed_by} needs {library}, which is not installed: run `{remedy}`")
-
-
-def install_command(library: str, extra: str | None, distribution: str = "taskpace") -> str:
-    """The command that installs an optional library, by the extra of a distribution where there is one."""
-    wanted = library if extra is None else f"{distribution}[{extra}]"
-    return f"pip install {shlex.quote(wanted)}"
+        remedy = install_command((library,), extra, distribution)
+        of_extra = f" (extra {extra})" if extra else ""
+        super().__init__(f"{needed_by} needs {library}, which is not installed{of_extra}: run `{remedy}`")
 
 
 class LogError(TaskpaceError):
@@ -63,7 +59,7 @@ class StoreError(TaskpaceError):
 
 
 class EngineError(Exception):
-    """One request failed. It is recorded with its kind and message; the run goes on."""
+    """One request failed. It is recorded with its kind and message; the run continues."""
 
     kind = "engine"
 

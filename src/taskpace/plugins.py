@@ -1,7 +1,7 @@
 """What other distributions add: entry points that each name one object.
 
 They are read once in a process and loaded when they are asked for. A broken one breaks nothing but itself: it is left
-out, and ``problem`` says why.
+out, and ``problem`` shows why.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Registry(Mapping[str, T], Generic[T]):
         """Why nothing called ``name`` can be used and what to do, in one line; null when it can."""
         if name in self:
             return None
-        return self._problems.get(name) or f'there is no {self._what} "{name}"{did_you_mean(name, self)}'
+        return self._problems.get(name) or f'unknown {self._what} "{name}"{did_you_mean(name, self)}'
 
     def plugins(self) -> Iterator[Plugin]:
         """Every entry point of the group."""

@@ -31,7 +31,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 CUT_OFF: tuple[Outcome, ...] = ("truncated", "timeout")
 """The token limit or the time limit ended the answer: of its full time and length only a lower bound is known."""
 CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
-"""The same and those that failed: each took what was recorded, or longer; a crashed worker's trial 0 s or longer."""
+"""Cut answers and failures: each took what was recorded, or longer; a crashed worker's trial 0 s or longer."""
 
 LATE_NS, LATE_SHARE = 250_000_000, 0.1
 """Lag of the client, in nanoseconds and of the task time, from which on a trial's time is not the system's. A busy
@@ -83,7 +83,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Refusal = Literal["always", "perhaps"]
-"""What a request that was refused says of the next one. ``always``: whatever is asked will be refused, for it is the
+"""What a refused request shows about the next one. ``always``: whatever is asked will be refused, for it is the
 key, the address, the model or the account; ``perhaps``: it may be a field that all requests have, or this prompt
 alone."""
 

@@ -25,7 +25,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What one counter says of a window."""
+    """What one counter reports about a window."""
 
     name: str
     covers: Covers
@@ -34,7 +34,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     idle_before_w: float | None
     """Mean power before the window, with the model loaded and nothing to do."""
     idle_after_w: float | None
-    """The same after it."""
+    """Mean power after the window, with the model loaded and nothing to do."""
     temperature_max_c: float | None
     """The greatest that was seen, once a second."""
     throttling: tuple[str, ...]
@@ -49,11 +49,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     readings: tuple[Reading, ...] = ()
     missing: tuple[str, ...] = ()
-    """Why a kind of counter says nothing, with the remedy."""
+    """Why a kind of counter shows nothing, with the remedy."""
 
 
 class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
-    """How the client itself fared over a segment: an unbroken stretch of one cell."""
+    """How the client itself fared over a segment: an uninterrupted part of one cell."""
 
     loop_lag_median_ns: int | None
     loop_lag_p99_ns: int | None

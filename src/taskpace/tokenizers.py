@@ -33,7 +33,7 @@ class TokenizerRow(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_token: dict[str, float]
     """UTF-8 bytes / tokens: of each part of the common text, and of the shipped tasks' prompts (``prompts``)."""
     common: float
-    """The same for the whole common text: tokenizer efficiency."""
+    """UTF-8 bytes / tokens of the whole common text: tokenizer efficiency."""
     relative_tokens: float
     """Tokens that it needs for the common text / the fewest that any needs: at the same bytes per second so many times
     the tokens per second."""

@@ -12,6 +12,8 @@ from taskpace.analysis.summary import summarise_trials
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 @pytest.fixture
 def compared(trials_of):
@@ -59,7 +61,7 @@ def test_a_difference_between_sessions_is_not_one_between_systems(compared):
 
 
 def test_a_difference_between_systems_is_found_on_the_anchors(compared):
-    """Half as long again is found on ten items; the finding says which pairs rest on how many."""
+    """Half as long again is found on ten items; the finding shows which pairs rest on how many."""
     table = compared(np.random.default_rng(6), 1.5, drift=1.3)
     pairs = {frozenset((pair.a, pair.b)): pair for pair in table.pairs}
     with_a = pairs[frozenset("ac")]

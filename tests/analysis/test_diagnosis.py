@@ -99,7 +99,7 @@ def test_waiting_is_found(found):
 
 
 def test_trailing_text_is_found(found):
-    """The answer stands early and the rest is read for nothing."""
+    """The answer is final early and the rest is read for nothing."""
     early = found(committed_s=0.4 * np.array(EVEN))["committed-early"]
     assert early.evidence["trailing_share"] == pytest.approx(0.6)
     assert "committed-early" not in found(committed_s=0.8 * np.array(EVEN))
@@ -119,7 +119,7 @@ def test_verbose_is_a_matter_of_two(trials_of, summary_of):
 
 
 def test_tokenizers_are_compared_on_the_same_prompts(trials_of, summary_of):
-    """A tenth more text in a token: tokens per second do not compare."""
+    """A tenth more text in a token: tokens per second are not comparable."""
     coarse = trials_of("coarse", task_time_s=EVEN, prompt_tokens=44)
     fine, alike = (trials_of(name, task_time_s=EVEN, prompt_tokens=n) for name, n in (("fine", 50), ("alike", 46)))
     finding = findings(summary_of(coarse, fine))["tokenizers"]

@@ -100,6 +100,6 @@ def test_percentile_floors_are_mlperfs(share, n):
 
 
 def test_what_is_not_finite_becomes_null():
-    """A value that is no number has no interval either; an end that is none is null by itself."""
+    """A value that is not a number has no interval either; an end that is none is null by itself."""
     assert number(math.inf, 1, 2) == UNKNOWN
     assert number(1.5, 1, math.inf) == Estimate(1.5, 1.0, None)

@@ -109,7 +109,7 @@ def test_degrees_of_freedom_say_how_many_items_decide():
 
 
 def test_items_that_do_not_belong_change_nothing():
-    """A NaN contribution is no observation: the interval is that of the others."""
+    """A NaN contribution is not an observation: the interval is that of the others."""
     values = np.array([1.0, 2.0, 4.0, 8.0])
     d = (values - values.mean()) / 4
     mean = np.array([values.mean()])

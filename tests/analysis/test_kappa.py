@@ -125,7 +125,7 @@ def test_few_items_are_never_enough(items):
 
 
 def test_chance_is_seldom_taken_for_skill():
-    """Of 400 judges that guess, two answers an item that share their fate, no more than about 5 % are told apart."""
+    """Of 400 judges that guess, two answers an item that share their fate, no more than about 5 % are distinguished."""
     rng = np.random.default_rng(5)
     found = 0
     for _ in range(400):

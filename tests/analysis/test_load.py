@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, strategies as st
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.across.load import find_knee
@@ -47,6 +48,7 @@ def test_an_invalid_load_is_no_knee():
 
 
 @pytest.fixture(scope="module")
+@workers_here()
 def run_file(tmp_path_factory):
     """Nine loads of an engine with four slots, one second a task."""
     options = {"time": "virtual", "slots": SLOTS, "wait": 0.71, "correct": 0.75}

@@ -75,7 +75,7 @@ def test_it_is_the_mean_of_logarithms_by_brute_force(suite_of):
 
 
 def test_the_interval_agrees_with_a_bootstrap_within_each_task(suite_of):
-    """An independent oracle: items drawn anew within every task, 4,000 times, give an interval of the same width."""
+    """An independent oracle: items drawn again within every task, 4,000 times, give an interval of the same width."""
     rng = np.random.default_rng(11)
     sizes = {"t": 60, "u": 90, "v": 120}
     found = {
@@ -114,7 +114,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says(suite_of, suites, leas
 
 
 def test_tasks_over_the_same_items_are_not_independent(suite_of):
-    """One task three times over the same items tells no more than once: the interval is as wide as that of one."""
+    """One task three times over the same items shows no more than once: the interval is as wide as that of one."""
     rng = np.random.default_rng(3)
     one = {system: (_lognormal(seed, 40, 1 + seed), rng.random(40) < 0.7) for seed, system in enumerate(("A", "B"))}
     thrice = suite_of({system: dict.fromkeys("tuv", found) for system, found in one.items()})
@@ -157,7 +157,7 @@ def test_another_reference_turns_the_ratio_round(suite_of):
     }
     row = suite_of(found, reference="beta").overall[0].rows[0]
     assert row.time_per_correct.change.value == pytest.approx(1 / math.sqrt(2))
-    with pytest.raises(TaskpaceError, match='no system "bet" in the run \\(did you mean "beta"\\?\\)'):
+    with pytest.raises(TaskpaceError, match='unknown system "bet" in the run \\(did you mean "beta"\\?\\)'):
         suite_of(found, reference="bet")
 
 

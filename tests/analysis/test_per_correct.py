@@ -11,6 +11,7 @@ from scipy import stats
 
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
+from taskpace.analysis.table.per_correct import per_correct_logs
 
 
 def test_without_a_correct_answer_there_is_a_lower_bound():
@@ -63,7 +64,7 @@ def test_the_p_value_is_where_the_two_bounds_meet():
     correct=st.data(),
 )
 def test_any_few_answers_have_a_value_and_ends_around_it(seconds, correct):
-    """Also one item, and items of which one took almost all the time: a value, and ends on either side where known."""
+    """Also one item, and items where one took almost all the time: a value, and ends on either side where known."""
     right = correct.draw(st.lists(st.booleans(), min_size=len(seconds), max_size=len(seconds)))
     found = few_correct(np.array(seconds), np.array(right, dtype=float), np.ones(len(seconds)))
     assert found.value is not None
@@ -79,3 +80,18 @@ def test_any_few_answers_have_a_value_and_ends_around_it(seconds, correct):
 def test_one_item_has_no_interval():
     """One right answer of three seconds: three seconds, and nothing is known of the error."""
     assert few_correct(np.array([3.0]), np.array([1.0]), np.array([1.0])) == Estimate(pytest.approx(3.0))
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
+    """Logarithms and influence made once for each system are those of the pairs, one by one."""
+    rng = np.random.default_rng(seed)
+    seconds, correct = rng.lognormal(0, 1, (3, 8, 2)), (rng.random((3, 8, 2)) < 0.5).astype(float)
+    indices = [(0, 1), (2, 0)]
+    whole = per_correct_logs(seconds, correct, indices)
+    # A system that was not asked makes every pair be put together by itself.
+    apart = per_correct_logs(
+        *(np.concatenate([each, np.full((1, 8, 2), np.nan)]) for each in (seconds, correct)), indices
+    )
+    for one, other in zip(whole, apart, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)

@@ -6,6 +6,7 @@ import math
 import re
 
 import pytest
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import TaskTable
@@ -25,11 +26,12 @@ SYSTEMS = {
     "fast-verbose": (0.020, 400),
     "faster-wordier": (0.014, 900),
 }
-TASKS = {"mmlu-letter": 1, "mmlu-paraphrase": 3, "mmlu-explain": 8}
+TASKS = {"mmlu-letter": 1, "mmlu-paraphrase": 2, "mmlu-explain": 4}
 """How much more each task makes everybody write."""
 
 
 @pytest.fixture(scope="module", params=TASKS)
+@workers_here()
 def table(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> TaskTable:
     folder = tmp_path_factory.mktemp("planted")
     systems = "".join(

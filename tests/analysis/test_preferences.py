@@ -30,7 +30,7 @@ def replies(*pairs: tuple[str | None, str | None]) -> list[Reply]:
 
 
 def test_a_preference_counts_where_both_orders_have_it():
-    """A, A, B and a tie; two contradictions and an unreadable pair count for nobody."""
+    """A, A, B and a tie; two contradictions and an unreadable pair count for neither."""
     (found,) = find_preferences(
         replies(("1", "2"), ("1", "2"), ("2", "1"), ("tie", "tie"), ("1", "1"), ("1", "tie"), ("1", None))
     )
@@ -85,7 +85,7 @@ def test_four_of_four_is_no_preference():
 
 
 def test_many_pairs_of_systems_need_more():
-    """Six of six is enough alone, and not as one of two tasks to test; ties are no test and cost nothing."""
+    """Six of six is enough alone, and not as one of two tasks to test; ties are not tested and cost nothing."""
     six, even, tied = (
         find_preferences(replies(*said)) for said in ([("1", "2")] * 6, [("1", "2"), ("2", "1")], [("tie", "tie")] * 3)
     )
@@ -106,7 +106,7 @@ def test_repeats_of_an_item_count_once():
 
 
 def test_a_lean_to_a_place_is_tested():
-    """Five of five to the first may be chance, six are told; a half-readable pair tells nothing of places."""
+    """Five of five to the first may be chance, six are told; a half-readable pair shows nothing of positions."""
     assert alone(*[("1", "1")] * 5, *[("1", None)] * 9).leans_to is None
     found = alone(*[("1", "1")] * 6)
     assert (found.leans_to, found.first_items, found.second_items) == ("first", 6, 0)

@@ -9,7 +9,7 @@ import taskpace
 from taskpace.report.words.block import texts
 from taskpace.report.words.effects import effect_blocks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
 
 def system(name: str, length: dict[str, object], **options: object) -> dict[str, object]:

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 
 from taskpace.analysis.stats.significance import (
+    Groups,
     average_ranks,
     clustered_mcnemar,
     holm,
@@ -49,10 +50,20 @@ def test_welch_is_scipys(a, b):
     """Difference and p-value of scipy's t-test for unequal variances."""
     if min(a.std(), b.std()) < 1e-2:
         return  # scipy itself warns of it
-    difference, p = welch(a, b)
+    difference, p = (float(each[0]) for each in welch(Groups.of(a), Groups.of(b)))
     theirs = stats.ttest_ind(a, b, equal_var=False)
     assert difference == pytest.approx(a.mean() - b.mean(), abs=1e-12)
     assert p == pytest.approx(theirs.pvalue, rel=1e-6, abs=1e-12)
+
+
+@given(st.lists(hnp.arrays(np.float64, st.integers(1, 9), elements=st.floats(-50, 50)), min_size=2, max_size=5))
+def test_groups_together_are_one_group(groups):
+    """Number, mean and squares of several groups are those of all their values, whichever are left out."""
+    members = np.arange(len(groups)) != 1
+    found, whole = Groups.of(*groups).together(members), Groups.of(np.concatenate(groups[:1] + groups[2:]))
+    assert found.n == whole.n
+    assert found.mean == pytest.approx(whole.mean, abs=1e-9)
+    assert found.squares == pytest.approx(whole.squares, rel=1e-9, abs=1e-9)
 
 
 @given(st.integers(0, 200), st.integers(0, 200))

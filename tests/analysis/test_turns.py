@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from scipy import stats
 
-from taskpace.analysis.table.turns import order_findings, ramp_findings
+from taskpace.analysis.data.arrays import with_items
+from taskpace.analysis.table.turns import _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
 
 
@@ -26,7 +28,7 @@ def rounds_of(trials_of):
                 before = systems[places[index, place[index] - 1]] if place[index] else None
                 pace[index] *= slower.get((name, before), 1.0)
             cells.append(trials_of(name, tpot_s=pace, task_time_s=100 * pace, round=np.arange(rounds), place=place + 1))
-        return pl.concat(cells)
+        return with_items(pl.concat(cells))[0]
 
     return build
 
@@ -64,7 +66,7 @@ def test_a_system_that_rests_is_no_predecessor_s_effect(rounds_of):
 
 def test_systems_that_took_no_turns_have_no_order(trials_of):
     """Without rounds there is nothing to look at."""
-    assert order_findings(pl.concat([trials_of("a"), trials_of("b")])) == ()
+    assert order_findings(with_items(pl.concat([trials_of("a"), trials_of("b")]))[0]) == ()
 
 
 def test_the_ramp_of_blocks_is_stated(trials_of):
@@ -80,3 +82,41 @@ def test_the_ramp_of_blocks_is_stated(trials_of):
     assert finding.text == "asked in blocks of 4: for 33 % of the time fewer than 2 were in flight"
     assert ramp_findings(trials, Scenario()) == ()
     assert ramp_findings(trials.with_columns(round=pl.lit(None, dtype=pl.Int64)), Scenario(concurrency=2)) == ()
+
+
+def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
+    """Each effect and p-value is that of Welch's test on the two lists of trials, put together one by one."""
+    trials = rounds_of("ABC", 40, np.random.default_rng(5), {("B", "A"): 1.3}).filter(
+        (pl.col("system") != "C") | (pl.col("round") % 3 > 0)
+    )
+    rows = trials.with_columns(log=pl.col("tpot_s").log()).with_columns(
+        pl.col("log") - pl.col("log").mean().over("system")
+    ).sort("round", "place").rows(named=True)  # fmt: skip
+    lists: dict[tuple[str, str | None], list[float]] = {}
+    for row in rows:
+        others = [other for other in rows if other["round"] == row["round"]]
+        left = row["log"] - np.mean([other["log"] for other in others if other is not row])
+        before = [other["system"] for other in others if other["place"] == row["place"] - 1]
+        after = None if row["place"] == 1 else before[0] if before else "?"
+        lists.setdefault((row["system"], after), []).append(left)
+    paced = _Paced.of(trials, "tpot_s")
+    found = _contrasts(paced)
+    assert len(found) == 9
+    for system, after, effect, p in found:
+        own = paced.names[system]
+        mine = lists[own, None if after < 0 else paced.names[after]]
+        rest = [
+            value
+            for (name, other), values in lists.items()
+            if name == own and other is not None and (after < 0 or other not in (paced.names[after], "?"))
+            for value in values
+        ]
+        assert effect == pytest.approx(np.mean(mine) - np.mean(rest), rel=1e-9)
+        assert p == pytest.approx(stats.ttest_ind(mine, rest, equal_var=False).pvalue, rel=1e-9)
+
+
+def test_an_item_in_two_rounds_is_two_rounds(rounds_of):
+    """Trials of one item in different rounds or sessions are held against those of their own alone."""
+    trials = rounds_of("AB", 6, np.random.default_rng(6))
+    assert len(np.unique(_rounds(trials))) == 6
+    assert len(np.unique(_rounds(trials.with_columns(session=(pl.col("system") == "A").cast(pl.Int64))))) == 12

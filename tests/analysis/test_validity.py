@@ -58,7 +58,7 @@ def test_each_reason_has_its_threshold(trials_of, code, sound, bad):
 
 
 def test_a_conversation_may_have_its_own_past_in_the_cache(summary_of, trials_of):
-    """Only what first turns found in the cache speaks against a result; the share of later turns is told."""
+    """Only what first turns found in the cache invalidates a result; the share of later turns is told."""
     trials = trials_of(prompt_tokens=400, cached_tokens=240).with_columns(
         first_prompt_tokens=100, first_cached_tokens=0
     )
@@ -118,7 +118,7 @@ def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trial
 
 
 def test_drift_is_the_machine_s_not_the_items_order(trials_of):
-    """Items that grow longer from first to last are no drift as long as each token takes the same."""
+    """Items that grow longer from first to last are not drift as long as each token takes the same."""
     growing = np.linspace(1, 5, 60)
     assert against(trials_of(task_time_s=growing, tpot_s=[0.01] * 60)) == {}
     # Where no answer has a second token, task time must stand in.
@@ -195,7 +195,7 @@ def test_drift_voids_claims_only_where_systems_did_not_take_turns(trials_of, sum
 
 @pytest.mark.parametrize(("common", "turns"), [(36, True), (35, False)])
 def test_nine_tenths_of_the_common_items_make_turns(trials_of, summary_of, common, turns):
-    """A few items asked anew in another session change nothing; more of them do."""
+    """A few items asked again in another session change nothing; more of them do."""
     sessions = [1] * common + [2] * (40 - common)
     first = trials_of("a", round=list(range(40)), session=1)
     second = trials_of("b", round=list(range(40)), session=sessions)

@@ -12,16 +12,19 @@ import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
 from jsonschema import Draft202012Validator
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.frame import load_frame
 from taskpace.analysis.whatif import whatif
-from taskpace.analysis.whatif.speed import FOLDS, Range, Speed, fit, leave_out, predict
+from taskpace.analysis.whatif.fitting import FOLDS, fit, leave_out, predict
+from taskpace.analysis.whatif.places import Elsewhere, Given
+from taskpace.analysis.whatif.speed import Range, Speed
 from taskpace.analysis.whatif.stated import given_speed, stated_speed
-from taskpace.analysis.whatif.whatif import Elsewhere, Given, WhatIf, moved_tables, what_if
+from taskpace.analysis.whatif.whatif import WhatIf, moved_tables, what_if
 from taskpace.errors import StoreError, TaskpaceError
-from taskpace.experiment.scenario import read_scenario
+from taskpace.experiment.scenario import Scenario, read_scenario
 from taskpace.prices.price import Price
 from taskpace.store.store import Store
 
@@ -69,7 +72,7 @@ speeds = st.builds(
 def test_a_speed_is_found_again_from_its_own_times(speed: Speed, seed: int, untimed: bool) -> None:
     """Whether or not arrivals say when the first token came, the times of unseen trials are predicted exactly."""
     rng = np.random.default_rng(seed)
-    found = fit(timed(answers(rng), speed).with_columns(untimed=pl.lit(untimed)))
+    found = fit(timed(answers(rng), speed).with_columns(untimed=pl.lit(untimed)), Scenario())
     unseen = answers(rng)
     assert predict(unseen, found)[1] == pytest.approx(predict(unseen, speed)[1], rel=1e-3)
 
@@ -80,7 +83,9 @@ def test_a_busy_machine_in_between_does_not_move_the_fit() -> None:
     speed = Speed(wait_s=0.05, wait_per_prompt_token_s=0.002, tpot_s=0.01)
     trials = answers(rng, 100)
     slower = np.where(np.arange(100) % 10 == 0, 3.0, rng.lognormal(0, 0.02, 100))
-    assert predict(trials, fit(timed(trials, speed, slower)))[1] == pytest.approx(predict(trials, speed)[1], rel=0.03)
+    assert predict(trials, fit(timed(trials, speed, slower), Scenario()))[1] == pytest.approx(
+        predict(trials, speed)[1], rel=0.03
+    )
 
 
 def test_the_error_is_that_of_trials_which_the_fit_has_not_seen() -> None:
@@ -88,7 +93,7 @@ def test_the_error_is_that_of_trials_which_the_fit_has_not_seen() -> None:
     rng = np.random.default_rng(2)
     trials = answers(rng, 400)
     speed = Speed(wait_s=0.05, wait_per_prompt_token_s=0.001, tpot_s=0.02)
-    error = leave_out(timed(trials, speed, rng.lognormal(0, 0.1, 400)))
+    error = leave_out(timed(trials, speed, rng.lognormal(0, 0.1, 400)), Scenario())
     assert error is not None
     assert (error.trials, error.held_out) == (400, "items")
     # The median of |N(0, 0.1)| is 0.0674, its 90th percentile 0.164.
@@ -105,7 +110,7 @@ def test_a_task_that_waits_otherwise_shows_in_the_error_by_tasks() -> None:
         for name, factor in (("a", 1.0), ("b", 1.0), ("c", 3.0))
     ]
     trials = pl.concat(parts)
-    by_task = leave_out(trials, by_task=True)
+    by_task = leave_out(trials, Scenario(), by_task=True)
     assert by_task is not None
     assert by_task.held_out == "tasks"
     assert by_task.p90 > 0.5
@@ -115,7 +120,7 @@ def test_a_task_that_waits_otherwise_shows_in_the_error_by_tasks() -> None:
 def test_too_few_trials_have_no_error() -> None:
     """Nine trials cannot check a fit: nothing is claimed of it."""
     trials = timed(answers(np.random.default_rng(4), 9), Speed(wait_s=1, wait_per_prompt_token_s=0, tpot_s=0.1))
-    assert leave_out(trials) is None
+    assert leave_out(trials, Scenario()) is None
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +133,7 @@ def made() -> dict[str, bytes]:
 def run_of(simulated: Callable, tmp_path: Path, made: dict[str, bytes]) -> Callable[..., Path]:
     """Makes a run file of simulated systems, options by name."""
 
+    @workers_here()
     def make(file: str, systems: dict[str, dict[str, object]], **settings: object) -> Path:
         key = repr((systems, settings))
         if key not in made:
@@ -312,10 +318,10 @@ def test_serving_benchmarks_state_ttft_and_tpot(text: str) -> None:
         ('{"n_prompt": 64, "n_gen": 0, "avg_ts": 100}', "takes a test of prompts and one of generation"),
         (
             '{"n_prompt": 64, "n_gen": 0, "avg_ts": 0}\n{"n_prompt": 0, "n_gen": 9, "avg_ts": 1}',
-            '"avg_ts" is no number',
+            '"avg_ts" is not a number',
         ),
         (BENCH.replace("m.gguf", "n.gguf", 1) % (100, 9, 500, 9), "2 models"),
-        ('{"median_ttft_ms": "fast", "median_tpot_ms": 1, "completed": 1}', '"median_ttft_ms" is no number above 0'),
+        ('{"median_ttft_ms": "fast", "median_tpot_ms": 1, "completed": 1}', '"median_ttft_ms" is not a number above 0'),
         ('{"time_to_first_token": 3, "inter_token_latency": {}}', '"time_to_first_token" has no unit of time'),
     ],
 )
@@ -331,7 +337,7 @@ def test_files_that_state_no_speed_are_errors(text: str, said: str) -> None:
 def test_a_number_of_a_file_that_is_no_speed_is_an_error(number: str) -> None:
     """Integers beyond a float and times beyond a day are refused in one line, and no fault of ours."""
     text = f'{{"median_ttft_ms": {number}, "median_tpot_ms": 3, "completed": 3, "total_input_tokens": 3, '
-    with pytest.raises(TaskpaceError, match=r"no number above 0|more than 86,400 s"):
+    with pytest.raises(TaskpaceError, match=r"not a number above 0|more than 86,400 s"):
         stated_speed(text + '"total_output_tokens": 4}', "x.json")
 
 
@@ -399,7 +405,7 @@ def test_tokens_cost_the_same_elsewhere_and_hours_do_not(
 
 
 def test_a_shared_machine_elsewhere_makes_the_cost_by_the_hour_unknown(run_of: Callable) -> None:
-    """Several in flight share the hour, and nobody knows the makespan of what was not run there."""
+    """Several in flight share the hour, and the makespan of what was not run there is unknown."""
     here = run_of("here.db", {"a": HERE})
     there = run_of("there.db", {"a": THERE}, scenarios=("concurrency=4",))
     with Store.open(here) as source, Store.open(there) as other:

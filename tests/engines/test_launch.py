@@ -1,4 +1,4 @@
-"""Servers that taskpace starts itself: waited for, kept a log of, and gone when nobody needs them any more."""
+"""Servers that taskpace starts itself: waited for, kept a log of, and gone when they are not needed any more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,18 @@ from pathlib import Path
 
 import pytest
 import tomli_w
+from tests.in_process import InProcess
 
 import taskpace
 import taskpace.runner.events
 from taskpace import models
 from taskpace.engines.openai.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
+from taskpace.worker.messages import FromWorker
 
 LLAMA = Path(__file__).parents[2] / "bench" / "llama_server.py"
 # Answers as an endpoint with one model should, once PORT is bound; writes its process number and a child's to a file.
@@ -106,19 +112,28 @@ def test_a_server_is_started_waited_for_used_and_stopped_with_its_children(small
     assert "x.db.my-small-one.log" in info
 
 
-@pytest.mark.slow
+class OneByOne(InProcess):
+    """Hands over each message by itself, as a worker does that says them with time between."""
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        first, *self._said = super().receive(timeout_s, gather_s)
+        return [first]
+
+
 def test_the_wait_is_told_with_the_log_s_last_line(small, tmp_path, monkeypatch):
     """Who waits sees for how long, and what the server printed last."""
-    monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.2)
-    file, _ = small(delay_s=0.0)
-    file.write_text(file.read_text("utf-8").replace(" 0.0 ", " 7 "), "utf-8")
+    monkeypatch.setattr("taskpace.engines.openai.preflight._TELL_EVERY_S", 0.1)
+    monkeypatch.setattr("taskpace.engines.openai.preflight._ASK_EVERY_S", 0.05)
+    file, _ = small(delay_s=0.5, items=1)
     told: list[str] = []
 
     def listen(event) -> None:
         if isinstance(event, taskpace.runner.events.WorkerOpening):
             told.append(event.text)
 
-    taskpace.run(file, tmp_path / "x.db", on_event=listen)
+    plan = prepare(load_experiment(file), tmp_path)
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        run_plan(plan, store, on_event=listen, launch=OneByOne)
     assert told
     assert told[-1].startswith("starting the server, ")
     assert told[-1].endswith("s: warming up")
@@ -148,7 +163,7 @@ def test_a_server_that_does_not_come_up_says_why(tmp_path, command, options, wor
 
 
 def test_a_server_that_dies_in_between_ends_its_part_with_its_last_words(small, tmp_path):
-    """What it had in flight is an error, what follows finds nobody, and the run says how the server ended."""
+    """What it had in flight is an error, what follows finds no server, and the run reports how the server ended."""
     file, pids = small(answers=4, items=20, connect_timeout_s=1.0)
     events: list[object] = []
     run = taskpace.run(file, tmp_path / "x.db", on_event=events.append)
@@ -265,11 +280,12 @@ def test_a_real_server_is_started_and_measured(tmp_path):
     command = f"{sys.executable} {LLAMA} {{model}} {{port}} 2"
     file = tmp_path / "x.toml"
     system = {"name": "served", "engine": "openai", "model": str(path), "options": {"server": command}}
-    plan = {"items": 6, "tasks": ["mmlu-letter"], "scenarios": ["concurrency=2"], "max_tokens": 16, "system": [system]}
+    (tmp_path / "x.csv").write_text("prompt\nName a colour.\nCount to nine.\nWho was Goethe?\nWhat is rain?\n", "utf-8")
+    plan = {"tasks": [{"prompts": "x.csv"}], "scenarios": ["concurrency=2"], "max_tokens": 8, "system": [system]}
     file.write_text(tomli_w.dumps(plan), "utf-8")
     frame = taskpace.run(file, tmp_path / "x.db").frame()
-    assert frame.height == 6
-    assert frame["failure_kind"].null_count() == 6
+    assert frame.height == 4
+    assert frame["failure_kind"].null_count() == 4
     assert (frame["output_tokens"] > 0).all()
     assert (frame["prompt_tokens"] > 20).all()
     assert (frame["ttft_s"] > 0).all()

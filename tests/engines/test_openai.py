@@ -75,7 +75,7 @@ def test_a_good_server_is_measured_whole(run_plan):
     assert frame["output_tokens"].to_list() == [3] * 24
     assert frame["prompt_tokens"].to_list() == [20] * 24
     assert set(frame["token_source"]) == {"usage"}
-    # The role came after 50 ms and is no token; the first token came 20 ms later, the last another 20 ms later.
+    # The role came after 50 ms and is not a token; the first token came 20 ms later, the last another 20 ms later.
     assert frame["ttft_s"].min() >= 0.069
     assert frame["task_time_s"].min() >= 0.089
     assert (frame["task_time_s"] > frame["ttft_s"]).all()
@@ -244,7 +244,7 @@ FAULTS: dict[str, tuple[Callable[[asyncio.StreamWriter], Any], str, str, str]] =
     "reset": (lambda writer: cut(writer, hard=True), "cut", "in the middle", "Answer: "),
     "stall": (silence, "stall", "nothing arrived for 0.4 s", "Answer: "),
     "drip": (trickle, "timeout", "no end within 1 s", "Answer: "),
-    "no HTTP": (lambda writer: put(writer, b"SSH-2.0-OpenSSH\r\n\r\n"), "bad-response", "no HTTP/1.1", ""),
+    "no HTTP": (lambda writer: put(writer, b"SSH-2.0-OpenSSH\r\n\r\n"), "bad-response", "not an HTTP/1.1", ""),
     "malformed event": (lambda writer: stream(writer, event("Answer: "), b"data: {\n\n"), "bad-event", "{", "Answer: "),
     "error in stream": (lambda writer: stream(writer, event("Answer: "), BROKEN), "server-error", "CUDA out of memory",
                         "Answer: "),
@@ -311,7 +311,7 @@ def test_a_stream_that_is_left_open_after_its_end_is_over(run_plan):
 
 
 def test_a_server_that_is_gone_ends_the_cell_early(run_plan):
-    """Three trials find nobody; then the rest is left for later, and the run says why."""
+    """Three trials find no server; then the rest is left for later, and the run says why."""
     with Endpoint() as server:
 
         async def leave(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
@@ -385,12 +385,12 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
         told["no list"] = refusal(run_plan(server.url, model=""))
     with Endpoint(models=["a", "b"]) as server:
         told["no model"] = refusal(run_plan(server.url, model=""))
-    assert "nobody listens there: start the server, or correct the port" in told["refused"]
-    assert "there is no host of that name: correct the host's name" in told["name"]
+    assert "nothing listens there: start the server, or correct the port" in told["refused"]
+    assert "unknown host name: correct the host's name" in told["name"]
     assert "redirects to https://else.example/v1/models, not followed: write https://else.example/v1" in told["moved"]
-    assert "is no list of models to choose from: name one" in told["no list"]
+    assert "is not a list of models to choose from: name one" in told["no list"]
     assert told["path"].endswith("/v1") and ": write http://127.0.0.1:" in told["path"]  # noqa: PT018 - one remedy
-    assert "write http:// if the server speaks no TLS" in told["tls on plain"]
+    assert "write http:// if the server does not use TLS" in told["tls on plain"]
     assert "certificate does not pass" in told["unknown authority"]
     assert "ca_file" in told["unknown authority"]
     assert "if it wants TLS, write https://" in told["plain on tls"]
@@ -440,17 +440,17 @@ def test_a_proxy_is_used_where_the_environment_names_one(run_plan, monkeypatch):
         ({"url": "http://x/v1?api-key=secret"}, 'query = { api-key = { env = "VARIABLE" } }'),
         ({"url": "http://x/v1", "query": {"code": {"env": "NO_SUCH_VARIABLE"}}}, "NO_SUCH_VARIABLE is not set"),
         ({"url": "http://x/v1/chat/completions/"}, "by themselves: write http://x/v1"),
-        ({"url": "http://a..b/v1"}, "no name of a host"),
-        ({"url": f"http://{'a' * 300}/v1"}, "no name of a host"),
-        ({"url": "http://x/v1", "omit": ["sead"]}, '"sead" is no field that is sent (did you mean "seed"?)'),
+        ({"url": "http://a..b/v1"}, "invalid host name"),
+        ({"url": f"http://{'a' * 300}/v1"}, "invalid host name"),
+        ({"url": "http://x/v1", "omit": ["sead"]}, 'unknown request field "sead" (did you mean "seed"?)'),
         ({"url": "http://x/v1", "omit": ["stream"]}, '"stream" has to be there: set stream = false'),
         ({"url": "http://x/v1", "omit": ["top_k"], "body": {"top_k": 1}}, '"top_k" is one of body'),
         ({"url": "http://x/v1", "omit": ["seed"], "rename": {"seed": "s"}}, '"seed" is left out by omit as well'),
-        ({"url": "http://x:99999/v1"}, "is no URL"),
+        ({"url": "http://x:99999/v1"}, "invalid URL"),
         ({"url": "http://x/v1", "api_key_env": "NO_SUCH_VARIABLE"}, "the variable NO_SUCH_VARIABLE is not set"),
         ({"url": "http://x/v1", "ca_file": "none.pem"}, 'key "ca_file": none.pem'),
-        ({"url": "http://x/v1", "headers": {"a b": "c"}}, "no name of a header"),
-        ({"url": "http://x/v1", "headers": {"a": "b\r\nc: d"}}, "no plain text on one line"),
+        ({"url": "http://x/v1", "headers": {"a b": "c"}}, "invalid header name"),
+        ({"url": "http://x/v1", "headers": {"a": "b\r\nc: d"}}, "must be plain text on one line"),
         ({"url": "http://x/v1", "idle_timeout_s": 0}, 'key "idle_timeout_s"'),
         ({"url": "http://x/v1", "streams": False}, 'unknown key "streams" (did you mean "stream"?)'),
     ],

@@ -72,7 +72,7 @@ def test_reasoning_has_fields_of_its_own(field, value):
 
 
 def test_one_reasoning_under_two_names_is_read_once():
-    """OpenRouter and LiteLLM give the same text as a field and as details; switches that are no text are none."""
+    """OpenRouter and LiteLLM give the same text as a field and as details; switches that are not text are none."""
     twice = delta(reasoning="hm, ", reasoning_details=DETAILS, thinking=True)
     found = read(twice, event("Yes"), event(finish="stop"))
     assert (found.reasoning, found.text) == ("hm, ", "Yes")

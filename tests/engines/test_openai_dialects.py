@@ -88,9 +88,9 @@ def test_harmless_differences_change_nothing(case):
 WRONG: dict[str, tuple[tuple[bytes, ...], str, str]] = {
     "two choices": ((event("a"), choice(index=1, delta={"content": "b"})), "several-choices", "n = 1"),
     "two choices without numbers": ((data({"choices": [{"text": "a"}, {"text": "b"}]}),), "several-choices", "n = 1"),
-    "text that is none": ((choice(delta={"content": 7}),), "bad-event", "content is no text"),
-    "choices that are none": ((data({"choices": 7}),), "bad-event", "choices are no list"),
-    "an event that is none": ((data("ping"),), "bad-event", "no object"),
+    "text that is none": ((choice(delta={"content": 7}),), "bad-event", "content is not text"),
+    "choices that are none": ((data({"choices": 7}),), "bad-event", "choices are not a list"),
+    "an event that is none": ((data("ping"),), "bad-event", "not an object"),
     "OpenRouter, in the stream": ((YES, data({"error": {"code": 502, "message": "Provider returned error",
                                    "metadata": {"raw": "overloaded"}}, "choices": [{"finish_reason": "error"}]})),
                                   "server-error", "Provider returned error: overloaded"),
@@ -166,7 +166,7 @@ def test_ends_have_one_meaning_in_every_dialect(reasons, meant):
 
 @given(st.text(), st.lists(st.integers(0, 40), max_size=6))
 def test_characters_are_whole_however_their_halves_are_cut(text, cuts):
-    """JSON's escapes of one text, cut between any two, give the text; a half alone is no character."""
+    """JSON's escapes of one text, cut between any two, give the text; a half alone is not a character."""
     units = text.encode("utf-16-le", "surrogatepass")
     places = sorted({0, len(units), *(2 * cut for cut in cuts if 2 * cut < len(units))})
     halves = Halves()
@@ -383,7 +383,7 @@ def test_fields_are_left_out_and_renamed(omitted, rename):
     ],
 )  # fmt: skip
 def test_lists_of_models_in_every_form(body, names):
-    """OpenAI's form, bare lists, names without a table; what is no list is none, and nothing of it is an error."""
+    """OpenAI's form, bare lists, names without a table; what is not a list is none, and nothing of it is an error."""
     assert names_of(json.dumps(body).encode()) == names
 
 
@@ -405,7 +405,7 @@ def test_where_a_redirect_leads_is_told_without_secrets():
 
 
 def test_an_address_is_written_as_it_is_sent():
-    """Names in IDNA, paths escaped, parameters behind every path; what requests add by themselves is no base."""
+    """Names in IDNA, paths escaped, parameters behind every path; what requests add by themselves is not a base."""
     target = read_url("http://例え.test:81/模型/v1/?api-version=2024-10-21&x=é")
     assert (target.host, target.path) == ("xn--r8jz45g.test", "/%E6%A8%A1%E5%9E%8B/v1")
     assert target.with_query("a=1").at("/models") == f"{target.path}/models?api-version=2024-10-21&x=%C3%A9&a=1"
@@ -422,7 +422,7 @@ def test_an_address_is_written_as_it_is_sent():
      "pwd", "authorization", "sig", "X-Amz-Signature", "X-Amz-Credential", "subscription-key", "code", "jwt"],
 )  # fmt: skip
 def test_a_key_in_the_address_is_refused_with_the_remedy(name):
-    """Whatever the parameter's name has besides; what it holds is not repeated."""
+    """Whatever else the parameter's name has; what it holds is not repeated."""
     with pytest.raises(ExperimentError, match="may be a key: write query = ") as caught:
         read_url(f"https://a.example/v1?api-version=1&{name}=hunter2")
     assert "hunter2" not in str(caught.value)

@@ -164,7 +164,7 @@ def test_systems_that_take_turns_go_on_without_the_refused_one(tmp_path):
 
 
 def test_the_list_of_models_decides_nothing(tmp_path):
-    """Names that are not in it, a list that needs another key, none at all, one that is no JSON: the model is asked."""
+    """Names that are not in it, a list that needs another key, none at all, one not in JSON: the model is asked."""
     listings = [
         fixed("200 OK", b'{"data": [{"id": "openai/*"}]}'),
         fixed("401 Unauthorized", b"{}"),
@@ -182,7 +182,7 @@ def test_the_list_of_models_decides_nothing(tmp_path):
 
 def test_a_request_can_be_shaped(tmp_path, monkeypatch):
     """Fields left out and renamed, parameters behind the URL, secrets among them from variables: as asked, and the
-    summary says what is left out.
+    summary shows what is left out.
     """
     monkeypatch.setenv("SIGNATURE", "s3cret/e")
     shape = {"omit": ["seed", "temperature", "stream_options"], "rename": {"max_tokens": "max_new_tokens"},

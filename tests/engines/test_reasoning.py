@@ -49,7 +49,7 @@ PHRASES = [("analysis", "assistantfinal"), ("Here is my thought process:", "Here
 
 @pytest.mark.parametrize(("opens", "closes"), DIALECTS + PHRASES)
 def test_every_dialect_is_told_from_the_answer(opens, closes):
-    """What stands between the markers at the beginning is reasoning; blanks around the answer's begin are nobody's."""
+    """What stands between the markers at the beginning is reasoning; blanks before the answer belong to neither."""
     assert apart(f"\n{opens}Perhaps A.{closes}\n\nB") == ("Perhaps A.", "B")
     assert apart(f"{opens}{closes}B") == ("", "B")
 

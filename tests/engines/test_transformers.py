@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -25,7 +23,7 @@ from taskpace.api import Run
 from taskpace.engines.base import EngineSpec, Generation, Message, Request, Sampling, Stamps
 from taskpace.engines.transformers import load
 from taskpace.engines.transformers.engine import TransformersEngine
-from taskpace.engines.transformers.load import read_options
+from taskpace.engines.transformers.load import Options, read_options
 from taskpace.errors import ContextOverflowError, ExperimentError, ModelError
 from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
@@ -46,6 +44,13 @@ ENDS = [5, 17, 40, 77, 101, 150, 200]
 """Ends of sequence: so many that a random model meets one sooner or later."""
 LIKE: dict[str, Any] = {"context": CONTEXT, "ends": ENDS, "chat": None}
 """How the tests want the tiny model."""
+
+
+@pytest.fixture(scope="module")
+def parsed_once() -> Iterator[None]:
+    """One parse of each GGUF file for all tests."""
+    with load._gguf_read_once():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +197,7 @@ def test_a_device_that_is_not_here_is_one_line(tiny):
     if torch.cuda.is_available():
         opened(str(tiny), device="cuda")
         return
-    with pytest.raises(ExperimentError, match='there is no cuda here: write "auto" or "cpu"'):
+    with pytest.raises(ExperimentError, match='no cuda found here: write "auto" or "cpu"'):
         opened(str(tiny), device="cuda")
 
 
@@ -231,15 +236,22 @@ class Hub(BaseHTTPRequestHandler):
         ("owner/none", "write a hub name (owner/model), a folder, a GGUF file or a name from `taskpace list models`"),
     ],
 )
-def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli_process, tmp_path, model, remedy):
+def test_a_gated_or_unknown_model_is_one_line_with_the_remedy(cli, tmp_path, monkeypatch, model, remedy):
     """Over real HTTP, from the command line, without a token."""
+    monkeypatch.setitem(run_plan.__kwdefaults__, "launch", InProcess)
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
-        Thread(target=hub.serve_forever, daemon=True).start()
-        done = cli_process(
+        Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        url = f"http://127.0.0.1:{hub.server_port}"
+        for name, value in {  # what HF_ENDPOINT, HF_HOME and HF_HUB_OFFLINE are at import
+            "ENDPOINT": url,
+            "HUGGINGFACE_CO_URL_TEMPLATE": f"{url}/{{repo_id}}/resolve/{{revision}}/{{filename}}",
+            "HF_HUB_CACHE": str(tmp_path / "hub"),
+            "HF_TOKEN_PATH": str(tmp_path / "no-token"),
+            "HF_HUB_OFFLINE": False,
+        }.items():
+            monkeypatch.setattr(f"huggingface_hub.constants.{name}", value)
+        done = cli(
             *("run", "-m", model, "--engine", "transformers", "-n", "2", "-t", "mmlu-letter", "-o", "x.db"),
-            HF_ENDPOINT=f"http://127.0.0.1:{hub.server_port}",
-            HF_HOME=str(tmp_path / "hub"),
-            HF_HUB_OFFLINE="0",
             HF_TOKEN="",
         )
         hub.shutdown()
@@ -258,42 +270,21 @@ def test_a_precision_that_a_device_has_not_is_one_line(tiny, monkeypatch):
         opened(str(tiny), device="mps", quantization="8bit")
 
 
-QUANTISE = """
-import json, sys
-import torch
-from taskpace.engines.transformers.load import Options, _gguf_read_once, load
-
-torch.set_num_threads(1)
-with _gguf_read_once():  # for both
+def test_a_gguf_file_is_quantised_anew(tmp_path, monkeypatch, capfd, caplog, parsed_once):
+    """Dequantised, then by bitsandbytes to 8 and to 4 bit: smaller, it answers, and nothing is left behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    model, found = str(resolve("smollm2-135m", Path()).path), []
     for quantization in ("8bit", "4bit"):
-        loaded = load(sys.argv[1], Options(dtype="bfloat16", quantization=quantization))
+        loaded = load.load(model, Options(dtype="bfloat16", quantization=quantization, threads=1))
         ids = loaded.tokenizer("The capital of France is", return_tensors="pt")
         made = loaded.model.generate(**ids, max_new_tokens=4, do_sample=False)
-        size = sum(parameter.nbytes for parameter in loaded.model.parameters())
-        print(json.dumps([loaded.quantized_by, size, loaded.tokenizer.decode(made[0])]))
-"""
-
-
-def test_a_gguf_file_is_quantised_anew(tmp_path):
-    """Dequantised, then by bitsandbytes to 8 and to 4 bit: smaller, it answers, and nothing is left behind."""
-    monitored = tmp_path / "tmp"
-    monitored.mkdir()
-    model = str(resolve("smollm2-135m", Path()).path)
-    done = subprocess.run(
-        [sys.executable, "-c", QUANTISE, model],
-        env=os.environ | {"TMPDIR": str(monitored)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    eight, four = map(json.loads, done.stdout.splitlines()[-2:])
-    for by, size, text in (eight, four):
-        assert by == "bitsandbytes"
-        assert size < 0.75 * 2 * 134_515_008  # bytes of bfloat16
-        assert "Paris" in text
-    assert four[1] < eight[1]
-    assert not list(monitored.glob("taskpace-*"))
-    assert "MatMul8bitLt" not in done.stderr
+        assert loaded.quantized_by == "bitsandbytes"
+        assert "Paris" in loaded.tokenizer.decode(made[0])
+        found.append(sum(parameter.nbytes for parameter in loaded.model.parameters()))
+    eight, four = found
+    assert four < eight < 0.75 * 2 * 134_515_008  # bytes of bfloat16
+    assert not list(tmp_path.iterdir())
+    assert "MatMul8bitLt" not in capfd.readouterr().err + caplog.text
 
 
 def test_a_gguf_file_is_parsed_once_while_a_model_loads(monkeypatch):
@@ -320,7 +311,7 @@ def experiment(tmp_path: Path, **changes: Any) -> Path:
 
 
 def run_here(file: Path) -> Run:
-    """Carry an experiment out in this process, which has torch imported; a worker would import it anew."""
+    """Carry an experiment out in this process, which has torch imported; a worker would import it again."""
     plan = prepare(load_experiment(file), file.parent)
     path = file.with_suffix(".db")
     with Store.create_or_continue(path, plan, "0") as store:
@@ -371,7 +362,7 @@ def test_what_does_not_fit_is_a_result_and_larger_batches_are_not_tried(tmp_path
     options = {"dtype": "float32", "threads": 1, "memory_limit_mb": 1400}
     system = {"name": "tiny", "engine": "transformers", "model": str(model), "options": options}
     scenarios = [{"batch": [1, 2, 8, 10]}]
-    file = experiment(tmp_path, scenarios=scenarios, items=10, warmup=0, system=[system])
+    file = experiment(tmp_path, scenarios=scenarios, items=10, max_tokens=1, warmup=0, system=[system])
     said: list[object] = []
     frame = taskpace.run(file, tmp_path / "x.db", on_event=said.append).frame()
     assert not [event for event in said if isinstance(event, taskpace.runner.events.WorkerDied)]
@@ -406,7 +397,7 @@ ALIKE = (
 )  # fmt: skip
 
 
-def test_both_engines_count_the_same_prompts_alike(tmp_path):
+def test_both_engines_count_the_same_prompts_alike(tmp_path, parsed_once):
     """The same GGUF weights through llama.cpp and through transformers: prompt tokens are the same, exactly, of two
     shipped prompts and of short ones in several scripts.
     """
@@ -419,8 +410,8 @@ def test_both_engines_count_the_same_prompts_alike(tmp_path):
     lines = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
     (tmp_path / "prompts.jsonl").write_text(lines, "utf-8")
     tasks = [{"prompts": "prompts.jsonl"}]
-    file = experiment(tmp_path, tasks=tasks, items=10, max_tokens=4, warmup=0, system=systems)
-    frame = taskpace.run(file, tmp_path / "x.db").frame()
+    file = experiment(tmp_path, tasks=tasks, items=10, max_tokens=1, warmup=0, system=systems)
+    frame = run_here(file).frame()
     counts = {
         system: part.sort("item_id").select("item_id", "prompt_tokens").rows()
         for (system,), part in frame.group_by("system")

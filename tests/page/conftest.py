@@ -1,4 +1,4 @@
-"""A run worth looking at, its report, and a browser that tells of everything a page should not do."""
+"""A run worth looking at, its report, and a browser that reports everything a page should not do."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import tomli_w
 from tests.browser import FLAGS, executable
+from tests.in_process import workers_here
 from tests.once import Once
 
 import taskpace
@@ -30,6 +31,8 @@ SYSTEMS = [
     {"name": "thinks first", "token_time": 0.012, "length": 60, "reasoning": THOUGHT, "answer_at": 0.5},
     {"name": "often fails", "faults": [{"kind": "error", "rate": 0.3, "after_tokens": 3}]},
 ]
+UNASKED = {"cost", "energy", "energy-time", "settling"}
+"""Charts that only runs have which were asked for what they show."""
 
 
 def experiment_file(
@@ -65,6 +68,7 @@ def experiment_file(
     return file
 
 
+@workers_here()
 def make_planted(folder: Path) -> None:
     """A run and its report."""
     fast, *others = SYSTEMS

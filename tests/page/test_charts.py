@@ -1,15 +1,17 @@
-"""Charts as objects, SVG and PNG: valid, the summary's own numbers, told apart by every eye."""
+"""Charts as objects, SVG and PNG: valid, the summary's own numbers, distinguishable by every eye."""
 
 from __future__ import annotations
 
 import itertools
 import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
 
 import altair as alt
 import numpy as np
 import pytest
 from colorspacious import cspace_convert
-from tests.page.conftest import SYSTEMS, experiment_file
+from tests.page.conftest import SYSTEMS, UNASKED, experiment_file
 
 import taskpace
 from taskpace.errors import TaskpaceError
@@ -27,6 +29,7 @@ from taskpace.report.charts.theme import (
     SERIES,
     SHAPES,
     by_place,
+    configured,
 )
 from taskpace.report.words.figures import (
     digits,
@@ -37,6 +40,9 @@ from taskpace.report.words.figures import (
     shared_ranks,
 )
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
+ROOT = Path(__file__).parents[2]
 PAGES = {"light": (PAPER, {colour: colour for colour in DARK}), "dark": (DARK_PAPER, DARK)}
 
 
@@ -84,12 +90,35 @@ def test_nothing_is_told_by_colour_alone():
     assert len({tuple(dash) for dash in DASHES}) == len(DASHES) == len(SERIES)
 
 
+def make_of(specification: Any) -> Any:
+    """A specification with types in place of what the data decide: rows of data, names, texts, lengths."""
+    match specification:
+        case dict():
+            return {
+                key: sorted({type_of(each) for each in (value if isinstance(value, list) else [value])})
+                if key in ("values", "domain", "range", "sort", "title", "height", "columns")
+                else make_of(value)
+                for key, value in specification.items()
+            }
+        case list():
+            return [make_of(each) for each in specification]
+        case _:
+            return specification
+
+
+def type_of(value: Any) -> str:
+    """Its type, and the types in it."""
+    if isinstance(value, dict):
+        return repr({key: type_of(each) for key, each in value.items()})
+    return repr(sorted(map(type_of, value))) if isinstance(value, list) else type(value).__name__
+
+
 def test_every_chart_is_valid_vega_lite(drawn):
     """What is drawn without altair's own checks passes them as a whole."""
-    found = drawn
-    unasked = {"cost", "energy", "energy-time", "settling"}
-    assert {panel.chart for panel in found} == set(CHARTS) - unasked
-    for panel in found:
+    assert {panel.chart for panel in drawn} == set(CHARTS) - UNASKED
+    # A check takes a tenth of a second: once for all charts that differ in names and numbers alone.
+    makes = {repr(make_of(configured(panel.picture))): panel for panel in drawn}
+    for panel in makes.values():
         styled(panel.picture).to_dict(validate=True)
 
 
@@ -140,7 +169,7 @@ def test_tables_hold_the_summarys_numbers(summary, drawn):
 
 
 def test_the_front_is_that_of_brute_force(summary):
-    """On the Pareto front is who has right answers and is beaten by nobody in both time and accuracy."""
+    """On the Pareto front is who has right answers and is beaten by none in both time and accuracy."""
     for table in summary.tables:
         rows = [row for row in table.rows if row.valid]
 
@@ -168,7 +197,7 @@ def test_a_sweeps_line_has_the_name_that_its_systems_share(drawn):
 
 
 def test_long_names_that_differ_at_the_end_stay_two():
-    """A chart tells systems apart by what is left of their names; the end, where a sweep's value stands, is left."""
+    """A chart distinguishes systems by what is left of their names; the end, where a sweep's value stands, is left."""
     one, other = (label("x" * 70 + end) for end in (" alpha", " beta"))
     assert one != other
     assert max(len(one), len(other)) <= 60
@@ -186,14 +215,44 @@ def test_the_ninth_system_has_a_shape_and_a_dash_of_its_own():
 
 
 def test_a_chart_with_nothing_to_show_is_absent(tmp_path):
-    """One system, one scenario, no right answers to speak of: neither rankings, nor pairs, nor load, nor sweep."""
+    """One system, one scenario, no right answers: neither rankings, nor pairs, nor load, nor sweep."""
     file = experiment_file(tmp_path, SYSTEMS[1:2], items=10)
     file.write_text(file.read_text("utf-8").replace('    "concurrency=4",\n', ""), "utf-8")
     with taskpace.run(file, tmp_path / "one.db") as run:
         there = {panel.chart for panel in panels(run.summary())}
-        assert there == {"speed", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
-        with pytest.raises(TaskpaceError, match="there is nothing to show"):
+        assert there == {"speed", "finding", "solve", "phases", "verbosity", "accuracy", "tokenizers"}
+        with pytest.raises(TaskpaceError, match="nothing to show"):
             run.chart("load")
+
+
+def test_the_finding_names_who_is_fastest_and_who_is_first_to_be_right(drawn, summary):
+    """Bars in the order of the speeds, with the summary's numbers; the names above them are those of rank 1."""
+    table, panel = summary.tables[0], only(drawn, "finding")
+    rows = sorted(table.rows, key=lambda row: -row.tokens_per_s_median.value)
+    assert [row[0] for row in panel.rows] == [row.system for row in rows if row.time_per_correct_s.bound is None]
+    shown = to_svg(panel.picture)
+    for words, rank in (("Fastest", "rank_tokens_per_s"), ("First to be right", "rank_time_per_correct")):
+        first = [row.system for row in rows if getattr(row, rank) == 1]
+        assert f">{words}: {' and '.join(first) if len(first) < 3 else 'undecided'}<" in shown
+
+
+def test_a_dark_picture_has_the_dark_colours(drawn):
+    """Every colour of the house that is in the light one is there as its dark counterpart, and no other."""
+    picture = only(drawn, "finding").picture
+    light, dark = to_svg(picture), to_svg(picture, dark=True)
+    assert DARK_PAPER in dark
+    assert not [colour for colour in (PAPER, *DARK) if f'"{colour}"' in dark]
+    assert [colour for colour in DARK if colour in light]
+    assert all(DARK[colour] in dark for colour in DARK if colour in light)
+
+
+@pytest.mark.parametrize("look", ["light", "dark"])
+def test_the_picture_of_the_readme_is_what_the_command_draws(look):
+    """Of the real run in examples/, by the command that docs/report.md has."""
+    with taskpace.open(ROOT / "examples" / "demo.db") as run:
+        (panel,) = (each for each in panels(run.summary(), "finding") if each.task == "qa-context")
+    drawn_now = to_svg(joined([panel]), dark=look == "dark")
+    assert (ROOT / "docs" / "images" / f"finding-{look}.svg").read_text("utf-8") == drawn_now
 
 
 def test_a_chart_is_an_altair_object(planted):
@@ -202,7 +261,7 @@ def test_a_chart_is_an_altair_object(planted):
     assert isinstance(chart, alt.TopLevelMixin)
     assert "Tokens per second against task time" in chart.to_json()
     assert len(planted.chart("speed").to_dict()["concat"]) == 4
-    with pytest.raises(TaskpaceError, match=r'no chart "sped" \(did you mean "speed"\?\)'):
+    with pytest.raises(TaskpaceError, match=r'unknown chart "sped" \(did you mean "speed"\?\)'):
         planted.chart("sped")
 
 
@@ -233,25 +292,24 @@ def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
     (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
     lines = cli("chart", "x.db", "--resamples", "0").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(CHARTS)
-    unasked = {"cost", "energy", "energy-time", "settling"}
-    assert {line.split()[0] for line in lines if "nothing to show" in line} == unasked
+    assert {line.split()[0] for line in lines if "nothing to show" in line} == UNASKED
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("sped",), 'there is no chart "sped" (did you mean "speed"?): speed, ranks, '),
+        (("sped",), 'unknown chart "sped" (did you mean "speed"?): speed, ranks, '),
         (("speed", "-o", "x.pdf"), "-o x.pdf: a chart is written as .svg or .png: end the name in one of these"),
         (
             ("speed", "--task", "mmlu"),
-            '--task "mmlu": the chart has none of that name; it has mmlu-letter, mmlu-explain',
+            '--task "mmlu": unknown to this chart; it has mmlu-letter, mmlu-explain',
         ),
-        (("why", "--pair", "a", "b"), '--pair "a b": the chart has none of that name; it has '),
-        (("speed", "-o", "no/x.svg"), "no/x.svg: there is no folder no"),
+        (("why", "--pair", "a", "b"), '--pair "a b": unknown to this chart; it has '),
+        (("speed", "-o", "no/x.svg"), "no/x.svg: folder no not found"),
     ],
 )
 def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
-    """A wrong name, ending, task or pair: one line with what there is, exit code 2, nothing written."""
+    """A wrong name, ending, task or pair: one line with the names there are, exit code 2, nothing written."""
     (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
     done = cli("chart", "x.db", *arguments, *(() if "-o" in arguments else ("-o", "x.svg")), "--resamples", "0")
     assert done.returncode == 2

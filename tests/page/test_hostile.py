@@ -6,16 +6,21 @@ import csv
 import io
 import json
 import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
+from tests.in_process import workers_here
 from tests.page.conftest import SYSTEMS, experiment_file
 
 import taskpace
 from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.records import Arrival, Failure
+from taskpace.report.page import chapter
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
 
@@ -33,89 +38,107 @@ HOSTILE = {
     "surrogate": "half \ud83d pair",
     "link": "javascript:window.pwned=1 [x](javascript:window.pwned=1)",
 }
-WHOLE = ("closing", "terminal", "reordered")
-"""Texts in a run of two tasks, whose page has every section: each chart takes a while, so the others have one task."""
 
 
-def make_run(folder: Path, text: str, *tasks: str) -> Path:
-    """A run in which one trial's every text is the given one: answer, reasoning, prompt of its system, failure."""
-    stored = text.encode("utf-8", "replace").decode()  # the store holds UTF-8, which has no half pairs
-    named = stored.replace("\x00", "").strip()[:200]
+class Made(NamedTuple):
+    """A run of hostile texts."""
+
+    path: Path
+    trials: dict[str, tuple[str, str]]
+    """By the text's name: a trial that says it, and one that failed with it."""
+
+
+@workers_here()
+def make_run(folder: Path, texts: Mapping[str, str], *tasks: str) -> Made:
+    """A run with a system for each text, which is its name, its prompt, an answer, a reasoning and a failure of it."""
     experiment = load_experiment(experiment_file(folder, SYSTEMS[:2], items=4, tasks=tasks))
-    systems = (
-        msgspec.structs.replace(experiment.systems[0], name=named, system_prompt=stored[:1000]),
-        experiment.systems[1],
+    like, plain = experiment.systems
+    named = {name: stored(text).replace("\x00", "").strip()[:200] for name, text in texts.items()}
+    systems = tuple(
+        msgspec.structs.replace(like, name=named[name], system_prompt=stored(text)[:1000])
+        for name, text in texts.items()
     )
-    experiment = msgspec.structs.replace(experiment, systems=systems)
-    plan = prepare(experiment, folder)
-    path = folder / "hostile.db"
+    plan = prepare(msgspec.structs.replace(experiment, systems=(*systems, plain)), folder)
+    path, trials = folder / "hostile.db", {}
     with taskpace.run(plan, path) as run:
-        first, second = run.frame()["trial_id"].to_list()[:2]
-        ((record, grade),) = run.trial(first)
-        ((cell_id,),) = run.store.query("SELECT cell_id FROM trial WHERE id = ?", first)[1]
-    turn = msgspec.structs.replace(
-        record.turns[0],
-        text=stored,
-        reasoning=stored,
-        arrivals=(Arrival(record.turns[0].end_ns, len(stored.encode()), len(stored.encode())),),
-    )
-    said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
-    judged = msgspec.structs.replace(grade, answer=stored, detail=stored)
-    failed = msgspec.structs.replace(
-        record, trial_id=second, attempt=2, turns=(), failure=Failure(kind="engine", message=stored)
-    )
+        of_system = dict(run.frame().group_by("system", maintain_order=True).agg("trial_id").iter_rows())
+        for name in texts:
+            trials[name] = tuple(of_system[named[name]][:2])
+        records = {first: run.trial(first)[0] for first, _ in trials.values()}
+        cells = dict(run.store.query("SELECT id, cell_id FROM trial")[1])
     with Store.create_or_continue(path, plan, "0") as store:
-        store.add(said, judged, cell_id, None)
-        store.add(failed, msgspec.structs.replace(judged, outcome="error", answer=None), cell_id, None)
-    return path
+        for name, (first, second) in trials.items():
+            record, grade = records[first]
+            text = stored(texts[name])
+            size = len(text.encode())
+            turn = msgspec.structs.replace(
+                record.turns[0], text=text, reasoning=text, arrivals=(Arrival(record.turns[0].end_ns, size, size),)
+            )
+            said = msgspec.structs.replace(record, attempt=2, turns=(turn,))
+            judged = msgspec.structs.replace(grade, answer=text, detail=text)
+            failure = Failure(kind="engine", message=text)
+            failed = msgspec.structs.replace(record, trial_id=second, attempt=2, turns=(), failure=failure)
+            store.add(said, judged, cells[first], None)
+            store.add(failed, msgspec.structs.replace(judged, outcome="error", answer=None), cells[second], None)
+    return Made(path, trials)
 
 
-@pytest.fixture(params=list(HOSTILE), scope="module")
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """A text and its run, which all tests of this text look at."""
-    text, tasks = HOSTILE[request.param], TASKS if request.param in WHOLE else TASKS[:1]
-    return text.encode("utf-8", "replace").decode(), make_run(tmp_path_factory.mktemp("hostile"), text, *tasks)
+def stored(text: str) -> str:
+    """As the store holds it: in UTF-8, which has no half pairs."""
+    return text.encode("utf-8", "replace").decode()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One run of all texts on two tasks under two loads, whose page has every section."""
+    with ThreadPoolExecutor(1) as thread:  # this one may have a browser's event loop
+        return thread.submit(make_run, tmp_path_factory.mktemp("hostile"), HOSTILE, *TASKS).result()
 
 
 @pytest.fixture
-def hostile(made: tuple[str, Path], tmp_path: Path) -> tuple[str, Path]:
-    """A text and a copy of its run."""
-    text, path = made
-    return text, shutil.copy(path, tmp_path / "hostile.db")
+def hostile(made: Made, tmp_path: Path) -> Path:
+    """A copy of its file."""
+    return shutil.copy(made.path, tmp_path / "hostile.db")
 
 
-def test_it_is_inert_in_the_page(opened, hostile, tmp_path):
+def test_it_is_inert_in_the_page(opened, hostile, made, cli, monkeypatch):
     """As answer, reasoning, failure, system prompt and system name it is text that is read, and nothing happens."""
-    text, path = hostile
-    with taskpace.open(path) as run:
-        file = run.report(tmp_path / "hostile.html")
-        first = run.frame()["trial_id"][0]
+    monkeypatch.setattr(chapter, "_MOST_PAIRS", len(HOSTILE))  # one system beside each of the others
+    assert cli("report", "hostile.db", "--resamples", "0").returncode == 0
+    file = hostile.with_suffix(".html")
     # Nowhere in the file, the charts' tables included, does a character stand that moves, hides or reorders.
     whole = file.read_bytes().decode()
     assert printable(whole) == whole
     with opened(file) as page:
-        page.locator("form [name=text]").fill(first)
-        page.wait_for_function("() => document.querySelectorAll('.listing tbody tr').length === 1")
-        page.locator(".listing tbody th button").click()
-        page.wait_for_selector("tr.opened")
-        blocks = page.locator("tr.opened pre")
-        assert blocks.nth(1).text_content() == printable(text)
-        assert blocks.nth(2).text_content() == printable(text)
-        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
-        assert page.evaluate("window.pwned") is None
-        assert page.locator("img, iframe, object, embed, base, link, form form, [onerror], [onload]").count() == 0
+        for name, text in HOSTILE.items():
+            first, _ = made.trials[name]
+            page.locator("form [name=text]").fill(first)
+            page.wait_for_function(
+                """id => [...document.querySelectorAll('.listing tbody th button')].map(each => each.innerText).join()
+                === id""",
+                arg=first[:10],
+            )
+            page.locator(".listing tbody th button").click()
+            page.wait_for_selector("tr.opened")
+            blocks = page.locator("tr.opened pre")
+            assert blocks.nth(1).text_content() == printable(stored(text)), name
+            assert blocks.nth(2).text_content() == printable(stored(text)), name
+            page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
+            assert page.evaluate("window.pwned") is None, name
+        hidden = "img, iframe, object, embed, base, link, form form, [onerror], [onload]"
+        assert page.locator(hidden).count() == 0
         assert page.locator("a[href^=javascript]").count() == 0
         assert page.locator("script:not([type])").count() == 1
         assert page.locator("main").count() == 1
-        assert "49" not in page.locator("table.systems tbody th").first.inner_text()
+        names = page.locator("table.systems").first.locator("tbody th").all_inner_texts()
+        assert len(names) == len(HOSTILE) + 1
+        assert "49" not in "".join(names)
 
 
-def test_it_is_inert_in_the_terminal(hostile, cli):
-    """``show``, ``summary --plots`` and ``compare`` print no control character and nothing that reorders."""
-    _, path = hostile
-    with taskpace.open(path) as run:
-        ids = run.frame()["trial_id"].to_list()[:2]
-    for arguments in (("show", "hostile.db", ids[0]), ("show", "hostile.db", ids[1]), ("show", "hostile.db"),
+def test_it_is_inert_in_the_terminal(hostile, made, cli):
+    """``show`` and ``summary --plots`` print no control character and nothing that reorders."""
+    shown = (("show", "hostile.db", trial) for trials in made.trials.values() for trial in trials)
+    for arguments in (*shown, ("show", "hostile.db"),
                       ("summary", "hostile.db", "--resamples", "0", "--plots"),
                       ("summary", "hostile.db", "--resamples", "0", "--format", "markdown")):  # fmt: skip
         done = cli(*arguments)
@@ -126,10 +149,9 @@ def test_it_is_inert_in_the_terminal(hostile, cli):
 def test_it_is_inert_in_a_spreadsheet(hostile, cli):
     """No cell of the CSV begins as a formula does, and none holds a control character."""
     assert cli("export", "hostile.db", "--to", "csv").returncode == 0
-    _, path = hostile
-    text = path.with_suffix(".csv").read_bytes().decode()
+    text = hostile.with_suffix(".csv").read_bytes().decode()
     rows = list(csv.reader(io.StringIO(text)))
-    assert len(rows) > 8
+    assert len(rows) > 8 * len(HOSTILE)
     for row in rows[1:]:
         for cell in row:
             assert not cell.startswith(("=", "+", "@", "\t", "\r"))
@@ -138,23 +160,22 @@ def test_it_is_inert_in_a_spreadsheet(hostile, cli):
 
 
 def test_it_is_inert_and_whole_in_json(hostile, cli):
-    """JSON lines and the summary's JSON are plain on a terminal, and read back they hold the very text."""
-    text, path = hostile
+    """JSON lines and the summary's JSON are plain on a terminal, and read back they hold the very texts."""
     assert cli("export", "hostile.db", "--to", "jsonl").returncode == 0
-    lines = path.with_suffix(".jsonl").read_bytes().decode()
+    lines = hostile.with_suffix(".jsonl").read_bytes().decode()
     assert printable(lines) == lines
-    assert text in [json.loads(line)["answer"] for line in lines.splitlines()]
+    assert set(map(stored, HOSTILE.values())) <= {json.loads(line)["answer"] for line in lines.splitlines()}
     summary = cli("summary", "hostile.db", "--format", "json", "--resamples", "0").stdout
     assert printable(summary) == summary
-    assert json.loads(summary)["tables"][0]["rows"][0]["system"].strip()
+    assert all(row["system"].strip() for row in json.loads(summary)["tables"][0]["rows"])
 
 
-def test_an_answer_of_a_megabyte_is_borne(opened, cli, tmp_path):
+def test_an_answer_of_a_megabyte_is_borne(opened, cli, tmp_path, undrawn):
     """A million bytes of markup: the page cuts it and says so, and opens it without harm; ``show`` has all."""
     line = "<b>&amp;</b>\x1b[31m"
-    path = make_run(tmp_path, line * (1_048_576 // len(line)), TASKS[0])
+    path, trials = make_run(tmp_path, {"long": line * (1_048_576 // len(line))}, TASKS[0])
+    first, _ = trials["long"]
     with taskpace.open(path) as run:
-        first = run.frame()["trial_id"][0]
         file = run.report(tmp_path / "hostile.html")
     assert file.stat().st_size < 3_000_000
     with opened(file) as page:

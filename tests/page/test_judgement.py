@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.commandline import Cli
+from tests.in_process import workers_here
 from tests.once import Once
 from tests.page.test_hostile import HOSTILE
 
@@ -45,6 +46,7 @@ options = { time = "virtual", answer_at = 1.0, correct = 0.1 }
 """
 
 
+@workers_here()
 def make_judged(folder: Path) -> None:
     """A run in x.db, and in x.judge.db a judge of it that is wrong on purpose."""
     (folder / "x.toml").write_text(EXPERIMENT)
@@ -99,7 +101,7 @@ def test_the_page_tells_of_the_disagreement(opened, judged, judged_page, violati
 
 
 @pytest.mark.slow
-def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
+def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged, undrawn):
     """The page's summary does not know of the judge: no time, no token of it is in there."""
     pages = []
     for by in ((), (judged,)):
@@ -112,8 +114,8 @@ def test_the_numbers_of_the_run_are_the_same_with_a_judge(folder, judged):
     assert 'class="judge"' in pages[1]
 
 
-def test_python_writes_the_same_section(folder, judged, tmp_path):
-    """``Run.report(judges=[...])`` is the command's page; a file that is no judgement of the run is refused."""
+def test_python_writes_the_same_section(folder, judged, tmp_path, undrawn):
+    """``Run.report(judges=[...])`` is the command's page; a file that is not a judgement of the run is refused."""
     with taskpace.open(folder / "x.db") as run:
         page = run.report(tmp_path / "x.html", trials=False, judges=[folder / "x.judge.db"]).read_text("utf-8")
         assert run.judged(folder / "x.judge.db", resamples=100) == judged
@@ -124,12 +126,24 @@ def test_python_writes_the_same_section(folder, judged, tmp_path):
     assert "worse than chance, so do not use it on this task" in page
 
 
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
-    """A hostile system, judge, file and answer are words on the page, and nothing happens."""
-    text = text.encode("utf-8", "replace").decode()
+def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, undrawn):
+    """Hostile systems, judges, files and answers are words on the page, and nothing happens; a judge for each text."""
+    hostile = tuple(said_by(judged, text.encode("utf-8", "replace").decode()) for text in HOSTILE.values())
+    file = tmp_path / "hostile.html"
+    with Store.open(folder / "x.db") as run:
+        write(file, page_parts([load_whole(run, "x.db", resamples=0, judged=hostile)], []))
+    with opened(file) as page:
+        assert page.evaluate("window.pwned") is None
+        assert page.locator("img, iframe, object, embed, base, link, [onerror], [onload]").count() == 0
+        assert page.locator("a[href^=javascript]").count() == 0
+        assert page.locator("script:not([type])").count() == 1
+        assert page.locator("section.judge").count() == len(HOSTILE)
+
+
+def said_by(judged: Judged, text: str) -> Judged:
+    """``judged`` with a text for every name in it, and for an answer."""
     (task,) = judged.tasks
-    hostile = msgspec.structs.replace(
+    return msgspec.structs.replace(
         judged,
         judge=text,
         model=text,
@@ -145,12 +159,3 @@ def test_names_and_answers_are_inert(opened, folder, judged, tmp_path, text):
             ),
         ),
     )
-    file = tmp_path / "hostile.html"
-    with Store.open(folder / "x.db") as run:
-        write(file, page_parts([load_whole(run, "x.db", resamples=0, judged=(hostile,))], []))
-    with opened(file) as page:
-        assert page.evaluate("window.pwned") is None
-        assert page.locator("img, iframe, object, embed, base, link, [onerror], [onload]").count() == 0
-        assert page.locator("a[href^=javascript]").count() == 0
-        assert page.locator("script:not([type])").count() == 1
-        assert page.locator("section.judge").count() == 1

@@ -10,15 +10,18 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from tests.page.conftest import SYSTEMS, experiment_file
+from tests.page.conftest import SYSTEMS, UNASKED, experiment_file
 
 import taskpace
 from taskpace.analysis.data.trials import load_trials
+from taskpace.report.charts import CHARTS, panels
 from taskpace.report.files.json_text import json_text
 from taskpace.report.page import chapter
 from taskpace.report.page.bundle import LONGEST
 from taskpace.report.words.block import texts
 from taskpace.report.words.tasks import task_blocks
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 
 class Reader(HTMLParser):
@@ -91,10 +94,14 @@ def test_its_tables_show_the_numbers_of_the_summary(page, summary):
         assert rows == [list(row) for row in texts(block.wide)]
 
 
-def test_the_same_run_gives_the_same_bytes(planted, report, tmp_path):
-    """Made again, the file is the same to the last byte."""
-    again = planted.report(tmp_path / "again.html")
-    assert again.read_bytes() == report.read_bytes()
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    """Made again, the file is the same to the last byte: a swept system under two loads, every kind of chart."""
+    swept = SYSTEMS[0] | {"sweep": {"temperature": [0, 0.7]}}
+    with taskpace.run(experiment_file(tmp_path, [swept], items=12, tasks=("mmlu-letter",)), tmp_path / "x.db") as run:
+        first, again = (run.report(tmp_path / f"{name}.html") for name in ("first", "again"))
+        kinds = {panel.chart for panel in panels(run.summary(resamples=0))}
+    assert again.read_bytes() == first.read_bytes()
+    assert kinds == set(CHARTS) - UNASKED
 
 
 def test_every_text_is_in_the_file(page, planted):
@@ -126,8 +133,8 @@ def test_only_our_script_may_run(report):
 
 
 @pytest.mark.slow
-def test_without_trials_it_is_small_and_says_so(tmp_path):
-    """Left out on demand, no text of a trial is in the file, and the page tells."""
+def test_without_trials_it_is_small_and_says_so(tmp_path, undrawn):
+    """Left out on demand, no text of a trial is in the file, and the page reports it."""
     with taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db") as run:
         file = run.report(tmp_path / "small.html", trials=False)
     page = Reader(file.read_text("utf-8"))
@@ -136,7 +143,7 @@ def test_without_trials_it_is_small_and_says_so(tmp_path):
 
 
 @pytest.mark.slow
-def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path, monkeypatch):
+def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path, monkeypatch, undrawn):
     """A page carries 66 waterfalls a task, here 6, and says how many more there are and how to draw them."""
     assert chapter._MOST_PAIRS == 66  # those of 12 systems; a chart for each takes seconds
     monkeypatch.setattr(chapter, "_MOST_PAIRS", 6)
@@ -149,7 +156,7 @@ def test_of_very_many_pairs_some_are_left_to_the_command_line(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_an_unfinished_run_is_told(tmp_path):
+def test_an_unfinished_run_is_told(tmp_path, undrawn):
     """A run whose trials are not all there says how many are, in the page as in the notebook."""
     import sqlite3
 
@@ -194,8 +201,8 @@ def test_a_text_of_a_megabyte_is_cut_and_says_so():
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("report", "none.db"), "none.db: there is no such run file"),
-        (("report", "x.db", "-o", "no/where.html"), "no/where.html: there is no folder no"),
+        (("report", "none.db"), "none.db: run file not found"),
+        (("report", "x.db", "-o", "no/where.html"), "no/where.html: folder no not found"),
         (("report", "x.db", "-o", "x.db", "--force"), "x.db: this is an SQLite file"),
         (("report",), "Missing argument 'RUN_FILE...'"),
     ],
@@ -212,7 +219,7 @@ def test_bad_input_is_one_line(cli, planted, tmp_path, arguments, problem):
 
 
 @pytest.mark.slow
-def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
+def test_a_report_is_not_overwritten_unasked(cli, tmp_path, undrawn):
     """A second time takes --force."""
     taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=10), tmp_path / "x.db").close()
     (tmp_path / "x.html").write_text("mine")
@@ -226,7 +233,7 @@ def test_a_report_is_not_overwritten_unasked(cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_several_tasks_have_a_section_of_their_own_after_the_answer(tmp_path):
+def test_several_tasks_have_a_section_of_their_own_after_the_answer(tmp_path, undrawn):
     """A run of two graded tasks says after the answer what holds over both, ~ beside what is not significant."""
     experiment = taskpace.quick_experiment(
         models=("a", "b"),

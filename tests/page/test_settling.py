@@ -75,7 +75,7 @@ def test_a_pair_is_settled_at_the_item_from_which_on_it_is_not_open(decided):
 
 
 def test_the_picture_has_a_pair_below_the_other_and_the_table_all(decided):
-    """Six of ten pairs, those that took longest; the caption says that it is a choice."""
+    """Six of ten pairs, those that took longest; the caption shows that it is a choice."""
     (_, summary) = decided([1.0, 1.02, 1.5, 2.2, 3.3])
     panel = only(panels(summary, "settling"), "settling")
     drawn: dict[str, Any] = configured(panel.picture)
@@ -118,7 +118,7 @@ def test_the_terminal_draws_each_pair_at_a_few_moments(decided, width):
 
 
 def test_a_pair_without_a_ratio_is_left_out_of_the_picture(decided):
-    """Two items of which nothing is known draw nothing, and nothing breaks."""
+    """Two items with nothing known draw nothing, and nothing breaks."""
     (_, summary) = decided([1.0, 1.5])
     table = summary.tables[0]
     found = settled_of(summary)

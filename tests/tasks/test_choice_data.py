@@ -62,7 +62,7 @@ def test_an_answer_is_a_letter_an_index_from_0_or_the_text_of_a_choice(answer, l
 
 @pytest.mark.parametrize("answer", [4, "4", 4.0, -1, "-1", 1.5, "1.5", "E", "AB", "", True, None, [1], "london", "1e0"])
 def test_what_is_none_of_these_is_refused(answer):
-    """The message says what would be an answer."""
+    """The message shows what would be an answer."""
     with pytest.raises(FieldProblem, match="letter from A to D, an index from 0 to 3, or the text of one choice"):
         accepted(answer)
 
@@ -80,7 +80,7 @@ def test_a_text_that_two_choices_have_names_neither():
     st.data(),
 )
 def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
-    """Letter, index, index as text, index as float and the choice's own text agree, for choices that are no numbers."""
+    """Letter, index, index as text, index as float and the choice's own text agree, for choices without numbers."""
     index = data.draw(st.integers(0, len(choices) - 1))
     letter = chr(ord("A") + index)
     assert {accepted(form, choices) for form in (letter, letter.lower(), index, str(index), float(index))} == {letter}
@@ -102,7 +102,7 @@ def test_every_way_to_write_an_answer_gives_the_same_letter(choices, data):
     ],
 )
 def test_labels_of_their_own_say_which_choice_is_meant(labels, answer, letter):
-    """An answer among labels is no index; a list of labels may be longer than the choices."""
+    """An answer among labels is not an index; a list of labels may be longer than the choices."""
     assert accepted(answer, labels=labels) == letter
 
 
@@ -208,7 +208,7 @@ def test_choices_in_columns_of_a_csv_file(tmp_path):
 def test_an_empty_choice_in_the_middle_is_no_choice_less(tmp_path):
     """The letters of the later ones would be others."""
     row = {"question": "q", "A": "Rome", "B": None, "C": "London", "answer": "B"}
-    with pytest.raises(TaskError, match='row 1, column "B": there is no value'):
+    with pytest.raises(TaskError, match='row 1, column "B": the value is missing'):
         items_of(tmp_path, [row], 'columns = { question = "question", choices = ["A", "B", "C"], answer = "answer" }')
 
 
@@ -292,12 +292,12 @@ UNDECIDED: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("kind", UNDECIDED)
 def test_an_index_that_is_the_text_of_another_choice_is_refused_where_no_row_decides(tmp_path, kind):
-    """Each remedy in the message says what is meant; the items are then as it says."""
+    """Each remedy in the message shows what is meant; the items are then as it says."""
     rows = UNDECIDED[kind]
     with pytest.raises(TaskError) as caught:
         items_of(tmp_path, rows, PLAIN)
     said = str(caught.value)
-    assert "which is the index of one choice and the text of another, and no row tells which is meant" in said
+    assert "which is the index of one choice and the text of another, and no row shows which is meant" in said
     count = len(rows[0]["choices"])
     for first in (0, 1):
         listed = ", ".join(f'"{n}"' for n in range(first, first + count))
@@ -342,7 +342,7 @@ def test_texts_of_choices_in_columns_of_their_own_can_be_labels(tmp_path):
     """Several columns make the list of labels as they make the list of choices."""
     row = {"question": "q", "a": "8", "b": "2", "c": "7", "answer": "2"}
     columns = 'question = "question", choices = ["a", "b", "c"], answer = "answer"'
-    with pytest.raises(TaskError, match="no row tells which is meant"):
+    with pytest.raises(TaskError, match="no row shows which is meant"):
         items_of(tmp_path, [row], f"columns = {{ {columns} }}")
     (item,) = items_of(tmp_path, [row], f'columns = {{ {columns}, labels = ["a", "b", "c"] }}')
     assert item.fields["answer"] == "B"

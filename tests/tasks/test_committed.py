@@ -80,7 +80,7 @@ def by_definition(text: str, extract: Callable[[str], str | None], data: st.Data
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.DataObject) -> None:
-    """Reading sentence by sentence, or the whole text anew, finds what looking at all arrivals finds."""
+    """Reading sentence by sentence, or the whole text again, finds what looking at all arrivals finds."""
     last, expected = by_definition(text, read, data)
     assert committed_ns([last], rereading(text, read)) == expected
     assert committed_ns([last], letters_of_beginnings(text, CHOICES)) == expected
@@ -89,7 +89,7 @@ def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="AaBb ().:é\n*is。", max_size=40))
 def test_committed_agrees_on_soups_of_letters(text: str) -> None:
-    """The same for texts without any sense."""
+    """On random letters, too, both ways find the same moment."""
     last = turn(text, list(range(len(text.encode()) + 1)))
     assert committed_ns([last], letters_of_beginnings(text, CHOICES)) == brute_force(last, read)
 
@@ -97,7 +97,7 @@ def test_committed_agrees_on_soups_of_letters(text: str) -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(NUMBER_PIECES), max_size=10).map("".join), st.data())
 def test_a_number_is_committed_by_the_definition(text: str, data: st.DataObject) -> None:
-    """The same for the number that a text comes to."""
+    """The number that a text comes to is committed at the moment that the definition gives."""
     last, expected = by_definition(text, read_number, data)
     assert committed_ns([last], NUMBER.beginnings(text, {})) == expected
 
@@ -105,7 +105,7 @@ def test_a_number_is_committed_by_the_definition(text: str, data: st.DataObject)
 @settings(deadline=None)
 @given(st.text(alphabet="ab \né", max_size=20), st.data())
 def test_a_whole_text_is_committed_by_the_definition(text: str, data: st.DataObject) -> None:
-    """The same where the whole text is the answer: white space at its end changes nothing."""
+    """Where the whole text is the answer, the definition holds, too: white space at its end changes nothing."""
     last, expected = by_definition(text, lambda part: TEXT.read(part, {}), data)
     assert committed_ns([last], TEXT.beginnings(text, {})) == expected
 

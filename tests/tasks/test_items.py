@@ -90,8 +90,8 @@ def test_a_row_is_counted_as_in_the_file_whatever_the_filter_leaves(tmp_path: Pa
 @pytest.mark.parametrize(
     ("prompts", "parts"),
     [
-        (["{{ word }}", "{{ wrod }}"], ['no column "wrod"', 'did you mean "word"', "turn 2, needs it"]),
-        (["{{ entirely }}"], ['no column "entirely": the columns are word', "turn 1, needs it"]),
+        (["{{ word }}", "{{ wrod }}"], ['unknown column "wrod"', 'did you mean "word"', "turn 2, needs it"]),
+        (["{{ entirely }}"], ['unknown column "entirely": the columns are word', "turn 1, needs it"]),
     ],
 )
 def test_a_field_that_no_column_gives_is_named_with_its_turn(
@@ -175,13 +175,13 @@ def without(key: str) -> dict[str, Any]:
     ("rows", "parts"),
     [
         ([], ["no rows"]),
-        ([without("choices")], ['no column "choices"', "columns are question, subject, answer"]),
-        ([ROW, without("choices")], ["row 2", '"choices"', "no value"]),
-        ([ROW | {"question": None}], ["row 1", '"question"', "no value"]),
+        ([without("choices")], ['unknown column "choices"', "columns are question, subject, answer"]),
+        ([ROW, without("choices")], ["row 2", '"choices"', "the value is missing"]),
+        ([ROW | {"question": None}], ["row 1", '"question"', "the value is missing"]),
         ([ROW | {"choices": "here, there"}], ["row 1", '"choices"', "not a list"]),
-        ([ROW | {"choices": "[here"}], ['"choices"', "no list"]),
+        ([ROW | {"choices": "[here"}], ['"choices"', "not a list"]),
         ([ROW | {"choices": ["one"]}], ['"choices"', "1 choices"]),
-        ([ROW | {"choices": ["one", None]}], ['"choices"', "no text"]),
+        ([ROW | {"choices": ["one", None]}], ['"choices"', "not text"]),
         ([ROW | {"choices": ["one", " "]}], ['"choices"', "empty choice"]),
         ([ROW | {"choices": {"a": "one"}}], ['"choices"', "1 choices"]),
         ([ROW | {"choices": "here"}], ['"choices"', "text, not a list"]),
@@ -236,7 +236,7 @@ def test_broken_files_are_refused_in_one_line(tmp_path: Path, name: str, content
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     """A path to nothing and a path to a folder are named for what they are."""
-    with pytest.raises(TaskError, match=r"gone\.csv: there is no such data file"):
+    with pytest.raises(TaskError, match=r"gone\.csv: data file not found"):
         letter_items(tmp_path / "gone.csv")
     with pytest.raises(TaskError, match="not a file"):
         letter_items(tmp_path)
@@ -249,7 +249,7 @@ def test_an_unknown_starter_set_is_refused() -> None:
 
 
 def test_more_items_than_there_are_name_the_key_and_the_number(tmp_path: Path) -> None:
-    """The message says how many there are."""
+    """The message shows how many there are."""
     with pytest.raises(TaskError, match=r'"items": 5 are asked for.*has 2'):
         letter_items(jsonl(tmp_path, [ROW, ROW | {"subject": "t"}]), count=5)
     with pytest.raises(TaskError, match=r'has 1 left by "where"'):
@@ -261,7 +261,7 @@ def test_a_filter_that_leaves_nothing_lists_values(tmp_path: Path) -> None:
     path = jsonl(tmp_path, [ROW])
     with pytest.raises(TaskError, match=r"subject = 'z': there is 's'"):
         letter_items(path, where={"subject": "z"})
-    with pytest.raises(TaskError, match=r'"where": there is no column "topic": the columns are question'):
+    with pytest.raises(TaskError, match=r'"where": unknown column "topic": the columns are question'):
         letter_items(path, where={"topic": "z"})
 
 

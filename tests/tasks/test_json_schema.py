@@ -66,7 +66,7 @@ def test_a_reference_leads_into_the_schema_or_is_refused(nothing_leaves, referen
 
 
 def test_another_address_of_the_schema_is_taken_off(nothing_leaves):
-    """A schema may call itself what it likes and refer to itself by that name; nobody asks there."""
+    """A schema may call itself what it likes and refer to itself by that name; nothing is fetched from there."""
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "https://example.com/s.json",
@@ -152,8 +152,8 @@ def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(pattern):
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
-        ({"type": "strin"}, "is no JSON Schema"),
-        ({"multipleOf": 0}, "is no JSON Schema"),
+        ({"type": "strin"}, "is not JSON Schema"),
+        ({"multipleOf": 0}, "is not JSON Schema"),
         ({"properties": {f"a{n}": {} for n in range(9000)}}, "has more than 50,000 characters"),
         ({"patternProperties": {"a": {}}, "unevaluatedProperties": False}, "additionalProperties"),
     ],
@@ -278,10 +278,10 @@ def test_what_draft_7_writes_otherwise_means_what_it_meant(schema, value):
         ({"items": {"maximum": 0, "exclusiveMaximum": False}}, 'has "exclusiveMaximum" as draft 4 has it'),
         ({"properties": {"a": {"$recursiveRef": "#"}}}, 'has "$recursiveRef" of an older draft: write "$ref"'),
         ({"divisibleBy": 2}, 'has "divisibleBy" of an older draft: write "multipleOf"'),
-        ({"dependencies": {"a": 1}}, "is no JSON Schema"),
-        ({"items": [1]}, "is no JSON Schema"),
-        ({"$ref": "#/$defs/a", "$defs": {"a": True}, "allOf": 5}, "is no JSON Schema"),
-        ({"$anchor": ["a"], "$id": {}}, "is no JSON Schema"),
+        ({"dependencies": {"a": 1}}, "is not JSON Schema"),
+        ({"items": [1]}, "is not JSON Schema"),
+        ({"$ref": "#/$defs/a", "$defs": {"a": True}, "allOf": 5}, "is not JSON Schema"),
+        ({"$anchor": ["a"], "$id": {}}, "is not JSON Schema"),
     ],
 )
 def test_what_older_drafts_have_and_cannot_be_taken_over_is_refused_by_name(schema, says):

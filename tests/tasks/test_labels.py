@@ -251,7 +251,7 @@ def _tables(answers: list[Graded]) -> str:
 
 
 def _line(name: str, group: list[Graded]) -> str:
-    """Empty answers are counted and no part of the rest: nobody needs a reader for them."""
+    """Empty answers are counted and no part of the rest: they need no reader."""
     said = [each for each in group if each.answer.text.strip()]
     cells = Counter((each.grade.outcome == "correct", each.answer.label == "correct") for each in said)
     counts = [cells[True, True], cells[False, False], cells[True, False], cells[False, True]]
@@ -262,7 +262,7 @@ def _line(name: str, group: list[Graded]) -> str:
 
 
 def _kappa(both: int, neither: int, scorer: int, reader: int) -> str:
-    """Cohen's kappa (1960): (p_o - p_e) / (1 - p_e); unknown where nobody called anything correct."""
+    """Cohen's kappa (1960): (p_o - p_e) / (1 - p_e); unknown where neither called anything correct."""
     n = both + neither + scorer + reader
     if not both + scorer or not both + reader:
         return "–"

@@ -47,7 +47,7 @@ def test_every_word_for_an_answer_leads_to_it(language: str) -> None:
 
 @pytest.mark.parametrize("language", sorted(LEXICON))
 def test_every_word_plays_the_part_of_its_table(language: str) -> None:
-    """In a sentence of its language a word for "or" is one, so that two letters with it between them are no answer."""
+    """In a sentence of its language a word for "or" is one, so that two letters around it are not an answer."""
     first = words(language, "answer", "bare_answer")[0]
     for word in words(language, "or"):
         assert read_letter(f"{first}: A {word} B", CHOICES) is None, word
@@ -93,7 +93,7 @@ def test_every_word_plays_the_part_of_its_table(language: str) -> None:
     ],
 )
 def test_polarity_in_other_languages(text: str, letter: str | None) -> None:
-    """What is denied, asked, supposed or one of two is no answer; what is put in its place is."""
+    """What is denied, asked, supposed or one of two is not an answer; what is put in its place is."""
     assert read_letter(text, CHOICES) == letter
 
 

@@ -62,7 +62,7 @@ def test_a_verdict_is_read_or_not(text, verdict):
     ],
 )
 def test_a_preference_is_read_or_not(text, better):
-    """The same for which of two answers is better."""
+    """Which of two answers is better is read from the last line, or not at all."""
     assert read_preference(text) == better
 
 

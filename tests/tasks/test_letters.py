@@ -342,12 +342,12 @@ def test_letters_beyond_the_choices_are_no_answers() -> None:
 
 
 def test_two_equal_choices_are_not_distinguished_by_their_text() -> None:
-    """A choice's text stated alone is no answer when two choices have it."""
+    """A choice's text stated alone is not an answer when two choices have it."""
     assert read_letter("Paris", ("Paris", "Rome", "paris", "Berlin")) is None
 
 
 def test_a_letter_with_its_own_choice_after_it_is_read() -> None:
-    """An answer of A with the choice in full is no article, even without punctuation between them."""
+    """An answer of A with the choice in full is not an article, even without punctuation between them."""
     assert read_letter("The answer is A London", CHOICES) == "A"
 
 

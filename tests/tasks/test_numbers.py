@@ -1,4 +1,4 @@
-r"""Numbers of worked problems: remarks after the answer, what an answer holds for, what is no one number."""
+r"""Numbers of worked problems: remarks after the answer, what an answer holds for, what is not one number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of the tasks: what a page says of its task file is made from it, so the two cannot drift apart.
+"""The pages of the tasks: what a page shows of its task file is made from it, so the two cannot drift apart.
 
 Rewrite those parts with `python tests/tasks/test_pages.py`.
 """

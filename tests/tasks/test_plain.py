@@ -50,7 +50,7 @@ from taskpace.tasks.words import contains, count_words, words_of
     ],
 )
 def test_what_typography_stands_for(text: str, shown: str) -> None:
-    """One plain form for what a reader does not tell apart; marks of an answer are kept, and cannot be faked."""
+    """One plain form for what a reader does not distinguish; marks of an answer are kept, and cannot be faked."""
     assert plain(text) == unicodedata.normalize("NFC", shown)
 
 
@@ -98,7 +98,7 @@ def test_words_of_any_script(text: str, words: list[str]) -> None:
 
 
 def test_phrases_are_found_in_any_typography() -> None:
-    """Quotes, dashes, case and full-width forms hide no phrase; a phrase is no part of a word unless it may be."""
+    """Quotes, dashes, case and full-width forms hide no phrase; a phrase is not part of a word unless it may be."""
     assert contains("It’s a well–known Ｆａｃｔ", "it's a well-known fact")
     assert contains("我喜欢巴黎的春天", "巴黎")
     assert not contains("trees", "tree")

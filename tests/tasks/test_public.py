@@ -241,7 +241,7 @@ def test_a_task_without_public_data_says_so_in_one_line(simulated):
     with pytest.raises(TaskError) as caught:
         prepare(simulated(tasks=("rewrite",), data="public"), Path())
     assert str(caught.value) == (
-        'task "rewrite": there is no public data set for it: name data of your own, or leave "data" out'
+        'task "rewrite": it has no public data set: name data of your own, or leave "data" out'
     )
 
 
@@ -346,7 +346,7 @@ def test_lists_values_and_several_columns_make_fields(tmp_path):
 def test_a_place_that_a_list_does_not_have_is_no_value(tmp_path, column):
     """The message names file, row and column."""
     task = own(tmp_path, [{"a": ["x", "y"]}], f'columns = {{ word = "a.0", other = "{column}" }}\n')
-    with pytest.raises(TaskError, match=f'rows.jsonl: row 1, column "{column}": there is no value'):
+    with pytest.raises(TaskError, match=f'rows.jsonl: row 1, column "{column}": the value is missing'):
         load_items(task, Path(), None, 0)
 
 

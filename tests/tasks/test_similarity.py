@@ -95,7 +95,7 @@ def test_a_pass_mark_decides(tmp_path, make_task):
     [
         (
             '{ model = "none", least = 0.5 }',
-            'key "options.model": there is no embedding model "none" here: give a folder',
+            'key "options.model": embedding model "none" not found: give a folder',
         ),
         ('{ model = "nobody/nothing", least = 0.5 }', "hf download"),
         ('{ model = "m", least = 1.5 }', "least"),

@@ -239,7 +239,7 @@ def test_fields_are_compared_by_value():
         ("math", {"question": "q", "answer": "two"}, "not one number"),
         ("qa-closed", {"question": "q", "answers": []}, "an empty list"),
         ("qa-closed", {"question": "q", "answers": ["x", " "]}, "an empty text"),
-        ("extract", {"text": "t", "schema": {"type": "nothing"}, "answer": {}}, "no JSON Schema"),
+        ("extract", {"text": "t", "schema": {"type": "nothing"}, "answer": {}}, "not JSON Schema"),
         (
             "extract",
             {"text": "t", "schema": {"type": "object", "required": ["a"]}, "answer": {}},
@@ -253,7 +253,7 @@ def test_fields_are_compared_by_value():
         ("essay", {"brief": "b", "least_words": 9, "most_words": 5, "points": [], "forbidden": []}, "exchange the two"),
         ("rewrite", {"text": "t", "tone": "formal", "points": [[]], "forbidden": []}, "an empty point"),
         ("rewrite", {"text": "t", "tone": "formal", "points": [], "forbidden": []}, "nothing else is demanded"),
-        ("translate", {"source_language": "a", "target_language": "b", "text": "t"}, 'no column "references"'),
+        ("translate", {"source_language": "a", "target_language": "b", "text": "t"}, 'unknown column "references"'),
     ],
 )
 def test_bad_data_are_one_line_with_file_and_row(tmp_path, task, row, words):

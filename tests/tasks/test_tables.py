@@ -81,7 +81,7 @@ def test_a_cell_of_a_csv_file_is_the_text_that_stands_there(tmp_path, cell):
     )
 )
 def test_what_is_written_as_csv_is_read_as_it_was(rows):
-    """Commas, quotation marks and line ends within cells included; an empty cell is no value."""
+    """Commas, quotation marks and line ends within cells included; an empty cell is not a value."""
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["a", "b"], *rows])
     found = csv_table(text.getvalue(), "x.csv").rows(["a", "b"])
@@ -89,7 +89,7 @@ def test_what_is_written_as_csv_is_read_as_it_was(rows):
 
 
 def test_a_task_says_which_fields_of_a_csv_file_are_numbers_and_lists(tmp_path):
-    """Its key "json" names them; what is no JSON is refused with the way out."""
+    """Its key "json" names them; what is not JSON is refused with the way out."""
     path = written(tmp_path, "x.csv", 'word,year,tags\na,1999,"[1, ""b""]"\n')
     task = words_task(path, "{{ word }} {{ year + 1 }} {{ tags[1] }}", json=("year", "tags"))
     (item,) = load_items(task, tmp_path, None, 0)
@@ -192,7 +192,7 @@ def test_a_right_answer_that_is_a_number_is_read_as_a_reply_is(answer, number):
 
 @pytest.mark.parametrize("answer", ["2 apples and 3 pears", "none", True, [3], ""])
 def test_a_right_answer_that_is_no_one_number_is_refused(answer):
-    """Nobody guesses which of two numbers is right."""
+    """Which of two numbers is right is not guessed."""
     from taskpace.tasks.scorers import SCORERS, FieldProblem
 
     with pytest.raises(FieldProblem, match="not one number"):
@@ -206,7 +206,7 @@ def test_rows_left_out_are_counted_with_what_is_wrong_with_the_first(tmp_path):
     loaded = load_data(words_task(path, leave_out=True, where={"k": 1}), tmp_path, None, 0)
     assert loaded.left_out is not None
     assert (loaded.left_out.rows, loaded.left_out.of) == (2, 4)
-    assert loaded.left_out.first == 'row 2, column "word": there is no value: fill it in or take the row out'
+    assert loaded.left_out.first == 'row 2, column "word": the value is missing: fill it in or take the row out'
     assert load_data(words_task(path, where={"word": "a"}, leave_out=True), tmp_path, None, 0).left_out is None
 
 
@@ -222,7 +222,9 @@ def test_what_a_data_frame_writes_for_nothing_is_no_value(tmp_path):
     """NaN, which JSON does not have, is missing, in JSONL too; an infinite number is refused."""
     lines = written(tmp_path, "x.jsonl", '{"word": 1.5, "n": NaN}\n{"word": NaN, "n": 1}\n{"word": "NaN"}\n')
     assert set(words(lines, leave_out=True)) == {1.5, "NaN"}
-    with pytest.raises(TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is no number in it.: correct the line"):
+    with pytest.raises(
+        TaskError, match=r"x.jsonl: line 1 is not JSON .Infinity is not a number in it.: correct the line"
+    ):
         words(written(tmp_path, "x.jsonl", '{"word": Infinity}\n'))
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": [1.5, float("nan")]}).write_parquet(path)
@@ -329,7 +331,7 @@ def test_a_footer_that_says_less_than_the_pages_is_not_believed(tmp_path):
 
 
 def test_columns_that_no_one_asks_for_are_not_decoded(tmp_path, monkeypatch):
-    """A data set with pictures in it is no larger than its texts."""
+    """A data set with pictures in it is not larger than its texts."""
     path = tmp_path / "x.parquet"
     pl.DataFrame({"word": ["a", "b"], "picture": [bytes(range(256)) * 40, b""]}).write_parquet(path)
     monkeypatch.setattr("polars.DataFrame.estimated_size", lambda frame: 10**9 if "picture" in frame.columns else 1)
@@ -437,7 +439,7 @@ def test_a_name_that_no_file_can_have_is_refused_in_one_line(tmp_path, name):
         ('left_out = { rows = 1, of = 2, first = "x" }', 'key "data.left_out": it is counted when the data are read'),
         (
             'columns = { word = "w" }\njson = ["wrod"]',
-            'key "data.json": there is no field "wrod" (did you mean "word"?)',
+            'key "data.json": unknown field "wrod" (did you mean "word"?)',
         ),
     ],
 )

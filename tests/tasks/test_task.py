@@ -163,7 +163,7 @@ def test_a_file_without_prompts_is_refused(tmp_path: Path) -> None:
     """A missing prompt column is named, with the columns there are."""
     (tmp_path / "p.jsonl").write_text('{"text": "One?"}\n', "utf-8")
     task = prompts_task(tmp_path / "p.jsonl")
-    with pytest.raises(TaskError, match=r'no column "prompt".*columns are text'):
+    with pytest.raises(TaskError, match=r'unknown column "prompt".*columns are text'):
         load_items(task, Path(), None, 0)
     (tmp_path / "e.txt").write_text("\n\n", "utf-8")
     with pytest.raises(TaskError, match="no rows"):

@@ -114,7 +114,7 @@ def test_what_a_prompt_needs_is_allowed(template: str, text: str) -> None:
 
 def test_a_misspelt_filter_is_told_from_one_that_is_not_for_templates() -> None:
     """One gets the name that was meant, the other its own."""
-    with pytest.raises(TaskError, match=r'no filter "uper" \(did you mean "upper"'):
+    with pytest.raises(TaskError, match=r'unknown filter "uper" \(did you mean "upper"'):
         fields_used("{{ a | uper }}", "here")
     with pytest.raises(TaskError, match='the filter "attr" is not for templates'):
         fields_used("{{ a | attr(b) }}", "here")

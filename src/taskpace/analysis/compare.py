@@ -102,7 +102,7 @@ def compare(
 
     Args:
         base: the baseline.
-        new: what is held against it.
+        new: what is compared with it.
         resamples: of the bootstrap; 0: none.
         conditions: to be judged as by a gate, where the new run has one; others are judged by ``failures``.
 
@@ -168,7 +168,7 @@ def systems_of(side: Side) -> list[str]:
         return names
     if side.system not in names:
         raise StoreError(
-            f'{side.label}: no system "{side.system}" in the run{did_you_mean(side.system, names)}: '
+            f'{side.label}: unknown system "{side.system}" in the run{did_you_mean(side.system, names)}: '
             f"it has {', '.join(names)}"
         )
     return [side.system]
@@ -321,7 +321,7 @@ def _notes(base: Side, new: Side, cells: list[ComparedCell]) -> list[str]:
     )
     notes.extend(
         f"{cell.task}: {_units(cell.base)} and {_units(cell.new)} "
-        f"{'items' if cell.base.batches is None else 'batches'}, of which {cell.pair.task_time.items} are compared"
+        f"{'items' if cell.base.batches is None else 'batches'}; {cell.pair.task_time.items} are compared"
         for cell in cells
         if not _units(cell.base) == _units(cell.new) == cell.pair.task_time.items
     )

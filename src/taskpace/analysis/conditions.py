@@ -61,7 +61,7 @@ def parse_condition(text: str) -> Condition:
     """Read ``MEASURE > N%`` or ``MEASURE < -N%``.
 
     Raises:
-        TaskpaceError: it is no such thing.
+        TaskpaceError: it is not a condition.
     """
     match = _CONDITION.fullmatch(text)
     if match is None:
@@ -70,7 +70,7 @@ def parse_condition(text: str) -> Condition:
     measure = next((known for known in _MEASURES if known == name), None)
     if measure is None:
         raise TaskpaceError(
-            f'--fail-if "{text}": there is no measure "{name}"{did_you_mean(name, _MEASURES)}: {", ".join(_MEASURES)}'
+            f'--fail-if "{text}": unknown measure "{name}"{did_you_mean(name, _MEASURES)}: {", ".join(_MEASURES)}'
         )
     limit = float(percent) / 100
     if (sign == ">") != (limit >= 0) and limit != 0:

@@ -20,11 +20,11 @@ class GateOpenError(TaskpaceError):
         super().__init__(f"{len(undecided)} conditions are open, {missing} tasks were not asked")
         self.undecided = tuple(undecided)
         self.missing = missing
-        """Tasks in scenarios of which nothing was asked."""
+        """Tasks in scenarios without any recorded trial."""
 
 
 def missing_cells(judged: Sequence[Judged], gate: Gate) -> int:
-    """Of the gate's cells, those of which nothing has been asked."""
+    """The gate's cells without any recorded trial."""
     return max(0, gate.cells - len({(each.task, each.scenario, each.new) for each in judged}))
 
 
@@ -78,7 +78,7 @@ def _why_no_cost(cell: ComparedCell, condition: Condition) -> str:
         return ": give both a price with --price"
     unknown = [role for role, row in (("base", cell.base), ("new", cell.new)) if row.cost and row.cost.missing]
     return (
-        f": the cost of {' and '.join(unknown)} is unknown, `taskpace summary RUN --full` says why" if unknown else ""
+        f": the cost of {' and '.join(unknown)} is unknown, `taskpace summary RUN --full` shows why" if unknown else ""
     )
 
 

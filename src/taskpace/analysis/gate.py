@@ -1,6 +1,6 @@
 """A gate: whether each condition on a change is known to be met, known not to be, or still open, at any stopping time.
 
-Each way has half of the error of 5 %, so a gate says what the 95 % interval of the change says that may be stopped by:
+Each way has half of the error of 5 %, so a gate decides by the 95 % interval of the change that may be stopped by:
 which side of the limit it lies on. The gate fails where one condition is met in one cell, so "met" is said at its share
 of 2.5 % over all of them; it passes where all are known not to be, so one that is met passes wrongly at 2.5 % at most,
 however many there are (Berger 1982, "Multiparameter hypothesis testing and acceptance sampling": intersection-union
@@ -79,7 +79,7 @@ def judge(condition: Condition, found: Outcomes, table: tuple[str, str], pair: A
     errors = (share, _EACH_WAY) if condition.above else (_EACH_WAY, share)
     where = bounds(evidence, condition.bound, above=errors[0], below=errors[1])
     met, unmet = (where.above, where.below) if condition.above else (where.below, where.above)
-    # Of data that speak for both (they change with time, which this rules out) neither is known.
+    # Of data that support both (they change with time, which this rules out) neither is known.
     verdict: Verdict = "open" if met == unmet else "fail" if met else "pass"
     return Judged(
         condition=condition.text,
@@ -105,7 +105,7 @@ def _evidence(condition: Condition, found: Outcomes) -> Evidence:
 
 
 def _more(evidence: Evidence, condition: Condition, share: float) -> int | None:
-    """Until it is met, or known not to be, whichever the change so far speaks for."""
+    """Until it is met, or known not to be, whichever the change so far supports."""
     speaks_for_it = (evidence.value > condition.bound) == condition.above
     return evidence.more(condition.bound, share if speaks_for_it else _EACH_WAY)
 

@@ -18,6 +18,8 @@ from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_anchors, load_frame
+from taskpace.analysis.data.nodes import crossing, with_nodes, within_nodes
+from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
@@ -38,6 +40,7 @@ from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
+from taskpace.analysis.table.nodes import node_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
@@ -77,7 +80,7 @@ def summarise(
     run = queries.run_row(source)
     experiment = msgspec.json.decode(run.experiment, type=Experiment)
     return summarise_trials(
-        last_attempts(with_costs(load_frame(source), cells)),
+        with_nodes(last_attempts(with_costs(load_frame(source), cells)), source),
         cells,
         anchors=last_attempts(with_costs(load_anchors(source), cells)),
         name=run.name,
@@ -105,7 +108,7 @@ def summarise_trials(
     reference: str | None = None,
     until: Until | None = None,
 ) -> Summary:
-    """The same from trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
+    """Summarise trials (last attempts, columns of ``load_frame``) and the cells that they belong to.
 
     Args:
         trials: the trials, with the columns of ``with_costs`` where there is a price.
@@ -125,10 +128,10 @@ def summarise_trials(
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
-    parts = dict(trials.group_by("task", "scenario", maintain_order=True))
+    parts = parts_of(trials, "task", "scenario", "system")
     samples = {
         key: take_sample(
-            parts.get(key, trials.clear()),
+            pl.concat([parts.get((*key, cell.system), trials.clear()) for cell in table], rechunk=False),
             tuple(cell.system for cell in table),
             batched=table[0].batched,
             in_order=until is not None,
@@ -166,12 +169,16 @@ def summarise_trials(
         loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
         brevity=find_brevity(forms, made),
         # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
-        overall=() if until is not None else find_overall(made, tables, samples, reference=reference),
+        overall=()
+        if until is not None
+        else find_overall(
+            made, tables, {key: within_nodes(sample) for key, sample in samples.items()}, reference=reference
+        ),
     )
 
 
 def _origin(cell: CellPlan) -> ImportedCell:
-    assert cell.imported is not None, "an imported cell"  # noqa: S101 - told from the others by it
+    assert cell.imported is not None, "an imported cell"  # noqa: S101 - only imported cells have it
     log = cell.imported
     return ImportedCell(
         system=cell.system,
@@ -205,7 +212,8 @@ def make_table(
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
-    found = compare_leaning_first(sample, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
+    paired = within_nodes(sample)
+    found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     found = without_untimed(found, sample.trials)
     by_name = {row.system: row for row in rows}
@@ -238,6 +246,7 @@ def make_table(
             *anchor_findings(anchored),
             *order_findings(sample.trials),
             *ramp_findings(sample.trials, cells[0].scenario),
+            *node_findings(sample.trials, int(crossing(sample.own.session).sum()) if paired is not sample else 0),
         ),
         frontier=frontier(ranked, cost_per_correct),
         settled=settled,

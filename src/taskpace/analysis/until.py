@@ -65,7 +65,7 @@ def as_arrays(seen: Sequence[Sequence[Seen | None]]) -> Outcomes:
 
 
 def standing_of(arrays: Arrays, until: Until, items: int | None = None) -> Standing:
-    """The same of what was recorded.
+    """How the pairs stand, from what was recorded.
 
     Args:
         arrays: with the items in the order in which they were asked.

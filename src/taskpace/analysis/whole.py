@@ -1,4 +1,4 @@
-"""Everything that a report says of a run."""
+"""Everything that a report shows about a run."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ import click
 from taskpace.version import __version__
 
 _COMMANDS: dict[str, tuple[str, str]] = {
-    "run": ("taskpace.cli.run:run", "Carry out an experiment, or continue an unfinished one."),
+    "run": ("taskpace.cli.run:run", "Run an experiment, or continue an unfinished one."),
     "plan": ("taskpace.cli.plan:plan", "Show what an experiment would do; run nothing."),
     "summary": ("taskpace.cli.summary:summary", "Show who finishes first in a run, who only looks fast, and why."),
     "compare": ("taskpace.cli.compare:compare", "Compare two systems or two runs; guard task time in CI."),
     "whatif": ("taskpace.cli.whatif:whatif", "Predict a run's task times on another deployment."),
-    "judge": ("taskpace.cli.judge:judge", "Have a system grade the answers of a run; how far does it agree?"),
-    "report": ("taskpace.cli.report:report", "Make one HTML file of a run, to look at and to pass on."),
+    "judge": ("taskpace.cli.judge:judge", "Grade the answers of a run with another model."),
+    "report": ("taskpace.cli.report:report", "Make one HTML file of a run, to look at and to share."),
     "chart": ("taskpace.cli.chart:chart", "Draw one chart of a run: SVG or PNG."),
     "export": ("taskpace.cli.export:export", "Export a run: Parquet, CSV, JSON lines, Every Eval Ever."),
     "import": ("taskpace.cli.importing:import_logs", "Make a run file of the logs of other tools."),
@@ -34,7 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "tokenizers": ("taskpace.cli.tokenizers:tokenizers", "Compare tokenizers: how much text a token holds."),
     "list": ("taskpace.cli.listing:listing", "List engines, tasks, models or experiments."),
     "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),
-    "doctor": ("taskpace.cli.doctor:doctor", "Say what this machine has and what is missing."),
+    "doctor": ("taskpace.cli.doctor:doctor", "Show what this machine has and what is missing."),
 }
 """Name, where it is, and its help: help for all must not import all (``taskpace --help`` starts fast)."""
 
@@ -90,7 +90,7 @@ def main() -> NoReturn:
             sys.exit(_complain(f"argument {number} ({argument}) is not UTF-8 text: rename what it names"))
     try:
         code = _main()
-    except KeyboardInterrupt:  # once more, while the word of the first was written
+    except KeyboardInterrupt:  # again, while the word of the first was written
         code = _INTERRUPTED
     # Python gives signals back to the system as it ends: Ctrl-C would kill it then, and its exit code would be lost.
     atexit.register(_ignore_interrupts)

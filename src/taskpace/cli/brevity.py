@@ -26,7 +26,7 @@ from taskpace.experiment.brevity import INSTRUCTION
     show_default="runs/NAME-brevity.db",
 )
 @click.option("--instruction", default=INSTRUCTION, metavar="TEXT", help="The request, put after the system prompt.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Try it with a token limit besides.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="TOKENS", help="Also run with this token limit.")
 @progress_option()
 @no_fetch_option
 @trust_option
@@ -41,7 +41,7 @@ def brevity(
     trust: bool,
     **options: Any,
 ) -> int:
-    """Run each system as it is and asked to be brief, on the same items, and say what that does.
+    """Run each system as it is and asked to be brief, on the same items, and show the difference.
 
     FILE and the flags are those of `taskpace run`. The same command on a finished run shows it again; `taskpace
     summary` and `taskpace report` have all of it.

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @click.option("--task", help="Only this task.")
 @click.option("--scenario", help="Only this scenario.")
 @click.option("--pair", nargs=2, metavar="A B", help="Only these two systems, for a chart about pairs.")
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
+@click.option("--dark", is_flag=True, help="In the colours for a dark page.")
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def chart(
     run_file: Path,
@@ -33,10 +34,14 @@ def chart(
     output: Path | None,
     resamples: int | None,
     prices: tuple[str, ...],
+    dark: bool,
     force: bool,
     **only: Any,
 ) -> None:
     """Draw the chart NAME of RUN_FILE, its tasks side by side; without NAME, list the charts there are."""
+    from taskpace.report.drawing import require_charts
+
+    require_charts("a chart")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.report.charts import CHARTS, check_name, joined, panels, to_png, to_svg
@@ -62,7 +67,7 @@ def chart(
     if not found:
         raise TaskpaceError(f'chart "{name}": {run_file} has nothing to show in it ({CHARTS[name]}): choose another')
     picture = joined(_chosen(found, **only))
-    write(path, [to_svg(picture).encode() if path.suffix == ".svg" else to_png(picture)])
+    write(path, [to_svg(picture, dark=dark).encode() if path.suffix == ".svg" else to_png(picture, dark=dark)])
     click.echo(printable(f"The chart is {path}"))
 
 
@@ -79,5 +84,5 @@ def _narrowed(found: list[Panel], flag: str, wanted: str | None, of: Callable[[P
     left = [panel for panel in found if of(panel) == wanted]
     if not left:
         there = ", ".join(name for name in dict.fromkeys(map(of, found)) if name) or "none at all"
-        raise TaskpaceError(f'{flag} "{wanted}": the chart has none of that name; it has {there}')
+        raise TaskpaceError(f'{flag} "{wanted}": unknown to this chart; it has {there}')
     return left

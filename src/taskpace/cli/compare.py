@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "markdown", "json"]), default="terminal",
               show_default=True)  # fmt: skip
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @click.option(
     "--run",
     "file",
@@ -83,7 +83,7 @@ def compare(
     if file is None:
         only_with_run([name for name, given in _given(until, options) if given])
         sides = _sides(what)
-        remedy = "continue it with `taskpace compare BASE --run FILE --until decided` and the same -o"
+        remedy = f"{what[-1]} goes on when the `taskpace compare` that made it is given again"
     else:
         if len(what) != 1:
             raise click.UsageError("with --run give one run file, BASE, or FILE:SYSTEM for one system of it")
@@ -112,7 +112,7 @@ def _compared(
     remedy: str,
     prices: tuple[str, ...],
 ) -> int:
-    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate cannot say."""
+    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate is undecided."""
     from taskpace.analysis.compare import Side, compare as compare_sides
     from taskpace.analysis.failures import GateOpenError, failures
     from taskpace.analysis.stats.bootstrap import RESAMPLES

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def doctor(as_json: bool) -> None:
-    """Say what this machine has, what is installed, what is missing and how to get it."""
+    """Show what this machine has, what is installed, what is missing and how to get it."""
     from taskpace import models
     from taskpace.engines import ENGINES
     from taskpace.machine import energy, host
@@ -73,7 +73,7 @@ def _plugin_table(plugins: Sequence[Plugin]) -> Table:
 
 
 def _flat(facts: dict[str, object]) -> dict[str, str]:
-    """Nested facts as ``name: text``; what is unknown says so."""
+    """Nested facts as ``name: text``; what is unknown is "unknown"."""
     rows: dict[str, str] = {}
     for name, value in facts.items():
         if isinstance(value, dict):

@@ -50,12 +50,10 @@ _FLAGS = (
     click.option("--processes", type=int, help="Client processes that share the load of an endpoint (1)."),
     click.option("--deadline", type=float, help="Seconds within which an answer is in time, for goodput."),
     click.option(
-        "--energy", is_flag=True, default=None, help="Read this machine's energy counters: joules per task (off)."
+        "--energy", is_flag=True, default=None, help="Read this machine's energy counters, for joules per task (off)."
     ),
     click.option("--timeout", type=float, help="Seconds that a trial may take (120)."),
-    click.option(
-        "--until", type=click.Choice(["decided"]), help="Ask items until the ranking is settled, and no longer (all)."
-    ),
+    click.option("--until", type=click.Choice(["decided"]), help="Stop when the ranking is settled (default: never)."),
     click.option("--margin", metavar="N%", help="With --until: systems closer than this are equivalent (none are)."),
     click.option(
         "--by", type=click.Choice(["task-time", "s-per-correct"]), help="With --until: what ranks them (task-time)."
@@ -79,7 +77,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     """The experiment that the options name, and the folder that its relative paths start from.
 
     Raises:
-        ExperimentError: neither a file nor models, both, or what is in them will not do.
+        ExperimentError: neither a file nor models, both, or with invalid contents.
     """
     given = {name: value for name, value in flags.items() if value not in (None, ())}
     if file is not None and is_sqlite(file):
@@ -96,7 +94,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         return load_experiment(named or file, here, **given), file.parent
     if not models:
         raise ExperimentError(
-            "there is nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
+            "nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
         )
     if "where" in given:
         given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
@@ -119,7 +117,7 @@ def _of_run(file: Path, given: dict[str, Any]) -> Experiment:
 
 
 def paths_start_here(exc: TaskpaceError, file: Path) -> TaskpaceError:
-    """The same error, with where the relative paths of a run file's experiment start."""
+    """Add to an error where the relative paths of a run file's experiment start."""
     return type(exc)(f"{exc} (the relative paths of {file} start from the current folder, {Path.cwd()})")
 
 

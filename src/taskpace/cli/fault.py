@@ -1,4 +1,4 @@
-"""What nobody has expected, as one line and a file to report: the end of the command line's main path."""
+"""An unexpected error as one line and a file to report: the end of the command line's main path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_FRAMES = 100
 
 
 def fault_line(exc: BaseException) -> str:
-    """One line that says what happened and where the rest of it is."""
+    """One line that shows what happened and where the rest of it is."""
     if isinstance(exc, MemoryError):
         return "there is not enough memory for this: close other programs, or give it less to do"
     what = without_passwords(without_secrets(f"{type(exc).__name__}: {exc}"))

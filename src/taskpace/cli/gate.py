@@ -50,9 +50,9 @@ class CarriedOut(msgspec.Struct, frozen=True):
     path: Path
     """The run file."""
     interrupted: bool
-    """By somebody, not by the time there was."""
+    """By someone, not by the time there was."""
     remedy: str
-    """What to do where the gate cannot say."""
+    """What to do where the gate is undecided."""
 
 
 def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
@@ -89,17 +89,17 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     # Finding models takes time, too: the budget for asking is the rest.
     left_s = None if within_s is None else max(0.0, within_s - (time.monotonic() - begun_s))
     ended = run_shown(plan, path, console, mode, decider=gate_decider(items, baseline), within_s=left_s)
-    remedy = "the same command with more --max-items or --budget goes on"
+    remedy = "the same command with more --max-items or --budget continues"
     if ended.given_up:
-        remedy = f"{' and '.join(ended.given_up)} could not be asked, as is said above; the same command goes on"
+        remedy = f"{' and '.join(ended.given_up)} could not be asked, see above; the same command continues"
     elif ended.interrupted:
-        remedy = "time was up; the same command goes on"
+        remedy = "time was up; the same command continues"
     elif ended.done + ended.spared >= ended.planned:
         remedy = _all_asked(wanted, plan)
     time_is_up = within_s is not None and time.monotonic() - begun_s >= within_s
     by_somebody = ended.interrupted and not time_is_up
     if not ended.done and not by_somebody:
-        raise TaskpaceError(f"the gate cannot say: nothing was asked: {remedy}")
+        raise TaskpaceError(f"the gate is undecided: nothing was asked: {remedy}")
     return CarriedOut(path, by_somebody, remedy)
 
 
@@ -107,14 +107,14 @@ def _all_asked(wanted: Wanted, plan: Plan) -> str:
     """What to do where all items have been asked."""
     gate = plan.experiment.until.gate if plan.experiment.until is not None else None
     if gate is not None and not gate.again:
-        return f"ask more items of {wanted.base}, or the same command with more --max-items goes on"
-    return "the same command with more --max-items goes on, as far as there are items"
+        return f"ask more items of {wanted.base}, or run the same command with more --max-items"
+    return "the same command with more --max-items continues, as far as there are items"
 
 
 def _plan(
     wanted: Wanted, experiment: Experiment, store: Store, conditions: Sequence[Condition], console: Console
 ) -> tuple[Plan, Baseline, str]:
-    """The plan, what the baseline recorded where that counts, and a line that says which of the two it is."""
+    """The plan, what the baseline recorded where that counts, and a line that shows which of the two it is."""
     from taskpace.analysis.baseline import baseline_of
     from taskpace.analysis.compare import Side, matched, systems_of
     from taskpace.experiment.gate import for_gate, gated_plan
@@ -126,7 +126,7 @@ def _plan(
     if not (len(older) == len(there) == 1 or set(older) & set(there)):
         raise ExperimentError(
             f"{label} has the systems {', '.join(older)} and {wanted.file} has {', '.join(there)}: give a new system "
-            "the name of the one that it is to be held against"
+            "the name of the one to compare it with"
         )
     names = matched(older, there, label, str(wanted.file))
     new = for_gate(experiment, [name for _, name in names], max_items=wanted.max_items, location=str(wanted.file))
@@ -155,7 +155,7 @@ def _plan(
 def _again(
     wanted: Wanted, store: Store, plan: Plan, names: Sequence[tuple[str, str]], console: Console
 ) -> tuple[tuple[PlannedSystem, ...], str]:
-    """The baseline's systems, where all of them can be asked here, and a line that says so or why not."""
+    """The baseline's systems, where all of them can be asked here, and a line that shows it or why not."""
     from taskpace.experiment.experiment import Experiment
     from taskpace.experiment.plan import same_system
     from taskpace.experiment.prepare import check_engines, plan_systems
@@ -165,7 +165,7 @@ def _again(
 
     def recorded(why: str) -> tuple[tuple[PlannedSystem, ...], str]:
         return (), (
-            f"held against what {label} recorded ({why}): a machine that has changed its pace since then would look "
+            f"compared with what {label} recorded ({why}): a machine that has changed its pace since then would look "
             "like a change"
         )
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     show_default="RUN with .judge.db",
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal")
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @progress_option(events=False)
 @no_fetch_option
 @trust_option
@@ -43,7 +43,7 @@ def judge(
 ) -> int:
     """Have a system grade the answers of RUN, and report how far it agrees with the scorers.
 
-    JUDGE.toml says who judges and by which rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
+    JUDGE.toml names the judge and the rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
     from taskpace.judge.plan import judge_plan
@@ -90,7 +90,7 @@ def _settings(run_file: Path, judge_file: Path | None, model: str | None, engine
             raise ExperimentError(f"{flag} is for the short form: put it into {judge_file}, or leave the file out")
         return load_judge(judge_file)
     if model is None:
-        raise ExperimentError(f"nobody judges {run_file}: name a JUDGE.toml (docs/judge.md), or a model with --model")
+        raise ExperimentError(f"no judge for {run_file}: name a JUDGE.toml (docs/judge.md), or a model with --model")
     return quick_judge(model, engine)
 
 

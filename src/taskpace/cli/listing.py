@@ -28,15 +28,15 @@ Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 
 def _engines() -> Rows:
     from taskpace.engines import ENGINES, is_ready
-    from taskpace.errors import install_command
+    from taskpace.installing import install_command
 
     rows = []
     for engine in ENGINES.values():
         missing = "" if engine.library is None or is_ready(engine) else engine.library
-        ready = install_command(missing, engine.extra, engine.distribution) if missing else "yes"
+        ready = install_command((missing,), engine.extra, engine.distribution) if missing else "yes"
         rows.append((engine.name, ready, engine.summary))
     rows += [(each.name, "no", each.problem) for each in ENGINES.plugins() if each.problem is not None]
-    return ("engine", "ready", "what it is"), rows
+    return ("engine", "ready", "description"), rows
 
 
 def _tasks() -> Rows:
@@ -59,10 +59,10 @@ def _models() -> Rows:
         )
         for entry in catalogue()
     ]
-    return ("model", "size", "licence", "here", "what it is"), rows
+    return ("model", "size", "licence", "downloaded", "description"), rows
 
 
 def _experiments() -> Rows:
     from taskpace.experiment.library import shipped
 
-    return ("experiment", "what it is"), list(shipped().items())
+    return ("experiment", "description"), list(shipped().items())

@@ -59,7 +59,7 @@ def plan(output: Path | None, assume: float, expect_ratio: float | None, **optio
     if output is None:
         print_plan(planned, estimate(planned, None, assume), console)
         console.print(
-            f"\n(up to: answers as long as allowed, at {assume:g} tokens/s; loading and reading prompts come on top)",
+            f"\n(up to: longest answers at {assume:g} tokens/s, see --assume; without loading and prompt processing)",
             soft_wrap=True,
         )
         return

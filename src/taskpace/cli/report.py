@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="What `taskpace judge` made of a run; repeat for more.",
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 @click.option("--force", is_flag=True, help="Overwrite the file.")
 def report(
@@ -50,6 +50,9 @@ def report(
     The file needs nothing but itself, no network and no server. Several runs become chapters of it, and each is
     compared with the first.
     """
+    from taskpace.report.drawing import require_charts
+
+    require_charts("the report")
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.whole import load_whole
     from taskpace.report.files.export import check_target, write

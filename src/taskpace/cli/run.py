@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from taskpace.cli.running import (
 )
 from taskpace.cli.summary import print_short
 from taskpace.cli.trust import check_trust, trust_option
-from taskpace.errors import ModelError, TaskError
+from taskpace.errors import ExperimentError, ModelError, TaskError
 from taskpace.report.terminal.downloads import show_downloads
 from taskpace.report.terminal.progress import Mode, follow
 from taskpace.report.words.coverage import exhausted_lines, fitted_lines, left_out_lines, overrun_line
@@ -31,6 +33,8 @@ from taskpace.store.store import is_sqlite
 if TYPE_CHECKING:
     from taskpace.experiment.experiment import Experiment
     from taskpace.experiment.plan import Plan
+    from taskpace.runner.events import Event, RunEnded
+    from taskpace.store.store import Store
 
 
 @click.command(context_settings={"show_default": True})
@@ -48,6 +52,13 @@ if TYPE_CHECKING:
     metavar="TIME",
     help="Fit the run into 30m, 1h30m, ...: asks two items of each task, then sees how many there is time for.",
 )
+@click.option(
+    "--ray",
+    metavar="[ADDRESS]",
+    is_flag=False,
+    flag_value="auto",
+    help="Deal the run out over a Ray cluster: the one that this machine is a part of, or that of HOST:PORT.",
+)
 @no_fetch_option
 @trust_option
 def run(
@@ -56,11 +67,12 @@ def run(
     *,
     progress: str,
     budget: str | None,
+    ray: str | None,
     no_fetch: bool,
     trust: bool,
     **options: Any,
 ) -> int:
-    """Carry out an experiment, or continue an unfinished one.
+    """Run an experiment, or continue an unfinished one.
 
     FILE is an experiment file (TOML), or the name of one that ships (`taskpace list experiments`); one that names no
     systems, such as the suite core-1, takes them from --model. A run file continues the run that it holds, or grows it
@@ -68,6 +80,8 @@ def run(
     """
     from taskpace.experiment.prepare import prepare
 
+    if ray is not None and budget is not None:
+        raise ExperimentError("--budget: how long items take is seen on one machine: leave --ray out, and give --items")
     begun_at = time.monotonic()
     experiment, base = read_experiment(file, **options)
     console = Console(stderr=True, highlight=False)
@@ -91,7 +105,8 @@ def run(
         plan = fitted
     for line in left_out_lines(plan):
         console.print(Text(line, style="yellow"), soft_wrap=True)
-    ended = run_shown(plan, path, console, mode)
+    with _on_cluster(ray, plan, base, fetch=not no_fetch) as carry_out:
+        ended = run_shown(plan, path, console, mode, carry_out=carry_out)
     if budget is not None and mode not in ("json", "quiet") and not ended.interrupted:
         from taskpace.runner.budget import read_duration
 
@@ -102,6 +117,29 @@ def run(
         quoted = shlex.quote(str(path))
         click.echo(f"\nEverything is in {path}: `taskpace report {quoted}`, `taskpace show {quoted}`")
     return say_how_it_ended(ended, plan, path, console)
+
+
+@contextlib.contextmanager
+def _on_cluster(
+    address: str | None, plan: Plan, base: Path, *, fetch: bool
+) -> Iterator[Callable[..., RunEnded] | None]:
+    """What carries a plan out on a cluster, while this process is a driver of it; null: on this machine."""
+    if address is None:
+        yield None
+        return
+    from taskpace.runner.cluster.blocks import check_plan
+    from taskpace.runner.cluster.driver import run_on_cluster
+    from taskpace.runner.cluster.ray import connect
+
+    check_plan(plan)
+    with connect(address, plan.experiment.resources) as cluster:
+
+        def carry_out(plan: Plan, store: Store, *, on_event: Callable[[Event], None], **given: Any) -> RunEnded:
+            return run_on_cluster(
+                plan, store, cluster, base=base, fetch=fetch, on_event=on_event, stop=given.get("stop")
+            )
+
+        yield carry_out
 
 
 def _fit(

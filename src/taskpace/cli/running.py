@@ -54,6 +54,7 @@ def run_shown(
     *,
     decider: Callable[[Until], Decide] | None = None,
     within_s: float | None = None,
+    carry_out: Callable[..., RunEnded] | None = None,
 ) -> RunEnded:
     """Carry out a plan, or what is left of it, with its progress shown; Ctrl-C stops it cleanly.
 
@@ -64,6 +65,7 @@ def run_shown(
         mode: how progress is shown.
         decider: ends the tasks of a run with a gate; null: the plan's own.
         within_s: from when on no trial is begun any more; null: never.
+        carry_out: ``run_plan``, or what does the same elsewhere; null: on this machine.
     """
     from taskpace.api import decider_for
     from taskpace.runner.runner import run_plan
@@ -74,7 +76,7 @@ def run_shown(
         Interrupts(console) as stop,
         follow(mode, console) as listener,
     ):
-        ended = run_plan(
+        ended = (carry_out or run_plan)(
             plan,
             store,
             on_event=listener,
@@ -147,4 +149,6 @@ class Interrupts:
             raise KeyboardInterrupt
         self.requested = True
         with contextlib.suppress(OSError, SystemExit):  # a terminal that is gone must not end what is to end cleanly
-            self._console.print("stopping: finishing what is in flight; once more stops at once", soft_wrap=True)
+            self._console.print(
+                "stopping: finishing what is in flight; press Ctrl-C again to stop at once", soft_wrap=True
+            )

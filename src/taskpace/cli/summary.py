@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="json: everything (docs/summary-json.md); markdown: for a page or a pull request; csv: one row for each cell.",
 )
-@click.option("--full", is_flag=True, help="The long form: every task's table, what it says, what to look into.")
+@click.option("--full", is_flag=True, help="The long form: every task's table, its conclusions and findings.")
 @click.option("--task", metavar="NAME", help="The long form of one task.")
 @click.option("--plots", is_flag=True, help="Draw charts below each table of the long form.")
 @click.option(
@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds, for goodput, in place of the experiment's.",
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
-@click.option("--reference", metavar="SYSTEM", help="What the mean over all tasks compares with.  [default: the first]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
+@click.option(
+    "--reference",
+    metavar="SYSTEM",
+    help="The system that the mean over all tasks is relative to.  [default: the first]",
+)
 @price_option
 def summary(
     run_file: Path,
@@ -102,7 +106,7 @@ def _check_task(task: str, summarised: Summary) -> None:
 
     names = list(dict.fromkeys(table.task for table in summarised.tables))
     if task not in names:
-        raise TaskpaceError(f'--task: there is no task "{task}" in the run{did_you_mean(task, names)}')
+        raise TaskpaceError(f'--task: unknown task "{task}" in the run{did_you_mean(task, names)}')
 
 
 def _summarised(

@@ -37,7 +37,7 @@ def check_trust(experiment: Experiment, file: Path | None, console: Console, *, 
         trusted: the user has said so.
 
     Raises:
-        ExperimentError: there are such programs, and nobody to ask.
+        ExperimentError: there are such programs, and no terminal to ask at.
         click.Abort: the answer is no.
     """
     for line in key_lines(experiment):

@@ -14,7 +14,7 @@ from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.errors import TaskpaceError
 
 if TYPE_CHECKING:
-    from taskpace.analysis.whatif.whatif import Elsewhere, Given
+    from taskpace.analysis.whatif.places import Elsewhere, Given
     from taskpace.store.store import Store
 
 _MOST_BYTES = 64 * 2**20
@@ -34,12 +34,12 @@ _POSITIVE = click.FloatRange(min=0, min_open=True)
 @click.option("--scenario", metavar="NAME", help="Of the run files that --speed-of names.  [default: the same]")
 @click.option("--ttft", type=click.FloatRange(min=0), metavar="S", help="Seconds to the first token.")
 @click.option("--tokens-per-s", type=_POSITIVE, metavar="N", help="Decode speed.")
-@click.option("--prefill-tokens-per-s", type=_POSITIVE, metavar="N", help="Speed of the prompt, besides --ttft.")
+@click.option("--prefill-tokens-per-s", type=_POSITIVE, metavar="N", help="Prefill speed, in addition to --ttft.")
 @click.option("--system", metavar="SYSTEM", help="Whose --ttft and --tokens-per-s it is.  [default: of all]")
 @click.option(
     "--format", "form", type=click.Choice(["terminal", "json", "markdown"]), default="terminal", show_default=True
 )
-@click.option("--resamples", type=click.IntRange(min=0), help="Of the bootstrap; 0: none.  [default: 10000]")
+@click.option("--resamples", type=click.IntRange(min=0), help="Bootstrap resamples; 0: none.  [default: 10000]")
 @price_option
 def whatif(
     run_file: Path,
@@ -60,8 +60,9 @@ def whatif(
     place. The error of the prediction is measured on trials of that place and printed with it.
     """
     from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.analysis.whatif.places import Given
     from taskpace.analysis.whatif.stated import given_speed
-    from taskpace.analysis.whatif.whatif import Given, what_if
+    from taskpace.analysis.whatif.whatif import what_if
     from taskpace.report.files.json_text import json_text
     from taskpace.store.store import Store
 
@@ -105,8 +106,8 @@ def whatif(
 def _places(
     sources: tuple[str, ...], run: Store, scenario: str | None, opened: ExitStack
 ) -> Iterator[Given | Elsewhere]:
+    from taskpace.analysis.whatif.places import Elsewhere, Given
     from taskpace.analysis.whatif.stated import stated_speed
-    from taskpace.analysis.whatif.whatif import Elsewhere, Given
     from taskpace.store import queries
     from taskpace.store.store import Store, is_sqlite
 

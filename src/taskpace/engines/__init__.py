@@ -83,7 +83,7 @@ def create(spec: EngineSpec) -> Engine:
     engine = entry(spec.engine)
     made = cast("EngineFactory", _load(engine, engine.target))(spec)
     if engine.batches and not isinstance(made, BatchEngine):
-        raise ExperimentError(f'engine "{engine.name}" promises static batches but has no method "generate_batch"')
+        raise ExperimentError(f'engine "{engine.name}" declares static batches but has no method "generate_batch"')
     return made
 
 

@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 
 
 def nobody(_text: str) -> None:
-    """Nobody waits."""
+    """Ignore the text: no one waits for it."""
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -78,7 +78,7 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What the engine says of itself once it is open; stored with the run."""
+    """What the engine reports about itself once it is open; stored with the run."""
 
     engine: str
     version: str
@@ -115,7 +115,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
 class Stamps:
     """Collects arrivals at the read point. One append per arrival; nothing is parsed before the end.
 
-    Shared between the engine, which appends, and ``measure``, which needs what there is when a trial is cut short by
+    Shared between the engine, which appends, and ``measure``, which needs what has arrived when a trial is cut short by
     its time limit or an error.
     """
 
@@ -129,8 +129,8 @@ class Stamps:
 class AnswerBuilder:
     """Puts an answer together once the clock has stopped: its texts, and an arrival for each read that brought some.
 
-    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp. Reasoning that stands in the
-    visible text itself, between markers, is told from the answer at the end (``taskpace.engines.reasoning``).
+    For each read: ``add`` whatever text was in it, then ``arrived`` with its stamp. Reasoning that is in the
+    visible text itself, between markers, is separated from the answer at the end (``taskpace.engines.reasoning``).
 
     Args:
         opened: whether the prompt ended with a marker that opens reasoning, so that the text begins with it.
@@ -170,7 +170,7 @@ class AnswerBuilder:
 
     @property
     def arrivals(self) -> tuple[Arrival, ...]:
-        """``Generation.arrivals``. Markers are no text; the first arrival stands, as a token was there."""
+        """``Generation.arrivals``. Markers are not text; the first arrival stands, as a token was there."""
         return self._answer.arrivals
 
     @property
@@ -203,7 +203,7 @@ class _Built(NamedTuple):
 
 
 def _separated(text: str, reasoning: str, arrivals: list[Arrival], parts: tuple[Part, ...]) -> _Built:
-    """The same answer split into its parts, in texts and in bytes at each arrival."""
+    """The answer split into its parts, in texts and in bytes at each arrival."""
     thoughts = [part for part in parts if part.reasoning]
     answer = [part for part in parts if not part.reasoning]
     ranges = [[(_size(text[: part.begin]), _size(text[: part.end])) for part in each] for each in (answer, thoughts)]

@@ -1,6 +1,6 @@
-"""Whether a marker that stands in a text was written to work, or is spoken of: in quotes, in code, in a sentence. Pure.
+"""Whether a marker that is in a text was written to work, or is spoken of: in quotes, in code, in a sentence. Pure.
 
-Nobody can know. What is told here are the ways in which people, and models that explain themselves, write of a tag. Of
+This cannot be known for sure. Listed here is how people, and models that explain themselves, write of a tag. Of
 each marker only the line around it is looked at, and of that line no more than some thousand characters.
 """
 
@@ -11,7 +11,7 @@ from bisect import bisect
 from typing import Literal
 
 Mention = Literal["quoted", "spoken"]
-"""``quoted``: no reader takes it for a marker. ``spoken``: as one speaks of a tag; reasoning may end so by chance."""
+"""``quoted``: no reader takes it for a marker. ``spoken``: the text mentions a tag; reasoning may end so by chance."""
 
 _AROUND = 10_000
 """Characters of a line on each side."""

@@ -1,7 +1,7 @@
 """Which part of a text is reasoning and which is the answer: one separator for all engines. Pure.
 
 Servers give reasoning a field of its own when they know the model (``taskpace.engines.openai.chunks``). Where they do
-not, and in process, it stands in the text between markers that the model was trained to write. The chat template may
+not, and in process, it is in the text between markers that the model was trained to write. The chat template may
 have written the opening one already, so that the text has the closing one alone.
 
 What a text may hold for another reason is left as it is: an answer that mentions a marker, quotes one, or has a pair
@@ -30,7 +30,7 @@ class Pair(NamedTuple):
     in XML may have, too: reasoning only when an answer follows, or when it never ends. ``phrase``: plain words,
     reasoning only when both are there."""
     ends: str = ""
-    """What ends the answer; it and what follows is no text of anybody's."""
+    """What ends the answer; it and what follows are not part of the text."""
 
 
 PAIRS = (
@@ -100,7 +100,7 @@ _MOST_BLOCKS = 10
 
 
 class Part(NamedTuple):
-    """A stretch of a text; what lies between two parts is markers and the blanks around them."""
+    """A part of a text; what lies between two parts is markers and the blanks around them."""
 
     begin: int
     end: int

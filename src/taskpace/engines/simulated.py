@@ -42,7 +42,7 @@ from taskpace.text.strict import convert
 from taskpace.version import __version__
 
 _FILLER = "and then it goes on, "
-# Sleeping overshoots by some 0.1 ms; the last stretch before a deadline is spun, giving way to other slots' threads.
+# Sleeping overshoots by some 0.1 ms; the last part before a deadline is spun, giving way to other slots' threads.
 _SPIN_NS = 200_000
 
 
@@ -112,7 +112,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     correct: float = 1.0
     """Probability of the right answer."""
     answer_at: float = 0.0
-    """Where in the visible text the answer stands: 0 at its start, 1 at its end."""
+    """Where in the visible text the answer is: 0 at its start, 1 at its end."""
     prompt_tokens_per_byte: float = 0.25
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Answers that are written at once; further requests wait their turn. Null: the most that a closed loop of the
@@ -131,7 +131,7 @@ def read_options(options: dict[str, Any]) -> Options:
         if isinstance(value, Distribution) and (problem := value.problem()):
             raise ExperimentError(f'{location}: key "{field.name}": {problem}')
         if isinstance(value, float) and not (math.isfinite(value) and value >= 0):
-            raise ExperimentError(f'{location}: key "{field.name}": {value} will not do: give a number of 0 or more')
+            raise ExperimentError(f'{location}: key "{field.name}": invalid value {value}: give a number of 0 or more')
     shares = [
         ("correct", read.correct),
         ("answer_at", read.answer_at),
@@ -139,7 +139,7 @@ def read_options(options: dict[str, Any]) -> Options:
     ]
     for name, share in shares:
         if not 0 <= share <= 1:
-            raise ExperimentError(f'{location}: key "{name}": {share} will not do: give a share from 0 to 1')
+            raise ExperimentError(f'{location}: key "{name}": invalid value {share}: give a share from 0 to 1')
     return read
 
 
@@ -244,7 +244,7 @@ class SimulatedEngine:
                 if event.kind == "stall":
                     await asyncio.Event().wait()
                 _strike(event)
-            # Nobody looks before the end, and what comes after a time limit is discarded: so one sleep is enough.
+            # Nothing reads before the end, and what comes after a time limit is discarded: so one sleep is enough.
             stamps.arrivals.append((due_ns, event))
         await clock.sleep_until(due_ns)
 
@@ -304,7 +304,8 @@ def _strike(fault: Fault) -> None:
     if fault.kind == "out-of-memory":
         raise EngineMemoryError("scripted: out of memory")
     if fault.kind == "crash":
-        os.kill(os.getpid(), signal.SIGKILL)
+        # Windows ends a process at once by either.
+        os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
 
 def _sleep_until(deadline_ns: int, now_ns: Callable[[], int], cancelled: Callable[[], bool]) -> None:

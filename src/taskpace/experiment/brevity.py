@@ -1,7 +1,7 @@
 """The brevity experiment: the same systems and items with and without the request to be brief, and with a limit.
 
 Verbosity is the one knob of speed that every user has. Each system becomes two or three that differ in nothing but the
-system prompt and the limit, so everything that compares systems item by item says what brevity does.
+system prompt and the limit, so everything that compares systems item by item shows what brevity does.
 """
 
 from __future__ import annotations

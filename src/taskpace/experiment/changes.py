@@ -41,10 +41,10 @@ def changed(experiment: Experiment, settings: dict[str, Any], base: Path, locati
     def refuse(problem: str) -> ExperimentError:
         return ExperimentError(f"flags: {problem}")
 
-    if experiment.until is not None and experiment.until.gate is not None:
+    if experiment.until is not None and (gate := experiment.until.gate) is not None:
         raise ExperimentError(
-            f"{location} holds a run that ends when its gate can say pass or fail: continue it with `taskpace compare "
-            f"BASE --run FILE --until decided -o {location}`"
+            f"{location} holds a run that ends when its gate against {gate.base} can say pass or fail: it goes on when "
+            "the `taskpace compare` that made it is given again"
         )
 
     check_numbers(settings, refuse)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 import re
@@ -13,8 +12,18 @@ import msgspec
 
 from taskpace.engines.base import Sampling
 from taskpace.errors import ExperimentError
+from taskpace.experiment.labels import brief, short_name
 from taskpace.experiment.library import shipped_file
-from taskpace.experiment.numbers import MOST, MOST_SYSTEMS, MOST_TASKS, Refuse, check_count, check_numbers
+from taskpace.experiment.numbers import (
+    MOST,
+    MOST_SYSTEMS,
+    MOST_TASKS,
+    Refuse,
+    check_count,
+    check_numbers,
+    check_options,
+    most_resources,
+)
 from taskpace.experiment.scenario import Scenario, ScenarioSweep, read_scenarios
 from taskpace.experiment.until import By, Until, check_until, read_until
 from taskpace.prices.given import system_prices
@@ -89,10 +98,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     energy: bool = False
     """Whether to read this machine's energy counters; then each cell has a pause before and after it."""
     until: Until | None = None
-    """When a task ends before all its items are asked, of which there are at most ``items``; null: never."""
+    """When a task ends before all its items (at most ``items``) are asked; null: never."""
     systems: tuple[System, ...]
     prices: dict[str, Price] = {}
     """By system; no part of what a system is, so that any run may get others."""
+    resources: dict[str, float] = {}
+    """What each node of a cluster reserves: of each resource the most that a system needs, as systems take turns."""
 
 
 class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +118,7 @@ class _SystemTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     brief_of: str | None = None
     price: str | Price | None = None
     options: dict[str, Any] = {}
+    resources: dict[str, float] = {}
     sweep: dict[str, list[Any]] = {}
 
 
@@ -132,9 +144,9 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     margin: str | None = None
     by: By | None = None
     max_items: int | None = None
+    resources: dict[str, float] = {}
 
 
-_LABEL_LENGTH = 24
 _MOST_NAME_BYTES = 200  # with a suffix it must still be the name of a file
 UNTIL = ("until", "margin", "by", "max_items")
 CHANGEABLE = ("items", "repeats", "order", "max_tokens", "timeout", *UNTIL)
@@ -216,13 +228,13 @@ def quick_experiment(
 
 
 def experiment_of(table: dict[str, Any], location: str, *, default_name: str) -> Experiment:
-    """The same from a table with the keys of an experiment file; complaints start with ``location``."""
+    """Read an experiment from a table with the keys of an experiment file; complaints start with ``location``."""
     return _checked(convert(table, _File, ExperimentError, location=location), location, default_name=default_name)
 
 
 def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str, Any]:
     """An experiment file's keys: a system for each model, with the settings that belong to systems."""
-    shorts = [_short_name(model) for model in models]
+    shorts = [short_name(model) for model in models]
     of_systems = {key: settings[key] for key in _OF_SYSTEMS if key in settings}
     names = [short if shorts.count(short) == 1 else model for short, model in zip(shorts, models, strict=True)]
     systems = [
@@ -231,12 +243,6 @@ def _quick_table(models: tuple[str, ...], settings: dict[str, Any]) -> dict[str,
     ]
     others = {key: list(value) if key == "scenarios" else value for key, value in settings.items()}
     return {"system": systems} | {key: value for key, value in others.items() if key not in _OF_SYSTEMS}
-
-
-def _short_name(model: str) -> str:
-    """What a table can show of a model reference: the file's stem, or the catalogue name itself."""
-    stem = re.split(r"[/\\]", model)[-1]
-    return stem.removesuffix(".gguf") or model
 
 
 def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
@@ -265,7 +271,7 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
     for system in systems:
         if system.brief_of is not None and (system.brief_of not in names or system.brief_of == system.name):
             raise refuse(
-                f'system "{system.name}", key "brief_of": there is no other system "{system.brief_of}"'
+                f'system "{system.name}", key "brief_of": unknown system "{system.brief_of}"'
                 f"{did_you_mean(system.brief_of, names)}"
             )
     prices: dict[str, Price] = {}
@@ -295,16 +301,8 @@ def _checked(file: _File, location: str, *, default_name: str) -> Experiment:
         until=until,
         systems=systems,
         prices=prices,
+        resources=most_resources([file.resources, *(table.resources for table in file.system)], refuse),
     )
-
-
-def _check_options(options: Any, name: str, refuse: Refuse) -> None:
-    """Whole numbers beyond 63 bits can be neither stored nor sent."""
-    if isinstance(options, dict | list):
-        for value in options.values() if isinstance(options, dict) else options:
-            _check_options(value, name, refuse)
-    elif isinstance(options, int) and abs(options) > MOST:
-        raise refuse(f'system "{name}", key "options": {options} is too large: give {MOST} or less')
 
 
 def _refuse_twins(names: list[str], what: str, refuse: Refuse) -> None:
@@ -321,7 +319,7 @@ def _with_suite(file: _File, refuse: Refuse) -> _File:
     path = shipped_file(file.suite)
     suite = None if path is None else read_toml(path, _File, ExperimentError)
     if suite is None or suite.system or suite.tasks is None:
-        raise refuse(f'key "suite": there is no suite "{file.suite}": see `taskpace list experiments`')
+        raise refuse(f'key "suite": unknown suite "{file.suite}": see `taskpace list experiments`')
     return msgspec.structs.replace(file, tasks=suite.tasks, items=file.items or suite.items)
 
 
@@ -347,7 +345,7 @@ def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
     systems = []
     for chosen in itertools.product(*table.sweep.values()):
         point = dict(zip(table.sweep, chosen, strict=True))
-        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={_brief(key, point[key])}" for key in point)])
+        label = " ".join([table.name, *(f"{key.removeprefix('options.')}={brief(key, point[key])}" for key in point)])
         settings = base | {key: value for key, value in point.items() if key in base}
         options = table.options | {
             key.removeprefix("options."): value for key, value in point.items() if key not in base
@@ -356,18 +354,9 @@ def _unfold(table: _SystemTable, refuse: Refuse) -> list[System]:
     return [msgspec.structs.replace(system, brief_of=table.brief_of) for system in systems]
 
 
-def _brief(key: str, value: Any) -> str:
-    """A swept value in a system's name: short, and yet another for another value."""
-    text = " ".join(str(value).split())
-    if len(text) <= _LABEL_LENGTH:
-        return text
-    mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:4]
-    return f"{_short_name(text)[:_LABEL_LENGTH]}~{mark}" if key == "model" else f"{text[:_LABEL_LENGTH]}~{mark}"
-
-
 def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse: Refuse) -> System:
     def wrong(key: str, hint: str) -> ExperimentError:
-        return refuse(f'system "{name}", key "{key}": {settings[key]!r} will not do: {hint}')
+        return refuse(f'system "{name}", key "{key}": invalid value {settings[key]!r}: {hint}')
 
     if not name.strip():
         raise refuse('a system\'s "name" is empty: give it one')
@@ -386,7 +375,7 @@ def _system(name: str, settings: dict[str, Any], options: dict[str, Any], refuse
         if isinstance(settings[key], bool) or not isinstance(settings[key], int | None):
             raise wrong(key, "give a whole number")
         check_count(f'{key}" of the system "{name}', settings[key], least, refuse)
-    _check_options(options, name, refuse)
+    check_options(options, name, refuse)
     return System(
         name=name,
         engine=settings["engine"],

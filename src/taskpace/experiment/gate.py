@@ -22,7 +22,7 @@ def for_gate(experiment: Experiment, systems: Collection[str], *, max_items: int
 
     Args:
         experiment: as read.
-        systems: names of those that have one of the baseline to be held against.
+        systems: names of those that have one of the baseline to be compared with.
         max_items: of each task, in place of the file's; null: as many as the file says, 660 or all there are.
         location: of the experiment, for errors.
 
@@ -53,9 +53,12 @@ def for_gate(experiment: Experiment, systems: Collection[str], *, max_items: int
     )
 
 
+BESIDE = " (base)"
+
+
 def beside(name: str) -> str:
     """What a system of the baseline is called in the run that asks it again."""
-    return f"{name} (base)"
+    return f"{name}{BESIDE}"
 
 
 def gated_plan(

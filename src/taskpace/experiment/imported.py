@@ -1,4 +1,4 @@
-"""What a run file says of systems that another tool has measured: in place of an engine's options."""
+"""What a run file reports about systems that another tool has measured: in place of an engine's options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 ENGINE = "imported"
-"""In place of the name of an engine; there is none of that name, so nobody can run such a system."""
+"""In place of the name of an engine; no engine has this name, so such a system cannot be run."""
 SCORER = "imported"
 """In place of a scorer of ours: the verdicts are the log's own."""
 Unknown = Literal["time", "text", "start"]
@@ -35,7 +35,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     logs: tuple[ImportedLog, ...]
     settings: dict[str, Any] = {}
-    """What the log says of how the system was asked."""
+    """What the log reports about how the system was asked."""
 
     @property
     def by(self) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from taskpace.errors import ExperimentError
@@ -38,7 +38,7 @@ def check_numbers(values: Mapping[str, Any], refuse: Refuse) -> None:
     for key, what in _SECONDS.items():
         seconds = values.get(key)
         if seconds is not None and not 0 < seconds <= _MOST_SECONDS:  # a NaN is refused here too
-            raise refuse(f'key "{key}": {seconds} is no {what}: give seconds above 0, {_MOST_SECONDS:g} at most')
+            raise refuse(f'key "{key}": invalid {what} {seconds}: give seconds above 0, {_MOST_SECONDS:g} at most')
 
 
 def check_count(key: str, value: int | None, least: int, refuse: Refuse, most: int = MOST) -> None:
@@ -47,3 +47,25 @@ def check_count(key: str, value: int | None, least: int, refuse: Refuse, most: i
         raise refuse(f'key "{key}": {value} is too small: give {least} or more')
     if value is not None and value > most:
         raise refuse(f'key "{key}": {value} is too large: give {most} or less')
+
+
+def check_options(options: Any, name: str, refuse: Refuse) -> None:
+    """See that a system's options have no whole number beyond 63 bits, which can be neither stored nor sent."""
+    if isinstance(options, dict | list):
+        for value in options.values() if isinstance(options, dict) else options:
+            check_options(value, name, refuse)
+    elif isinstance(options, int) and abs(options) > MOST:
+        raise refuse(f'system "{name}", key "options": {options} is too large: give {MOST} or less')
+
+
+def most_resources(wanted: Iterable[Mapping[str, float]], refuse: Refuse) -> dict[str, float]:
+    """Of each resource of a cluster's nodes the most that anybody wants."""
+    found: dict[str, float] = {}
+    for each in wanted:
+        for name, amount in each.items():
+            if not 0 <= amount <= MOST or (amount > 1 and amount != int(amount)):  # a NaN is refused here too
+                raise refuse(
+                    f'key "resources": {name} = {amount:g} cannot be reserved: give a whole number, or a part of one'
+                )
+            found[name] = max(found.get(name, 0.0), float(amount))
+    return found

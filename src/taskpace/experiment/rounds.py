@@ -1,4 +1,4 @@
-"""Who is asked what when: systems take turns, item by item or in blocks, in an order drawn anew for each round. Pure.
+"""Who is asked what when: systems take turns, item by item or in blocks, in an order drawn again for each round. Pure.
 
 The machine's drift then meets both sides of every pair, and no system always follows the same other one. Sources: Abedi
 and Brecht (2017), "Conducting repeatable experiments in highly variable cloud computing environments" (randomised
@@ -51,11 +51,11 @@ def asking_order(plan: Plan, cell: Cell) -> tuple[Trial, ...]:
 
 
 def round_size(scenario: Scenario, *, together: bool) -> int | None:
-    """How many trials a system carries out in one go; null: all, as arrivals at a rate are one process.
+    """How many trials a system carries out in succession; null: all, as arrivals at a rate are one process.
 
     Args:
         scenario: how requests are issued.
-        together: all systems are open at once; else each is opened anew for its part of a round.
+        together: all systems are open at once; else each is opened again for its part of a round.
     """
     if scenario.rate is not None:
         return None

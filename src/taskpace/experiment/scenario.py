@@ -77,7 +77,7 @@ def read_scenario(text: str, location: str) -> Scenario:
     """One scenario by its name.
 
     Raises:
-        ExperimentError: it is none; the message says which forms there are.
+        ExperimentError: it is none; the message shows which forms there are.
     """
     word, _, number = (part.strip() for part in text.partition("="))
     if word == "single" and not number:
@@ -90,6 +90,6 @@ def read_scenario(text: str, location: str) -> Scenario:
         return Scenario(rate=float(number))
     hint = did_you_mean(word, _SCENARIOS) if word not in _SCENARIOS else ""
     raise ExperimentError(
-        f'{location}: key "scenarios": "{text}" is no scenario{hint}: write "single", "concurrency=N" or "batch=N" '
+        f'{location}: key "scenarios": unknown scenario "{text}"{hint}: write "single", "concurrency=N" or "batch=N" '
         f'(N from 1 to {MOST_IN_FLIGHT}), or "rate=R" (R arrivals per second, {_LEAST_RATE:g} to {_MOST_RATE:g})'
     )

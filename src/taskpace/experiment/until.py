@@ -24,7 +24,7 @@ _PERCENT = re.compile(r"\s*(\d{1,3}(?:\.\d+)?)\s*%\s*")
 
 
 class Against(msgspec.Struct, frozen=True, kw_only=True):
-    """A new system, and the one of the baseline that it is held against."""
+    """A new system, and the one of the baseline that it is compared with."""
 
     base: str
     """Name of the older system: in this run where it is asked again, else in the baseline's run file."""
@@ -33,7 +33,7 @@ class Against(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Gate(msgspec.Struct, frozen=True, kw_only=True):
-    """Conditions on changes against a baseline, of each of which is to be said whether it is met."""
+    """Conditions on changes against a baseline; the run reports for each whether it is met."""
 
     conditions: tuple[str, ...]
     """As written: ``task_time > 5%``."""
@@ -163,7 +163,7 @@ class Decide(Protocol):
 def read_until(settings: Mapping[str, Any], refuse: Refuse, before: Until | None = None) -> Until | None:
     """When to end, from the keys ``until``, ``margin``, ``by`` and ``max_items``; null: when all items are asked.
 
-    ``before``: what was wanted so far, of which these may change a part.
+    ``before``: what was wanted so far; these may change a part of it.
     """
     margin, by = settings.get("margin"), settings.get("by")
     if settings.get("until") is None and before is None:
@@ -181,7 +181,7 @@ def _read_margin(text: str, refuse: Refuse) -> float:
     found = _PERCENT.fullmatch(text)
     share = float(found.group(1)) / 100 if found else 0.0
     if not 0 < share <= 1:
-        raise refuse(f'key "margin": "{text}" is no margin: write per cent above 0, 100 at most, such as "5%"')
+        raise refuse(f'key "margin": invalid margin "{text}": write per cent above 0, 100 at most, such as "5%"')
     return share
 
 

@@ -71,7 +71,7 @@ def read(source: Source) -> tuple[Log, ...]:
         metadata = table(row.get("metadata"))
         name = text(metadata.get("x_request_id"))
         if name is None or not isinstance(row.get("metrics"), dict):
-            raise profile.refuse(f"line {line} is no record of AIPerf: import the file as AIPerf wrote it")
+            raise profile.refuse(f"line {line} is not a record of AIPerf: import the file as AIPerf wrote it")
         if metadata.get("benchmark_phase") != "profiling":
             warm += 1
             continue

@@ -18,7 +18,7 @@ from taskpace.importing.source import MOST_BYTES, MOST_LINE_BYTES, Source
 _ZSTANDARD = 93
 _MOST_MEMBERS = 1_000_000
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-_REMEDY = "is it whole? Copy it again from where the tool wrote it"
+_REMEDY = "is it complete? Copy it again from where the tool wrote it"
 
 
 class Archive:

@@ -1,4 +1,4 @@
-"""What the request says that a load generator sent, in the fields of OpenAI's API."""
+"""What the request reports that a load generator sent, in the fields of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TIMEOUT = re.compile(r"time(?:d )?-?out", re.IGNORECASE)
 
 
 def prompt_of(request: dict[str, Any]) -> str | None:
-    """The prompt, or the texts of the user's messages; null where one of them is no text."""
+    """The prompt, or the texts of the user's messages; null where one of them is not text."""
     if (plain := text(request.get("prompt"))) is not None:
         return plain
     found = [_content(each.get("content")) for each in _messages(request) if each.get("role") == "user"]

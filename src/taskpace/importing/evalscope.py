@@ -153,14 +153,14 @@ def _parts(message: dict[str, Any], kind: str) -> str | None:
 
 
 def _load(config: dict[str, Any]) -> Scenario:
-    """One at a time where its batch size says so; more in flight are a limit of EvalScope, not a load that it keeps."""
+    """One at a time where its batch size shows it; more in flight are a limit of EvalScope, not a load."""
     return Scenario() if config.get("eval_batch_size") == 1 else Scenario(known=False)
 
 
 def _notes(lost: int, generation: dict[str, Any], samples: tuple[Sample, ...]) -> Iterator[str]:
     if lost:
         yield f"{lost} samples are missing between others: EvalScope leaves out those that failed"
-    yield "samples that failed after the last one are not in the log, and nobody knows how many"
+    yield "samples that failed after the last one are not in the log; their number is unknown"
     if count(generation.get("retries")) != 0:
         yield "a time may hold retries, as EvalScope does not record them: it is an upper bound"
     if any(sample.moments for sample in samples):

@@ -151,7 +151,7 @@ def _sample(row: dict[str, Any]) -> tuple[Sample, dict[str, Any]]:
         moments=tuple(moments),
         prompt_tokens=count(row["prompt_tokens"]),
         output_tokens=tokens,
-        # Why an answer ended stands in the pickle alone; at the limit it was cut, as far as anybody can tell.
+        # Why an answer ended is in the pickle alone; at the limit it was cut, as far as anyone can tell.
         finish="length" if cut else None,
         error="evalscope perf counts it as failed; why is not in its database" if failed else None,
         error_kind="evalscope",

@@ -170,7 +170,7 @@ def _answer(raw: dict[str, Any], given: dict[str, Any]) -> str | None:
 
 
 def _milli(value: Any) -> float | None:
-    """Seconds; null for 0, which stands for a time that nobody took."""
+    """Seconds; null for 0, which means that the time was not measured."""
     found = number(value)
     return None if not found else seconds(found / 1000)
 
@@ -188,6 +188,6 @@ def _notes(raw: list[dict[str, Any]], metrics: list[str], *, inspect: bool) -> I
     if not any({"stop_reason", "finish_reason"} & table(row.get("metadata")).keys() for row in raw):
         yield "the format does not say whether an answer was cut by a token limit: none is known to be"
     if several := sum(len(rows(table(row.get("output")).get("raw"))) > 1 for row in raw):
-        yield f"{several} of {len(raw)} samples have several responses, of which the first is taken"
+        yield f"{several} of {len(raw)} samples have several responses; the first is taken"
     if talks := sum(row.get("interaction_type") != "single_turn" for row in raw):
         yield f"{talks} of {len(raw)} samples are conversations: the last answer's text, the time of all"

@@ -56,7 +56,7 @@ def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
         name: of the format that all have; null: what each looks like.
 
     Raises:
-        LogError: a path that cannot be read, is no known tool's, or is damaged.
+        LogError: a path that cannot be read, is not a known tool's, or is damaged.
     """
     logs: list[Log] = []
     seen: dict[tuple[str, str, str], str] = {}
@@ -74,7 +74,7 @@ def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
 
 def _read(source: Source, name: str | None) -> tuple[Log, ...]:
     if not source.exists:
-        raise LogError(f"{named(source.path)}: there is no such file or folder: name another")
+        raise LogError(f"{named(source.path)}: no such file or folder: name another")
     if name is not None:
         found = next((each for each in FORMATS if each.name == name), None)
         if found is None:

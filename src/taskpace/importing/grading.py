@@ -17,7 +17,7 @@ _MOST_COMPARED = 4_000_000
 def match_items(logs: Sequence[Log], reference: str) -> tuple[Task, list[list[PlannedItem]]]:
     """The task, and the item of each sample of each log.
 
-    A sample asks the item whose prompt it has; else the one item whose longest text of its own (the question) stands
+    A sample asks the item whose prompt it has; else the one item whose longest text of its own (the question) is
     in its prompt. Space counts for nothing.
 
     Raises:
@@ -29,7 +29,7 @@ def match_items(logs: Sequence[Log], reference: str) -> tuple[Task, list[list[Pl
 
 
 class _Matcher:
-    """The items of a task, by what stands in prompts."""
+    """The items of a task, by what is in prompts."""
 
     def __init__(self, task: Task, reference: str) -> None:
         self.task = task
@@ -66,7 +66,7 @@ class _Matcher:
         return found
 
     def _asked(self, prompt: str) -> list[Item]:
-        """The items that a prompt may ask; of those whose text stands in it the ones with the longest."""
+        """The items that a prompt may ask; of those whose text is in it the ones with the longest."""
         if (item := self._by_prompt.get(prompt)) is not None:
             return [item]
         within = [(len(text), item) for text, item in self._own if text and text in prompt]

@@ -284,8 +284,8 @@ def _notes(raw: list[dict[str, Any]], model: str, others: list[str]) -> Iterator
         yield f"{several} {of} took several requests, whose times are added up"
     if cached := sum(any(event.get("cache") == "read" for event in each) for each in calls):
         yield f"{cached} {of} came from Inspect's cache, so their time is unknown"
-    if anew := sum(bool(rows(each.get("error_retries"))) for each in raw):
-        yield f"{anew} {of} failed and were begun anew by Inspect"
+    if restarted := sum(bool(rows(each.get("error_retries"))) for each in raw):
+        yield f"{restarted} {of} failed and were begun again by Inspect"
     if invalid := sum(each.get("invalidation") is not None for each in raw):
         yield f"{invalid} {of} were declared invalid in Inspect, and are counted here"
     if others:

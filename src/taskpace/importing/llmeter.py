@@ -45,7 +45,9 @@ def read(source: Source) -> tuple[Log, ...]:
     if not recognises(responses):
         raise responses.refuse("has no responses of LLMeter: name the folder of one run")
     if not summary.exists:
-        raise source.refuse(f"no {_SUMMARY} beside {_RESPONSES}, which says how many were asked: copy the whole folder")
+        raise source.refuse(
+            f"no {_SUMMARY} beside {_RESPONSES}, which shows how many were asked: copy the whole folder"
+        )
     result = table(summary.json())
     config = source.beside(_CONFIG)
     endpoint = table(table(table(config.json()).get("endpoint")).get("__llmeter_state__")) if config.exists else {}
@@ -53,7 +55,7 @@ def read(source: Source) -> tuple[Log, ...]:
     request: dict[str, Any] = {}
     for number, row in responses.json_lines():
         if not row.keys() >= _FIELDS:
-            raise responses.refuse(f"line {number} is no response of LLMeter: import the file as LLMeter wrote it")
+            raise responses.refuse(f"line {number} is not a response of LLMeter: import the file as LLMeter wrote it")
         samples.append(_sample(row))
         request = request or table(row.get("input_payload"))
     if not samples:
@@ -63,7 +65,7 @@ def read(source: Source) -> tuple[Log, ...]:
         raise summary.refuse('no number "total_requests": import the file as LLMeter wrote it')
     if issued < len(samples):
         raise summary.refuse(
-            f"says that {issued} requests were sent, and {_RESPONSES} has {len(samples)}: copy both from one run"
+            f"reports that {issued} requests were sent, and {_RESPONSES} has {len(samples)}: copy both from one run"
         )
     model = text(result.get("model_id")) or text(request.get("model"))
     return (

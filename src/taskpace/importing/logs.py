@@ -20,10 +20,10 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One item asked of one system once, and what the log says of it."""
+    """One item asked of one system once, and what the log reports about it."""
 
     item: str | None
-    """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt tells
+    """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt shows
     which item it is, and without a prompt it is the item of no other sample."""
     repeat: int | None = None
     """Counts from 1 (an epoch, ...); null: the n-th sample of an item in a log is its n-th repeat."""
@@ -51,7 +51,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     finish: FinishReason | None = None
     """``length``: the answer was cut by a token limit, and is recorded as truncated, whatever the log's score says."""
     error: str | None = None
-    """What the log says of a sample that failed; null: it did not. A failed sample is kept, and is an ``error``."""
+    """What the log reports about a failed sample; null: it did not fail. A failed sample is kept, as an ``error``."""
     error_kind: str = "imported"
     """A word for grouping: ``timeout`` makes the outcome ``timeout``; ``http-429``, ``cancelled``, ..."""
     correct: bool | None = None
@@ -65,7 +65,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Log(msgspec.Struct, frozen=True, kw_only=True):
-    """What one log says of one system on one task under one load."""
+    """What one log reports about one system on one task under one load."""
 
     tool: str
     """Its name for readers: ``Inspect``."""

@@ -142,7 +142,7 @@ def _asked(log: Log, graded_by: Task | None, found: Sequence[PlannedItem] | None
 
 
 def _without_differing_prompts(asked: Sequence[_Asked]) -> list[_Asked]:
-    """The same with no prompt for an item that logs have put into different words: a run file has one for all."""
+    """Remove the prompt of an item that logs have put into different words: a run file has one for all."""
     prompts: dict[str, set[tuple[str, ...]]] = {}
     for each in asked:
         for item in each.items:
@@ -160,7 +160,7 @@ def _without_differing_prompts(asked: Sequence[_Asked]) -> list[_Asked]:
 
 
 def _item(log: Log, index: int, sample: Sample) -> PlannedItem:
-    """The same id for the same question in every log: its name, its text and its right answer."""
+    """Give a question one id in every log: its name, its text and its right answer."""
     fields = {"prompt": sample.prompt, "answer": sample.reference, "name": sample.item}
     fields = {key: value for key, value in fields.items() if value is not None}
     nameless = sample.item is None and sample.prompt is None
@@ -217,7 +217,7 @@ def _identity(log: Log) -> object:
 
 
 def _names(groups: Sequence[Sequence[_Asked]]) -> list[str]:
-    """The model's name; where several systems have it, with what tells them apart."""
+    """The model's name; where several systems have it, with what distinguishes them."""
     plain = [group[0].log.model[:_MOST_NAME] or "unnamed" for group in groups]
     found = []
     for group, name in zip(groups, plain, strict=True):

@@ -27,11 +27,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Without its folder, which is nobody's business."""
+        """Without its folder, which is private."""
         return self.path.name
 
     def refuse(self, problem: str) -> LogError:
-        """The error that says what is wrong with it; ``problem`` ends with a remedy."""
+        """The error that shows what is wrong with it; ``problem`` ends with a remedy."""
         return LogError(f"{named(self.path)}: {problem}")
 
     @cached_property
@@ -95,10 +95,10 @@ class Source:
         except UnicodeDecodeError:
             raise self.refuse(f"{at}not UTF-8 text: import the file as the tool wrote it") from None
         except JsonProblem as exc:
-            raise self.refuse(f"{at}{exc}: is it whole? Import the file as the tool wrote it") from None
+            raise self.refuse(f"{at}{exc}: is it complete? Import the file as the tool wrote it") from None
 
     def json_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Number and value of each line that has one; a line that is no object is refused."""
+        """Number and value of each line that has one; a line that is not an object is refused."""
         self._check_size()
         try:
             with self.path.open("rb") as file:
@@ -111,7 +111,7 @@ class Source:
                         continue
                     value = self.decoded(line, f"line {number}")
                     if not isinstance(value, dict):
-                        raise self.refuse(f"line {number} is no JSON object: import the file as the tool wrote it")
+                        raise self.refuse(f"line {number} is not a JSON object: import the file as the tool wrote it")
                     yield number, value
         except OSError as exc:
             raise self.refuse(f"cannot be read: {exc.strerror or exc}") from None

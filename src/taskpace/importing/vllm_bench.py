@@ -22,7 +22,7 @@ _LISTS = ("input_lens", "output_lens", "ttfts", "itls", "generated_texts", "erro
 _PHRASES = {status.phrase: f"http-{status.value}" for status in HTTPStatus if status.value >= 400}
 """Of a refused request the reason is kept and the status is not."""
 _TOGETHER_S = 0.002
-"""The role of an answer and its first token come together, where they are no further apart."""
+"""The role of an answer and its first token come together, where they are at most this far apart."""
 _TIMES = (
     "the request until its last event, which may hold only why the answer ended; at a rate of arrivals waiting in the "
     "client counts, too"
@@ -147,7 +147,7 @@ def _sample(row: dict[str, Any], prompt: str | None, *, chat: bool, queued: bool
 
 
 def _token_times(events: list[float], tokens: int | None, chat: bool) -> list[float]:
-    """When tokens came, of the events of an answer; none where nobody can tell the first token from the role alone.
+    """When tokens came, of the events of an answer; none where the first token and the role alone look the same.
 
     vLLM's ``ttft`` is the first event with a choice. Of a chat that may hold the role and no token, and the last one
     may hold nothing but the reason why the answer ended.
@@ -165,7 +165,7 @@ def _token_times(events: list[float], tokens: int | None, chat: bool) -> list[fl
 
 def _notes(samples: tuple[Sample, ...], prompts: list[str] | None, source: Source) -> Iterator[str]:
     yield "its own test request and warm-up requests are not in the file"
-    yield "neither the token limit nor why answers ended is recorded: cut answers cannot be told from whole ones"
+    yield "the token limit and why answers ended are not recorded: cut answers cannot be distinguished from whole ones"
     if prompts is None:
         yield "its prompts are not recorded, so nothing can be graded or paired"
     else:

@@ -79,13 +79,13 @@ def _kept(sample: Sample, trial: Trial, placed: Placed, first_s: float, graded_b
         return Kept(record, _own_grade(sample, placed.log))
     grade = score(graded_by, trial.item.spec, record)
     if not any(moment.visible_bytes for moment in sample.moments):
-        # Nobody knows when which text was there.
+        # When which text arrived is unknown.
         grade = msgspec.structs.replace(grade, committed_ns=None)
     return Kept(record, grade)
 
 
 def _turns(sample: Sample, placed: Placed, first_s: float) -> tuple[Turn, ...]:
-    """The request, as far as it is known; nothing of a failed sample of which neither time nor text is."""
+    """The request, as far as it is known; nothing of a failed sample without a known time or text."""
     timed = sample.seconds is not None and "time" not in placed.unknown
     if sample.error is not None and not timed:
         return ()
@@ -148,5 +148,5 @@ def _own_grade(sample: Sample, log: Log) -> Grade:
 
 
 def _clean(text: str) -> str:
-    """Half of an emoji is no text that a file could hold."""
+    """Half of an emoji is not text that a file could hold."""
     return _LONE_SURROGATE.sub("\ufffd", text)

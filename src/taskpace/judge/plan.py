@@ -42,7 +42,7 @@ def judge_plan(
     check_engines(judge.experiment)
     answers = load_answers(run)
     if not answers:
-        raise StoreError(f"{name}: there is no answer to judge: none of its trials has ended by itself")
+        raise StoreError(f"{name}: no answer to judge: none of its trials has ended by itself")
     judged = queries.run_row(run)
     tasks = tuple(_tasks(judge, answers, RUN + judged.plan_id))
     experiment = msgspec.structs.replace(

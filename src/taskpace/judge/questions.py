@@ -154,7 +154,7 @@ def _harmless(text: str) -> str:
 
 
 def fence_mark(texts: tuple[str, ...]) -> str:
-    """A mark that depends on every character of the texts and stands in none of them, in either case."""
+    """A mark that depends on every character of the texts and is in none of them, in either case."""
     joined = "\x00".join(texts)
     taken = joined.lower()
     mark = ""

@@ -25,7 +25,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     rubric_pairs: str | None
     """For comparisons. Null: a general one."""
     max_tokens: int
-    """Of a reply; one that hits the limit is no verdict."""
+    """Of a reply; one that hits the limit is not a verdict."""
     pairs: bool
     """Whether answers of two systems to one item are compared too."""
 
@@ -72,13 +72,13 @@ def _judge(file: _File, location: str) -> Judge:
             raise ExperimentError(f'{location}: key "{key}": the text is empty: write some, or leave the key out')
     if not 1 <= file.concurrency <= MOST_IN_FLIGHT:
         raise ExperimentError(
-            f'{location}: key "concurrency": {file.concurrency} is no number of questions in flight: give 1 to '
+            f'{location}: key "concurrency": invalid number of questions in flight {file.concurrency}: give 1 to '
             f"{MOST_IN_FLIGHT}"
         )
     table = {
         "system": [msgspec.to_builtins(file.judge)],
         "scenarios": [f"concurrency={file.concurrency}"],
-        "warmup": 0,  # nobody is in a race here
+        "warmup": 0,  # speed is not compared here
         "max_tokens": file.max_tokens,
         "retries": file.retries,
         "timeout": file.timeout,

@@ -43,7 +43,7 @@ class RealClock:
 
 
 class FastClock(RealClock):
-    """The same clock with uvloop's event loop where there is one: it costs half the processor time per arrival."""
+    """The real clock with uvloop's event loop where there is one: it costs half the processor time per arrival."""
 
     @property
     def loop_name(self) -> str:

@@ -2,7 +2,7 @@
 
 GPUs: NVML's total energy counter (``nvmlDeviceGetTotalEnergyConsumption``, millijoules since the driver was loaded;
 Volta and later), through nvidia-ml-py. Processors: RAPL through Linux's powercap files (``energy_uj``, microjoules,
-begins anew at ``max_energy_range_uj``; https://docs.kernel.org/power/powercap/powercap.html). A package's counter
+begins again at ``max_energy_range_uj``; https://docs.kernel.org/power/powercap/powercap.html). A package's counter
 covers cores and caches, and neither memory nor the power supply.
 """
 
@@ -21,7 +21,7 @@ from taskpace.telemetry import POWER_LIMIT, Covers, Reading, Window
 IDLE_S = 2.0
 """How long idle power is measured before and after a cell: some twenty updates of the slowest counter."""
 _PERIOD_S = 1.0
-"""How often counters are read in a window: a package at 300 W begins anew after 14 minutes at the earliest."""
+"""How often counters are read in a window: a package at 300 W begins again after 14 minutes at the earliest."""
 _READABLE = "may be read by root alone: run `sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj`"
 
 
@@ -32,7 +32,7 @@ class Counter(Protocol):
     covers: Covers
 
     def read_j(self) -> float:
-        """Joules since some moment in the past. To be called more often than the hardware's counter begins anew."""
+        """Joules since some moment in the past. To be called more often than the hardware's counter begins again."""
         ...
 
     def temperature_c(self) -> float | None:
@@ -263,7 +263,7 @@ def _gpus() -> tuple[list[Counter], str]:
     try:
         import pynvml
     except ImportError:
-        return [], "GPU: nvidia-ml-py is not installed: run `pip install 'taskpace[energy]'`"
+        return [], "GPU: nvidia-ml-py is not installed (extra energy): `taskpace doctor` shows how to install it"
     try:
         pynvml.nvmlInit()
         chosen = _visible(pynvml, os.environ.get("CUDA_VISIBLE_DEVICES"))

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import os
 import re
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -18,11 +17,12 @@ from pathlib import Path
 
 import msgspec
 
+from taskpace.installing import install_command
 from taskpace.machine.cgroups import cgroup_folders, memory_limit, quota_cores
 from taskpace.machine.probe import or_none
 
 LIBRARIES = (
-    *("msgspec", "polars", "numpy", "scipy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
+    *("msgspec", "polars", "numpy", "click", "rich", "jinja2", "filelock", "platformdirs", "altair"),
     *("xllamacpp", "huggingface_hub", "transformers", "torch", "tokenizers", "accelerate"),
     *("bitsandbytes", "torchao", "vllm", "aiohttp", "httptools", "uvloop", "nvidia-ml-py", "ray"),
 )
@@ -60,7 +60,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
-    """What the clock can tell apart. ``read_cost_ns`` is the median cost of a reading, the loop included."""
+    """What the clock can resolve. ``read_cost_ns`` is the median cost of a reading, the loop included."""
 
     clock: str
     declared_resolution_ns: float | None
@@ -69,7 +69,7 @@ class ClockResolution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """Counters to be read before and after a run; the difference says what others took meanwhile.
+    """Counters to be read before and after a run; the difference shows what others took meanwhile.
 
     ``steal_ticks`` of ``cpu_ticks`` went to other virtual machines; ``throttled_ns`` is how long the quota of
     this process's cgroup held it back. ``load_*`` are the load averages over 1, 5 and 15 minutes.
@@ -96,18 +96,20 @@ class Extra(msgspec.Struct, frozen=True, kw_only=True):
 # name -> (what it enables, distributions); a test holds this against pyproject.toml.
 _EXTRAS = {
     "llamacpp": ("run GGUF models in this process, the default engine", ("xllamacpp",)),
+    "charts": ("charts and the HTML report", ("altair", "vl-convert-python")),
     "hub": ("fetch models from the Hugging Face hub (hf:owner/repo/file)", ("huggingface_hub",)),
     "transformers": (
         "run hub models in this process, in static batches; compare tokenizers",
         ("accelerate", "bitsandbytes", "gguf", "torch", "transformers"),
     ),
     "quality": (
-        "judge translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
+        "grade translations, summaries, JSON and meaning: the tasks translate, summarise, extract",
         ("jsonschema", "model2vec", "rouge-score", "sacrebleu"),
     ),
     "energy": ("joules per task on NVIDIA cards (processor packages need nothing)", ("nvidia-ml-py",)),
     "import": ("read logs of Inspect that are compressed", ("zstandard",)),
     "prices": ("prices of providers' models by name: dollars per task", ("genai-prices",)),
+    "ray": ("deal a run out over many machines (taskpace run --ray)", ("ray",)),
 }
 
 
@@ -122,7 +124,7 @@ def usable_cores() -> float | None:
 
 
 def clock_resolution() -> ClockResolution:
-    """What the clock that all durations are measured with can tell apart, measured here and now."""
+    """The resolution of the clock that all durations are measured with, measured here and now."""
     declared = _declared_resolution_ns()
     return ClockResolution(
         clock="perf_counter",
@@ -143,7 +145,7 @@ def peak_rss_bytes(pid: int | None = None) -> int | None:
 
 
 def reset_peak_rss() -> None:
-    """Begin to count this process's peak anew, where the system lets one (Linux); elsewhere it goes on."""
+    """Begin to count this process's peak again, where the system lets one (Linux); elsewhere it goes on."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_bytes(b"5")
 
@@ -156,7 +158,7 @@ def extras() -> tuple[Extra, ...]:
             enables=enables,
             libraries=libraries,
             installed=all(_version(library) for library in libraries),
-            install=f"pip install {shlex.quote(f'taskpace[{name}]')}",
+            install=install_command(libraries, name),
         )
         for name, (enables, libraries) in _EXTRAS.items()
     )
@@ -249,7 +251,7 @@ def _virtualised(root: Path) -> bool | None:
     flags = _values(_cpuinfo(root), "flags")
     if flags:
         return "hypervisor" in flags[0].split()
-    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host says nothing.
+    # Other processors than x86 have no such flag; a guest may still say so elsewhere, a host shows nothing.
     return True if (root / "sys/hypervisor/type").exists() else None
 
 

@@ -62,7 +62,7 @@ def resolve(reference: str, base: Path, *, fetch: bool = True, on_progress: Prog
         path.unlink(missing_ok=True)
         raise ModelError(
             f"{one_line(reference)}: the cached file was changed (SHA-256 {sha256}, not {expected_sha256}),"
-            " so it was deleted: run again to fetch it anew"
+            " so it was deleted: run again to fetch it"
         )
     return ModelFile(reference, str(path), sha256, size_bytes)
 
@@ -161,7 +161,7 @@ def _check_sound(reference: str, path: Path) -> None:
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        raise ModelError(f"there is no model file {shown}: {_nearest(reference, path)}") from None
+        raise ModelError(f"model file {shown} not found: {_nearest(reference, path)}") from None
     except ValueError as error:
         raise ModelError(f"{shown} cannot be a file's path ({one_line(str(error))}): write another") from None
     if stat.S_ISDIR(status.st_mode):

@@ -76,7 +76,7 @@ def hash_file(path: Path, label: str, on_progress: Progress) -> str:
 def remember_digest(path: Path, sha256: str, seen: os.stat_result) -> None:
     """Keep a digest for next time, if it can be and the file is still what was ``seen`` before hashing.
 
-    Not of a file that was written a moment ago: it could change once more within the same step of the file's clock.
+    Not of a file that was written a moment ago: it could change again within the same step of the file's clock.
     """
     from filelock import FileLock, Timeout
 
@@ -204,7 +204,7 @@ def explained(label: str) -> Iterator[None]:
 
 
 def disk_full(label: str, detail: str) -> ModelError:
-    """The error that says so; ``detail`` is when, or how much."""
+    """The error that shows it; ``detail`` is when, or how much."""
     folder = one_line(str(cache_folder()))
     return ModelError(
         f"{label}: no space left in the cache folder {folder!r}, {detail}: free some, or set TASKPACE_CACHE"

@@ -60,7 +60,7 @@ def check_gguf(path: Path, size_bytes: int) -> None:
         except _NotValidError as error:
             raise ModelError(f"{_quoted(path)} is not a usable GGUF file: {error}") from None
         else:
-            needs = f"its header promises {promised:,}"
+            needs = f"its header requires {promised:,}"
     if promised > size_bytes:
         raise ModelError(
             f"{_quoted(path)} is truncated: it has {size_bytes:,} bytes, {needs}; copy or download it again"
@@ -68,9 +68,9 @@ def check_gguf(path: Path, size_bytes: int) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, Value]:
-    """What a GGUF file says of its model: every key with a single value. Empty when the file cannot be read so.
+    """What a GGUF file reports about its model: every key with a single value. Empty when the file cannot be read so.
 
-    That is no error here: who loads the model says better what is wrong with it.
+    That is not an error here: who loads the model says better what is wrong with it.
     """
     try:
         with path.open("rb") as file:

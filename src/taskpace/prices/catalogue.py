@@ -97,7 +97,7 @@ def _found(name: str, providers: list[Provider], refuse: Callable[[str], Taskpac
 
 
 def _no_price(name: str, near: str = "") -> str:
-    return f'"{name}" is no price: name a model as provider/model{near}, or give numbers'
+    return f'invalid price "{name}": name a model as provider/model{near}, or give numbers'
 
 
 def _names(providers: list[Provider]) -> list[str]:

@@ -27,7 +27,7 @@ _FORMS = "SYSTEM=INPUT/OUTPUT[/CACHED], SYSTEM=PER_HOUR/h, SYSTEM=PROVIDER/MODEL
 
 
 def read_price(given: Given, refuse: Callable[[str], TaskpaceError]) -> Price:
-    """A price from numbers or from the catalogue; ``refuse`` makes the error, which says where it stands."""
+    """A price from numbers or from the catalogue; ``refuse`` makes the error, which names its location."""
     return look_up(given, refuse) if isinstance(given, str) else given
 
 
@@ -43,7 +43,7 @@ def system_prices(
         refuse: makes the error.
 
     Raises:
-        TaskpaceError: it is no price.
+        TaskpaceError: it is not a price.
     """
     if given is None:
         return {}
@@ -81,7 +81,7 @@ def prices_of(table: Prices, location: str) -> dict[str, Price]:
     """Prices by system from a table such as ``{"gemma3": "openai/gpt-4o-mini", "own": {"per_hour": 2.49}}``.
 
     Raises:
-        TaskpaceError: a value is no price; the message starts with ``location``.
+        TaskpaceError: a value is not a price; the message starts with ``location``.
     """
     found = convert(table, dict[str, str | Price], TaskpaceError, location=location)
     return {
@@ -93,7 +93,7 @@ def check_systems(prices: Collection[str], systems: Collection[str]) -> None:
     """Raises ``TaskpaceError`` where a price is of a system that the run does not have."""
     for name in prices:
         if name not in systems:
-            raise TaskpaceError(f'--price: there is no system "{name}" in the run{did_you_mean(name, systems)}')
+            raise TaskpaceError(f'--price: unknown system "{name}" in the run{did_you_mean(name, systems)}')
 
 
 def _from_file(path: Path) -> dict[str, Price]:

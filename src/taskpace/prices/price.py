@@ -1,4 +1,4 @@
-"""The price of a system in US dollars: by the token, or by the hour of a machine of one's own. Pure."""
+"""The price of a system in US dollars: by the token, or by the hour of a machine of your own. Pure."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cached_input: float | None = None
     """Per million prompt tokens that came from a cache; null: the same as other prompt tokens."""
     per_hour: float | None = None
-    """Per hour of a machine of one's own."""
+    """Per hour of a machine of your own."""
     most_prompt_tokens: int | None = None
     """Of a request, up to which the price holds: longer ones have another. Null: it holds for all."""
     source: str | None = None
     """Where the price is from."""
     date: str | None = None
-    """Of which day it is, as YYYY-MM-DD."""
+    """Its date, as YYYY-MM-DD."""
 
     def __post_init__(self) -> None:
         """Hold prices of a file, of the command line and of a run file to the same: msgspec adds where it stands."""
@@ -45,7 +45,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         for key in (*_PER_MILLION, "per_hour"):
             value = getattr(self, key)
             if value is not None and not (math.isfinite(value) and 0 <= value <= _MOST_USD):
-                return f'key "{key}": {value:g} is no price: give US dollars from 0 to {_MOST_USD:,.0f}'
+                return f'key "{key}": invalid price {value:g}: give US dollars from 0 to {_MOST_USD:,.0f}'
         if self.most_prompt_tokens is not None and not 1 <= self.most_prompt_tokens <= _MOST_TOKENS:
             return f'key "most_prompt_tokens": give a whole number from 1 to {_MOST_TOKENS:,}'
         for key in ("source", "date"):

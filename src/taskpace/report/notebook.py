@@ -6,7 +6,8 @@ import jinja2
 from markupsafe import Markup
 
 from taskpace.analysis.schema.summary import Summary
-from taskpace.report.charts import panels, to_svg
+from taskpace.errors import MissingExtraError
+from taskpace.report.drawing import require_charts
 from taskpace.report.page.table import make_table
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.document import document
@@ -46,18 +47,30 @@ def notebook_html(summary: Summary, file: str | None = None) -> str:
     ``file``: the run file's name, for commands.
     """
     whole = document(summary, file)
-    pictures = {
-        (panel.task, panel.scenario): Markup(to_svg(panel.picture))  # noqa: S704 - vl-convert escaped the text in it
-        for panel in panels(summary, "speed")
-    }
+    warnings, pictures = whole.warnings, {}
+    try:
+        pictures = _pictures(summary)
+    except MissingExtraError as exc:
+        warnings = (*warnings, f"No pictures: {exc}")
     answer = make_answer(summary, file)
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_TEMPLATE)
     return template.render(
         answer=answer,
         lead=make_table(answer.block),
         lead_picture=Markup() if answer.table is None else pictures.pop(answer.table, Markup()),
-        warnings=whole.warnings,
+        warnings=warnings,
         sections=[
             (make_table(block), pictures.get(block.task, Markup())) for block in whole.blocks if block.task is not None
         ],
     )
+
+
+def _pictures(summary: Summary) -> dict[tuple[str, str], Markup]:
+    """By task and scenario. Raises ``MissingExtraError`` without the libraries that draw them."""
+    require_charts("a picture")
+    from taskpace.report.charts import panels, to_svg
+
+    return {
+        (panel.task, panel.scenario): Markup(to_svg(panel.picture))  # noqa: S704 - vl-convert escaped the text in it
+        for panel in panels(summary, "speed")
+    }

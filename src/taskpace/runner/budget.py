@@ -1,6 +1,6 @@
 """A plan that is expected to fit a time budget: ask a few items of everything, then share out the time that is left.
 
-Of an unknown system nobody can say how long it takes, so the first items of every task are asked of every system (the
+How long an unknown system takes is unknown, so the first items of every task are asked of every system (the
 pilot). They are the first items of the final plan too. One at a time they are kept, and nothing is asked twice; under
 load they are not, for two in flight are not sixteen.
 
@@ -74,7 +74,7 @@ def read_duration(text: str) -> float:
     """Seconds in ``30m``, ``1h30m``, ``90s``.
 
     Raises:
-        ExperimentError: it is no such thing, or nothing, or more than 30 days.
+        ExperimentError: it is not a duration, it is 0, or it is more than 30 days.
     """
     found = _DURATION.fullmatch(text.strip())
     parts = [int(part or 0) for part in found.groups()] if found else [0, 0, 0]
@@ -109,7 +109,7 @@ def begin(
     if path.is_file() and path.stat().st_size:
         return Fitted(prepare(_as_begun(experiment, path), base, fetch=fetch), continued=True)
     if any(scenario.rate is not None for scenario in experiment.scenarios):
-        raise ExperimentError("--budget: arrivals at a rate must come in one go: leave it out, and give items")
+        raise ExperimentError("--budget: arrivals at a rate must not be interrupted: leave it out, and give items")
     Store.check_target(path)
     sizes = dict(count_items(use, experiment, base) for use in experiment.tasks)
     if len(sizes) < len(experiment.tasks):
@@ -144,7 +144,7 @@ def begin(
 
 
 def remove_pilots() -> None:
-    """Remove what pilots have left that were killed: folders of this user's whose lock nobody holds."""
+    """Remove what killed pilots have left: folders of this user whose lock no process holds."""
     for folder in Path(gettempdir()).glob(f"{_PILOT}*"):
         with contextlib.suppress(OSError, filelock.Timeout):
             status = folder.lstat()

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
+"""What a run reports as it goes: the terminal shows it, ``--progress json`` prints it, a library user reads it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TrialFinished(_Event, frozen=True, kw_only=True):
     item_id: str
     outcome: Outcome
     task_time_s: float | None
-    """Null when nothing was dispatched or the worker died."""
+    """Null when nothing was dispatched or the worker crashed."""
     output_tokens: int | None
     detail: str | None
     """Why, for an error or a timeout."""
@@ -106,6 +106,34 @@ class SystemGivenUp(_Event, frozen=True, kw_only=True):
     left: int
 
 
+class NodeJoined(_Event, frozen=True, kw_only=True):
+    """A machine of a cluster is ready to measure."""
+
+    node: int
+    """Its number, which the run file has too."""
+    address: str
+    """As the cluster knows it; the run file has it not."""
+    cpu: str | None
+
+
+class NodeLeftOut(_Event, frozen=True, kw_only=True):
+    """A machine of a cluster cannot take part; the others go on."""
+
+    node: int
+    address: str
+    reason: str
+
+
+class NodeLost(_Event, frozen=True, kw_only=True):
+    """A node has ended without being asked to; the rest of its rounds goes to others."""
+
+    node: int
+    address: str
+    reason: str
+    lost: int
+    """Trials in flight, now recorded as errors."""
+
+
 class RunEnded(_Event, frozen=True, kw_only=True):
     path: str
     planned: int
@@ -129,5 +157,8 @@ Event = (
     | WorkerDied
     | CellGivenUp
     | SystemGivenUp
+    | NodeJoined
+    | NodeLeftOut
+    | NodeLost
     | RunEnded
 )

@@ -27,7 +27,7 @@ def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...], attempts: Mappi
 def make_warm_ups(plan: Plan, cell: Cell, attempts: Mapping[str, int], deadly: Collection[str]) -> list[Job]:
     """The cell's first trials (of static batches: batches) once more, under ids of their own.
 
-    Each session warms up anew. Those in ``deadly`` are left out: a worker died of them.
+    Each session warms up again. Those in ``deadly`` are left out: a worker crashed on them.
     """
     jobs: list[Job] = []
     for trial in plan.trials(cell):

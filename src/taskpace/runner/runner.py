@@ -36,13 +36,13 @@ def run_plan(
     """
     until = plan.experiment.until
     decide = decider(until) if decider is not None and until is not None else None
-    session = Session(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
+    session = Session.begin(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
     runs = {system.name: SystemRun(system, session) for system in plan.systems}
     order = _order(session)
     parts = iter(
         one_after_the_other(session)
         if order == "sequential"
-        else in_turns(session, together=order == "turns", decide=decide)
+        else in_turns(session, store, together=order == "turns", decide=decide)
     )
     try:
         # What is settled already shows before the first part.
@@ -54,7 +54,7 @@ def run_plan(
             if session.stop.requested:
                 break
             if order != "turns":
-                _close_others(runs, part)
+                close_others(runs, part)
             runs[part.cell.system.name].carry_out(part)
     except BaseException:
         for run in runs.values():
@@ -77,7 +77,8 @@ def _order(session: Session) -> Order:
     return wanted
 
 
-def _close_others(runs: Mapping[str, SystemRun], part: Part) -> None:
+def close_others(runs: Mapping[str, SystemRun], part: Part) -> None:
+    """Where systems cannot be open at once: close all but the one that has its turn."""
     for name, run in runs.items():
         if name != part.cell.system.name:
             run.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
 
+from taskpace.engines.base import EngineInfo
 from taskpace.experiment.plan import Cell, Plan, Trial, content_id, remaining
 from taskpace.experiment.until import Seen
 from taskpace.machine import host
@@ -15,6 +17,7 @@ from taskpace.store import queries
 from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store
 from taskpace.tasks import score
+from taskpace.telemetry import Calibration, ClientMetrics
 from taskpace.version import __version__
 from taskpace.worker.messages import Finished, Job
 
@@ -27,13 +30,13 @@ class StopRequest(Protocol):
 
 
 class Never:
-    """Nobody will ask."""
+    """It will not be asked."""
 
     requested = False
 
 
 class Part(NamedTuple):
-    """What a system does in one go: trials of one cell."""
+    """What a system does in one turn: trials of one cell."""
 
     cell: Cell
     trials: tuple[Trial, ...]
@@ -57,12 +60,38 @@ class InFlight(NamedTuple):
     """Null: a warm-up."""
 
 
+class Records(Protocol):
+    """Where what was observed goes: the run file, or, on a node of a cluster, the way to it."""
+
+    @property
+    def path(self) -> Path:
+        """Beside which an engine may write a log."""
+        ...
+
+    def add_worker(self, session: int, system: str, load_ns: int, info: EngineInfo, calibration: Calibration) -> int:
+        """Note a worker whose engine is ready; returns its number."""
+        ...
+
+    def add_worker_death(self, session: int, worker: int | None, system: str, reason: str) -> None:
+        """Note a worker that ended without being asked to."""
+        ...
+
+    def add_segment(self, worker: int, cell_id: str, client: ClientMetrics) -> None:
+        """Note how the client fared over an unbroken segment of a cell."""
+        ...
+
+    def add_all(self, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
+        """Keep records of one cell."""
+        ...
+
+
 class Session:
     """What all systems of a run share while it is carried out.
 
     Args:
         plan: what is to be done.
-        store: open for writing.
+        store: for what is observed.
+        number: of the session in the run file.
         on_event: hears of everything.
         stop: whether to end.
         launch: starts a worker.
@@ -71,14 +100,16 @@ class Session:
     def __init__(
         self,
         plan: Plan,
-        store: Store,
+        store: Records,
         *,
+        number: int,
         on_event: Callable[[Event], None],
         stop: StopRequest,
         launch: Callable[[], WorkerHandle],
     ) -> None:
         self.plan = plan
         self.store = store
+        self.number = number
         self.tell = on_event
         self.stop = stop
         self.launch = launch
@@ -87,17 +118,33 @@ class Session:
         """By trial or warm-up: its last attempt."""
         self.recorded: set[str] = set()
         """Those whose last attempt was final."""
-        for trial_id, attempt, final in queries.last_attempts(store):
-            self.attempts[trial_id] = attempt
-            if final:
-                self.recorded.add(trial_id)
-        self.seen = _all_seen(store) if plan.experiment.until is not None else {}
+        self.seen: dict[str, Seen] = {}
         """What is known of each recorded trial, likewise; empty where nothing is decided by it."""
         self.given_up: set[str] = set()
-        """Cells of which no more trials are carried out in this session, though some are left."""
+        """Cells that get no more trials in this session, though some are left."""
         self._resting: frozenset[str] = frozenset()
-        self.tell(self._started())
-        self.number = store.begin_session(host.describe(), __version__)
+
+    @classmethod
+    def begin(
+        cls,
+        plan: Plan,
+        store: Store,
+        *,
+        on_event: Callable[[Event], None],
+        stop: StopRequest,
+        launch: Callable[[], WorkerHandle],
+    ) -> Self:
+        """A session on a run file that is open for writing; what is recorded in it counts as done."""
+        number = store.begin_session(host.describe(), __version__)
+        session = cls(plan, store, number=number, on_event=on_event, stop=stop, launch=launch)
+        for trial_id, attempt, final in queries.last_attempts(store):
+            session.attempts[trial_id] = attempt
+            if final:
+                session.recorded.add(trial_id)
+        if plan.experiment.until is not None:
+            session.seen = _all_seen(store)
+        session.tell(session._started())
+        return session
 
     def undone(self, part: Part) -> tuple[Trial, ...]:
         """The trials of a part that are still to be done."""
@@ -121,7 +168,7 @@ class Session:
 
         Args:
             records: of one cell.
-            worker: its number in the run file; null: it died before it was ready.
+            worker: its number in the run file; null: it crashed before it was ready.
         """
         if not records:
             return
@@ -180,7 +227,7 @@ def _kept(flown: InFlight, record: Record) -> Kept:
 
 
 def never_sent(job: Job, failure: Failure) -> Finished:
-    """What is recorded of a job of which nothing is known but why."""
+    """What is recorded of a job that only has a reason."""
     record = Record(
         trial_id=job.trial_id,
         attempt=job.attempt,

@@ -24,7 +24,7 @@ def until_settled(
 ) -> Generator[Part, None, bool]:
     """Round after round, each asked of the systems that are in a pair, or in a condition, which is still open.
 
-    A part is to be carried out before the next one is taken. A system that cannot be asked any more holds nobody up.
+    A part is to be carried out before the next one is taken. A system that cannot be asked does not hold up the others.
     Returns whether nothing more is to be asked of other tables either.
 
     Args:

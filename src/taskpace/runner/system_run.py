@@ -45,7 +45,7 @@ from taskpace.worker.messages import (
 from taskpace.worker.retries import LONGEST_S
 
 _DEATHS_IN_A_ROW = 3
-"""A worker that dies this often without finishing a trial in between is not started again."""
+"""A worker that crashes this often without finishing a trial in between is not started again."""
 _POLL_S = 0.2
 _NOT_IN_A_FILE_NAME = r"[^\w.-]+"
 _SILENCE_GRACE_S = 60.0
@@ -84,7 +84,7 @@ class SystemRun:
         self._too_large: dict[str, tuple[int, str]] = {}
         """By task: the static batch that ran out of memory, and what it said."""
         self._deadly: set[str] = set()
-        """Warm-ups that a worker died of; they are not tried again."""
+        """Warm-ups that a worker crashed on; they are not tried again."""
         self._started: set[str] = set()
         """Cells that were begun in this session."""
         self._warm: set[str] = set()
@@ -110,7 +110,7 @@ class SystemRun:
             self._guarded(lambda: None)
 
     def carry_out(self, part: Part) -> None:
-        """See that every trial of a part has a record, if the system can be used and nobody stops the run."""
+        """See that every trial of a part has a record, if the system can be used and the run is not stopped."""
         while (trials := self._unasked(part)) and not self._session.stop.requested:
             if self._given_up or part.cell.id in self._refused:
                 return
@@ -148,7 +148,7 @@ class SystemRun:
             self.end()
             self._deaths += 1
             if self._deaths == _DEATHS_IN_A_ROW:
-                self._give_up(f"its worker died {self._deaths} times in a row; the last time {death}")
+                self._give_up(f"its worker crashed {self._deaths} times in a row; the last time {death}")
 
     def end(self) -> None:
         """End the worker at once, whatever it does."""

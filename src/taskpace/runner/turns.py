@@ -11,6 +11,7 @@ from taskpace.experiment.until import Decide
 from taskpace.runner.session import Part, Session
 from taskpace.runner.settling import Number, until_settled
 from taskpace.store import queries
+from taskpace.store.store import Store
 
 ANCHORS = 10
 """Trials of an older system that are asked again beside a system that is added to a run."""
@@ -25,15 +26,16 @@ def one_after_the_other(session: Session) -> Iterator[Part]:
                 yield Part(cell, left)
 
 
-def in_turns(session: Session, *, together: bool, decide: Decide | None = None) -> Iterator[Part]:
+def in_turns(session: Session, store: Store, *, together: bool, decide: Decide | None = None) -> Iterator[Part]:
     """Round after round of each table, those that were begun first.
 
     Args:
         session: whose plan is carried out.
+        store: what earlier sessions have recorded.
         together: all systems are open at once; else their parts are larger.
         decide: ends a table when its ranking is settled, or all when a gate has failed; null: all items are asked.
     """
-    rounds_so_far = _Rounds(session)
+    rounds_so_far = _Rounds(session, store)
     over = False
     for table in tables(session.plan):
         size = round_size(table[0].scenario, together=together)
@@ -86,12 +88,12 @@ def _mark_last(parts: list[Part]) -> list[Part]:
 class _Rounds:
     """What earlier sessions have done of the rounds."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, store: Store) -> None:
         self._recorded = session.recorded
-        self._origins = queries.origins(session.store)
+        self._origins = queries.origins(store)
         self._anchored: dict[str, set[str]] = {}
         """Trial -> its anchors."""
-        for anchor, trial in queries.anchors(session.store).items():
+        for anchor, trial in queries.anchors(store).items():
             self._anchored.setdefault(trial, set()).add(anchor)
 
     def number(self, trials: Sequence[Sequence[Trial]]) -> int | None:

@@ -56,12 +56,12 @@ class Withheld:
         return [_uncounted(flown, message, session) for flown, message in self._held.pop(cell_id, [])]
 
     def cells(self) -> list[str]:
-        """Those of which something is held back."""
+        """Texts with something held back."""
         return [cell_id for cell_id, held in self._held.items() if held]
 
 
 def _uncounted(flown: InFlight, message: Finished, session: int) -> Flown:
-    """The same as a warm-up, which is kept and counts nowhere."""
+    """The trial as a warm-up, which is kept and counts nowhere."""
     record = message.record
     record = msgspec.structs.replace(
         record,

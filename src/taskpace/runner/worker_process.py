@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from typing import IO, BinaryIO, Protocol
 
 from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, take_frames
@@ -26,7 +27,7 @@ _READ_BYTES = 64 * 1024
 
 
 class WorkerDiedError(Exception):
-    """The worker is gone. The message says how it ended and what it printed last."""
+    """The worker is gone. The message shows how it ended and what it printed last."""
 
 
 class WorkerHandle(Protocol):
@@ -54,9 +55,13 @@ class WorkerHandle(Protocol):
 
 
 class WorkerProcess:
-    """A worker as a child process. Its standard error is kept in a temporary log for the case that it dies."""
+    """A worker as a child process. Its standard error is kept in a temporary log for the case that it crashes.
 
-    def __init__(self) -> None:
+    Args:
+        environment: variables, in place of this process's own.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()
         self._process = subprocess.Popen(
             # -P: a file in the user's folder must not shadow a module of the worker's.
@@ -64,6 +69,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
+            env=environment,
         )
         self._inbox: queue.SimpleQueue[list[FromWorker] | None] = queue.SimpleQueue()
         self._gone = False
@@ -78,7 +84,7 @@ class WorkerProcess:
 
     def send(self, message: ToWorker) -> None:
         assert self._process.stdin is not None  # noqa: S101 - asked for above
-        with contextlib.suppress(BrokenPipeError):  # receive() will say how it died
+        with contextlib.suppress(BrokenPipeError):  # receive() reports how it ended
             self._process.stdin.write(encode(message))
             self._process.stdin.flush()
 

@@ -1,6 +1,6 @@
 """Whether a run file is what taskpace makes: its tables, their constraints, and what is in them.
 
-A run file may come from anybody, and a disk may turn bits over, so nothing that is read relies on a file having been
+A run file may come from anyone, and a disk may turn bits over, so nothing that is read relies on a file having been
 written by this program. SQLite checks constraints on writing alone; here they are checked before reading.
 """
 

@@ -66,8 +66,8 @@ def _check_until(kept: _Kept, path: Path, plan: Plan) -> None:
     gate, now = (each.gate if each is not None else None for each in (kept.until, plan.experiment.until))
     if gate is not None and now is None:
         raise StoreError(
-            f"{path}: holds a run that ends when its gate can say pass or fail: continue it with `taskpace compare "
-            "BASE --run FILE --until decided`, or choose another -o"
+            f"{path}: holds a run that ends when its gate against {gate.base} can say pass or fail: it goes on when "
+            "the `taskpace compare` that made it is given again; or choose another -o"
         )
     if now is not None and (gate is None or (gate.against, gate.again) != (now.against, now.again)):
         held = "has no gate" if gate is None else "has a gate against other systems"

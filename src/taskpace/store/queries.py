@@ -210,7 +210,7 @@ def workers(reader: Reader) -> list[WorkerRow]:
 
 
 def worker_deaths(reader: Reader) -> list[WorkerDeath]:
-    """Every worker that died."""
+    """Every worker that crashed."""
     return [WorkerDeath(*row) for row in reader.query("SELECT worker, session, system, reason FROM worker_death")[1]]
 
 
@@ -284,17 +284,21 @@ def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str],
 
     ``anchors``: of the trials that were asked again, and of no others.
     """
+    # The sizes are made once for each item, and not for each system and repeat that was asked it.
     return reader.query(
         f"""
+        WITH asked AS MATERIALIZED (
+            SELECT task, id, (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(prompts)) AS prompt_bytes FROM item
+        )
         SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
                record.worker, worker.session, record.round, record.place, record.machine_ns,
                record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message, record.final,
                grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
                cell.position AS cell_position, trial.position AS trial_position,
-               (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(item.prompts)) AS prompt_bytes
+               asked.prompt_bytes
         FROM {_ANCHORS if anchors else _TRIALS}
         JOIN cell ON cell.id = trial.cell_id
-        JOIN item ON item.task = cell.task AND item.id = trial.item_id
+        JOIN asked ON asked.task = cell.task AND asked.id = trial.item_id
         LEFT JOIN grade USING (trial_id, attempt)
         LEFT JOIN worker ON worker.number = record.worker
         WHERE record.phase = 'measured'

@@ -73,19 +73,19 @@ CREATE TABLE worker (
     session     INTEGER NOT NULL REFERENCES session (number),
     system      TEXT NOT NULL REFERENCES system (name),
     load_ns     INTEGER NOT NULL,        -- until the engine was ready
-    info        TEXT NOT NULL,           -- JSON: what the engine says of itself
+    info        TEXT NOT NULL,           -- JSON: what the engine reports about itself
     calibration TEXT NOT NULL            -- JSON: the harness's own cost, measured in this process
 ) STRICT;
 
 -- A worker that ended without being asked to.
 CREATE TABLE worker_death (
-    worker  INTEGER REFERENCES worker (number),  -- NULL: it died before the engine was ready
+    worker  INTEGER REFERENCES worker (number),  -- NULL: it crashed before the engine was ready
     session INTEGER NOT NULL REFERENCES session (number),
     system  TEXT NOT NULL REFERENCES system (name),
     reason  TEXT NOT NULL
 ) STRICT;
 
--- How the client itself fared over a segment: an unbroken stretch of one cell.
+-- How the client itself fared over a segment: an uninterrupted part of one cell.
 CREATE TABLE segment (
     worker  INTEGER NOT NULL REFERENCES worker (number),
     cell_id TEXT NOT NULL REFERENCES cell (id),

@@ -31,9 +31,9 @@ from taskpace.telemetry import Calibration, ClientMetrics
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _SQLITE = b"SQLite format 3\x00"
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
-"""What SQLite says of a file that is none of ours, or is one no longer."""
+"""What SQLite reports about a file that is none of ours, or is one no longer."""
 _PROBE_BYTES = 1_000_000
-_CONTINUE = "free some space (or mend what it says) and run the same command to continue"
+_CONTINUE = "free some space (or fix what is reported) and run the same command to continue"
 
 
 def is_sqlite(path: Path) -> bool:
@@ -69,9 +69,7 @@ class Store:
             StoreError: no such file, not a run file, or a format newer than this taskpace.
         """
         if not path.is_file():
-            raise StoreError(
-                f"{path}: there is no such run file: `taskpace run ... -o {shlex.quote(str(path))}` makes one"
-            )
+            raise StoreError(f"{path}: run file not found: `taskpace run ... -o {shlex.quote(str(path))}` makes one")
         with _explained(path):
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
             try:
@@ -173,8 +171,13 @@ class Store:
 
     def add_all(self, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
         """Keep records of one cell, in one transaction that is on disk when this returns."""
+        self.add_many([(cell_id, worker, records)])
+
+    def add_many(self, records: Iterable[tuple[str, int | None, Iterable[Kept]]]) -> None:
+        """Records of several cells and workers, in one transaction."""
         with self._transaction():
-            insert_records(self._db, records, cell_id, worker)
+            for cell_id, worker, kept in records:
+                insert_records(self._db, kept, cell_id, worker)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -195,7 +198,7 @@ class Store:
         return [(kept.record, kept.grade) for kept in self.kept(trial_id)]
 
     def kept(self, trial_id: str) -> list[Kept]:
-        """The same with when it was carried out."""
+        """Every attempt at a trial, in order, with its grade and when it was made."""
         return [
             Kept(
                 self._record(trial_id, row),
@@ -287,7 +290,7 @@ def _take_lock(path: Path) -> filelock.BaseFileLock:
     try:
         real = path.resolve()
         if real.exists() and not real.is_file():
-            raise StoreError(f"{path}: this is no regular file: choose another -o")
+            raise StoreError(f"{path}: this is not a regular file: choose another -o")
         if real.exists() and (names := real.stat().st_nlink) > 1:
             # SQLite keeps its log beside the name that it was opened by: by two names it would destroy the file.
             raise StoreError(f"{path}: the file has {names} names (hard links): continue a copy, or choose another -o")

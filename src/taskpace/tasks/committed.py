@@ -1,7 +1,8 @@
 """Time to committed answer: when a reader could have stopped reading. Pure.
 
 Defined as the earliest arrival after which the answer extracted from the text so far no longer changes. An answer may
-come, go and come back, so this is no binary search: it walks back from the end while the answer stays what it is there.
+come, go and come back, so a binary search would fail: the search walks back from the end while the answer stays
+what it is there.
 """
 
 from __future__ import annotations

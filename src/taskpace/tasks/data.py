@@ -51,7 +51,7 @@ def some_rows(table: Table, columns: Iterable[str], source: str) -> list[Row]:
     """The rows of a table, with these columns at least. Raises ``TaskError`` where there is not a single row."""
     rows = table.rows(list(columns))
     if not rows:
-        raise TaskError(f"{source}: there are no rows in it: add some or name another file")
+        raise TaskError(f"{source}: it has no rows: add some or name another file")
     return rows
 
 
@@ -69,7 +69,7 @@ def keep_where(
         source: as messages name it.
 
     Raises:
-        TaskError: no such column, or no row is left; the message lists what there is.
+        TaskError: no such column, or no row is left; the message lists the columns or values.
     """
     left = dict(enumerate(rows, 1))
     for column, wanted in where.items():
@@ -84,17 +84,15 @@ def keep_where(
 
 
 def no_column(column: str, known: list[str]) -> str:
-    """``there is no column "x"``, with the columns there are."""
-    return (
-        f'there is no column "{column}"{close_to(column, known)}: the columns are {", ".join(known[:_SHOWN_COLUMNS])}'
-    )
+    """``unknown column "x"``, with the columns there are."""
+    return f'unknown column "{column}"{close_to(column, known)}: the columns are {", ".join(known[:_SHOWN_COLUMNS])}'
 
 
 def _starter_path(source: str) -> Path:
     name = source.removeprefix(STARTER)
     if name not in _STARTER_SETS:
         raise TaskError(
-            f'there is no starter set "{name}"{did_you_mean(name, _STARTER_SETS)}: write starter:NAME with one of them'
+            f'unknown starter set "{name}"{did_you_mean(name, _STARTER_SETS)}: write starter:NAME with one of them'
         )
     return Path(str(files("taskpace.tasks").joinpath("starter", f"{name}.jsonl")))
 
@@ -102,7 +100,7 @@ def _starter_path(source: str) -> Path:
 def _open_file(path: Path) -> Table:
     try:
         if not path.exists():
-            raise TaskError(f"{path}: there is no such data file: check the path")
+            raise TaskError(f"{path}: data file not found: check the path")
         if not path.is_file():
             raise TaskError(f"{path}: not a file: name the data file itself")
         size = path.stat().st_size

@@ -20,7 +20,7 @@ _MIDDLE = re.compile(r"\b([A-Z][a-z]{1,20}\s[A-Z])\.(?=\s[A-Z])")
 _RANGE = re.compile(r"(?:\bfrom\s)?(?<![\w.,-])(\d{1,4})\s?(?:-|to|until|till|through)\s?(\d{1,4})(?![\w-]|[.,]\d)")
 _ACCENTED = re.compile("[\u00c0-\u024f\u1e00-\u1eff]")
 _FUNCTION = frozenset(["F", "p", "A", "K", "P", "O", ""])
-"""Roles of words that may be left out or added; besides those below."""
+"""Roles of words that may be left out or added, in addition to those below."""
 _MINOR = frozenset(
     ["to", "into", "onto", "between", "through", "upon", "their", "his", "her", "its", "s", "was", "has", "had"]
 )
@@ -96,7 +96,7 @@ _KINDS = frozenset(
         "sr",
     ]
 )
-"""The same on either side of a name."""
+"""Words that may be left out or added on either side of a name: kinds of places, forms of companies, titles."""
 _IT_IS = re.compile(
     r"\b(?:[Ii]t|[Tt]hat|[Tt]his)(?:'s|\sis|\swas)\s(?:actually\s|really\s|now\s)?"
     r"[A-Z][\w'-]{0,40}(?:\s[A-Z][\w'-]{0,40}){0,5}\s?(?=[.!,;]|\Z)"
@@ -147,7 +147,7 @@ def gives_another(sentence: str, roles: str, answer: str, *, again: bool) -> boo
     Args:
         sentence: plain, with the mark.
         roles: of it.
-        answer: the right one; what stands in the place of a name is a name.
+        answer: the right one; what is in the place of a name is a name.
         again: whether the answer was named in an earlier sentence.
     """
     if _HEDGED_TWICE.search(sentence) is not None:

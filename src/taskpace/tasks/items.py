@@ -30,10 +30,10 @@ Columns = dict[str, tuple[str, ...]]
 
 
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a task's data, one conversation to be had."""
+    """One row of a task's data, one conversation."""
 
     id: str
-    """The first 24 hex digits of the SHA-256 of the fields, and of which occurrence it is where rows are repeated."""
+    """The first 24 hex digits of the SHA-256 of the fields, and of the occurrence's number where rows are repeated."""
     fields: dict[str, Any]
     """What templates and scorers see: JSON's own types."""
 
@@ -108,7 +108,7 @@ def _needed(task: Task) -> dict[str, str]:
 
 def _columns(task: Task, known: list[str], needed: Mapping[str, str]) -> Columns:
     """The columns of each field: the task's own mapping, or else one for each field that is used, so that ids do not
-    hang on the rest. A column that is not there is left out where nobody needs its field.
+    hang on the rest. A column that is not there is left out where its field is not needed.
     """
     data = task.data
     wished = {name for turn in task.turns for name in fields_used(turn.prompt, f'task "{task.name}"').optional}
@@ -209,7 +209,7 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
             values.append(_plain(value, f'{location}, column "{part}"'))
         if empty is not None:
             if field in needed:
-                raise TaskError(f'{location}, column "{empty}": there is no value: fill it in or take the row out')
+                raise TaskError(f'{location}, column "{empty}": the value is missing: fill it in or take the row out')
         elif len(parts) == 1:
             fields[field] = values[0]
         elif field in _LISTS:

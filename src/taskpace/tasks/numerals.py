@@ -2,7 +2,7 @@ r"""Numbers in plain text, and what they are worth: digits, marks, fractions, po
 
 Groups of thousands by comma, space, apostrophe or dots (1.234.567), as in India (1,00,000); a dot or a comma before
 other digits is decimal. ``1.234`` alone is decimal in English and a thousand in languages that write 1.234,5; there
-``1,234`` is decimal. Signs, percent, currencies and units around a number are no part of it. What has no rational
+``1,234`` is decimal. Signs, percent, currencies and units around a number are not part of it. What has no rational
 value of its own (a root, a time of day, a base, a date) is a number that cannot be read.
 """
 

@@ -1,6 +1,6 @@
 """How much a Parquet file decodes to, known before anything is decoded.
 
-A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer says how many values each column has,
+A few bytes of run lengths or of a dictionary can stand for gigabytes. The footer shows how many values each column has,
 and the header of each page how many it has, which is what is decoded whatever the footer says. Only counts are read.
 
 Source: Apache Parquet, ``parquet.thrift`` (FileMetaData, RowGroup, ColumnChunk, ColumnMetaData, PageHeader) and the
@@ -175,7 +175,7 @@ class _Reader:
         return (value >> 1) ^ -(value & 1)
 
     def _skip(self, length: int) -> None:
-        """Texts and numbers that nobody asks for."""
+        """Texts and numbers that are not asked for."""
         if length > len(self._content) - self._at:
             raise IndexError
         self._at += length

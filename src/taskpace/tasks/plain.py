@@ -18,7 +18,7 @@ from taskpace.tasks.latex import OPEN, SHUT, unfold
 __all__ = ["EDGE", "OPEN", "SHUT", "composed", "fold", "plain"]
 
 EDGE = " \t\n\r.,;:!?\"'()[]{}" + OPEN + SHUT
-"""White space and punctuation that says nothing at the edge of a plain text."""
+"""White space and punctuation that shows nothing at the edge of a plain text."""
 _LONG_RUN = re.compile(r"([^\w\s\x00-\u02ff]{30})[^\w\s\x00-\u02ff]+")
 """Marks in a row beyond what a character of any language has: composing them takes time by the square of their number
 (the Stream-Safe Text Format of the same annex)."""

@@ -25,7 +25,7 @@ def score(task: Task, item: Item, record: Record) -> Grade:
     What ended the trial comes first: a failure is ``timeout`` or ``error``; a last turn that hit the token limit is
     ``truncated``, whatever it says, with the answer it gave kept. Then the scorer judges the last turn's visible text;
     without one the trial is ``completed``. Reasoning is never read. An answer that a grader stumbles over is
-    ``unparsed``, and the detail says so.
+    ``unparsed``, and the detail shows it.
 
     Raises:
         FieldProblem: what the task's options name is no longer there.
@@ -40,7 +40,7 @@ def score(task: Task, item: Item, record: Record) -> Grade:
         return _graded(task, item, record)
     except _OF_THE_TASK:
         raise
-    except Exception as exc:  # noqa: BLE001 - the answer is anybody's: whatever it trips, the run goes on
+    except Exception as exc:  # noqa: BLE001 - the answer is anyone's: whatever it trips, the run continues
         detail = f"the grader failed on this answer: {type(exc).__name__}"
         return _grade(task, "truncated" if record.turns[-1].finish_reason == "length" else "unparsed", detail=detail)
 
@@ -102,5 +102,5 @@ def _grade(
 
 
 def _storable(text: str | None) -> str | None:
-    """Half of an emoji is no text that a file could hold."""
+    """Half of an emoji is not text that a file could hold."""
     return None if text is None else _LONE_SURROGATE.sub("\ufffd", text)

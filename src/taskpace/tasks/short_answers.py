@@ -182,7 +182,7 @@ def _may_be(said: str, answer: str, least_f1: float) -> bool:
     said, answer = alike(said, answer)
     one, other = number_alone(said), number_alone(answer)
     if (one is not None and other is not None) or is_dense(said + answer) or not _agree(said, answer):
-        # Characters of a word are no words: 河北 is not 湖北.
+        # Characters of a word are not words: 河北 is not 湖北.
         return False
     words, wanted = _forms(said), _forms(answer)
     if _f1(words, wanted) < least_f1:
@@ -305,7 +305,7 @@ def _joins(neighbour: str, edge: str) -> bool:
 
 
 def _beside_a_number(shown: str, wanted: list[str]) -> bool:
-    """Whether a number that is the answer stands beside another number."""
+    """Whether a number that is the answer is beside another number."""
     return wanted[0].isdigit() and re.search(rf"\d[\s,]+{CANDIDATE}|{CANDIDATE}[\s,]+\d", shown) is not None
 
 

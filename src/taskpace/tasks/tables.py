@@ -42,7 +42,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[str]
     """In the order of appearance."""
     rows: Callable[[list[str]], list[Row]]
-    """Its rows, with the columns named at least; raises ``TaskError``. What nobody asks for need not be decoded."""
+    """Its rows, with the columns named at least; raises ``TaskError``. What is not asked for need not be decoded."""
 
 
 def table_of_lines(text: str, location: str) -> Table:
@@ -132,7 +132,7 @@ def _remote_texts(address: str, kind: str) -> dict[str, str]:
     import polars as pl
 
     # A frame whose cells and rows end at a NUL, which no text has, has one cell a file. Others would change line ends.
-    # The schema is given, or the file would be fetched once for it and once more for the text.
+    # The schema is given, or the file would be fetched once for it and again for the text.
     def parts() -> list[Row]:
         scanned = pl.scan_csv(
             address,
@@ -260,7 +260,7 @@ def _unreadable(location: str, kind: str, exc: BaseException) -> TaskError:
     remedy = (
         "check the address, and that this machine reaches huggingface.co"
         if "://" in location
-        else f"is it whole, and really {kind}?"
+        else f"is it complete, and really {kind}?"
     )
     lines = str(exc).strip().splitlines()
     problem = lines[0].strip().rstrip(".:")[:200] if lines else type(exc).__name__

@@ -89,7 +89,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     data: DataSource
     turns: tuple[TurnTemplate, ...]
     public: DataSource | None = None
-    """A well-known public data set for the same task, used in place of ``data`` where an experiment says so."""
+    """A well-known public data set for the same task, used in place of ``data`` where an experiment asks for it."""
     max_tokens: int
     """Limit of each turn's output. A trial that hits it is ``truncated``, whatever it says, and ends there."""
     stop: tuple[str, ...] = ()
@@ -122,14 +122,14 @@ def load_task(reference: str, base: Path) -> Task:
     shipped = _shipped_paths()
     if reference not in shipped:
         raise TaskError(
-            f'there is no task "{reference}"{did_you_mean(reference, shipped)}: '
+            f'unknown task "{reference}"{did_you_mean(reference, shipped)}: '
             f"name a shipped task or a path to a {_SUFFIX} file"
         )
     return _able(_read_task(shipped[reference]))
 
 
 def _able(task: Task) -> Task:
-    """The same, once it is known that it can be judged here."""
+    """The task itself, after checking that its scorer can run here."""
     if task.scorer is None:
         return task
     scorer = SCORERS[task.scorer]
@@ -171,7 +171,7 @@ def prompts_task(path: Path) -> Task:
 
 
 def with_data(task: Task, source: str | None, where: dict[str, str | int | float | bool] | None) -> Task:
-    """The same task over other data, or over a part of it. Null leaves the task's own.
+    """The task over other data, or over a part of it. Null leaves the task's own.
 
     Other data has other columns, so a filter of the task's own is dropped with its data; the names of the columns are
     kept, because the task's prompt needs its fields from somewhere. ``public`` stands for the task's public data set,
@@ -184,7 +184,7 @@ def with_data(task: Task, source: str | None, where: dict[str, str | int | float
     if source == PUBLIC:
         if task.public is None:
             raise TaskError(
-                f'task "{task.name}": there is no public data set for it: name data of your own, or leave "data" out'
+                f'task "{task.name}": it has no public data set: name data of your own, or leave "data" out'
             )
         data = task.public
         where = None if where is None else data.where | where
@@ -196,7 +196,7 @@ def with_data(task: Task, source: str | None, where: dict[str, str | int | float
 
 
 def with_think_time(task: Task, think_time_s: float) -> Task:
-    """The same task with another pause between its turns.
+    """The task with another pause between its turns.
 
     Raises:
         TaskError: no number of seconds that a user takes, or a task of one turn.
@@ -210,7 +210,7 @@ def _check_think_time(think_time_s: float, turns: int, location: str) -> None:
         raise TaskError(f'{location}: key "think_time_s": with one turn there is nothing to think between: take it out')
     if not 0 <= think_time_s <= _MOST_THINK_TIME_S:  # a NaN is refused here too
         raise TaskError(
-            f'{location}: key "think_time_s": {think_time_s} will not do: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
+            f'{location}: key "think_time_s": {think_time_s} is invalid: give seconds from 0 to {_MOST_THINK_TIME_S:g}'
         )
 
 
@@ -293,7 +293,7 @@ def _check_data(data: DataSource, used: dict[str, str], key: str) -> None:
     given = [*data.columns, *data.values]
     unknown = sorted(set(data.json) - {*given, *used}) if data.columns else []
     if unknown:
-        raise TaskError(f'{key}.json": there is no field "{unknown[0]}"{did_you_mean(unknown[0], given)}')
+        raise TaskError(f'{key}.json": unknown field "{unknown[0]}"{did_you_mean(unknown[0], given)}')
     unmapped = sorted(set(used) - set(given)) if data.columns else []
     if unmapped:
         raise TaskError(

@@ -64,7 +64,7 @@ _WRITTEN = {
     "FloorDiv": "//",
     "Mod": "%",
 }
-"""How somebody writes a kind that is not allowed."""
+"""How someone writes a kind that is not allowed."""
 _FILTERS = (
     *("abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "int", "items", "last"),
     *("length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "round", "select"),
@@ -198,7 +198,7 @@ def _check(tree: nodes.Template) -> None:
 
 
 def _walk(node: nodes.Node, loops: int) -> Iterator[tuple[nodes.Node, int]]:
-    """Every node, with how many loops it stands in."""
+    """Every node, with how many loops it is in."""
     inside = loops + (type(node).__name__ == "For")
     yield node, inside
     for child in node.iter_child_nodes():
@@ -229,7 +229,7 @@ def _problem(node: nodes.Node) -> str | None:
         case nodes.Filter(name=name) if name not in _environment().filters:
             if name in FILTERS:
                 return f'the filter "{name}" is not for templates'
-            return f'there is no filter "{name}"{did_you_mean(name, _environment().filters)}'
+            return f'unknown filter "{name}"{did_you_mean(name, _environment().filters)}'
         case _:
             return None
 
@@ -257,7 +257,7 @@ def _environment() -> SandboxedEnvironment:
 
 
 def _counted(values: Iterable[Any]) -> Iterator[Any]:
-    """The same, and an end to it."""
+    """Yield the values and count them; raises ``TemplateProblem`` past ``_MOST_ROUNDS`` for one item."""
     for value in values:
         _rounds.set(_rounds.get() + 1)
         if _rounds.get() > _MOST_ROUNDS:
@@ -284,7 +284,7 @@ def _join(values: Iterable[Any], between: str = "") -> str:
 
 
 def _replace(text: str, old: str, new: str, count: int = -1) -> str:
-    """The same for replacing."""
+    """``replace`` with a bound on the length of its result."""
     text = str(text)
     if len(text) + text.count(old) * len(new) > _MOST_CHARACTERS:
         raise TemplateProblem(_TOO_MUCH)

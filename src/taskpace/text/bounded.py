@@ -18,11 +18,11 @@ MOST_NESTED = 64
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"?|NaN|Infinity', re.DOTALL)
 """A text within JSON, to its end if it has one, so that time is linear; or what Python writes and JSON has not."""
 _INFINITE = re.compile(r'"(?:[^"\\]|\\.)*+"?|-?Infinity', re.DOTALL)
-"""The same for numbers that are not finite, with their sign."""
+"""A text within JSON, or an infinite number with its sign."""
 _HALF = re.compile(
     r"\\(?:u[dD][89aAbB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)", re.DOTALL
 )
-"""An escape within JSON; its group is a surrogate that is no part of a pair."""
+"""An escape within JSON; its group is a surrogate that is not part of a pair."""
 
 
 class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
@@ -79,7 +79,7 @@ def decode_json(text: str) -> Any:
 
 
 def decode_lenient(text: str) -> Any:
-    """The same of what programs write that take JSON lightly: U+FFFD for half a character, null for an infinite number.
+    """Decode JSON of programs that do not keep to its rules: U+FFFD for half a character, null for an infinite number.
 
     Raises ``JsonProblem`` as ``decode_json`` does.
     """
@@ -99,7 +99,7 @@ def _decoded_again(text: str, problem: msgspec.DecodeError) -> Any:
         raise JsonProblem(f"JSON with half a character (\\{half}, a lone surrogate)")
     constants = {found[0] for found in _CONSTANT.finditer(text)}
     if "Infinity" in constants:
-        raise JsonProblem("not JSON (Infinity is no number in it)")
+        raise JsonProblem("not JSON (Infinity is not a number in it)")
     if "NaN" not in constants:
         raise problem
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from rich.cells import cell_len, split_graphemes
 
@@ -15,6 +16,9 @@ _DANGEROUS = re.compile(
 _WORD = re.compile(r"[^\s`]*`[^`]*`\S*|\S+")
 _CHARACTERS = 4
 """At most for each column: combining characters take no column, and a heap of them would pass without a bound."""
+
+_LEAST_APART = 8
+"""Columns below which a shortened text has no room for what is its own."""
 
 
 def printable(text: str) -> str:
@@ -61,6 +65,25 @@ def both_ends(text: str, width: int) -> str:
     return one_line(text, width - end + 1).removesuffix("…") + end_of_line(text, end)
 
 
+def told_apart(texts: Sequence[str], width: int) -> list[str]:
+    """Each like ``both_ends``, but texts that differ do so when shortened: then from where they begin to differ."""
+    found = [both_ends(text, width) for text in texts]
+    for short in {each for each in found if found.count(each) > 1}:
+        alike = [index for index, each in enumerate(found) if each == short]
+        different = list(dict.fromkeys(texts[index] for index in alike))
+        if len(different) == 1 or width < _LEAST_APART:
+            continue
+        common = next((at for at, each in enumerate(zip(*different, strict=False)) if len(set(each)) > 1), len(short))
+        head = one_line(different[0], width // 3).removesuffix("…")
+        rests = [f"{head}…{one_line(text[common:])}" for text in different]
+        parts = [one_line(rest, width) for rest in rests]
+        if len(set(parts)) < len(parts):  # several places where they differ: numbers do it for any
+            parts = [f"{one_line(text, width - 4)} {number}" for number, text in enumerate(different, 1)]
+        for index in alike:
+            found[index] = parts[different.index(texts[index])]
+    return found
+
+
 def _beginning(text: str, width: int) -> str:
     """As many whole characters, with what combines with them, as ``width`` columns hold."""
     head = text[: _CHARACTERS * width + 1]
@@ -98,6 +121,6 @@ def column_width(text: str) -> int:
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
-    """``text`` filled up with spaces to ``width`` columns; ``right``: the text stands at the right."""
+    """``text`` filled up with spaces to ``width`` columns; ``right``: the text is at the right."""
     room = " " * max(0, width - column_width(text))
     return room + text if right else text + room

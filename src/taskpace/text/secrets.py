@@ -19,11 +19,11 @@ _SECRET = frozenset(
 _TELLING = _SECRET | frozenset(
     {"auth", "bearer", "jwt", "key", "apikey", "sig", "signature", "token", "accesstoken", "subscriptionkey"}
 )
-"""The same and those whose value may be one, if it looks like it: ``prompt_cache_key`` and ``eos_token`` are none."""
+"""Words of ``_SECRET``, and words whose value is a secret only if it looks like one (not that of ``eos_token``)."""
 _IN_PARAMETER = re.compile("|".join(sorted(_TELLING)) + "|^code$", re.IGNORECASE)
 """One of them anywhere in the name of a URL's parameter; Azure's functions take their key as ``code``."""
 _NAMES_ELSEWHERE = frozenset({"env", "file", "path", "name", "field"})
-"""Last words of a name whose value only says where the secret is."""
+"""Last words of a name whose value only names the place of the secret."""
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
 _LIKE_A_KEY = re.compile(r"[\w.+/=~:-]{8,}")
 _BY_FORM = re.compile(
@@ -57,11 +57,11 @@ class Secrets:
         return text if self._text is None else self._text.sub(_stars, text)
 
     def masked_bytes(self, data: bytes) -> bytes:
-        """The same of UTF-8."""
+        """UTF-8 ``data`` without the secrets."""
         return data if self._bytes is None else self._bytes.sub(lambda found: b"*" * len(found[0]), data)
 
     def masked_in(self, value: Any) -> Any:
-        """The same of every text in nested tables and lists."""
+        """``value`` with every text in its nested tables and lists without the secrets."""
         if isinstance(value, str):
             return self.masked(value)
         if isinstance(value, dict):

@@ -28,14 +28,14 @@ _KINDS = {
     "object": "a table",
     "null": "nothing",
 }
-"""What msgspec calls a type, in the words of somebody who writes TOML."""
+"""What msgspec calls a type, in the words of someone who writes TOML."""
 MOST_LETTERS = 500
 """Of the name of a task or a system, which may be the path of a model."""
 _MOST_TOML_BYTES = 1_000_000
 _PART = r"""(?:(?<![\w-])[\w-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*+\.[ \t]*+{_PART}){{{MOST_NESTED}}}")
 _MOST_BITS = 4096
-"""Of a whole number, whose key says what range it has: Python writes no number of 4,300 digits into a message."""
+"""Of a whole number, whose key shows what range it has: Python writes no number of 4,300 digits into a message."""
 _TOO_DEEP = f"lists and tables stand more than {MOST_NESTED} levels deep in one another: flatten them"
 _PATH_COLUMNS = 300
 _AT_PATH = re.compile(r"(?P<problem>.*?)(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
@@ -51,7 +51,7 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
 
     Args:
         path: of the file.
-        error: raised when there is none to be had, or too much of it.
+        error: raised when none is available, or too much of it.
         most_bytes: that are read; -1: all.
         any_line_end: whether every line end becomes a line feed.
     """

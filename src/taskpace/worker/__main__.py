@@ -1,6 +1,6 @@
 """A worker as a process of its own: frames come in on standard input and go out on standard output.
 
-It ends when its standard input does, so a parent that is killed leaves nobody behind.
+It ends when its standard input does, so a parent that is killed leaves no worker behind.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class _Pipes:
     def _read(self) -> None:
         while True:
             if (body := read_frame(self._source)) is None:
-                # The run is gone. Nobody will hear of what is in flight; do not let a model run on for nobody.
+                # The run is gone. Nothing reads what is in flight; do not let a model run on for nothing.
                 os._exit(3)
             match decode_to_worker(body):
                 case Stored():
@@ -114,7 +114,7 @@ class _Pipes:
 def main() -> None:
     """Serve one system over standard input and output until told to close."""
     # Ctrl-C in a terminal, and a supervisor's SIGTERM, reach the whole process group; the run decides what they mean
-    # and says so with Stop.
+    # and shows it with Stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # A callback that wants to stamp an arrival waits for Python's lock: at most this long, not the usual 5 ms.
@@ -129,7 +129,7 @@ def main() -> None:
         traceback.print_exc()
         pipes.finish()
         sys.stderr.flush()
-        # An engine's threads may still be at work; nobody is left to wait for them.
+        # An engine's threads may still be at work; nothing is left to wait for them.
         os._exit(1)
     pipes.finish()
 

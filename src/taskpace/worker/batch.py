@@ -18,7 +18,7 @@ async def measure_batch(
 ) -> list[Record]:
     """Carry out one static batch of one-turn trials; a record for each, in order.
 
-    A trial's time is the batch's: from the common dispatch to the last byte of the last item. Its own end stands in
+    A trial's time is the batch's: from the common dispatch to the last byte of the last item. Its own end is in
     ``finish_ns``. What cannot be prepared (a prompt that is too long) is that trial's failure; the batch goes without.
     """
     started_at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -37,7 +37,7 @@ class Link(Protocol):
         ...
 
     def send_now(self, message: FromWorker) -> None:
-        """The same, but the message has left this process when it returns."""
+        """Hand over a message and return when it has left this process."""
         ...
 
     def wait_stored(self, records: int) -> None:
@@ -125,12 +125,12 @@ class CellRun:
         clock = self._engine.clock
         record = await self._attempt(job, due_ns)
         while job.attempt <= self._message.retries and may_pass(record):
-            # Whatever ends the run now, the record says that the trial is still to be done.
+            # Whatever ends the run now, the record reports that the trial is still to be done.
             record = msgspec.structs.replace(record, final=False)
             self._tell(Finished(record=record))
             if not await wait_until(clock.now_ns() + round(wait_s(record) * 1e9), clock, self._stopping):
                 return
-            # Nobody starts to wait anew: the clock runs from the first dispatch.
+            # The wait does not start again: the clock runs from the first dispatch.
             due_ns = record.turns[0].dispatch_ns + _thought_ns(record, job) if record.turns else due_ns
             job = msgspec.structs.replace(job, attempt=job.attempt + 1)
             record = await self._attempt(job, due_ns)
@@ -188,7 +188,7 @@ class CellRun:
         in_real_time = isinstance(self._engine.clock, RealClock)
 
         def grown(name: str) -> int | None:
-            """What the machine did meanwhile; it says nothing about a time that it did not pass in."""
+            """What the machine did meanwhile; it shows nothing about a time that it did not pass in."""
             first, last = getattr(before.load, name), getattr(after.load, name)
             return None if first is None or last is None or not in_real_time else last - first
 

@@ -61,7 +61,7 @@ class LagMonitor:
 
 
 def _asleep_ns() -> int:
-    """How long the machine has been suspended since it was started; where nobody knows, 0."""
+    """How long the machine has been suspended since it was started; where that is unknown, 0."""
     return 0 if _BOOT is None else time.clock_gettime_ns(_BOOT) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
 
 

@@ -12,7 +12,7 @@ from taskpace.telemetry import Calibration, ClientMetrics
 
 
 class _Said(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Tagged by its class name, so that a frame says what it is."""
+    """Tagged by its class name, so that a frame shows what it is."""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):

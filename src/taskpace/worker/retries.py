@@ -13,7 +13,7 @@ LONGEST_S = 60.0
 def may_pass(record: Record) -> bool:
     """Whether the next attempt may end otherwise: an overloaded server, a lost connection; not a wrong request."""
     failure = record.failure
-    if failure is None or failure.refusal is not None:  # a quota that is used up is no passing rate limit
+    if failure is None or failure.refusal is not None:  # a quota that is used up is not a passing rate limit
         return False
     return failure.kind in _PASSING or failure.kind.startswith(NO_CONNECTION)
 

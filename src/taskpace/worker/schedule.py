@@ -18,7 +18,7 @@ _LOOK_UP_NS = 200_000_000
 
 
 async def wait_until(ns: int, clock: Clock, stopping: Callable[[], bool]) -> bool:
-    """Return at the clock's reading ``ns``, or soon after ``stopping()`` has become true; says whether it has not."""
+    """Return at the clock's reading ``ns``, or soon after ``stopping()`` has become true; true: it has not."""
     while not stopping():
         if (now_ns := clock.now_ns()) >= ns:
             return True

@@ -59,7 +59,7 @@ async def measure(
         due_ns: open loop: the clock's reading at which the first turn is due. Its clock starts then, however late it
             is sent. Null: at once.
         gates: shared by all trials of one event loop; null: there is only this one.
-        stopping: whether the run is to end: then nobody thinks between turns any longer.
+        stopping: whether the run is to end: then the pauses between turns are skipped.
 
     Raises:
         asyncio.CancelledError: its task was cancelled while it was among the gates' ``unsent``.
@@ -171,7 +171,7 @@ async def generate_within(
 ) -> tuple[int, Failure | None]:
     """Let an engine generate until it ends, fails or the time limit has passed.
 
-    What it still delivers while it is being stopped came after the limit: nobody waited for it, and it is discarded.
+    What it still delivers while it is being stopped came after the limit: no one waited for it, and it is discarded.
 
     Args:
         generating: the engine's answer to what was sent.
@@ -201,7 +201,7 @@ async def generate_within(
 
 
 def failure_of(exc: BaseException) -> Failure:
-    """An exception of an engine as what a record says of it; one that is none of an engine's is raised again.
+    """An exception of an engine as what a record reports about it; one that is none of an engine's is raised again.
 
     A panic of a native library (pyo3) is an engine's, and no ``Exception``.
     """

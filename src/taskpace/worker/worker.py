@@ -22,7 +22,7 @@ from taskpace.worker.trial import failure_of
 
 
 class Worker:
-    """Carries out one system's cells, and tells ``run`` of it."""
+    """Carries out one system's cells, and reports to ``run``."""
 
     def __init__(self, run: Link) -> None:
         self._run = run
@@ -41,7 +41,7 @@ class Worker:
             engine = create(message.spec)
             runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = runner.run(engine.open(lambda text: self._run.send(Opening(text=text), True)))
-        except BaseException as exc:  # noqa: BLE001 - whatever an engine raises, it would again: no reason to die of it
+        except BaseException as exc:  # noqa: BLE001 - whatever an engine raises, it would again: no reason to end
             failure = failure_of(exc)
             if isinstance(exc, TaskpaceError):
                 failure = Failure(kind="open", message=str(exc))
@@ -85,7 +85,7 @@ class Worker:
 def _counters(engine: Engine, info: EngineInfo) -> Found:
     """The machine's, if what they count is the model's work."""
     if not isinstance(engine.clock, RealClock):
-        return Found((), ("time is virtual, and nobody computes",))
+        return Found((), ("time is virtual, and nothing is computed",))
     if not info.on_this_machine:
         return Found((), ("the model runs elsewhere: measure on its machine, or let taskpace start its server",))
     return find()

@@ -79,7 +79,7 @@ def _power(per_hour: float | None, mean_s: Estimate) -> Estimate:
 
 
 def find_knee(points: tuple[LoadPoint, ...]) -> tuple[str | None, tuple[str, ...]]:
-    """The load with the greatest power, and those whose power cannot be told from it (overlapping intervals).
+    """The load with the greatest power, and those whose power cannot be distinguished from it (overlapping intervals).
 
     Power = throughput / mean time in system: below its greatest value more load costs little time, above it brings
     little throughput. Source: Kleinrock (1979), "Power and Deterministic Rules of Thumb for Probabilistic Problems in

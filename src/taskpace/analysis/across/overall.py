@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan
@@ -44,6 +46,10 @@ class _Graded(msgspec.Struct, frozen=True):
     own: Arrays
     """By item."""
     pairs: tuple[Pair, ...]
+    priced: list[bool]
+    """Of each system whether its costs are known."""
+    place: NDArray[np.intp]
+    """Of each of ``timed.items`` among the items of all tasks."""
 
 
 def find_overall(
@@ -66,16 +72,15 @@ def find_overall(
     """
     systems = list(dict.fromkeys(row.system for table in tables for row in table.rows))
     if reference is not None and reference not in systems:
-        raise TaskpaceError(
-            f'--reference: there is no system "{reference}" in the run{did_you_mean(reference, systems)}'
-        )
-    scenarios: dict[str, list[_Graded]] = {}
+        raise TaskpaceError(f'--reference: unknown system "{reference}" in the run{did_you_mean(reference, systems)}')
+    scenarios: dict[str, list[TaskTable]] = {}
     for table in tables:
         key = (table.task, table.scenario)
         if cells[key][0].graded and samples[key].trials.height:
-            scenarios.setdefault(table.scenario, []).append(_graded(table, samples[key]))
+            scenarios.setdefault(table.scenario, []).append(table)
     found = []
-    for scenario, tasks in scenarios.items():
+    for scenario, graded in scenarios.items():
+        tasks = _graded(graded, [samples[table.task, scenario] for table in graded])
         # Of imported logs a system may have some of the tasks only.
         everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
         if len(tasks) >= LEAST_TASKS and everywhere:
@@ -83,8 +88,21 @@ def find_overall(
     return tuple(found)
 
 
-def _graded(table: TaskTable, sample: Sample) -> _Graded:
-    return _Graded(table.task, {row.system: row for row in table.rows}, sample.shared, sample.own, table.pairs)
+def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
+    ids = [pl.Series(sample.shared.items, dtype=pl.String) for sample in samples]
+    known = pl.Enum(pl.concat(ids).unique())
+    return [
+        _Graded(
+            name=table.task,
+            rows={row.system: row for row in table.rows},
+            timed=sample.shared,
+            own=sample.own,
+            pairs=table.pairs,
+            priced=known_costs(sample.shared),
+            place=own.cast(known).to_physical().to_numpy().astype(np.intp),
+        )
+        for table, sample, own in zip(tables, samples, ids, strict=True)
+    ]
 
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
@@ -142,17 +160,16 @@ def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     return f"INVALID are {', '.join(invalid)}" if invalid else None
 
 
-Amounts = Callable[[Arrays, tuple[int, int]], Floats | None]
+Amounts = Callable[[_Graded, tuple[int, int]], Floats | None]
 """What a correct answer takes of each trial; null where one of two systems has none."""
 
 
-def _of_seconds(arrays: Arrays, _pair: tuple[int, int]) -> Floats:
-    return arrays.spent_s
+def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> Floats:
+    return task.timed.spent_s
 
 
-def _of_dollars(arrays: Arrays, pair: tuple[int, int]) -> Floats | None:
-    known = known_costs(arrays)
-    return arrays.cost_usd if all(known[index] for index in pair) else None
+def _of_dollars(task: _Graded, pair: tuple[int, int]) -> Floats | None:
+    return task.timed.cost_usd if all(task.priced[index] for index in pair) else None
 
 
 def _mean_ratio(
@@ -165,11 +182,12 @@ def _mean_ratio(
     reference it is an upper bound. A bound has no interval and claims nothing.
     """
     total, pairs = 0.0, 0
-    influence: dict[str, float] = {}
+    items = 1 + max(int(task.place.max(initial=-1)) for task in tasks)
+    influence, met = np.zeros(items), np.zeros(items, dtype=bool)
     bounds: dict[Bound, str] = {}
     for task in tasks:
         a, b = task.timed.index(reference), task.timed.index(system)
-        amounts = amounts_of(task.timed, (a, b))
+        amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
         logs, found, counts = per_correct_logs(amounts, task.timed.correct, [(a, b)])
@@ -183,16 +201,15 @@ def _mean_ratio(
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)
-        for item, part in zip(task.timed.items, found[:, 0] / len(tasks), strict=True):
-            if not np.isnan(part):
-                influence[item] = influence.get(item, 0.0) + float(part)
+        both = ~np.isnan(found[:, 0])
+        influence[task.place[both]] += found[both, 0] / len(tasks)
+        met[task.place[both]] = True
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
     if bounds:
         (bound,) = bounds
         return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
-    parts = np.array([*influence.values()])[:, None]
-    return compared_by_log(of_influence(np.array([total]), parts), [pairs])[0], None
+    return compared_by_log(of_influence(np.array([total]), influence[met][:, None]), [pairs])[0], None
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:

@@ -33,7 +33,7 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_sweeps(source: Reader) -> tuple[Sweep, ...]:
-    """All sweeps of a run. Two files of one model are told apart by the quantisation that the engine reports."""
+    """All sweeps of a run. Two files of one model are distinguished by the quantisation that the engine reports."""
     reported = {worker.system: worker.info for worker in queries.workers(source)}
     specs = {system.name: msgspec.json.decode(system.spec) for system in queries.systems(source)}
     settings = {
@@ -58,7 +58,7 @@ def _details(info: str | None) -> dict[str, Any]:
 def _settings(spec: dict[str, Any], details: dict[str, Any]) -> dict[str, Any]:
     settings = {key: spec[key] for key in ("engine", "model", "system_prompt")}
     if spec["engine"] == ENGINE:
-        # Its options are where it comes from, and its sampling stands in their settings.
+        # Its options are where it comes from, and its sampling is in their settings.
         options = spec["options"]
         settings |= {key: options.get(key) for key in ("tool", "version")} | without_secrets(
             options.get("settings", {})

@@ -23,7 +23,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
-    """The same with the time that errors took: what time per correct answer counts. 0 for a worker that died; NaN for
+    """Task times and the time that errors took: what time per correct answer counts. 0 for a crashed worker; NaN for
     all of an imported system whose log has no times."""
     wait_s: Floats
     written_bytes: Floats
@@ -43,7 +43,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     round: Floats
     """In which round, when systems took turns; NaN where it was in none."""
     untimed: Floats
-    """1 where nobody knows when the tokens were made, the first included: not streamed, or in bursts; else 0."""
+    """1 where it is unknown when the tokens were made, the first included: not streamed, or in bursts; else 0."""
     cost_usd: Floats
     """US dollars; NaN where they are unknown, or the system has no price."""
 
@@ -53,7 +53,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
         return np.where((self.cut > 0) | (self.late > 0), self.spent_s, self.task_time_s)
 
     def without_late(self) -> Arrays:
-        """The same as if late trials had not been asked: for means and totals, on which a standstill has no say."""
+        """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
         if not (late := self.late > 0).any():
             return self
         flags = ("cut", "late", "untimed")
@@ -76,26 +76,32 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         systems: the first axis, in this order; a system without rows is all NaN.
         in_order: items in the order in which they were asked.
     """
-    trials = trials.filter(pl.col("system").is_in(systems))
+    own = trials.filter(pl.col("system").is_in(systems))
+    return arrays_of(*with_items(own, in_order=in_order), systems)
+
+
+def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
-    items = tuple(
-        ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True)
-        if in_order
-        else sorted(ids.unique())
+    items = (
+        ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     )
+    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items)
+
+
+def arrays_of(trials: pl.DataFrame, items: tuple[str, ...], systems: tuple[str, ...]) -> Arrays:
+    """``to_arrays`` of trials with their items' places (``with_items``), all of these systems."""
     repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
-    where = (
-        places_of(trials["system"], systems),
-        places_of(trials["item_id"], items),
-        trials["repeat"].to_numpy() - 1,
+    shape = (len(systems), len(items), repeats)
+    where = np.ravel_multi_index(
+        (places_of(trials["system"], systems), trials["item"].to_numpy(), trials["repeat"].to_numpy() - 1), shape
     )
     failed = trials["outcome"].eq_missing("error").to_numpy()
     late = trials["late"].to_numpy()
-    shape = (len(systems), len(items), repeats)
 
     def spread_out(values: Floats) -> Floats:
         cube = np.full(shape, np.nan)
-        cube[where] = values
+        cube.reshape(-1)[where] = values
         return cube
 
     found = {name: trials[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}

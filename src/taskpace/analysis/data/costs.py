@@ -1,4 +1,4 @@
-"""What each trial cost, from its system's price: in tokens, or in time of a machine of one's own. Pure."""
+"""What each trial cost, from its system's price: in tokens, or in time of a machine of your own. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from taskpace.analysis.data.makespan import makespan_s
 from taskpace.engines.base import NO_CONNECTION
 
 Missing = Literal["failed", "uncounted", "too-long", "no-time", "no-makespan"]
-"""Why the cost of a trial is unknown. ``failed``: an attempt failed or timed out after it was sent, and nobody counted
+"""Why the cost of a trial is unknown. ``failed``: an attempt failed or timed out after it was sent, and nothing counted
 its tokens; ``uncounted``: an answer came without counts that can be believed; ``too-long``: the prompt is longer than
 the price holds for; ``no-time``: the time is unknown; ``no-makespan``: that of the cell is."""
 
@@ -31,7 +31,7 @@ _REFUSED = f"^(?:http-4|{NO_CONNECTION}|not-tried|context-overflow)"
 
 
 def with_costs(frame: pl.DataFrame, cells: Sequence[CellPlan]) -> pl.DataFrame:
-    """The same rows with two columns more, null where a system has no price.
+    """Add two columns to the rows, null where a system has no price.
 
     - ``cost_usd``: US dollars of the trial with all its attempts; null where one of them is unknown, never 0.
     - ``cost_missing``: why it is unknown (``Missing``).

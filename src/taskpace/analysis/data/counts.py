@@ -18,13 +18,13 @@ _CONTRADICTORY = "contradictory"
 
 
 def believed(turns: pl.DataFrame) -> pl.DataFrame:
-    """The same turns with unbelievable counts as null, and two columns more.
+    """Replace unbelievable counts with null, and add two columns.
 
     - ``miscounted``: the report of output tokens contradicts itself or the text: reasoning above the whole, 0 with
       text, more tokens than bytes of text, or fewer than one for every 32 bytes. Output and reasoning are null then.
     - ``hidden_reasoning``: reasoning is counted whose text was not sent, so the output tokens have no known times.
 
-    A prompt of 0 tokens and reasoning of 0 tokens beside a text of reasoning are null: nobody counted them.
+    A prompt of 0 tokens and reasoning of 0 tokens beside a text of reasoning are null: they were not counted.
     """
     output, reasoning = pl.col("output_tokens"), pl.col("reasoning_tokens")
     written = pl.col("output_bytes") + pl.col("reasoning_bytes")
@@ -51,11 +51,11 @@ def same_count(trials: pl.DataFrame) -> int | None:
     """The prompt tokens that the longest prompts have all alike, though their lengths differ; null: they differ, too.
 
     A server that cuts prompts to its context does so without a word, and counts what is left: Ollama, for one, keeps
-    half of the context. Three prompts are enough that differ by a fifth, or two of which one is twice as long.
+    half of the context. Three prompts are enough that differ by a fifth, or two with one twice as long as the other.
     """
     known = (
-        trials.filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
-        .select("prompt_bytes", "prompt_tokens")
+        trials.select("prompt_bytes", "prompt_tokens")
+        .filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
         .unique()
         .sort("prompt_bytes", descending=True)
     )

@@ -73,7 +73,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     Times are in seconds and end in ``_s``. Derived columns:
 
     - ``task_time_s``: dispatch to the last byte of the answer, summed over turns; for an attempt that failed, until
-      the failure was known; null when nothing was dispatched or the worker died.
+      the failure was known; null when nothing was dispatched or the worker crashed.
     - ``ttft_s``: dispatch to the first generated token of any kind, of the first turn.
     - ``wait_s``: the same summed over turns; a turn without any token is all waiting.
     - ``first_answer_s``: the same to the first visible token.
@@ -84,7 +84,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     - ``bytes_per_s``: bytes of output, reasoning included, / (t_last - t_first). These three are null for turns whose
       arrivals hold no decode speed (``data.streams``), for all of a cell where that is the rule (``bursts``), and the
       first two where reasoning is counted that was not sent (``hidden_reasoning``).
-    - ``untimed``: nobody knows when the tokens were made: the cell's answers arrive in bursts, or it was not streamed.
+    - ``untimed``: when the tokens were made is unknown: the cell's answers arrive in bursts, or it was not streamed.
     - ``miscounted``: token counts were reported that contradict each other or the text (``data.counts``).
     - ``prompt_bytes``: UTF-8 bytes of the user's messages, without system prompt and chat template.
     - ``reasoning_s``: first generated to first visible token of the turns that reason, summed; to the end of a turn
@@ -105,7 +105,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
 
 
 def load_anchors(reader: Reader) -> pl.DataFrame:
-    """The same of trials that were asked again beside a system that was added later."""
+    """Load the trials that were asked again beside a system that was added later, with ``load_frame``'s columns."""
     return _load(reader, anchors=True)
 
 

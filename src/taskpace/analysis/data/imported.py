@@ -1,6 +1,6 @@
 """Systems that another tool has measured: what their logs do not say is taken out of what a run file holds for it.
 
-A run file has a number wherever it must have one; of an imported system's cell its specification says which of these
+A run file has a number wherever it must have one; of an imported system's cell its specification shows which of these
 stand for nothing.
 """
 

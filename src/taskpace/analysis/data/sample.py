@@ -5,30 +5,36 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, to_arrays
+from taskpace.analysis.data.arrays import Arrays, arrays_of, with_items
+
+Indices = NDArray[np.intp]
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One task in one scenario, for two kinds of questions. Without static batches both are the same."""
 
     trials: pl.DataFrame
-    """As ``load_frame`` gives them, last attempts: the unit is the item. For answers and lengths."""
+    """As ``load_frame`` gives them, last attempts, with the place of their item (``item``) in ``own``: the unit is the
+    item. For answers and lengths."""
     own: Arrays
-    """The same as arrays."""
+    """``trials`` as arrays."""
     timed: pl.DataFrame
-    """The same rows with the unit as ``item_id`` and the place within it as ``repeat``. For times."""
+    """``trials`` with the unit as ``item_id`` and the place within it as ``repeat``; ``item`` is a place in
+    ``shared``. For times."""
     shared: Arrays
-    """The same as arrays: units are ``items``, and the trials of a unit its repeats."""
+    """``timed`` as arrays: units are ``items``, and the trials of a unit its repeats."""
 
 
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
     """``batched``: in static batches of two or more; ``in_order``: items in the order in which they were asked."""
-    own = to_arrays(trials, systems, in_order=in_order)
+    trials, items = with_items(trials, in_order=in_order)
+    own = arrays_of(trials, items, systems)
     if not batched:
         return Sample(trials=trials, own=own, timed=trials, shared=own)
-    timed = by_batch(trials)
-    return Sample(trials=trials, own=own, timed=timed, shared=to_arrays(timed, systems))
+    timed, units = with_items(by_batch(trials))
+    return Sample(trials=trials, own=own, timed=timed, shared=arrays_of(timed, units, systems))
 
 
 def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
@@ -38,9 +44,6 @@ def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
     interrupted, two runs of other orders) batches that share an item are one unit: the connected components of the
     graph between batches and items asked. A trial that was never sent belongs to its item alone.
     """
-    from scipy.sparse import coo_array  # most runs have no batches, and need not wait for it
-    from scipy.sparse.csgraph import connected_components
-
     asked = trials.select(pl.struct("item_id", "repeat").rank("dense").cast(pl.Int64) - 1).to_series().to_numpy()
     sent = (
         trials.select(
@@ -54,10 +57,7 @@ def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
     )
     if not trials.height:
         return trials
-    nodes = int(asked.max()) + 1 + int(sent.max()) + 1
-    links = coo_array((np.ones(len(asked)), (asked, int(asked.max()) + 1 + sent)), shape=(nodes, nodes))
-    _, component = connected_components(links, directed=False)
-    unit = pl.Series("unit", component[asked])
+    unit = pl.Series("unit", _components(asked, sent))
     return (
         trials.with_columns(unit, asked=pl.Series(asked))
         .with_columns(
@@ -67,3 +67,21 @@ def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
         )
         .drop("unit", "asked")
     )
+
+
+def _components(asked: Indices, sent: Indices) -> Indices:
+    """For each link between an item and a batch the number of its connected component, in the order of the items."""
+    of_batch = list(range(int(sent.max()) + 1))
+    """A batch that is known to be in the same component; the component's own batch points to itself."""
+
+    def root(batch: int) -> int:
+        while of_batch[batch] != batch:
+            of_batch[batch] = batch = of_batch[of_batch[batch]]
+        return batch
+
+    first: dict[int, int] = {}
+    for item, batch in zip(asked.tolist(), sent.tolist(), strict=True):
+        of_batch[root(batch)] = root(first.setdefault(item, batch))
+    numbers: dict[int, int] = {}
+    of_item = {item: numbers.setdefault(root(batch), len(numbers)) for item, batch in sorted(first.items())}
+    return np.array([of_item[item] for item in asked.tolist()], dtype=np.intp)

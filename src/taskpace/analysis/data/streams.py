@@ -11,7 +11,7 @@ Arrivals closer together than the others by far are one moment. A turn arrives i
 - its tokens came in no time after a wait that was many times as long, faster than any server writes, or many of them
   in few moments: a stream that was replayed. A fast server's tokens come in as little time, but spread over it.
 
-An answer none of whose moments has more tokens than one step of speculative decoding may have says nothing of the
+An answer none of whose moments has more tokens than one step of speculative decoding may have shows nothing about the
 stream: in a burst or not, it is too short. Its own speed is unknown; the cell's is not, unless nearly all come at once.
 
 What an engine in process stamps is where tokens are made: nothing lies between.
@@ -42,7 +42,7 @@ so the second says something only of many tokens in few moments."""
 _LEAST_IN_NO_TIME = 2
 _FEW_MOMENTS = 4
 _STEP_TOKENS = 10
-"""In one moment at most, of speculative decoding: drafts of up to 8 tokens, whose number is told from their bytes."""
+"""In one moment at most, of speculative decoding: drafts of up to 8 tokens, whose number follows from their bytes."""
 _LEAST_AT_ONCE, _AT_ONCE_SHARE = 8, 0.9
 """Short answers, and the share of a cell's, from which on those that came whole in one moment are a buffer's work."""
 _BYTES_PER_TOKEN = 4

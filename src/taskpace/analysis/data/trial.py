@@ -75,6 +75,6 @@ def list_trials(
             rows = queries.systems(reader) if column == "system" else queries.tasks(reader)
             names = [row.name for row in rows]
             if value not in names:
-                raise StoreError(f'--{column} "{value}": the run has none of that name{did_you_mean(value, names)}')
+                raise StoreError(f'--{column} "{value}": unknown in this run{did_you_mean(value, names)}')
         frame = frame.filter(pl.col(column) == value)
     return frame.select("trial_id", "system", "task", "scenario", "outcome", "task_time_s", "answer")

@@ -149,7 +149,7 @@ def bytes_by_slice(arrivals: tuple[Arrival, ...], end_ns: int, slices: int) -> t
     before = 0
     for arrival in arrivals:
         total = arrival.visible_bytes + arrival.reasoning_bytes
-        # What a damaged file says of times may lie anywhere.
+        # What a damaged file reports about times may lie anywhere.
         counts[max(0, min(slices - 1, arrival.ns * slices // max(1, end_ns)))] += max(0, total - before)
         before = total
     return tuple(counts)

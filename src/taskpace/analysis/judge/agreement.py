@@ -4,7 +4,7 @@ A reply without a readable verdict is a category of its own, which no scorer use
 nothing is left out.
 
 Nothing is claimed that may be chance, of a bad judge as little as of a good one: "better than chance" and "worse, do
-not use it" both need an exact test, adjusted for all tests of its family. A kappa of 0 or below on a few answers is no
+not use it" both need an exact test, adjusted for all tests of its family. A kappa of 0 or below on a few answers is not
 proof against a judge, and perfect agreement on them is none for it.
 """
 
@@ -56,17 +56,17 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
     of_correct: Said
     """What the judge said of answers that the scorer calls correct."""
     of_wrong: Said
-    """The same of those that it calls wrong, or can read no answer from."""
+    """What the judge said of answers that the scorer calls wrong, or can read no answer from."""
     ungraded: Said
-    """The same of answers without a right one."""
+    """What the judge said of answers to items without a right one."""
     agreement: Estimate
-    """Share of the graded answers of which both say the same."""
+    """Share of the graded answers on which both agree."""
     kappa: Estimate
     """Cohen's; 0 is chance, 1 is perfect. Null where both always say the same one thing."""
     p: float | None
     """Two-sided, of "it agrees by chance alone": exact, an item counts once. Null where nothing is graded."""
     p_holm: float | None = None
-    """The same, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
+    """``p``, adjusted (Holm) over all tasks of the judgement: of all systems together, or of each system."""
     beyond_chance: bool | None = None
     """Whether the agreement is shown to be more than chance (5 %, adjusted). Null where nothing is graded."""
     by_scorer: Estimate
@@ -81,7 +81,7 @@ class JudgedRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer of which judge and scorer do not say the same."""
+    """An answer on which judge and scorer disagree."""
 
     trial_id: str
     """In the judged run."""

@@ -27,32 +27,32 @@ class Preference(msgspec.Struct, frozen=True, kw_only=True):
     b_better: int
     ties: int
     contradictions: int
-    """Pairs of which the two orders say different things: they count for nobody."""
+    """Pairs whose two orders contradict each other: they count for neither."""
     contradiction_share: Estimate
     a_share: Estimate
     """A's share of the pairs that one of the two won."""
     first_share: Estimate
-    """Of the replies that chose one, the share that chose the answer shown first; 0.5 where the order is no matter."""
+    """Of the replies that chose, the share that chose the answer shown first; 0.5 where the order does not matter."""
     a_items: int
-    """Items of which A won more pairs than B."""
+    """Items with more pairs won by A than by B."""
     b_items: int
-    """Items of which B did."""
+    """Items with more pairs won by B than by A."""
     p: float | None
     """Two-sided, of "neither is preferred", by the sign test on those items. Null where there are none."""
     p_holm: float | None = None
-    """The same, adjusted for all pairs of systems on all tasks of the judgement (Holm)."""
+    """``p``, adjusted for all pairs of systems on all tasks of the judgement (Holm)."""
     first_items: int
     """Items in whose pairs the answer shown first was chosen more often than the other."""
     second_items: int
     """Items in whose pairs it was less often."""
     first_p: float | None
-    """Two-sided, of "the order is no matter", by the sign test on those items. Null where there are none."""
+    """Two-sided, of "the order does not matter", by the sign test on those items. Null where there are none."""
     first_p_holm: float | None = None
-    """The same, adjusted as ``p_holm`` is, in a family of its own."""
+    """``first_p``, adjusted as ``p_holm`` is, in a family of its own."""
 
     @property
     def preferred(self) -> str | None:
-        """Who is shown to be preferred (5 %, the whole family considered); null: nobody."""
+        """Who is shown to be preferred (5 %, the whole family considered); null: neither."""
         if self.p_holm is None or self.p_holm > ALPHA:
             return None
         return self.a if self.a_items > self.b_items else self.b

@@ -18,7 +18,7 @@ class LoadPoint(msgspec.Struct, frozen=True, kw_only=True):
     load: float
     """Requests in flight, arrivals per second, or items in a static batch."""
     valid: bool
-    """No reason speaks against the cell's result."""
+    """No reason invalidates the cell's result."""
     task_time_median_s: Estimate
     """As in the cell's row."""
     task_time_mean_s: Estimate
@@ -106,9 +106,9 @@ class BriefForm(msgspec.Struct, frozen=True, kw_only=True):
     plain: str
     """The system as it is."""
     brief: str
-    """The same, asked to be brief."""
+    """The system that is asked to be brief."""
     max_tokens: int | None
-    """The limit that it has besides; null: the task's."""
+    """The limit that it also has; null: the task's."""
     valid: bool
     """Both rows are VALID."""
     truncated_plain: float
@@ -165,7 +165,7 @@ class OverallRow(msgspec.Struct, frozen=True, kw_only=True):
     time_per_correct: Comparison
     """Geometric mean over the tasks of the ratio of times per correct answer, this system's over the reference's."""
     cost_per_correct: Comparison
-    """The same of costs; unknown unless both have a price on every task."""
+    """Geometric mean of the ratios of costs per correct answer; unknown unless both have a price on every task."""
     accuracy: Estimate
     """Mean of the tasks' accuracies: each task counts the same, however many items it has."""
     missing: str | None

@@ -64,8 +64,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``left-out``, ``server-defaults``, ``imported``,
-    ``imported-apart``; and as of
+    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``nodes``, ``left-out``, ``server-defaults``,
+    ``imported``, ``imported-apart``; and as of
     reasons ``bursts``, ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
     text: str
     evidence: dict[str, float]
@@ -97,7 +97,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     cpu_per_trial_s: float | None = None
     """Processor time of the worker process / trials; of an engine in process that is the model's own time, too."""
     cpu_share: float | None = None
-    """The same time / wall time: 1 is one core at work all the time."""
+    """Processor time of the worker process / wall time: 1 is one core at work all the time."""
     peak_rss_bytes: int | None = None
     """Memory of the worker process, the most in this cell; with the model where it is in process."""
     device_peak_bytes: int | None = None
@@ -121,15 +121,15 @@ class Energy(msgspec.Struct, frozen=True, kw_only=True):
     gross_j: float
     """Of the whole cell, in joules."""
     net_j: float | None
-    """The same."""
+    """``gross_j`` less the idle power of the window; null: unknown."""
     gross_per_task_j: float
     """Joules / recorded trials."""
     net_per_task_j: float | None
-    """The same, net."""
+    """``net_j`` / recorded trials; null: unknown."""
     gross_per_correct_j: Estimate
     """Joules / number correct; the interval is the accuracy's."""
     net_per_correct_j: Estimate
-    """The same, net."""
+    """``net_j`` / recorded trials; null: unknown."""
     temperature_max_c: float | None
     """Of a GPU, looked at once a second, in degrees Celsius."""
     throttling: tuple[str, ...]
@@ -150,8 +150,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     ``uncounted`` (no counts that can be believed), ``too-long`` (beyond what the price holds for), ``no-time``,
     ``no-makespan`` (of a price by the hour, several in flight)."""
     cached_unknown: int
-    """Trials of which nobody reports what came from a cache, though the price has a discount for it: they count at the
+    """Trials whose cached tokens are not reported, though the price has a discount for it: they count at the
     full price, so they cost at most what is given here."""
+    absent: int
+    """Samples that an imported log lacks: what they cost is in none of these numbers."""
     kind: Literal["measured", "allocated"]
     """Allocated: by the hour with several in flight, so that each is given its share of the makespan."""
 
@@ -237,7 +239,7 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     """Mean of the task time if correct, else twice the table's limit."""
     solve_curve: tuple[SolvePoint, ...]
     makespan_s: float | None
-    """First dispatch to last end; null when the cell was not carried out in one go."""
+    """First dispatch to last end; null when the cell was interrupted."""
     tasks_per_hour: float | None
     """Recorded trials / makespan."""
     goodput: Estimate
@@ -248,9 +250,9 @@ class MeasuredRow(msgspec.Struct, frozen=True, kw_only=True):
     backlog: Backlog | None
     """Of an open loop that one worker carried out whole; else null."""
     energy: Energy | None
-    """Null: not asked for, or not to be had."""
+    """Null: not asked for, or not available."""
     energy_missing: str | None
-    """Why joules, or a part of them, are missing; null: nothing is, or nobody asked."""
+    """Why joules, or a part of them, are missing; null: nothing is missing, or energy was not asked for."""
     price: Price | None
     """Of the system; null: none was given."""
     cost: Cost | None
@@ -266,7 +268,7 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     rank_cost_per_correct: int | None
-    """The same by cost per correct answer; null too without a price, and where a cost is unknown."""
+    """Rank by cost per correct answer; null too without a price, and where a cost is unknown."""
     findings: tuple[Finding, ...]
 
 

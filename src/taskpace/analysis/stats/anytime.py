@@ -18,11 +18,12 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
+from taskpace.analysis.stats.special import fair_at_most, log_factorials
 
 SPREAD = 0.2
 """Variance of the normal prior on mean / standard deviation: quickest for means of 0.2 to 0.6 standard deviations."""
 RATIO_SPREAD = 0.1
-"""The same of ratios of totals, whose differences are smaller for their scatter."""
+"""Variance of the prior for ratios of totals, whose differences are smaller for their scatter."""
 FIRST_MEAN = 50
 """Items before which nothing is concluded about a mean: of fewer skewed ones Student's t errs too often."""
 _MOST_U = 1e200
@@ -78,13 +79,12 @@ def log_e_most(wins: Floats, n: Floats) -> Floats:
     2^n 12 B(k + 2, n - k + 2) P(Beta(k + 2, n - k + 2) > 1/2). Under a smaller share than 1/2 each factor's mean is
     below 1. Source: Robbins (1970), "Statistical methods related to the law of the iterated logarithm" (mixtures).
     """
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    k, rest = wins + 2.0, n - wins + 2.0
-    above = special.betainc(rest, k, 0.5)
+    won, asked = wins.astype(np.intp), n.astype(np.intp)
+    # P(Beta(k + 2, n - k + 2) > 1/2) is a binomial tail.
+    above = fair_at_most(won + 1, asked + 3)
+    log_beta = log_factorials(won + 1) + log_factorials(asked - won + 1) - log_factorials(asked + 3)
     with np.errstate(divide="ignore"):
-        found: Floats = n * math.log(2) + math.log(12) + special.betaln(k, rest) + np.log(above)
-    return found
+        return np.asarray(n * math.log(2) + math.log(12) + log_beta + np.log(above))
 
 
 @lru_cache(maxsize=64)
@@ -150,7 +150,7 @@ def running(lows: Floats) -> Running:
 
 
 def one_sided(lows: Floats) -> tuple[Floats, Flags]:
-    """The same after the last item, (pairs,); NaN with fewer than two items."""
+    """One-sided log p after the last item, (pairs,); NaN with fewer than two items."""
     if not lows.size:
         return np.full(lows.shape[1], np.nan), np.ones(lows.shape[1], dtype=bool)
     found = running(lows)
@@ -213,7 +213,7 @@ def narrowing(middle: Floats, half: Floats, look: Flags) -> Sequence:
 
 
 def median_ends(low: Floats, high: Floats, error: float) -> tuple[float, float]:
-    """What the median of values is not yet excluded to be, of which each lies between two ends: order statistics.
+    """The values not yet excluded for the median of values that each lie between two ends: order statistics.
 
     A lower bound is exceeded by so many values that "no more than half exceed it" is excluded at ``error`` / 2;
     likewise the upper one. Source: Howard & Ramdas (2022), "Sequential estimation of quantiles with applications to A/B

@@ -10,13 +10,15 @@ Identification of Probability Distributions", 1 and 2 (worst-case bounds without
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import item_means
-from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Moments
+from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
 LEAST_FOR_MEAN = 10
@@ -31,12 +33,12 @@ class Claims(msgspec.Struct, frozen=True):
     p_least: Floats
     """The least that the cut answers leave possible."""
     leaning: Floats
-    """1: p speaks for A's being the smaller, -1 for B's, 0 for neither."""
+    """1: p supports that A is the smaller, -1: B, 0: neither."""
     on_most: Flags
-    """The claim that p speaks for is about more than half of the items (sign test); else about the mean."""
+    """The claim that p supports is about more than half of the items (sign test); else about the mean."""
 
 
-class LogRatios(msgspec.Struct, frozen=True):
+class LogRatios(msgspec.Struct, frozen=True, dict=True):
     """ln(b / a) of pairs, item by item: (items, pairs), NaN where an item is not common."""
 
     recorded: Floats
@@ -49,6 +51,26 @@ class LogRatios(msgspec.Struct, frozen=True):
     """A repeat of A was cut, or late: its value is a bound."""
     cut_b: Flags
     """Likewise."""
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of what was recorded."""
+        return Moments.of(self.recorded)
+
+    @cached_property
+    def means(self) -> Intervals:
+        """The means of what was recorded."""
+        return self.moments.intervals()
+
+    @cached_property
+    def moments_low(self) -> Moments:
+        """Of the least that they may be."""
+        return self.moments if self.low is self.recorded else Moments.of(self.low)
+
+    @cached_property
+    def moments_high(self) -> Moments:
+        """Of the most."""
+        return self.moments if self.high is self.recorded else Moments.of(self.high)
 
 
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
@@ -96,12 +118,16 @@ Test = Callable[[Floats], tuple[Floats, Flags]]
 
 def decide(found: LogRatios, test: Test | None = None) -> Claims:
     """Test every pair in both directions; p = min(1, 2 x the smaller one-sided p); ``test``: null for ``one_sided``."""
-    test = test or one_sided
-    a_lower, a_most = test(found.low)
-    b_lower, b_most = test(-found.high)
+    if test is None:
+        a_lower, a_most = _one_sided(found.moments_low, lambda: (found.low > 0).sum(axis=0))
+        b_lower, b_most = _one_sided(found.moments_high.mirrored(), lambda: (found.high < 0).sum(axis=0))
+    else:
+        a_lower, a_most = test(found.low)
+        b_lower, b_most = test(-found.high)
     p = np.minimum(1.0, 2 * np.minimum(a_lower, b_lower))
     least = p
     if (found.cut_a | found.cut_b).any():
+        test = test or one_sided
         whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
         without = np.where(whole, found.recorded, np.nan)
         best = [test(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)]
@@ -119,25 +145,20 @@ def one_sided(lows: Floats) -> tuple[Floats, Flags]:
 
     With fewer than two items the p-value is NaN.
     """
-    known = ~np.isnan(lows)
-    n = known.sum(axis=0)
-    on_most = (np.isinf(lows).any(axis=0)) | (n < LEAST_FOR_MEAN)
-    above = (lows > 0).sum(axis=0)
-    signs = _signs(above, n) if on_most.any() else np.ones(n.shape)
-    finite = np.where(np.isfinite(lows), lows, 0.0)
+    return _one_sided(Moments.of(lows), lambda: (lows > 0).sum(axis=0))
+
+
+def _one_sided(moments: Moments, wins: Callable[[], NDArray[np.intp]]) -> tuple[Floats, Flags]:
+    """``wins``: items of each pair that support it."""
+    n, mean = moments.n, moments.mean
+    on_most = ~moments.bounded | (n < LEAST_FOR_MEAN)
+    signs = _signs(wins(), n.astype(np.intp)) if on_most.any() else np.ones(n.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = finite.sum(axis=0) / n
-        squares = (np.where(known & np.isfinite(lows), finite - mean, 0.0) ** 2).sum(axis=0)
-        error = np.sqrt(squares / (n - 1) / n)
-        t = ts_below(-mean / error, n - 1.0)
-    # Without any spread the mean is known.
-    exact = error <= 1e-12 * np.maximum(1.0, np.abs(mean))
-    t = np.where(exact, np.where(np.abs(mean) < 1e-12, 0.5, np.where(mean > 0, 0.0, 1.0)), t)
+        t = ts_below(-mean / moments.error, n - 1)
+    t = np.where(moments.exact, np.where(np.abs(mean) < 1e-12, 0.5, np.where(mean > 0, 0.0, 1.0)), t)
     return np.where(n < 2, np.nan, np.where(on_most, signs, t)), on_most
 
 
 def _signs(above: NDArray[np.intp], n: NDArray[np.intp]) -> Floats:
     """The sign test's p-values."""
-    from scipy import special  # slow to import, and most runs need nothing of it
-
-    return np.where(above > 0, special.bdtrc(np.maximum(above - 1, 0), np.maximum(n, 1), 0.5), 1.0)
+    return fair_at_most(n - above, n)

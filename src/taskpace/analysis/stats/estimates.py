@@ -125,8 +125,12 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     share (the Aalen-Johansen estimator without censoring), pointwise with ``accuracy``'s interval.
     """
     recorded = ~np.isnan(correct)
+    trials = recorded.sum(axis=1).astype(np.float64)
+    asked = trials > 0
+    # Of each item's trials the moments from which on they are solved; others never are.
+    solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
     return [
-        accuracy(np.where(recorded, (correct > 0) & (time_s <= deadline), np.nan).astype(np.float64), reach)
+        number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s
     ]
 
@@ -136,7 +140,7 @@ def samples_for(share: float) -> int:
     """The fewest samples that may claim a percentile: 64 for p90, 130 for p95, 662 for p99.
 
     The least n for which n trials hold two or more beyond the true percentile with 99 % confidence, that is
-    P(Binomial(n, 1 - share) <= 1) <= 0.01: then the second largest is no underestimate. Source: early stopping in
+    P(Binomial(n, 1 - share) <= 1) <= 0.01: then the second largest is not an underestimate. Source: early stopping in
     MLPerf Inference (Reddi et al. 2020, "MLPerf Inference Benchmark", arXiv 1911.02549; mlcommons/inference,
     loadgen/early_stopping.cc, for a single stream).
     """

@@ -14,11 +14,11 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-from scipy import special
 
 from taskpace.analysis.stats.anytime import FIRST_MEAN, RATIO_SPREAD, SPREAD, Totals, running
 from taskpace.analysis.stats.intervals import Floats, at_share
 from taskpace.analysis.stats.sequential import Looked, items_more
+from taskpace.analysis.stats.special import log_sum_exp
 
 _HALVINGS = 14
 """Of the range of limits, until the end of an interval is found: to a two-thousandth."""
@@ -180,7 +180,7 @@ def _betting(values: Floats, limit: float) -> float:
     if not len(values):
         return 0.0
     capital = np.cumsum(np.log1p(_stakes(limit) * (values[:, None] - limit)), axis=0)
-    return min(0.0, -float(special.logsumexp(capital, axis=1).max() - math.log(len(_BETS))))
+    return min(0.0, -float(log_sum_exp(capital).max() - math.log(len(_BETS))))
 
 
 def _more(items: int, effect: float, error: float, *, on_most: bool = False, spread: float = SPREAD) -> int | None:
@@ -225,7 +225,7 @@ def bounds(found: Evidence, limit: float, *, above: float, below: float) -> Boun
 
 
 def _end(log_p: Callable[[float], float], widest: float, log_error: float) -> float:
-    """The largest limit that is excluded, of which all smaller ones are; minus infinity: none."""
+    """The largest limit that is excluded, with all smaller ones; minus infinity: none."""
     low, high = -widest, widest
     if log_p(low) > log_error:
         return -math.inf

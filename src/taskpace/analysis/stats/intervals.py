@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.student import normal_quantile, t_below, t_quantile, t_quantiles, ts_below
+from taskpace.analysis.stats.student import normal_quantile, t_quantiles, ts_below
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -21,8 +22,8 @@ Flags = NDArray[np.bool_]
 LEVEL = 0.95
 """Of every interval."""
 Reach = Callable[[Floats], Floats]
-"""How many standard errors an interval reaches, by the number of observations, of which the data decided when to stop
-(``stats.anytime``). In place of one: quantiles of Student's t or of the normal distribution."""
+"""How many standard errors an interval reaches, by the number of observations, for a run that its data ended
+(``stats.anytime``). In its place: quantiles of Student's t or of the normal distribution."""
 LEAST_FREEDOM = 50
 """Degrees of freedom that a mean needs before the end of its interval on the side of the tail is claimed at any
 stopping time: of fewer, a few items decide how far it scatters, and the next one may lie far outside."""
@@ -40,23 +41,72 @@ class Intervals(msgspec.Struct, frozen=True):
     p: Floats
 
 
-def t_interval(differences: Floats) -> tuple[float, float, float, float]:
-    """Mean, 95 % interval and two-sided p-value of "the mean is 0" by Student's t.
+class Moments(msgspec.Struct, frozen=True):
+    """Columns of values by what Student's t needs of them: arrays (k,)."""
 
-    ``differences``: (items,), one an item, at least two. On logarithms of paired task times this is the paired t-test;
-    exp(mean) is the ratio of geometric means. Without any spread the mean is known exactly: p is 1 at 0, else 0.
-    With fewer than two items the ends and p are NaN. Source: Student (1908), "The probable error of a mean".
-    """
-    n = len(differences)
-    mean = float(differences.mean()) if n else math.nan
-    if n < 2:
-        return mean, math.nan, math.nan, math.nan
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return mean, mean, mean, 1.0 if abs(mean) < 1e-12 else 0.0
-    half = t_quantile((1 + LEVEL) / 2, n - 1) * error
-    p = 2 * t_below(-abs(mean) / error, n - 1)
-    return mean, mean - half, mean + half, p
+    n: Floats
+    """Values that are known."""
+    mean: Floats
+    """Of the finite ones over n; NaN without any."""
+    deviation: Floats
+    """Standard deviation about it, of the finite ones; NaN with fewer than two."""
+    bounded: Flags
+    """Every known value is finite."""
+
+    @classmethod
+    def of(cls, values: Floats) -> Self:
+        """Of (items, k), NaN where nothing is known."""
+        finite, n = np.isfinite(values), float(len(values))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if finite.all():
+                mean = values.sum(axis=0) / n
+                away = values - mean
+                known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
+            else:
+                known = (~np.isnan(values)).sum(axis=0).astype(np.float64)
+                mean = np.where(finite, values, 0.0).sum(axis=0) / known
+                away = np.where(finite, values - mean, 0.0)
+                bounded = finite.sum(axis=0) == known
+            away *= away
+            return cls(known, mean, np.sqrt(away.sum(axis=0) / np.where(known > 1, known - 1, np.nan)), bounded)
+
+    def mirrored(self) -> Self:
+        """Of the same values with the other sign."""
+        return msgspec.structs.replace(self, mean=-self.mean)
+
+    @property
+    def error(self) -> Floats:
+        """Standard error of the mean."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Floats = self.deviation / np.sqrt(self.n)
+        return found
+
+    @property
+    def exact(self) -> Flags:
+        """Without any spread the mean is known."""
+        found: Flags = self.error <= 1e-12 * np.maximum(1.0, np.abs(self.mean))
+        return found
+
+    def intervals(self) -> Intervals:
+        """Means, 95 % intervals and two-sided p-values of "the mean is 0" by Student's t.
+
+        On logarithms of paired task times this is the paired t-test; exp(mean) is the ratio of geometric means. Without
+        any spread the mean is known exactly: p is 1 at 0, else 0. With fewer than two items the ends and p are NaN.
+        Source: Student (1908), "The probable error of a mean".
+        """
+        freedom = self.n - 1
+        with np.errstate(divide="ignore", invalid="ignore"):
+            half = t_quantiles((1 + LEVEL) / 2, freedom) * self.error
+            p = 2 * ts_below(-np.abs(self.mean) / self.error, freedom)
+        half = np.where(self.exact, 0.0, half)
+        p = np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
+        return Intervals(self.mean, self.mean - half, self.mean + half, p)
+
+
+def t_interval(differences: Floats) -> tuple[float, float, float, float]:
+    """Mean, its interval and p-value by ``Moments.intervals``; ``differences``: (items,), one an item."""
+    found = Moments.of(differences[:, None]).intervals()
+    return float(found.value[0]), float(found.low[0]), float(found.high[0]), float(found.p[0])
 
 
 def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -> Intervals:
@@ -74,10 +124,10 @@ def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -
     """
     asked = ~np.isnan(influence)
     n = asked.sum(axis=0)
-    d = np.where(asked, influence, 0.0)
-    freedom = degrees_of_freedom(d, n)
+    d = influence if asked.all() else np.where(asked, influence, 0.0)
+    squares, freedom = _squares_and_freedom(d, n)
     with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(n / (n - 1) * (d**2).sum(axis=0))
+        error = np.sqrt(n / (n - 1) * squares)
         half = (t_quantiles((1 + LEVEL) / 2, freedom) if reach is None else reach(n.astype(np.float64))) * error
         p = 2 * ts_below(-np.abs(value) / error, freedom)
     exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
@@ -99,12 +149,17 @@ def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
+    return _squares_and_freedom(d, n)[1]
+
+
+def _squares_and_freedom(d: Floats, n: NDArray[np.intp] | int) -> tuple[Floats, Floats]:
+    """Sum d^2 of each column, and ``degrees_of_freedom``."""
     d2 = d * d
-    squares = d2.sum(axis=0)
+    squares, fourth = d2.sum(axis=0), (d2 * d2).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.minimum(2 * squares**2 / ((d2 * d2).sum(axis=0) - squares**2 / n), n - 1.0)
+        freedom = np.minimum(2 * squares**2 / (fourth - squares**2 / n), n - 1.0)
     # The variance of equal numbers is 0, or by rounding less.
-    return np.where(freedom > 0, freedom, n - 1.0)
+    return squares, np.where(freedom > 0, freedom, n - 1.0)
 
 
 def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> Intervals:
@@ -112,7 +167,7 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
 
     Args:
         numerators: (items, k), not negative.
-        denominators: (items, k), counts. An item with neither belongs to nobody.
+        denominators: (items, k), counts. An item with neither belongs to no system.
         reach: null: the number of items was fixed.
 
     Returns:
@@ -137,7 +192,7 @@ def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
     """Means over items, (items, k) -> k: d_i = (x_i - mean) / n; see ``of_influence``. NaN is left out."""
     n = (~np.isnan(values)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = np.nansum(values, axis=0) / n
+        means = (values.sum(axis=0) if (n == len(values)).all() else np.nansum(values, axis=0)) / n
         return of_influence(means, (values - means) / n, reach)
 
 

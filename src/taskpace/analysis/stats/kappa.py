@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.stats.bootstrap import Resamples, percentile
 from taskpace.analysis.stats.estimates import Estimate, number
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.special import log_factorials
 
 
 def agreement_by_chance(counts: Floats) -> Floats:
@@ -35,7 +36,7 @@ def kappa_number(counts: Floats, resamples: int) -> Estimate:
     """Kappa with its 95 % interval by the item bootstrap (``taskpace.analysis.stats.bootstrap``).
 
     Without an interval where all resamples give the same value, as they do where every case agrees: that they cannot
-    differ is no proof of certainty.
+    differ does not prove certainty.
 
     Args:
         counts: (items, k, k), the table of each item's cases.
@@ -53,14 +54,14 @@ def kappa_number(counts: Floats, resamples: int) -> Estimate:
 def agreement_p(counts: Floats) -> float:
     """Two-sided exact p-value of "they agree by chance alone", one of them using only the first two categories.
 
-    Given how often either says what, chance gives every way of matching the two the same probability; p is the
-    probability of all numbers of agreements that are no likelier than the one that is there. Where both use only the
+    Given how often either gives each answer, chance gives every way of matching the two the same probability; p is the
+    probability of all numbers of agreements at most as likely as the observed one. Where both use only the
     two categories that is Fisher's exact test; a third that only the other uses is never agreement. Sources: Fisher
     (1935), "The logic of inductive inference"; with a third category Freeman & Halton (1951), "Note on an exact
     treatment of contingency, goodness of fit and other problems of significance", with the agreements as what counts.
 
     The test takes cases for independent, and those of one item are not: each item counts as one case, its cases as
-    fractions of it. The table that they add up to is rounded so that it speaks less against chance.
+    fractions of it. The table that they add up to is rounded in favour of chance.
 
     Args:
         counts: (items, 3, 3), the table of each item's cases; the third row is empty, no item is.
@@ -85,7 +86,4 @@ def agreement_p(counts: Floats) -> float:
 
 def _log_ways(n: int, chosen: NDArray[np.intp]) -> Floats:
     """Logarithm of n over ``chosen``."""
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    ways: Floats = special.gammaln(n + 1) - special.gammaln(chosen + 1) - special.gammaln(n - chosen + 1)
-    return ways
+    return np.asarray(log_factorials(np.array(n)) - log_factorials(chosen) - log_factorials(n - chosen))

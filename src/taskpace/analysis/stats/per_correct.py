@@ -19,6 +19,7 @@ from taskpace.analysis.stats.intervals import (
     effective_trials,
     log_influence,
 )
+from taskpace.analysis.stats.special import beta_quantile
 from taskpace.analysis.stats.student import t_quantile
 
 FEW_CORRECT = 10
@@ -147,11 +148,9 @@ def _ratio_end(above: Floats, below: Floats, error: float, sign: int) -> float:
 
 def _share_ends(correct: Floats, trials: Floats, error: float) -> tuple[float, float]:
     """Clopper and Pearson's limits, each wrong with probability ``error``, on the effective number of trials."""
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
     asked = trials > 0
     n = effective_trials(correct[asked], trials[asked])
     hits = n * float(correct.sum() / trials.sum())
-    low = float(special.betaincinv(hits, n - hits + 1, error)) if hits > 0 else 0.0
-    high = float(special.betaincinv(hits + 1, n - hits, 1 - error)) if hits < n else 1.0
+    low = beta_quantile(error, hits, n - hits + 1) if hits > 0 else 0.0
+    high = 1 - beta_quantile(error, n - hits, hits + 1) if hits < n else 1.0
     return low, high

@@ -13,8 +13,8 @@ from taskpace.analysis.stats.significance import average_ranks
 def shared_ranks(members: Iterable[str], beats: Iterable[tuple[str, str]]) -> dict[str, int]:
     """1 + how many of the others are significantly better: systems that cannot be distinguished share a rank.
 
-    ``beats``: pairs (better, worse). A rank is a lower bound: three systems of which only the first and the last differ
-    have ranks 1, 1 and 2.
+    ``beats``: pairs (better, worse). A rank is a lower bound: where only the first and the last of three systems
+    differ, their ranks are 1, 1 and 2.
     """
     worse_than: dict[str, int] = dict.fromkeys(members, 0)
     for _, worse in set(beats):
@@ -55,7 +55,7 @@ def inversion_probability(log_time: Floats, log_speed: Floats) -> Floats:
         log_time: resampled log ratios of task time, first over second system, any shape.
         log_speed: the same of tokens per second.
 
-    A resample in which one of the two is a tie counts half: it speaks for neither.
+    A resample in which one of the two is a tie counts half: it favours neither.
     """
     product = np.sign(log_time) * np.sign(log_speed)
     return np.asarray((product > 0).mean(axis=0) + (product == 0).mean(axis=0) / 2)

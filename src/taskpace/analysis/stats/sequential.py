@@ -1,7 +1,7 @@
 """When to stop asking: how every two systems stand after each item, at 5 % error over all that is ever claimed of them.
 
 Without a margin Holm's adjustment of the running p-values. With one each pair has its share of the error (Bonferroni):
-a pair can then be claimed wrongly in two ways, as different and as equivalent, of which one alone is wrong, but one
+a pair can then be claimed wrongly in two ways, as different and as equivalent; one alone is wrong, but one
 that is settled rightly leaves no error over for the others.
 """
 
@@ -28,7 +28,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats, at_share
 from taskpace.analysis.stats.significance import ALPHA, holm
 
 _HORIZON = 100_000
-"""Items beyond which nobody is told how many more it takes."""
+"""Items beyond which the number still needed is not reported."""
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class Looked(msgspec.Struct, frozen=True):
     p: Floats
     """Two-sided, the smallest so far: at most x with probability x, whenever one stops. NaN: nothing to test."""
     leaning: Floats
-    """1: p speaks for a's being the smaller, -1 for b's, 0 for neither."""
+    """1: p supports that a is the smaller, -1: b, 0: neither."""
     on_most: Flags
     """The value is a median, for answers were cut or items are few; else a mean."""
     value: Floats
@@ -95,7 +95,7 @@ def with_claim(ends: tuple[float, float], p: float, leaning: float) -> tuple[flo
 
 
 def look_per_correct(found: Totals, pairs: int) -> Looked:
-    """The same of time per correct answer."""
+    """How the pairs stand by time per correct answer."""
     count = found.value.shape[1]
     if not len(found.value):
         none = np.full(count, np.nan)
@@ -173,7 +173,7 @@ def items_more(found: Looked, index: int, error: float, margin: float | None) ->
     reached = np.zeros(len(counts), dtype=bool)
     if effect > 0:  # a NaN is not
         if found.on_most[index]:
-            log_e = log_e_most(min(effect, 1.0) * counts, counts) - math.log(2)
+            log_e = log_e_most(np.rint(min(effect, 1.0) * counts), counts) - math.log(2)
         else:
             log_e = log_e_mean(np.full(len(counts), min(effect, 1e3) ** 2), counts, found.spread)
         reached = log_e >= -math.log(error)

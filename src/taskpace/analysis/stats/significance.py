@@ -6,11 +6,14 @@ Items are the sampling unit: repeats of an item are averaged first, so every tes
 from __future__ import annotations
 
 import math
+from typing import Self
 
+import msgspec
 import numpy as np
 
-from taskpace.analysis.stats.intervals import LEVEL, Floats
-from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below
+from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
+from taskpace.analysis.stats.special import fair_at_most
+from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
 ALPHA = 1 - LEVEL
 POWER = 0.8
@@ -19,18 +22,45 @@ _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
 
 
-def welch(a: Floats, b: Floats) -> tuple[float, float]:
-    """Difference of two means, a - b, and the two-sided p-value of "there is none"; two or more values each.
+class Groups(msgspec.Struct, frozen=True):
+    """Groups of values, by what Welch's test needs of each: arrays of one shape."""
+
+    n: Floats
+    mean: Floats
+    """Of no value: anything."""
+    squares: Floats
+    """Sum of the squares about the mean."""
+
+    @classmethod
+    def of(cls, *groups: Floats) -> Self:
+        """Of the values of each, one or more."""
+        means = [values.mean() for values in groups]
+        squares = [((values - mean) ** 2).sum() for values, mean in zip(groups, means, strict=True)]
+        return cls(np.array([float(len(values)) for values in groups]), np.array(means), np.array(squares))
+
+    def together(self, members: Flags) -> Self:
+        """Those of the last axis that ``members`` marks, as one group."""
+        n = np.where(members, self.n, 0.0)
+        whole = n.sum(axis=-1)
+        mean = (n * self.mean).sum(axis=-1) / np.maximum(whole, 1)
+        between = n * (self.mean - mean[..., None]) ** 2
+        return type(self)(whole, mean, (np.where(members, self.squares, 0.0) + between).sum(axis=-1))
+
+
+def welch(a: Groups, b: Groups) -> tuple[Floats, Floats]:
+    """Differences of means, a - b, and two-sided p-values of "there is none"; NaN where one has fewer than two values.
 
     Source: Welch (1947), "The generalization of 'Student's' problem when several different population variances are
     involved".
     """
-    difference = float(a.mean() - b.mean())
-    va, vb = float(a.var(ddof=1)) / len(a), float(b.var(ddof=1)) / len(b)
-    if va + vb <= 1e-24 * max(1.0, difference**2):
-        return difference, 1.0 if abs(difference) < 1e-12 else 0.0
-    freedom = (va + vb) ** 2 / (va**2 / (len(a) - 1) + vb**2 / (len(b) - 1))
-    return difference, 2 * t_below(-abs(difference) / math.sqrt(va + vb), freedom)
+    difference = a.mean - b.mean
+    with np.errstate(divide="ignore", invalid="ignore"):
+        va, vb = (each.squares / (each.n - 1) / each.n for each in (a, b))
+        freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
+        p = 2 * ts_below(-np.abs(difference) / np.sqrt(va + vb), freedom)
+    exact = va + vb <= 1e-24 * np.maximum(1.0, difference**2)
+    p = np.where(exact, np.where(np.abs(difference) < 1e-12, 1.0, 0.0), p)
+    return difference, np.where(np.minimum(a.n, b.n) < 2, np.nan, p)
 
 
 def growth(values: Floats) -> tuple[float, float] | None:
@@ -42,7 +72,10 @@ def growth(values: Floats) -> tuple[float, float] | None:
     first, last = (
         np.log(part[np.isfinite(part) & (part > 0)]) for part in (values[:third], values[len(values) - third :])
     )
-    return welch(last, first) if min(len(first), len(last)) >= _LEAST_IN_A_THIRD else None
+    if min(len(first), len(last)) < _LEAST_IN_A_THIRD:
+        return None
+    difference, p = welch(Groups.of(last), Groups.of(first))
+    return float(difference[0]), float(p[0])
 
 
 def wilcoxon(differences: Floats) -> float:
@@ -52,21 +85,25 @@ def wilcoxon(differences: Floats) -> float:
     approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
     Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods".
     """
-    nonzero = differences[differences != 0]
-    n = len(nonzero)
+    above, below = np.sort(differences[differences > 0]), np.sort(-differences[differences < 0])
+    n = len(above) + len(below)
     if n == 0:
         return 1.0
-    _, index, ties = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[index]
-    statistic = float(ranks[nonzero > 0].sum())
-    if n <= _EXACT_WILCOXON and len(ties) == n:
+    # Ranks of the positive ones: among themselves, and over the negative ones that are smaller; equal ones half.
+    smaller, no_greater = (np.searchsorted(below, above, side) for side in ("left", "right"))
+    statistic = len(above) * (len(above) + 1) / 2 + float((smaller + no_greater).sum()) / 2
+    tied = (no_greater > smaller).any() or any((np.diff(each) == 0).any() for each in (above, below))
+    if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
         for rank in range(1, n + 1):
             ways[rank:] = ways[rank:] + ways[:-rank]
-        smaller = round(min(statistic, n * (n + 1) / 2 - statistic))
-        return min(1.0, 2 * float(ways[: smaller + 1].sum()) / 2.0**n)
-    variance = n * (n + 1) * (2 * n + 1) / 24 - float((ties**3 - ties).sum()) / 48
+        least = round(min(statistic, n * (n + 1) / 2 - statistic))
+        return min(1.0, 2 * float(ways[: least + 1].sum()) / 2.0**n)
+    variance = n * (n + 1) * (2 * n + 1) / 24
+    if tied:
+        ties = np.unique(np.concatenate([above, below]), return_counts=True)[1]
+        variance -= float((ties**3 - ties).sum()) / 48
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 
 
@@ -88,13 +125,11 @@ def sign_test(above: int, below: int) -> float:
     n = above + below
     if n == 0:
         return 1.0
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
-    return min(1.0, 2 * float(special.bdtr(min(above, below), n, 0.5)))
+    return min(1.0, 2 * float(fair_at_most(np.array(min(above, below)), np.array(n))))
 
 
 def clustered_mcnemar(differences: Floats) -> float:
-    """The same for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
+    """McNemar's test for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
 
     z = sum d / sqrt(sum d^2), normal when neither is better. Source: Durkalski et al. (2003), "Analysis of clustered
     matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
@@ -120,7 +155,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def holm_of_known(p_values: list[float | None]) -> list[float | None]:
-    """The same with null for what is not tested."""
+    """Holm's adjusted p, with null for what is not tested."""
     adjusted = holm([math.nan if p is None else p for p in p_values])
     return [None if math.isnan(p) else p for p in adjusted]
 

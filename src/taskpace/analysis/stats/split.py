@@ -12,10 +12,12 @@ Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", En
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import msgspec
 import numpy as np
 
-from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.intervals import Flags, Floats
 
 PARTS = ("wait", "verbosity", "tokenizer", "decode")
 
@@ -23,8 +25,8 @@ LEAST_TEXT_BYTES = 16
 """Of a shorter text the tokens per byte say nothing about the tokenizer: a line break is a token, and so is a word."""
 
 
-class Side(msgspec.Struct, frozen=True):
-    """One system's trials, arrays of one length, paired by index with the other side's."""
+class Side(msgspec.Struct, frozen=True, dict=True):
+    """One system's trials, arrays of one length, paired by index with the other side's. NaN where there is no time."""
 
     time_s: Floats
     wait_s: Floats
@@ -34,11 +36,31 @@ class Side(msgspec.Struct, frozen=True):
     tpot_s: Floats
     """NaN when tokens are unknown, or fewer than two."""
 
+    @cached_property
+    def writing_s(self) -> Floats:
+        return self.time_s - self.wait_s
+
+    @cached_property
+    def writes(self) -> Flags:
+        """Where there is writing time, and something was written."""
+        return (self.writing_s > 0) & (self.written_bytes > 0)
+
+    @cached_property
+    def logs(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """Of writing time, bytes, TPOT and tokens per byte; made once for all pairs that the side is in."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            per_byte = (1 + self.writing_s / self.tpot_s) / self.written_bytes
+            writing, written, tpot, tokens = (
+                np.log(each) for each in (self.writing_s, self.written_bytes, self.tpot_s, per_byte)
+            )
+        return writing, written, tpot, tokens
+
 
 def split(base: Side, other: Side) -> Floats:
     """Seconds by which ``other`` takes longer, per trial and cause: (trials, 4) in the order of ``PARTS``.
 
-    Each row sums to the difference in task time, to rounding. Three cases have less to compare:
+    Each row sums to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases
+    have less to compare:
 
     - A side has no writing time: it wrote nothing, or one token, after which nothing had to be waited for. All of the
       other side's writing time is then verbosity (the limit of the formula as the bytes go to nothing).
@@ -46,40 +68,37 @@ def split(base: Side, other: Side) -> Floats:
       decode part has tokenizer and decode speed in one, and the tokenizer part is NaN in every row.
     - A side wrote fewer than ``LEAST_TEXT_BYTES``: the tokenizer part is 0, and verbosity is counted in tokens.
     """
-    parts = np.zeros((len(PARTS), len(base.time_s))).T
+    parts = np.empty((len(PARTS), len(base.time_s))).T
     parts[:, 0] = other.wait_s - base.wait_s
-    before, after = base.time_s - base.wait_s, other.time_s - other.wait_s
-    both = (before > 0) & (after > 0) & (base.written_bytes > 0) & (other.written_bytes > 0)
-    parts[~both, 1] = (after - before)[~both]
-
-    sides = [msgspec.structs.astuple(side) for side in (base, other)]
-    first, second = (Side(*(column[both] for column in side)) for side in sides)
-    weight = log_mean(after[both], before[both])
-    writing = weight * np.log(after[both] / before[both])
-    pace = np.log(second.tpot_s / first.tpot_s)
-    per_byte = np.log(_tokens_per_byte(second) / _tokens_per_byte(first))
-    if np.isfinite(pace).all():
-        enough = (first.written_bytes >= LEAST_TEXT_BYTES) & (second.written_bytes >= LEAST_TEXT_BYTES)
-        parts[both, 2] = np.where(enough, weight * per_byte, 0.0)
-        parts[both, 3] = weight * pace
-        parts[both, 1] = writing - parts[both, 2] - parts[both, 3]
+    writing = other.writing_s - base.writing_s
+    both = base.writes & other.writes
+    with np.errstate(invalid="ignore"):
+        ratio, bytes_ratio, pace, per_byte = (b - a for a, b in zip(base.logs, other.logs, strict=True))
+        weight = np.where(both, log_mean(other.writing_s, base.writing_s, ratio), 0.0)
+    if np.isfinite(pace[both]).all():
+        enough = np.minimum(base.written_bytes, other.written_bytes) >= LEAST_TEXT_BYTES
+        parts[:, 2] = weight * np.where(both & enough, per_byte, 0.0)
+        parts[:, 3] = weight * np.where(both, pace, 0.0)
+        parts[:, 1] = writing - parts[:, 2] - parts[:, 3]
     else:
         parts[:, 2] = np.nan
-        parts[both, 1] = weight * np.log(second.written_bytes / first.written_bytes)
-        parts[both, 3] = writing - parts[both, 1]
+        parts[:, 1] = np.where(both, weight * np.where(both, bytes_ratio, 0.0), writing)
+        parts[:, 3] = writing - parts[:, 1]
+    if (unknown := np.isnan(writing)).any():
+        parts[unknown] = np.nan
     return parts
 
 
-def _tokens_per_byte(side: Side) -> Floats:
-    return (1 + (side.time_s - side.wait_s) / side.tpot_s) / side.written_bytes
+def log_mean(u: Floats, v: Floats, log_ratio: Floats) -> Floats:
+    """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal.
 
-
-def log_mean(u: Floats, v: Floats) -> Floats:
-    """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal."""
-    step = (u - v) / v
+    ``log_ratio``: ln(u / v), of which a difference of logarithms has digits enough.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        # Far from equality 1 + step has lost digits that u / v still has.
-        quotient = (u - v) / np.where(np.abs(step) < 0.5, np.log1p(step), np.log(u / v))
-    # Near equality the quotient is one of two small numbers; its series loses nothing.
-    series = v * (1 + step / 2 - step**2 / 12 + step**3 / 24)
-    return np.where(np.abs(step) < 1e-4, series, quotient)
+        step = (u - v) / v
+        quotient = (u - v) / log_ratio
+        # Near equality the quotient is one of two small numbers; its series loses nothing.
+        near = np.abs(step) < 1e-3
+    small = step[near]
+    quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
+    return quotient

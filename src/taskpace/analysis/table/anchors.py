@@ -14,7 +14,7 @@ from taskpace.analysis.table.pairs import Pair, compare_leaning_first
 def by_anchors(
     pairs: list[Pair], trials: pl.DataFrame, anchors: pl.DataFrame | None, cell: CellPlan, resamples: int
 ) -> tuple[list[Pair], list[Pair]]:
-    """Compare pairs anew that did not take turns, where one of the two was asked again beside the other.
+    """Compare pairs again that did not take turns, where one of the two was asked again beside the other.
 
     Args:
         pairs: of one task in one scenario.
@@ -28,6 +28,7 @@ def by_anchors(
     """
     if anchors is None or not anchors.height:
         return pairs, []
+    trials = trials.select(anchors.columns)
     found: list[Pair] = []
     anchored: list[Pair] = []
     for pair in pairs:

@@ -11,9 +11,10 @@ import numpy as np
 from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share, t_interval
+from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share
 from taskpace.analysis.stats.sequential import with_claim
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
+from taskpace.analysis.stats.special import fair_at_most
 
 System = Literal["a", "b"]
 
@@ -29,14 +30,14 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     p: float | None
     """Two-sided, of "no difference", whatever the cut answers would have taken; null: not tested."""
     p_holm: float | None
-    """The same, adjusted for all pairs that were compared in this family."""
+    """``p``, adjusted for all pairs that were compared in this family."""
     items: int
     """Items on which both are known; of task time, that both were asked."""
     basis: Literal["mean", "most"] | None = None
     """What ``p`` is about. ``mean``: the mean ratio (Student's t), for accuracy and time per correct answer the totals.
     ``most``: more than half of the items (sign test), where the quicker side has cut answers or items are few."""
     leaning: System | None = None
-    """Whose smaller value ``p`` speaks for, claimed or not; null: neither's."""
+    """Which of the two ``p`` suggests is smaller, claimed or not; null: neither."""
     lower: System | None = None
     """Whose smaller value is claimed, at 5 % after Holm; null: no claim."""
     open: bool = False
@@ -46,7 +47,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     cut_a: int = 0
     """Items with a cut or failed trial of A, or a late one: of their value only a bound is known."""
     cut_b: int = 0
-    """The same of B."""
+    """Items with a cut or failed trial of B, or a late one: of their value only a bound is known."""
 
     @property
     def significant(self) -> bool:
@@ -69,7 +70,7 @@ def compared_by_item(found: LogRatios, *, anytime: bool = False) -> list[Compari
 
 
 def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    """The same with ends that one may stop by: a median's too where items are few."""
+    """The comparison of a pair with ends that one may stop by: a median's too where items are few."""
     fixed = _of_pair(found, claims, index)
     known = ~np.isnan(found.low[:, index])
     recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
@@ -81,7 +82,7 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
     else:
         sequence = mean_sequence(recorded[:, None], ALPHA)
         ends = float(sequence.low[-1, 0]), float(sequence.high[-1, 0])
-        change = _change(recorded, low, high, on_most=False)
+        change = _change(found, index, on_most=False)
     least, most = (
         _known(_ratio(end)) for end in with_claim(ends, float(claims.p[index]), float(claims.leaning[index]))
     )
@@ -95,20 +96,17 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
 
 
 def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    known = ~np.isnan(found.low[:, index])
-    recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
-    cut_a, cut_b = (int(each[:, index].sum()) for each in (found.cut_a, found.cut_b))
     on_most, p = bool(claims.on_most[index]), float(claims.p[index])
     return Comparison(
-        change=_change(recorded, low, high, on_most=on_most),
+        change=_change(found, index, on_most=on_most),
         p=_known(p),
         p_holm=None,
-        items=len(low),
+        items=int(found.moments_low.n[index]),
         basis=None if math.isnan(p) else "most" if on_most else "mean",
         leaning=_leaning(float(claims.leaning[index])),
         p_least=_known(float(claims.p_least[index])),
-        cut_a=cut_a,
-        cut_b=cut_b,
+        cut_a=int(found.cut_a[:, index].sum()),
+        cut_b=int(found.cut_b[:, index].sum()),
     )
 
 
@@ -120,28 +118,28 @@ def _known(p: float) -> float | None:
     return None if math.isnan(p) else p
 
 
-def _change(recorded: Floats, low: Floats, high: Floats, *, on_most: bool) -> Estimate:
-    bounded_below, bounded_above = bool(np.isfinite(low).all()), bool(np.isfinite(high).all())
+def _change(found: LogRatios, index: int, *, on_most: bool) -> Estimate:
+    bounded_below, bounded_above = (bool(each.bounded[index]) for each in (found.moments_low, found.moments_high))
     if not (bounded_below and bounded_above) and (on_most or not (bounded_below or bounded_above)):
-        return _median_ratio(low, high)
-    mean, least, most, _ = (math.exp(end) if math.isfinite(end) else end for end in t_interval(recorded))
+        known = ~np.isnan(found.low[:, index])
+        return _median_ratio(found.low[known, index], found.high[known, index])
+    ends = (float(each[index]) for each in (found.means.value, found.means.low, found.means.high))
+    mean, least, most = (math.exp(end) if math.isfinite(end) else end for end in ends)
     if bounded_below and bounded_above:
         return number(mean, least, most)
     return number(mean, least, bound=">=") if bounded_below else number(mean, high=most, bound="<=")
 
 
 def _median_ratio(low: Floats, high: Floats) -> Estimate:
-    """Median of ratios of which each lies somewhere between two ends, with the sign test's interval.
+    """Median of ratios that each lie somewhere between two ends, with the sign test's interval.
 
     The ends are the k-th least of the lower ends and the k-th greatest of the upper ones, k the largest with
     P(Binomial(n, 1/2) < k) <= 2.5 %. Source: Conover (1999), "Practical Nonparametric Statistics", 3.2. Where the ends
     disagree on the median itself, it is a bound; unknown where they disagree on its side of 1.
     """
-    from scipy import special  # slow to import, and many a summary needs nothing of it
-
     least, most = np.sort(low), np.sort(high)
     n = len(least)
-    k = int((special.bdtr(np.arange(n), n, 0.5) <= (1 - LEVEL) / 2).sum())
+    k = int((fair_at_most(np.arange(n), np.array(n)) <= (1 - LEVEL) / 2).sum())
     ends = (float(least[k - 1]), float(most[n - k])) if k else (-math.inf, math.inf)
     low_end, high_end = (_ratio(end) for end in ends)
     below, above = at_share(least, 0.5), at_share(most, 0.5)

@@ -40,6 +40,7 @@ def find_cost(cell: CellPlan, part: pl.DataFrame, arrays: Arrays, index: int, re
         per_correct_usd=per_correct if known and cell.graded else UNKNOWN,
         missing={why: missing[why] for why in MISSING if why in missing},
         cached_unknown=int(part["cached_tokens"].null_count()) if cell.price.discount > 0 else 0,
+        absent=0 if cell.imported is None else max(0, cell.planned - part.height),
         kind="allocated" if cell.price.per_hour is not None and not cell.alone else "measured",
     )
 

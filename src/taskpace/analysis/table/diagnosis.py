@@ -51,7 +51,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding,
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
-        # Of an answer that was not streamed, or came in a burst, nobody knows when it began.
+        # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
         *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
         *_trailing(row),
         *_overloaded(row),
@@ -220,11 +220,11 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
     if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
         yield Finding(
             code="heavy-tail",
-            text=f"a few tasks take very long (the longest {greatest:.1f} times the median) and decide every mean, "
-            "whose interval is then too narrow",
+            text=f"a few answers take so long (up to {greatest:.1f} times the median) that they decide every mean; its "
+            "true error is larger than its interval",
             evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
             | ({"tail_index": index} if index < float("inf") else {}),
-            remedy="quote medians and percentiles; look at the slowest trials: `taskpace show RUN`",
+            remedy="compare medians instead; see what the longest answers are: `taskpace show RUN`",
         )
 
 
@@ -248,7 +248,7 @@ def _trailing(row: MeasuredRow) -> Iterator[Finding]:
     if trailing > MUCH_TRAILING:
         yield Finding(
             code="committed-early",
-            text=f"the answer stands after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
+            text=f"the answer is final after {100 * (1 - trailing):.0f} % of the task time; the rest is trailing text",
             evidence={"trailing_share": trailing},
             remedy="stop it there: a stop text, or a prompt that asks for the answer alone",
         )
@@ -309,7 +309,7 @@ def _tokenizers(pairs: list[Pair], rows: Mapping[str, MeasuredRow]) -> Iterator[
         yield Finding(
             code="tokenizers",
             text=f"a token of {coarse} holds {ratio:.2f} times the text of one of {fine}: "
-            "their tokens per second do not compare",
+            "their tokens per second are not comparable",
             evidence={"bytes_per_token_ratio": ratio},
             remedy="compare bytes per second, or task time",
         )

@@ -27,7 +27,7 @@ def find_energy(
     if not names[0]:
         return None, missing or "no counter"
     if len(set(names)) > 1:
-        return None, "the sessions of this cell read different counters: run it anew"
+        return None, "the sessions of this cell read different counters: run it again"
     counted = sum(window.trials for window in asked)
     if counted != trials or not trials:
         return None, f"it was read during {counted} of {trials} trials alone: run the cell in one session"

@@ -24,7 +24,7 @@ Told = TypeVar("Told", Reason, Finding)
 
 
 def as_imported(told: Sequence[Told], cell: CellPlan) -> tuple[Told, ...]:
-    """The same with remedies that can be had: taskpace cannot go on with what another tool measured."""
+    """Give remedies that apply to an import: taskpace cannot continue what another tool measured."""
     if cell.imported is None:
         return tuple(told)
     return tuple(msgspec.structs.replace(each, remedy=_remedy(each, cell)) for each in told)
@@ -41,9 +41,10 @@ def _remedy(told: Reason | Finding, cell: CellPlan) -> str:
 def without_untimed(pairs: Sequence[Pair], trials: pl.DataFrame) -> list[Pair]:
     """Pairs without a comparison of time per correct answer where one's log does not say how long all samples took.
 
-    A failed sample took 0 s or longer then: a bound, by which nobody can be said to need less.
+    A failed sample took 0 s or longer then: a bound, which cannot show that a system needs less.
     """
-    untimed = set(trials.filter(pl.col("imported").is_not_null() & pl.col("task_time_s").is_null())["system"])
+    unknown = trials["imported"].is_not_null() & trials["task_time_s"].is_null()
+    untimed = set(trials["system"].filter(unknown)) if unknown.any() else set()
     return [
         msgspec.structs.replace(pair, time_per_correct=NOT_COMPARED) if {pair.a, pair.b} & untimed else pair
         for pair in pairs

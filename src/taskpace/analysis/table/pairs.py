@@ -14,7 +14,6 @@ from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
 from taskpace.analysis.stats.intervals import (
-    Flags,
     Floats,
     Reach,
     of_means,
@@ -126,16 +125,13 @@ def compare_pairs(
     for index, (a, b) in enumerate(pairs):
         # Ranks and the power of the t-test are about ratios that are known.
         cut = task_time[index].cut_a or task_time[index].cut_b
-        differences = np.empty(0) if cut else _known(times.recorded[:, index])
         found.append(
             Pair(
                 a=a,
                 b=b,
                 task_time=task_time[index],
-                wilcoxon_p=_p(wilcoxon(differences)) if len(differences) else None,
-                items_for_5_percent=items_needed(
-                    float(differences.std(ddof=1)) if len(differences) > 1 else math.nan, RESOLVE
-                ),
+                wilcoxon_p=None if cut or not task_time[index].items else wilcoxon(times.recorded[:, index]),
+                items_for_5_percent=items_needed(math.nan if cut else float(times.moments.deviation[index]), RESOLVE),
                 tokens_per_s=tokens_per_s[index],
                 output_bytes=visible[index],
                 reasoning_bytes=reasoning[index],
@@ -214,10 +210,6 @@ def _known(values: Floats) -> Floats:
     return values[~np.isnan(values)]
 
 
-def _p(p: float) -> float | None:
-    return None if math.isnan(p) else p
-
-
 def _accuracy(arrays: Arrays, a: int, b: int, *, anytime: bool) -> Comparison:
     pair = arrays.correct[b] - arrays.correct[a]
     differences = _known(item_means(pair))
@@ -236,11 +228,13 @@ def _accuracy(arrays: Arrays, a: int, b: int, *, anytime: bool) -> Comparison:
 
 def _splits(arrays: Arrays, indices: list[tuple[int, int]], reach: Reach | None) -> list[Split | None]:
     """Item means of the parts, averaged over items."""
+    sides = [_side(arrays, index) for index in range(len(arrays.systems))]
+    untimed = [bool((each > 0).any()) for each in arrays.untimed]
     splits: list[Split | None] = []
     for a, b in indices:
-        parts, counted = _item_parts(arrays, a, b)
+        parts, counted = _item_parts(sides[a], sides[b], arrays.task_time_s.shape[1:])
         wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts, reach))
-        if (arrays.untimed[[a, b]] > 0).any():
+        if untimed[a] or untimed[b]:
             wait = verbosity = tokenizer = decode = UNKNOWN
         splits.append(
             Split(
@@ -256,27 +250,25 @@ def _splits(arrays: Arrays, indices: list[tuple[int, int]], reach: Reach | None)
     return splits
 
 
-def _item_parts(arrays: Arrays, a: int, b: int) -> tuple[Floats, bool]:
-    """Item means over repeats of the four parts and their sum, (items, 5), NaN where nothing is common; and whether
-    the tokenizer's part can be told (else it is 0 here, within decode).
-    """
-    known = ~np.isnan(arrays.task_time_s[a] - arrays.task_time_s[b])
-    found = split(*(_side(arrays, index, known) for index in (a, b)))
-    counted = not np.isnan(found).any()
-    parts = np.full((len(PARTS), *known.shape), np.nan)
-    parts[:, known] = found.T if counted else np.nan_to_num(found).T
-    means = item_means(parts)
-    return np.concatenate([means, means.sum(axis=0, keepdims=True)]).T, counted
-
-
-def _side(arrays: Arrays, index: int, known: Flags) -> Side:
-    time_s = arrays.task_time_s[index][known]
+def _side(arrays: Arrays, index: int) -> Side:
+    time_s = arrays.task_time_s[index].ravel()
     return Side(
         time_s=time_s,
-        wait_s=np.fmin(arrays.wait_s[index][known], time_s),
-        written_bytes=arrays.written_bytes[index][known],
-        tpot_s=arrays.tpot_s[index][known],
+        wait_s=np.fmin(arrays.wait_s[index].ravel(), time_s),
+        written_bytes=arrays.written_bytes[index].ravel(),
+        tpot_s=arrays.tpot_s[index].ravel(),
     )
+
+
+def _item_parts(base: Side, other: Side, shape: tuple[int, ...]) -> tuple[Floats, bool]:
+    """Item means over repeats of the four parts and their sum, (items, 5), NaN where nothing is common; and whether
+    the tokenizer's part can be told (else it is 0 here, within decode). ``shape``: (items, repeats).
+    """
+    found = split(base, other)
+    counted = not np.isnan(found[:, PARTS.index("tokenizer")]).all()
+    parts = found if counted else np.where(np.isnan(found[:, :1]), np.nan, np.nan_to_num(found))
+    means = item_means(parts.T.reshape(len(PARTS), *shape))
+    return np.concatenate([means, means.sum(axis=0, keepdims=True)]).T, counted
 
 
 def _inversions(log_time: Floats, log_speed: Floats, resamples: Resamples | None) -> list[float | None]:

@@ -56,7 +56,7 @@ def compared(amounts: Floats, correct: Floats, indices: Indices, *, anytime: boo
 
 
 def _at_any_time(amounts: Floats, correct: Floats, indices: Indices) -> list[Comparison]:
-    """The same where the data decided how many items there are; unknown with few correct answers."""
+    """Compare pairs where the data decided how many items there are; unknown with few correct answers."""
     looked = look_per_correct(per_correct_totals(amounts, correct, indices), 1)
     ends = (
         with_claim(*each)
@@ -104,19 +104,34 @@ def per_correct_logs(amounts: Floats, correct: Floats, indices: Indices) -> tupl
         The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN where
         one of the two was not asked; and how many items both were asked.
     """
+    if not np.isnan(amounts + correct).any():
+        # What each system contributes is the same in all its pairs.
+        logs, influence = _logs(amounts.sum(axis=-1).T, correct.sum(axis=-1).T)
+        one, other = np.array(indices).T
+        with np.errstate(invalid="ignore"):
+            ratios = logs[other] - logs[one]
+        return ratios, (influence.T[other] - influence.T[one]).T, [correct.shape[1]] * len(indices)
     both = [_both_known(amounts, correct, a, b) for a, b in indices]
 
-    def columns(values: Floats, side: int) -> Floats:
-        totals = [
-            np.where(mask, np.nan_to_num(values[pair[side]]), 0.0).sum(axis=-1)
-            for pair, mask in zip(indices, both, strict=True)
-        ]
-        return np.stack(totals).T  # sums run down the items: keep each column in one piece
+    def side(place: int) -> tuple[Floats, Floats]:
+        spent, right = (
+            np.stack(
+                [
+                    np.where(mask, np.nan_to_num(values[pair[place]]), 0.0).sum(axis=-1)
+                    for pair, mask in zip(indices, both, strict=True)
+                ]
+            ).T  # sums run down the items: keep each column in one piece
+            for values in (amounts, correct)
+        )
+        return _logs(spent, right)
 
-    logs, influence = np.zeros(len(indices)), np.zeros((len(indices), correct.shape[1])).T
-    for side, sign in ((1, 1), (0, -1)):
-        spent, right = columns(amounts, side), columns(correct, side)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs += sign * (np.log(spent.sum(axis=0)) - np.log(right.sum(axis=0)))
-        influence += sign * log_influence(spent, right)
-    return logs, influence, [int(mask.any(axis=-1).sum()) for mask in both]
+    (logs_a, influence_a), (logs_b, influence_b) = side(0), side(1)
+    with np.errstate(invalid="ignore"):
+        logs = logs_b - logs_a
+    return logs, influence_b - influence_a, [int(mask.any(axis=-1).sum()) for mask in both]
+
+
+def _logs(spent: Floats, right: Floats) -> tuple[Floats, Floats]:
+    """Logarithms of totals spent over totals right, (k,), and their influence, (items, k)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log(spent.sum(axis=0)) - np.log(right.sum(axis=0)), log_influence(spent, right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import polars as pl
 
 
@@ -31,23 +32,24 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 def phases(ended: pl.DataFrame) -> Phases | None:
     """Of the trials that ended (columns of ``load_frame``); null when none has a task time."""
-    whole = pl.col("task_time_s")
-    wait = pl.min_horizontal(pl.col("wait_s").fill_null(whole), whole)
-    reasoning = pl.col("reasoning_s").fill_null(0.0).clip(0.0, whole - wait)
-    trailing = (whole - pl.col("committed_s")).fill_null(0.0).clip(0.0, whole - wait - reasoning)
-    means = ended.filter(whole.is_not_null()).select(
-        wait_s=wait, reasoning_s=reasoning, answer_s=whole - wait - reasoning - trailing, trailing_s=trailing
+    whole, wait, reasoning, committed = (
+        ended[name].to_numpy() for name in ("task_time_s", "wait_s", "reasoning_s", "committed_s")
     )
-    return Phases(**{name: float(means[name].mean()) for name in means.columns}) if means.height else None  # type: ignore[arg-type]
+    if not (timed := ~np.isnan(whole)).any():
+        return None
+    # What is unknown: all of the time is waiting, none of it reasoning, and the answer stood at the end.
+    wait = np.fmin(wait, whole)
+    reasoning = np.clip(np.nan_to_num(reasoning), 0.0, whole - wait)
+    trailing = np.clip(np.nan_to_num(whole - committed), 0.0, whole - wait - reasoning)
+    answer = whole - wait - reasoning - trailing
+    means = (float(part[timed].mean()) for part in (wait, reasoning, answer, trailing))
+    return Phases(**dict(zip(Phases.__struct_fields__, means, strict=True)))
 
 
 def written_bytes(ended: pl.DataFrame) -> Spread | None:
     """Of output bytes, reasoning included; null without trials."""
-    sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).drop_nulls()
+    sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).drop_nulls().to_numpy()
     if not len(sizes):
         return None
-    least, first, middle, third, most = (
-        float(sizes.quantile(share, "linear"))  # type: ignore[arg-type]  # known: there are values
-        for share in (0.0, 0.25, 0.5, 0.75, 1.0)
-    )
+    least, first, middle, third, most = np.quantile(sizes, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()
     return Spread(least=least, p25=first, p50=middle, p75=third, most=most)

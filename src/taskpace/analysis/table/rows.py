@@ -8,9 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, places_of
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.makespan import makespan_s
+from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -67,8 +68,8 @@ def make_rows(
         deadline_s: for goodput; null: none.
         reach: of all intervals, where the data decided how many items there are; null: their number was fixed.
     """
-    parts = dict(sample.trials.group_by("system", maintain_order=True))
-    timed = dict(sample.timed.group_by("system", maintain_order=True))
+    parts = parts_of(sample.trials, "system")
+    timed = parts if sample.timed is sample.trials else parts_of(sample.timed, "system")
     in_time = sample.shared.without_late()
     means, per_correct, par2 = _totals(in_time, limit_s, reach)
     tokens = _tokens(sample.own.without_late(), reach)
@@ -76,11 +77,11 @@ def make_rows(
     rows = []
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
-        ended = part.filter(pl.col("outcome") != "error")
-        item_of = places_of(ended["item_id"], sample.own.items)
+        ended = _where(part, part["outcome"] != "error")
+        item_of = ended["item"].to_numpy()
         shared = timed.get((cell.system,), sample.timed.clear())
-        unit_of = places_of(shared.filter(pl.col("outcome") != "error")["item_id"], sample.shared.items)
-        known = ended.with_columns(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
+        unit_of = shared["item"].filter(shared["outcome"] != "error").to_numpy()
+        known = ended.select(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
         cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
         reasons = reasons_against(part, cell)
         whole_s = makespan_s(part, cell.planned)
@@ -99,15 +100,15 @@ def make_rows(
                 reasons=reasons,
                 planned=cell.planned,
                 n=part.height,
-                items=part["item_id"].n_unique(),
+                items=part["item"].n_unique(),
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=_outcomes(part),
                 cut=int(part["outcome"].is_in(CUT).sum()),
                 never_answered=_never_answered(part),
-                **_task_times(shared, places_of(shared["item_id"], sample.shared.items), reach, batched=cell.batched),
+                **_task_times(shared, shared["item"].to_numpy(), reach, batched=cell.batched),
                 task_time_mean_s=means[index],
-                phases=_phases(ended.filter(~pl.col("late"))),
+                phases=_phases(_where(ended, ~ended["late"])),
                 written_bytes=written_bytes(ended),
                 **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
                 **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
@@ -125,7 +126,7 @@ def make_rows(
                 makespan_s=whole_s,
                 tasks_per_hour=3600 * part.height / whole_s if whole_s else None,
                 goodput=_goodput(
-                    shared.filter(~pl.col("late")),
+                    _where(shared, ~shared["late"]),
                     "correct" if cell.graded else "completed",
                     deadline_s if has_times else None,
                     reach,
@@ -139,6 +140,11 @@ def make_rows(
             )
         )
     return rows
+
+
+def _where(trials: pl.DataFrame, flags: pl.Series) -> pl.DataFrame:
+    """The trials with a flag; where that is all of them no copy is made."""
+    return trials if flags.all(ignore_nulls=False) else trials.filter(flags)
 
 
 def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
@@ -185,7 +191,7 @@ def _median(values: pl.Series, item_of: NDArray[np.intp], reach: Reach | None, c
 
 def _score_mean(part: pl.DataFrame, reach: Reach | None) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scored = part.drop_nulls("score").group_by("item_id", maintain_order=True).agg(pl.col("score").mean())
+    scored = part.select("item", "score").drop_nulls().group_by("item", maintain_order=True).agg(pl.col("score").mean())
     if not scored.height:
         return UNKNOWN
     found = of_means(scored["score"].to_numpy()[:, None], reach)
@@ -221,7 +227,7 @@ def _totals(
 
 
 def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimate]]:
-    """Per system: mean output tokens, and output tokens per correct answer. Of an error nobody knows what it wrote."""
+    """Per system: mean output tokens, and output tokens per correct answer. What an error wrote is unknown."""
     ended = ~np.isnan(arrays.task_time_s)
     found = []
     for tokens, correct, there, cut in zip(arrays.output_tokens, arrays.correct, ended, arrays.cut, strict=True):
@@ -265,7 +271,7 @@ def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None, reac
     if deadline_s is None or not part.height:
         return UNKNOWN
     good = (pl.col("outcome") == wanted) & (pl.col("task_time_s") <= deadline_s)
-    items = part.group_by("item_id").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
+    items = part.group_by("item").agg(good.fill_null(value=False).sum().alias("good"), pl.len().alias("trials"))
     counts = [items[name].cast(pl.Float64).to_numpy() for name in ("good", "trials")]
     return number(*share_interval(counts[0], counts[1], reach))
 
@@ -295,14 +301,15 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
-    """Ratio of totals over the trials whose tokens are known; without an interval: it describes what there is."""
-    known = ended.filter(pl.col(tokens).is_not_null())
+    """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
+    known = ended.select(tokens, *sizes).drop_nulls(tokens)
     total = int(known[tokens].sum())
     return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
 
 
 def _cached_between_turns(ended: pl.DataFrame) -> float | None:
-    known = ended.filter(pl.col("prompt_tokens").is_not_null() & pl.col("cached_tokens").is_not_null())
+    names = ("prompt_tokens", "cached_tokens", "first_prompt_tokens", "first_cached_tokens")
+    known = ended.select(names).drop_nulls(names[:2])
     prompt, cached = (
         int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")
     )

@@ -14,7 +14,8 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.until import standing_of
-from taskpace.experiment.until import By, PairStanding, Standing, Until
+from taskpace.experiment.gate import BESIDE
+from taskpace.experiment.until import By, Gate, PairStanding, Standing, Until
 
 if TYPE_CHECKING:
     from taskpace.analysis.schema.summary import MeasuredRow
@@ -37,7 +38,7 @@ class PathLook(msgspec.Struct, frozen=True):
     low: float | None
     """Of the interval that one may stop by; null: unknown."""
     high: float | None
-    """The same."""
+    """Upper end of that interval; null: unknown."""
 
 
 class PairPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,8 @@ class Settled(msgspec.Struct, frozen=True, kw_only=True):
     gate: tuple[str, ...] = ()
     """Conditions of a gate that ended the run in place of a ranking; `taskpace compare --fail-if` judges them. Then
     there are no pairs here."""
+    gate_base: str | None = None
+    """What that gate held the new systems against, as `taskpace compare` takes it: FILE, or FILE:SYSTEM."""
     needed: tuple[str, ...]
     """Systems that would be asked more, as a pair of theirs is open; none: the ranking is settled."""
 
@@ -84,6 +87,12 @@ def without_asking_for_more(rows: Sequence[_Row]) -> list[_Row]:
     ]
 
 
+def _side(gate: Gate) -> str:
+    """A system that has another name in the baseline is named: that alone may be held against it."""
+    named = [each.base.removesuffix(BESIDE) for each in gate.against if each.base.removesuffix(BESIDE) != each.new]
+    return f"{gate.base}:{named[0]}" if len(gate.against) == 1 and named else gate.base
+
+
 def find_settled(arrays: Arrays, until: Until) -> Settled:
     """``arrays``: of one task, with the items in the order in which they were asked."""
     if until.gate is not None:
@@ -95,6 +104,7 @@ def find_settled(arrays: Arrays, until: Until) -> Settled:
             pairs=(),
             paths=(),
             gate=until.gate.conditions,
+            gate_base=_side(until.gate),
             needed=(),
         )
 
@@ -157,7 +167,7 @@ def as_asked(cells: list[CellPlan], sample: Sample, settled: Settled) -> list[Ce
 
 
 def all_as_asked(cells: list[CellPlan], trials: pl.DataFrame, until: Until) -> list[CellPlan]:
-    """The same of all cells of a run; ``trials``: last attempts, columns of ``load_frame``."""
+    """``as_asked`` for all cells of a run; ``trials``: last attempts, columns of ``load_frame``."""
     found = []
     for key in dict.fromkeys((cell.task, cell.scenario.name) for cell in cells):
         table = [cell for cell in cells if (cell.task, cell.scenario.name) == key]

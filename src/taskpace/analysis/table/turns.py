@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from typing import Self
 
+import msgspec
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from taskpace.analysis.data.arrays import places_of
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
-from taskpace.analysis.stats.significance import holm, welch
+from taskpace.analysis.stats.significance import Groups, holm, welch
 from taskpace.experiment.scenario import Scenario
 
 LEAST_EFFECT = 0.05
@@ -30,45 +34,90 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
     thing, and only the place is looked at.
 
     Args:
-        trials: of one task in one scenario (columns of ``load_frame``), last attempts.
+        trials: of one task in one scenario (columns of ``load_frame``, and ``item``), last attempts.
     """
-    turned = trials.filter(pl.col("round").is_not_null() & pl.col("place").is_not_null())
+    columns = ("system", "item", "repeat", "session", "round", "place", "tpot_s", "task_time_s")
+    turned = trials.select(columns).drop_nulls(("round", "place"))
     if not turned.height:
         return ()
     pace = "tpot_s" if turned["tpot_s"].count() > turned.height / 2 else "task_time_s"
-    within = ("session", "round", "repeat", "item_id")
-    paced = turned.filter(pl.col(pace) > 0).select(*within, "system", "place", log=pl.col(pace).log())
-    # Rounds differ in who was asked, where decided systems rest: each system's own pace goes out first.
-    paced = paced.with_columns(pl.col("log") - pl.col("log").mean().over("system"))
-    before = paced.select(*within, place=pl.col("place") + 1, after="system")
-    left = paced.join(before, on=(*within, "place"), how="left", maintain_order="left")
+    paced = _Paced.of(turned.filter(pl.col(pace) > 0), pace)
     found: list[Finding] = []
     # One system's effect shows in the others, too, which are held against it: the greatest is taken out first.
-    while len(found) < _MOST_FINDINGS and (greatest := _greatest(left.with_columns(left=_relative(within)))):
+    while len(found) < _MOST_FINDINGS and (greatest := _greatest(paced)):
         system, after, effect, p = greatest
-        found.append(_finding(system, after, effect, p))
-        here = pl.col("place") == 1 if after is None else pl.col("after") == after
-        left = left.with_columns(
-            log=pl.when((pl.col("system") == system) & here.fill_null(value=False))
-            .then(pl.col("log") - effect)
-            .otherwise("log")
-        )
+        name = None if after == _FIRST else paced.names[after]
+        found.append(_finding(paced.names[system], name, effect, p))
+        paced = paced.without(system, after, effect)
     return tuple(found)
 
 
-Contrast = tuple[str, str | None, float, float]
-"""System, predecessor (null: the first place), difference of the mean logarithms, p."""
+_FIRST, _UNKNOWN = -1, -2
+"""In place of a predecessor: the first in its round, and one whose predecessor is unknown."""
 
 
-def _relative(within: tuple[str, ...]) -> pl.Expr:
-    """Of each trial's logarithm to the mean of the others in its round."""
-    log = pl.col("log")
-    return log - (log.sum().over(within) - log) / (pl.len().over(within) - 1)
+class _Paced(msgspec.Struct, frozen=True):
+    """Trials with a pace: arrays (trials,)."""
+
+    names: tuple[str, ...]
+    """Of the systems, sorted."""
+    system: NDArray[np.intp]
+    """Index of its name."""
+    after: NDArray[np.intp]
+    """Of the system before it in its round, ``_FIRST`` or ``_UNKNOWN``."""
+    round: NDArray[np.intp]
+    """Which, from 0."""
+    log: Floats
+    """Of its pace, less the mean of its system: rounds differ in who was asked, where decided systems rest."""
+
+    @classmethod
+    def of(cls, trials: pl.DataFrame, pace: str) -> Self:
+        names = tuple(sorted(trials["system"].unique()))
+        system, rounds = places_of(trials["system"], names), _rounds(trials)
+        # A round has no more places than there are systems.
+        place = trials["place"].clip(0, len(names) + 1).to_numpy()
+        at = rounds * (len(names) + 2) + place
+        asked = np.full((int(rounds.max(initial=0)) + 1) * (len(names) + 2), _UNKNOWN)
+        asked[at] = system
+        after = np.where(place > 1, asked[at - 1], _FIRST)
+        log = np.log(trials[pace].to_numpy())
+        means = np.bincount(system, log) / np.bincount(system)
+        return cls(names, system, after, rounds, log - means[system])
+
+    def relative(self) -> Floats:
+        """Each trial's logarithm to the mean of the others in its round; not finite where it is alone."""
+        total, n = np.bincount(self.round, self.log)[self.round], np.bincount(self.round)[self.round]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Floats = self.log - (total - self.log) / (n - 1)
+        return found
+
+    def without(self, system: int, after: int, effect: float) -> Self:
+        """The same without an effect on what a system did after another."""
+        hit = (self.system == system) & (self.after == after)
+        return msgspec.structs.replace(self, log=np.where(hit, self.log - effect, self.log))
 
 
-def _greatest(left: pl.DataFrame) -> Contrast | None:
+def _rounds(trials: pl.DataFrame) -> NDArray[np.intp]:
+    """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
+    item, repeat = (trials[name].to_numpy().astype(np.intp) for name in ("item", "repeat"))
+    of_item = item * max(1, int(repeat.max(initial=1))) + repeat - 1
+    others = [trials[name].to_numpy() for name in ("round", "session")]
+    for column in others:
+        # As a rule an item's repeat is asked in one round of all systems.
+        last = np.zeros(int(of_item.max(initial=0)) + 1, dtype=column.dtype)
+        last[of_item] = column
+        if (last[of_item] != column).any():
+            return np.unique(np.stack([of_item, *others]), axis=1, return_inverse=True)[1].astype(np.intp)
+    return of_item
+
+
+Contrast = tuple[int, int, float, float]
+"""System, predecessor or ``_FIRST``, difference of the mean logarithms, p."""
+
+
+def _greatest(paced: _Paced) -> Contrast | None:
     """The greatest effect that is significant and large enough; null: none is."""
-    looked_for = list(_contrasts(left.filter(pl.col("left").is_finite())))
+    looked_for = _contrasts(paced)
     adjusted = holm([p for *_, p in looked_for])
     found = [
         (system, after, effect, p)
@@ -78,22 +127,33 @@ def _greatest(left: pl.DataFrame) -> Contrast | None:
     return max(found, key=lambda each: abs(each[2]), default=None)
 
 
-def _contrasts(centred: pl.DataFrame) -> Iterator[Contrast]:
-    systems = sorted(centred["system"].unique())
-    for system in systems:
-        own = centred.filter(pl.col("system") == system)
-        left, later = own["left"].to_numpy(), own["place"].to_numpy() > 1
-        yield from _contrast(system, None, left[~later], left[later])
-        after = own["after"].to_numpy()
-        for other in systems:
-            if len(systems) > 2 and other != system:
-                known = later & own["after"].is_not_null().to_numpy()
-                yield from _contrast(system, other, left[known & (after == other)], left[known & (after != other)])
+def _contrasts(paced: _Paced) -> list[Contrast]:
+    """Each system first in a round against later, and of the later ones after each predecessor against any other."""
+    left = paced.relative()
+    known = np.isfinite(left)
+    left, system, after = left[known], paced.system[known], paced.after[known]
+    k = len(paced.names)
+    # Of each system: after each of the others, after an unknown one, first.
+    places = k + 2
+    groups = _grouped(left, system * places + after % places, (k, 1, places))
+    place = np.arange(places)
+    one = np.concatenate([place[None] == places - 1, np.eye(k, places, dtype=bool)])
+    rest = np.concatenate([place[None] < places - 1, (place < k) & ~np.eye(k, places, dtype=bool)])
+    both = groups.together(one), groups.together(rest)
+    wanted = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
+    if len(np.unique(system)) <= 2:
+        wanted[:, 1:] = False
+    effects, p = welch(*both)
+    return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]
 
 
-def _contrast(system: str, after: str | None, one: Floats, rest: Floats) -> Iterator[Contrast]:
-    if min(len(one), len(rest)) >= _LEAST_ON_A_SIDE:
-        yield system, after, *welch(one, rest)
+def _grouped(values: Floats, group: NDArray[np.intp], shape: tuple[int, ...]) -> Groups:
+    """``group``: of each value, an index into the flattened ``shape``."""
+    size = math.prod(shape)
+    n = np.bincount(group, minlength=size).astype(np.float64)
+    mean = np.bincount(group, values, size) / np.maximum(n, 1)
+    squares = np.bincount(group, (values - mean[group]) ** 2, size).astype(np.float64)
+    return Groups(n.reshape(shape), mean.reshape(shape), squares.reshape(shape))
 
 
 def _finding(system: str, after: str | None, effect: float, p: float) -> Finding:

@@ -32,13 +32,13 @@ DRIFT_LIMIT = 0.10
 DRIFT_P = 0.01
 STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
-"""A tick is 10 ms or so: in a short cell one of them is no share worth naming."""
+"""A tick is 10 ms or so: in a short cell one of them is not a share worth naming."""
 THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
-"""The same measurement in a run of its own. ``RUN`` and ``NEW`` stand for the run file and another one; what is shown
+"""The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
 to a reader has their names (``report.words.commands``)."""
 
 
@@ -159,8 +159,7 @@ def _client(trials: pl.DataFrame) -> Iterator[Reason]:
         ("send_delay_s", "send-delay", "requests left late"),
     ):
         # What a retried trial waited for was the server.
-        first = trials.filter(pl.col("attempt") == 1)
-        share = (first[column] / first["task_time_s"]).drop_nulls().drop_nans()
+        share = (trials[column] / trials["task_time_s"]).filter(trials["attempt"] == 1).drop_nulls().drop_nans()
         tenth = share.quantile(0.9, "linear")
         if tenth is not None and tenth > LAG_LIMIT:
             yield _against_result(
@@ -230,7 +229,7 @@ def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
 def _drift(trials: pl.DataFrame) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
-    TPOT, because it depends on the item least; task time where answers have no second token. Neither tells of the
+    TPOT, because it depends on the item least; task time where answers have no second token. Neither shows the
     machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
@@ -251,7 +250,7 @@ def _drift(trials: pl.DataFrame) -> Iterator[Told]:
 
 def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
-    known = trials.filter(pl.col("first_cached_tokens").is_not_null() & pl.col("first_prompt_tokens").is_not_null())
+    known = trials.select("first_cached_tokens", "first_prompt_tokens").drop_nulls()
     prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
         yield _against_result(
@@ -310,12 +309,12 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
         return
     if open_loop:
         yield _against_result(
-            "resumed", "interrupted and resumed, so the queue was empty once more", f"run it in one go: {AGAIN}"
+            "resumed", "interrupted and resumed, so the queue was empty again", f"run it without interruption: {AGAIN}"
         )
     else:
         yield Reason(
             code="resumed",
-            text="not carried out in one go, so there is no makespan",
-            remedy=f"run it in one go: {AGAIN}",
+            text="interrupted, so the makespan is unknown",
+            remedy=f"run it without interruption: {AGAIN}",
             invalidates="makespan",
         )

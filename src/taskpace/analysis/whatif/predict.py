@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from taskpace.analysis.whatif.speed import Speed, predict, steps
+from taskpace.analysis.whatif.fitting import predict
+from taskpace.analysis.whatif.speed import Speed, steps
 
 _UNKNOWN = (
     *("committed_s", "first_answer_s", "reasoning_s"),
@@ -23,18 +24,21 @@ def at_speed(trials: pl.DataFrame, speed: Speed) -> pl.DataFrame:
     step = steps(trials)
     timed = pl.DataFrame({"wait": wait_s, "total": total_s, "step": step})
     ended = pl.col("outcome") != "error"
-    paced = ended & (pl.col("step") > 0) & (speed.tpot_s > 0)
+    decode_s = pl.col("total") - pl.col("wait")
+    paced = ended & (pl.col("step") > 0) & (decode_s > 0)
     written = pl.col("output_bytes") + pl.col("reasoning_bytes")
     first = speed.wait_s + pl.col("first_prompt_tokens") * speed.wait_per_prompt_token_s
+    if speed.load is not None:
+        first = pl.when(pl.col("turns") == 1).then("wait")  # of a later turn the loop has the sum alone
     return (
         trials.hstack(timed)
         .with_columns(
             pl.when(ended).then("total").otherwise("task_time_s").alias("task_time_s"),
             pl.when(ended).then("wait").otherwise("wait_s").alias("wait_s"),
             pl.when(ended).then(first.cast(pl.Float64)).alias("ttft_s"),
-            pl.when(paced).then(pl.lit(speed.tpot_s)).alias("tpot_s"),
-            pl.when(paced).then(1 / pl.lit(speed.tpot_s or None)).alias("tokens_per_s"),
-            pl.when(paced).then(written / (pl.col("step") * speed.tpot_s)).alias("bytes_per_s"),
+            pl.when(paced).then(decode_s / pl.col("step")).alias("tpot_s"),
+            pl.when(paced).then(pl.col("step") / decode_s).alias("tokens_per_s"),
+            pl.when(paced).then(written / decode_s).alias("bytes_per_s"),
             *(pl.lit(None, dtype=trials.schema[name]).alias(name) for name in _UNKNOWN),
             *(pl.lit(value=False).alias(name) for name in ("late", "bursts", "untimed")),
             timed=pl.lit(value=True),

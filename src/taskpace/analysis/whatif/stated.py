@@ -31,7 +31,7 @@ def given_speed(ttft_s: float, tokens_per_s: float, prefill_tokens_per_s: float 
     """A speed in three numbers; without the prefill's every prompt waits alike.
 
     Raises:
-        TaskpaceError: a number that is no speed: not finite, or more than a day for a token.
+        TaskpaceError: a number that is not a speed: not finite, or more than a day for a token.
     """
     for flag, value, least in (
         ("--ttft", ttft_s, 0.0),
@@ -56,7 +56,7 @@ def stated_speed(text: str, label: str) -> Speed:
         label: its name, for errors.
 
     Raises:
-        TaskpaceError: it is no such file, or lacks what a speed takes.
+        TaskpaceError: it is not such a file, or lacks what a speed takes.
     """
     rows = _rows(text, label)
     for known, read in _READERS:
@@ -155,7 +155,7 @@ def _one(rows: list[dict[str, Any]], label: str) -> list[dict[str, Any]]:
 def _of(row: dict[str, Any], key: str, label: str) -> float:
     value = number(row.get(key))
     if value is None or value <= 0:
-        raise TaskpaceError(f'{label}: "{key}" is no number above 0')
+        raise TaskpaceError(f'{label}: "{key}" is not a number above 0')
     return value
 
 

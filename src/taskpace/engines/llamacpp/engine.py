@@ -7,7 +7,7 @@ What one should know of it:
 - A model without a chat template gets plain text (see ``render_plain``), never a template that it was not trained on.
 - Nothing is reused between conversations (unless ``prompt_cache`` is on), but a conversation keeps its slot between its
   turns, and a later turn reuses what was computed for those before it, as a user of a server would have it. With more
-  conversations than slots one may lose its slot meanwhile; its next turn is then computed anew.
+  conversations than slots one may lose its slot meanwhile; its next turn is then computed again.
 - With a concurrency above 1, what shares a batch with a request can change its rounding, and so, rarely, its text.
 - A stopped generation ends after the token, and a stopped prompt after the batch, that is being computed
   (``batch_size`` tokens at most); only then is the slot free again, and ``generate`` waits for that.
@@ -72,7 +72,7 @@ class LlamaCppEngine:
         self._threads: SlotThreads | None = None
         self._slots = SlotTable(1)
         self._plain = False
-        # The server also listens on a port of this machine and cannot be told not to. Nobody else shall use it.
+        # The server also listens on a port of this machine and cannot be told not to. No other program may use it.
         self._key = secrets.token_hex(16)
 
     async def open(self, tell: Tell = nobody) -> EngineInfo:
@@ -307,7 +307,7 @@ def _hit_limit(stamps: Stamps) -> bool:
 def _check_end(stamps: Stamps, max_tokens: int) -> None:
     """Raise for a stream that ended otherwise than with an answer.
 
-    A full context ends an answer with the reason "length", as the limit does. It is told from it by the count.
+    A full context ends an answer with the reason "length", as the limit does. The count distinguishes the two.
     """
     finish: str | None = None
     for _, chunk in stamps.arrivals[-3:]:

@@ -40,7 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     threads: Positive | None = None
     """Threads that compute. Null: the physical cores that this process may use."""
     batch_size: Positive = 2048
-    """The most prompt tokens that are processed in one go."""
+    """The most prompt tokens that are processed at once."""
     gpu_layers: Annotated[int, msgspec.Meta(ge=0)] | None = None
     """Layers on the GPU. Null: all, if xllamacpp was built for one. A model that does not fit is an error; it is never
     split quietly by how much memory happens to be free."""

@@ -12,7 +12,7 @@ import threading
 class SlotTable:
     """Gives a turn the slot that holds its conversation, and no other conversation's leavings.
 
-    Called from the threads of the slots, of which there are as many as slots: a caller always finds an idle one.
+    Called from the threads of the slots, one for each slot: a caller always finds an idle one.
     """
 
     def __init__(self, slots: int) -> None:

@@ -21,7 +21,7 @@ _NONE = Secrets(())
 _JSON = (b"{", b"[")
 _BLANK = b" \t\r\n\xef\xbb\xbf"
 _LEAST_REPEATED = 16
-"""Characters of a last chunk that are no coincidence when they are all that was said before, once more."""
+"""Characters of a last chunk that cannot be a coincidence when they repeat all that was said before."""
 
 
 class Reader:
@@ -59,7 +59,7 @@ class Reader:
     def stream(self, arrivals: Iterable[tuple[int, bytes]]) -> None:
         """Read a stream of server-sent events from stamped pieces of it."""
         if self._read_all(arrivals) and self._events:
-            # As it says nothing of when the answer began, it cannot stand for one that was streamed.
+            # As it shows nothing about when the answer began, it cannot stand for one that was streamed.
             problem = "the server sent a whole answer and no stream: set stream = false"
             self.failure = EngineError(problem, kind="content-type", refusal="perhaps")
 
@@ -161,7 +161,7 @@ class Reader:
                 if reasoning:
                     thought.append(reasoning)
             self._add(shown, thought)
-            # Several tokens in one read are one arrival; a role, or the end, is no token of the answer.
+            # Several tokens in one read are one arrival; a role, or the end, is not a token of the answer.
             self._answer.arrived(ns)
             begin = end
 
@@ -202,7 +202,7 @@ class Reader:
             self._finish_ns, self._finish = ns, choice.finish
 
     def _new(self, choice: Choice) -> tuple[str, str]:
-        """What a chunk adds: a last one may bring the whole message once more, or bring what was missing of it."""
+        """What a chunk adds: a last one may bring the whole message again, or bring what was missing of it."""
         visible, reasoning = choice.visible, choice.reasoning
         if choice.whole and (self._said or self._thought):
             said = "".join(self._said)

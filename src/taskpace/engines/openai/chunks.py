@@ -25,7 +25,7 @@ REASONING_FIELDS = (
 )
 """What reasoning is called where it has a field of its own. Servers give one text under two names: the first counts."""
 _REASONING_PARTS = frozenset({"thinking", "reasoning", "reasoning_text", "reasoning_content", "summary_text"})
-"""Types of content parts that are no part of the answer: Mistral's ``thinking``, and what gateways make of others'."""
+"""Types of content parts that are not part of the answer: Mistral's ``thinking``, and what gateways make of others'."""
 _TEXT_OF_PART = ("text", "thinking", "reasoning", "reasoning_text", "summary", "content", "refusal", "value")
 _DEEPEST = 4
 _OF_AN_ERROR = ("message", "detail", "msg", "errors", "error_message")
@@ -74,7 +74,7 @@ _NO_DELTA = TextDelta()
 
 
 class TextChoice(msgspec.Struct, gc=False):
-    """A choice that brings text or says why it ends; whatever else is read of one is not there, or null."""
+    """A choice that brings text or shows why it ends; whatever else is read of one is not there, or null."""
 
     index: int | None = None
     delta: TextDelta | None = None
@@ -147,18 +147,18 @@ def read_chunk(data: bytes) -> Chunk:
     try:
         value = read_json(data)
     except ValueError as exc:
-        raise _bad(data, f"it is no JSON ({exc})") from None
+        raise _bad(data, f"it is not JSON ({exc})") from None
     if isinstance(value, list) and len(value) == 1:  # Gemini's errors
         value = value[0]
     if not value:
         return NOTHING
     if not isinstance(value, dict):
-        raise _bad(data, "it is no object")
+        raise _bad(data, "it is not an object")
     choices = value.get("choices")
     if error := _error(value, choices):
         return Chunk(error=error)
     if not isinstance(choices or [], list):
-        raise _bad(data, "its choices are no list")
+        raise _bad(data, "its choices are not a list")
     return Chunk(tuple(_choice(choice, data) for choice in choices or []), _usage(value, choices or []))
 
 
@@ -202,11 +202,11 @@ def _choice(choice: Any, data: bytes) -> Choice:
     if choice is None:
         return Choice(None, "", "", whole=False, finish="")
     if not isinstance(choice, dict):
-        raise _bad(data, "a choice is no object")
+        raise _bad(data, "a choice is not an object")
     delta, message = choice.get("delta"), choice.get("message")
     said = delta or message or {}
     if not isinstance(said, dict):
-        raise _bad(data, "a delta is no object")
+        raise _bad(data, "a delta is not an object")
     answer: list[str] = []
     thoughts: list[str] = []
     for field in (choice.get("text"), said.get("content"), said.get("refusal")):
@@ -246,4 +246,4 @@ def _texts(part: Any, data: bytes, depth: int = 0) -> Iterator[str]:
         for each in part:
             yield from _texts(each, data, depth + 1)
     elif part is not None:
-        raise _bad(data, "its content is no text")
+        raise _bad(data, "its content is not text")

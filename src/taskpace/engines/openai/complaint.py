@@ -20,7 +20,7 @@ from taskpace.records import Refusal
 
 NO_WORD = "no word of why"
 _MOST = 300
-"""Characters of what a server says that are kept."""
+"""Characters of what a server reports that are kept."""
 _WORDS = ("message", "Message", "msg", "detail", "details", "error", "errors", "error_message", "errorMessage",
           "reason", "title", "type")  # fmt: skip
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
@@ -56,7 +56,7 @@ _NOT_IMPLEMENTED = (501, 505)
 _REDIRECT, _BAD, _BROKEN, _END = 300, 400, 500, 600
 _DIGITS = 3
 _DEEPEST = 6
-"""Deeper nobody hides what is wrong."""
+"""Complaints are not nested deeper than this."""
 
 
 class Complaint(NamedTuple):
@@ -71,7 +71,7 @@ class Complaint(NamedTuple):
 
 
 def complaint(value: Any) -> Complaint:
-    """What an error says that was read as JSON, or is text that is none."""
+    """What an error reports that was read as JSON, or is text that is none."""
     parts = list(_parts(value))
     said = next((part for part in parts if isinstance(part, str) and part.strip()), None)
     text = one_line(_spelt(value) if said is None else said)
@@ -82,7 +82,7 @@ def complaint(value: Any) -> Complaint:
 
 
 def complaint_of(body: bytes) -> Complaint:
-    """The same of the body of an answer: JSON, a page or plain text."""
+    """The complaint in the body of an answer: JSON, a page or plain text."""
     try:
         return complaint(read_json(body))
     except ValueError:
@@ -97,7 +97,7 @@ def one_line(text: str, most: int = _MOST) -> str:
 
 
 def fields_in_question(said: Complaint, sent: Collection[str]) -> list[str]:
-    """Those of the fields that were sent of which a server complains: named as such, or in quotes, or as a word."""
+    """The sent fields that a server complains about: named as such, or in quotes, or as a word."""
     if named := [name for name in said.fields if name in sent]:
         return named
     quoted = [name for name in re.findall(r"[\"'`‘“]([\w.]+)[\"'`’”]", said.text) if name in sent]

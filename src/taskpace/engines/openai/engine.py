@@ -6,7 +6,7 @@ What one should know of it:
 - A connection is open before the clock starts, and kept alive. A request that fails costs its connection.
 - Token counts are the server's own (``usage``); chunks are never counted. Without a report they are unknown.
 - Of an answer that is not streamed only its whole time is known: no TTFT, no tokens per second.
-- Reasoning is told from the answer in the dialects there are: ``reasoning_content``, ``reasoning``, or ``<think>`` in
+- Reasoning is separated from the answer in these dialects: ``reasoning_content``, ``reasoning``, or ``<think>`` in
   the text.
 - Prompt caching is the server's business unless ``prompt_cache`` names the server's kind; what it reports as cached is
   recorded.
@@ -172,7 +172,7 @@ class OpenAIEngine:
         return {}
 
     async def ready(self, payload: Payload) -> None:
-        """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when there is none to be had."""
+        """Take a connection for the request. Raises ``EngineError`` (``connect-...``) when none is available."""
         if self._server is not None and (why := self._server.ended()):
             raise EngineError(f"the server that taskpace started {self._secrets.masked(why)}", kind="connect-refused")
         payload.connection = await self._pool.take()
@@ -190,7 +190,7 @@ class OpenAIEngine:
         if not answer.succeeded:
             raise self._refusals.of_status(answer)
         if problem := other_content(answer, stamps, self._secrets):
-            stamps.arrivals.clear()  # a page is no answer
+            stamps.arrivals.clear()  # a page is not an answer
             raise problem
 
     def read(self, stamps: Stamps) -> Generation:

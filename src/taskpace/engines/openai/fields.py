@@ -47,7 +47,7 @@ def check_fields(options: Options) -> None:
             if name in options.body:
                 raise ExperimentError(f'key "{key}": "{name}" is one of body: take it out there')
             if name not in known:
-                raise ExperimentError(f'key "{key}": "{name}" is no field that is sent{did_you_mean(name, known)}')
+                raise ExperimentError(f'key "{key}": unknown request field "{name}"{did_you_mean(name, known)}')
     if both := sorted(set(options.omit) & set(options.rename)):
         raise ExperimentError(f'key "rename": "{both[0]}" is left out by omit as well: choose one')
 

@@ -19,7 +19,7 @@ def make_headers(options: Options) -> dict[str, str]:
     for name, value in options.headers.items():
         text = value if isinstance(value, str) else _variable("headers", value.env)
         if not name.isascii() or not name.isprintable() or ":" in name or " " in name or not name:
-            raise ExperimentError(f'key "headers": {name!r} is no name of a header')
+            raise ExperimentError(f'key "headers": invalid header name {name!r}')
         found[name] = _one_line(text, f'key "headers": the value of {name}')
     return found
 
@@ -55,7 +55,7 @@ def _variable(key: str, name: str) -> str:
 
 def _one_line(value: str, what: str) -> str:
     if not value.isprintable() or not value.isascii():
-        raise ExperimentError(f"{what} is no plain text on one line")
+        raise ExperimentError(f"{what} must be plain text on one line")
     return value
 
 

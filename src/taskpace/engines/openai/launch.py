@@ -35,6 +35,11 @@ _BEYOND_TEXT = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f]")
 
 def check_command(command: str) -> None:
     """Raises ``ExperimentError`` for a command that cannot be started or that leaves the port open."""
+    if not hasattr(os, "killpg"):
+        raise ExperimentError(
+            'key "server": on Windows a server and all that it starts cannot be ended together: start it yourself, and '
+            'give its "url"'
+        )
     if "\0" in command:
         raise ExperimentError('key "server": the command has a NUL character in it: take it out')
     try:
@@ -55,7 +60,7 @@ def fill_in(command: str, port: int, model: str) -> list[str]:
 
 
 def free_port() -> int:
-    """One that nobody listens on just now."""
+    """A port that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -109,7 +114,7 @@ class Server:
 
 
 def _for_owner(path: str, flags: int) -> int:
-    """A log may hold prompts, and whatever else a server prints: nobody else is to read it."""
+    """A log may hold prompts, and whatever else a server prints: no other user may read it."""
     return os.open(path, flags, 0o600)
 
 
@@ -157,7 +162,7 @@ def _inherit_orphans() -> None:
     Source: prctl(2), ``PR_SET_CHILD_SUBREAPER``; there is nothing of the kind but on Linux.
     """
     if sys.platform == "linux":
-        import ctypes  # slow to import, and most servers were started by somebody else
+        import ctypes  # slow to import, and most servers were started by someone else
 
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_CHILD_SUBREAPER, 1, 0, 0, 0)

@@ -12,10 +12,10 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def read_json(data: bytes) -> Any:
-    """The value that ``data`` spells; also with NaN, lone halves of characters, or bytes that are no UTF-8.
+    """The value that ``data`` spells; also with NaN, lone halves of characters, or bytes that are not UTF-8.
 
     Raises:
-        ValueError: it is no JSON, nests too deep, or has a number of thousands of digits.
+        ValueError: it is not JSON, nests too deep, or has a number of thousands of digits.
     """
     try:
         return msgspec.json.decode(data)

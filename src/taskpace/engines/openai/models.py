@@ -20,7 +20,7 @@ _FEW = 10
 
 
 def names_of(body: bytes) -> list[str] | None:
-    """The names in a list of models; null: it is no such list.
+    """The names in a list of models; null: it is not such a list.
 
     OpenAI's is under ``data``, Together's a bare list, Ollama's and Gemini's own are under ``models``.
     """
@@ -43,7 +43,7 @@ def _name(model: Any) -> str:
 
 
 def some_of(names: list[str]) -> str:
-    """A few of the names, and how many there are besides."""
+    """A few of the names, and how many more there are."""
     more = len(names) - _FEW
     return ", ".join(names[:_FEW]) + (f" and {more} more" if more > 0 else "")
 

@@ -11,7 +11,7 @@ Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 
 
 class FromVariable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that stands in an environment variable, so that no file holds it."""
+    """A value that is in an environment variable, so that no file holds it."""
 
     env: str
 
@@ -65,4 +65,4 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     idle_timeout_s: Seconds = 60.0
     """Silence after which an answer counts as stalled."""
     ca_file: str | None = None
-    """Certificate authorities (PEM) to trust besides the system's."""
+    """Certificate authorities (PEM) to trust in addition to the system's."""

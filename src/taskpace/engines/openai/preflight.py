@@ -36,7 +36,7 @@ _LAST_LINE = 200
 _OK, _UNAUTHORISED, _FORBIDDEN, _NOT_FOUND = 200, 401, 403, 404
 _NO_LIST = ("stall", "too-long", "cut")
 """How asking for a list may fail where a completion need not."""
-_NO_TLS = "write http:// if the server speaks no TLS"
+_NO_TLS = "write http:// if the server does not use TLS"
 _REMEDIES = {
     "connect-refused": "start the server, or correct the port",
     "connect-name": "correct the host's name",
@@ -55,7 +55,7 @@ class Way(NamedTuple):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server says of itself, and the way to it."""
+    """What the server reports about itself, and the way to it."""
 
     model: str
     """To ask for."""
@@ -183,9 +183,9 @@ def _only(names: list[str] | None, listed: _List, options: Options) -> str:
     elif names is not None:
         why = f"{options.url} lists none: name one"
     elif listed.status == _OK:
-        why = f"what {options.url}{_MODELS} gives is no list of models to choose from: name one"
+        why = f"what {options.url}{_MODELS} gives is not a list of models to choose from: name one"
     else:
-        why = f"{options.url}{_MODELS} answers with status {listed.status}, which is no list to choose from: name one"
+        why = f"{options.url}{_MODELS} answers with status {listed.status} and not with a list of models: name one"
     raise ExperimentError(f'the key "model" is missing: {why}')
 
 
@@ -227,7 +227,7 @@ def _remedy(kind: str, target: Target) -> str:
     if kind == "connect-tls":
         return f"{_NO_TLS}, or name its certificate authority in ca_file"
     if kind in _REMEDIES:
-        # A server that speaks no TLS may also just wait for the rest of what it takes for a request.
+        # A server without TLS may also just wait for the rest of what it takes for a request.
         return _REMEDIES[kind] + (f"; {_NO_TLS}" if target.tls and kind == "connect-timeout" else "")
     return "see that it is an OpenAI-compatible endpoint" + ("" if target.tls else "; if it wants TLS, write https://")
 

@@ -26,13 +26,13 @@ _TEXT = (b"{", b"[", b"data", b"event", b"id", b"retry", b"error", b":")
 
 
 class Refusals:
-    """Puts what one endpoint refuses into an error that says what to do about it."""
+    """Puts what one endpoint refuses into an error that shows what to do about it."""
 
     def __init__(self, options: Options, target: Target, secrets: Secrets, found: Found | None = None) -> None:
         self._options, self._target, self._secrets, self._found = options, target, secrets, found
 
     def of_status(self, answer: Answer) -> EngineError:
-        """An answer that is no success, in the server's own words, with how long it asks to wait."""
+        """An answer that is not a success, in the server's own words, with how long it asks to wait."""
         wait = answer.headers.get("retry-after", "").strip()
         # The other form, a date, would need the server's clock to agree with ours.
         after_s = float(wait) if wait.isascii() and wait.isdigit() and len(wait) < _MOST_DIGITS else None

@@ -36,7 +36,7 @@ class EventSplitter:
         self._at_start = True
         self._after_cr = False
         self._tail = b""
-        """The last byte that is pending, once more: an end of event may be cut in two."""
+        """The last byte that is pending, again: an end of event may be cut in two."""
         self.beside = b""
         """The first bytes of lines that are none of an event's, as of an error that is sent as it stands."""
 

@@ -58,8 +58,8 @@ class Reports:
     def usage(self, *, visible: bool, reasoned: bool) -> Usage:
         """The counts that can be believed.
 
-        ``output_tokens`` includes reasoning: it is added where the total says that the server counts it beside the
-        rest. Where counts contradict each other, none is known, and ``token_source`` says so.
+        ``output_tokens`` includes reasoning: it is added where the total shows that the server counts it beside the
+        rest. Where counts contradict each other, none is known, and ``token_source`` shows it.
 
         Args:
             visible: whether there is an answer, which takes a token at least.
@@ -67,7 +67,7 @@ class Reports:
         """
         prompt, output, total, reasoning, cached = self._counts
         prompt = prompt or None  # every prompt has a token
-        reasoning = None if reasoning == 0 and reasoned else reasoning  # a server that does not tell them apart
+        reasoning = None if reasoning == 0 and reasoned else reasoning  # a server that does not separate them
         if output is None and prompt is None:
             return Usage()
         sound = not (output == 0 and visible)
@@ -86,7 +86,7 @@ class Reports:
 
 
 def _find(report: dict[str, Any], where: Where) -> int | None:
-    """The count at the first of these places that has one; whatever is no count is unknown, and nothing is guessed."""
+    """The count at the first of these places that has one; anything but a count is unknown; nothing is guessed."""
     value: Any = report.get(where[0][0])
     if type(value) is int and len(where[0]) == 1 and 0 <= value < _MOST:
         return value  # as nearly all are

@@ -8,8 +8,8 @@ What one should know of it:
   its last item, and everybody waits for that. Padding is counted nowhere.
 - Greedy at temperature 0; else temperature, then top-p, nothing else. In a batch all items draw from one generator,
   seeded with the first item's seed.
-- Stop texts are looked for at each step in the last tokens' text; what is at and after one is no part of the answer.
-- Reasoning is told from the answer by its markers (``taskpace.engines.reasoning``), also where the chat template has
+- Stop texts are looked for at each step in the last tokens' text; what is at and after one is not part of the answer.
+- Markers separate reasoning from the answer (``taskpace.engines.reasoning``), also where the chat template has
   written the opening one; a step whose token came before the answer's first is a reasoning token.
 """
 
@@ -239,7 +239,7 @@ class TransformersEngine:
 
 
 class _Hook:
-    """Called by ``generate`` after each step with all tokens so far; says which items are done."""
+    """Called by ``generate`` after each step with all tokens so far; returns which items are done."""
 
     def __init__(
         self,

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import os
-import resource
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -116,7 +115,7 @@ def load(model: str, options: Options) -> Loaded:
 def _gguf_read_once() -> Iterator[None]:
     """Keep what is read of a GGUF file until the model is loaded.
 
-    transformers 5.24 parses the header for the configuration, the tokenizer and the weights anew (an object for each
+    transformers 5.24 parses the header for the configuration, the tokenizer and the weights again (an object for each
     word of the vocabulary), and makes the same table of tensor names for each module: two thirds of the time.
     """
     try:
@@ -194,7 +193,7 @@ def _device(torch: Any, options: Options) -> str:
     if options.device == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if there[name])
     if not there[options.device]:
-        raise ExperimentError(f'{_LOCATION}: key "device": there is no {options.device} here: write "auto" or "cpu"')
+        raise ExperimentError(f'{_LOCATION}: key "device": no {options.device} found here: write "auto" or "cpu"')
     if options.device == "mps" and options.quantization is not None:
         raise ExperimentError(f'{_LOCATION}: key "quantization": bitsandbytes has none for mps: leave it out')
     return options.device
@@ -220,6 +219,10 @@ def _quantization(options: Options) -> Any:
 
 
 def _limit_memory(megabytes: int) -> None:
+    try:
+        import resource
+    except ImportError:
+        raise ExperimentError(f'{_LOCATION}: key "memory_limit_mb": Windows has no such limit: leave it out') from None
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (megabytes * 1_000_000, hard))
 

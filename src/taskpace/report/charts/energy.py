@@ -46,10 +46,10 @@ def energy(table: TaskTable, systems: list[str]) -> list[Panel]:
     )
     picture = alt.layer(
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("joules_low:Q"), x2="joules_high:Q", y=y, color=colour
+            x=alt.X("joules_low:Q"), x2=alt.X2("joules_high:Q"), y=y, color=colour
         ),
         base.mark_point(size=90, filled=True, opacity=1).encode(
-            x=x, y=y, color=colour, shape=shape, description="about:N"
+            x=x, y=y, color=colour, shape=shape, description=alt.Description("about:N")
         ),
     ).properties(width=WIDTH, height=ROW * len(names))
     covered = dict.fromkeys(f"{' and '.join(joules.covers)}, {joules.kind}" for _, joules in shown)

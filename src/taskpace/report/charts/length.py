@@ -37,9 +37,9 @@ def verbosity(table: TaskTable, systems: list[str]) -> list[Panel]:
     colour = by_place(names, systems, "color", SERIES)
     base = chart_of(values)
     picture = alt.layer(
-        base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2="most:Q", y=y, color=colour),
+        base.mark_rule(strokeWidth=1.5, aria=False).encode(x=x, x2=alt.X2("most:Q"), y=y, color=colour),
         base.mark_bar(height=ROW - 14, opacity=0.55).encode(
-            x=alt.X("p25:Q"), x2="p75:Q", y=y, color=colour, description="about:N"
+            x=alt.X("p25:Q"), x2=alt.X2("p75:Q"), y=y, color=colour, description=alt.Description("about:N")
         ),
         base.mark_tick(thickness=3, size=ROW - 6, aria=False).encode(x=alt.X("p50:Q"), y=y, color=colour),
     ).properties(width=WIDTH, height=ROW * len(shown))
@@ -93,7 +93,7 @@ def tokenizers(table: TaskTable, systems: list[str]) -> list[Panel]:
                 scale=alt.Scale(domain=[text for _, text, _ in kinds], range=[shape for *_, shape in kinds]),
                 legend=alt.Legend(symbolFillColor="transparent"),
             ),
-            description="about:N",
+            description=alt.Description("about:N"),
         )
         .properties(width=WIDTH, height=ROW * len(names))
     )

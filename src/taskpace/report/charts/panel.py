@@ -15,7 +15,7 @@ from taskpace.text.safe_text import both_ends
 Cells = tuple[str, ...]
 Datum = dict[str, Any]
 """Fields of one mark, as Vega-Lite takes them."""
-Picture = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.ConcatChart
+Picture = alt.Chart | alt.LayerChart | alt.FacetChart | alt.VConcatChart | alt.HConcatChart | alt.ConcatChart
 
 
 class Panel(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ _HEIGHT = 230
 
 
 class _Spent(NamedTuple):
-    """What a correct answer takes besides time."""
+    """What a correct answer takes in addition to time."""
 
     chart: str
     title: str
@@ -69,7 +69,7 @@ def cost(table: TaskTable, systems: list[str]) -> list[Panel]:
 
 
 def energy_time(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The same of joules, where energy was measured."""
+    """Task time against joules per correct answer, where energy was measured."""
     return _against_time(table, systems, _JOULES)
 
 
@@ -90,12 +90,12 @@ def _against_time(table: TaskTable, systems: list[str], spent: _Spent) -> list[P
     layers: list[alt.Chart] = [
         chart_of(corners)
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
-        .encode(x=x, y=y, order="cost:Q"),
+        .encode(x=x, y=y, order=alt.Order("cost:Q")),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("cost_low:Q"), x2="cost_high:Q", y=y, color=colour
+            x=alt.X("cost_low:Q"), x2=alt.X2("cost_high:Q"), y=y, color=colour
         ),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=x, y=alt.Y("time_low:Q"), y2="time_high:Q", color=colour
+            x=x, y=alt.Y("time_low:Q"), y2=alt.Y2("time_high:Q"), color=colour
         ),
         base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
             x=x,
@@ -103,10 +103,10 @@ def _against_time(table: TaskTable, systems: list[str], spent: _Spent) -> list[P
             color=colour,
             shape=by_place(names, systems, "shape", SHAPES, POINTS),
             fill=alt.Fill("fill:N", scale=None),
-            description="about:N",
+            description=alt.Description("about:N"),
         ),
         base.mark_text(align="left", baseline="bottom", dx=8, dy=-5, color=INK, aria=False).encode(
-            x=x, y=y, text="share:N"
+            x=x, y=y, text=alt.Text("share:N")
         ),
     ]
     return [
@@ -156,7 +156,7 @@ def _range(points: list[Datum], field: str) -> alt.Scale:
 
 
 def _caption(front: tuple[str, ...], known: list[SystemRow], shown: list[SystemRow]) -> str:
-    best = f"On the frontier, beaten by nobody in both: {', '.join(front)}. " if front else ""
+    best = f"On the frontier, beaten by none in both: {', '.join(front)}. " if front else ""
     left_out = [row.system for row in known if row not in shown]
     without = f" Not drawn, without a correct answer or free: {', '.join(left_out)}." if left_out else ""
     return (

@@ -40,10 +40,10 @@ def speed(table: TaskTable, systems: list[str]) -> list[Panel]:
         layers.append(_links(inverted, {row.system: row for row in shown}, x, y))
     layers += [
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("speed_low:Q"), x2="speed_high:Q", y=y, color=colour
+            x=alt.X("speed_low:Q"), x2=alt.X2("speed_high:Q"), y=y, color=colour
         ),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=x, y=alt.Y("time_low:Q"), y2="time_high:Q", color=colour
+            x=x, y=alt.Y("time_low:Q"), y2=alt.Y2("time_high:Q"), color=colour
         ),
         _marks(base, names, systems).encode(x=x, y=y),
     ]
@@ -77,12 +77,12 @@ def _point(row: SystemRow, systems: list[str]) -> Datum:
 
 
 def _marks(base: alt.Chart, names: list[str], systems: list[str]) -> alt.Chart:
-    """A point for each system, told apart by colour and by shape."""
+    """A point for each system, distinguished by colour and by shape."""
     marks: alt.Chart = base.mark_point(size=110, strokeWidth=2, opacity=1).encode(
         color=by_place(names, systems, "color", SERIES, POINTS),
         shape=by_place(names, systems, "shape", SHAPES, POINTS),
         fill=alt.Fill("fill:N", scale=None),
-        description="about:N",
+        description=alt.Description("about:N"),
     )
     return marks
 
@@ -106,7 +106,7 @@ def _links(pairs: list[Pair], rows: dict[str, SystemRow], x: alt.X, y: alt.Y) ->
     links: alt.Chart = (
         chart_of(values)
         .mark_rule(color=ALERT, strokeDash=[5, 4], strokeWidth=1.5)
-        .encode(x=x, y=y, x2="speed_to:Q", y2="time_to:Q", description="about:N")
+        .encode(x=x, y=y, x2=alt.X2("speed_to:Q"), y2=alt.Y2("time_to:Q"), description=alt.Description("about:N"))
     )
     return links
 
@@ -156,15 +156,19 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
     layers = [
         base.mark_line(aria=False).encode(x=x, y=y, color=colour, strokeWidth=alt.StrokeWidth("width:Q", scale=None)),
         base.mark_point(size=60, filled=True, opacity=1).encode(
-            x=x, y=y, color=colour, shape=by_place(names, systems, "shape", SHAPES), description="about:N"
+            x=x,
+            y=y,
+            color=colour,
+            shape=by_place(names, systems, "shape", SHAPES),
+            description=alt.Description("about:N"),
         ),
         *(
             chart_of([value for value in values if value["x"] == side])
             .mark_text(align="left" if side else "right", dx=9 if side else -9, aria=False)
-            .encode(x=x, y=y, text="text:N")
+            .encode(x=x, y=y, text=alt.Text("text:N"))
             for side in (0, 1)
         ),
-        chart_of(heads).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text="text:N"),
+        chart_of(heads).mark_text(color=MUTED, aria=False).encode(x=x, y=y, text=alt.Text("text:N")),
     ]
     crossed = "; thick: systems of an inverted pair" if crossing else ""
     return [
@@ -174,7 +178,7 @@ def ranks(table: TaskTable, systems: list[str]) -> list[Panel]:
             scenario=table.scenario,
             title="The two rankings",
             caption=f"Lines that cross: tokens per second promise another order than people see{crossed}. "
-            "n= is a shared rank: those systems cannot be distinguished.",
+            "1=, 2=: a shared rank, no significant difference.",
             picture=alt.layer(*layers).properties(width=WIDTH + 40, height=ROW * (len(shown) + 1)),
             headings=("system", "rank by tokens per second", "rank by task time"),
             rows=tuple(zip((row.system for row in shown), speed_ranks, time_ranks, strict=True)),
@@ -208,15 +212,15 @@ def accuracy(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_line(interpolate="step-after", color=MUTED, strokeDash=[2, 2], aria=False)
         .encode(x=x, y=y),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
+            x=x, y=alt.Y("share_low:Q"), y2=alt.Y2("share_high:Q"), color=colour
         ),
         base.mark_rule(strokeWidth=1.5, opacity=0.6, aria=False).encode(
-            x=alt.X("time_low:Q"), x2="time_high:Q", y=y, color=colour
+            x=alt.X("time_low:Q"), x2=alt.X2("time_high:Q"), y=y, color=colour
         ),
         _marks(base, names, systems).encode(x=x, y=y),
     ]
     best = ", ".join(row.system for row in front)
-    told = f"On the front, beaten by nobody in both: {best}." if front else ""
+    told = f"On the front, beaten by none in both: {best}." if front else ""
     return [
         Panel(
             chart="accuracy",

@@ -92,14 +92,17 @@ def _pair(path: PathShown, most: int, margin: float | None, *, last: bool) -> Pi
     layers = [
         across.mark_rule(color=INK, strokeWidth=1.2, aria=False).encode(y=y),
         base.mark_area(color=SERIES[0], opacity=0.22, aria=False).encode(
-            x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q"
+            x=x, y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")
         ),
         base.mark_line(color=SERIES[0], strokeWidth=2, aria=False).encode(x=x, y=y),
     ]
     if margin is not None:
         band = chart_of([{"low": max(1 / (1 + margin), low), "high": min(1 + margin, high)}])
         layers.insert(
-            0, band.mark_rect(color=GRID, opacity=0.6, aria=False).encode(y=alt.Y("low:Q", scale=scale), y2="high:Q")
+            0,
+            band.mark_rect(color=GRID, opacity=0.6, aria=False).encode(
+                y=alt.Y("low:Q", scale=scale), y2=alt.Y2("high:Q")
+            ),
         )
     if path.settled_after is not None:
         layers += _mark(path, values, x, y)
@@ -129,7 +132,7 @@ def _mark(path: PathShown, values: list[Datum], x: alt.X, y: alt.Y) -> list[alt.
     return [
         found.mark_rule(color=MUTED, strokeDash=[3, 3], aria=False).encode(x=x),
         found.mark_point(color=SERIES[0], fill=SERIES[0], shape="diamond", size=90, opacity=1).encode(
-            x=x, y=y, description="about:N"
+            x=x, y=y, description=alt.Description("about:N")
         ),
     ]
 

@@ -137,7 +137,7 @@ def _effects(summary: Summary, table: TaskTable, setting: str, sweeps: list[Swee
 
 
 def _family_names(sweeps: list[Sweep]) -> dict[str, str]:
-    """For each sweep's first system what the names of all have in common, if that tells the sweeps apart."""
+    """For each sweep's first system what the names of all have in common, if that distinguishes the sweeps."""
     common = {
         label(first): " ".join(word for word in first.split() if all(word in other.split() for other in others))
         for first, *others in ([point.system for point in sweep.points] for sweep in sweeps)
@@ -172,7 +172,7 @@ class _Dial(NamedTuple):
         fill = alt.Fill("fill:N", scale=None)
         layers.append(
             base.mark_point(size=70, opacity=1).encode(
-                x=x, y=y, color=colour, shape=shape, fill=fill, description="about:N"
+                x=x, y=y, color=colour, shape=shape, fill=fill, description=alt.Description("about:N")
             )
         )
         return alt.layer(*layers).properties(width=WIDTH, height=130)

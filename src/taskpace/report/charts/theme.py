@@ -1,4 +1,4 @@
-"""How charts look: colours that tell apart under the common kinds of colour blindness, shapes and dashes besides.
+"""How charts look: colours that differ under the common kinds of colour blindness, with shapes and dashes.
 
 The eight colours were searched for the greatest least distance (CAM02-UCS) under normal vision, protanopia,
 deuteranopia and tritanopia, each with a contrast of 3 or more to its background; tests/page/test_charts.py holds them
@@ -33,7 +33,7 @@ DARK = {
         )
     ),
 }
-"""The same on a dark background."""
+"""Colours on a dark background."""
 
 PAPER, DARK_PAPER = "#ffffff", "#12161c"
 
@@ -50,7 +50,7 @@ ROW = 26
 
 
 _LONGEST = 26
-"""Characters of a system's name beside a chart. What is cut goes from the middle: a sweep's value stands at the end."""
+"""Characters of a system's name beside a chart. What is cut goes from the middle: a sweep's value is at the end."""
 _SHORT = (
     f"length(datum.label) > {_LONGEST} ? slice(datum.label, 0, {_LONGEST // 2 - 1}) + '…' + "
     f"slice(datum.label, -{_LONGEST // 2}) : datum.label"
@@ -69,6 +69,15 @@ def configured(chart: alt.TopLevelMixin) -> dict[str, Any]:
         specification: dict[str, Any] = chart.to_dict(validate=False)
     specification["config"] = dict(_look())
     return specification
+
+
+def in_the_dark(part: Any) -> Any:
+    """A specification, or a part of it, with each colour of the house as it is on a dark background."""
+    if isinstance(part, dict):
+        return {key: in_the_dark(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [in_the_dark(each) for each in part]
+    return {**DARK, PAPER: DARK_PAPER}.get(part, part) if isinstance(part, str) else part
 
 
 @cache

@@ -50,7 +50,7 @@ def solve(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_rule(opacity=0, aria=False)
         .encode(x=x),
         base.mark_area(interpolate="step-after", opacity=0.13, aria=False).encode(
-            x=x, y=alt.Y("share_low:Q"), y2="share_high:Q", color=colour
+            x=x, y=alt.Y("share_low:Q"), y2=alt.Y2("share_high:Q"), color=colour
         ),
         base.mark_line(interpolate="step-after", strokeWidth=2, aria=False).encode(
             x=x, y=y, color=colour, strokeDash=dash
@@ -107,7 +107,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
         .mark_bar(height=ROW - 10, strokeWidth=0)
         .encode(
             x=alt.X("from:Q", title="mean task time, s"),
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             y=alt.Y("system:N", sort=names, title=None, axis=NAMES),
             color=alt.Color(
                 "phase:N",
@@ -115,7 +115,7 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
                 legend=alt.Legend(),
                 sort=None,
             ),
-            description="about:N",
+            description=alt.Description("about:N"),
         )
         .properties(width=WIDTH, height=ROW * len(shown))
     )
@@ -141,13 +141,18 @@ def phases(table: TaskTable, systems: list[str]) -> list[Panel]:
     ]
 
 
-def why_panels(table: TaskTable, systems: list[str]) -> list[Panel]:
-    """The split of the difference as a waterfall, one picture for each pair that has one, valid pairs first."""
+def why_panels(table: TaskTable, systems: list[str], most: int | None = None) -> list[Panel]:
+    """The split of the difference as a waterfall, one picture for each of the first ``most`` pairs that have one."""
     del systems  # the bars are causes, not systems
     rows = {row.system: row for row in table.rows}
-    # What a reader sees first is a pair that may be ranked.
-    pairs = sorted(table.pairs, key=lambda pair: not (rows[pair.a].valid and rows[pair.b].valid))
-    return [_why(table, pair, pair.split, rows) for pair in pairs if pair.split is not None and pair.split.parts_known]
+    return [_why(table, pair, split, rows) for pair, split in explained(table)[:most]]
+
+
+def explained(table: TaskTable) -> list[tuple[Pair, Split]]:
+    """The pairs whose difference has known causes; first those that may be ranked."""
+    valid = {row.system for row in table.rows if row.valid}
+    pairs = sorted(table.pairs, key=lambda pair: not {pair.a, pair.b} <= valid)
+    return [(pair, pair.split) for pair in pairs if pair.split is not None and pair.split.parts_known]
 
 
 def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow]) -> Panel:
@@ -183,16 +188,16 @@ def _why(table: TaskTable, pair: Pair, split: Split, rows: dict[str, SystemRow])
     picture = alt.layer(
         base.mark_bar(height=ROW - 10).encode(
             x=x,
-            x2="to:Q",
+            x2=alt.X2("to:Q"),
             y=y,
             color=alt.Color(
                 "kind:N",
                 scale=alt.Scale(domain=["longer", "shorter", "in all"], range=[SERIES[1], SERIES[2], MUTED]),
                 legend=None,
             ),
-            description="about:N",
+            description=alt.Description("about:N"),
         ),
-        base.mark_text(align="left", dx=5, aria=False).encode(x=alt.X("end:Q"), y=y, text="text:N"),
+        base.mark_text(align="left", dx=5, aria=False).encode(x=alt.X("end:Q"), y=y, text=alt.Text("text:N")),
     ).properties(width=WIDTH - 20, height=ROW * len(values))
     sure = all(rows[name].valid for name in (pair.a, pair.b))
     return Panel(

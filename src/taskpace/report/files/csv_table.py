@@ -67,7 +67,7 @@ _ENDS = ("", "_low", "_high", "_bound")
 
 
 def _estimate(number: Estimate) -> list[Value]:
-    """A bound as a word: what begins with ``=``, ``<`` or ``>`` is no text for a spreadsheet."""
+    """A bound as a word: what begins with ``=``, ``<`` or ``>`` is not text for a spreadsheet."""
     word = None if number.bound is None else "at least" if number.bound == ">=" else "at most"
     return [number.value, number.low, number.high, word]
 

@@ -125,7 +125,7 @@ def _files(found: _Cell, references: Mapping[tuple[str, str], str], organization
 def _name(found: _Cell) -> _Named:
     run, table, row, _, origin = found
     developer, _, model = str(origin.spec.get("model") or row.system).rpartition("/")
-    # A path says nothing of who made a model, and is nobody's business.
+    # A path shows nothing about who made a model, and is private.
     parts = [_part(part) for part in (table.task, developer if developer.count("/") == 0 else "", model)]
     model_id = f"{parts[1]}/{parts[2]}"
     seed = f"{run.provenance.plan_id}\n{row.system}\n{table.task}\n{table.scenario}"

@@ -26,7 +26,7 @@ def experiment_toml(experiment: Experiment) -> str:
         file["deadline"] = experiment.deadline_s
     file |= {
         key: value
-        for key, usual in (("retries", 0), ("processes", 1), ("energy", False))
+        for key, usual in (("retries", 0), ("processes", 1), ("energy", False), ("resources", {}))
         if (value := getattr(experiment, key)) != usual
     }
     file["tasks"] = [_task(task) for task in experiment.tasks]

@@ -53,10 +53,10 @@ def check_target(path: Path, *, force: bool) -> None:
             raise TaskpaceError(f"{path}: this is a folder: give -o a file name")
         if not path.exists():
             if not path.parent.is_dir():
-                raise TaskpaceError(f"{path}: there is no folder {path.parent}: make it, or choose another -o")
+                raise TaskpaceError(f"{path}: folder {path.parent} not found: make it, or choose another -o")
             return
         if not path.is_file():
-            raise TaskpaceError(f"{path}: this is no regular file: choose another -o, or - for standard output")
+            raise TaskpaceError(f"{path}: this is not a regular file: choose another -o, or - for standard output")
         if not force:
             raise TaskpaceError(f"{path}: exists already: give --force to overwrite it, or choose another -o")
         with path.open("rb") as existing:

@@ -22,7 +22,7 @@ def json_line(value: object) -> str:
 
 
 def _inert(text: str) -> str:
-    """The same JSON. Only inside its strings can such characters stand, for msgspec escapes all others."""
+    """Escape characters that are not printable: only strings have them, as msgspec escapes all others."""
     return _NOT_PLAIN.sub(_escape, text)
 
 

@@ -2,7 +2,7 @@
 
 An index with what the table shows is read at once; texts come in blocks of ``_BLOCK`` trials, read when one of them is
 opened or when the reader searches. Nothing is sampled and no trial is left out; a text of more than ``LONGEST`` is cut,
-and says so.
+and shows it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.whole import WholeRun
 from taskpace.report.charts import panels
+from taskpace.report.charts.time import explained
 from taskpace.report.files.json_text import json_line
 from taskpace.report.page.bundle import Bundle, bundle
 from taskpace.report.page.figure import Figure, make_figure
@@ -20,7 +21,7 @@ from taskpace.report.words.judge import judged_document
 from taskpace.text.safe_text import printable
 
 _IN_FRONT = "speed"
-"""The chart that stands beside the answer."""
+"""The chart that is beside the answer."""
 _MOST_PAIRS = 66
 """Waterfalls of a task that a page carries, all pairs of twelve systems: their number grows with the square."""
 _LISTED = 10
@@ -49,7 +50,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above everything else of a run."""
+    """What is above everything else of a run."""
 
     verdicts: tuple[str, ...]
     picture: Figure | None
@@ -145,11 +146,12 @@ def _harmless(advice: Advice) -> Advice:
 
 def _figures(summary: Summary, name: str) -> dict[Key, _Figures]:
     found: dict[Key, _Figures] = {}
-    for index, panel in enumerate(panels(summary)):
+    for index, panel in enumerate(panels(summary, most_pairs=_MOST_PAIRS)):
         figures = found.setdefault((panel.task, panel.scenario), _Figures([]))
-        figures.pairs += panel.pair is not None
-        if panel.pair is None or figures.pairs <= _MOST_PAIRS:
-            figures.kept.append(make_figure(panel, f"{name}-figure{index}"))
+        figures.kept.append(make_figure(panel, f"{name}-figure{index}"))
+    for table in summary.tables:
+        if pairs := explained(table):
+            found[table.task, table.scenario].pairs = len(pairs)
     return found
 
 

@@ -302,7 +302,7 @@ function timeline(arrived, first, end) {
   const [width, height] = [arrived.length * 10, 56];
   const most = Math.max(1, ...arrived);
   const picture = document.createElementNS(SVG, "svg");
-  const about = `Bytes that arrived in ${arrived.length} equal stretches of ${seconds(end)}; first token ${seconds(first)}`;
+  const about = `Bytes that arrived in ${arrived.length} equal parts of ${seconds(end)}; first token ${seconds(first)}`;
   for (const [key, value] of Object.entries({ viewBox: `0 0 ${width} ${height + 16}`, class: "timeline", role: "img", "aria-label": about })) picture.setAttribute(key, value);
   const draw = (name, attributes, text) => {
     const made = document.createElementNS(SVG, name);

@@ -11,10 +11,10 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Advice, Answer, Block, Number
-from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, wrapped
+from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, told_apart, wrapped
 
 MOST_LINES = 20
-"""Before the line that says where there is more, for three systems and three tasks."""
+"""Before the line that shows where there is more, for three systems and three tasks."""
 _USUAL_TABLE = 10
 """Lines of the table of three systems and three tasks; a longer one does not push the rest out."""
 _LEAST_WIDTH = 40
@@ -67,7 +67,7 @@ def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
 
 
 def _caution(advice: Advice, width: int) -> Iterator[Text]:
-    text = f"! {advice.observation}; {advice.do}{':' if advice.command else ''}"
+    text = f"! {advice.observation}. {advice.request}{':' if advice.command else ''}"
     for number, line in enumerate(wrapped(text, width - 2)):
         yield Text(("  " if number else "") + line, style="yellow")
     if advice.command:
@@ -84,7 +84,7 @@ def _more(cautions: int, file: str, width: int) -> Iterator[Text]:
 
 
 def _table(block: Block, width: int) -> list[Text]:
-    """Text columns share what numbers leave; a task that stands above is not repeated."""
+    """Text columns share what numbers leave; a task that is above is not repeated."""
     columns = block.wide
     cells = [[one_line(each.text, _LONGEST) for each in column.shown] for column in columns]
     widths = [max(map(column_width, (column.heading, *texts))) for column, texts in zip(columns, cells, strict=True)]
@@ -92,6 +92,7 @@ def _table(block: Block, width: int) -> list[Text]:
     _fit(widths, names, width - 2 * (len(columns) - 1))
     if columns[0].heading == "task":
         cells[0] = ["" if index and text == cells[0][index - 1] else text for index, text in enumerate(cells[0])]
+    cells = [told_apart(texts, room) for texts, room in zip(cells, widths, strict=True)]
     right = [column.kind == "number" for column in columns]
     heads = [column.heading for column in columns]
     lines = [Text(_row(heads, widths, right), style="dim")]

@@ -23,6 +23,7 @@ from taskpace.report.words.figures import (
     sign_of,
     written,
 )
+from taskpace.report.words.gate import JUDGED_LEGEND
 from taskpace.report.words.sentences import not_distinguished
 from taskpace.text.safe_text import end_of_line, one_line, padded, printable
 
@@ -45,6 +46,8 @@ def print_comparison(compared: ComparedRuns, console: Console) -> None:
         f"over {len(compared.cells)} comparison{'s' if len(compared.cells) > 1 else ''})."
     )
     console.print(Text(legend, style="dim"))
+    if compared.judged:
+        console.print(Text(JUDGED_LEGEND, style="dim"))
     if told := price_sentence(prices_compared(compared)):
         console.print(Text(printable(told), style="dim"))
 

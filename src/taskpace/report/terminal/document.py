@@ -13,7 +13,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import Block, Cell, Column, Document, Number, Rank, shown
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import UNKNOWN, Form
-from taskpace.text.safe_text import column_width, one_line, padded, printable, wrapped
+from taskpace.text.safe_text import column_width, one_line, padded, printable, told_apart, wrapped
 
 _LEAST_NAME_WIDTH = 12
 _LONGEST = 1000
@@ -93,7 +93,7 @@ class _Column(NamedTuple):
 
 
 def table_lines(block: Block, width: int) -> Iterator[Text]:
-    """The lines of a block's table: what fits, with cautions and whatever stands below a row."""
+    """The lines of a block's table: what fits, with cautions and whatever is below a row."""
     names, *columns = _columns(block)
     below = [column for column in block.columns if column.narrow and column.narrow.where == "below"]
     longest = max(_LEAST_NAME_WIDTH, names.width) if below else names.width
@@ -105,8 +105,8 @@ def table_lines(block: Block, width: int) -> Iterator[Text]:
     yield from _groups(columns, name_width + taken)
     heads = "".join(f"  {padded(column.heading, column.width, right=column.right)}" for column in columns)
     yield Text((padded(one_line(names.heading, name_width), name_width) + heads).rstrip(), style="dim")
-    for index, name in enumerate(names.texts):
-        text = Text(padded(one_line(name, name_width), name_width), style="bold" if below else "")
+    for index, name in enumerate(told_apart(names.texts, name_width)):
+        text = Text(padded(name, name_width), style="bold" if below else "")
         for column in columns:
             cell = padded(column.texts[index], column.width, right=column.right)
             text.append(f"  {cell}", style=_style(column.column.cells[index], quiet=bool(below)))

@@ -70,7 +70,7 @@ class _Axis(msgspec.Struct, frozen=True):
         return math.log(value) if self.log else value
 
     def value(self, share: float) -> float:
-        """What stands at a share of the way from ``low`` to ``high``."""
+        """What is at a share of the way from ``low`` to ``high``."""
         at = self.place(self.low) + share * (self.place(self.high) - self.place(self.low))
         return math.exp(at) if self.log else at
 
@@ -163,7 +163,7 @@ def _solve(table: TaskTable, letters: dict[str, str], width: int) -> Iterator[Te
             canvas.line(here, share, there, share, color=colour)
             canvas.line(there, share, there, following, color=colour)
     for place, row in enumerate(shown):
-        # Letters at places of their own: curves that run together can still be told apart.
+        # Letters at places of their own: curves that run together can still be distinguished.
         letter = letters[row.system]
         for point in row.solve_curve[place :: len(shown) + 2]:
             if point.share.value:

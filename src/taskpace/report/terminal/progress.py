@@ -21,6 +21,9 @@ from taskpace.runner.events import (
     CellGivenUp,
     CellStarted,
     Event,
+    NodeJoined,
+    NodeLeftOut,
+    NodeLost,
     OrderChanged,
     PairsStand,
     RunEnded,
@@ -58,7 +61,7 @@ def follow(mode: Mode, console: Console) -> Listener:
 
 
 class _Unbroken:
-    """A listener that falls silent when nobody can be told any more (`| head`, a full disk): the run goes on."""
+    """A listener that falls silent when its output is closed (`| head`, a full disk): the run continues."""
 
     def __init__(self, listener: Listener, console: Console) -> None:
         self._listener, self._console = listener, console
@@ -83,7 +86,7 @@ class _Unbroken:
             self._broken = True
             why = getattr(exc, "strerror", None) or "the pipe is closed"
             with contextlib.suppress(OSError, SystemExit):
-                self._console.print(f"progress can be written no more ({why}): the run goes on without it")
+                self._console.print(f"progress can be written no more ({why}): the run continues without it")
 
 
 class JsonLines:
@@ -104,7 +107,7 @@ class JsonLines:
 
 
 class Quiet:
-    """Says only what went wrong."""
+    """Print only what went wrong."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -215,6 +218,8 @@ class Status:
                 self._doing, self._here = f"{event.system}: loading", None
             case WorkerOpening():
                 self._doing = f"{event.system}: {event.text}"
+            case NodeJoined():
+                self._doing = f"node {event.node} ({event.address}) is ready"
             case WorkerReady():
                 self._doing = f"{event.system}: loaded in {event.load_s:.1f} s"
             case CellStarted():
@@ -280,6 +285,11 @@ def trouble_in_words(event: Event) -> str | None:
             return one_line(f"{where}: given up, {event.left} trials not run: refused: {event.reason}", 600)
         case SystemGivenUp():
             return one_line(f"{event.system}: given up, {event.left} trials not run: {event.reason}", 600)
+        case NodeLost():
+            lost = f"{event.lost} in flight recorded as errors, the rest goes to other nodes"
+            return one_line(f"node {event.node} ({event.address}) ended: {event.reason}; {lost}", 600)
+        case NodeLeftOut():
+            return one_line(f"node {event.node} ({event.address}) takes no part: {event.reason}", 600)
         case RunEnded(interrupted=True):
             return f"stopped: {event.done} of {event.planned} trials are kept in {event.path}"
         case _:

@@ -113,7 +113,7 @@ def _what(group: list[_Told], first: _Told, summary: Summary) -> str:
         return counted([*rows.values()], sum(row.n for table in summary.tables for row in table.rows))
     texts = list(dict.fromkeys(told.text for told in group))
     invalid = "INVALID, " if first.rank == 0 else ""
-    return invalid + one_line(texts[0], 160) + (f" (and {len(texts) - 1} more)" if len(texts) > 1 else "")
+    return invalid + one_line(texts[0], 160) + (f" (and {len(texts) - 1} similar)" if len(texts) > 1 else "")
 
 
 Counted = Callable[[Sequence[SystemRow], int], str]

@@ -15,7 +15,7 @@ from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, no_cause
-from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief
+from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
     SECONDS_ALONE,
@@ -25,7 +25,7 @@ from taskpace.report.words.figures import (
     within,
     written,
 )
-from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
 
@@ -34,7 +34,7 @@ _MOST_ROWS = 12
 _MOST_GROUPS = 3
 _PLACES = ("first", "second", "third")
 _LEGEND = (
-    "Median: of the seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
+    "task time: median seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
     "seconds of all trials / number correct, so that wrong answers' time counts. Looks fast: more tokens per second "
     "than a system that finishes sooner."
 )
@@ -50,7 +50,7 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
     inverted = _inverted(told, summary) if told else ""
     return Answer(
         verdicts=tuple(
-            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary), _whole(summary)))
+            filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary, file), _whole(summary)))
         ),
         block=Block(
             title=summary.name,
@@ -114,7 +114,7 @@ def _inverted(told: Told, summary: Summary) -> str:
 
 
 def _firsts(table: TaskTable) -> tuple[str, ...]:
-    """Who has the first place; nobody where fewer than two are ranked."""
+    """Who has the first place; none where fewer than two are ranked."""
     rows = ranked(table)
     return tuple(row.system for row in rows if row.rank_task_time == 1) if len(rows) > 1 else ()
 
@@ -135,14 +135,14 @@ def _verdict(summary: Summary, told: Told | None) -> str:
 
 
 def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary, *, alone: bool) -> str:
-    """``alone``: somewhere a system is first alone; then the table says who shares the first place elsewhere."""
+    """``alone``: somewhere a system is first alone; then the table shows who shares the first place elsewhere."""
     where = on_tasks([_key(table) for table in tables], summary)
     if not firsts:
         return f"no ranking{where}"
     if len(firsts) > 1 and alone:
         return f"not decided{where}"
     if len(firsts) > 1:
-        return f"{joined(firsts)} cannot be distinguished{where}"
+        return f"{joined(firsts)} finish first{where} (no significant difference)"
     return f"{short(firsts[0])} finishes first{where}{_by_how_much(firsts[0], tables)}"
 
 
@@ -165,7 +165,7 @@ def _by_how_much(first: str, tables: list[TaskTable]) -> str:
         times = f"at least {low} times as long"
     else:
         times = f"{low if low == high else f'{low} to {high}'} times as long"
-    return f", the next {times} on average"
+    return f", the next takes {times} on average"
 
 
 def _same_order(summary: Summary) -> str:
@@ -173,7 +173,7 @@ def _same_order(summary: Summary) -> str:
     fastest = [[row.system for row in table.rows if row.rank_tokens_per_s == 1] for table in tables]
     if tables and all(names == [*_firsts(table)] for names, table in zip(fastest, tables, strict=True)):
         return " It has the most tokens per second, too."
-    return " No system is known to only look fast."
+    return " Tokens per second gives no significantly different order."
 
 
 def _nothing_ranked(summary: Summary) -> str:
@@ -195,15 +195,15 @@ def _nothing_ranked(summary: Summary) -> str:
     return f"No ranking: {why}. {'; '.join(parts)}."
 
 
-def _until(summary: Summary) -> str:
+def _until(summary: Summary, file: str | None) -> str:
     """Of a run that ends when its ranking is settled: whether it is, and what is open."""
     found = [(table, table.settled) for table in summary.tables if table.settled is not None]
     if not found:
         return ""
+    if found[0][1].gate:
+        return gate_line([settled for _, settled in found], file)
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
-    if conditions := found[0][1].gate:
-        return gate_lines(conditions, max(settled.items for _, settled in found))[0]
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
     state = f"open{on_tasks([_key(table) for table in undecided], summary)}" if undecided else "settled on every task"
     return f"The ranking is {state}; claims and intervals are ones that one may stop by."
@@ -231,7 +231,7 @@ def _columns(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column([table for table, _ in cells], summary),
         Column(heading="system", kind="text", cells=tuple(Name(row.system) for _, row in cells)),
-        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="tok/s", form=THREE_DIGITS, cells=numbers(lambda row: row.tokens_per_s_median)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(
@@ -292,7 +292,7 @@ def _by_task(summary: Summary) -> tuple[Column, ...]:
     return (
         *_task_column(tables, summary),
         Column(heading="finishes first", kind="text", cells=tuple(map(winner, tables))),
-        Column(heading="median", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
+        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
         Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
         Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
     )
@@ -346,10 +346,10 @@ def _cost(summary: Summary) -> str:
 
 
 def _money(summary: Summary) -> str:
-    """The same in dollars; nothing without prices."""
+    """What a correct answer costs, in dollars; empty without prices."""
     what = f"cost of {PER:,} correct answers"
     least = _least(summary, what, lambda row: (row.rank_cost_per_correct, cost_per_correct(row)), DOLLARS_ALONE)
-    return least or costs_in_brief(summary)
+    return f"{least} {partial_in_brief(summary)}".rstrip() if least else costs_in_brief(summary)
 
 
 Ranked = Callable[[SystemRow], tuple[int | None, Estimate]]
@@ -394,7 +394,7 @@ def _sure(summary: Summary) -> str:
     if not compared:
         return ""
     if claimed == len(compared):
-        return f"Sure at 5 % error: {'every' if claimed > 1 else 'the'} difference in time."
+        return f"Significant (5 %): {'every' if claimed > 1 else 'the'} time difference."
     cut = sum(each.open for each in compared)
     rest = f"cut answers decide {cut} of the rest" if cut else "the rest may be chance"
-    return f"Sure at 5 % error: {claimed} of {len(compared)} differences in time; {rest}."
+    return f"Significant (5 %): {claimed} of {len(compared)} time differences; {rest}."

@@ -68,7 +68,7 @@ Cell = Name | Words | Number | Rank | Several
 
 
 def unknown(cell: Cell) -> bool:
-    """Whether the cell says nothing."""
+    """Whether the cell is empty."""
     match cell:
         case Number():
             return cell.estimate.value is None
@@ -165,7 +165,7 @@ class Block(msgspec.Struct, frozen=True, kw_only=True):
     legend: str = ""
     """What its columns mean; a document has each legend once."""
     narrow_legend: str = ""
-    """The same for the narrow columns; empty: no other."""
+    """What the narrow columns mean; empty: ``legend`` holds for them too."""
     task: tuple[str, str] | None = None
     """Task and scenario, where the block is the table of all systems on that task."""
     chart: str = ""
@@ -192,7 +192,12 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """All of it in a paragraph."""
-        return f"{self.observation}. To do: {self.do}{f': `{self.command}`' if self.command else ''}."
+        return f"{self.observation}. {self.request}{f': `{self.command}`' if self.command else ''}."
+
+    @property
+    def request(self) -> str:
+        """``do`` as the beginning of a sentence."""
+        return begun(self.do)
 
     @property
     def observation(self) -> str:
@@ -201,7 +206,7 @@ class Advice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands above everything else."""
+    """What is above everything else."""
 
     verdicts: tuple[str, ...]
     """Who finishes first and who only looks fast; the inversion first, if one is claimed."""
@@ -234,12 +239,17 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def narrow_legend(self) -> str:
-        """The same for the narrow columns."""
+        """What the narrow columns mean, each once."""
         return _once(block.narrow_legend or block.legend for block in self.blocks)
 
 
 def _once(legends: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(filter(None, legends)))
+
+
+def begun(text: str) -> str:
+    """``text`` with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def texts(columns: Sequence[Column]) -> tuple[tuple[str, ...], ...]:

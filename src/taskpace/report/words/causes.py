@@ -21,7 +21,7 @@ class Cause(NamedTuple):
     part: Estimate
     """Seconds."""
     rounded: float
-    """The same so that all causes add up to the whole."""
+    """Seconds, rounded so that all causes add up to the whole."""
 
 
 class Causes(NamedTuple):
@@ -69,9 +69,7 @@ def _writes(split: Split, output_bytes: Comparison) -> str:
         return "the length of what it writes, reasoning included"
     if digits(max(ratio, 1 / ratio), 2) == "1":
         return "the length of its text"
-    if ratio >= 1:
-        return f"because it writes {digits(ratio, 2)} times as much"
-    return f"because it writes {digits(1 / ratio, 2)} times less"
+    return f"because it writes {digits(ratio, 2)} times as much"
 
 
 def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False) -> str:

@@ -1,10 +1,11 @@
-"""What taskpace says of itself as the one who measures."""
+"""What taskpace reports about itself as the one who measures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from taskpace.analysis.schema.summary import Client, Summary
+from taskpace.report.words.figures import digits
 
 
 def client_sentence(summary: Summary) -> str:
@@ -15,7 +16,7 @@ def client_sentence(summary: Summary) -> str:
         return max((value for value in map(read, clients) if value is not None), default=None)
 
     lag, delay = worst(lambda client: client.loop_lag_p99_s), worst(lambda client: client.send_delay_p99_s)
-    # In process, the model's own time cannot be told from the client's.
+    # In process, the model's own time cannot be distinguished from the client's.
     alone = [client for client in clients if client.round_trip_s is not None]
     cpu = max((client.cpu_per_trial_s for client in alone if client.cpu_per_trial_s is not None), default=None)
     share = max((client.cpu_share for client in alone if client.cpu_share is not None), default=None)
@@ -34,4 +35,4 @@ def client_sentence(summary: Summary) -> str:
 
 
 def _ms(value_s: float) -> str:
-    return f"{1e3 * value_s:.2g} ms"
+    return f"{digits(1e3 * value_s, 2)} ms"

@@ -12,7 +12,7 @@ from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
 from taskpace.report.words.cost import price_sentence
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
-from taskpace.report.words.gate import judged_line
+from taskpace.report.words.gate import JUDGED_LEGEND, judged_line
 
 _MANY_TIMES = 4.0
 """From here on a ratio reads better as "4 times" than in per cent."""
@@ -43,7 +43,7 @@ def compared_document(compared: ComparedRuns) -> Document:
         ),
         legend=(
             "Change: ratio of geometric means over paired items (accuracy: points), with its 95 % interval. "
-            "~: not significant at 5 %."
+            f"~: not significant at 5 %.{f' {JUDGED_LEGEND}' if compared.judged else ''}"
         ),
     )
     closing = tuple(filter(None, (price_sentence(prices_compared(compared)),)))
@@ -53,7 +53,7 @@ def compared_document(compared: ComparedRuns) -> Document:
 
 
 def prices_compared(compared: ComparedRuns) -> Iterator[tuple[str, Price | None]]:
-    """The price of every system on both sides, by a name that says which it is."""
+    """The price of every system on both sides, by a name that shows which it is."""
     for cell in compared.cells:
         same = cell.base_system == cell.new_system
         sides = (compared.base, cell.base_system, cell.base), (compared.new, cell.new_system, cell.new)

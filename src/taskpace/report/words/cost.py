@@ -18,11 +18,11 @@ LEGEND = (
     "(cost-of-pass), so that wrong, cut and failed answers cost, too."
 )
 _WHY: dict[Missing, str] = {
-    "failed": "failed after they were sent, and nobody counted their tokens",
+    "failed": "failed after they were sent, and their tokens were not counted",
     "uncounted": "have no token counts that can be believed",
     "too-long": "have longer prompts than the price holds for",
     "no-time": "have no known time",
-    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell in one go",
+    "no-makespan": "ran with others in flight, and the makespan is unknown: run the cell without interruption",
 }
 
 
@@ -59,7 +59,7 @@ def cheapest(table: TaskTable) -> list[SystemRow]:
 
 def cost_lines(table: TaskTable) -> list[str]:
     """What a correct answer costs, who costs least, which systems no other beats, and whose cost is unknown."""
-    return [*_least(table), *_frontier(table), *_cached(table), *unknown_costs(table)]
+    return [*_least(table), *_frontier(table), *_cached(table), *partial_costs(table), *unknown_costs(table)]
 
 
 def cost_legend(summary: Summary) -> str:
@@ -82,7 +82,7 @@ def _least(table: TaskTable) -> Iterator[str]:
     elif len(best) == 1:
         verdict = f"; {best[0].system} costs least"
     else:
-        verdict = f"; {_and([row.system for row in best])} cannot be distinguished"
+        verdict = f"; {_and([row.system for row in best])} have no significant difference"
     yield f"{PER:,} correct answers cost: {listed}{more}{verdict}."
 
 
@@ -106,7 +106,8 @@ def costs_in_brief(summary: Summary) -> str:
     ]
     if known:
         more = f", and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
-        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_LISTED])}{more}."
+        partial = partial_in_brief(summary)
+        return f"{PER:,} correct answers cost: {', '.join(known[:_MOST_LISTED])}{more}. {partial}".rstrip()
     return next((sentence for table in summary.tables for sentence in unknown_costs(table)), "")
 
 
@@ -121,7 +122,7 @@ def price_sentence(rows: Iterable[tuple[str, Price | None]]) -> str:
 
 
 def run_prices(summary: Summary) -> str:
-    """The same of a run."""
+    """The prices of a run's systems; empty without prices."""
     return price_sentence((row.system, row.price) for table in summary.tables for row in table.rows)
 
 
@@ -129,7 +130,7 @@ def _cached(table: TaskTable) -> Iterator[str]:
     for row in table.rows:
         if row.cost is not None and row.cost.cached_unknown and not row.cost.missing:
             yield (
-                f"{row.system}: nobody reports what came from a cache in {row.cost.cached_unknown} of {row.n} trials. "
+                f"{row.system}: what came from a cache is not reported in {row.cost.cached_unknown} of {row.n} trials. "
                 "They count at the full price, so the true cost is at most this."
             )
 
@@ -157,6 +158,21 @@ def unknown_costs(table: TaskTable) -> Iterator[str]:
         if row.cost is not None and row.cost.missing:
             why = "; ".join(f"{count} of {row.n} trials {_WHY[code]}" for code, count in row.cost.missing.items())
             yield f"{row.system}: cost unknown: {why}."
+
+
+def partial_costs(table: TaskTable) -> Iterator[str]:
+    """Whose cost is that of a part of the trials."""
+    for row in table.rows:
+        if row.cost is not None and row.cost.absent and not row.cost.missing:
+            yield (
+                f"{row.system}: the cost is that of {row.n} of {row.planned} trials: the log lacks "
+                f"{row.cost.absent}, and what they cost is unknown."
+            )
+
+
+def partial_in_brief(summary: Summary) -> str:
+    """The first of these sentences; nothing where every cost is whole."""
+    return next((sentence for table in summary.tables for sentence in partial_costs(table)), "")
 
 
 def _and(names: list[str]) -> str:

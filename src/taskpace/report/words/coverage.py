@@ -32,7 +32,7 @@ def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> 
         left_s: seconds of it that are left.
         continued: the plan was made when the run was begun.
     """
-    from taskpace.analysis.table.validity import LEAST_ITEMS  # with numpy and scipy, for which no run should wait
+    from taskpace.analysis.table.validity import LEAST_ITEMS  # with numpy, for which no run should wait
 
     counts = {task.name: len(task.items) for task in plan.tasks}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())

@@ -1,11 +1,18 @@
-"""What a gate says: whether each condition is met, how well the change is known, and how many items more would tell."""
+"""What a gate says: whether each condition is met, how well the change is known, and how many more items are needed."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
+from taskpace.analysis.table.settled import Settled
 from taskpace.experiment.until import Judged
+from taskpace.report.words.commands import with_files
 
+JUDGED_LEGEND = (
+    "A line of the gate has the end of its interval that decides: all conditions and tasks share its 5 %. The "
+    "intervals of the changes have 5 % each."
+)
 _HEADS = {"fail": "FAILED", "pass": "passed", "open": "open"}
 
 
@@ -29,26 +36,34 @@ def gate_status(judged: Sequence[Judged]) -> str:
     )
 
 
-def gate_lines(conditions: Sequence[str], items: int) -> list[str]:
-    """What a summary says of a run that a gate ended."""
+def gate_line(settled: Sequence[Settled], file: str | None) -> str:
+    """What a summary shows about a run that a gate ended, with the command that shows which.
+
+    Args:
+        settled: of its tables, one or more.
+        file: the run file's name, for the command.
+    """
+    conditions, base = settled[0].gate, settled[0].gate_base or "BASE"
+    items = max(each.items for each in settled)
     told = " and ".join(f'"{each}"' for each in conditions)
+    flags = " ".join(f"--fail-if {shlex.quote(each)}" for each in conditions)
     said = (
-        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. `taskpace compare BASE RUN "
-        '--fail-if "..."` says which. Claims and intervals are ones that one may stop by: 5 % error in all, whenever '
-        "that is."
+        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. "
+        f"`taskpace compare {shlex.quote(base)} RUN {flags}` shows which. "
+        "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     )
-    return [said]
+    return with_files(said, file)
 
 
 def open_line(undecided: Sequence[Judged], missing: int) -> str:
-    """Why a gate cannot say, in a line: the condition that needs the most items, and about how many."""
+    """Why a gate is undecided, in a line: the condition that needs the most items, and about how many."""
     if not undecided:
-        return f"the gate cannot say yet: {missing} task{'s were' if missing > 1 else ' was'} not asked"
+        return f"the gate is undecided: {missing} task{'s were' if missing > 1 else ' was'} not asked"
     last = max(undecided, key=lambda each: float("inf") if each.more is None else each.more)
     rest = len(undecided) - 1 + missing
     others = f"; {rest} more {'is' if rest == 1 else 'are'} open" if rest else ""
     return (
-        f'the gate cannot say yet: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
+        f'the gate is undecided: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
         f"{_change(last)} after {_items(last.items)}{_more(last)}{others}"
     )
 
@@ -77,9 +92,9 @@ def _more(each: Judged) -> str:
     if each.verdict != "open":
         return ""
     if each.more is None:
-        return ", more items than can be said would tell"
+        return ", the number of further items needed is unknown"
     unit: int = 10 ** max(0, len(str(each.more)) - 2)
-    return f", about {-(-each.more // unit) * unit} items more would tell"
+    return f", about {-(-each.more // unit) * unit} more items are needed"
 
 
 def _items(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from taskpace.analysis.schema.summary import ImportedCell, Summary
-from taskpace.report.words.block import Block, Column, Words
+from taskpace.report.words.block import Block, Column, Words, begun
 
 _UNKNOWN = {"time": "how long an answer took", "text": "what was answered", "start": "when a request was sent"}
 _LEGEND = "Imported: recorded by another tool. What its log does not say is unknown, and no number is made of it."
@@ -64,4 +64,4 @@ def _sentences(cells: tuple[ImportedCell, ...]) -> Iterator[str]:
     everyone = {cell.system for cell in cells}
     for text, systems in told.items():
         names = "" if set(systems) == everyone and len(everyone) > 1 else f"{', '.join(dict.fromkeys(systems))}: "
-        yield f"{names}{text}." if names else f"{text[:1].upper()}{text[1:]}."
+        yield f"{names}{text}." if names else f"{begun(text)}."

@@ -23,16 +23,16 @@ from taskpace.report.words.figures import (
 from taskpace.text.safe_text import one_line
 
 _LEGEND = (
-    "agreement: share of answers of which judge and scorer say the same (no verdict is neither); kappa: the same "
+    "agreement: share of answers on which judge and scorer agree (no verdict counts as disagreement); kappa: agreement "
     "beyond chance, 0 is chance, 1 perfect (Cohen 1960). correct, wrong, ungraded: answers that are so by the "
-    "scorer, and what the judge says of them: correct / wrong / no verdict. judge, scorer: share that each calls "
-    "correct. In parentheses: 95 % intervals. p: of chance alone, exact (Fisher 1935), an item counts once; adjusted "
-    "for all tasks (Holm 1979)."
+    "scorer, and the judge's verdicts on them: correct / wrong / none. judge, scorer: share that each calls "
+    "correct. In parentheses: 95 % intervals. p: probability of this by chance, exact (Fisher 1935), one vote per "
+    "item; adjusted for all tasks (Holm 1979)."
 )
 _PREFERENCE_LEGEND = (
     "Pairs are shown in both orders; a preference counts where both have it. first chosen: how often the answer "
-    "shown first, of all choices; 50 % where the order is no matter. p of a preference: exact (sign test over items), "
-    "adjusted for all pairs and tasks (Holm 1979)."
+    "shown first, of all choices; 50 % where the order does not matter. p of a preference: exact (sign test over "
+    "items), adjusted for all pairs and tasks (Holm 1979)."
 )
 LISTED = 5
 """Disagreements of a task that a terminal shows."""
@@ -63,7 +63,7 @@ def _warnings(judged: Judged) -> tuple[str, ...]:
         notes.append(f"{judged.done} of {judged.planned} questions to the judge; the rest has not been asked.")
     if judged.left_out:
         notes.append(
-            f"The run has {judged.left_out} more answers than when it was judged: judge it anew, into another file."
+            f"The run has {judged.left_out} more answers than when it was judged: judge it again, into another file."
         )
     if judged.own:
         notes.append(
@@ -82,7 +82,7 @@ def _cost(judged: Judged) -> str:
         if task.time_median_s.value is not None
     ]
     return (
-        f"The judge's own time, part of no number of the run: {seconds(judged.time_s)} for {judged.done} replies"
+        f"The judge's own time, not part of the run's numbers: {seconds(judged.time_s)} for {judged.done} replies"
         f"{'; ' if parts else ''}{'; '.join(parts)}."
     )
 
@@ -129,7 +129,7 @@ def verdict_sentence(row: JudgedRow) -> str:
     if row.kappa.value is None or same is not None:
         return (
             f"The judge agrees with the scorer on {agreed} of {n} answers ({agreement}), but {same} all of them the "
-            "same: nothing shows that it can tell right from wrong."
+            "same: nothing shows that it can distinguish right from wrong."
         )
     figures = f"({agreement}, kappa {row.kappa.value:.2f}{_within(row)}{_without(nothing)}; {_p(row.p_holm)})"
     if row.beyond_chance:
@@ -144,8 +144,8 @@ def verdict_sentence(row: JudgedRow) -> str:
             "chance, so do not use it on this task."
         )
     return (
-        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: too few to tell from chance, so "
-        "nothing is claimed for or against it."
+        f"The judge agrees with the scorer on {agreed} of {n} answers {figures}: too few to distinguish from chance. "
+        "Nothing is claimed for or against it."
     )
 
 

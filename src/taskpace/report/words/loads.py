@@ -72,7 +72,7 @@ def load_sentence(load: Load) -> str:
         return f"No knee up to {known[-1].scenario}: more load still brings more throughput than it costs time."
     point = next(point for point in known if point.scenario == load.knee)
     alike = (
-        f" It cannot be told from {', '.join(load.indistinguishable_from_knee)}."
+        f" It cannot be distinguished from {', '.join(load.indistinguishable_from_knee)}."
         if load.indistinguishable_from_knee
         else ""
     )

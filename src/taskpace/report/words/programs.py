@@ -1,4 +1,4 @@
-"""What an experiment does besides asking models: the programs that it starts, and the keys that it holds."""
+"""What an experiment does in addition to asking models: the programs that it starts, and the keys that it holds."""
 
 from __future__ import annotations
 

@@ -7,10 +7,11 @@ import math
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair
+from taskpace.report.words.block import begun
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
-from taskpace.report.words.gate import gate_lines
+from taskpace.report.words.gate import gate_line
 from taskpace.report.words.settled import settled_lines
 
 _MOST_NOTES = 2
@@ -27,7 +28,7 @@ def until_lines(table: TaskTable) -> list[str]:
     if found is None:
         return []
     if found.gate:
-        return gate_lines(found.gate, found.items)
+        return [gate_line([found], None)]
     finished = all(row.n >= row.planned for row in table.rows)
     return settled_lines(found.pairs, items=found.items, finished=finished, margin=found.margin)
 
@@ -157,11 +158,11 @@ def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
         )
     if firsts == fastest and len(firsts) == 1:
         return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
-    return f"{_finish_first(firsts)}; no pair of systems is known to be ranked otherwise by tokens per second."
+    return f"{_finish_first(firsts)}. Tokens per second gives no significantly different order."
 
 
 def _finish_first(firsts: list[str]) -> str:
-    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'share the first place by task time'}"
+    return f"{_and(firsts)} {'finishes first' if len(firsts) == 1 else 'finish first (no significant difference)'}"
 
 
 def _per_correct(ranked: list[SystemRow]) -> str:
@@ -169,8 +170,10 @@ def _per_correct(ranked: list[SystemRow]) -> str:
     if not graded:
         return ""
     best = [row for row in graded if row.rank_time_per_correct == 1]
-    if all(row.time_per_correct_s.bound for row in best):
+    if all(row.accuracy.value == 0 for row in graded):
         return " No ranked system has a correct answer."
+    if all(row.time_per_correct_s.bound for row in best):
+        return ""  # lower bounds: errors and cut answers leave open who takes the least
     firsts = [row for row in ranked if row.rank_task_time == 1]
     if any(row in best for row in firsts):
         return ""
@@ -196,7 +199,7 @@ def _claims(rows: dict[str, SystemRow], pairs: list[Pair], headline: Pair | None
     ]
     notes = [*said[:_MOST_NOTES], *undecided[:_MOST_NOTES]]
     if (more := len(undecided) - _MOST_NOTES) > 0:
-        notes.append(f"{more} more pairs are open, for the cut answers decide.")
+        notes.append(f"{more} more pairs are open: the cut answers decide.")
     return notes
 
 
@@ -213,8 +216,8 @@ def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     if not pair.items_for_5_percent:
         return ""
     return (
-        f"{names[0]} ~ {names[1]}: {pair.task_time.items} items cannot distinguish their task times; to resolve a 5 % "
-        f"difference here you need about n = {_rounded(pair.items_for_5_percent)}."
+        f"{names[0]} ~ {names[1]}: no significant difference in task time with {pair.task_time.items} items; "
+        f"detecting a 5 % difference takes about {_rounded(pair.items_for_5_percent):,} items."
     )
 
 
@@ -242,12 +245,12 @@ def finding_lines(table: TaskTable) -> list[str]:
         for finding in row.findings:
             if finding.code not in told:
                 by_code.setdefault(finding.code, []).append((row.system, finding))
-    lines = [f"{_told_once(found)}. To do: {found[0][1].remedy}." for found in by_code.values()]
+    lines = [f"{_told_once(found)}. {begun(found[0][1].remedy)}." for found in by_code.values()]
     shared: dict[str, list[Finding]] = {}
     for finding in table.findings:
         shared.setdefault(finding.code, []).append(finding)
     return lines + [
-        "; ".join(finding.text for finding in found) + f". To do: {found[0].remedy}." for found in shared.values()
+        "; ".join(finding.text for finding in found) + f". {begun(found[0].remedy)}." for found in shared.values()
     ]
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _MOST = 2
 """Open pairs that are told of one by one."""
 _MOST_SHOWN = 3
-"""The same in the display."""
+"""Open pairs that the live display names."""
 _LEAST_NAME = 8
 """Columns that a system's name has at least."""
 
@@ -56,18 +56,18 @@ def _count_settled(pairs: Sequence[PairStanding]) -> str:
 
 
 def _longest_first(pairs: Sequence[PairStanding]) -> list[PairStanding]:
-    """The open pairs; of which nobody knows how many items they take, first."""
+    """The open pairs; those whose number of items is unknown first."""
     undecided = [pair for pair in pairs if pair.verdict == "open"]
     return sorted(undecided, key=lambda pair: -math.inf if pair.more is None else -pair.more)
 
 
 def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, margin: float | None) -> list[str]:
-    """What a summary says of it.
+    """What a summary shows about a table that ends when it is settled.
 
     Args:
         pairs: every two systems.
         items: asked so far.
-        finished: nobody is asked more, though pairs may be open.
+        finished: no more is asked, though pairs may be open.
         margin: within which systems are equivalent; null: no margin.
     """
     undecided = [pair for pair in pairs if pair.verdict == "open"]
@@ -87,7 +87,7 @@ def settled_lines(pairs: Sequence[PairStanding], *, items: int, finished: bool, 
 
 
 def forecast_line(found: Forecast, ratio: float, scatter: float, *, most: int, measured: bool) -> str:
-    """What a plan says of how many items it may take; ``scatter``: of log ratios, measured or assumed."""
+    """What a plan shows about how many items it may take; ``scatter``: of log ratios, measured or assumed."""
     settled = f"{100 * found.settled_share:.0f} % of simulated runs are settled by {counted(most)}"
     return (
         f"Until decided: about {found.items:.0f} items a system, nine of ten within {found.rounds_p90:.0f} rounds; "
@@ -128,7 +128,7 @@ def _two_digits(count: int) -> int:
 
 
 def _margin(pair: PairStanding, margin: float | None) -> str:
-    """The margin that would have ended it; a wide one says nothing."""
+    """The margin that would have ended it; a wide one shows nothing."""
     if pair.margin is None or pair.margin > 1 or (margin is not None and pair.margin <= margin):
         return ""
     return f", or none with `--margin {math.ceil(100 * pair.margin)}%`"

@@ -37,14 +37,14 @@ LEGEND = (
     "median until the answer no longer changed; tokens, tok/s: median written, median decode speed; score: mean "
     "degree that the scorer gives, 0 to 1; s/correct, tokens/correct: of all trials / number correct; time/task, "
     "tokens/task: means over all trials. In parentheses: "
-    "95 % intervals. Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
+    "95 % intervals. Ranks by paired tests (Holm, 5 %): 1=, 2=: a shared rank, no significant difference (~). "
     ">= is a bound: answers were cut, or none was correct. An INVALID row is shown and not ranked."
 )
 _NARROW_LEGEND = (
     "task time: median from dispatch to the last byte of the answer, with its 95 % interval; tokens, tok/s: median "
     "written, median decode speed; s/correct: seconds of all trials / number correct (tok./corr.: their tokens); "
     "s/task, tok./task: means over all trials. "
-    "Ranks by paired tests (Holm, 5 %): n= share a rank, for they cannot be distinguished (~). "
+    "Ranks by paired tests (Holm, 5 %): 1=, 2=: a shared rank, no significant difference (~). "
 )
 _RANKS = "rank by"
 _NOWHERE = Narrow(heading="", where="nowhere")

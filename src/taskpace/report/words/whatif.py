@@ -7,11 +7,20 @@ from collections.abc import Callable, Iterator
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.cost import cost_per_correct
-from taskpace.analysis.whatif.speed import FittingError
-from taskpace.analysis.whatif.whatif import Moved, WhatIf, WhatIfTable
+from taskpace.analysis.whatif.fitting import FittingError
+from taskpace.analysis.whatif.places import Moved
+from taskpace.analysis.whatif.whatif import WhatIf, WhatIfTable
 from taskpace.report.words.advice import joined
 from taskpace.report.words.block import Block, Column, Document, Name, Narrow, Number, Rank, Words
-from taskpace.report.words.cost import DOLLARS, DOLLARS_ALONE, LEGEND, has_costs, unknown_costs
+from taskpace.report.words.cost import (
+    DOLLARS,
+    DOLLARS_ALONE,
+    LEGEND,
+    has_costs,
+    partial_costs,
+    price_sentence,
+    unknown_costs,
+)
 from taskpace.report.words.figures import (
     SECONDS,
     SECONDS_ALONE,
@@ -28,10 +37,12 @@ _LEGEND = (
     "correct. n= share a rank."
 )
 _SPEED_LEGEND = (
-    "Predicted: turns x wait + prompt tokens x (+ prompt token) + further output tokens x (output token), in ms. "
+    "Predicted: turns x wait + prompt tokens x (+ prompt token) + further output tokens x (output token), in ms{load}. "
     "error, p90: |predicted / measured - 1| of answers of the other place that the fit had not seen (whole tasks, "
     "where the run's tasks are others), median and 90th percentile; mean: with its sign, what is left of it in a sum."
 )
+
+_AND_LOAD = "; with several in flight, of an answer that is alone, and what they wait for one another is added"
 
 
 def whatif_document(found: WhatIf) -> Document:
@@ -40,8 +51,13 @@ def whatif_document(found: WhatIf) -> Document:
         title=f"{found.name}, on another deployment",
         warnings=(),
         blocks=(*map(_task, found.tables), _speeds(found.moved)),
-        closing=found.notes,
+        closing=(*found.notes, *_prices(found.tables)),
     )
+
+
+def _prices(tables: tuple[WhatIfTable, ...]) -> Iterator[str]:
+    if told := price_sentence((row.system, row.price) for table in tables for row in table.measured.rows):
+        yield told
 
 
 def _task(table: WhatIfTable) -> Block:
@@ -91,7 +107,7 @@ def _task(table: WhatIfTable) -> Block:
             per_correct("then ", after),
             *((dollars("$/1000 correct", before), dollars("then  ", after)) if priced else ()),
         ),
-        paragraphs=(*_answer(table), *unknown_costs(table.predicted)),
+        paragraphs=(*_answer(table), *partial_costs(table.measured), *unknown_costs(table.predicted)),
         legend=f"{_LEGEND} {LEGEND}" if priced else _LEGEND,
     )
 
@@ -125,7 +141,8 @@ def _speeds(moved: tuple[Moved, ...]) -> Block:
         return tuple(Number(Estimate(read(each))) for each in moved)
 
     def error(read: Callable[[FittingError], float]) -> tuple[Number, ...]:
-        return numbers(lambda each: None if each.error is None else read(each.error))
+        # Of scripted times nothing but rounding is left.
+        return numbers(lambda each: None if each.error is None else round(100 * read(each.error), 3))
 
     errors = [each.error for each in moved if each.error is not None]
     return Block(
@@ -139,9 +156,9 @@ def _speeds(moved: tuple[Moved, ...]) -> Block:
                 form=THREE_DIGITS,
             ),
             Column(heading="output token", cells=numbers(lambda each: 1e3 * each.speed.tpot_s), form=THREE_DIGITS),
-            Column(heading="error %", cells=error(lambda found: 100 * found.median), form=TWO_DIGITS),
-            Column(heading="p90 %", cells=error(lambda found: 100 * found.p90), form=TWO_DIGITS),
-            Column(heading="mean %", cells=error(lambda found: 100 * found.mean), form=TWO_DIGITS),
+            Column(heading="error %", cells=error(lambda found: found.median), form=TWO_DIGITS),
+            Column(heading="p90 %", cells=error(lambda found: found.p90), form=TWO_DIGITS),
+            Column(heading="mean %", cells=error(lambda found: found.mean), form=TWO_DIGITS),
             Column(
                 heading="speed of",
                 kind="text",
@@ -149,9 +166,9 @@ def _speeds(moved: tuple[Moved, ...]) -> Block:
                 narrow=Narrow(heading="", where="below"),
             ),
         ),
-        paragraphs=tuple(_checked(moved, errors)),
+        paragraphs=(*_checked(moved, errors), *(sentence for each in moved for sentence in _loaded(each))),
         findings=tuple(sentence for each in moved for sentence in _limits(each)),
-        legend=_SPEED_LEGEND,
+        legend=_SPEED_LEGEND.format(load=_AND_LOAD if any(each.speed.load for each in moved) else ""),
     )
 
 
@@ -166,6 +183,16 @@ def _checked(moved: tuple[Moved, ...], errors: list[FittingError]) -> Iterator[s
         least, most = (end([100 * error.median for error in errors]) for end in (min, max))
         span = f"{most:.0f} %" if round(least) == round(most) else f"{least:.0f} to {most:.0f} %"
         yield f"Predicted single answers were {span} off (median) where that could be checked."
+
+
+def _loaded(moved: Moved) -> Iterator[str]:
+    if (load := moved.speed.load) is not None:
+        slots = f", of which the server works on {load.slots} at a time" if load.slots < load.in_flight else ""
+        yield (
+            f"{moved.system}: predicted with {load.in_flight} in flight{slots}. Every other answer adds "
+            f"{1e3 * load.tpot_per_other_s:.2g} ms to each output token, and every prompt token that is read "
+            f"{1e3 * load.wait_per_other_prompt_token_s:.2g} ms to all in flight."
+        )
 
 
 def _limits(moved: Moved) -> Iterator[str]:

@@ -39,7 +39,7 @@ def share_of_fields(value: Any, right: dict[str, Any]) -> float:
 
 
 def _fenced(text: str) -> list[str]:
-    """What stands in fenced blocks, without the line that opens each; an open block is none."""
+    """What is in fenced blocks, without the line that opens each; an open block is none."""
     blocks = text.split(_FENCE, 2 * _MOST_FENCES)[1::2]
     return [block.partition("\n")[2] for block in blocks[: (text.count(_FENCE)) // 2]]
 
@@ -52,7 +52,7 @@ def _number(digits: str) -> int:
 
 
 def _no_number(name: str) -> float:
-    """Raises ``ValueError``: NaN and infinities are no JSON."""
+    """Raises ``ValueError``: NaN and infinities are not JSON."""
     raise ValueError(name)
 
 
@@ -63,7 +63,7 @@ def _real(digits: str) -> float:
 
 
 def _first_object(text: str) -> str | None:
-    """In one form: its keys in order, half of an emoji replaced, as it is no text that could be stored."""
+    """In one form: its keys in order, half of an emoji replaced, as it is not text that could be stored."""
     decoder = json.JSONDecoder(parse_int=_number, parse_float=_real, parse_constant=_no_number)
     start = text.find("{")
     for _ in range(_MOST_TRIES):

@@ -6,7 +6,7 @@ a choice, or, where it has none, the texts of choices. In order of strength:
 1. what is marked (``\boxed{B}``) or called final, and statements: "The answer is (B)", "I choose B", "B is correct",
    "B) Paris - right", "Answer: Paris" where Paris is a choice;
 2. sentences and lines that say nothing else: "B", "**B.** Paris", "Definitely B (Paris)", "Paris";
-3. labels in front of other text, "B) It stays the same", if they are no list;
+3. labels in front of other text, "B) It stays the same", unless they form a list;
 4. mentions: "option B", "(B)", "The capital of France is Paris.".
 
 What is right only for something, or looks right, is a mention. A letter alone and another stated later are two answers.
@@ -47,7 +47,7 @@ _NO_WORD_AFTER = (
     rf"|'(?!d[ıiuü]r|t[ıiuü]r|[ny]?[ıiuüae]\b)[{ALPHABETIC}])"
 )
 _SHOWN = r"""(?=[)\]}"'>\ue002]|[.,;:!](?:\s|\Z)|\s{0,9}\Z)"""
-"""What shows that a small letter is no word."""
+"""What shows that a small letter is not a word."""
 _OTHER_LABELS = {
     **dict(zip("ابجد", "ABCD", strict=True)),
     "أ": "A",
@@ -294,7 +294,7 @@ def _stands_alone(text: str, end: int, letter: str) -> bool:
 
 
 def _own_choice(text: str, end: int, choice: str) -> int | None:
-    """Where a choice's text ends that stands behind its letter; null where it does not stand there."""
+    """Where a choice's text ends that is behind its letter; null where it does not stand there."""
     if not choice:
         return None
     between = _BETWEEN.match(text, end)
@@ -320,7 +320,7 @@ def _without_choice(before: str, choice: str) -> str:
 
 
 def _ends(text: str, at: int, choice: str) -> int | None:
-    """Where ``choice``, folded, ends if it stands at a place; null if it does not."""
+    """Where ``choice``, folded, ends if it is at a place; null if it does not."""
     for word in choice.split(" "):
         while text[at : at + 1].isspace():
             at += 1

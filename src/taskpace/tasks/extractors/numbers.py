@@ -49,7 +49,7 @@ _REMARK = re.compile(
     r"|(?:to|let's|let us|let me|we can|you can)\s(?:double[- ])?(?:verify|check|confirm)\b)",
     re.IGNORECASE,
 )
-"""How a sentence begins that speaks of the answer and gives none."""
+"""How a sentence begins that mentions the answer and gives none."""
 _IN_BRACKETS = re.compile(r"\s*\([^()]*\)[.\s]*")
 _RESULT = re.compile(r"\b(?:final\s)?result\b\W{0,3}(?:\s?(?:is|was|of|equals|=|:))", re.IGNORECASE)
 _ALONE = re.compile(r"\A[F(]*Lw{0,2}[).!]*\Z")
@@ -241,7 +241,7 @@ def _comes_to(roles: str, found: list[Numeral]) -> str | None:
         return None
     outside = _ASIDE.sub(lambda aside: "." * len(aside[0]), roles)
     if "L" in outside:
-        # What stands in brackets explains what stands outside.
+        # What is in brackets explains what stands outside.
         kept = [at for at, role in enumerate(roles) if role == "L"]
         found = [each for at, each in zip(kept, found, strict=False) if outside[at] == "L"]
         roles = outside.replace(".", "")

@@ -37,7 +37,7 @@ class _Line(NamedTuple):
     who: tuple[int, ...]
 
     def without(self, start: int, end: int, instead: str = "", who: int = -1) -> _Line:
-        """The same with ``instead`` in place of some roles; ``who``: the candidate that it stands for, or -1."""
+        """The line with ``instead`` in place of some roles; ``who``: the candidate that it stands for, or -1."""
         return _Line(
             self.roles[:start] + instead + self.roles[end:],
             (*self.who[:start], *([who] * len(instead)), *self.who[end:]),
@@ -64,7 +64,7 @@ class _Part(NamedTuple):
 # Expressions over roles (see ``roles``). ``L`` is a candidate, ``l`` one in brackets.
 _BOX = re.compile(r"\[([^\[\]]*)(?:\]|\Z)")
 _ASIDE = re.compile(r"(?<=[^(])\((?![LlFKOnNZY]*L[^()]{0,3}\)?\Z)(?!L\))[^()]*\)")
-"""What stands in brackets and is no candidate by itself."""
+"""What is in brackets and is not a candidate by itself."""
 _JUDGED = re.compile(r"\(F*(X?)F*([YW])[n.!]*\)")
 _BRACKETED = re.compile(r"\(L\)")
 _NOT_THESE = r"[FOnZpK]*[Ll](?:\)?(?:,?[AV],?|,(?=[AVL])|,?X)[FO]*[Ll](?![KPY]))*+\)?"
@@ -83,7 +83,7 @@ _BREAK = re.compile(r"(?:[,bJ.!T]|(?<=[YWwxX])A)(?!.*(?:[,bJ.!T]|(?<=[YWwxX])A))
 _STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N|C|O[^,]*[K:=])[F:PC=O]*(?:w=)?[F(]*\Z")
 """the answer (to this) is L; answer: L; the option is L; I choose L"""
 _NUMBER_STATED_BEFORE = re.compile(r"(?:[nN][^=K]*?[K:=\-]|N)[F:P=]*(?:w=)?[F(]*\Z")
-"""The same of numbers: in a word problem much is chosen and left."""
+"""A stated number. Fewer verbs than for choices: in a word problem much is chosen and left."""
 _WRONG_ANSWER = re.compile(r"W[FO]*[nNO]")
 """the wrong answer is L"""
 _IT_BEFORE = re.compile(r"(?:\A|[FTZRAbwC])P[hM]?K[FTZR]*\Z")
@@ -149,7 +149,7 @@ def _take_boxes(line: _Line, found: list[tuple[int, Claim]], *, units: bool) -> 
         if members and plain:
             found.append((members[0], Claim("final", members)))
         elif units and box[1].strip("Fp"):
-            found.append((0, Claim("final", ())))  # something that is no number
+            found.append((0, Claim("final", ())))  # something that is not a number
         line = line.without(*box.span(), ",")
     return line
 

@@ -133,7 +133,7 @@ def roles_of(sentence: str) -> str:
 
 
 def language_of(sentence: str) -> str:
-    """The language of the lexicon that a plain sentence has most words of; ``en`` where nothing tells."""
+    """The language of the lexicon that a plain sentence has most words of; ``en`` where nothing shows it."""
     if _IS_DENSE.search(sentence):
         return _dense_language(sentence)
     return _language([found[0] for found in _PIECE.finditer(sentence.lower()) if found.lastgroup == "word"], _lexicon())
@@ -188,7 +188,7 @@ def _dense_language(text: str) -> str:
 def _dense_roles(text: str, sentence: str, lexicon: _Lexicon) -> str:
     pattern, known = lexicon.dense[_dense_language(sentence)]
     roles = [known.get(found[0], "w") for found in pattern.finditer(text)]
-    # A word that nobody knows is many characters long.
+    # An unknown word is many characters long.
     return re.sub("w+", "w", "".join(roles))
 
 

@@ -53,7 +53,7 @@ def beginnings(text: str, reading: Reading[State]) -> Callable[[int], str | None
             return None
         whole = reading.whole
         if whole is not None and length < MOST_WHOLE:
-            # A longer text is no answer by itself, unless it is the space around it that makes it so long.
+            # A longer text is not an answer by itself, unless it is the space around it that makes it so long.
             short = length - begins <= reading.longest_whole or text[length - 1].isspace()
             if short and (alone := whole(text[:length])) is not None:
                 return alone

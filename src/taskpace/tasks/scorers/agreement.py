@@ -1,4 +1,4 @@
-"""Scorer ``agreement``: whether a judge says of an answer what the task's own scorer said."""
+"""Scorer ``agreement``: whether a judge grades an answer as the task's own scorer does."""
 
 from __future__ import annotations
 

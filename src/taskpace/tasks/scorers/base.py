@@ -21,7 +21,7 @@ class FieldProblem(Exception):  # noqa: N818 - it is about a field, and caught n
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True):
-    """What a scorer says of one answer."""
+    """What a scorer reports about one answer."""
 
     outcome: Literal["correct", "wrong", "unparsed"]
     score: float | None = None

@@ -69,7 +69,7 @@ def _choices(value: Any) -> tuple[list[str], list[str] | None]:
     if not 2 <= len(value) <= len(ascii_uppercase):
         raise FieldProblem("choices", f"has {len(value)} choices: give from 2 to {len(ascii_uppercase)}")
     if not set(map(type, value)) <= {str, int, float}:
-        raise FieldProblem("choices", "holds something that is no text: give a list of texts")
+        raise FieldProblem("choices", "holds a value that is not text: give a list of texts")
     choices = [str(choice).strip() for choice in value]
     if "" in choices:
         raise FieldProblem("choices", "holds an empty choice: fill it in or take the row out")
@@ -83,7 +83,7 @@ def _decoded(value: Any, field: str) -> Any:
     try:
         return decode_json(value)
     except JsonProblem:
-        raise FieldProblem(field, f'is no list: write the {field} as JSON, ["one", "two"]') from None
+        raise FieldProblem(field, f'is not a list: write the {field} as JSON, ["one", "two"]') from None
 
 
 def _label(value: Any) -> str:
@@ -145,7 +145,7 @@ def _named(answer: Any, choices: list[str]) -> int | None:
 def _survey(rows: Iterable[dict[str, Any]]) -> None:
     """See that indices count from 0, and that what reads as an index or a letter is not the text of a choice.
 
-    Of one row nobody can say whether an answer of 1 is the first choice or the second; of a column that never has a 0
+    A single row cannot show whether an answer of 1 is the first choice or the second; of a column that never has a 0
     and has the number of choices it is plain.
     """
     seen = zeros = beyond = 0
@@ -204,7 +204,7 @@ def _survey(rows: Iterable[dict[str, Any]]) -> None:
         raise FieldProblem(
             "answer",
             f"has {torn[undecided]!r}, which is the {undecided} of one choice and the text of another, and no row "
-            f"tells which is meant. {means} to the task's table of the data; where it is the text, name the column of "
+            f"shows which is meant. {means} to the task's table of the data; where it is the text, name the column of "
             'the choices as "labels", too, in the table "columns"',
         )
 

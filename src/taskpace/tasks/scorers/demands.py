@@ -76,7 +76,7 @@ def _accept(fields: dict[str, Any]) -> dict[str, Any]:
     forbidden = fields.get("forbidden", [])
     for name, phrases in (("points", [each for point in points for each in point]), ("forbidden", forbidden)):
         if not isinstance(phrases, list) or any(not isinstance(each, str) or not each.strip() for each in phrases):
-            raise FieldProblem(name, "holds something that is no text: give texts that are not empty")
+            raise FieldProblem(name, "holds a value that is not text: give texts that are not empty")
     if any(not point for point in points):
         raise FieldProblem("points", "holds an empty point: give at least one alternative")
     if not points and not forbidden and "least_words" not in fields and "most_words" not in fields:

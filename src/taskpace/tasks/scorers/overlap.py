@@ -44,7 +44,7 @@ class SummaryOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: float = 0.35
     """The score of a summary that counts, 0 to 1."""
     most_words: int | None = None
-    """A longer text is no summary; null: any length."""
+    """A longer text is not a summary; null: any length."""
 
 
 def chrf(text: str, references: Sequence[str]) -> float:
@@ -53,7 +53,7 @@ def chrf(text: str, references: Sequence[str]) -> float:
 
 
 def bleu(text: str, references: Sequence[str]) -> float:
-    """The same by ``sentence_bleu``: smoothed (exponential), as a sentence alone has few long n-grams."""
+    """Sentence BLEU from 0 to 1, smoothed (exponential), as a sentence alone has few long n-grams."""
     return float(_bleu().sentence_score(text, list(references)).score) / 100
 
 

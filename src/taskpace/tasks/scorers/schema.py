@@ -1,7 +1,7 @@
-"""JSON Schemas that stand in the data, and so may come from anybody: applied within bounds, and never resolved outward.
+"""JSON Schemas that stand in the data, and so may come from anyone: applied within bounds, and never resolved outward.
 
 A reference leads into the schema itself or is refused before anything follows it. Patterns are matched by an engine
-without backtracking (Rust's, in polars), in time linear in the text. What a schema says of one value is counted, and
+without backtracking (Rust's, in polars), in time linear in the text. What a schema demands of one value is counted, and
 given up beyond a limit: definitions that refer to each other can ask for 2**64 comparisons in a few lines.
 
 Source: JSON Schema, draft 2020-12.
@@ -63,7 +63,7 @@ def check_schema(schema: dict[str, Any]) -> None:
         # Formats are not checked: compiling a pattern with Python's engine can fail in any way.
         Draft202012Validator.check_schema(own, format_checker=None)
     except SchemaError as exc:
-        raise SchemaProblem(f"is no JSON Schema ({one_line(exc.message, 80)}): correct it") from None
+        raise SchemaProblem(f"is not JSON Schema ({one_line(exc.message, 80)}): correct it") from None
     except RecursionError:
         raise SchemaProblem("is nested too deep: flatten it") from None
 

@@ -29,11 +29,11 @@ _ADDRESSES = ("$schema", "$id", "$anchor", "$dynamicAnchor")
 
 
 class SchemaProblem(Exception):  # noqa: N818 - as `FieldProblem`: named for what it is about
-    """Why a schema cannot be used, in words that follow its name: ``is no JSON Schema (...): correct it``."""
+    """Why a schema cannot be used, in words that follow its name: ``is not JSON Schema (...): correct it``."""
 
 
 def self_contained(schema: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The same schema in the words of draft 2020-12, and every schema in it.
+    """Rewrite a schema in the words of draft 2020-12, and list every schema in it.
 
     No address of its own and no other draft, which would bring other rules; each reference as a path. What is data
     (``const``, ``enum``) and what is an annotation is left as it is. Raises ``SchemaProblem`` for a reference outward.

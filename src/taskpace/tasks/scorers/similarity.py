@@ -63,7 +63,7 @@ def _model(folder: str) -> Any:
 def _missing(name: str) -> FieldProblem:
     return FieldProblem(
         "model",
-        f'there is no embedding model "{name}" here: give a folder with its {_WEIGHTS} and {_TOKENIZER}, or fetch a '
+        f'embedding model "{name}" not found: give a folder with its {_WEIGHTS} and {_TOKENIZER}, or fetch a '
         "hub model with `hf download NAME`; nothing is downloaded while scoring",
     )
 

@@ -1,7 +1,7 @@
 """Scorer ``squad``: short answers, by exact match, token F1 or a sentence that gives the answer.
 
 Source: Rajpurkar et al. (2016), "SQuAD: 100,000+ Questions for Machine Comprehension of Text", arXiv 1606.05250,
-section 6.1; what is stricter than that stands in ``taskpace.tasks.short_answers``.
+section 6.1; what is stricter than that is in ``taskpace.tasks.short_answers``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class SquadOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The least F1 of a correct answer: three words, two of which are right, with one left out or too many. Numbers,
     dates, ordinals and names must agree whatever the F1, and no word may stand in place of another."""
     contained_words: int = 0
-    """An answer of at most so many words is correct, too, if a right answer stands in it, word for word: a sentence
+    """An answer of at most so many words is correct, too, if a right answer is in it, word for word: a sentence
     where a word was asked for is verbose, not wrong. 0: never."""
 
 
@@ -49,7 +49,7 @@ def _grade(_: str, answer: str | None, fields: dict[str, Any], options: SquadOpt
 
 
 def _script(fields: dict[str, Any]) -> tuple[str, str]:
-    return fields["answers"][0], "Nobody can say."
+    return fields["answers"][0], "Nobody can say."  # words: as it is
 
 
 SQUAD = Scorer(

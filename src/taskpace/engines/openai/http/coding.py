@@ -29,7 +29,7 @@ def plain(pieces: Iterable[tuple[int, bytes]], most_bytes: int) -> Iterator[tupl
     What unpacks to nothing yet is left out; what is damaged ends the body.
 
     Raises:
-        EngineError: ``too-long``: more than ``most_bytes`` once unpacked, or in more parts than anybody sends.
+        EngineError: ``too-long``: more than ``most_bytes`` once unpacked, or in more parts than anyone sends.
     """
     rest = iter(pieces)
     begun: list[tuple[int, bytes]] = []

@@ -22,12 +22,12 @@ _MOST_BESIDE = 1024 * 1024
 _FRAMING = 16
 """Bytes of chunks' lengths for each byte of their content, at most."""
 _MOST_OF_ERROR = 64 * 1024
-"""Bytes of what a server says of a failure; what comes after them is not waited for."""
+"""Bytes of what a server reports about a failure; what comes after them is not waited for."""
 _OK, _REDIRECT, _BAD = 200, 300, 400
 
 
 class Answer:
-    """What came back besides the body, which is in the stamps."""
+    """What came back in addition to the body, which is in the stamps."""
 
     __slots__ = ("body", "headers", "status")
 
@@ -35,7 +35,7 @@ class Answer:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.body: list[bytes] = []
-        """Of an answer that is no success (200 to 299): the beginning of what the server says of it."""
+        """Of an answer that is not a success (200 to 299): the beginning of what the server reports about it."""
 
     @property
     def succeeded(self) -> bool:
@@ -78,12 +78,12 @@ class Connection(asyncio.Protocol):
 
     @property
     def is_open(self) -> bool:
-        """As far as is known, and with nothing in flight."""
+        """Open, as far as is known, and with nothing in flight."""
         return self._transport is not None and not self._transport.is_closing() and self._done is None
 
     @property
     def usable(self) -> bool:
-        """The same, and nothing has come unasked."""
+        """Open, idle, and without bytes that no request asked for."""
         return (
             self.is_open
             and self._transport is not None
@@ -141,12 +141,12 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._ns = self._now_ns()
         if self._done is None:
-            self.close()  # nobody has asked for anything
+            self.close()  # bytes that no request asked for
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as exc:
-            self._fail("bad-response", f"this is no HTTP/1.1 answer: {exc}: {data[:60]!r}")
+            self._fail("bad-response", f"this is not an HTTP/1.1 answer: {exc}: {data[:60]!r}")
         self._beside += len(data)
         if self._bodies:
             body = b"".join(self._bodies)
@@ -225,7 +225,7 @@ def _is_done(ending: bytes) -> bool:
 def _has_news(fd: int) -> bool:
     """Whether something can be read from an idle connection: that the server has closed it, as a rule.
 
-    The event loop would tell, too, but only once it has run: between two cells it does not.
+    The event loop would notice, too, but only once it has run: between two cells it does not.
     """
     if fd < 0:
         return True

@@ -44,7 +44,7 @@ class Pool:
     async def take(self) -> Connection:
         """An idle connection, or a new one.
 
-        A server that refuses is asked again until ``connect_timeout_s`` have passed: it may be starting anew.
+        A server that refuses is asked again until ``connect_timeout_s`` have passed: it may be starting again.
 
         Raises:
             EngineError: as ``connect``.
@@ -103,9 +103,9 @@ class Pool:
         except ssl.SSLError as exc:
             raise EngineError(f"{at}: no TLS: {exc.reason or exc}", kind="connect-tls") from None
         except socket.gaierror:
-            raise EngineError(f"{at}: there is no host of that name", kind="connect-name") from None
+            raise EngineError(f"{at}: unknown host name", kind="connect-name") from None
         except ConnectionRefusedError:
-            raise EngineError(f"{at}: nobody listens there", kind="connect-refused") from None
+            raise EngineError(f"{at}: nothing listens there", kind="connect-refused") from None
         except (ConnectionResetError, ConnectionAbortedError) as exc:
             kind = "connect-tls" if target.tls else "connect-failed"
             raise EngineError(f"{at}: it hung up: {exc.strerror or exc}", kind=kind) from None

@@ -69,11 +69,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{self.authority}{whole}" if self.proxy and not self.tls else whole
 
     def moved_to(self, path: str) -> Target:
-        """The same server below another path."""
+        """Return this server with another path."""
         return msgspec.structs.replace(self, path=path)
 
     def with_query(self, query: str) -> Target:
-        """The same with further parameters."""
+        """Return this target with further query parameters."""
         return msgspec.structs.replace(self, query="&".join(filter(None, (self.query, query))))
 
     def redirected(self, location: str) -> tuple[str, str | None]:
@@ -106,12 +106,12 @@ def read_url(url: str, *, proxied: bool = True) -> Target:
 
     shown = without_passwords(url)
     if "://" not in url:
-        raise wrong(f'"{shown}" says not how to reach it: write http://{shown} or https://{shown}')
+        raise wrong(f'"{shown}" has no scheme: write http://{shown} or https://{shown}')
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as exc:
-        raise wrong(f'"{shown}" is no URL: {without_passwords(str(exc))}') from None
+        raise wrong(f'invalid URL "{shown}": {without_passwords(str(exc))}') from None
     if parts.username or parts.password:
         raise wrong('it holds a name or a password: put the key in a variable and name that in "api_key_env"')
     if parts.scheme not in _PORTS:
@@ -142,7 +142,7 @@ def _host(name: str, wrong: Callable[[str], ExperimentError]) -> str:
     try:
         return name.encode("idna").decode("ascii")
     except UnicodeError as exc:
-        raise wrong(f'"{name[:_SHOWN]}" is no name of a host ({exc.__cause__ or exc}): correct it') from None
+        raise wrong(f'invalid host name "{name[:_SHOWN]}" ({exc.__cause__ or exc}): correct it') from None
 
 
 def _proxy(parts: SplitResult) -> Proxy | None:
@@ -163,7 +163,9 @@ def _proxy(parts: SplitResult) -> Proxy | None:
     except ValueError:
         found, port = urlsplit(""), 0
     if found.scheme != "http" or not found.hostname:
-        raise ExperimentError(f"the proxy for {parts.scheme} is no http:// URL: set {parts.scheme.upper()}_PROXY anew")
+        raise ExperimentError(
+            f"the proxy for {parts.scheme} is not an http:// URL: correct {parts.scheme.upper()}_PROXY"
+        )
     authorization = None
     if found.username:
         secret = f"{unquote(found.username)}:{unquote(found.password or '')}"
@@ -172,7 +174,7 @@ def _proxy(parts: SplitResult) -> Proxy | None:
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Certificates and names are always checked. ``ca_file``: authorities to trust besides the system's.
+    """Certificates and names are always checked. ``ca_file``: authorities to trust in addition to the system's.
 
     Raises:
         ExperimentError: the file cannot be read, or holds no certificate.

@@ -1,0 +1,400 @@
+"""The driver's part of a run on many machines: deals blocks out, writes down what comes back, and sees nodes end.
+
+It knows no Ray: a ``Cluster`` says which nodes there are and carries bytes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from taskpace.errors import ExperimentError
+from taskpace.experiment.plan import Plan, Trial
+from taskpace.records import Failure
+from taskpace.runner.cluster.blocks import Deck, units
+from taskpace.runner.cluster.known import KnownNode, NodeHost, node_of
+from taskpace.runner.cluster.messages import (
+    Asked,
+    Block,
+    BlockDone,
+    Closed,
+    Failed,
+    Orders,
+    Ready,
+    RecordsAdded,
+    Said,
+    SegmentAdded,
+    Told,
+    Unfit,
+    WorkerAdded,
+    WorkerLost,
+    decode_said,
+    encode,
+)
+from taskpace.runner.cluster.node import Setup
+from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
+from taskpace.runner.events import (
+    CellGivenUp,
+    Event,
+    NodeJoined,
+    NodeLeftOut,
+    NodeLost,
+    OrderChanged,
+    RunEnded,
+    SystemGivenUp,
+)
+from taskpace.runner.jobs import make_jobs
+from taskpace.runner.session import Never, Part, Session, StopRequest, never_sent
+from taskpace.runner.turns import in_turns
+from taskpace.runner.worker_process import WorkerProcess
+from taskpace.store import queries
+from taskpace.store.rows import Kept
+from taskpace.store.store import Store
+from taskpace.tasks import score
+from taskpace.version import __version__
+
+_AHEAD = 2
+"""Blocks that a node has, so that it need not wait for the driver between two of them."""
+_LOOK_EVERY_S = 1.0
+"""How often it is asked which nodes there are."""
+_TICK_S = 0.2
+_OTHERS_S = 30.0
+"""How long the first node that is ready waits for the others; those that load models for longer join later."""
+_DEATHS_IN_A_ROW = 3
+"""A node that ends this often without a record in between is not started again."""
+_WAIT_S, _GATHER_S, _ANSWERS_PER_S = 0.5, 0.02, 500
+"""How long a node waits for something to tell, and gathers more; with many nodes longer, so that the driver has so many
+answers a second to read at most."""
+
+
+def run_on_cluster(
+    plan: Plan,
+    store: Store,
+    cluster: Cluster,
+    *,
+    base: Path,
+    fetch: bool = True,
+    on_event: Callable[[Event], None] = lambda _event: None,
+    stop: StopRequest | None = None,
+) -> RunEnded:
+    """Carry out every trial of ``plan`` that ``store`` has no record of, on the nodes of a cluster.
+
+    Args:
+        plan: which ``blocks.check_plan`` has passed.
+        store: the run file, open for writing.
+        cluster: whose nodes measure.
+        base: folder that relative paths of models start from, on each node.
+        fetch: whether nodes may download models.
+        on_event: hears of everything.
+        stop: whether to end.
+
+    Raises:
+        ExperimentError: a node lacks a file or a library, or there is no node.
+    """
+    session = Session.begin(plan, store, on_event=on_event, stop=stop or Never(), launch=WorkerProcess)
+    return _Driver(session, store, cluster, pickle.dumps(Setup(plan, str(base.absolute()), fetch))).run()
+
+
+class _Driver:
+    def __init__(self, session: Session, store: Store, cluster: Cluster, setup: bytes) -> None:
+        self._session = session
+        self._store = store
+        self._cluster = cluster
+        self._setup = setup
+        self._nodes: dict[Link, KnownNode] = {}
+        self._numbers: dict[str, int] = {}
+        """By machine. Nodes of earlier sessions count as others: whether the machines are is unknown."""
+        self._first_number = 1 + max((node for node in map(node_of, queries.sessions(store)) if node), default=0)
+        self._deaths: dict[str, int] = {}
+        """By machine, in a row."""
+        self._left_out: set[str] = set()
+        self._deck: Deck | None = None
+        """Null until it is known whether systems can be open at once."""
+        self._together = True
+        self._gone: set[str] = set()
+        """Systems that were given up."""
+        self._kept: list[tuple[str, int | None, Sequence[Kept]]] = []
+        """Not on disk yet."""
+        self._untold: list[Event] = []
+        """Of records that are not on disk yet."""
+        self._looked_s = -_LOOK_EVERY_S
+        self._first_s: float | None = None
+        """When the first node was ready."""
+        self._last_reason = ""
+        """Why the last node that was lost ended."""
+
+    def run(self) -> RunEnded:
+        session = self._session
+        try:
+            if any(map(session.left, session.plan.cells)):
+                while self._goes_on():
+                    self._look()
+                    for link, said in self._cluster.answers(_TICK_S):
+                        self._hear(link, said)
+                    self._write()
+                    self._settle()
+        finally:
+            for node in self._nodes.values():
+                node.link.end()
+            self._write()
+        return session.end(sorted(self._gone))
+
+    def _goes_on(self) -> bool:
+        if self._nodes:
+            return True
+        if self._session.stop.requested or self._nothing_left():
+            return False
+        if not set(self._members()) - self._left_out:
+            raise ExperimentError(
+                f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
+                "same command continues"
+                if self._numbers
+                else f"--ray: no machine of the cluster has {self._wanted_of_each()}: see `ray status`"
+            )
+        return True
+
+    def _wanted_of_each(self) -> str:
+        resources = {"CPU": 1.0} | self._session.plan.experiment.resources
+        return ", ".join(f"{name} = {amount:g}" for name, amount in resources.items())
+
+    def _settle(self) -> None:
+        """Begin once all nodes are ready, or have had their time; end those that are not when there is nothing left."""
+        waiting = [node for node in self._nodes.values() if node.ready is None]
+        if self._session.stop.requested or (self._nothing_left() and not self._may_come_back()):
+            for node in waiting:
+                self._remove(node)
+            return
+        first_s = self._first_s
+        if self._deck is None and first_s is not None and (not waiting or time.monotonic() - first_s > _OTHERS_S):
+            self._begin()
+
+    def _members(self) -> dict[str, Member]:
+        return {member.id: member for member in self._cluster.members()}
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Start a node on each machine that has none, as long as there is something for it to do."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_EVERY_S or self._session.stop.requested or self._nothing_left():
+            return
+        self._looked_s = now_s
+        taken = {node.member.id for node in self._nodes.values()} | self._left_out
+        for member in self._members().values():
+            if member.id in taken:
+                continue
+            number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
+            link = self._cluster.start(member, self._setup)
+            self._nodes[link] = node = KnownNode(number, member, link)
+            self._ask(node)
+
+    def _nothing_left(self) -> bool:
+        """Whether every round has been dealt out."""
+        return self._deck is not None and not len(self._deck)
+
+    def _ask(self, node: KnownNode) -> None:
+        """Give a node more to do if it has little, and ask what has happened."""
+        stop = self._session.stop.requested
+        blocks: list[Block] = []
+        while self._deck and node.session and not stop and len(node.blocks) < _AHEAD and len(self._deck):
+            block, rounds = self._deck.deal(len(self._nodes), self._session.attempts, self._wanted)
+            if rounds:
+                node.blocks[block.number] = rounds
+                blocks.append(block)
+        idle = node.ready is not None and not node.blocks
+        close = not node.told_to_close and idle and (stop or (self._nothing_left() and not self._may_come_back()))
+        node.told_to_close |= close
+        node.link.ask(
+            encode(
+                Orders(
+                    session=node.session,
+                    together=self._together,
+                    blocks=tuple(blocks),
+                    stop=stop,
+                    close=close,
+                    wait_s=max(_WAIT_S, len(self._nodes) / _ANSWERS_PER_S),
+                    gather_s=max(_GATHER_S, len(self._nodes) / _ANSWERS_PER_S),
+                )
+            )
+        )
+
+    def _may_come_back(self) -> bool:
+        """Whether some node still has blocks, which would be another's if it ended."""
+        return any(node.blocks for node in self._nodes.values())
+
+    def _wanted(self, part: Part) -> bool:
+        return part.cell.id not in self._session.given_up
+
+    def _hear(self, link: Link, said: bytes | NodeLostError) -> None:
+        if (node := self._nodes.get(link)) is None:
+            return  # it was lost, and what it says is another node's affair now
+        if isinstance(said, NodeLostError):
+            self._lose(node, str(said))
+            return
+        for each in decode_said(said):
+            self._take(node, each)
+            if link not in self._nodes:
+                return
+        self._ask(node)
+
+    def _take(self, node: KnownNode, said: Said) -> None:
+        match said:
+            case RecordsAdded(cell_id, worker, records):
+                self._deaths.pop(node.member.id, None)
+                self._keep(node, cell_id, None if worker is None else node.workers[worker], records)
+            case Asked(trial_id, attempt):
+                node.in_flight[trial_id] = attempt
+            case BlockDone(number):
+                del node.blocks[number]
+                node.in_flight.clear()
+            case Told(event):
+                self._take_event(event)
+            case WorkerAdded(number, system, load_ns, info, calibration):
+                node.systems[number] = system
+                node.workers[number] = self._store.add_worker(node.session, system, load_ns, info, calibration)
+            case WorkerLost(worker, system, reason):
+                self._store.add_worker_death(node.session, node.workers.get(worker or 0), system, reason)
+            case SegmentAdded(worker, cell_id, client):
+                self._store.add_segment(node.workers[worker], cell_id, client)
+            case Ready():
+                self._take_ready(node, said)
+            case Unfit(problem):
+                self._leave_out(node, problem)
+            case Failed(reason):
+                self._lose(node, reason)
+            case Closed():
+                self._remove(node)
+
+    def _take_ready(self, node: KnownNode, ready: Ready) -> None:
+        if self._deck is not None and self._together and ready.apart is not None:
+            self._leave_out(node, f"its systems cannot be open at once, as on the other nodes: {ready.apart}")
+            return
+        node.ready = ready
+        self._first_s = self._first_s or time.monotonic()
+        self._session.tell(NodeJoined(node=node.number, address=node.member.address, cpu=ready.host.cpu))
+        if self._deck is not None:
+            self._enlist(node)
+
+    def _begin(self) -> None:
+        """With the nodes that are ready it is known how systems follow each other, and so what the rounds are."""
+        ready = [node for node in self._nodes.values() if node.ready is not None]
+        apart = [node.ready.apart for node in ready if node.ready and node.ready.apart]
+        in_turns_wanted = self._session.plan.experiment.order == "turns"
+        self._together = in_turns_wanted and not apart
+        if in_turns_wanted and apart:
+            self._session.tell(OrderChanged(reason=apart[0]))
+        parts = in_turns(self._session, self._store, together=self._together)
+        self._deck = Deck(self._session.plan, units(parts))
+        for node in ready:
+            self._enlist(node)
+
+    def _enlist(self, node: KnownNode) -> None:
+        """Begin a node's session: from its next orders on it gets blocks."""
+        assert node.ready is not None  # noqa: S101 - it has just said so
+        facts: dict[str, Any] = msgspec.structs.asdict(node.ready.host)
+        node.session = self._store.begin_session(NodeHost(**facts, node=node.number), __version__)
+
+    def _remove(self, node: KnownNode) -> None:
+        del self._nodes[node.link]
+        node.link.end()
+
+    def _leave_out(self, node: KnownNode, problem: str) -> None:
+        """A node that cannot take part ends the run if nothing has been asked yet; else the others go on."""
+        if self._deck is None:
+            raise ExperimentError(f"--ray: {node.name}: {problem}")
+        self._left_out.add(node.member.id)
+        if node.blocks:
+            self._lose(node, problem)
+            return
+        self._remove(node)
+        self._session.tell(NodeLeftOut(node=node.number, address=node.member.address, reason=problem))
+
+    # -- what comes in ---------------------------------------------------------------------------------------------
+
+    def _keep(self, node: KnownNode, cell_id: str, worker: int | None, records: Sequence[Kept]) -> None:
+        session = self._session
+        records = [self._numbered(kept) for kept in records]
+        self._kept.append((cell_id, worker, records))
+        for record, *_ in records:
+            session.attempts[record.trial_id] = record.attempt
+            node.in_flight.pop(record.trial_id, None)
+            if record.final:
+                session.recorded.add(record.trial_id)
+
+    def _numbered(self, kept: Kept) -> Kept:
+        """A warm-up's record with an attempt of its own: each node warms up with the same trials."""
+        record = kept.record
+        if record.phase != "warm-up":
+            return kept
+        attempt = self._session.attempts.get(record.trial_id, 0) + 1
+        return kept._replace(record=msgspec.structs.replace(record, attempt=attempt))
+
+    def _take_event(self, event: Event) -> None:
+        session = self._session
+        match event:
+            case SystemGivenUp(system=system):
+                if system in self._gone:
+                    return
+                self._gone.add(system)
+                session.given_up.update(cell.id for cell in session.plan.cells if cell.system.name == system)
+            case CellGivenUp(system=system, task=task, scenario=scenario):
+                names = (system, task, scenario)
+                cells = [
+                    cell
+                    for cell in session.plan.cells
+                    if (cell.system.name, cell.task.name, cell.scenario.name) == names
+                ]
+                if all(cell.id in session.given_up for cell in cells):
+                    return
+                session.given_up.update(cell.id for cell in cells)
+                self._gone.add(system)
+            case _:
+                pass
+        self._untold.append(event)
+
+    def _write(self) -> None:
+        """Put what has come in on disk, in one transaction, and tell of it."""
+        if self._kept:
+            kept, self._kept = self._kept, []
+            self._store.add_many(kept)
+        untold, self._untold = self._untold, []
+        for event in untold:
+            self._session.tell(event)
+
+    # -- nodes that end --------------------------------------------------------------------------------------------
+
+    def _lose(self, node: KnownNode, reason: str) -> None:
+        """Record what a node had in flight as errors, and give the rest of its blocks to the others."""
+        session = self._session
+        self._remove(node)
+        self._last_reason = reason
+        deaths = self._deaths[node.member.id] = self._deaths.get(node.member.id, 0) + 1
+        if deaths == _DEATHS_IN_A_ROW:
+            self._left_out.add(node.member.id)
+        lost = list(self._in_flight(node))
+        # Without the reason, which may name machines.
+        failure = Failure(kind="node-lost", message=f"node {node.number} ended meanwhile")
+        numbers = {system: node.workers[number] for number, system in node.systems.items()}
+        for part, trial in lost:
+            attempt = node.in_flight[trial.id]
+            (job,) = make_jobs(session.plan, part.cell, (trial,), {trial.id: attempt - 1})
+            record = never_sent(job, failure).record
+            kept = Kept(record, score(part.cell.task.spec, trial.item.spec, record), part.round, part.place)
+            self._keep(node, part.cell.id, numbers.get(part.cell.system.name), [kept])
+        left = [unit for rounds in node.blocks.values() for unit in rounds]
+        if self._deck is not None:
+            self._deck.give_back(left, session.recorded)
+        session.tell(NodeLost(node=node.number, address=node.member.address, reason=reason, lost=len(lost)))
+
+    def _in_flight(self, node: KnownNode) -> Iterator[tuple[Part, Trial]]:
+        for rounds in node.blocks.values():
+            for unit in rounds:
+                for part in unit:
+                    for trial in part.trials:
+                        if not part.anchor and trial.id in node.in_flight:
+                            yield part, trial

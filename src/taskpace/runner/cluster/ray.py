@@ -1,0 +1,202 @@
+"""The cluster that Ray is: the one module that knows Ray.
+
+A node of a run is an actor, on a machine of its own by hard node affinity: two nodes on one machine would take each
+other's processor. Ray reserves what the experiment asks for, and waits until it is free.
+Source: https://docs.ray.io/en/latest/ray-core/scheduling/index.html, for Ray 2.60.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from taskpace.errors import ExperimentError, MissingExtraError
+from taskpace.runner.cluster.protocol import Link, Member, NodeLostError
+from taskpace.text.safe_text import one_line
+from taskpace.version import __version__
+
+_REACH_S = 5.0
+_PORT = 6379
+"""Of a cluster's head, unless it was started with another."""
+_OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+"""What an actor's options call the resources that Ray knows by itself."""
+_MOST_LETTERS = 300
+
+
+@contextlib.contextmanager
+def connect(address: str, resources: Mapping[str, float]) -> Iterator[RayCluster]:
+    """Be a driver of a cluster.
+
+    Args:
+        address: ``HOST:PORT`` of its head; ``auto``: the cluster that this machine is a part of.
+        resources: that each node of the run reserves, by the names that Ray has for them.
+
+    Raises:
+        TaskpaceError: Ray is not installed, or there is no cluster, or it is of another version.
+    """
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise MissingExtraError("--ray", "ray", "ray") from None
+    _check_reachable(address)
+    # It prints what the machines' own logs say when one is lost, in the middle of what this program prints.
+    ray._private.worker.listen_error_messages = lambda *_: None  # noqa: SLF001 - there is no other way
+    try:
+        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL, namespace="taskpace")
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as exc:
+        raise _no_cluster(address, str(exc)) from None
+    try:
+        yield RayCluster(resources)
+    finally:
+        ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits for minutes for what is not there."""
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if "//" in address or not colon or not port.isdecimal():
+        raise ExperimentError(
+            f'--ray "{one_line(address, 80)}": write HOST:PORT of the head, such as 10.0.0.1:{_PORT}, or leave the '
+            "address out on a machine of the cluster"
+        )
+    try:
+        socket.create_connection((host, int(port)), _REACH_S).close()
+    except (OSError, OverflowError) as exc:
+        raise _no_cluster(address, str(exc)) from None
+
+
+def _no_cluster(address: str, why: str) -> ExperimentError:
+    where = "this machine is part of no Ray cluster" if address == "auto" else f"there is no Ray cluster at {address}"
+    return ExperimentError(
+        f"--ray: {where} ({one_line(why, _MOST_LETTERS)}): run `ray start --head --port={_PORT}` on one machine, and "
+        f"`ray start --address=HEAD:{_PORT}` on the others"
+    )
+
+
+class RayCluster:
+    """``protocol.Cluster``, once this process is connected."""
+
+    def __init__(self, resources: Mapping[str, float]) -> None:
+        import ray
+
+        self._ray = ray
+        self._resources = {"CPU": 1.0} | dict(resources)
+        self._bounded = "CPU" in resources
+        """Whether somebody has said how many processors a node has."""
+        self._pending: dict[Any, _Actor] = {}
+
+    def members(self) -> list[Member]:
+        """The machines that are alive and have what a node reserves, whether it is free now or not."""
+        return [
+            Member(node["NodeID"], node["NodeManagerAddress"])
+            for node in self._ray.nodes()
+            if node["Alive"]
+            and all(node["Resources"].get(name, 0.0) >= least for name, least in self._resources.items())
+        ]
+
+    def start(self, member: Member, setup: bytes) -> Link:
+        """Start an actor there; what goes wrong shows in its answer."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        options = {_OPTIONS[name]: value for name, value in self._resources.items() if name in _OPTIONS}
+        custom = {name: value for name, value in self._resources.items() if name not in _OPTIONS}
+        actor = self._ray.remote(_actor_class()).options(
+            **options,
+            resources=custom,
+            max_restarts=0,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(member.id, soft=False),
+        )
+        return _Actor(self, actor.remote(setup, __version__, bounded=self._bounded))
+
+    def answers(self, timeout_s: float) -> list[tuple[Link, bytes | NodeLostError]]:
+        """See ``protocol.Cluster``."""
+        if not self._pending:
+            time.sleep(timeout_s)
+            return []
+        pending = list(self._pending)
+        # The first, and then all that are there.
+        found, _ = self._ray.wait(pending, num_returns=1, timeout=timeout_s)
+        if found:
+            found, _ = self._ray.wait(pending, num_returns=len(pending), timeout=0)
+        return [(self._pending.pop(reference), self._answer(reference)) for reference in found]
+
+    def _answer(self, reference: Any) -> bytes | NodeLostError:
+        try:
+            answer: bytes = self._ray.get(reference)
+        except self._ray.exceptions.RayError as exc:
+            return NodeLostError(_in_one_line(exc))
+        return answer
+
+    def ask(self, actor: _Actor, data: bytes) -> None:
+        """Begin an exchange."""
+        self._pending[actor.handle.exchange.remote(data)] = actor
+
+    def end(self, actor: _Actor) -> None:
+        """End an actor, and with it the workers, which end when their pipes do."""
+        self._pending = {reference: each for reference, each in self._pending.items() if each is not actor}
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor.handle)
+
+
+class _Actor:
+    """``protocol.Link``."""
+
+    def __init__(self, cluster: RayCluster, handle: Any) -> None:
+        self._cluster = cluster
+        self.handle = handle
+
+    def ask(self, data: bytes) -> None:
+        self._cluster.ask(self, data)
+
+    def end(self) -> None:
+        self._cluster.end(self)
+
+
+def _actor_class() -> type:
+    """The actor's class. Defined here, it travels by value: the node may have another taskpace, or none."""
+
+    class Actor:
+        def __init__(self, setup: bytes, version: str, *, bounded: bool) -> None:
+            self._problem, self._node = "", None
+            try:
+                from taskpace.version import __version__ as there
+            except ModuleNotFoundError:
+                there = ""
+            if there != version:
+                have = f"is {there}" if there else "is not installed"
+                self._problem = f"taskpace {have} there, and {version} here: install this version there, too"
+                return
+            import os
+            from functools import partial
+
+            from taskpace.runner.cluster.node import Node
+            from taskpace.runner.worker_process import WorkerProcess
+
+            # As it is now: Ray sets some of it again for each call.
+            environment = dict(os.environ)
+            if not bounded:
+                # Ray's own bound of one thread, which would make engines in this process slower than they are.
+                environment.pop("OMP_NUM_THREADS", None)
+            self._node = Node(setup, partial(WorkerProcess, environment))
+
+        def exchange(self, data: bytes) -> bytes:
+            if self._node is not None:
+                return self._node.exchange(data)
+            import msgspec
+
+            return msgspec.msgpack.encode([{"type": "Unfit", "problem": self._problem}])
+
+    return Actor
+
+
+def _in_one_line(exc: Exception) -> str:
+    """What Ray says of an actor that is gone, without its advice and its traceback."""
+    lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
+    kept = [line for line in lines if not line.startswith(("class_name", "actor_id", "pid", "namespace", "ip"))]
+    return one_line(" ".join(kept), _MOST_LETTERS)

@@ -1,0 +1,259 @@
+"""One run on many machines: what is dealt out, that each trial is recorded once, and what a lost node costs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from tests.fake_cluster import FakeCluster
+from tests.in_process import StopAfter, instant
+from tests.test_turns import planned
+
+import taskpace
+from taskpace.analysis.data.frame import last_attempts
+from taskpace.analysis.data.nodes import crossing, with_nodes
+from taskpace.analysis.table.nodes import node_findings
+from taskpace.errors import ExperimentError, MissingExtraError
+from taskpace.experiment.experiment import experiment_of
+from taskpace.runner.cluster import driver, node
+from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
+from taskpace.runner.cluster.driver import run_on_cluster
+from taskpace.runner.cluster.messages import Unfit, decode_said
+from taskpace.runner.cluster.ray import _actor_class, connect
+from taskpace.runner.events import NodeJoined, NodeLost, OrderChanged, TrialFinished
+from taskpace.runner.session import Part
+from taskpace.store.store import Store
+from taskpace.worker import worker
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_calibrated(monkeypatch):
+    """Calibration takes real time, once for each worker; nor is a cluster looked at once a second alone."""
+    monkeypatch.setattr(worker, "calibrate", instant)
+    monkeypatch.setattr(driver, "_LOOK_EVERY_S", 0.0)
+
+
+def carry_out(plan: Any, path: Path, cluster: FakeCluster, **settings: Any) -> Any:
+    """How the run ended, and its records."""
+    with Store.create_or_continue(path, plan, "0") as store:
+        ended = run_on_cluster(plan, store, cluster, base=Path(), **settings)
+    with taskpace.open(path) as run:
+        return ended, run.frame()
+
+
+def test_all_systems_of_a_round_are_asked_on_one_node(tmp_path):
+    """Each item's trials are of one session, that is of one node; every node has some; each trial is recorded once."""
+    events: list[Any] = []
+    plan = planned(items=40)
+    ended, frame = carry_out(plan, tmp_path / "run.db", FakeCluster(3), on_event=events.append)
+    assert (ended.done, ended.planned, ended.given_up) == (120, 120, ())
+    assert frame.height == 120
+    on_nodes = frame.group_by("item_id").agg(pl.col("session").n_unique())
+    assert on_nodes["session"].to_list() == [1] * 40
+    assert frame["session"].n_unique() == 3
+    assert Counter(type(event) for event in events)[NodeJoined] == 3
+    assert sum(isinstance(event, TrialFinished) for event in events) == 120
+
+
+@given(seed=st.integers(0, 2**32), nodes=st.integers(2, 4), deaths=st.sampled_from([0.05, 0.2, 0.4]))
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nodes_that_are_lost_cost_their_trials_in_flight_and_no_other(tmp_path_factory, seed, nodes, deaths):
+    """Whenever nodes end: every planned trial has one final record; an error says so; all else was asked again."""
+    events: list[Any] = []
+    plan = planned(("one", "two"), items=20)
+    path = tmp_path_factory.mktemp("lost") / "run.db"
+    cluster = FakeCluster(nodes, deaths=deaths, seed=seed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(driver, "_DEATHS_IN_A_ROW", 1000)  # that is another test's
+        ended, frame = carry_out(plan, path, cluster, on_event=events.append)
+    assert ended.done == ended.planned == frame.height == frame["trial_id"].n_unique() == 40
+    lost = [event for event in events if isinstance(event, NodeLost)]
+    errors = frame.filter(frame["outcome"] == "error")
+    assert errors.height == sum(event.lost for event in lost) <= len(lost)
+    assert set(errors["failure_kind"]) <= {"node-lost"}
+
+
+def test_a_machine_on_which_every_node_ends_is_left_out(tmp_path):
+    """After three nodes that ended without a record it gets no more; the others carry all out."""
+
+    class OneBad(FakeCluster):
+        def start(self, member, setup):
+            link = super().start(member, setup)
+            link.dying = member.id == "machine-1"
+            return link
+
+    events: list[Any] = []
+    ended, _ = carry_out(planned(("one",), items=40), tmp_path / "run.db", OneBad(2), on_event=events.append)
+    assert ended.done == 40
+    assert [event.node for event in events if isinstance(event, NodeLost)] == [1, 1, 1]
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path):
+    """A stop ends all nodes, and what is recorded is not asked again, on whatever nodes there are then."""
+    plan = planned(("one", "two"), items=20)
+    stop = StopAfter(7)
+    ended, before = carry_out(plan, tmp_path / "run.db", FakeCluster(2), on_event=stop, stop=stop)
+    assert ended.interrupted
+    assert 7 <= ended.done == before.height < 40
+    ended, frame = carry_out(plan, tmp_path / "run.db", FakeCluster(3))
+    assert ended.done == frame.height == frame["trial_id"].n_unique() == 40
+    assert set(before["trial_id"]) <= set(frame["trial_id"])
+
+
+def test_a_system_that_cannot_be_used_holds_nobody_up(tmp_path):
+    """One whose engine crashes each time is given up everywhere; the others are asked all their items."""
+    options = {"time": "virtual", "faults": [{"kind": "error", "rate": 1.0}]}
+    systems = [
+        {"name": "one", "engine": "simulated", "model": "one", "options": {"time": "virtual"}},
+        {"name": "two", "engine": "simulated", "model": "two", "options": options},
+    ]
+    ended, frame = carry_out(planned(system=systems, items=12), tmp_path / "run.db", FakeCluster(2))
+    assert ended.done == 24
+    assert set(frame.filter(pl.col("system") == "two")["outcome"]) == {"error"}
+
+
+def test_a_system_that_is_alone_is_dealt_out_trial_by_trial(tmp_path):
+    """Without others to take turns with, its items are shared among the nodes all the same."""
+    ended, frame = carry_out(planned(("one",), items=20), tmp_path / "run.db", FakeCluster(2))
+    assert ended.done == frame["trial_id"].n_unique() == 20
+    assert frame["session"].n_unique() == 2
+
+
+@given(rounds=st.integers(0, 200), nodes=st.integers(1, 50))
+@settings(max_examples=20)
+def test_blocks_have_every_round_once_and_grow_smaller(rounds, nodes):
+    """Whatever the number of nodes: all rounds in their order, in blocks that never grow."""
+    plan = planned(("one",), items=1)
+    (cell,) = plan.cells
+    deck = Deck(plan, [(Part(cell, plan.trials(cell), number, 1),) for number in range(rounds)])
+    dealt = []
+    while len(deck):
+        dealt.append(deck.deal(nodes, {}, lambda _part: True)[1])
+    assert [unit[0].round for block in dealt for unit in block] == list(range(rounds))
+    sizes = [len(block) for block in dealt]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes, default=1) <= MOST_ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"scenarios": ["concurrency=4"]}, 'scenario "concurrency=4" is a load of one machine'),
+        ({"scenarios": ["rate=2"]}, 'scenario "rate=2" is a load of one machine'),
+        ({"scenarios": ["batch=2"]}, 'scenario "batch=2" is a load of one machine'),
+        ({"until": "decided"}, "leave one of --until and --ray out"),
+        ({"order": "sequential"}, 'take order = "turns"'),
+    ],
+)
+def test_what_cannot_be_dealt_out_is_refused(changed, said):
+    """Loads of several in flight, static batches, ends that depend on all, and orders without pairs: in one line."""
+    systems = [{"name": name, "engine": "transformers", "model": name} for name in ("one", "two")]
+    table = {"tasks": ["mmlu-letter"], "system": systems} | changed
+    experiment = experiment_of(table, "test", default_name="test")
+    plan = msgspec.structs.replace(planned(), experiment=experiment)
+    with pytest.raises(ExperimentError, match=re.escape(said)):
+        check_plan(plan)
+
+
+def test_a_node_that_lacks_a_file_ends_the_run_before_it_begins(tmp_path):
+    """The driver's machine has the model file and the node has another: which system, which file, what to do."""
+    system = planned().systems[0]
+    there = msgspec.structs.replace(system, sha256="0" * 64, path="/models/one.gguf")
+    plan = planned(("one",))
+    plan = msgspec.structs.replace(plan, systems=(there,))
+    with pytest.raises(ExperimentError, match=r'--ray: node 1 \(10\.0\.0\.1\): system "one": .*one') as caught:
+        carry_out(plan, tmp_path / "run.db", FakeCluster(1))
+    assert "\n" not in str(caught.value)
+
+
+def test_no_node_with_what_is_asked_for_is_said_in_one_line(tmp_path):
+    """A cluster without a machine that has the resources ends the run with where to look."""
+    with pytest.raises(ExperimentError, match="no machine of the cluster has CPU = 1"):
+        carry_out(planned(), tmp_path / "run.db", FakeCluster(0))
+
+
+def test_resources_are_the_most_that_a_system_needs():
+    """Systems take turns on one node, so that it reserves the greatest of each resource, not their sum."""
+    systems = [
+        {"name": "one", "engine": "simulated", "resources": {"GPU": 1, "CPU": 2}},
+        {"name": "two", "engine": "simulated", "resources": {"GPU": 2}},
+    ]
+    experiment = experiment_of({"system": systems, "resources": {"disk": 0.5}}, "test", default_name="test")
+    assert experiment.resources == {"GPU": 2.0, "CPU": 2.0, "disk": 0.5}
+    with pytest.raises(ExperimentError, match=re.escape('key "resources": GPU = 1.5 cannot be reserved')):
+        experiment_of({"system": systems, "resources": {"GPU": 1.5}}, "test", default_name="test")
+
+
+def test_without_ray_the_command_that_installs_it_is_named(monkeypatch):
+    """The extra by its name, and its library for this interpreter, ready to be pasted."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"\(extra ray\): run `.* -m pip install '?ray"), connect("auto", {}):
+        pass
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "ray://127.0.0.1:1"])
+def test_where_no_cluster_is_the_address_is_named(address):
+    """Where no program listens, or the address is invalid: one line that says what to start, or what to write."""
+    pytest.importorskip("ray")
+    with pytest.raises(ExperimentError, match=re.escape(address)) as caught, connect(address, {}):
+        pass
+    assert re.search(r"`ray start --head|write HOST:PORT", str(caught.value))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
+    """Both versions and what to install there, from a class that needs nothing of the node's own taskpace."""
+    (said,) = decode_said(_actor_class()(b"no plan", "9.9", bounded=False).exchange(b"no orders"))
+    assert isinstance(said, Unfit)
+    assert said.problem.startswith(
+        f"taskpace is {taskpace.__version__} there, and 9.9 here: install this version there"
+    )
+
+
+def test_systems_that_cannot_be_open_at_once_alternate_in_blocks(tmp_path, monkeypatch):
+    """One node that has no room for all is enough: all nodes open one system at a time, five items in a row."""
+    monkeypatch.setattr(node, "why_not_together", lambda _plan: "there is no room")
+    events: list[Any] = []
+    ended, frame = carry_out(planned(items=20), tmp_path / "run.db", FakeCluster(2), on_event=events.append)
+    assert ended.done == 60
+    assert [event.reason for event in events if isinstance(event, OrderChanged)] == ["there is no room"]
+    assert set(frame.group_by("system", "round").len()["len"]) == {5}
+
+
+# -- analysis ------------------------------------------------------------------------------------------------------
+
+
+def test_a_round_on_two_nodes_gives_no_pair_across_them():
+    """Of five systems, three of which one node asked: those three stay; of two, none is left to compare."""
+    nan = np.nan
+    session = np.array([[[1.0], [1.0], [2.0]], [[1.0], [2.0], [2.0]], [[1.0], [1.0], [nan]]])
+    assert crossing(session)[:, :, 0].tolist() == [[False] * 3, [False, True, False], [False] * 3]
+
+
+def test_what_a_slower_node_takes_is_estimated(tmp_path):
+    """A node on which everything takes twice as long shows as such, with its interval; equal nodes do, too."""
+    plan = planned(("one", "two"), items=60)
+    carry_out(plan, tmp_path / "run.db", FakeCluster(2))
+    with taskpace.open(tmp_path / "run.db") as run:
+        store = run.store
+        trials = with_nodes(last_attempts(run.frame()), store)
+        summary = run.summary(resamples=0)
+    assert set(trials["node"]) == {1, 2}
+    assert [finding.code for finding in summary.tables[0].findings].count("nodes") == 1
+    rng = np.random.default_rng(0)
+    noise = pl.Series(rng.lognormal(0, 0.05, trials.height))
+    slower = pl.when(pl.col("node") == 2).then(2.0).otherwise(1.0)
+    (finding,) = node_findings(trials.with_columns(tpot_s=pl.col("tpot_s") * noise * slower), crossed=0)
+    assert "node 2 takes 2.0" in finding.text
+    assert finding.evidence["ratio of node 2"] == pytest.approx(2.0, rel=0.05)
+    (finding,) = node_findings(trials.with_columns(tpot_s=pl.col("tpot_s") * noise), crossed=2)
+    assert "no difference is known" in finding.text
+    assert "2 answers of rounds that a lost node left" in finding.text
