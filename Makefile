@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes would compile taskpace again, and each worker of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
-PARALLEL := -n 3 --dist loadscope --no-loadscope-reorder
+PARALLEL := -n 4 --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \

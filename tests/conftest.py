@@ -55,7 +55,7 @@ TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_t
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a worker of xdist, and all that it starts, run on one core; three on two cores fill each other's waits.
+    """Let a worker of xdist, and all that it starts, run on one core; two on each of two cores fill each other's waits.
 
     Threads of a model that wait for each other on a core that others use too take ten times as long. The first worker
     gets the real clocks: who shares its core gives way.

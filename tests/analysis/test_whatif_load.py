@@ -53,12 +53,15 @@ def off(trials: pl.DataFrame, total: np.ndarray) -> np.ndarray:
     return np.asarray(total / trials["task_time_s"].to_numpy() - 1)
 
 
-@given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 9), st.sampled_from([0.001, 0.02]))
+@given(st.integers(0, 1000), st.integers(1, 9), st.integers(1, 9), st.sampled_from([0.0013717, 0.0213091]))
 @settings(max_examples=15, deadline=None)
 def test_the_loop_is_played_as_the_server_works(
     batching: ModuleType, seed: int, in_flight: int, slots: int, wait_s: float
 ) -> None:
-    """At the server's own seconds, every wait and every task time is that of its steps, whatever queues."""
+    """At the server's own seconds, every wait and every task time is that of its steps, whatever queues.
+
+    The way to the server is no multiple of a step, or two things would happen at once, in either order.
+    """
     rng = np.random.default_rng(seed)
     server = batching.SERVERS[0]._replace(wait_s=wait_s, slots=slots)
     trials = batching.asked(batching.questions(rng, "t", 30, 60), server, in_flight, rng)

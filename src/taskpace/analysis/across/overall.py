@@ -90,7 +90,7 @@ def find_overall(
 
 def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
     ids = [pl.Series(sample.shared.items, dtype=pl.String) for sample in samples]
-    known = pl.Enum(pl.concat(ids).unique())
+    known = pl.Enum(pl.concat(ids).unique(maintain_order=True))
     return [
         _Graded(
             name=table.task,
