@@ -60,7 +60,7 @@ def test_the_loop_is_played_as_the_server_works(
 ) -> None:
     """At the server's own seconds, every wait and every task time is that of its steps, whatever queues.
 
-    The way to the server is no multiple of a step, or two things would happen at once, in either order.
+    A step never takes as long as the way to the server: two things at once could be in either order.
     """
     rng = np.random.default_rng(seed)
     server = batching.SERVERS[0]._replace(wait_s=wait_s, slots=slots)
