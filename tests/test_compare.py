@@ -60,6 +60,18 @@ def questions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / DATA).write_text("\n".join(map(json.dumps, rows)))
 
 
+def test_a_remedy_names_the_run_file_of_its_side(make_run, cli):
+    """Ready to be pasted: each side's own file, in the terminal as in Markdown."""
+    make_run("base.db", items=12)
+    make_run("new.db", items=12, wait={"kind": "lognormal", "median": 1.0, "sigma": 0.8}, timeout=1.0)
+    for form in ("terminal", "markdown"):
+        said = " ".join(cli("compare", "base.db", "new.db", "--resamples", "0", "--format", form).stdout.split())
+        commands = re.findall(r"`(taskpace [^`]*)`", said)
+        assert commands
+        assert not [command for command in commands if re.search(r"\b(RUN|NEW)\b", command)]
+        assert any("new.db" in command for command in commands)
+
+
 @pytest.mark.slow
 def test_noise_passes_the_guard(make_run, cli):
     """Two runs of the same system: the change is shown as ``~``, the exit code is 0."""

@@ -77,6 +77,15 @@ def make_planted(folder: Path) -> None:
         run.report(folder / "planted.html")
 
 
+@workers_here()
+def make_sparse(folder: Path) -> None:
+    """A run with every kind of chart and outcome, and a third of the trials, and its report."""
+    fast, _, *others = SYSTEMS
+    swept = fast | {"sweep": {"temperature": [0, 0.7]}}
+    with taskpace.run(experiment_file(folder, [swept, *others], items=16), folder / "sparse.db") as run:
+        run.report(folder / "sparse.html")
+
+
 @pytest.fixture(scope="session")
 def planted(once: Once) -> Iterator[Run]:
     """Five systems, two of them by a sweep, two tasks, two scenarios: every chart has something to show."""
@@ -100,6 +109,12 @@ def drawn(summary: Summary) -> list[Panel]:
 def report(planted: Run) -> Path:
     """Its report."""
     return planted.path.with_suffix(".html")
+
+
+@pytest.fixture(scope="session")
+def sparse_report(once: Once) -> Path:
+    """A report with every kind of chart, and fewer of each: for what takes as long as a page is large."""
+    return once("sparse", make_sparse) / "sparse.html"
 
 
 @pytest.fixture(scope="module")

@@ -243,18 +243,20 @@ def test_a_mark_tells_its_numbers(opened, report):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(opened, report, violations, scheme):
-    """axe-core, all its rules, with a trial opened and all details unfolded."""
-    with opened(report, color_scheme=scheme) as page:
+def test_axe_finds_no_serious_violation(opened, sparse_report, violations, drawn, scheme):
+    """axe-core, all its rules, with every kind of chart, a trial opened and all details unfolded."""
+    with opened(sparse_report, color_scheme=scheme) as page:
+        charts = page.locator("figure.chart").evaluate_all("all => all.map(one => one.dataset.chart)")
+        assert set(charts) == {panel.chart for panel in drawn}
         page.locator(".listing tbody th button").first.click()
         page.wait_for_selector("tr.opened")
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true })")
         assert violations(page) == []
 
 
-def test_it_is_worth_reading_without_scripts(opened, report, summary):
+def test_it_is_worth_reading_without_scripts(opened, sparse_report, summary):
     """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
-    with opened(report, java_script_enabled=False) as page:
+    with opened(sparse_report, java_script_enabled=False) as page:
         assert page.locator(".answer .verdict").count() == len(summary.tables)
         assert page.locator('figure[data-chart="speed"] svg').first.is_visible()
         assert page.locator("table.systems").first.is_visible()
@@ -262,9 +264,9 @@ def test_it_is_worth_reading_without_scripts(opened, report, summary):
         assert "taskpace show" in page.locator(".trials").inner_text()
 
 
-def test_paper_is_white_and_has_no_controls(opened, report):
+def test_paper_is_white_and_has_no_controls(opened, sparse_report):
     """Printed from a dark screen, the page is light, without the table of trials, with every pair."""
-    with opened(report, color_scheme="dark") as page:
+    with opened(sparse_report, color_scheme="dark") as page:
         page.emulate_media(media="print")
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         assert not page.locator("form").first.is_visible()

@@ -137,12 +137,13 @@ def _compared(
             resamples=RESAMPLES if resamples is None else resamples,
             conditions=conditions,
         )
+    files = str(base_file), str(new_file)
     if form == "json":
         click.echo(json_text(compared).encode(), nl=False)
     elif form == "markdown":
-        click.echo(document_markdown(compared_document(compared)).encode(), nl=False)
+        click.echo(document_markdown(compared_document(compared, files)).encode(), nl=False)
     else:
-        print_comparison(compared, Console(highlight=False))
+        print_comparison(compared, Console(highlight=False), files)
     for each in compared.judged:
         click.echo(printable(judged_line(each)), err=True)
     try:

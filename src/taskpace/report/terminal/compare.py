@@ -12,7 +12,8 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
-from taskpace.report.words.comparison import change_of, prices_compared
+from taskpace.report.words.commands import with_files
+from taskpace.report.words.comparison import NO_FILES, Files, change_of, prices_compared
 from taskpace.report.words.cost import DOLLARS_WITH_ERROR, price_sentence
 from taskpace.report.words.figures import (
     digits,
@@ -33,10 +34,10 @@ _MEDIANS = ", the median of the items' ratios where answers were cut or items ar
 _STYLES = {"": "bold", "~": "dim", "open": "yellow", "INVALID": "yellow"}
 
 
-def print_comparison(compared: ComparedRuns, console: Console) -> None:
+def print_comparison(compared: ComparedRuns, console: Console, files: Files = NO_FILES) -> None:
     """Print every cell, then what else differs."""
     for cell in compared.cells:
-        _print_cell(compared, cell, console)
+        _print_cell(compared, cell, console, files)
     console.print()
     for note in compared.notes:
         console.print(Text(printable(f"note: {note}"), style="yellow"))
@@ -64,7 +65,7 @@ def failure_line(cell: ComparedCell, condition: Condition) -> str:
     return f"FAILED: {condition.text}: {cell.task} · {cell.scenario} · {cell.new_system}: {change.text}"
 
 
-def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) -> None:
+def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console, files: Files) -> None:
     names = _names(compared, cell)
     console.print()
     title = f"{cell.task} · {cell.scenario} · {cell.pair.task_time.items} paired items"
@@ -79,10 +80,10 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console) ->
             style = "dim" if comparison.change.value is None else _STYLES[change.mark]
             text.append(change.text + p, style=style)
         console.print(text, soft_wrap=True)
-    for name, row in zip(names, (cell.base, cell.new), strict=True):
+    for name, row, file in zip(names, (cell.base, cell.new), files, strict=True):
         console.print(Text(printable(f"{name}: {outcomes_in_words(row)}"), style="dim"))
         for reason in row.reasons:
-            console.print(Text(printable(f"{name}: {reason_line(reason)}"), style="yellow"))
+            console.print(Text(printable(f"{name}: {with_files(reason_line(reason), file)}"), style="yellow"))
     if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
         cut = cell.pair.task_time.cut_a + cell.pair.task_time.cut_b > 0
         console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))))

@@ -10,15 +10,20 @@ from taskpace.analysis.table.comparison import Comparison
 from taskpace.prices.price import Price
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
+from taskpace.report.words.commands import with_files
 from taskpace.report.words.cost import price_sentence
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
 from taskpace.report.words.gate import JUDGED_LEGEND, judged_line
+
+Files = tuple[str | None, str | None]
+"""The run files of base and new, for the commands of remedies; null: unknown, so the commands say ``RUN``."""
+NO_FILES: Files = (None, None)
 
 _MANY_TIMES = 4.0
 """From here on a ratio reads better as "4 times" than in per cent."""
 
 
-def compared_document(compared: ComparedRuns) -> Document:
+def compared_document(compared: ComparedRuns, files: Files = NO_FILES) -> Document:
     """All changes in one table, a row for each cell."""
     cells = compared.cells
     block = Block(
@@ -48,7 +53,7 @@ def compared_document(compared: ComparedRuns) -> Document:
     )
     closing = tuple(filter(None, (price_sentence(prices_compared(compared)),)))
     return Document(
-        title=block.title, warnings=(*compared.notes, *_reasons(compared)), blocks=(block,), closing=closing
+        title=block.title, warnings=(*compared.notes, *_reasons(compared, files)), blocks=(block,), closing=closing
     )
 
 
@@ -73,13 +78,14 @@ def _sentence(compared: ComparedRuns, cell: ComparedCell) -> str:
     return f"{cell.task} · {cell.scenario}: {why(*names, pair.split, pair.output_bytes, recorded=cut)}"
 
 
-def _reasons(compared: ComparedRuns) -> list[str]:
+def _reasons(compared: ComparedRuns, files: Files) -> list[str]:
+    base, new = files
     return [
-        f"{label}, {cell.task} · {cell.scenario} · {system}: {reason_line(reason)}"
+        f"{label}, {cell.task} · {cell.scenario} · {system}: {with_files(reason_line(reason), file)}"
         for cell in compared.cells
-        for label, system, row in (
-            (compared.base, cell.base_system, cell.base),
-            (compared.new, cell.new_system, cell.new),
+        for label, system, row, file in (
+            (compared.base, cell.base_system, cell.base, base),
+            (compared.new, cell.new_system, cell.new, new),
         )
         for reason in row.reasons
     ]
