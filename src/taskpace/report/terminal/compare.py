@@ -88,7 +88,8 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console, fi
         cut = cell.pair.task_time.cut_a + cell.pair.task_time.cut_b > 0
         console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))))
     if cell.pair.task_time.open:
-        console.print(Text(printable(open_verdict(names, cell.pair.task_time, (cell.base, cell.new))), style="yellow"))
+        said = open_verdict(names, cell.pair.task_time, (cell.base, cell.new), files)
+        console.print(Text(printable(said), style="yellow"))
     elif rests_on_cuts(cell.pair.task_time) and (said := claim(names, cell.pair.task_time)):
         console.print(Text(printable(said)))
     if cell.comparable and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.estimates import Bound, Estimate, mirrored
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.validity import cut_remedies
+from taskpace.report.words.commands import with_files
 from taskpace.report.words.figures import RATIO, within
 
 _AT = {">=": "at least ", "<=": "at most ", None: ""}
@@ -36,14 +35,26 @@ def claim(names: tuple[str, str], task_time: Comparison) -> str:
     return f"{first} on average: {later} takes {at_least(change.bound)}{change.value:.2f} times as long{interval}."
 
 
-def open_verdict(names: tuple[str, str], task_time: Comparison, rows: Iterable[MeasuredRow]) -> str:
+def open_verdict(
+    names: tuple[str, str],
+    task_time: Comparison,
+    rows: tuple[MeasuredRow, MeasuredRow],
+    files: tuple[str | None, str | None] = (None, None),
+) -> str:
     """That the cut answers decide, how many there are, and what to do.
 
-    ``rows``: of the two systems, for the remedies.
+    Args:
+        names: of the two systems.
+        task_time: their comparison.
+        rows: of the two, for the remedies.
+        files: their run files, for the commands; null: unknown, or one for both that is put in later.
     """
     counts = zip(names, (task_time.cut_a, task_time.cut_b), strict=True)
     cut = ", ".join(f"{count} of {name}" for name, count in counts if count)
-    remedies = " or ".join(cut_remedies(rows))
+    of_each = (
+        with_files(remedy, file) for row, file in zip(rows, files, strict=True) for remedy in cut_remedies([row])
+    )
+    remedies = " or ".join(dict.fromkeys(of_each))
     return f"{names[0]} or {names[1]}: open. The cut answers decide ({cut}): {remedies}."
 
 
