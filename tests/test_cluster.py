@@ -252,8 +252,9 @@ def test_what_a_slower_node_takes_is_estimated(tmp_path):
     noise = pl.Series(rng.lognormal(0, 0.05, trials.height))
     slower = pl.when(pl.col("node") == 2).then(2.0).otherwise(1.0)
     (finding,) = node_findings(trials.with_columns(tpot_s=pl.col("tpot_s") * noise * slower), crossed=0)
-    assert "node 2 takes 2.0" in finding.text
-    assert finding.evidence["ratio of node 2"] == pytest.approx(2.0, rel=0.05)
+    ratio = finding.evidence["ratio of node 2"]
+    assert ratio == pytest.approx(2.0, rel=0.05)  # which node has which items is not the same each time
+    assert f"node 2 takes {ratio:.2f} times as long per token as the others" in finding.text
     (finding,) = node_findings(trials.with_columns(tpot_s=pl.col("tpot_s") * noise), crossed=2)
     assert "no difference is known" in finding.text
     assert "2 answers of rounds that a lost node left" in finding.text
