@@ -71,19 +71,19 @@ def experiment_file(
 @workers_here()
 def make_planted(folder: Path) -> None:
     """A run and its report."""
-    fast, *others = SYSTEMS
-    swept = fast | {"sweep": {"temperature": [0, 0.7]}}
-    with taskpace.run(experiment_file(folder, [swept, *others]), folder / "planted.db") as run:
-        run.report(folder / "planted.html")
+    _reported(folder, "planted", SYSTEMS[1:], items=40)
 
 
 @workers_here()
 def make_sparse(folder: Path) -> None:
     """A run with every kind of chart and outcome, and a third of the trials, and its report."""
-    fast, _, *others = SYSTEMS
-    swept = fast | {"sweep": {"temperature": [0, 0.7]}}
-    with taskpace.run(experiment_file(folder, [swept, *others], items=16), folder / "sparse.db") as run:
-        run.report(folder / "sparse.html")
+    _reported(folder, "sparse", SYSTEMS[2:], items=16)
+
+
+def _reported(folder: Path, name: str, others: list[dict[str, Any]], *, items: int) -> None:
+    swept = SYSTEMS[0] | {"sweep": {"temperature": [0, 0.7]}}
+    with taskpace.run(experiment_file(folder, [swept, *others], items=items), folder / f"{name}.db") as run:
+        run.report(folder / f"{name}.html")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.sample import Sample
+from taskpace.machine.node import node_of
 from taskpace.store import queries
 from taskpace.store.queries import Reader
 
@@ -17,18 +18,13 @@ _FLAGS = ("cut", "late", "untimed")
 
 def with_nodes(trials: pl.DataFrame, reader: Reader) -> pl.DataFrame:
     """Trials (columns of ``load_frame``) with the ``node`` that asked each; as they are where no node did."""
-    found = {session.number: _node(session.host) for session in queries.sessions(reader)}
+    found = {session.number: node_of(session.host) for session in queries.sessions(reader)}
     nodes = {number: node for number, node in found.items() if node is not None}
     if not nodes:
         return trials
     return trials.with_columns(
         node=pl.col("session").replace_strict(nodes, default=None, return_dtype=pl.Int64),
     )
-
-
-def _node(host: str) -> int | None:
-    node = msgspec.json.decode(host).get("node")
-    return node if isinstance(node, int) and 0 < node < 2**53 else None
 
 
 def within_nodes(sample: Sample) -> Sample:

@@ -54,13 +54,19 @@ def welch(a: Groups, b: Groups) -> tuple[Floats, Floats]:
     involved".
     """
     difference = a.mean - b.mean
+    variance, freedom = error_of_difference(a, b)
     with np.errstate(divide="ignore", invalid="ignore"):
-        va, vb = (each.squares / (each.n - 1) / each.n for each in (a, b))
-        freedom = (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
-        p = 2 * ts_below(-np.abs(difference) / np.sqrt(va + vb), freedom)
-    exact = va + vb <= 1e-24 * np.maximum(1.0, difference**2)
+        p = 2 * ts_below(-np.abs(difference) / np.sqrt(variance), freedom)
+    exact = variance <= 1e-24 * np.maximum(1.0, difference**2)
     p = np.where(exact, np.where(np.abs(difference) < 1e-12, 1.0, 0.0), p)
     return difference, np.where(np.minimum(a.n, b.n) < 2, np.nan, p)
+
+
+def error_of_difference(a: Groups, b: Groups) -> tuple[Floats, Floats]:
+    """Variance of the difference of the means, and its degrees of freedom (Welch and Satterthwaite)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        va, vb = (each.squares / (each.n - 1) / each.n for each in (a, b))
+        return va + vb, (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
 
 
 def growth(values: Floats) -> tuple[float, float] | None:

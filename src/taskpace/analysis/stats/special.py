@@ -82,13 +82,24 @@ def _lower_tail(k: Counts, n: Counts, rounded: NDArray[np.bool_]) -> Floats:
     return np.asarray((last * total).reshape(k.shape))
 
 
-def beta_below(x: float, a: float, b: float) -> float:
-    """The regularised incomplete beta function I_x(a, b): the probability that a beta deviate lies below ``x``."""
-    if x <= 0 or x >= 1:
+def beta_below(x: float, a: float, b: float, *, rest: float | None = None, log_beta: float | None = None) -> float:
+    """The regularised incomplete beta function I_x(a, b): the probability that a beta deviate lies below ``x``.
+
+    Args:
+        x: where.
+        a: parameter of the distribution.
+        b: the other one.
+        rest: 1 - x, where the difference would lose digits.
+        log_beta: logarithm of the beta function of ``a`` and ``b``, likewise.
+    """
+    rest = 1 - x if rest is None else rest
+    if x <= 0 or rest <= 0:
         return 0.0 if x <= 0 else 1.0
     if swapped := x > (a + 1) / (a + b + 2):  # on this side of it the fraction converges
-        x, a, b = 1 - x, b, a
-    below = math.exp(a * math.log(x) + b * math.log1p(-x) - _log_beta(a, b)) * beta_fraction(x, a, b) / a
+        x, rest, a, b = rest, x, b, a
+    log_x, log_rest = (math.log(one) if one < 0.5 else math.log1p(-other) for one, other in ((x, rest), (rest, x)))
+    log_beta = _log_beta(a, b) if log_beta is None else log_beta
+    below = math.exp(a * log_x + b * log_rest - log_beta) * _beta_fraction(x, a, b) / a
     return 1 - below if swapped else below
 
 
@@ -119,7 +130,7 @@ def _log_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
 
 
-def beta_fraction(x: float, a: float, b: float) -> float:
+def _beta_fraction(x: float, a: float, b: float) -> float:
     """The continued fraction of I_x(a, b) (Abramowitz and Stegun, 26.5.8), from the front by Lentz's method."""
     c, d = 1.0, 1 / _off_zero(1 - (a + b) * x / (a + 1))
     value = d

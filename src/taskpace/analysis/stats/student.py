@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.special import beta_fraction
+from taskpace.analysis.stats.special import beta_below
 
 Floats = NDArray[np.float64]
 
@@ -116,12 +116,5 @@ def _log_gamma_step(a: float) -> float:
 
 def _beta_below(x: float, rest: float, a: float, b: float) -> float:
     """The regularised incomplete beta function I_x(a, b), with ``rest`` = 1 - x to full precision; a or b is 1/2."""
-    if x <= 0 or rest <= 0:
-        return 0.0 if x <= 0 else 1.0
-    if swapped := x > (a + 1) / (a + b + 2):  # on this side of it the fraction converges
-        x, rest, a, b = rest, x, b, a
-    log_x, log_rest = (math.log(one) if one < 0.5 else math.log1p(-other) for one, other in ((x, rest), (rest, x)))
     # The gamma function of 1/2 is the root of pi.
-    log_beta = _LOG_PI / 2 - _log_gamma_step(a + b - 0.5)
-    below = math.exp(a * log_x + b * log_rest - log_beta) * beta_fraction(x, a, b) / a
-    return 1 - below if swapped else below
+    return beta_below(x, a, b, rest=rest, log_beta=_LOG_PI / 2 - _log_gamma_step(a + b - 0.5))

@@ -9,7 +9,7 @@ import polars as pl
 
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Flags, Floats
-from taskpace.analysis.stats.significance import Groups, holm, welch
+from taskpace.analysis.stats.significance import Groups, error_of_difference, holm, welch
 from taskpace.analysis.stats.student import t_quantile
 
 LEAST_EFFECT = 0.05
@@ -91,9 +91,7 @@ def _enough(here: Flags) -> bool:
 
 def _against(one: Floats, rest: Floats) -> tuple[float, float, float]:
     """Difference of the means, half of its 95 % interval, and p."""
-    difference, p = (float(found[0]) for found in welch(Groups.of(one), Groups.of(rest)))
-    va, vb = float(one.var(ddof=1)) / len(one), float(rest.var(ddof=1)) / len(rest)
-    if va + vb <= 0:
-        return difference, 0.0, p
-    freedom = (va + vb) ** 2 / (va**2 / (len(one) - 1) + vb**2 / (len(rest) - 1))
-    return difference, t_quantile(0.975, freedom) * math.sqrt(va + vb), p
+    groups = Groups.of(one), Groups.of(rest)
+    difference, p, variance, freedom = (float(each[0]) for each in (*welch(*groups), *error_of_difference(*groups)))
+    half = t_quantile(0.975, freedom) * math.sqrt(variance) if variance > 0 else 0.0
+    return difference, half, p

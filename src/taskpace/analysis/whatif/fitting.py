@@ -39,9 +39,7 @@ def predict(trials: pl.DataFrame, speed: Speed, *, cold: bool = False) -> tuple[
 
     Under a load they are sent in the plan's order, in the blocks of a run. ``cold`` as of ``speed.prompt_tokens``.
     """
-    if speed.load is None:
-        return on_line(trials, speed, cold=cold)
-    return in_loop(trials, speed, speed.load, cold=cold, as_sent=False)
+    return _predict(trials, speed, cold=cold, as_sent=False)
 
 
 def leave_out(trials: pl.DataFrame, scenario: Scenario, *, by_task: bool = False) -> FittingError | None:
@@ -63,10 +61,7 @@ def leave_out(trials: pl.DataFrame, scenario: Scenario, *, by_task: bool = False
         seen, left = fold != each, fold == each
         if seen.sum() >= LEAST_TRIALS:
             speed = _fit(trials, scenario, seen)
-            if speed.load is None:
-                _, total = on_line(trials, speed, cold=False)
-            else:
-                _, total = in_loop(trials, speed, speed.load, cold=False, as_sent=True)
+            _, total = _predict(trials, speed, cold=False, as_sent=True)
             found[left] = (total / measured - 1)[left]
     known = found[np.isfinite(found)]
     if not len(known):
@@ -79,6 +74,12 @@ def leave_out(trials: pl.DataFrame, scenario: Scenario, *, by_task: bool = False
         mean=float(known.mean()),
         held_out="tasks" if by_task else "items",
     )
+
+
+def _predict(trials: pl.DataFrame, speed: Speed, *, cold: bool, as_sent: bool) -> tuple[Floats, Floats]:
+    if speed.load is None:
+        return on_line(trials, speed, cold=cold)
+    return in_loop(trials, speed, speed.load, cold=cold, as_sent=as_sent)
 
 
 def _fit(trials: pl.DataFrame, scenario: Scenario, used: Flags) -> Speed:

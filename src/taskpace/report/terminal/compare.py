@@ -12,8 +12,8 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
-from taskpace.report.words.commands import with_files
-from taskpace.report.words.comparison import NO_FILES, Files, change_of, prices_compared
+from taskpace.report.words.commands import NO_FILES, Files, with_files
+from taskpace.report.words.comparison import change_of, prices_compared
 from taskpace.report.words.cost import DOLLARS_WITH_ERROR, price_sentence
 from taskpace.report.words.figures import (
     digits,

@@ -6,7 +6,7 @@ from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.estimates import Bound, Estimate, mirrored
 from taskpace.analysis.table.comparison import Comparison
 from taskpace.analysis.table.validity import cut_remedies
-from taskpace.report.words.commands import with_files
+from taskpace.report.words.commands import NO_FILES, Files, with_files
 from taskpace.report.words.figures import RATIO, within
 
 _AT = {">=": "at least ", "<=": "at most ", None: ""}
@@ -39,7 +39,7 @@ def open_verdict(
     names: tuple[str, str],
     task_time: Comparison,
     rows: tuple[MeasuredRow, MeasuredRow],
-    files: tuple[str | None, str | None] = (None, None),
+    files: Files = NO_FILES,
 ) -> str:
     """That the cut answers decide, how many there are, and what to do.
 

@@ -10,6 +10,10 @@ import msgspec
 
 from taskpace.report.words.block import Block, Caution
 
+Files = tuple[str | None, str | None]
+"""The run files of two sides, for the commands of remedies; null: unknown, so the commands have ``RUN``."""
+NO_FILES: Files = (None, None)
+
 _COMMAND = re.compile(r"`(taskpace [^`]*)`")
 _FILES = re.compile(r"\b(RUN|NEW)\b")
 

@@ -10,14 +10,10 @@ from taskpace.analysis.table.comparison import Comparison
 from taskpace.prices.price import Price
 from taskpace.report.words.block import Block, Column, Document, Name, Words
 from taskpace.report.words.causes import why
-from taskpace.report.words.commands import with_files
+from taskpace.report.words.commands import NO_FILES, Files, with_files
 from taskpace.report.words.cost import price_sentence
 from taskpace.report.words.figures import UNKNOWN, Form, reason_line, sign_of, within
 from taskpace.report.words.gate import JUDGED_LEGEND, judged_line
-
-Files = tuple[str | None, str | None]
-"""The run files of base and new, for the commands of remedies; null: unknown, so the commands say ``RUN``."""
-NO_FILES: Files = (None, None)
 
 _MANY_TIMES = 4.0
 """From here on a ratio reads better as "4 times" than in per cent."""

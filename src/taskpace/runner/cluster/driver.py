@@ -15,9 +15,10 @@ import msgspec
 
 from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan, Trial
+from taskpace.machine.node import NodeHost, node_of
 from taskpace.records import Failure
 from taskpace.runner.cluster.blocks import Deck, units
-from taskpace.runner.cluster.known import KnownNode, NodeHost, node_of
+from taskpace.runner.cluster.known import KnownNode
 from taskpace.runner.cluster.messages import (
     Asked,
     Block,
@@ -109,7 +110,7 @@ class _Driver:
         self._nodes: dict[Link, KnownNode] = {}
         self._numbers: dict[str, int] = {}
         """By machine. Nodes of earlier sessions count as others: whether the machines are is unknown."""
-        self._first_number = 1 + max((node for node in map(node_of, queries.sessions(store)) if node), default=0)
+        self._first_number = 1 + max((node_of(session.host) or 0 for session in queries.sessions(store)), default=0)
         self._deaths: dict[str, int] = {}
         """By machine, in a row."""
         self._left_out: set[str] = set()

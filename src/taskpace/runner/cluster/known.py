@@ -1,14 +1,10 @@
-"""What the driver knows of a node, and what the run file does."""
+"""What the driver knows of a node."""
 
 from __future__ import annotations
 
-import msgspec
-
-from taskpace.machine.host import Host
 from taskpace.runner.cluster.blocks import Unit
 from taskpace.runner.cluster.messages import Ready
 from taskpace.runner.cluster.protocol import Link, Member
-from taskpace.store import queries
 
 
 class KnownNode:
@@ -33,16 +29,3 @@ class KnownNode:
     @property
     def name(self) -> str:
         return f"node {self.number} ({self.member.address})"
-
-
-class NodeHost(Host, frozen=True, kw_only=True):
-    """What a session says of its machine, where it was a node's."""
-
-    node: int
-    """Its number. Each time that it is started is a session of its own."""
-
-
-def node_of(session: queries.SessionRow) -> int | None:
-    """The number of the node that a session was; null: of none."""
-    node = msgspec.json.decode(session.host).get("node")
-    return node if isinstance(node, int) else None

@@ -1,0 +1,20 @@
+"""A machine of a cluster, as a session of the run file has it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from taskpace.machine.host import Host
+
+
+class NodeHost(Host, frozen=True, kw_only=True):
+    """The machine and the software of a session that was a node's."""
+
+    node: int
+    """Its number. Each time that it is started is a session of its own."""
+
+
+def node_of(host: str) -> int | None:
+    """The number of the node whose session's host (JSON) this is; null: of none."""
+    node = msgspec.json.decode(host).get("node")
+    return node if isinstance(node, int) and 0 < node < 2**53 else None
