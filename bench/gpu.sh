@@ -6,8 +6,9 @@
 # are the starter set, or those of the Parquet file that TASKPACE_DATA names (columns of cais/mmlu). On a machine without
 # a GPU it runs all the same, slowly. The systems take turns, batch by batch; TASKPACE_ORDER=blocks has one of them open at
 # a time, where the GPU's memory does not suffice for all. Shorter: TASKPACE_ITEMS=12, TASKPACE_BATCHES="[1, 4]",
-# TASKPACE_TASKS="mmlu-letter", TASKPACE_PRECISIONS="bfloat16 4-bit", or TASKPACE_BUDGET=10m, into which the items are
-# fitted. --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that it works.
+# TASKPACE_TASKS="mmlu-letter", TASKPACE_PRECISIONS="bfloat16 4-bit", TASKPACE_TOKENS=96 (most of an answer),
+# TASKPACE_ROUNDS=3 (of the overhead), or TASKPACE_BUDGET=10m, into which the items are fitted. --quick takes a tiny
+# random model, one precision, one task, two items and a few tokens, to see that it works.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -24,7 +25,7 @@ if [ "$quick" ]; then
     items=2 batches="[2]" tokens=4 models=$("$python" bench/tiny_model.py "$folder/tiny")
     tasks=mmlu-letter precisions=bfloat16 budget=
 else
-    items=${TASKPACE_ITEMS:-660} batches=${TASKPACE_BATCHES:-"[1, 2, 4, 8, 16, 32, 64, 128]"} tokens=
+    items=${TASKPACE_ITEMS:-660} batches=${TASKPACE_BATCHES:-"[1, 2, 4, 8, 16, 32, 64, 128]"} tokens=${TASKPACE_TOKENS:-}
     models=${TASKPACE_MODELS:-"smollm2-135m gemma3-270m"}
     tasks=${TASKPACE_TASKS:-"mmlu-letter mmlu-paraphrase mmlu-explain"}
     precisions=${TASKPACE_PRECISIONS:-"float16 bfloat16 8-bit 4-bit"}
@@ -80,5 +81,5 @@ system() { # name, model, options
 "$python" -m taskpace run "$folder/gpu.toml" -o "$folder/gpu.db" $budget
 "$python" -m taskpace summary "$folder/gpu.db" --format markdown > "$folder/gpu.md"
 "$python" -m taskpace report "$folder/gpu.db" -o "$folder/gpu.html" --force
-"$python" bench/overhead_transformers.py ${quick:---rounds 5} --save "$folder"
+"$python" bench/overhead_transformers.py ${quick:---rounds ${TASKPACE_ROUNDS:-5}} --save "$folder"
 echo "tables: $folder/gpu.md; report: $folder/gpu.html; overhead: $folder/overhead_transformers.json"

@@ -36,7 +36,7 @@ tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 def ask(batch):
     chats = [[{"role": "user", "content": prompt}] for prompt in batch]
     texts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(loaded.device)
     with torch.inference_mode():
         loaded.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
 ask(batches[0])
