@@ -283,7 +283,7 @@ def test_a_gguf_file_is_quantised_anew(tmp_path, monkeypatch, capfd, caplog, par
         found.append(sum(parameter.nbytes for parameter in loaded.model.parameters()))
     eight, four = found
     assert four < eight < 0.75 * 2 * 134_515_008  # bytes of bfloat16
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("taskpace-*"))  # torch may make a folder of its own
     assert "MatMul8bitLt" not in capfd.readouterr().err + caplog.text
 
 

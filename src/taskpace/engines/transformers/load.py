@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 
+from taskpace.engines.transformers.gguf_tokens import check_tokenizer
 from taskpace.errors import EngineError, ExperimentError, MissingExtraError, ModelError
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import convert
@@ -180,12 +181,15 @@ def load_tokenizer(model: str, options: Options | None = None) -> Any:
     source, given = _source(model, options or Options())
     try:
         with _gguf_read_once():
-            return transformers.AutoTokenizer.from_pretrained(source, padding_side="left", **given)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, padding_side="left", **given)
     except ImportError as exc:
         library = exc.name or one_line(str(exc))
         raise MissingExtraError(f"the tokenizer of {one_line(model)}", library, "transformers") from None
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as exc:
         raise _refusal(model, exc) from None
+    if "gguf_file" in given:
+        check_tokenizer(tokenizer, Path(model))
+    return tokenizer
 
 
 def _device(torch: Any, options: Options) -> str:
