@@ -6,6 +6,7 @@ times of another day differ it cannot show. ``--again`` does: it carries the exp
 
     python bench/decided_real.py runs/demo.db runs/other.db           # replays, a minute for a few tables
     python bench/decided_real.py runs/demo.db --again examples/demo.toml    # real models, ten times the demo
+    python bench/decided_real.py runs/demo.db runs/b.db --again examples/demo.toml --again b.toml    # and of each run
 """
 
 from __future__ import annotations
@@ -264,18 +265,24 @@ def print_replay(bench: Bench, tables: list[Table]) -> None:
 # ---- again, with real models -----------------------------------------------------------------------------------------
 
 
-def print_again(bench: Bench, experiment: Path, tables: list[Table]) -> None:
-    """The experiment carried out until it is decided, with other seeds: other items first, another order of systems."""
+def print_again(bench: Bench, experiments: list[tuple[Path, list[Table]]]) -> None:
+    """Experiments carried out until they are decided, with other seeds: other items, another order of systems.
+
+    Args:
+        bench: which prints it.
+        experiments: each with the tables of the run that asked all its items.
+    """
     bench.say(HEAD)
-    most = max(len(table.arrays.items) for table in tables)
     total = Agreement()
     margin = bench.chosen.margin
     until = Until(margin=None if margin is None else float(margin.rstrip("%")) / 100)
-    with tempfile.TemporaryDirectory() as folder:
-        seeds = range(1, 1 + bench.chosen.seeds)
-        runs = [_carried_out(experiment, Path(folder), seed, margin, most) for seed in seeds]
-        for table in tables:
-            bench.say(row(table.name, table, until, [_outcome_of(table, run) for run in runs], total))
+    for experiment, tables in experiments:
+        most = max(len(table.arrays.items) for table in tables)
+        with tempfile.TemporaryDirectory() as folder:
+            seeds = range(1, 1 + bench.chosen.seeds)
+            runs = [_carried_out(experiment, Path(folder), seed, margin, most) for seed in seeds]
+            for table in tables:
+                bench.say(row(table.name, table, until, [_outcome_of(table, run) for run in runs], total))
     bench.figure("again: calls against the full run's winner", total.against, at_most=0)
 
 
@@ -325,25 +332,33 @@ def simulated(folder: Path) -> Path:
 def main() -> None:
     options = {
         "runs": {"nargs": "*", "type": Path, "help": "run files that asked all their items (runs/demo.db)"},
-        "--again": {"type": Path, "metavar": "FILE", "help": "the experiment of these runs: carry it out again"},
+        "--again": {
+            "action": "append",
+            "type": Path,
+            "metavar": "FILE",
+            "help": "the experiment of a run, once for each run file in their order: carry it out again",
+        },
         "--margin": {"metavar": "PERCENT", "help": "with --again, such as 20%%; a replay is with and without"},
     }
     name = "decided_real_again" if "--again" in sys.argv else "decided_real"
     bench = Bench(name, __doc__, SIZES, options, markdown=True)
     with tempfile.TemporaryDirectory() as folder:
         paths = bench.chosen.runs or [simulated(Path(folder)) if bench.quick else DEMO]
-        tables = [table for path in paths for table in tables_of(path)]
-    if not tables:
+        tables = [list(tables_of(path)) for path in paths]
+    if not all(tables):
         raise SystemExit("name run files with two systems or more")
-    bench.head(f"{len(paths)} run files, {len(tables)} tables")
+    bench.head(f"{len(paths)} run files, {sum(map(len, tables))} tables")
     if bench.chosen.again:
+        if len(bench.chosen.again) != len(paths):
+            raise SystemExit("--again: name one experiment for each run file")
         bench.say("\n## again")
-        print_again(bench, bench.chosen.again, tables)
+        print_again(bench, list(zip(bench.chosen.again, tables, strict=True)))
     else:
         bench.say("\n## scatter")
-        print_scatter(bench, tables)
+        every = [table for found in tables for table in found]
+        print_scatter(bench, every)
         bench.say("\n## replay")
-        print_replay(bench, tables)
+        print_replay(bench, every)
     bench.finish()
 
 
