@@ -145,7 +145,7 @@ def test_an_engine_must_keep_its_promise_of_batches(monkeypatch):
     """An entry that promises static batches for an engine without the method is refused when the engine is made."""
     entry = EngineEntry(name="far", summary="s", target="taskpace.engines.simulated:SimulatedEngine", batches=True)
     monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
-    with pytest.raises(ExperimentError, match='"far" declares static batches but has no method "generate_batch"'):
+    with pytest.raises(ExperimentError, match='has no method "generate_batch", and its entry declares static batches'):
         engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
 
 
