@@ -31,7 +31,8 @@ def checked(importer: Importer, name: str, distribution: str) -> Importer:
         except Exception as exc:
             raise source.refuse(f"{who} failed to read it: {fault(exc)}; repair or uninstall {distribution}") from exc
         try:
-            return msgspec.convert(msgspec.to_builtins(logs), tuple[Log, ...])
+            # Bytes are kept as bytes, for else they would become text.
+            return msgspec.convert(msgspec.to_builtins(logs, builtin_types=(bytes,)), tuple[Log, ...])
         except (msgspec.ValidationError, TypeError) as exc:
             raise source.refuse(f"{who} gives no logs: {fault(exc)}; repair or uninstall {distribution}") from None
 
