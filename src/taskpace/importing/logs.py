@@ -54,6 +54,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: Count | None = None
     """Reasoning included."""
     reasoning_tokens: Count | None = None
+    """Of the output's."""
     cached_tokens: Count | None = None
     """Of the prompt's."""
     finish: FinishReason | None = None
@@ -88,6 +89,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     """What the log calls what was asked. Logs of one task are compared item by item."""
     samples: tuple[Sample, ...]
+    """In the order in which the log has them, failed ones included and warm-ups left out."""
     missing: Count = 0
     """Samples that the log says were to be asked and does not have: they are planned and not recorded."""
     graded: bool
