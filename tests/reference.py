@@ -95,7 +95,6 @@ MEANINGS: dict[str, dict[str, str]] = {
         "engine": "`llamacpp`, `openai`, `transformers`, `simulated`, or a plug-in's (`taskpace list engines`).",
         "system_prompt": "System prompt of every conversation.",
         "temperature": "Sampling temperature; 0 takes the most likely token.",
-        "top_p": "Nucleus sampling: the share of probability that tokens are drawn from.",
         "price": "A name of the price catalogue, or a table.",
         "options": "The engine's own options.",
         "resources": "What a node of a cluster reserves for the system, by Ray's names ([cluster](../cluster.md)).",
