@@ -437,7 +437,8 @@ _PLUGINS_OPENING = """# What plug-ins take and give
 
 Every field and method that an engine, a scorer, an extraction or an importer of your own has to do with, rendered from
 the docstrings. [Extending taskpace](../extending.md) shows how they are put together. All classes are structs of
-[msgspec](https://jcristharif.com/msgspec/): fields are given by name, `None` stands for null, and `Count` and `Seconds` are numbers that are not negative."""
+[msgspec](https://jcristharif.com/msgspec/): fields are given by name, `None` stands for null, and
+`Count` and `Seconds` are numbers that are not negative."""
 
 
 def fields_of(struct: Struct) -> Iterator[tuple[str, str, str, str]]:
