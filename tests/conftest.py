@@ -185,6 +185,7 @@ def trials_of() -> Callable[..., pl.DataFrame]:
                 column("repeat", 1),
                 column("outcome", "correct"),
                 column("score", None).cast(pl.Float64),
+                column("detail", None).cast(pl.String),
                 column("output_tokens", 100),
                 column("output_bytes", 400),
                 column("reasoning_bytes", 0),

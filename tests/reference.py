@@ -8,29 +8,36 @@ from __future__ import annotations
 import ast
 import html
 import inspect
+import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 
 import click
 import msgspec
 from msgspec import inspect as shapes
 
 import taskpace
+from taskpace import records
 from taskpace.cli import cli
 from taskpace.cli.run import run
-from taskpace.engines import simulated
+from taskpace.engines import base as engine, simulated
 from taskpace.engines.base import Sampling
 from taskpace.engines.llamacpp import load as llamacpp
 from taskpace.engines.openai import options as openai
 from taskpace.engines.transformers import load as transformers
 from taskpace.experiment import experiment
-from taskpace.experiment.scenario import ScenarioSweep
+from taskpace.experiment.scenario import Scenario, ScenarioSweep
+from taskpace.importing import base as importer, logs, values
+from taskpace.importing.source import Source
 from taskpace.judge import settings as judge
 from taskpace.prices.price import Price
 from taskpace.tasks import task
+from taskpace.tasks.extractors import EXTRACTIONS, base as extractor
+from taskpace.tasks.scorers import SCORERS, base as scorer
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 REMEDY = "run `python -m tests.reference`"
@@ -88,7 +95,6 @@ MEANINGS: dict[str, dict[str, str]] = {
         "engine": "`llamacpp`, `openai`, `transformers`, `simulated`, or a plug-in's (`taskpace list engines`).",
         "system_prompt": "System prompt of every conversation.",
         "temperature": "Sampling temperature; 0 takes the most likely token.",
-        "top_p": "Nucleus sampling: the share of probability that tokens are drawn from.",
         "price": "A name of the price catalogue, or a table.",
         "options": "The engine's own options.",
         "resources": "What a node of a cluster reserves for the system, by Ray's names ([cluster](../cluster.md)).",
@@ -154,7 +160,7 @@ _NOT_KEYS = {(task.DataSource, "left_out")}
 
 
 @cache
-def docstrings(struct: Struct) -> dict[str, str]:
+def docstrings(struct: type) -> dict[str, str]:
     """What the source says of each field, in Markdown."""
     tree = ast.parse(inspect.getsource(struct)).body[0]
     assert isinstance(tree, ast.ClassDef)
@@ -390,11 +396,134 @@ def python_page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+PLUGIN_SECTIONS: tuple[tuple[str, str, tuple[Struct, ...]], ...] = (
+    ("Engine: its entry", "What the entry point names.", (engine.EngineEntry,)),
+    (
+        "Engine: what it gets",
+        "Once, when it is made, and for each request.",
+        (
+            engine.EngineSpec,
+            engine.Request,
+            engine.Message,
+            engine.Sampling,
+        ),
+    ),
+    (
+        "Engine: what it gives",
+        "Once, when it is open, and for each request.",
+        (
+            engine.EngineInfo,
+            engine.Generation,
+            records.Arrival,
+            records.Usage,
+        ),
+    ),
+    ("Scorer", "What the entry point names, and what `grade` returns.", (scorer.Scorer, scorer.Scored)),
+    ("Extraction", "What the entry point names.", (extractor.Extraction,)),
+    (
+        "Importer",
+        "What the entry point names, and what `read` returns.",
+        (
+            importer.Importer,
+            logs.Log,
+            logs.Sample,
+            logs.Moment,
+            Scenario,
+        ),
+    ),
+)
+"""Heading, introduction, and the structs that plug-ins take and give."""
+_PLUGINS_OPENING = """# What plug-ins take and give
+
+Every field and method that an engine, a scorer, an extraction or an importer of your own has to do with, rendered from
+the docstrings. [Extending taskpace](../extending.md) shows how they are put together. All classes are structs of
+[msgspec](https://jcristharif.com/msgspec/): fields are given by name, `None` stands for null, and
+`Count` and `Seconds` are numbers that are not negative."""
+
+
+def fields_of(struct: Struct) -> Iterator[tuple[str, str, str, str]]:
+    """Name, type and default as the source writes them, and meaning of each. Raises ``KeyError`` without a meaning."""
+    tree = ast.parse(inspect.getsource(struct)).body[0]
+    assert isinstance(tree, ast.ClassDef)
+    meanings = docstrings(struct)
+    for statement in tree.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            name = statement.target.id
+            default = "" if statement.value is None else f"`{ast.unparse(statement.value)}`"
+            yield name, f"`{ast.unparse(statement.annotation)}`", default or "required", meanings[name]
+
+
+def _methods(kind: type) -> str:
+    parts = []
+    for name, member in vars(kind).items():
+        if name.startswith("_"):
+            continue
+        if inspect.isfunction(member):
+            awaited = "async " if inspect.iscoroutinefunction(member) else ""
+            # Annotations are kept as text.
+            signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(member)))
+            title = f"{awaited}{name}{signature.replace(repr(engine.nobody), 'nobody')}"
+        elif isinstance(member, (property, cached_property)):
+            title = name
+        else:
+            continue
+        parts.append(f"#### `{title}`\n\n{_about(member)}".rstrip())
+    return "\n\n".join(parts)
+
+
+def _about(kind: object) -> str:
+    return inspect.cleandoc(kind.__doc__ or "").replace("``", "`")
+
+
+def _struct_part(struct: Struct) -> str:
+    rows = [" | ".join(("", f"`{name}`", *map(_cell, rest), "")).strip() for name, *rest in fields_of(struct)]
+    head = "| field | type | default | meaning |\n| --- | --- | --- | --- |\n"
+    return f"### `{struct.__module__}.{struct.__name__}`\n\n{_about(struct)}\n\n{head}" + "\n".join(rows)
+
+
+def _ours() -> str:
+    """The scorers and extractions that a task file can name without any plug-in."""
+    rows = []
+    for name in SCORERS._ours:
+        found = SCORERS[name]
+        needs, options = (
+            ", ".join(found.needs),
+            ", ".join(found.options.__struct_fields__),
+        )
+        rows.append(f"| `{name}` | {found.extraction or ''} | {needs} | {', '.join(found.wants)} | {options} |")
+    table = "| scorer | extraction | needs the fields | uses, where there are any | options |\n"
+    table += "| --- | --- | --- | --- | --- |\n" + "\n".join(rows)
+    names = ", ".join(f"`{name}`" for name in EXTRACTIONS._ours)
+    return f"## Those that come with taskpace\n\nScorers:\n\n{table}\n\nExtractions: {names}."
+
+
+def plugins_page() -> str:
+    """What plug-ins have to do with, from the docstrings."""
+    parts = [_PLUGINS_OPENING]
+    for title, about, structs in PLUGIN_SECTIONS:
+        parts += [f"## {title}", about, *map(_struct_part, structs)]
+        if title == "Engine: what it gives":
+            kinds = (engine.Engine, engine.BatchEngine, engine.DeviceEngine, engine.Stamps, engine.AnswerBuilder)
+            parts.append("## Engine: its methods")
+            parts += [f"### `{each.__name__}`\n\n{_about(each)}\n\n{_methods(each)}".rstrip() for each in kinds]
+        if title == "Importer":
+            parts.append(f"### `{Source.__module__}.Source`\n\n{_about(Source)}\n\n{_methods(Source)}")
+            parts.append(f"### `{values.__name__}`\n\n{_about(values)}\n\n{_functions(values)}")
+    return "\n\n".join((*parts, _ours())) + "\n"
+
+
+def _functions(module: ModuleType) -> str:
+    found = [each for each in vars(module).values() if inspect.isfunction(each) and each.__module__ == module.__name__]
+    rows = [f"| `{each.__name__}` | {_cell(_about(each))} |" for each in found]
+    return "| function | gives |\n| --- | --- |\n" + "\n".join(rows)
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "keys.md": keys_page,
     "run-file.md": run_file_page,
     "python.md": python_page,
+    "plugins.md": plugins_page,
 }
 """Every rendered page by its file name."""
 

@@ -56,9 +56,9 @@ def test_the_page_has_the_files_and_both_packages_are_the_installed_ones(install
 
 @pytest.mark.slow
 def test_doctor_and_list_know_the_plug_ins(said):
-    """``list engines`` shows the engine's summary, ``doctor`` all three plug-ins with their distribution, usable."""
+    """``list engines`` shows the engine's summary, ``doctor`` all four plug-ins with their distribution, usable."""
     assert re.search(r"^parrot +yes +repeats the prompt", said["list"], re.MULTILINE)
-    for plugin in ("engine parrot", "scorer same-words", "extraction quoted"):
+    for plugin in ("engine parrot", "scorer same-words", "extraction quoted", "importer gateway"):
         assert re.search(rf"^{plugin} +taskpace-example +yes", said["doctor"], re.MULTILINE), said["doctor"]
 
 
@@ -82,6 +82,20 @@ def test_the_run_has_every_trial_with_its_grade_and_its_time(installed, said):
     assert (alone["task_time_s"] >= (alone["output_tokens"] - 1) * 0.005).all()
     batches = careful.filter(pl.col("scenario") == "batch=2")
     assert len(set(batches["task_time_s"])) == 3  # everybody waits for the batch
+
+
+def test_the_log_is_imported_and_graded_by_the_task(installed, said):
+    """The importer recognises the page's log; what it does not have is unknown, and the failed request is kept."""
+    assert "access.jsonl: 2 samples, 1 failed: far, access" in said["import"]
+    with taskpace.open(installed.folder / "access.db") as run:
+        trials = run.frame().sort("system", "outcome")
+    rows = trials.select("system", "outcome", "task_time_s", "output_tokens", "answer").rows()
+    assert sorted(rows, key=str) == [
+        ("far", "correct", 1.31, 5, "She laughed."),
+        ("far", "error", None, None, None),
+        ("near", "correct", 0.61, 8, "The river is wide here."),
+        ("near", "correct", 0.74, 9, "She laughed."),
+    ]
 
 
 def test_a_wrong_option_is_refused_as_the_page_says(installed):

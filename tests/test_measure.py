@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
@@ -205,16 +206,45 @@ def test_an_engines_own_timeout_is_not_the_trials():
     """A TimeoutError out of an engine is its error, at the moment it came, not a trial that used up its limit."""
     record, _ = run_plan(FailingEngine(in_generate=TimeoutError("socket")), job(), timeout_s=120)
     assert record.failure is not None
-    assert (record.failure.kind, record.failure.message) == ("engine", "TimeoutError: socket")
+    assert record.failure.kind == "engine"
+    assert record.failure.message.startswith("TimeoutError: socket (test_measure.py:")
     assert record.turns[0].end_ns == 3 * SECOND
 
 
 def test_whatever_an_engine_raises_is_one_trials_error():
-    """An exception of an engine, while generating or reading, is recorded; it does not end the cell."""
+    """An exception of an engine, while generating or reading, is recorded with its line; it does not end the cell."""
     for engine in (FailingEngine(in_generate=KeyError("x")), FailingEngine(in_read=KeyError("x"))):
         record, _ = run_plan(engine, job())
         assert record.failure is not None
-        assert record.failure.message == "KeyError: 'x'"
+        assert re.fullmatch(r"KeyError: 'x' \(test_measure\.py:\d+\)", record.failure.message)
+
+
+@pytest.mark.parametrize("ahead_ns", [-3 * SECOND, 3600 * SECOND])
+def test_times_of_another_clock_are_refused(ahead_ns: int):
+    """An engine that stamps before the dispatch or after the end of its request has no times that mean anything."""
+
+    class Elsewhere(ScriptedEngine):
+        def read(self, stamps: Stamps) -> Generation:
+            stamps.arrivals = [(ns + ahead_ns, text) for ns, text in stamps.arrivals]
+            return super().read(stamps)
+
+    record, _ = run_plan(Elsewhere(), job())
+    assert record.failure is not None
+    assert "the engine's times lie outside the request, which took 3 s" in record.failure.message
+    assert record.turns == ()
+
+
+def test_a_read_that_gives_something_else_is_one_trials_error():
+    """What ``read`` returns is looked at before it is used."""
+
+    class Forgetful(ScriptedEngine):
+        def read(self, stamps: Stamps) -> Generation:
+            del stamps
+            return None
+
+    record, _ = run_plan(Forgetful(), job())
+    assert record.failure is not None
+    assert record.failure.message == "the engine's read gives NoneType, not Generation"
 
 
 class PanicException(BaseException):
@@ -226,7 +256,8 @@ def test_a_panic_of_a_native_library_is_one_trials_error():
     for engine in (FailingEngine(in_generate=PanicException("gone")), FailingEngine(in_read=PanicException("gone"))):
         record, _ = run_plan(engine, job())
         assert record.failure is not None
-        assert (record.failure.kind, record.failure.message) == ("engine", "PanicException: gone")
+        assert record.failure.kind == "engine"
+        assert record.failure.message.startswith("PanicException: gone (test_measure.py:")
     record, _ = run_plan(FailingEngine(in_generate=ValueError("\ud800" * 9000)), job())
     assert record.failure is not None
     assert len(record.failure.message.encode()) <= 2000

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from taskpace import engines
 from taskpace.engines.base import EngineEntry, EngineSpec
-from taskpace.errors import ExperimentError, MissingExtraError, TaskError
-from taskpace.plugins import Registry
+from taskpace.errors import ExperimentError, LogError, MissingExtraError, TaskError
+from taskpace.importing.base import Importer
+from taskpace.importing.foreign import checked as checked_importer
+from taskpace.importing.formats import read_logs
+from taskpace.importing.logs import Log, Sample
+from taskpace.importing.source import Source
+from taskpace.plugins import Plugin, Registry, unknown_groups
 from taskpace.tasks import load_task
 from taskpace.tasks.extractors import EXTRACTIONS
-from taskpace.tasks.scorers import SCORERS
+from taskpace.tasks.scorers import SCORERS, FieldProblem, Scored, Scorer
+from taskpace.tasks.scorers.foreign import checked as checked_scorer
 
 GROUP = "taskpace.engines"
 ENTRY = """
@@ -145,8 +153,177 @@ def test_an_engine_must_keep_its_promise_of_batches(monkeypatch):
     """An entry that promises static batches for an engine without the method is refused when the engine is made."""
     entry = EngineEntry(name="far", summary="s", target="taskpace.engines.simulated:SimulatedEngine", batches=True)
     monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
-    with pytest.raises(ExperimentError, match='"far" declares static batches but has no method "generate_batch"'):
+    with pytest.raises(ExperimentError, match='has no method "generate_batch", and its entry declares static batches'):
         engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
+
+
+class Whole:
+    """An engine that has all its methods."""
+
+    clock = None
+
+    def __init__(self, spec: EngineSpec) -> None: ...
+    async def open(self) -> None: ...
+    def prepare(self) -> None: ...
+    async def ready(self) -> None: ...
+    async def generate(self) -> None: ...
+    def read(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class NoClock(Whole):
+    clock = property()  # which raises AttributeError
+
+
+class NotReady(Whole):
+    ready = None
+
+
+class Plain(Whole):
+    def generate(self) -> None: ...
+
+
+def refuse_all(_options: object) -> None:
+    raise KeyError("speed")
+
+
+def entry_of(target: str, check: str | None = None) -> Registry[EngineEntry]:
+    made = EngineEntry(name="far", summary="s", target=f"{__name__}:{target}", options_check=check, distribution="d")
+    return Registry(GROUP, "engine", EngineEntry, {"far": made})
+
+
+@pytest.mark.parametrize(
+    ("target", "problem", "seen"),
+    [
+        ("Whole", None, True),
+        ("NoClock", 'has no attribute "clock"', False),
+        ("NotReady", 'has no method "ready"', True),
+        ("Plain", 'has a method "generate" that is not `async def`', True),
+        ("Missing", "cannot be imported: AttributeError", True),
+    ],
+)
+def test_an_engine_that_lacks_something_is_refused_when_it_is_made(monkeypatch, target, problem, seen):
+    """One line names engine, distribution and what is missing; ``doctor`` sees it if the class shows it."""
+    monkeypatch.setattr(engines, "ENGINES", entry_of(target))
+    spec = EngineSpec(engine="far", model="", options={}, slots=1)
+    looked = engines.looked_at(Plugin("engine", "far", "d", None)).problem
+    if problem is None:
+        assert isinstance(engines.create(spec), Whole)
+        assert looked is None
+        return
+    with pytest.raises(ExperimentError, match=re.escape(problem)) as caught:
+        engines.create(spec)
+    assert str(caught.value).startswith('engine "far" of d cannot be used: ')
+    assert looked == (str(caught.value) if seen else None)
+
+
+def test_an_options_check_that_fails_is_its_distributions_fault(monkeypatch):
+    """What it raises besides an error of ours is named, and not taken for a fault of taskpace."""
+    monkeypatch.setattr(engines, "ENGINES", entry_of("Whole", f"{__name__}:refuse_all"))
+    with pytest.raises(ExperimentError, match=r'"far" of d failed to check its options: .* raised KeyError: \'speed\''):
+        engines.check_options("far", {})
+
+
+SCORER = Scorer(
+    version=1,
+    extraction=None,
+    needs=("answer",),
+    accept=lambda fields: fields,
+    grade=lambda *_: Scored(outcome="correct"),
+    script=lambda _: ("yes", "no"),
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "call", "error", "said"),
+    [
+        ({"accept": lambda _: None}, "accept", TaskError, "its accept gives NoneType, not dict"),
+        ({"accept": lambda _: 1 / 0}, "accept", TaskError, "failed in its accept: ZeroDivisionError"),
+        ({"script": lambda _: "yes"}, "script", TaskError, "its script gives str, not tuple"),
+        ({"survey": lambda _: 1 / 0}, "survey", TaskError, "failed in its survey: ZeroDivisionError"),
+        ({"grade": lambda *_: None}, "grade", TypeError, "grade gives NoneType, not Scored"),
+        ({"grade": lambda *_: Scored(outcome="right")}, "grade", ValueError, 'the outcome "right" is none of correct'),
+        ({"grade": lambda *_: Scored(outcome="wrong", score=7.0)}, "grade", ValueError, "is not from 0 to 1"),
+    ],
+)
+def test_what_a_foreign_scorer_gives_is_looked_at(changes, call, error, said):
+    """Before a run it is one line that names scorer and distribution; a grade that cannot be kept is its own fault."""
+    scorer = checked_scorer(msgspec.structs.replace(SCORER, **changes), "mine", "d")
+    with pytest.raises(error, match=said) as caught:
+        getattr(scorer, call)(*[{}] * (4 if call == "grade" else 1))
+    if error is TaskError:
+        assert 'scorer "mine" of d' in str(caught.value)
+
+
+def test_a_scorer_may_refuse_a_field(tmp_path):
+    """What an extension raises on purpose goes through as it is."""
+
+    def refuse(_fields: object) -> dict[str, object]:
+        raise FieldProblem("answer", "is empty")
+
+    with pytest.raises(FieldProblem):
+        checked_scorer(msgspec.structs.replace(SCORER, accept=refuse), "mine", "d").accept({})
+
+
+SAMPLE = Sample(item="1", seconds=1.0, output_tokens=3)
+LOG = Log(
+    tool="t", version=None, file="x", sha256="0", model="m", task="k", samples=(SAMPLE,), graded=False, times="all"
+)
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda _: {}["x"], "failed to read it: KeyError: 'x'"),
+        (lambda _: None, "Expected `array`, got `null`"),
+        (lambda _: (msgspec.structs.replace(SAMPLE),), "Object missing required field"),
+        (lambda _: (with_sample(seconds=-1.0),), "Expected `float` >= 0.0 - at `$[0].samples[0].seconds`"),
+        (lambda _: (with_sample(seconds=float("nan")),), "at `$[0].samples[0].seconds`"),
+        (lambda _: (with_sample(text=b"x"),), "Expected `str | null`, got `bytes` - at `$[0].samples[0].text`"),
+        (lambda _: (with_sample(output_tokens=True),), "at `$[0].samples[0].output_tokens`"),
+    ],
+)
+def test_what_a_foreign_importer_gives_is_looked_at(tmp_path, read, said):
+    """A log is what ``Log`` says, or one line names file, importer, distribution and the field."""
+    (tmp_path / "x.jsonl").write_text("{}")
+    importer = checked_importer(Importer(summary="s", recognises=lambda _: True, read=read), "mine", "d")
+    with pytest.raises(LogError, match=re.escape(said)) as caught:
+        importer.read(Source(tmp_path / "x.jsonl"))
+    assert 'x.jsonl: importer "mine" of d ' in str(caught.value)
+
+
+def with_sample(**changes: object) -> Log:
+    return msgspec.structs.replace(LOG, samples=(msgspec.structs.replace(SAMPLE, **changes),))
+
+
+def test_a_whole_log_goes_through_unchanged(tmp_path):
+    """The check changes nothing of a log that is right."""
+    importer = checked_importer(Importer(summary="s", recognises=lambda _: True, read=lambda _: (LOG,)), "mine", "d")
+    assert importer.read(Source(tmp_path)) == (LOG,)
+
+
+def test_an_importer_that_fails_to_look_stops_no_other(monkeypatch, tmp_path):
+    """Another one may recognise the file; where none does, the failure is what there is to say."""
+    broken = checked_importer(Importer(summary="s", recognises=lambda _: 1 / 0, read=lambda _: (LOG,)), "mine", "d")
+    good = Importer(summary="s", recognises=lambda source: source.name == "x", read=lambda _: (LOG,))
+    monkeypatch.setattr(
+        "taskpace.importing.formats.FORMATS", Registry("g", "importer", Importer, {"mine": broken, "good": good})
+    )
+    for name in ("x", "y"):
+        (tmp_path / name).write_text("{}")
+    assert read_logs([tmp_path / "x"], None) == [LOG]
+    with pytest.raises(LogError, match=r'y: importer "mine" of d failed to look at it: ZeroDivisionError'):
+        read_logs([tmp_path / "y"], None)
+
+
+def test_an_entry_point_in_a_group_that_no_one_reads_is_named(install):
+    """A misspelt group is shown with the one that was meant."""
+    install("plug-j", "X = 1", "taskpace.importer", mine="X")
+    (stray,) = unknown_groups(["taskpace.importers", GROUP])
+    assert (stray.name, stray.distribution) == ("mine", "plug-j")
+    assert stray.problem == (
+        'in the group "taskpace.importer", which taskpace does not read (did you mean "taskpace.importers"?)'
+    )
 
 
 @pytest.mark.parametrize(("key", "registry"), [("scorer", "SCORERS"), ("extraction", "EXTRACTIONS")])

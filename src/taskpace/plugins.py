@@ -6,7 +6,7 @@ out, and ``problem`` shows why.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
@@ -72,6 +72,11 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @property
+    def group(self) -> str:
+        """Of the entry points."""
+        return self._group
+
     def problem(self, name: str) -> str | None:
         """Why nothing called ``name`` can be used and what to do, in one line; null when it can."""
         if name in self:
@@ -118,8 +123,24 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._receive(found, point.name, _distribution(point))
 
 
+def unknown_groups(known: Iterable[str]) -> Iterator[Plugin]:
+    """Every entry point whose group looks like one of ours and is none: nothing ever asks for it."""
+    from importlib.metadata import entry_points
+
+    for group in sorted(entry_points().groups):
+        if group.startswith("taskpace.") and group not in known:
+            for point in entry_points(group=group):
+                problem = f'in the group "{group}", which taskpace does not read{did_you_mean(group, known)}'
+                yield Plugin("entry point", point.name, _distribution(point), problem)
+
+
 def _distribution(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.module
+
+
+def fault(exc: Exception) -> str:
+    """What another distribution's code raised, in one line, for who has to repair it."""
+    return one_line(f"{type(exc).__name__}: {exc}")
 
 
 def _in_words(exc: Exception) -> str:

@@ -76,10 +76,15 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Token counts as reported. ``output_tokens`` includes reasoning and the end-of-sequence token."""
 
     prompt_tokens: int | None = None
+    """Cached ones included. Null: unknown, here and below."""
     output_tokens: int | None = None
+    """Reasoning included. Tokens as the model counts them: chunks and words are none."""
     reasoning_tokens: int | None = None
+    """0 where the model does not reason."""
     cached_tokens: int | None = None
+    """Of the prompt's tokens those that were not computed again."""
     token_source: TokenSource | None = None
+    """``engine`` where the engine counts itself; null without counts."""
 
 
 Refusal = Literal["always", "perhaps"]

@@ -214,3 +214,12 @@ def test_no_pairs_are_no_claims():
     found = log_ratios(np.ones((2, 5, 1)), np.zeros((2, 5, 1), dtype=bool), [])
     assert compared_by_item(found) == []
     assert decide(found).p.shape == (0,)
+
+
+def test_an_item_without_bounds_on_either_side_is_unknown():
+    """A failed trial without a time on each side, in different repeats: no mean, no claim, and no warning of numpy."""
+    values = np.array([[[0.0, 2.0], [1.0, 1.0]], [[3.0, 0.0], [2.0, 2.0]]])
+    found = log_ratios(values, values == 0, [(0, 1)])
+    assert np.isnan(found.recorded[0, 0])
+    assert (found.low[0, 0], found.high[0, 0]) == (-np.inf, np.inf)
+    assert found.recorded[1, 0] == found.low[1, 0] == found.high[1, 0] == np.log(2.0)

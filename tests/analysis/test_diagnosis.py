@@ -136,3 +136,14 @@ def test_a_difference_that_a_few_items_make_is_told(trials_of, summary_of):
     assert "outliers" in findings(summary_of(trials_of("a", task_time_s=EVEN), swayed))
     plain = trials_of("b", task_time_s=np.array(EVEN) * np.exp(np.abs(pull)))
     assert "outliers" not in findings(summary_of(trials_of("a", task_time_s=EVEN), plain))
+
+
+@pytest.mark.parametrize("failed", [0, 1, N])
+def test_a_grader_that_fails_is_said(found, failed):
+    """One answer that its grader did not get through is enough: it may have been right."""
+    details = ["the grader failed on this answer: KeyError: 'x'"] * failed + ["off by 1"] * (N - failed)
+    seen = found(detail=details, outcome="unparsed")
+    assert ("grader-failed" in seen) is (failed > 0)
+    if failed:
+        assert f"failed on {failed} of {N} answers" in seen["grader-failed"].text
+        assert "(KeyError: 'x')" in seen["grader-failed"].text

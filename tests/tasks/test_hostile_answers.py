@@ -117,7 +117,7 @@ def test_a_grader_that_fails_ends_no_run(finish: Any, monkeypatch: pytest.Monkey
     )
     assert grade.outcome == ("truncated" if finish == "length" else "unparsed")
     if finish == "stop":
-        assert grade.detail == "the grader failed on this answer: OverflowError"
+        assert grade.detail == "the grader failed on this answer: OverflowError: no float is that great"
 
 
 @pytest.mark.parametrize("piece", ["\n", "\n ", "\n!", ". ", ".\n", "? "])

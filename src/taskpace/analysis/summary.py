@@ -38,7 +38,13 @@ from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
-from taskpace.analysis.table.diagnosis import data_findings, request_findings, row_findings, table_findings
+from taskpace.analysis.table.diagnosis import (
+    data_findings,
+    grader_findings,
+    request_findings,
+    row_findings,
+    table_findings,
+)
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
@@ -223,6 +229,7 @@ def make_table(
             *origin_findings(cell),
             *as_imported(row_findings(row, sample.own, arrays.index(row.system)), cell),
             *request_findings(cell),
+            *grader_findings(sample.trials, row),
         )
         for row, cell in zip(rows, cells, strict=True)
     }

@@ -32,7 +32,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("taskpace.cli.show:show", "Show one trial: prompt, answer, timeline."),
     "brevity": ("taskpace.cli.brevity:brevity", "See what asking to be brief saves, and what it costs."),
     "tokenizers": ("taskpace.cli.tokenizers:tokenizers", "Compare tokenizers: how much text a token holds."),
-    "list": ("taskpace.cli.listing:listing", "List engines, tasks, models or experiments."),
+    "list": ("taskpace.cli.listing:listing", "List engines, importers, tasks, models or experiments."),
     "models": ("taskpace.cli.models:models", "Fetch models ahead of a run."),
     "doctor": ("taskpace.cli.doctor:doctor", "Show what this machine has and what is missing."),
 }

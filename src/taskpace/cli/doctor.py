@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 def doctor(as_json: bool) -> None:
     """Show what this machine has, what is installed, what is missing and how to get it."""
     from taskpace import models
-    from taskpace.engines import ENGINES
+    from taskpace.engines import ENGINES, looked_at
+    from taskpace.importing.formats import FORMATS
     from taskpace.machine import energy, host
+    from taskpace.plugins import unknown_groups
     from taskpace.tasks.extractors import EXTRACTIONS
     from taskpace.tasks.scorers import SCORERS
 
-    plugins = [plugin for registry in (ENGINES, SCORERS, EXTRACTIONS) for plugin in registry.plugins()]
+    groups = [registry.group for registry in (ENGINES, SCORERS, EXTRACTIONS, FORMATS)]
+    plugins = [
+        *map(looked_at, ENGINES.plugins()),
+        *(plugin for registry in (SCORERS, EXTRACTIONS, FORMATS) for plugin in registry.plugins()),
+        *unknown_groups(groups),
+    ]
     machine, clock, extras, joules = host.describe(), host.clock_resolution(), host.extras(), energy.find()
     counters = [counter.name for counter in joules.counters]
     if as_json:

@@ -14,7 +14,9 @@ from taskpace.text.safe_text import printable
 @click.command("import")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Run file to make.")
-@click.option("--from", "form", metavar="FORMAT", help="The logs' format (docs/import.md), where it is not recognised.")
+@click.option(
+    "--from", "form", metavar="FORMAT", help="Their format, where it is not recognised: `taskpace list importers`."
+)
 @click.option("--task", metavar="NAME|FILE", help="Grade the answers by this task, in place of the logs' own verdicts.")
 def import_logs(paths: tuple[Path, ...], output: Path, form: str | None, task: str | None) -> None:
     """Make a run file of logs that other tools have written.

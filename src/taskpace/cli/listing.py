@@ -11,11 +11,17 @@ from rich.text import Text
 
 
 @click.command("list")
-@click.argument("what", type=click.Choice(["engines", "tasks", "models", "experiments"]))
+@click.argument("what", type=click.Choice(["engines", "importers", "tasks", "models", "experiments"]))
 def listing(what: str) -> None:
-    """List the engines, tasks, models or experiments there are."""
+    """List the engines, importers, tasks, models or experiments there are."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    headings, rows = {"engines": _engines, "tasks": _tasks, "models": _models, "experiments": _experiments}[what]()
+    headings, rows = {
+        "engines": _engines,
+        "importers": _importers,
+        "tasks": _tasks,
+        "models": _models,
+        "experiments": _experiments,
+    }[what]()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
@@ -37,6 +43,14 @@ def _engines() -> Rows:
         rows.append((engine.name, ready, engine.summary))
     rows += [(each.name, "no", each.problem) for each in ENGINES.plugins() if each.problem is not None]
     return ("engine", "ready", "description"), rows
+
+
+def _importers() -> Rows:
+    from taskpace.importing.formats import FORMATS
+
+    rows = [(name, importer.summary) for name, importer in FORMATS.items()]
+    rows += [(each.name, each.problem) for each in FORMATS.plugins() if each.problem is not None]
+    return ("--from", "logs"), rows
 
 
 def _tasks() -> Rows:

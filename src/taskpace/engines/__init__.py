@@ -6,17 +6,32 @@ An engine of this package is one line in ``ENGINES``. Another distribution adds 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib.util import find_spec
+from inspect import iscoroutinefunction, isroutine
 from pkgutil import resolve_name
 from typing import Any, cast
 
 import msgspec
 
-from taskpace.engines.base import BatchEngine, Engine, EngineEntry, EngineFactory, EngineSpec, OptionsCheck
-from taskpace.errors import ExperimentError, MissingExtraError
-from taskpace.plugins import Registry
+from taskpace.engines.base import Engine, EngineEntry, EngineFactory, EngineSpec, OptionsCheck
+from taskpace.errors import ExperimentError, MissingExtraError, TaskpaceError
+from taskpace.plugins import Plugin, Registry, fault
 
-__all__ = ["ENGINES", "EngineEntry", "check_options", "create", "entry", "is_ready", "require_library"]
+__all__ = [
+    "ENGINES",
+    "EngineEntry",
+    "check_options",
+    "create",
+    "entry",
+    "is_ready",
+    "looked_at",
+    "require_library",
+]
+
+_AWAITED = ("open", "ready", "generate", "close")
+_CALLED = (*_AWAITED, "prepare", "read")
+"""The methods of ``Engine``."""
 
 _OURS = (
     EngineEntry(
@@ -79,11 +94,18 @@ def entry(name: str) -> EngineEntry:
 
 
 def create(spec: EngineSpec) -> Engine:
-    """A new engine, not yet open. Raises ``TaskpaceError`` when its library is missing or an option is wrong."""
+    """A new engine, not yet open.
+
+    Raises:
+        TaskpaceError: its library is missing, an option is wrong, or what its entry names is no engine.
+    """
     engine = entry(spec.engine)
     made = cast("EngineFactory", _load(engine, engine.target))(spec)
-    if engine.batches and not isinstance(made, BatchEngine):
-        raise ExperimentError(f'engine "{engine.name}" declares static batches but has no method "generate_batch"')
+    problem = next(_lacks(engine, made), None)
+    if problem is None and not hasattr(made, "clock"):
+        problem = 'has no attribute "clock" (taskpace.machine.clock.RealClock())'
+    if problem is not None:
+        raise ExperimentError(f"{_whose(engine)} cannot be used: {engine.target} {problem}")
     return made
 
 
@@ -94,8 +116,36 @@ def check_options(name: str, options: dict[str, Any]) -> None:
         ExperimentError: an unknown key or a wrong type; the message names the key.
     """
     engine = entry(name)
-    if engine.options_check is not None:
-        cast("OptionsCheck", _load(engine, engine.options_check))(options)
+    if engine.options_check is None:
+        return
+    check = cast("OptionsCheck", _load(engine, engine.options_check))
+    try:
+        check(options)
+    except TaskpaceError:
+        raise
+    except Exception as exc:
+        if engine.distribution == "taskpace":
+            raise
+        raise ExperimentError(
+            f"{_whose(engine)} failed to check its options: {engine.options_check} raised {fault(exc)}; "
+            f"repair or uninstall {engine.distribution}"
+        ) from exc
+
+
+def looked_at(plugin: Plugin) -> Plugin:
+    """An engine's plug-in with what is wrong with its code, which is imported: for who asks whether it works."""
+    if plugin.problem is not None or not is_ready(engine := ENGINES[plugin.name]):
+        return plugin
+    try:
+        made = _load(engine, engine.target)
+        problem = next(_lacks(engine, made), None) if isinstance(made, type) else None
+        if engine.options_check is not None:
+            _load(engine, engine.options_check)
+    except ExperimentError as exc:
+        return plugin._replace(problem=str(exc))
+    if problem is not None:
+        problem = f"{_whose(engine)} cannot be used: {engine.target} {problem}"
+    return plugin._replace(problem=problem)
 
 
 def is_ready(engine: EngineEntry) -> bool:
@@ -109,13 +159,25 @@ def require_library(engine: EngineEntry) -> None:
         raise MissingExtraError(f"engine {engine.name}", engine.library, engine.extra, engine.distribution)
 
 
+def _lacks(engine: EngineEntry, made: Any) -> Iterator[str]:
+    """What an engine, or its class, lacks of what its entry declares."""
+    for name in _CALLED:
+        if not callable(method := getattr(made, name, None)):
+            yield f'has no method "{name}"'
+        elif name in _AWAITED and isroutine(method) and not iscoroutinefunction(method):
+            yield f'has a method "{name}" that is not `async def`'
+    if engine.batches and not callable(getattr(made, "generate_batch", None)):
+        yield 'has no method "generate_batch", and its entry declares static batches'
+
+
+def _whose(engine: EngineEntry) -> str:
+    return f'engine "{engine.name}" of {engine.distribution}'
+
+
 def _load(engine: EngineEntry, target: str) -> Any:
     """What ``module:attribute`` names. Raises ``TaskpaceError`` when it cannot be imported."""
     try:
         return resolve_name(target)
     except (ImportError, AttributeError, ValueError) as exc:
         require_library(engine)
-        raise ExperimentError(
-            f'engine "{engine.name}" of {engine.distribution} cannot be used: {target} cannot be imported: '
-            f"{type(exc).__name__}: {exc}"
-        ) from exc
+        raise ExperimentError(f"{_whose(engine)} cannot be used: {target} cannot be imported: {fault(exc)}") from exc

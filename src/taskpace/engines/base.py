@@ -31,15 +31,21 @@ def nobody(_text: str) -> None:
 
 
 class Message(msgspec.Struct, frozen=True):
+    """One message of a conversation."""
+
     role: Literal["system", "user", "assistant"]
+    """Who says it."""
     content: str
+    """Its text."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How tokens are drawn. Part of a system: two temperatures are two systems."""
 
     temperature: float = 0.0
+    """0 takes the most likely token."""
     top_p: float = 1.0
+    """Nucleus sampling: the share of probability that tokens are drawn from."""
     seed: int | None = None
     """Mixed with the trial's id, so that repeats differ and a repeated run does not. Null: the experiment's seed."""
 
@@ -48,12 +54,17 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One turn as the engine sees it."""
 
     messages: tuple[Message, ...]
+    """The conversation so far: the system prompt where there is one, and the user's message last."""
     max_tokens: int
+    """Limit of the answer; one that reaches it ends with the finish reason ``length``."""
     stop: tuple[str, ...]
+    """Texts at which the answer ends, without them. Empty for most tasks."""
     sampling: Sampling
+    """How tokens are drawn."""
     seed: int
     """The seed of this very request (``sampling.seed`` mixed with the trial's id)."""
     trial_id: str
+    """The same for all turns of a conversation."""
     turn: int = 0
     """Which of the conversation's turns it is, from 0: later ones may reuse what the engine computed for those before.
     """
@@ -67,7 +78,9 @@ class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to open an engine; the model reference is already a local path or a name."""
 
     engine: str
+    """The entry's name."""
     model: str
+    """The system's ``model``: a path of a file that is there, or the name as it was written; empty if unset."""
     options: dict[str, Any]
     """The engine's own options, still unchecked: each engine converts them to its own strict struct."""
     slots: int
@@ -81,7 +94,9 @@ class EngineInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine reports about itself once it is open; stored with the run."""
 
     engine: str
+    """Its name for readers."""
     version: str
+    """Of the engine or of the library that computes."""
     chat_template: str
     """Where the template comes from: ``model``, ``plain`` (the model has none), ``server``, or ``none``."""
     details: dict[str, Any]
@@ -103,11 +118,15 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     arrivals: tuple[Arrival, ...]
     """``Arrival.ns`` is an absolute clock reading here; ``measure`` makes it relative to dispatch."""
     text: str
+    """The visible answer."""
     reasoning: str
+    """What a model thinks before it answers, apart from the answer; empty: none."""
     finish_ns: int | None
     """The stamp of the chunk that carried the finish reason; null for a generation that was cut short."""
     finish_reason: FinishReason | None
+    """``length``: a token limit cut the answer. Null: unknown; with as many tokens as were allowed it is ``length``."""
     usage: Usage
+    """Token counts; ``Usage()`` where they are unknown."""
     failure: EngineError | None = None
     """What is wrong with an answer that came whole, such as an error in the stream; its text is kept all the same."""
 
@@ -308,6 +327,7 @@ class EngineEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Where an engine is, and what can be known of it without loading it."""
 
     name: str
+    """As of its entry point, and as experiments name it."""
     summary: str
     """One line for ``taskpace list engines``."""
     target: str

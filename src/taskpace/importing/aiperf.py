@@ -13,6 +13,7 @@ from typing import Any
 
 from taskpace.experiment.scenario import MOST_IN_FLIGHT, Scenario
 from taskpace.importing.aiperf_request import Parts, read_sample
+from taskpace.importing.base import Importer
 from taskpace.importing.chat_request import settings_of, system_prompt_of, token_limit_of
 from taskpace.importing.logs import Log, Sample
 from taskpace.importing.source import Source
@@ -173,3 +174,8 @@ def _notes(samples: list[Sample], warm: int, raw: bool, verdicts: dict[str, Any]
     failed = [sample for sample in samples if sample.error is not None]
     if lost := sum(sample.seconds is None for sample in failed):
         yield f"no time is recorded of {lost} of {len(failed)} failed requests"
+
+
+IMPORTER = Importer(
+    summary="AIPerf: the folder of a profile (with profile_export.jsonl)", recognises=recognises, read=read
+)

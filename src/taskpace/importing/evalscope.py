@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskpace.experiment.scenario import Scenario
+from taskpace.importing.base import Importer
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.source import Source
 from taskpace.importing.values import count, number, rows, seconds, table, text
@@ -202,3 +203,8 @@ def _scalar(written: str) -> Any:
     if re.fullmatch(r"-?\d{1,15}\.\d{1,15}", written):
         return float(written)
     return written if re.fullmatch(r"[\w.+-]{1,100}", written) and written != "null" else None
+
+
+IMPORTER = Importer(
+    summary="EvalScope: the folder of an evaluation (with predictions/)", recognises=recognises, read=read
+)

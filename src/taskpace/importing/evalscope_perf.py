@@ -14,6 +14,7 @@ from typing import Any
 
 from taskpace.errors import LogError
 from taskpace.experiment.scenario import Scenario
+from taskpace.importing.base import Importer
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.source import MOST_LINE_BYTES, Source
 from taskpace.importing.values import count, number, rows, seconds, table, text
@@ -182,3 +183,6 @@ def _notes(samples: tuple[Sample, ...]) -> Iterator[str]:
     if cut := sum(sample.finish == "length" for sample in samples):
         yield f"{cut} of {len(samples)} answers have as many tokens as were allowed, and are taken for truncated"
     yield "warm-up requests and the test of the connection are not in the database"
+
+
+IMPORTER = Importer(summary="EvalScope perf: its benchmark_data.db", recognises=recognises, read=read)

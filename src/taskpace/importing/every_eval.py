@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
+from taskpace.importing.base import Importer
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.source import Source
 from taskpace.importing.values import count, number, rows, seconds, table, text
@@ -191,3 +192,8 @@ def _notes(raw: list[dict[str, Any]], metrics: list[str], *, inspect: bool) -> I
         yield f"{several} of {len(raw)} samples have several responses; the first is taken"
     if talks := sum(row.get("interaction_type") != "single_turn" for row in raw):
         yield f"{talks} of {len(raw)} samples are conversations: the last answer's text, the time of all"
+
+
+IMPORTER = Importer(
+    summary="Every Eval Ever: *_samples.jsonl, or the aggregate beside it", recognises=recognises, read=read
+)

@@ -1,51 +1,39 @@
-"""The tools whose logs can be imported. Another one is a module here and a line in ``FORMATS``."""
+"""The tools whose logs can be imported, and how files are recognised.
+
+A tool of this package is a module here and a line in ``FORMATS``. Another distribution adds one with an entry point in
+the group ``taskpace.importers`` that names its ``Importer`` (docs/extending.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple, Protocol, cast
 
 from taskpace.errors import LogError
+from taskpace.importing.base import Importer
+from taskpace.importing.foreign import checked
 from taskpace.importing.logs import Log
 from taskpace.importing.source import Source
+from taskpace.plugins import Registry
 from taskpace.text.strict import did_you_mean, named
 
-
-class Importer(Protocol):
-    """What a module for a tool's format has."""
-
-    def recognises(self, source: Source) -> bool:
-        """Whether a path looks like one of its logs: by its head alone, quickly, without raising."""
-        ...
-
-    def read(self, source: Source) -> tuple[Log, ...]:
-        """The logs that it holds. Raises ``LogError`` (``source.refuse``): one line with a remedy."""
-        ...
-
-
-class Format(NamedTuple):
-    """A tool's format."""
-
-    name: str
-    """For ``--from``."""
-    title: str
-    """For readers, with the files that are recognised."""
-    module: str
-
-
-FORMATS = (
-    Format("inspect", "Inspect: a log, .eval or .json", "taskpace.importing.inspect_log"),
-    Format("eee", "Every Eval Ever: *_samples.jsonl, or the aggregate beside it", "taskpace.importing.every_eval"),
-    Format("evalscope", "EvalScope: the folder of an evaluation (with predictions/)", "taskpace.importing.evalscope"),
-    Format("evalscope-perf", "EvalScope perf: its benchmark_data.db", "taskpace.importing.evalscope_perf"),
-    Format("aiperf", "AIPerf: the folder of a profile (with profile_export.jsonl)", "taskpace.importing.aiperf"),
-    Format("guidellm", "GuideLLM: the JSON report", "taskpace.importing.guidellm"),
-    Format("vllm", "vllm bench serve: the JSON result of --save-detailed", "taskpace.importing.vllm_bench"),
-    Format("llmeter", "LLMeter: the folder of a run (with responses.jsonl)", "taskpace.importing.llmeter"),
+FORMATS: Registry[Importer] = Registry(
+    "taskpace.importers",
+    "importer",
+    Importer,
+    {
+        "inspect": "taskpace.importing.inspect_log:IMPORTER",
+        "eee": "taskpace.importing.every_eval:IMPORTER",
+        "evalscope": "taskpace.importing.evalscope:IMPORTER",
+        "evalscope-perf": "taskpace.importing.evalscope_perf:IMPORTER",
+        "aiperf": "taskpace.importing.aiperf:IMPORTER",
+        "guidellm": "taskpace.importing.guidellm:IMPORTER",
+        "vllm": "taskpace.importing.vllm_bench:IMPORTER",
+        "llmeter": "taskpace.importing.llmeter:IMPORTER",
+    },
+    checked,
 )
-"""In the order in which they are tried."""
+"""Every importer by the name that ``--from`` takes, in the order in which they are tried."""
 
 
 def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
@@ -76,18 +64,32 @@ def _read(source: Source, name: str | None) -> tuple[Log, ...]:
     if not source.exists:
         raise LogError(f"{named(source.path)}: no such file or folder: name another")
     if name is not None:
-        found = next((each for each in FORMATS if each.name == name), None)
-        if found is None:
-            raise LogError(f'--from "{name}": no such format{did_you_mean(name, [each.name for each in FORMATS])}')
-        return _importer(found).read(source)
-    for each in FORMATS:
-        if _importer(each).recognises(source):
-            return _importer(each).read(source)
+        if name in FORMATS:
+            return FORMATS[name].read(source)
+        problem = FORMATS.problem(name) or ""
+        unknown = problem.startswith("unknown ")
+        raise LogError(f'--from "{name}": {f"no such format{did_you_mean(name, FORMATS)}" if unknown else problem}')
+    importer = _recognising(source)
+    if importer is not None:
+        return importer.read(source)
     if not source.is_folder and source.head[:1] == b"\x80":
         raise source.refuse("a Python pickle, which can run anything when it is read: export the log as JSON instead")
-    known = ", ".join(each.name for each in FORMATS)
-    raise source.refuse(f"not recognised as a log: name the file that the tool wrote, and --from one of {known}")
+    raise source.refuse(
+        f"not recognised as a log: name the file that the tool wrote, and --from one of {', '.join(FORMATS)}"
+    )
 
 
-def _importer(found: Format) -> Importer:
-    return cast("Importer", import_module(found.module))
+def _recognising(source: Source) -> Importer | None:
+    """The first importer that recognises it. Raises ``LogError`` where none does and another distribution's failed."""
+    broken: LogError | None = None
+    for importer in FORMATS.values():
+        try:
+            if importer.recognises(source):
+                return importer
+        except LogError as exc:
+            if importer.distribution == "taskpace":
+                raise
+            broken = broken or exc
+    if broken is not None:
+        raise broken
+    return None

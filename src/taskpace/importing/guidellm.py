@@ -11,6 +11,7 @@ from typing import Any
 
 from taskpace.errors import LogError
 from taskpace.experiment.scenario import MOST_IN_FLIGHT, Scenario
+from taskpace.importing.base import Importer
 from taskpace.importing.chat_request import (
     error_kind,
     finish_at_limit,
@@ -167,3 +168,6 @@ def _notes(benchmark: dict[str, Any], samples: tuple[Sample, ...]) -> Iterator[s
     warm, cool = number(benchmark.get("warmup_duration")) or 0.0, number(benchmark.get("cooldown_duration")) or 0.0
     if warm > 0 or cool > 0:
         yield f"warm-up ({warm:.3g} s) and cool-down ({cool:.3g} s) are kept: their requests are not marked"
+
+
+IMPORTER = Importer(summary="GuideLLM: the JSON report", recognises=recognises, read=read)

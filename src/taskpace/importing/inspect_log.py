@@ -11,6 +11,7 @@ from typing import Any
 
 from taskpace.experiment.scenario import Scenario
 from taskpace.importing.archive import Archive
+from taskpace.importing.base import Importer
 from taskpace.importing.logs import Log, Sample
 from taskpace.importing.source import Source
 from taskpace.importing.values import count, moment_s, number, rows, seconds, table, text
@@ -290,3 +291,6 @@ def _notes(raw: list[dict[str, Any]], model: str, others: list[str]) -> Iterator
         yield f"{invalid} {of} were declared invalid in Inspect, and are counted here"
     if others:
         yield f"its scores by {', '.join(others[:5])} are left out"
+
+
+IMPORTER = Importer(summary="Inspect: a log, .eval or .json", recognises=recognises, read=read)

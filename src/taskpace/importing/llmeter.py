@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from taskpace.experiment.scenario import MOST_IN_FLIGHT, Scenario
+from taskpace.importing.base import Importer
 from taskpace.importing.chat_request import (
     error_kind,
     finish_at_limit,
@@ -126,3 +127,6 @@ def _notes(samples: list[Sample], retries: int | None) -> Iterator[str]:
         yield f"{cut} of {len(samples)} answers have as many tokens as were allowed, and are taken for truncated"
     if any(sample.moments and sample.reasoning_tokens is None for sample in samples):
         yield "the first token is the first visible one: reasoning that was not counted would come before it"
+
+
+IMPORTER = Importer(summary="LLMeter: the folder of a run (with responses.jsonl)", recognises=recognises, read=read)

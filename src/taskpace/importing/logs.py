@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from taskpace.experiment.scenario import Scenario
+from taskpace.importing.values import MOST_SECONDS
 from taskpace.records import FinishReason
+
+# Bounds are checked where another distribution's importer gives a log (taskpace.importing.foreign).
+Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Moment(msgspec.Struct, frozen=True):
     """Something of an answer arrived."""
 
-    seconds: float
+    seconds: Seconds
     """Since the request was sent."""
-    visible_bytes: int | None = None
+    visible_bytes: Count | None = None
     """UTF-8 bytes of the visible text so far; null: the log has times of tokens and not their text."""
 
 
@@ -32,22 +37,26 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     text: str | None = None
     """The visible answer."""
     reasoning: str | None = None
+    """What came before it and is not part of it; null: none, or not in the log."""
     started_s: float | None = None
     """When the request was sent, in seconds on a clock that all samples of the log share."""
     started_at: str | None = None
     """Wall-clock label, ISO 8601."""
-    seconds: float | None = None
+    seconds: Seconds | None = None
     """From the request's sending to the last byte of its answer, as nearly as the log knows (``Log.times``)."""
     moments: tuple[Moment, ...] = ()
     """Of arrivals, in order: of the first token alone, of each token, or none."""
     until_last_token: bool = True
     """The seconds end with the answer's last token; false: they go on to the end of the stream, say, so that with a
     first moment alone there is no decode speed."""
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    """Cached ones included."""
+    output_tokens: Count | None = None
     """Reasoning included."""
-    reasoning_tokens: int | None = None
-    cached_tokens: int | None = None
+    reasoning_tokens: Count | None = None
+    """Of the output's."""
+    cached_tokens: Count | None = None
+    """Of the prompt's."""
     finish: FinishReason | None = None
     """``length``: the answer was cut by a token limit, and is recorded as truncated, whatever the log's score says."""
     error: str | None = None
@@ -78,8 +87,10 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     """What the log calls what was tested."""
     task: str
+    """What the log calls what was asked. Logs of one task are compared item by item."""
     samples: tuple[Sample, ...]
-    missing: int = 0
+    """In the order in which the log has them, failed ones included and warm-ups left out."""
+    missing: Count = 0
     """Samples that the log says were to be asked and does not have: they are planned and not recorded."""
     graded: bool
     """The log has verdicts; a sample without one is then ``unparsed``. Else those that ended are ``completed``."""
@@ -88,11 +99,14 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario = Scenario(known=False)
     """The load that the log's settings say; as a rule not known."""
     system_prompt: str | None = None
+    """The same for every sample; null: none, or not in the log."""
     max_tokens: int | None = None
+    """The limit that every answer had; null: none, or not in the log."""
     settings: dict[str, Any] = {}
     """Whatever else of the settings makes one system another: temperature, top_p, seed, ... Two logs whose settings
     differ are two systems."""
     times: str
-    """What the seconds hold, for a reader, after "times: ": ``from sending to the parsed answer, retries left out``."""
+    """What the seconds are of, for a reader, after "its times are of": ``the request until its last token, without
+    retries``."""
     notes: tuple[str, ...] = ()
     """What else a reader must know: what was left out, what is named by another name, ..."""

@@ -36,6 +36,7 @@ class Source:
 
     @cached_property
     def is_folder(self) -> bool:
+        """Whether it is one, and not a file."""
         return self.path.is_dir()
 
     @cached_property
@@ -55,6 +56,7 @@ class Source:
 
     @property
     def exists(self) -> bool:
+        """Whether the file or folder is there."""
         return self.path.exists()
 
     def files(self, pattern: str) -> list[Source]:
@@ -63,6 +65,7 @@ class Source:
 
     @cached_property
     def sha256(self) -> str:
+        """Of the file's content, in hex: for ``Log.sha256``. Raises ``LogError`` where it is too large."""
         self._check_size()
         with self.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from itertools import accumulate
 from typing import Any
 
 from taskpace.experiment.scenario import MOST_IN_FLIGHT, Scenario
+from taskpace.importing.base import Importer
 from taskpace.importing.chat_request import error_kind
 from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.source import Source
@@ -176,3 +177,6 @@ def _notes(samples: tuple[Sample, ...], prompts: list[str] | None, source: Sourc
     failed = [sample for sample in samples if sample.error is not None]
     if lost := sum(sample.seconds is None for sample in failed):
         yield f"no time is recorded of {lost} of {len(failed)} failed requests"
+
+
+IMPORTER = Importer(summary="vllm bench serve: the JSON result of --save-detailed", recognises=recognises, read=read)

@@ -17,6 +17,9 @@ import time
 from collections.abc import Mapping
 from typing import IO, BinaryIO, Protocol
 
+import msgspec
+
+from taskpace.text.safe_text import one_line
 from taskpace.worker.messages import FromWorker, ToWorker, decode_from_worker, encode, take_frames
 
 _LOG_TAIL_BYTES = 4000
@@ -73,6 +76,8 @@ class WorkerProcess:
         )
         self._inbox: queue.SimpleQueue[list[FromWorker] | None] = queue.SimpleQueue()
         self._gone = False
+        self._unreadable: str | None = None
+        """What is wrong with a message that could not be read; null: all could."""
         self._gather_s = 0.0
         self._roomy = _enlarged(self._process.stdout)
         self._reader = threading.Thread(target=self._read, name="taskpace-worker-reader", daemon=True)
@@ -122,12 +127,23 @@ class WorkerProcess:
         while data := os.read(source.fileno(), _READ_BYTES):
             unread += data
             if bodies := take_frames(unread):
-                self._inbox.put([decode_from_worker(body) for body in bodies])
+                messages: list[FromWorker] = []
+                try:
+                    for body in bodies:
+                        messages.append(decode_from_worker(body))  # noqa: PERF401 - those before the bad one count
+                except msgspec.MsgspecError as exc:
+                    # An engine may put anything into what it gives; a worker that cannot be understood is of no use.
+                    self._unreadable = str(exc)
+                self._inbox.put(messages)
+                if self._unreadable is not None:
+                    break
             if self._gather_s and len(data) < _READ_BYTES:
                 time.sleep(self._gather_s)
         self._inbox.put(None)
 
     def _last_words(self) -> str:
+        if self._unreadable is not None:
+            return f"the worker's engine gives what a run file cannot hold: {one_line(self._unreadable)}"
         try:
             status = self._process.wait(timeout=_EXIT_WAIT_S)
         except subprocess.TimeoutExpired:

@@ -230,6 +230,8 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
             fields = SCORERS[task.scorer].accept(fields)
         except FieldProblem as exc:
             raise TaskError(f"{location}, {_named(exc.field, columns)}: {exc.problem}") from None
+        except TaskError as exc:
+            raise TaskError(f"{location}: {exc}") from exc
     return fields
 
 

@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from taskpace.plugins import fault
 from taskpace.records import Grade, Outcome, Record
 from taskpace.tasks.committed import committed_ns, rereading
 from taskpace.tasks.extractors import EXTRACTIONS
@@ -13,6 +14,8 @@ from taskpace.tasks.items import Item
 from taskpace.tasks.scorers import SCORERS, FieldProblem
 from taskpace.tasks.task import Task
 
+GRADER_FAILED = "the grader failed on this answer"
+"""What the detail of a grade begins with where scorer or extraction raised something."""
 _NO_SCORER = "none/1"
 _OF_THE_TASK = (FieldProblem, ImportError)
 """What no answer can cause: every other one would fail as well."""
@@ -41,7 +44,7 @@ def score(task: Task, item: Item, record: Record) -> Grade:
     except _OF_THE_TASK:
         raise
     except Exception as exc:  # noqa: BLE001 - the answer is anyone's: whatever it trips, the run continues
-        detail = f"the grader failed on this answer: {type(exc).__name__}"
+        detail = f"{GRADER_FAILED}: {fault(exc)}"
         return _grade(task, "truncated" if record.turns[-1].finish_reason == "length" else "unparsed", detail=detail)
 
 

@@ -10,7 +10,7 @@ from taskpace.engines.base import BatchEngine, Message, Stamps
 from taskpace.records import Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
-from taskpace.worker.trial import failure_of, generate_within, machine_ns, make_request, make_turn
+from taskpace.worker.trial import failure_of, generate_within, machine_ns, make_request, make_turn, read_of
 
 
 async def measure_batch(
@@ -73,7 +73,7 @@ async def _send(engine: BatchEngine, payloads: list[Any], timeout_s: float) -> l
     found: list[tuple[Turn | None, Failure | None]] = []
     for each in stamps:
         try:
-            generation = engine.read(each)
+            generation = read_of(engine, each, dispatch_ns, known_ns)
         except BaseException as exc:  # noqa: BLE001 - as above
             found.append((None, failure or failure_of(exc)))
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -146,7 +147,7 @@ async def _take_turn(
     )
     await gates.read.wait()
     try:
-        generation = engine.read(stamps)
+        generation = read_of(engine, stamps, dispatch_ns, known_ns)
     except BaseException as exc:  # noqa: BLE001 - as above
         return None, failure or failure_of(exc)
     if failure is None and generation.failure is not None:
@@ -200,6 +201,28 @@ async def generate_within(
     return limit_ns, failure
 
 
+def read_of(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int) -> Generation:
+    """What the engine reads from its stamps.
+
+    Raises:
+        EngineError: it is no ``Generation``, or its times are not of this request, as with another clock.
+    """
+    generation = engine.read(stamps)
+    if not isinstance(generation, Generation):
+        raise EngineError(f"the engine's read gives {type(generation).__name__}, not Generation")
+    arrivals, finish_ns = generation.arrivals, generation.finish_ns
+    first_ns, last_ns = (arrivals[0].ns, arrivals[-1].ns) if arrivals else (dispatch_ns, dispatch_ns)
+    if finish_ns is None:
+        finish_ns = last_ns
+    if min(first_ns, finish_ns) < dispatch_ns or max(last_ns, finish_ns) > dispatch_ns + known_ns:
+        raise EngineError(
+            f"the engine's times lie outside the request, which took {known_ns / 1e9:g} s: first arrival after "
+            f"{(first_ns - dispatch_ns) / 1e9:g} s, last after {(last_ns - dispatch_ns) / 1e9:g} s, end after "
+            f"{(finish_ns - dispatch_ns) / 1e9:g} s; an engine stamps with the now_ns() of its own clock"
+        )
+    return generation
+
+
 def failure_of(exc: BaseException) -> Failure:
     """An exception of an engine as what a record reports about it; one that is none of an engine's is raised again.
 
@@ -209,7 +232,17 @@ def failure_of(exc: BaseException) -> Failure:
         return Failure(kind=exc.kind, message=_kept(str(exc)), retry_after_s=exc.retry_after_s, refusal=exc.refusal)
     if not isinstance(exc, Exception) and type(exc).__name__ != "PanicException":
         raise exc
-    return Failure(kind="engine", message=_kept(f"{type(exc).__name__}: {exc}"))
+    return Failure(kind="engine", message=_kept(f"{type(exc).__name__}: {exc}{_raised_at(exc)}"))
+
+
+def _raised_at(exc: BaseException) -> str:
+    """The file, without its folder, and the line that raised it: what who writes an engine looks for."""
+    trace = exc.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f" ({Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno})"
 
 
 def _kept(message: str) -> str:

@@ -10,7 +10,7 @@ import gc
 
 from taskpace.engines import create
 from taskpace.engines.base import Engine, EngineInfo
-from taskpace.errors import TaskpaceError
+from taskpace.errors import EngineError, TaskpaceError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.machine.energy import Found, find
 from taskpace.records import Failure
@@ -41,17 +41,19 @@ class Worker:
             engine = create(message.spec)
             runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = runner.run(engine.open(lambda text: self._run.send(Opening(text=text), True)))
+            if not isinstance(info, EngineInfo):
+                raise EngineError(f"the engine's open gives {type(info).__name__}, not EngineInfo")  # noqa: TRY301
+            self._open = engine, info, runner
+            # What is loaded by now stays: keep the garbage collector from walking it during a trial.
+            gc.collect()
+            gc.freeze()
+            self._run.send(Opened(info=info, load_ns=wall.now_ns() - begun, calibration=calibration), True)
         except BaseException as exc:  # noqa: BLE001 - whatever an engine raises, it would again: no reason to end
             failure = failure_of(exc)
             if isinstance(exc, TaskpaceError):
                 failure = Failure(kind="open", message=str(exc))
             self._run.send(OpenFailed(failure=failure), True)
             return False
-        self._open = engine, info, runner
-        # What is loaded by now stays: keep the garbage collector from walking it during a trial.
-        gc.collect()
-        gc.freeze()
-        self._run.send(Opened(info=info, load_ns=wall.now_ns() - begun, calibration=calibration), True)
         return True
 
     def run_cell(self, message: RunCell) -> None:

@@ -109,7 +109,9 @@ def _ratios_of(logs: Floats, cut: Flags, late: Flags, a: int, b: int) -> tuple[F
     low = np.where(cut_a | late_b | (both & np.isneginf(logs[b])), -np.inf, ratios)
     high = np.where(cut_b | late_a | (both & np.isneginf(logs[a])), np.inf, ratios)
     bound_a, bound_b = (cut_a | late_a).any(axis=-1), (cut_b | late_b).any(axis=-1)
-    return item_means(ratios), item_means(low), item_means(high), bound_a, bound_b
+    with np.errstate(invalid="ignore"):
+        # Of an item's repeats one may be unbounded above and one below: then their mean is unknown.
+        return item_means(ratios), item_means(low), item_means(high), bound_a, bound_b
 
 
 Test = Callable[[Floats], tuple[Floats, Flags]]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import polars as pl
 
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan
@@ -14,6 +15,7 @@ from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
+from taskpace.tasks.scoring import GRADER_FAILED
 
 FEW_ITEMS = 30
 FEW_CORRECT = 10
@@ -66,6 +68,20 @@ def request_findings(cell: CellPlan) -> Iterator[Finding]:
             text=f"its requests leave out {', '.join(cell.omitted)}: the server's own values apply",
             evidence={"fields": len(cell.omitted)},
             remedy="set them on the server, or compare with systems whose requests leave out the same",
+        )
+
+
+def grader_findings(trials: pl.DataFrame, row: MeasuredRow) -> Iterator[Finding]:
+    """A scorer or an extraction that raises something grades nothing: the answer may have been right."""
+    details = trials.filter(pl.col("system") == row.system)["detail"].drop_nulls()
+    failed = details.filter(details.str.starts_with(GRADER_FAILED))
+    if failed.len():
+        fault = failed.mode().sort()[0].removeprefix(f"{GRADER_FAILED}: ")
+        yield Finding(
+            code="grader-failed",
+            text=f"the grader failed on {failed.len()} of {row.n} answers, which count as not correct ({fault})",
+            evidence={"failed": failed.len()},
+            remedy="repair the task's scorer: `taskpace show RUN --outcome unparsed` lists the answers",
         )
 
 

@@ -29,7 +29,7 @@ _CHANGES = {
 _OPEN = 2
 _UNDECIDED = 4
 _FINDINGS = dict.fromkeys(("few-items", "few-correct", "few-batches"), 6)
-_FINDINGS |= {"heavy-tail": 6, "outliers": 6, "order": 6, "verbose": 7}
+_FINDINGS |= {"grader-failed": 1, "heavy-tail": 6, "outliers": 6, "order": 6, "verbose": 7}
 _REST = 8
 _TOGETHER = {
     "few-items": "too-few",

@@ -6,16 +6,11 @@ Another distribution adds one with an entry point in the group ``taskpace.scorer
 
 from __future__ import annotations
 
-import msgspec
-
 from taskpace.plugins import Registry
 from taskpace.tasks.scorers.base import FieldProblem, NoOptions, Scored, Scorer
+from taskpace.tasks.scorers.foreign import checked
 
 __all__ = ["SCORERS", "FieldProblem", "NoOptions", "Scored", "Scorer"]
-
-
-def _receive(found: Scorer, _name: str, distribution: str) -> Scorer:
-    return msgspec.structs.replace(found, distribution=distribution)
 
 
 SCORERS: Registry[Scorer] = Registry(
@@ -35,6 +30,6 @@ SCORERS: Registry[Scorer] = Registry(
         "agreement": "taskpace.tasks.scorers.agreement:AGREEMENT",
         "similarity": "taskpace.tasks.scorers.similarity:SIMILARITY",
     },
-    _receive,
+    checked,
 )
 """Every scorer by name."""

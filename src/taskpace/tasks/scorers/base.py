@@ -24,9 +24,11 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
     """What a scorer reports about one answer."""
 
     outcome: Literal["correct", "wrong", "unparsed"]
+    """``unparsed``: the answer cannot be read, so that nothing is known of it."""
     score: float | None = None
     """From 0 to 1, where there are degrees."""
     detail: str | None = None
+    """Why, in a few words, for who reads one trial."""
 
 
 class NoOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
