@@ -6,12 +6,13 @@ Run: python docs/screenshots.py examples/demo.db docs/images
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
+
+import taskpace
 
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser import FLAGS, executable
@@ -53,7 +54,8 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as made:
         report = Path(made) / f"{run_file.stem}.html"
-        subprocess.run([sys.executable, "-m", "taskpace", "report", run_file, "-o", report], check=True)
+        with taskpace.open(run_file) as run:
+            run.report(report)
         take(report, folder)
 
 
