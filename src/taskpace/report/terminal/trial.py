@@ -87,7 +87,7 @@ def _print_attempt(view: TrialView, record: Record, grade: Grade | None, console
             said += f"; committed after {seconds(grade.committed_ns / 1e9)}"
         if grade.detail:
             said += f" ({one_line(grade.detail, 200)})"
-        console.print(Text(said, style="bold"), soft_wrap=True)
+        console.print(Text(said, style="bold"))
 
 
 def _block(title: str, text: str, console: Console) -> None:
