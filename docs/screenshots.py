@@ -1,20 +1,23 @@
-"""Screenshots of a report, as docs/report.md shows them: at desk and on a phone, light and dark.
+"""Screenshots of a run's report, as docs/report.md shows them: at a desk and on a phone, light and dark.
 
-Run: python docs/screenshots.py docs/results/mmlu-miscellaneous-report.html docs/images
+Run: python docs/screenshots.py examples/demo.db docs/images
 (after `make test`, which installs the browser).
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
+import taskpace
+
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.browser import FLAGS, executable
 
-WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+WIDTHS = {"desktop": (1440, 900), "phone": (390, 844)}
 
 
 def open_a_trial(page: Page) -> None:
@@ -26,9 +29,8 @@ def open_a_trial(page: Page) -> None:
     page.evaluate("document.querySelector('section.trials').scrollIntoView({behavior: 'instant'})")
 
 
-def main() -> None:
-    report, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
-    folder.mkdir(exist_ok=True)
+def take(report: Path, folder: Path) -> None:
+    """All pictures of a report, as PNG files in the folder."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         for device, (width, height) in WIDTHS.items():
@@ -45,6 +47,16 @@ def main() -> None:
                     page.screenshot(path=str(folder / f"report-{device}-trial.png"))
                 context.close()
         browser.close()
+
+
+def main() -> None:
+    run_file, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as made:
+        report = Path(made) / f"{run_file.stem}.html"
+        with taskpace.open(run_file) as run:
+            run.report(report)
+        take(report, folder)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
 """Install the wheel with all it needs on every Python of this machine, run it there, and measure what it weighs.
 
 Run: make matrix. With --extras NAME... these extras are installed on top instead, each in an environment of its own, on
-the first Python (torch alone takes gigabytes).
+the first Python (torch alone takes gigabytes). With --installed nothing is installed: the extras are weighed as they
+are in this environment (`make install`).
 Exits with 1 where a command fails, or where the core weighs more than ``MOST_MB``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import re
 import shlex
@@ -16,7 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 sys.path.append(str(Path(__file__).parents[1]))
 from tests.installed import ROOT, build
@@ -107,7 +113,11 @@ def carry_out(environment: Environment, wheel: Path) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--extras", nargs="+", default=[], help="only weigh these extras")
+    parser.add_argument("--installed", action="store_true", help="only weigh what is installed here")
     chosen = parser.parse_args()
+    if chosen.installed:
+        weigh_installed()
+        return
     found = pythons()
     if not found:
         sys.exit("no Python that taskpace supports was found")
@@ -143,6 +153,46 @@ def weigh_extras(extras: list[str], python: str, wheel: Path, made: Path) -> Non
         seconds = environment.pip(f"{wheel}[{extra}]")
         print(f"| {extra} | {environment.weight_mb() - before:.0f} | {seconds:.0f} |", flush=True)
         shutil.rmtree(folder)
+
+
+def needed(requirement: Requirement, seen: set[tuple[str, str]]) -> None:
+    """Add what a requirement brings along to ``seen``: names of distributions, each with an extra or none."""
+    name = canonicalize_name(requirement.name)
+    for extra in ("", *requirement.extras):
+        if (name, extra) not in seen:
+            seen.add((name, extra))
+            for each in map(Requirement, importlib.metadata.requires(name) or []):
+                if each.marker is None or each.marker.evaluate({"extra": extra}):
+                    needed(each, seen)
+
+
+def installed(wanted: str) -> set[str]:
+    """The distributions that a requirement brings along."""
+    seen: set[tuple[str, str]] = set()
+    needed(Requirement(wanted), seen)
+    return {name for name, _ in seen}
+
+
+def recorded_mb(names: set[str]) -> float:
+    """What is installed of distributions, by the lists of their files (RECORD), in megabytes."""
+
+    def sizes() -> Iterator[int]:
+        for name in names:
+            for file in importlib.metadata.files(name) or []:
+                if (path := Path(str(file.locate()))).is_file():
+                    yield path.stat().st_size
+
+    return sum(sizes()) / 1e6
+
+
+def weigh_installed() -> None:
+    """The core, and what each extra for users brings on top of it."""
+    core = installed("taskpace")
+    extras = set(importlib.metadata.metadata("taskpace").get_all("Provides-Extra") or []) - {"dev", "docs"}
+    print("| extra | adds, MB |\n| --- | ---: |")
+    for extra in sorted(extras):
+        print(f"| {extra} | {recorded_mb(installed(f'taskpace[{extra}]') - core):.0f} |")
+    print(f"\ncore: {recorded_mb(core):.0f} MB")
 
 
 if __name__ == "__main__":

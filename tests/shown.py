@@ -1,8 +1,8 @@
 """What the tutorial and the how-to pages show: files, commands and outputs, and how the commands are run.
 
 A fence with a title is a file, an `sh` fence holds commands, and a `text` fence that comes next is what the last of
-them prints. `python -m tests.shown` runs the commands that read `docs/data/first.db` and writes what they print into
-the pages.
+them prints. `python -m tests.shown` runs the commands that read `examples/demo.db` and writes what they print into the
+pages.
 """
 
 from __future__ import annotations
@@ -19,11 +19,9 @@ from tests.commandline import run_here
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-RUN_FILE = DOCS / "data" / "first.db"
+RUN_FILE = ROOT / "examples" / "demo.db"
 """A run of the tutorial's first command, as it was carried out."""
-PICTURE = DOCS / "images" / "first-speed.svg"
-"""The picture of the home page: what the command in howto/publish-results.md draws."""
-RECORDED = tuple(DOCS / name for name in ("tutorial.md", "howto/publish-results.md"))
+RECORDED = tuple(DOCS / name for name in ("tutorial.md", "howto/publish-results.md", "results/demo.md", "report.md"))
 """Pages whose commands work on that run file, so that their outputs are known."""
 CARRIED_OUT = tuple(
     DOCS / "howto" / f"{name}.md" for name in ("choose-a-model", "compare-quantisations", "endpoint-under-load")
@@ -56,11 +54,13 @@ def steps(page: str) -> Iterator[Step]:
 
 
 def lay_out(page: str, folder: Path) -> None:
-    """Put the files of the page, and the recorded run, into a folder."""
+    """Put the files of the page, the recorded run and its experiment file into a folder."""
     for name, text in files(page).items():
         (folder / name).write_text(text, "utf-8")
     (folder / "runs").mkdir()
     shutil.copyfile(RUN_FILE, folder / "runs" / RUN_FILE.name)
+    (folder / "examples").mkdir()
+    shutil.copyfile(RUN_FILE.with_suffix(".toml"), folder / "examples" / "demo.toml")
 
 
 def run_commands(step: Step, folder: Path) -> str:
@@ -90,8 +90,6 @@ def main() -> None:
     for path in RECORDED:
         with tempfile.TemporaryDirectory() as folder:
             path.write_text(with_outputs(path.read_text("utf-8"), Path(folder)), "utf-8")
-            if (drawn := Path(folder) / PICTURE.name).exists():
-                shutil.copyfile(drawn, PICTURE)
 
 
 if __name__ == "__main__":

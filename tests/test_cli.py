@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import pty
@@ -12,9 +13,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
+from rich.console import Console
 
 import taskpace
+from taskpace.report.terminal.trial import print_trials
 
 pytestmark = pytest.mark.usefixtures("workers_here")
 
@@ -77,8 +81,8 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("On mmlu-explain terse finishes first and verbose only looks fast: ")
     assert "more: `taskpace summary x.db --task NAME`," in done.stdout
-    for line in done.stdout.splitlines():
-        assert len(line) <= columns or line.startswith("Everything is in")
+    assert max(map(len, done.stdout.splitlines())) <= columns
+    assert done.stdout.endswith("\nEverything is in x.db:\n  taskpace report x.db\n  taskpace show x.db\n")
     assert (folder / "x.db").exists()
     assert "0/40" in done.stderr
     assert "terse · mmlu-letter · single" in done.stderr
@@ -166,6 +170,18 @@ def test_show_lists_trials_and_opens_one(cli, folder):
     for words in ("prompt", "answer", "timeline", "first token 0.100 s", "outcome:"):
         assert words in shown
     assert cli("show", "x.db", "--outcome", "timeout").stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(("columns", "headings"), [(80, "system task outcome"), (60, "system outcome")])
+def test_the_list_of_trials_names_the_systems_in_a_narrow_terminal(columns, headings):
+    """The answer gives way to the other columns, and no column but the answer is left out."""
+    rows = [("7d602fd23d5b", "smollm2 brief", "qa-context", "single", "correct", 0.5, "A name, a number, a few words")]
+    heads = ("trial_id", "system", "task", "scenario", "outcome", "time", "answer")
+    console = Console(width=columns, record=True, file=io.StringIO())
+    print_trials(pl.DataFrame(rows, schema=heads, orient="row"), console)
+    heading, *_ = console.export_text().splitlines()
+    assert set(headings.split()) <= set(heading.split())
+    assert ("answer" in heading) is (columns == 80)
 
 
 def test_lists_of_engines_tasks_and_models(cli):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from tests.reference import commands
-from tests.shown import CARRIED_OUT, DOCS, PICTURE, RECORDED, ROOT, RUN_FILE, lay_out, run_commands, steps, with_outputs
+from tests.shown import CARRIED_OUT, DOCS, RECORDED, ROOT, RUN_FILE, lay_out, run_commands, steps, with_outputs
 
 from taskpace.engines import check_options
 from taskpace.experiment import experiment
@@ -85,8 +85,15 @@ def test_the_outputs_on_a_page_are_what_its_commands_print(page, tmp_path):
     """The commands work on the recorded run, which the tutorial's first one would make, and print what is shown."""
     text = page.read_text("utf-8")
     assert text == with_outputs(text, tmp_path), f"{page.name} is not up to date: run `python -m tests.shown`"
-    if (drawn := tmp_path / PICTURE.name).exists():
-        assert drawn.read_bytes() == PICTURE.read_bytes(), "the picture is not up to date: run `python -m tests.shown`"
+
+
+def test_the_output_in_the_readme_is_a_part_of_that_on_the_page():
+    """Each line that the README shows of the demo is on the demo's page, which is what the command prints."""
+    (shown,) = re.findall(r"^```\n(On .*?)^```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    whole = {" ".join(line.split()) for line in (DOCS / "results" / "demo.md").read_text("utf-8").splitlines()}
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert len(lines) >= 5
+    assert [line for line in lines if line not in whole] == []
 
 
 @pytest.mark.parametrize("page", CARRIED_OUT, ids=lambda page: page.stem)

@@ -69,5 +69,5 @@ def brevity(
         out.print()
         out.print(Text(LEGEND, style="dim"))
         quoted = shlex.quote(str(path))
-        click.echo(f"\nEverything is in {path}: `taskpace summary {quoted}`, `taskpace report {quoted}`")
+        click.echo(f"\nEverything is in {path}:\n  taskpace summary {quoted}\n  taskpace report {quoted}")
     return say_how_it_ended(ended, plan, path, console)

@@ -42,4 +42,4 @@ def import_logs(paths: tuple[Path, ...], output: Path, form: str | None, task: s
         click.echo(printable(f"{log.file}: {', '.join(filter(None, parts))}: {each.cell.system.name}, {log.task}"))
     click.echo()
     print_short(output)
-    click.echo(printable(f"\nEverything is in {output}: `taskpace summary {shlex.quote(str(output))} --full`"))
+    click.echo(printable(f"\nEverything is in {output}:\n  taskpace summary {shlex.quote(str(output))} --full"))

@@ -115,7 +115,7 @@ def run(
     if mode not in ("json", "quiet"):
         print_short(path, known=True)
         quoted = shlex.quote(str(path))
-        click.echo(f"\nEverything is in {path}: `taskpace report {quoted}`, `taskpace show {quoted}`")
+        click.echo(f"\nEverything is in {path}:\n  taskpace report {quoted}\n  taskpace show {quoted}")
     return say_how_it_ended(ended, plan, path, console)
 
 

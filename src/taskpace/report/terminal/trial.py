@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,24 +15,26 @@ from taskpace.report.words.figures import seconds
 from taskpace.text.safe_text import one_line, printable
 
 _BAR = "▁▂▃▄▅▆▇█"
+_HEADINGS = ("trial", "system", "task", "scenario", "outcome", "time", "answer")
+_LEAST_ANSWER, _MOST_ANSWER = 8, 24
+"""Width of an answer in the list of trials, in characters."""
 
 
 def print_trials(trials: pl.DataFrame, console: Console) -> None:
-    """A list to choose from."""
+    """A list to choose from. The answer takes the room that the other columns leave, or none where that is little."""
+    rows = [
+        (trial_id[:10], printable(system), printable(task), scenario, outcome, seconds(time_s), answer or "")
+        for trial_id, system, task, scenario, outcome, time_s, answer in trials.iter_rows()
+    ]
+    columns = list(zip(_HEADINGS, *rows, strict=True))
+    room = console.width - sum(max(map(cell_len, column)) + 2 for column in columns[:-1])
+    shown = _HEADINGS if room >= _LEAST_ANSWER or not rows else _HEADINGS[:-1]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("trial", "system", "task", "scenario", "outcome", "time", "answer"):
+    for heading in shown:
         table.add_column(heading, justify="right" if heading == "time" else "left", no_wrap=heading != "system")
-    for trial_id, system, task, scenario, outcome, time_s, answer in trials.iter_rows():
-        words = [
-            trial_id[:10],
-            printable(system),
-            printable(task),
-            scenario,
-            outcome,
-            seconds(time_s),
-            one_line(answer or "", 24),
-        ]
-        table.add_row(*(Text(word) for word in words))
+    for row in rows:
+        words = (*row[:-1], one_line(row[-1], min(room, _MOST_ANSWER)))
+        table.add_row(*(Text(word) for word in words[: len(shown)]))
     console.print(table)
 
 
@@ -84,7 +87,7 @@ def _print_attempt(view: TrialView, record: Record, grade: Grade | None, console
             said += f"; committed after {seconds(grade.committed_ns / 1e9)}"
         if grade.detail:
             said += f" ({one_line(grade.detail, 200)})"
-        console.print(Text(said, style="bold"), soft_wrap=True)
+        console.print(Text(said, style="bold"))
 
 
 def _block(title: str, text: str, console: Console) -> None:
