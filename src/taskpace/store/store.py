@@ -312,15 +312,21 @@ def _not_written(path: Path, exc: Exception) -> StoreError:
 def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:
     db.execute("PRAGMA busy_timeout = 10000")
     if _is_empty(db):
-        # WAL and the header go in only once the file is known to be new: another program's file is not touched.
-        db.execute("PRAGMA journal_mode = WAL")
+        # WAL and the header go in only once the file is known to be new: another program's file is not touched. WAL is
+        # last, as it would write a large plan twice; and an index is made quicker of rows that are there.
         db.execute("PRAGMA synchronous = FULL")
+        schema = list(_statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")))
+        indexes = [statement for statement in schema if "CREATE INDEX" in statement]
         with _transaction(db):
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            for statement in _statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")):
-                db.execute(statement)
+            for statement in schema:
+                if statement not in indexes:
+                    db.execute(statement)
             insert_run(db, plan, taskpace_version)
+            for statement in indexes:
+                db.execute(statement)
+        db.execute("PRAGMA journal_mode = WAL")
         return
     _check_ours(db, path)
     db.execute("PRAGMA journal_mode = WAL")
