@@ -108,6 +108,24 @@ def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     assert reasons_against(trials, cell(40, busy)) == ()
 
 
+def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of):
+    """A loop that is late because of its own events is told, and the result stands; one that others make late is not,
+    nor a loop with few events.
+    """
+    late, share = {"loop_lag_p99_ns": 3_000_000}, 6 * 10**9
+    (said,) = reasons_against(trials_of(), cell(40, segment(**late, client_cpu_ns=share), in_process=False))
+    assert (said.code, said.invalidates) == ("client-busy", "absolute seconds")
+    assert said.text.startswith(
+        "taskpace stamped one arrival in a hundred 3.0 ms late or more: its process was at work for 60 %"
+    )
+    for segments in (
+        segment(**late, client_cpu_ns=share // 2),
+        segment(loop_lag_p99_ns=2_000_000, client_cpu_ns=share),
+    ):
+        assert reasons_against(trials_of(), cell(40, segments, in_process=False)) == ()
+    assert reasons_against(trials_of(), cell(40, segment(**late, client_cpu_ns=share))) == ()
+
+
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))

@@ -16,7 +16,7 @@ from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
 from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
-from taskpace.telemetry import POWER_LIMIT, ClientMetrics
+from taskpace.telemetry import POWER_LIMIT, ClientMetrics, worst
 
 LEAST_ITEMS = 10
 """With fewer, most items are all that can be claimed about."""
@@ -36,6 +36,10 @@ LEAST_STOLEN_TICKS = 10
 THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
+BUSY_LAG_SHARE, BUSY_LAG_NS = 0.5, 2_500_000
+"""From half of a core on, a loop that wakes up so late in one of a hundred looks is late because of its own events: then
+that is how late it stamps one in a hundred. Half of the 5 ms that stamps are held to, so that the caution comes first.
+"""
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
 """The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
@@ -223,6 +227,16 @@ def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
             "client-cpu",
             f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
             f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
+        )
+        return
+    lag = worst(segments, "loop_lag_p99_ns")
+    if wall and cpu > BUSY_LAG_SHARE * wall and lag is not None and lag > BUSY_LAG_NS:
+        yield Reason(
+            code="client-busy",
+            text=f"taskpace stamped one arrival in a hundred {lag / 1e6:.1f} ms late or more: "
+            f"its process was at work for {100 * cpu / wall:.0f} % of the time",
+            remedy=f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
+            invalidates="absolute seconds",
         )
 
 
