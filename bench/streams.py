@@ -2,16 +2,17 @@
 
 Run: python bench/streams.py [--in-flight N]. A scripted server sends events at known times, evenly over all streams: an
 open loop keeps 1,000 in flight while each of them brings 5 to 40 events per second, with one worker process and with
-two. An error is taskpace's time minus the server's (request read to event written), of the answers that ended while all
-streams were in flight. Limits: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. The last column is what
-`taskpace summary` says of the client; it has to speak wherever the limits are passed. Server and first worker have a
-core each, if there are two; a second worker has none of its own.
+two. An error is taskpace's time minus the server's (request read to event written), of the answers that ended while
+all streams were in flight. Limits: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. The last column is
+what `taskpace summary` says of the client; it has to speak wherever the limits are passed. Server and client have a
+core each, if there are two: two workers share theirs with the server's.
 """
 
 from __future__ import annotations
 
 import heapq
 import json
+import os
 import re
 import select
 import socket
@@ -41,7 +42,7 @@ WAIT_S = 0.2
 MEAN_MS, P99_MS = 1.0, 5.0
 CLIENT = frozenset({"client-busy", "client-cpu", "client-lag", "send-delay"})
 """Codes of what limits a result because of the client."""
-ALONE_S = 0.001
+IDLE_S, ALONE_S = 0.05, 0.001
 """When nothing is due for so long the server sleeps until then; else it looks again at once."""
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
@@ -67,75 +68,81 @@ class Measured(NamedTuple):
         return np.quantile(self.errors_ms, 0.99, axis=0)
 
 
-def serve(tokens: int, step_ns: int) -> None:
-    """The server's process: one thread that waits for what is due and for what can be read.
+class Server:
+    """One thread that waits for what is due and for what can be read."""
 
-    Prints its port; when its input ends, of each answer its number, when its request was read, when its first and its
-    last token were written, and how late the latest of its tokens was; nanoseconds.
-    """
-    end = TOKEN + chunk(b'"delta": {}, "finish_reason": "stop"')
-    end += event(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": %d}}' % tokens)
-    end += event(b"[DONE]") + b"0\r\n\r\n"
-    told = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
-        len(LISTING),
-        LISTING,
-    )
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
-    print(listener.getsockname()[1], flush=True)
-    poll = select.epoll()
-    poll.register(listener, select.EPOLLIN)
-    poll.register(sys.stdin, select.EPOLLIN)
-    streams: dict[int, tuple[socket.socket, bytearray]] = {}
-    due: list[tuple[int, int, int, int]] = []
-    """When, on which stream, which token, for which answer."""
-    log: dict[int, list[int]] = {}
-    now = time.perf_counter_ns
-    while True:
+    def __init__(self, tokens: int, step_ns: int) -> None:
+        self.tokens, self.step_ns = tokens, step_ns
+        self.end = TOKEN + chunk(b'"delta": {}, "finish_reason": "stop"')
+        self.end += event(b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": %d}}' % tokens)
+        self.end += event(b"[DONE]") + b"0\r\n\r\n"
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+        self.poll = select.epoll()
+        self.streams: dict[int, tuple[socket.socket, bytearray]] = {}
+        self.due: list[tuple[int, int, int, int]] = []
+        """When, on which stream, which token, for which answer."""
+        self.log: dict[int, list[int]] = {}
+
+    def serve(self) -> None:
+        """Print the port; when the input ends, of each answer by its number when its request was read, when its first
+        and its last token were written, and how late the latest of its tokens was; nanoseconds.
+        """
+        print(self.listener.getsockname()[1], flush=True)
+        self.poll.register(self.listener, select.EPOLLIN)
+        self.poll.register(sys.stdin, select.EPOLLIN)
+        while True:
+            self.write_due()
+            wait_s = (self.due[0][0] - time.perf_counter_ns()) / 1e9 if self.due else IDLE_S
+            for fd, _ in self.poll.poll(wait_s if wait_s > ALONE_S else 0):
+                if fd == sys.stdin.fileno():
+                    print(json.dumps({str(number): times for number, times in self.log.items() if times[1]}))
+                    return
+                if fd == self.listener.fileno():
+                    connection, _ = self.listener.accept()
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    self.streams[connection.fileno()] = connection, bytearray()
+                    self.poll.register(connection, select.EPOLLIN)
+                else:
+                    self.read(fd)
+
+    def write_due(self) -> None:
+        due, now = self.due, time.perf_counter_ns
         while due and due[0][0] <= now():
             at, fd, token, number = heapq.heappop(due)
-            times = log[number]
-            if fd not in streams:
+            if fd not in self.streams:
                 continue
-            written = now()
-            streams[fd][0].send(end if token == tokens - 1 else TOKEN)
+            times, last, written = self.log[number], token == self.tokens - 1, now()
+            self.streams[fd][0].send(self.end if last else TOKEN)
             times[1] = times[1] or written
             times[2], times[3] = written, max(times[3], written - at)
-            if token < tokens - 1:
-                heapq.heappush(due, (at + step_ns, fd, token + 1, number))
-        wait_s = (due[0][0] - now()) / 1e9 if due else 0.05
-        for fd, _ in poll.poll(wait_s if wait_s > ALONE_S else 0):
-            if fd == sys.stdin.fileno():
-                print(json.dumps({str(number): times for number, times in log.items() if times[1]}))
-                return
-            if fd == listener.fileno():
-                connection, _ = listener.accept()
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                streams[connection.fileno()] = connection, bytearray()
-                poll.register(connection, select.EPOLLIN)
-                continue
-            connection, read = streams[fd]
-            read_ns = now()
-            try:
-                data = connection.recv(65536)
-            except OSError:
-                data = b""
-            if not data:
-                poll.unregister(fd)
-                del streams[fd]
-                connection.close()
-                continue
-            read += data
-            head, whole, body = bytes(read).partition(b"\r\n\r\n")
-            length = LENGTH.search(head)
-            if not whole or len(body) < int(length[1] if length else 0):
-                continue
-            read.clear()
-            if (say := SAY.search(body)) is None:
-                connection.send(told)
-                continue
-            connection.send(BEGIN)
-            log[int(say[1])] = [read_ns, 0, 0, 0]
-            heapq.heappush(due, (read_ns + round(WAIT_S * 1e9), fd, 0, int(say[1])))
+            if not last:
+                heapq.heappush(due, (at + self.step_ns, fd, token + 1, number))
+
+    def read(self, fd: int) -> None:
+        connection, read = self.streams[fd]
+        read_ns = time.perf_counter_ns()
+        try:
+            data = connection.recv(65536)
+        except OSError:
+            data = b""
+        if not data:
+            self.poll.unregister(fd)
+            del self.streams[fd]
+            connection.close()
+            return
+        read += data
+        head, whole, body = bytes(read).partition(b"\r\n\r\n")
+        length = LENGTH.search(head)
+        if not whole or len(body) < int(length[1] if length else 0):
+            return
+        read.clear()
+        if (say := SAY.search(body)) is None:
+            kind = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+            connection.send(kind % (len(LISTING), LISTING))
+            return
+        connection.send(BEGIN)
+        self.log[int(say[1])] = [read_ns, 0, 0, 0]
+        heapq.heappush(self.due, (read_ns + round(WAIT_S * 1e9), fd, 0, int(say[1])))
 
 
 def measured(rate: int, processes: int, in_flight: int, task_s: float, folder: Path) -> Measured:
@@ -186,12 +193,15 @@ def main() -> None:
     bench = Bench("streams", __doc__, {"in_flight": (1000, 40)})
     in_flight: int = bench.chosen.in_flight
     task_s, rates = (0.6, QUICK_RATES) if bench.quick else (5.0, RATES)
-    pin(0)
     bench.head(f"{in_flight:,} streams in flight, tasks of {task_s:g} s")
     bench.say(f"  errors in ms: mean (p99); limits: mean at most {MEAN_MS:g}, p99 at most {P99_MS:g}")
-    bench.say(f"  {'workers':<9}{'events/s':>9}  {'TTFT':<16}{'task time':<16}{'CPU':>5}{'lag p99':>9}{'server late':>13}"
-              "  said of the client")  # fmt: skip
+    columns = f"{'workers':<9}{'events/s':>9}  {'TTFT':<16}{'task time':<16}{'CPU':>5}{'lag p99':>9}{'server late':>13}"
+    bench.say(f"  {columns}  said of the client")
     for processes in (1, 2):
+        if processes == 1:
+            pin(0)
+        elif hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, range(os.cpu_count() or 1))
         found = []
         for rate in rates:
             with tempfile.TemporaryDirectory() as name:
@@ -223,6 +233,6 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["serve"]:
         pin(1)
-        serve(int(sys.argv[2]), int(sys.argv[3]))
+        Server(int(sys.argv[2]), int(sys.argv[3])).serve()
     else:
         main()

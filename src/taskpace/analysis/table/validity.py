@@ -37,8 +37,8 @@ THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
 BUSY_LAG_SHARE, BUSY_LAG_NS = 0.5, 2_500_000
-"""From half of a core on, a loop that wakes up so late in one of a hundred looks is late because of its own events: then
-that is how late it stamps one in a hundred. Half of the 5 ms that stamps are held to, so that the caution comes first.
+"""From half of a core on, a loop that wakes up so late in one of a hundred looks is late because of its own events, and
+stamps as late. Half of the 5 ms that stamps are held to, so that the caution comes first.
 """
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
