@@ -24,6 +24,8 @@ MOST_TEXT = 18_000_000
 _LESS = 0.85
 """Of the items that have kept their texts, those that keep them when there are too many bytes."""
 _BLOCK = 250
+_ANSWER_LETTERS, _MOST_INDEX = (200, 60, 20), 6_000_000
+"""Of an answer in the table: fewer where the table would have more than so many bytes, compressed."""
 
 Prompts = Mapping[tuple[str, str], tuple[str, ...]]
 Value = str | int | float | None
@@ -52,11 +54,17 @@ def bundle(trials: Iterable[TrialRow], prompts: Prompts, most_text: int = MOST_T
             columns[name].append(_cell(trial, name, names))
         texts.add(trial, item)
     asked = texts.end([(key, prompts.get(key, ())) for key in indices])
+    answers = columns["answer"]
+    for most in _ANSWER_LETTERS:
+        columns["answer"] = [_cut(answer, most) for answer in answers]
+        index = _packed({"block": _BLOCK, "names": names.lists, "columns": columns})
+        if len(index) <= _MOST_INDEX:
+            break
     return Bundle(
         trials=len(columns["id"]),
         items=len(indices),
         with_texts=texts.kept_of(indices),
-        index=_packed({"block": _BLOCK, "names": names.lists, "columns": columns}),
+        index=index,
         prompts=asked,
         texts=tuple(texts.blocks),
     )
@@ -146,11 +154,15 @@ def _cell(trial: TrialRow, name: str, names: _Names) -> Value:
     if name == "id":
         return trial.trial_id
     if name == "answer":
-        return None if trial.answer is None else printable(trial.answer[:200])
+        return None if trial.answer is None else printable(trial.answer[: _ANSWER_LETTERS[0] + 1])
     if name in {"tokens", "bytes"}:
         return trial.output_tokens if name == "tokens" else trial.output_bytes
     value = {"time": trial.task_time_s, "ttft": trial.ttft_s, "committed": trial.committed_s}[name]
     return None if value is None else _rounded(value)
+
+
+def _cut(answer: Value, most: int) -> Value:
+    return f"{answer[:most]}…" if isinstance(answer, str) and len(answer) > most else answer
 
 
 def _rounded(seconds: float) -> float:

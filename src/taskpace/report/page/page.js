@@ -184,7 +184,8 @@ class Trials {
     const texts = [];
     const prompts = await this.allPrompts();
     for (let block = 0; block < this.blocks.length; block++) {
-      this.count.textContent = `Unpacking all texts: ${Math.round((100 * block) / this.blocks.length)} %`;
+      // In ten steps: each lays the page out again.
+      if (block % Math.ceil(this.blocks.length / 10) === 0) this.count.textContent = `Unpacking all texts: ${Math.round((100 * block) / this.blocks.length)} %`;
       for (const row of this.blocks[block].rows ?? await unpack(this.blocks[block].script)) {
         const place = texts.length;
         const [item, , , detail, failure, turns] = row ?? [null, 1, 1, null, null, []];
