@@ -86,7 +86,7 @@ def test_rounds_have_every_trial_of_every_system_once(items, repeats, systems, s
 @given(data=st.data(), scenario=st.sampled_from(["single", "concurrency=3", "rate=2"]), together=st.booleans())
 @settings(max_examples=25)
 def test_parts_are_what_is_left_and_the_last_of_each_cell_says_so(data, scenario, together):
-    """Whatever is recorded: every trial without a record is asked once, and one part of each cell, its last, is last."""
+    """Whatever is recorded: every trial without a record is asked once, and the last part of each cell is marked."""
     plan = planned(tuple("abc"), items=12, repeats=2, scenarios=[scenario])
     everything = [trial.id for cell in plan.cells for trial in plan.trials(cell)]
     session = Session(plan, None, number=1, on_event=print, stop=Never(), launch=None)
