@@ -40,7 +40,7 @@ HELD = 5000
 """The rate whose errors are held to the limits."""
 WAIT_S = 0.2
 MEAN_MS, P99_MS = 1.0, 5.0
-CLIENT = frozenset({"client-busy", "client-cpu", "client-lag", "send-delay"})
+CLIENT = frozenset({"client-cpu", "client-lag", "late-stamps", "send-delay"})
 """Codes of what limits a result because of the client."""
 IDLE_S, ALONE_S = 0.05, 0.001
 """When nothing is due for so long the server sleeps until then; else it looks again at once."""

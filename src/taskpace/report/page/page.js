@@ -287,7 +287,7 @@ class Trials {
     if (attempt > 1) facts.push(`attempt ${attempt}; the earlier ones: taskpace show`);
     if (detail) facts.push(detail);
     view.append(element("p", {}, facts.join(" · ")));
-    if (item === null) view.append(element("p", {}, "Its texts are not in this file, which has those of a part of the items."));
+    if (item === null) view.append(element("p", {}, "The texts of this item are not in this file."));
     else prompts[item].forEach((prompt, number) => {
       view.append(element("h4", {}, "Prompt"), element("pre", { tabindex: "0" }, prompt));
       if (turns[number]) view.append(...this.turn(turns[number]));
