@@ -109,11 +109,11 @@ def test_a_client_that_is_the_bottleneck_says_so(trials_of):
 
 
 def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of):
-    """A loop that is late because of its own events, or by a share of TTFT, is told, and the result stands; milliseconds
+    """A loop that is late because of its own events, or by a share of TTFT, is told, and the result stands; some ms
     of seconds are not, nor what few looks show, nor what an engine in the same process does.
     """
     late = {"loop_lag_p99_ns": 3_000_000, "lag_samples": 100}
-    slow, quick = trials_of(ttft_s=0.5), trials_of(ttft_s=0.05)
+    slow, quick = trials_of(wait_s=0.5), trials_of(wait_s=0.05)
 
     def codes(trials, *, in_process=False, cpu_s=6, **lag):
         found = reasons_against(trials, cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process))

@@ -37,9 +37,9 @@ THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
 LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.5, 100
-"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so that
-the caution comes before results suffer: where the process was at work for half a core and more, so that it is its own
-events that wait, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
+"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so
+that the caution comes before results suffer: where the process was at work for half a core and more, so that its own
+events wait, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
 """
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
