@@ -1,8 +1,10 @@
 """How long from the start of `taskpace run` until its first request, when there is much to plan?
 
-Run: python bench/planning.py [--rounds N] [--prompts N] [--trials N]. Prompts for one system behind a server that
-answers at once (bench/http_instant_server.py), which stamps the first request; and two simulated systems in virtual
-time, until the first trial is reported, when the run is stopped.
+Run: python bench/planning.py [--rounds N] [--prompts N] [--trials N] [--many N]. Prompts for one system behind a server
+that answers at once (bench/http_instant_server.py), which stamps the first request; and two simulated systems in
+virtual time, until the first trial is reported, when the run is stopped. Targets for a million trials: at most 10 s,
+and 1 GB in all processes together (each one's peak). Then Ctrl-C in the middle of planning as many, until the process
+has ended and left no file.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import tomli_w
 
@@ -33,7 +36,15 @@ def first_request_s(prompts: int, folder: Path) -> float:
         return (first_request_ns(url) - begun_ns) / 1e9
 
 
-def first_trial_s(trials: int, folder: Path) -> float:
+class Begun(NamedTuple):
+    """A run up to its first trial."""
+
+    seconds: float
+    peak_mb: float
+
+
+def many_trials(trials: int, folder: Path) -> list[str | Path]:
+    """The command that runs so many."""
     write_prompts(folder / "many.jsonl", trials // 2)
     plan = {
         "tasks": [{"prompts": "many.jsonl"}],
@@ -43,28 +54,70 @@ def first_trial_s(trials: int, folder: Path) -> float:
     (folder / "many.toml").write_text(tomli_w.dumps(plan), "utf-8")
     run = folder / "many.db"
     run.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "taskpace", "run", folder / "many.toml", "-o", run, "--progress", "json"]
+    return [sys.executable, "-m", "taskpace", "run", folder / "many.toml", "-o", run, "--progress", "json"]
+
+
+def first_trial(trials: int, folder: Path) -> Begun:
+    command = many_trials(trials, folder)
     begun = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+    ) as process:
         assert process.stdout
         reported = any(json.loads(line)["event"] == "TrialFinished" for line in process.stdout)
         took_s = time.perf_counter() - begun
+        peak_mb = session_peak_bytes(process.pid) / 1e6
         process.send_signal(signal.SIGTERM)
         process.stdout.read()
     assert reported
+    return Begun(took_s, peak_mb)
+
+
+def session_peak_bytes(session: int) -> int:
+    """The sum of the most that each process of a session has had resident so far."""
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if int((process / "stat").read_text("ascii").rpartition(")")[2].split()[3]) == session:
+                total += 1024 * int((process / "status").read_text("utf-8").partition("VmHWM:")[2].split()[0])
+        except (OSError, IndexError, ValueError):
+            continue  # it has just ended
+    return total
+
+
+def interrupted_s(trials: int, after_s: float, folder: Path) -> float:
+    """From Ctrl-C in the middle of planning until the process has ended."""
+    with subprocess.Popen(many_trials(trials, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        time.sleep(after_s)
+        begun = time.perf_counter()
+        process.send_signal(signal.SIGINT)
+        code = process.wait()
+        took_s = time.perf_counter() - begun
+    assert code == 130, code
+    assert not (folder / "many.db").exists()
     return took_s
 
 
 def main() -> None:
-    bench = Bench("planning", __doc__, {"rounds": (3, 1), "prompts": (3000, 200), "trials": (200_000, 1000)})
-    rounds, prompts, trials = bench.chosen.rounds, bench.chosen.prompts, bench.chosen.trials
+    bench = Bench("planning", __doc__, {"rounds": (3, 1), "prompts": (3000, 200), "trials": (200_000, 1000),
+                                         "many": (1_000_000, 100_000)})  # fmt: skip
+    rounds, prompts, trials, many = (getattr(bench.chosen, name) for name in ("rounds", "prompts", "trials", "many"))
     bench.head(f"from the start of `taskpace run`; {rounds} rounds, median (least to greatest)")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         requested = bench.figure("first request", [first_request_s(prompts, folder) for _ in range(rounds)], "s")
-        reported = bench.figure("first trial", [first_trial_s(trials, folder) for _ in range(rounds)], "s")
+        reported = bench.figure("first trial", [first_trial(trials, folder).seconds for _ in range(rounds)], "s")
+        begun = [first_trial(many, folder) for _ in range(rounds)]
+        of_many = bench.figure("first trial of a million", [each.seconds for each in begun], "s", at_most=10)
+        peak = bench.figure("peak memory of a million", [each.peak_mb for each in begun], "MB", at_most=1000)
+        # Before half of it: most of what it takes is planning.
+        ended = [interrupted_s(many, 0.4 * float(of_many.median), folder) for _ in range(rounds)]
+        interrupted = bench.figure("interrupted while planning", ended, "s")
     bench.say(f"  {prompts:>7,} prompts, instant server: first request after          {requested:.2f} s")
     bench.say(f"  {trials:>7,} planned trials, simulated: first trial reported after {reported:.2f} s")
+    bench.say(f"{many:>9,} planned trials, simulated: first trial reported after {of_many:.2f} s  {of_many.target}")
+    bench.say(f"  their peak memory, all processes together                    {peak:.0f} MB  {peak.target}")
+    bench.say(f"  Ctrl-C while they are planned: ended after                   {interrupted:.2f} s")
     bench.finish()
 
 

@@ -14,7 +14,7 @@ from taskpace.experiment.experiment import Experiment, TaskUse
 from taskpace.experiment.plan import content_id, make_plan, remaining, request_seed
 from taskpace.experiment.prepare import _plan_task, prepare
 from taskpace.experiment.scenario import Scenario
-from taskpace.text.strict import canonical_json
+from taskpace.text.strict import canonical_json, plain
 
 
 @pytest.fixture
@@ -42,6 +42,7 @@ def test_a_plan_is_the_product_of_systems_tasks_and_scenarios(experiment):
 def test_the_same_experiment_gives_the_same_plan(experiment):
     """Nothing but the experiment's content decides the ids."""
     assert ids(prepare(experiment, Path())) == ids(prepare(experiment, Path("elsewhere")))
+    assert canonical_json(experiment) == msgspec.json.encode(plain(experiment), order="sorted")
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,25 @@ def _plan():
     )
 
 
+def test_trials_are_made_of_their_ids_when_they_are_asked_for(experiment):
+    """A cell's trials are a sequence: each is its item in its repeat, under the hash of what it asks."""
+    plan = prepare(experiment, Path())
+    for cell in plan.cells:
+        trials = plan.trials(cell)
+        whole = list(trials)
+        assert [(trial.item, trial.repeat) for trial in whole] == [
+            (item, repeat) for repeat in (1, 2, 3) for item in cell.task.items
+        ]
+        assert [trial.id for trial in whole] == [
+            content_id("trial", cell.id, trial.item.id, trial.item.prompts, trial.repeat) for trial in whole
+        ]
+        assert [trial.id for trial in whole] == list(trials.ids())
+        assert [trials.place(index) for index in range(len(trials))] == [(t.item.id, t.repeat) for t in whole]
+        assert (trials[3], trials[-1], trials[2:9:3]) == (whole[3], whole[-1], tuple(whole[2:9:3]))
+        with pytest.raises(IndexError):
+            trials[len(trials)]
+
+
 def test_request_seeds_differ_by_trial_and_repeat_and_come_back():
     """A trial's sampling seed is its own, fits in 31 bits, and is the same in every run."""
     plan = _plan()
@@ -154,7 +174,7 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_ids_do_not_depend_on_the_order_of_keys(value):
-    """Canonical JSON is one byte string whatever order the keys were written in."""
+    """Canonical JSON is one byte string whatever order the keys were written in, and that of JSON's own types."""
 
     def turned(part):
         if isinstance(part, dict):
@@ -162,6 +182,7 @@ def test_ids_do_not_depend_on_the_order_of_keys(value):
         return [turned(each) for each in part] if isinstance(part, list) else part
 
     assert canonical_json(value) == canonical_json(turned(value))
+    assert canonical_json(value) == msgspec.json.encode(plain(value), order="sorted")
     assert content_id(value) == content_id(turned(value))
     assert len(content_id(value)) == 24
 

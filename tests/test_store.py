@@ -234,7 +234,8 @@ def test_a_run_file_is_its_owner_s_alone(tmp_path, plan):
     """Mode 0600, whatever the umask: prompts, answers and addresses are in it, and in the log beside it."""
     before = os.umask(0)
     try:
-        with Store.create_or_continue(tmp_path / "x.db", plan, "0"):
+        with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+            store.begin_session({}, "0")  # the log is made by the first record
             modes = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
     finally:
         os.umask(before)

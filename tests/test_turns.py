@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import polars as pl
@@ -22,6 +23,8 @@ from taskpace.experiment.scenario import read_scenario
 from taskpace.runner import turns
 from taskpace.runner.events import Event, OrderChanged
 from taskpace.runner.runner import run_plan
+from taskpace.runner.session import Never, Session
+from taskpace.runner.turns import in_turns
 from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -78,6 +81,25 @@ def test_rounds_have_every_trial_of_every_system_once(items, repeats, systems, s
             for cell in table
         }
         assert len(asked) == 1
+
+
+@given(data=st.data(), scenario=st.sampled_from(["single", "concurrency=3", "rate=2"]), together=st.booleans())
+@settings(max_examples=25)
+def test_parts_are_what_is_left_and_the_last_of_each_cell_says_so(data, scenario, together):
+    """Whatever is recorded: every trial without a record is asked once, and the last part of each cell is marked."""
+    plan = planned(tuple("abc"), items=12, repeats=2, scenarios=[scenario])
+    everything = [trial.id for cell in plan.cells for trial in plan.trials(cell)]
+    session = Session(plan, None, number=1, on_event=print, stop=Never(), launch=None)
+    session.recorded = data.draw(st.sets(st.sampled_from(everything)))
+    nothing = SimpleNamespace(query=lambda _sql, *_values: ([], []))
+    parts = list(in_turns(session, nothing, together=together))
+    asked = [trial.id for part in parts for trial in part.trials]
+    assert sorted(asked) == sorted(set(everything) - session.recorded)
+    assert all(session.left(cell) == sum(trial.cell_id == cell.id for part in parts for trial in part.trials)
+               for cell in plan.cells)  # fmt: skip
+    if together:
+        ends = {part.cell.id: index for index, part in enumerate(parts)}
+        assert [index for index, part in enumerate(parts) if part.last] == sorted(ends.values())
 
 
 def test_the_order_is_drawn_anew_for_each_round_and_is_the_same_on_every_machine():

@@ -108,6 +108,22 @@ def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     assert reasons_against(trials, cell(40, busy)) == ()
 
 
+def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of):
+    """A loop that is late because of its own events, or by a share of TTFT, is told, and the result stands; some ms
+    of seconds are not, nor what few looks show, nor what an engine in the same process does.
+    """
+    late = {"loop_lag_p99_ns": 3_000_000, "lag_samples": 100}
+    slow, quick = trials_of(wait_s=0.5), trials_of(wait_s=0.05)
+
+    def codes(trials, *, in_process=False, cpu_s=6, **lag):
+        found = reasons_against(trials, cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process))
+        return [(reason.code, reason.invalidates) for reason in found]
+
+    assert codes(slow, **late) == codes(quick, cpu_s=1, **late) == [("late-stamps", "absolute seconds")]
+    assert codes(slow, cpu_s=1, **late) == codes(slow, in_process=True, **late) == []
+    assert codes(slow, **late | {"lag_samples": 99}) == codes(quick, **late | {"loop_lag_p99_ns": 2_000_000}) == []
+
+
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))

@@ -17,7 +17,7 @@ from taskpace.analysis.data.trials import load_trials
 from taskpace.report.charts import CHARTS, panels
 from taskpace.report.files.json_text import json_text
 from taskpace.report.page import chapter
-from taskpace.report.page.bundle import LONGEST
+from taskpace.report.page.bundle import LONGEST, bundle
 from taskpace.report.words.block import texts
 from taskpace.report.words.tasks import task_blocks
 
@@ -196,6 +196,32 @@ def test_a_text_of_a_megabyte_is_cut_and_says_so():
     assert _text("x" * LONGEST) == "x" * LONGEST
     cut = _text("é" * LONGEST)
     assert cut.startswith("é" * (LONGEST // 2) + "\n[cut here: 65536 of 131072 bytes")
+
+
+def test_a_page_of_too_many_texts_has_those_of_a_share_of_the_items(planted):
+    """Texts within the limit: of an item all or none, and all trials stay in the index, whose answers are cut last."""
+    trials = list(load_trials(planted.store))
+    prompts = {(trial.task, trial.item_id): (f"{trial.item_id} asked",) for trial in trials}
+    whole = bundle(trials, prompts)
+    assert whole.with_texts == whole.items == len(prompts)
+    most = (len(whole.prompts) + sum(map(len, whole.texts))) // 2
+    part = bundle(trials, prompts, most)
+    rows = [row for block in part.texts for row in unpacked(block)]
+    asked = unpacked(part.prompts)
+    assert part.index == whole.index
+    assert len(rows) == part.trials == len(trials)
+    assert len(part.prompts) + sum(map(len, part.texts)) <= most
+    indices = {key: index for index, key in enumerate(prompts)}
+    kept = {index for index, said in enumerate(asked) if said is not None}
+    assert 0 < len(kept) == part.with_texts < part.items
+    for trial, row in zip(trials, rows, strict=True):
+        index = indices[trial.task, trial.item_id]
+        assert (row is not None) is (index in kept)
+        assert row is None or row[0] == index
+
+
+def unpacked(block: str) -> list:
+    return json.loads(zlib.decompress(base64.b64decode(block)))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from typing import overload
 
 import msgspec
 
@@ -19,10 +20,10 @@ from taskpace.experiment.scenario import Scenario
 from taskpace.tasks import Item, Task, task_identity
 from taskpace.text.strict import canonical_json, plain
 
-_ID_HEX_DIGITS = 24
-_MOST_TRIALS = 2_000_000
-"""Of a plan, which holds each of them in memory."""
+_ID_BYTES = 12
 """96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
+_MOST_TRIALS = 2_000_000
+"""Of a plan, which holds the id of each in memory."""
 
 
 class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,78 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     repeat: int
 
 
+class Trials(Sequence[Trial]):
+    """The trials of a cell in order. Only their ids are held, 12 bytes each; a trial is made when it is asked for.
+
+    Args:
+        cell_id: of the cell.
+        digests: the ids as bytes, one after the other.
+        items: of the trials in order; taken again from the first where there are more trials.
+        repeats: of the trials; null: every item once, then every item again for the next repeat.
+    """
+
+    __slots__ = ("_cell_id", "_digests", "_items", "_repeats")
+
+    def __init__(
+        self, cell_id: str, digests: bytes, items: Sequence[PlannedItem], repeats: Sequence[int] | None = None
+    ) -> None:
+        self._cell_id, self._digests, self._items, self._repeats = cell_id, digests, items, repeats
+
+    def __len__(self) -> int:
+        return len(self._digests) // _ID_BYTES
+
+    @overload
+    def __getitem__(self, index: int) -> Trial: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Trial, ...]: ...
+    def __getitem__(self, index: int | slice) -> Trial | tuple[Trial, ...]:
+        if isinstance(index, slice):
+            return tuple(map(self._trial, range(*index.indices(len(self)))))
+        return self._trial(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Trial]:
+        return map(self._trial, range(len(self)))
+
+    def ids(self) -> Iterator[str]:
+        """Their ids in order, without making the trials."""
+        digests = self._digests
+        return (digests[begin : begin + _ID_BYTES].hex() for begin in range(0, len(digests), _ID_BYTES))
+
+    def place(self, index: int) -> tuple[str, int]:
+        """The id of the item and the repeat of a trial."""
+        before, item = divmod(index, len(self._items))
+        return self._items[item].id, before + 1 if self._repeats is None else self._repeats[index]
+
+    def _trial(self, index: int) -> Trial:
+        begin = index * _ID_BYTES
+        before, item = divmod(index, len(self._items))
+        return Trial(
+            id=self._digests[begin : begin + _ID_BYTES].hex(),
+            cell_id=self._cell_id,
+            item=self._items[item],
+            repeat=before + 1 if self._repeats is None else self._repeats[index],
+        )
+
+
+def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
+    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, prompts, repeat)`` of each.
+
+    ``asked``: what each of the cell's items gives to it (``_asked``).
+    """
+    head = b'["trial",%b' % msgspec.json.encode(cell.id)
+    hashed = (
+        hashlib.sha256(b"%b%b%d]" % (head, each, repeat)).digest()[:_ID_BYTES]
+        for repeat in range(1, repeats + 1)
+        for each in asked
+    )
+    return b"".join(hashed)
+
+
+def _asked(item: PlannedItem) -> bytes:
+    """What an item gives to the ids of its trials: the part of ``content_id``'s JSON between cell and repeat."""
+    return b",%b,%b," % (msgspec.json.encode(item.id), msgspec.json.encode(item.prompts))
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
     """Everything a run will do."""
 
@@ -87,7 +160,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     tasks: tuple[PlannedTask, ...]
     cells: tuple[Cell, ...]
 
-    def trials(self, cell: Cell) -> tuple[Trial, ...]:
+    def trials(self, cell: Cell) -> Trials:
         """The trials of a cell in order: every item once, then every item again for the next repeat.
 
         All systems get the same items in the same (seeded) order.
@@ -95,18 +168,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
         return self._trials[cell.id]
 
     @cached_property
-    def _trials(self) -> dict[str, tuple[Trial, ...]]:
+    def _trials(self) -> dict[str, Trials]:
         """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
+        asked = {task.name: [_asked(item) for item in task.items] for task in self.tasks}
         return {
-            cell.id: tuple(
-                Trial(
-                    id=content_id("trial", cell.id, planned.id, planned.prompts, repeat),
-                    cell_id=cell.id,
-                    item=planned,
-                    repeat=repeat,
-                )
-                for repeat in range(1, self.experiment.repeats + 1)
-                for planned in cell.task.items
+            cell.id: Trials(
+                cell.id, _trial_digests(cell, asked[cell.task.name], self.experiment.repeats), cell.task.items
             )
             for cell in self.cells
         }
@@ -168,9 +235,14 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
     return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
 
 
-def remaining(trials: Iterable[Trial], recorded: Collection[str]) -> tuple[Trial, ...]:
+def remaining(trials: Sequence[Trial], recorded: Collection[str]) -> Sequence[Trial]:
     """Those of some trials that are not among ``recorded``, in order."""
-    return tuple(trial for trial in trials if trial.id not in recorded)
+    return trials if not recorded else tuple(trial for trial in trials if trial.id not in recorded)
+
+
+def count_remaining(trials: Trials, recorded: Collection[str]) -> int:
+    """How many of a cell's trials are not among ``recorded``; makes none of them."""
+    return sum(trial_id not in recorded for trial_id in trials.ids()) if recorded else len(trials)
 
 
 def request_seed(trial_id: str, seed: int) -> int:
@@ -181,7 +253,7 @@ def request_seed(trial_id: str, seed: int) -> int:
 
 def content_id(*parts: object) -> str:
     """The first 24 hex digits of the SHA-256 of the parts' canonical JSON."""
-    return hashlib.sha256(canonical_json(parts)).hexdigest()[:_ID_HEX_DIGITS]
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[: 2 * _ID_BYTES]
 
 
 def same_system(one: PlannedSystem, other: PlannedSystem) -> bool:

@@ -5,7 +5,9 @@ Whatever can be wrong with what the user wrote is found here, before a worker st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +18,18 @@ from taskpace.experiment.experiment import DEFAULT_ITEMS, Experiment, System, Ta
 from taskpace.experiment.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.experiment.scenario import Scenario
 from taskpace.experiment.until import MOST_ITEMS
-from taskpace.tasks import Task, load_data, load_items, load_task, prompts_task, render, with_data, with_think_time
+from taskpace.tasks import (
+    Table,
+    Task,
+    load_data,
+    load_items,
+    load_task,
+    open_source,
+    prompts_task,
+    render,
+    with_data,
+    with_think_time,
+)
 
 Progress = Callable[[str, int, int | None], None]
 """``(what, bytes done, bytes in all or null)``."""
@@ -35,12 +48,25 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
         TaskpaceError: a model, task, data file or engine option that cannot be used.
     """
     check_engines(experiment)
-    tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
+    with _without_collecting():
+        tasks = tuple(_plan_task(use, experiment, base) for use in experiment.tasks)
     names = [task.name for task in tasks]
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f'key "tasks": two tasks are called "{name}": give one a task file of its own name')
     return make_plan(experiment, plan_systems(experiment, base, fetch=fetch, on_progress=on_progress), tasks)
+
+
+@contextlib.contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Pause the garbage collector: of items nothing is in a circle, and of a million it walks all again and again."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def check_engines(experiment: Experiment) -> None:
@@ -106,20 +132,21 @@ def count_items(use: TaskUse, experiment: Experiment, base: Path) -> tuple[str, 
     Raises:
         TaskError: its data cannot be read.
     """
-    task = _task(use, experiment, base)
+    task, _ = _task(use, experiment, base)
     there = len(load_items(task, base, None, experiment.seed))
     return task.name, min(there, use.items or experiment.items or there)
 
 
 def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
-    task = _task(use, experiment, base)
+    task, table = _task(use, experiment, base)
     count = use.items or experiment.items
     if experiment.until is not None:
         # At most so many: how many it takes is not known, and all there are may be fewer.
-        loaded = load_data(task, base, None, experiment.seed)
+        loaded = load_data(task, base, None, experiment.seed, table)
         items = loaded.items[: count or MOST_ITEMS]
     else:
-        loaded = load_data(task, base, count or (None if use.prompts else DEFAULT_ITEMS), experiment.seed)
+        wanted = count or (None if use.prompts else DEFAULT_ITEMS)
+        loaded = load_data(task, base, wanted, experiment.seed, table)
         items = loaded.items
     try:
         planned = tuple(PlannedItem(spec=item, prompts=render(task, item)) for item in items)
@@ -129,18 +156,24 @@ def _plan_task(use: TaskUse, experiment: Experiment, base: Path) -> PlannedTask:
     return PlannedTask(spec=task, items=planned)
 
 
-def _task(use: TaskUse, experiment: Experiment, base: Path) -> Task:
-    """A task as this experiment uses it."""
-    task = prompts_task(base / use.prompts) if use.prompts else load_task(use.use or "", base)
+def _task(use: TaskUse, experiment: Experiment, base: Path) -> tuple[Task, Table | None]:
+    """A task as this experiment uses it, and its data where they had to be opened for it."""
+    table = None
+    if use.prompts:
+        table = open_source(str(base / use.prompts), Path())
+        task = prompts_task(base / use.prompts, table)
+    else:
+        task = load_task(use.use or "", base)
     if use.data is not None or use.where is not None:
         task = with_data(task, use.data, use.where)
+        table = None if use.data is not None else table
     max_tokens = use.max_tokens or experiment.max_tokens
     if max_tokens:
         task = msgspec.structs.replace(task, max_tokens=max_tokens)
     if use.think_time_s is not None:
         task = with_think_time(task, use.think_time_s)
     _check_turns(task, experiment.scenarios)
-    return task
+    return task, table
 
 
 def _check_turns(task: Task, scenarios: tuple[Scenario, ...]) -> None:

@@ -8,7 +8,7 @@ multiple interleaved trials); google-benchmark's random interleaving.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -39,7 +39,7 @@ def tables(plan: Plan) -> list[tuple[Cell, ...]]:
     return [tuple(cells) for cells in found.values()]
 
 
-def asking_order(plan: Plan, cell: Cell) -> tuple[Trial, ...]:
+def asking_order(plan: Plan, cell: Cell) -> Sequence[Trial]:
     """A cell's trials in the order in which they are asked: the plan's, or for static batches by length if wanted.
 
     The trials of one index are of the same item and repeat in every cell of a table.
@@ -66,10 +66,17 @@ def round_size(scenario: Scenario, *, together: bool) -> int | None:
     return 1 if together else BLOCK
 
 
-def rounds(plan: Plan, table: Sequence[Cell], size: int | None) -> Iterator[Round]:
-    """The rounds of a table, each with an order of its own, drawn from the experiment's seed."""
+def rounds(plan: Plan, table: Sequence[Cell], size: int | None, begins: Iterable[int] | None = None) -> Iterator[Round]:
+    """The rounds of a table, each with an order of its own, drawn from the experiment's seed when it is its turn.
+
+    Args:
+        plan: of which the table is a part.
+        table: the cells of one task in one scenario.
+        size: trials of a cell in a round; null: all.
+        begins: where those rounds begin that are wanted; null: all rounds in order.
+    """
     trials = asking_order(plan, table[0])
-    for begin in range(0, len(trials), size or len(trials)):
+    for begin in range(0, len(trials), size or len(trials)) if begins is None else begins:
         first = trials[begin]
         seed = content_id(
             "order",

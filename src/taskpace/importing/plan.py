@@ -12,7 +12,7 @@ import msgspec
 from taskpace.engines.base import Sampling
 from taskpace.experiment.experiment import DEFAULT_TIMEOUT_S, Experiment, System, TaskUse
 from taskpace.experiment.imported import ENGINE, SCORER, Imported, ImportedLog, Unknown
-from taskpace.experiment.plan import Cell, Plan, PlannedItem, PlannedSystem, PlannedTask, Trial, content_id
+from taskpace.experiment.plan import Cell, Plan, PlannedItem, PlannedSystem, PlannedTask, Trials, content_id
 from taskpace.importing.logs import Log, Sample
 from taskpace.importing.values import MOST_SECONDS
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate
@@ -29,18 +29,18 @@ class ImportedPlan(Plan, frozen=True, kw_only=True, dict=True):
     """Of each cell by its id: item and repeat of every trial."""
 
     @cached_property
-    def _trials(self) -> dict[str, tuple[Trial, ...]]:
-        return {
-            cell.id: tuple(
-                Trial(id=content_id("trial", cell.id, item.id, repeat), cell_id=cell.id, item=item, repeat=repeat)
-                for item, repeat in self.samples[cell.id]
-            )
-            for cell in self.cells
-        }
+    def _trials(self) -> dict[str, Trials]:
+        return {cell.id: _imported_trials(cell.id, self.samples[cell.id]) for cell in self.cells}
 
     @property
     def trial_count(self) -> int:
         return sum(map(len, self.samples.values()))
+
+
+def _imported_trials(cell_id: str, samples: Sequence[tuple[PlannedItem, int]]) -> Trials:
+    ids = (content_id("trial", cell_id, item.id, repeat) for item, repeat in samples)
+    items, repeats = zip(*samples, strict=True) if samples else ((), ())
+    return Trials(cell_id, bytes.fromhex("".join(ids)), items, repeats)
 
 
 class Placed(NamedTuple):

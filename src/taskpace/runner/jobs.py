@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,7 +12,7 @@ from taskpace.tasks import script
 from taskpace.worker.messages import Job
 
 
-def make_jobs(plan: Plan, cell: Cell, trials: tuple[Trial, ...], attempts: Mapping[str, int]) -> Iterator[Job]:
+def make_jobs(plan: Plan, cell: Cell, trials: Sequence[Trial], attempts: Mapping[str, int]) -> Iterator[Job]:
     """Trials of a cell, in order; in an open loop with the gaps between arrivals that the plan gives.
 
     ``attempts``: the last one at trials that were tried before, without having come to an end.

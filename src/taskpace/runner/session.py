@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
 from taskpace.engines.base import EngineInfo
-from taskpace.experiment.plan import Cell, Plan, Trial, content_id, remaining
+from taskpace.experiment.plan import Cell, Plan, Trial, content_id, count_remaining, remaining
 from taskpace.experiment.until import Seen
 from taskpace.machine import host
 from taskpace.records import CUT, LATE_NS, LATE_SHARE, Failure, Grade, Record
@@ -39,7 +39,7 @@ class Part(NamedTuple):
     """What a system does in one turn: trials of one cell."""
 
     cell: Cell
-    trials: tuple[Trial, ...]
+    trials: Sequence[Trial]
     """In the order in which they are asked."""
     round: int | None = None
     """Counts from 1 in the table; null: the systems do not take turns."""
@@ -146,22 +146,22 @@ class Session:
         session.tell(session._started())
         return session
 
-    def undone(self, part: Part) -> tuple[Trial, ...]:
+    def undone(self, part: Part) -> Sequence[Trial]:
         """The trials of a part that are still to be done."""
         if part.anchor:
             return tuple(trial for trial in part.trials if anchor_id(trial, self.number) not in self.recorded)
         return remaining(part.trials, self.recorded)
 
-    def left(self, cell: Cell) -> tuple[Trial, ...]:
-        """The trials of a cell that are to be asked and are still to be done, in order."""
-        return () if cell.id in self._resting else self._undone(cell)
+    def left(self, cell: Cell) -> int:
+        """How many trials of a cell are to be asked and are still to be done."""
+        return 0 if cell.id in self._resting else self._undone(cell)
 
     def rest(self, table: Iterable[Cell], resting: Iterable[Cell]) -> None:
         """Note which cells of a table are asked no more, as all is settled that they are needed for."""
         self._resting = self._resting - {cell.id for cell in table} | {cell.id for cell in resting}
 
-    def _undone(self, cell: Cell) -> tuple[Trial, ...]:
-        return remaining(self.plan.trials(cell), self.recorded)
+    def _undone(self, cell: Cell) -> int:
+        return count_remaining(self.plan.trials(cell), self.recorded)
 
     def keep(self, records: Sequence[tuple[InFlight, Finished]], worker: int | None) -> None:
         """Grade what has finished and put it on disk. A warm-up is kept and counts nowhere.
@@ -189,8 +189,8 @@ class Session:
         ended = RunEnded(
             path=str(self.store.path),
             planned=self.plan.trial_count,
-            done=sum(count - len(self._undone(cell)) for cell, count in self._counts()),
-            spared=sum(len(self._undone(cell)) - len(self.left(cell)) for cell in self.plan.cells),
+            done=sum(count - self._undone(cell) for cell, count in self._counts()),
+            spared=sum(self._undone(cell) - self.left(cell) for cell in self.plan.cells),
             interrupted=self.stop.requested,
             given_up=tuple(given_up),
         )
@@ -199,7 +199,7 @@ class Session:
 
     def _started(self) -> RunStarted:
         cells = [
-            (cell.system.name, cell.task.name, cell.scenario.name, count, count - len(self._undone(cell)))
+            (cell.system.name, cell.task.name, cell.scenario.name, count, count - self._undone(cell))
             for cell, count in self._counts()
         ]
         return RunStarted(

@@ -63,7 +63,7 @@ def until_settled(
     return False
 
 
-def _whole(session: Session, order: dict[str, tuple[Trial, ...]], following: Sequence[Round]) -> bool:
+def _whole(session: Session, order: dict[str, Sequence[Trial]], following: Sequence[Round]) -> bool:
     """Whether there is a next round, and all of it is recorded."""
     return bool(following) and not any(
         remaining(trials[each.begin : each.end], session.recorded) for each in following for trials in order.values()
@@ -71,7 +71,7 @@ def _whole(session: Session, order: dict[str, tuple[Trial, ...]], following: Seq
 
 
 def _standing(
-    session: Session, decide: Decide, table: Sequence[Cell], order: dict[str, tuple[Trial, ...]], end: int
+    session: Session, decide: Decide, table: Sequence[Cell], order: dict[str, Sequence[Trial]], end: int
 ) -> Standing:
     seen = {cell.system.name: [session.seen.get(trial.id) for trial in order[cell.id][:end]] for cell in table}
     return decide(seen, (table[0].task.name, table[0].scenario.name))

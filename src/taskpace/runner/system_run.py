@@ -201,11 +201,11 @@ class SystemRun:
 
     # -- one part --------------------------------------------------------------------------------------------------
 
-    def _run_part(self, part: Part, trials: tuple[Trial, ...]) -> None:
+    def _run_part(self, part: Part, trials: Sequence[Trial]) -> None:
         cell = part.cell
         if cell.id not in self._started:
             self._started.add(cell.id)
-            left = len(self._session.left(cell))
+            left = self._session.left(cell)
             self._session.tell(
                 CellStarted(system=self._system.name, task=cell.task.name, scenario=cell.scenario.name, left=left)
             )
@@ -222,7 +222,7 @@ class SystemRun:
         self._warm.add(cell.id)
         self._end_part(part, ended)
 
-    def _jobs(self, part: Part, trials: tuple[Trial, ...]) -> list[Job]:
+    def _jobs(self, part: Part, trials: Sequence[Trial]) -> list[Job]:
         attempts = self._session.attempts
         if not part.anchor:
             return list(make_jobs(self._session.plan, part.cell, trials, attempts))
@@ -308,7 +308,7 @@ class SystemRun:
                 task=cell.task.name,
                 scenario=cell.scenario.name,
                 reason=why,
-                left=len(self._session.left(cell)),
+                left=self._session.left(cell),
             )
         )
 
@@ -319,7 +319,7 @@ class SystemRun:
         least, why = self._too_large[cell.task.name]
         return None if cell.scenario.batch < least else f"batch={least} does not fit: {why}"
 
-    def _pass_over(self, part: Part, trials: tuple[Trial, ...], why: str) -> None:
+    def _pass_over(self, part: Part, trials: Sequence[Trial], why: str) -> None:
         """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
         failure = Failure(kind="not-tried", message=why)
         jobs = [msgspec.structs.replace(job, due_ns=None) for job in self._jobs(part, trials)]
@@ -350,7 +350,7 @@ class SystemRun:
 
     def _give_up(self, reason: str) -> None:
         self.end()
-        left = sum(len(self._session.left(cell)) for cell in self._cells)
+        left = sum(map(self._session.left, self._cells))
         self._session.tell(SystemGivenUp(system=self._system.name, reason=reason, left=left))
         self._session.given_up.update(cell.id for cell in self._cells)
         self._given_up = True

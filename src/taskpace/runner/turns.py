@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from taskpace.experiment.plan import Cell, Trial, remaining
 from taskpace.experiment.rounds import asking_order, round_size, rounds, tables
@@ -15,6 +16,9 @@ from taskpace.store.store import Store
 
 ANCHORS = 10
 """Trials of an older system that are asked again beside a system that is added to a run."""
+
+Order = Mapping[str, Sequence[Trial]]
+"""The trials of each cell, by its id, in the order in which they are asked."""
 
 
 def one_after_the_other(session: Session) -> Iterator[Part]:
@@ -47,42 +51,71 @@ def in_turns(session: Session, store: Store, *, together: bool, decide: Decide |
             else:
                 over = yield from until_settled(session, decide, table, size=size, number=number)
             continue
-        parts = _table_parts(session, table, rounds_so_far, together=together)
-        yield from _mark_last(parts) if together else parts
+        yield from _table_parts(session, table, rounds_so_far, together=together)
 
 
-def _left(session: Session, cell: Cell) -> tuple[Trial, ...]:
+def _left(session: Session, cell: Cell) -> Sequence[Trial]:
     return remaining(asking_order(session.plan, cell), session.recorded)
 
 
-def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, together: bool) -> list[Part]:
+def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, together: bool) -> Iterator[Part]:
+    """A table's parts: those of rounds that were begun, then the others, each made when it is its turn."""
     size = round_size(table[0].scenario, together=together)
     if size is None or len(table) == 1:
         (whole,) = rounds(session.plan, table, None)
-        return [Part(cell, left) for cell in whole.cells if (left := _left(session, cell))]
+        yield from [Part(cell, left) for cell in whole.cells if (left := _left(session, cell))]
+        return
     order = {cell.id: asking_order(session.plan, cell) for cell in table}
-    again = known.anchors(table, order)
-    begun: list[Part] = []
-    fresh: list[Part] = []
-    number = known.next_number(order)
-    for each in rounds(session.plan, table, size):
-        parts = []
-        of_round = known.number([order[cell.id][each.begin : each.end] for cell in table])
+    again, begun, fresh = (
+        known.anchors(table, order),
+        known.begun(order, size),
+        itertools.count(known.next_number(order)),
+    )
+    begins = range(0, len(order[table[0].id]), size)
+
+    def asked(begin: int) -> dict[str, _Asked]:
+        """What a round still asks, by cell; nothing where it would be anchors alone."""
+        found = {}
+        for cell_id, trials in order.items():
+            of_round = trials[begin : begin + size]
+            if left := remaining(of_round, session.recorded):
+                found[cell_id] = _Asked(left, anchor=False)
+            elif anchored := tuple(trial for trial in of_round if trial.id in again.get(cell_id, ())):
+                found[cell_id] = _Asked(anchored, anchor=True)
+        return {} if all(each.anchor for each in found.values()) else found
+
+    unbegun = (begin for begin in reversed(begins) if begin not in begun)
+    last = _last(order, itertools.chain(unbegun, reversed(begun)), asked) if together else {}
+    in_order = itertools.chain(begun, (begin for begin in begins if begin not in begun))
+    for each in rounds(session.plan, table, size, in_order):
+        if not (of_cells := asked(each.begin)):
+            continue
+        number = begun.get(each.begin) or next(fresh)
         for place, cell in enumerate(each.cells, 1):
-            asked = order[cell.id][each.begin : each.end]
-            if left := remaining(asked, session.recorded):
-                parts.append(Part(cell, left, of_round or number, place))
-            elif anchored := tuple(trial for trial in asked if trial.id in again.get(cell.id, ())):
-                parts.append(Part(cell, anchored, of_round or number, place, anchor=True))
-        if any(not part.anchor for part in parts):
-            (fresh if of_round is None else begun).extend(parts)
-            number += of_round is None
-    return begun + fresh
+            if of_cell := of_cells.get(cell.id):
+                ends = not together or last[cell.id] == each.begin
+                yield Part(cell, of_cell.trials, number, place, anchor=of_cell.anchor, last=ends)
 
 
-def _mark_last(parts: list[Part]) -> list[Part]:
-    last = {part.cell.id: index for index, part in enumerate(parts)}
-    return [part._replace(last=last[part.cell.id] == index) for index, part in enumerate(parts)]
+class _Asked(NamedTuple):
+    """What a round still asks of one cell."""
+
+    trials: Sequence[Trial]
+    anchor: bool
+    """They are asked again."""
+
+
+def _last(cells: Iterable[str], begins: Iterable[int], asked: Callable[[int], Iterable[str]]) -> dict[str, int]:
+    """Where the round begins that is a cell's last, by cell; ``begins``: of all rounds, the last one first."""
+    found: dict[str, int] = {}
+    missing = set(cells)
+    for begin in begins:
+        if here := missing.intersection(asked(begin)):
+            found |= dict.fromkeys(here, begin)
+            missing -= here
+        if not missing:
+            break
+    return found
 
 
 class _Rounds:
@@ -101,18 +134,31 @@ class _Rounds:
         found = (self._origins.get(trial.id) for cell in trials for trial in cell)
         return next((origin.round for origin in found if origin is not None and origin.round is not None), None)
 
-    def next_number(self, order: dict[str, tuple[Trial, ...]]) -> int:
+    def begun(self, order: Order, size: int) -> dict[int, int]:
+        """The rounds that were begun: where each begins, and its number."""
+        found = {}
+        for begin in range(0, max(map(len, order.values())), size) if self._origins else ():
+            number = self.number([trials[begin : begin + size] for trials in order.values()])
+            if number is not None:
+                found[begin] = number
+        return found
+
+    def next_number(self, order: Order) -> int:
         """Greater than that of every round of these cells so far."""
+        if not self._origins:
+            return 1
         found = (self._origins.get(trial.id) for trials in order.values() for trial in trials)
         return 1 + max((origin.round or 0 for origin in found if origin is not None), default=0)
 
-    def counter(self, order: dict[str, tuple[Trial, ...]]) -> Number:
+    def counter(self, order: Order) -> Number:
         """Numbers one round of these cells after the other: those that were begun as then, others after all of them."""
         fresh = itertools.count(self.next_number(order))
         return lambda trials: self.number(trials) or next(fresh)
 
-    def anchors(self, table: Sequence[Cell], order: dict[str, tuple[Trial, ...]]) -> dict[str, set[str]]:
+    def anchors(self, table: Sequence[Cell], order: Order) -> dict[str, set[str]]:
         """By cell: trials to ask again, as a system that is new has shared no session with it, and will not enough."""
+        if not self._origins:
+            return {}
         sessions = {cell.id: self._sessions(order[cell.id]) for cell in table}
         again: dict[str, set[str]] = {}
         for new in table:

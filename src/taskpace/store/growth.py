@@ -41,7 +41,7 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
     if problem := _conflict(db, msgspec.json.decode(kept), plan):
         raise StoreError(f"{path}: holds a run of another plan ({problem}): choose another -o, or restore that plan")
     there = {trial_id for (trial_id,) in db.execute("SELECT id FROM trial")}
-    planned = {trial.id for cell in plan.cells for trial in plan.trials(cell)}
+    planned = {trial_id for cell in plan.cells for trial_id in plan.trials(cell).ids()}
     if not planned <= there:
         put_plan(db, plan)
     if there <= planned:

@@ -312,15 +312,18 @@ def _not_written(path: Path, exc: Exception) -> StoreError:
 def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:
     db.execute("PRAGMA busy_timeout = 10000")
     if _is_empty(db):
-        # WAL and the header go in only once the file is known to be new: another program's file is not touched.
-        db.execute("PRAGMA journal_mode = WAL")
+        # WAL and the header go in only once the file is known to be new: another program's file is not touched. WAL is
+        # last, as it would write a large plan twice; and so are indexes, made quicker of rows that are there.
         db.execute("PRAGMA synchronous = FULL")
+        schema = files("taskpace.store").joinpath("schema.sql").read_text("utf-8")
+        tables, index, rest = schema.partition("CREATE INDEX")
         with _transaction(db):
             db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             db.execute(f"PRAGMA user_version = {FORMAT_VERSION}")
-            for statement in _statements(files("taskpace.store").joinpath("schema.sql").read_text("utf-8")):
-                db.execute(statement)
+            _carry_out(db, tables)
             insert_run(db, plan, taskpace_version)
+            _carry_out(db, index + rest)
+        db.execute("PRAGMA journal_mode = WAL")
         return
     _check_ours(db, path)
     db.execute("PRAGMA journal_mode = WAL")
@@ -332,13 +335,13 @@ def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version
         grow(db, path, plan)
 
 
-def _statements(script: str) -> Iterator[str]:
-    """The statements of the schema one by one: ``executescript`` would commit before it begins."""
+def _carry_out(db: sqlite3.Connection, script: str) -> None:
+    """The statements of a script one by one: ``executescript`` would commit before it begins."""
     statement = ""
     for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
-            yield statement
+            db.execute(statement)
             statement = ""
 
 

@@ -4,9 +4,11 @@ A task is a TOML file: where the items come from, what is asked, how the answer 
 ones lie in ``library/``; adding one is one file there. Polars and jinja2 are imported by the functions that need them.
 """
 
+from taskpace.tasks.data import open_source
 from taskpace.tasks.items import Item, load_data, load_items
 from taskpace.tasks.prompts import render
 from taskpace.tasks.scoring import score, script
+from taskpace.tasks.tables import Table
 from taskpace.tasks.task import (
     DataSource,
     LeftOut,
@@ -24,11 +26,13 @@ __all__ = [
     "DataSource",
     "Item",
     "LeftOut",
+    "Table",
     "Task",
     "TurnTemplate",
     "load_data",
     "load_items",
     "load_task",
+    "open_source",
     "prompts_task",
     "render",
     "score",

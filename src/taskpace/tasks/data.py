@@ -41,12 +41,6 @@ def open_source(source: str, base: Path) -> Table:
     return _open_file(base / source)
 
 
-def read_rows(source: str, base: Path) -> list[Row]:
-    """All rows of a source with all of their columns; arguments and errors as of ``open_source``."""
-    table = open_source(source, base)
-    return some_rows(table, table.columns, source)
-
-
 def some_rows(table: Table, columns: Iterable[str], source: str) -> list[Row]:
     """The rows of a table, with these columns at least. Raises ``TaskError`` where there is not a single row."""
     rows = table.rows(list(columns))

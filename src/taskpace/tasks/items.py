@@ -14,7 +14,7 @@ from taskpace.errors import TaskError
 from taskpace.tasks.data import keep_where, no_column, open_source, some_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
-from taskpace.tasks.tables import MOST_CELL, Row
+from taskpace.tasks.tables import MOST_CELL, Row, Table
 from taskpace.tasks.task import LeftOut, Task
 from taskpace.tasks.templates import fields_used
 from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, leaves, nested_too_deep
@@ -52,7 +52,7 @@ def load_items(task: Task, base: Path, count: int | None, seed: int) -> tuple[It
     return load_data(task, base, count, seed).items
 
 
-def load_data(task: Task, base: Path, count: int | None, seed: int) -> Loaded:
+def load_data(task: Task, base: Path, count: int | None, seed: int, table: Table | None = None) -> Loaded:
     """The items to ask, in the order in which to ask them, and what was left out.
 
     They are put in the order of a hash of seed and id, and the first ``count`` are taken: the choice does not depend
@@ -63,12 +63,13 @@ def load_data(task: Task, base: Path, count: int | None, seed: int) -> Loaded:
         base: folder that a relative path in an experiment file starts from.
         count: how many; null for all.
         seed: another seed, another order.
+        table: the task's source, where it has been opened already.
 
     Raises:
         TaskError: data that cannot be read or does not fit the task, or fewer items than asked for.
     """
     source, needed = task.data.source, _needed(task)
-    table = open_source(source, base)
+    table = table or open_source(source, base)
     try:
         columns = _columns(task, table.columns, needed)
     except TaskError:

@@ -185,8 +185,11 @@ def _table_of_json(lines: Iterable[str], location: str) -> Table:
         if not isinstance(value, dict):
             raise TaskError(f"{location}: line {number} is not an object: write one object {{...}} a line")
         rows.append(value)
-        columns.update(dict.fromkeys(value))
-        _check_size(location, rows=len(rows), columns=len(columns))
+        if not value.keys() <= columns.keys():
+            columns.update(dict.fromkeys(value))
+            _check_size(location, columns=len(columns))
+        if len(rows) > MOST_ROWS:
+            _check_size(location, rows=len(rows))
     return Table(columns=list(columns), rows=lambda _: rows)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from taskpace.errors import MissingExtraError, TaskError
-from taskpace.tasks.data import REMOTE, STARTER, read_rows
+from taskpace.tasks.data import REMOTE, STARTER, open_source, some_rows
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem
+from taskpace.tasks.tables import Table
 from taskpace.tasks.templates import BARE_PROMPT, fields_used
 from taskpace.text.bounded import leaves
 from taskpace.text.strict import MOST_LETTERS, convert, did_you_mean, plain, read_toml
@@ -144,17 +145,22 @@ def shipped_tasks() -> tuple[Task, ...]:
     return tuple(_read_task(path) for _, path in sorted(_shipped_paths().items()))
 
 
-def prompts_task(path: Path) -> Task:
+def prompts_task(path: Path, table: Table | None = None) -> Task:
     """A task made of a file of the user's own prompts.
 
     JSONL with a ``prompt`` key or of plain strings, ``.txt`` with one prompt a line, CSV or Parquet with a ``prompt``
     column. When every row has an ``answer`` as well, a trial is ``correct`` if its text is that answer, apart from
     case, spacing and the punctuation around it; else there is no right answer and a trial is ``completed``.
 
+    Args:
+        path: of the file.
+        table: the file, where it has been opened already.
+
     Raises:
         TaskError: the file cannot be read or has no prompts.
     """
-    rows = read_rows(str(path), Path())
+    table = table or open_source(str(path), Path())
+    rows = some_rows(table, table.columns, str(path))
     graded = all(row.get("answer") is not None for row in rows)
     fields = ("prompt", "answer") if graded else ("prompt",)
     return Task(

@@ -31,6 +31,8 @@ class JsonProblem(ValueError):  # noqa: N818 - named for what it is about
 
 def nested_too_deep(value: Any, most: int = MOST_NESTED) -> bool:
     """Whether lists and tables stand more than ``most`` levels deep in one another."""
+    if isinstance(value, str):
+        return False  # as most are
     level = [value]
     for _ in range(most + 1):
         below: list[Any] = []

@@ -171,4 +171,4 @@ def plain(value: Any) -> Any:
 
 def canonical_json(value: Any) -> bytes:
     """One byte string for one meaning: sorted keys, no spaces. What content hashes are taken of."""
-    return msgspec.json.encode(plain(value), order="sorted")
+    return msgspec.json.encode(value, order="sorted")

@@ -40,10 +40,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """What limits the claims that a cell's numbers allow, and how."""
 
     code: str
-    """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``cached-prompts``, ``resumed``, ``drift``,
-    ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``, ``same-prompt-tokens``,
-    ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``suspended``, ``not-run``,
-    ``missing`` (from an imported log), ``too-few``."""
+    """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``late-stamps``, ``cached-prompts``,
+    ``resumed``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``,
+    ``same-prompt-tokens``, ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``suspended``,
+    ``not-run``, ``missing`` (from an imported log), ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""

@@ -36,6 +36,11 @@ LEAST_STOLEN_TICKS = 10
 THROTTLE_LIMIT = 0.01
 BUSY_LIMIT = 0.9
 """Of one core."""
+LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.5, 100
+"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so
+that the caution comes before results suffer: where the process was at work for half a core and more, so that its own
+events wait, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
+"""
 FOREIGN = "foreign"
 AGAIN = "`taskpace run RUN -o NEW`"
 """The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
@@ -57,7 +62,7 @@ def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
     """
     found = (
         *_client(trials),
-        *(() if cell.in_process else _busy(cell.segments)),
+        *(() if cell.in_process else _busy(trials, cell.segments)),
         *_cached(trials),
         *_resumed(trials, open_loop=cell.open_loop),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
@@ -214,7 +219,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         )
 
 
-def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
+def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
     """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
     cpu = sum(segment.client_cpu_ns for segment in segments)
     wall = sum(segment.wall_ns * segment.processes for segment in segments)
@@ -223,6 +228,20 @@ def _busy(segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
             "client-cpu",
             f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
             f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
+        )
+        return
+    lags = [each.loop_lag_p99_ns for each in segments if each.lag_samples >= LEAST_LOOKS and each.loop_lag_p99_ns]
+    lag = max(lags, default=0)
+    ttft_s = trials["ttft_s"].median()
+    relative = lag / 1e9 > LAG_LIMIT * ttft_s if isinstance(ttft_s, float) else False
+    if lag > LATE_STAMP_NS and (relative or cpu > LATE_STAMP_CPU * wall):
+        yield Reason(
+            code="late-stamps",
+            text=f"taskpace stamped one arrival in a hundred {lag / 1e6:.1f} ms late or more "
+            f"(its process was at work for {100 * cpu / wall:.0f} % of the time)",
+            remedy="leave the client more processor time, lower the load, or share it among more `processes`, "
+            f"then {AGAIN}",
+            invalidates="absolute seconds",
         )
 
 

@@ -175,15 +175,23 @@ class Trials {
 
   async searchable() {
     if (this.texts) return this.texts;
-    this.count.textContent = "Unpacking all texts …";
+    this.unpacking ??= this.unpackAll();
+    return this.unpacking;
+  }
+
+  // Only the text that is searched is kept: with everything that a block has, a phone would hold it all twice.
+  async unpackAll() {
     const texts = [];
+    const prompts = await this.allPrompts();
     for (let block = 0; block < this.blocks.length; block++) {
-      const prompts = await this.allPrompts();
-      for (const [item, , , detail, failure, turns] of await this.block(block)) {
-        const said = turns.map(([reasoning, before, after]) => `${reasoning}\n${before}${after}`);
+      // In ten steps: each lays the page out again.
+      if (block % Math.ceil(this.blocks.length / 10) === 0) this.count.textContent = `Unpacking all texts: ${Math.round((100 * block) / this.blocks.length)} %`;
+      for (const row of this.blocks[block].rows ?? await unpack(this.blocks[block].script)) {
         const place = texts.length;
+        const [item, , , detail, failure, turns] = row ?? [null, 1, 1, null, null, []];
+        const said = turns.map(([reasoning, before, after]) => `${reasoning}\n${before}${after}`);
         const named = [...NAMED].map((name) => this.cell(name, place));
-        texts.push([this.columns.id[place], ...named, this.columns.answer[place] ?? "", ...prompts[item], ...said, detail ?? "", failure ?? ""].join("\n").toLowerCase());
+        texts.push([this.columns.id[place], ...named, this.columns.answer[place] ?? "", ...(item === null ? [] : prompts[item]), ...said, detail ?? "", failure ?? ""].join("\n").toLowerCase());
       }
     }
     this.texts = texts;
@@ -270,14 +278,17 @@ class Trials {
     row.after(element("tr", { class: "opened" }, element("td", { colspan: String(this.shown.length) }, view)));
   }
 
-  trial(place, prompts, [item, repeat, attempt, detail, failure, turns]) {
+  // A row that is null: its texts are not in this file.
+  trial(place, prompts, row) {
+    const [item, repeat, attempt, detail, failure, turns] = row ?? [null, 1, 1, null, null, []];
     const view = element("div", { class: "trial" });
     const facts = [`${this.cell("system", place)} · ${this.cell("task", place)} · ${this.cell("scenario", place)}`, `outcome ${this.cell("outcome", place)}`];
     if (repeat > 1) facts.push(`repeat ${repeat}`);
     if (attempt > 1) facts.push(`attempt ${attempt}; the earlier ones: taskpace show`);
     if (detail) facts.push(detail);
     view.append(element("p", {}, facts.join(" · ")));
-    prompts[item].forEach((prompt, number) => {
+    if (item === null) view.append(element("p", {}, "The texts of this item are not in this file."));
+    else prompts[item].forEach((prompt, number) => {
       view.append(element("h4", {}, "Prompt"), element("pre", { tabindex: "0" }, prompt));
       if (turns[number]) view.append(...this.turn(turns[number]));
     });

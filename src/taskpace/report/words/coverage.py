@@ -62,7 +62,7 @@ def coverage_lines(plan: Plan, recorded: Collection[str]) -> Iterator[str]:
             if cell.system is not system:
                 continue
             trials = plan.trials(cell)
-            done = sum(trial.id in recorded for trial in trials)
+            done = sum(trial_id in recorded for trial_id in trials.ids())
             name = cell.task.name + ("" if cell.scenario.one_at_a_time else f" {cell.scenario.name}")
             if done == len(trials):
                 whole.append(name)

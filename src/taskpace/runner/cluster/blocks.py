@@ -118,11 +118,11 @@ class Deck:
     def _turn(self, part: Part) -> Turn:
         cell = part.cell
         if (index := self._trials.get(cell.id)) is None:
-            index = self._trials[cell.id] = {trial.id: at for at, trial in enumerate(self._plan.trials(cell))}
+            index = self._trials[cell.id] = {trial_id: at for at, trial_id in enumerate(self._plan.trials(cell).ids())}
         trials = tuple(index[trial.id] for trial in part.trials)
         return Turn(self._cells[cell.id], trials, part.round, part.place, part.anchor)
 
 
-def _left(part: Part, recorded: set[str]) -> tuple[Trial, ...]:
+def _left(part: Part, recorded: set[str]) -> Sequence[Trial]:
     # An anchor has another id in each session: it is asked beside its round or not at all.
     return () if part.anchor else remaining(part.trials, recorded)
