@@ -22,6 +22,7 @@ from taskpace.analysis.stats.intervals import (
     of_quantiles,
     of_ratios,
     share_interval,
+    wilson,
 )
 
 _CONFIDENCE = 0.99
@@ -129,6 +130,10 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     asked = trials > 0
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
+    if len(trials) and (trials[asked] == 1).all():
+        n = len(solved_s)
+        solved = np.searchsorted(np.sort(solved_s[recorded[asked]]), deadlines_s, "right")
+        return [number(*wilson(count / n, float(n), reach)) for count in solved.tolist()]
     return [
         number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s

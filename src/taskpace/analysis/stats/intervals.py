@@ -223,20 +223,26 @@ def of_quantiles(
     ranked = np.sort(values)
     greatest = ranked if most is None else np.sort(most)
     m = len(ranked)
-    trials = np.bincount(item_of).astype(np.float64)
+    trials = np.bincount(item_of)
+    alone = trials.max() == 1
     found = np.array([at_share(ranked, share) for share in shares])
     ends = np.full((2, len(shares)), np.nan)
     for index, (share, value) in enumerate(zip(shares, found, strict=True)):
         if m < 2:
             break
-        below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
-        n = effective_trials(below[trials > 0], trials[trials > 0])
+        n = float(m) if alone else _trials_below(values, value, item_of, trials)
         half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
         if not math.isfinite(half):
             continue
         positions = np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
         ends[:, index] = _at(ranked, positions[0]), _at(greatest, positions[1])
     return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
+
+
+def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trials: NDArray[np.intp]) -> float:
+    """``effective_trials`` of the share of values up to ``value``; ``trials``: of each item, 0 or more."""
+    below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
+    return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
 
 
 def at_share(ranked: Floats, share: float) -> float:
@@ -296,8 +302,11 @@ def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> 
     """
     if not len(trials):
         return math.nan, math.nan, math.nan
-    share = float(hits.sum() / trials.sum())
-    n = effective_trials(hits, trials)
+    return wilson(float(hits.sum() / trials.sum()), effective_trials(hits, trials), reach)
+
+
+def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, float, float]:
+    """A share of ``n`` independent trials with ``share_interval``'s ends."""
     z2 = _reached(n, reach) ** 2
     if not math.isfinite(z2):
         return share, 0.0, 1.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
 
-_LEAST_TABLE = 1 << 10
+_LEAST_BITS = 10
 _EXACT = 53
 _NEGLIGIBLE = 1e-17
 _AT_ONCE = 8
@@ -28,13 +28,16 @@ _MOST_CORRECTIONS = 100
 
 def log_factorials(n: Counts) -> Floats:
     """Natural logarithm of n! for each of several whole numbers, 0 or more."""
-    most = int(n.max(initial=0))
-    return _log_factorials(max(_LEAST_TABLE, 1 << most.bit_length()))[n]
+    return _log_factorials(int(n.max(initial=0)).bit_length())[n]
 
 
-@lru_cache(maxsize=4)
-def _log_factorials(size: int) -> Floats:
-    return np.array([math.lgamma(n + 1.0) for n in range(size)])
+@lru_cache(maxsize=None)
+def _log_factorials(bits: int) -> Floats:
+    """Of all numbers of so many bits; a table of one bit more begins with the one before."""
+    if bits <= _LEAST_BITS:
+        return np.array([math.lgamma(n + 1.0) for n in range(1 << _LEAST_BITS)])
+    before = _log_factorials(bits - 1)
+    return np.append(before, [math.lgamma(n + 1.0) for n in range(len(before), 2 * len(before))])
 
 
 def fair_at_most(k: Counts, n: Counts) -> Floats:
