@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, item_means
@@ -89,8 +88,7 @@ def find_overall(
 
 
 def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
-    ids = [pl.Series(sample.shared.items, dtype=pl.String) for sample in samples]
-    known = pl.Enum(pl.concat(ids).unique(maintain_order=True))
+    numbers: dict[str, int] = {}
     return [
         _Graded(
             name=table.task,
@@ -99,9 +97,9 @@ def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
             own=sample.own,
             pairs=table.pairs,
             priced=known_costs(sample.shared),
-            place=own.cast(known).to_physical().to_numpy().astype(np.intp),
+            place=np.array([numbers.setdefault(item, len(numbers)) for item in sample.shared.items], dtype=np.intp),
         )
-        for table, sample, own in zip(tables, samples, ids, strict=True)
+        for table, sample in zip(tables, samples, strict=True)
     ]
 
 

@@ -109,9 +109,33 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     return _load(reader, anchors=False, texts=True)
 
 
+def load_numbers(reader: Reader) -> pl.DataFrame:
+    """``load_frame`` without what an attempt says in words, and when it began."""
+    return _load(reader, anchors=False, texts=False)
+
+
 def load_anchors(reader: Reader) -> pl.DataFrame:
-    """Load the trials that were asked again beside a system that was added later, with ``load_frame``'s columns."""
-    return _load(reader, anchors=True, texts=True)
+    """Load the trials that were asked again beside a system that was added later, with ``load_numbers``' columns."""
+    return _load(reader, anchors=True, texts=False)
+
+
+_IN_NO_NUMBER = ("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason")
+
+
+def compact(*frames: pl.DataFrame) -> list[pl.DataFrame]:
+    """Last attempts (columns of ``load_numbers`` and ``with_costs``) in half the memory, for a summary.
+
+    Names become codes, in the order of the names and the same in all frames; columns that no number is made of go.
+    """
+    names = [name for name, kind in frames[0].schema.items() if kind == pl.String and name not in _IN_NO_NUMBER]
+    known = {
+        name: pl.Enum(pl.concat([frame[name].unique() for frame in frames]).unique().drop_nulls().sort())
+        for name in names
+    }
+    return [
+        frame.drop(_IN_NO_NUMBER).with_columns(pl.col(name).cast(kind) for name, kind in known.items())
+        for frame in frames
+    ]
 
 
 def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
