@@ -26,7 +26,7 @@ import polars as pl
 import taskpace
 from harness import Bench
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.frame import compact, last_attempts, load_frame, load_numbers
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.summary import load_cells, summarise_trials
 from taskpace.analysis.table.pairs import compare_pairs
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
 
 def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
-    """Trials and cells as they are loaded from a run file: ``systems`` x 5 tasks x ``items``.
+    """Trials and cells as a summary loads them from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
     column that the loader gains is here at once.
@@ -71,7 +71,7 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         },
     )
     with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder, "x.db")) as run:
-        trials, cells = last_attempts(run.frame()), load_cells(run.store)
+        trials, cells = last_attempts(load_numbers(run.store)), load_cells(run.store)
     copies = -(-items // min(REAL_ITEMS, items))
     rng = np.random.default_rng(1)
     span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())
@@ -90,6 +90,7 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         .drop("copy", "longer")
         .sort("cell_position", maintain_order=True)
     )
+    (many,) = compact(many)
     return many, [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
 
 

@@ -96,9 +96,11 @@ def wilcoxon(differences: Floats) -> float:
     if n == 0:
         return 1.0
     # Ranks of the positive ones: among themselves, and over the negative ones that are smaller; equal ones half.
-    smaller, no_greater = (np.searchsorted(below, above, side) for side in ("left", "right"))
+    smaller = no_greater = np.searchsorted(below, above)
+    if equal := bool((np.append(below, np.inf)[smaller] == above).any()):
+        no_greater = np.searchsorted(below, above, "right")
     statistic = len(above) * (len(above) + 1) / 2 + float((smaller + no_greater).sum()) / 2
-    tied = (no_greater > smaller).any() or any((np.diff(each) == 0).any() for each in (above, below))
+    tied = equal or any((each[1:] == each[:-1]).any() for each in (above, below))
     if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
