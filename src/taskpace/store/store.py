@@ -11,6 +11,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -32,7 +33,6 @@ APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
 """What SQLite reports about a file that is none of ours, or is one no longer."""
 _PROBE_BYTES = 1_000_000
-_BATCH = 50_000
 _CONTINUE = "free some space (or fix what is reported) and run the same command to continue"
 
 
@@ -219,8 +219,7 @@ class Store:
     def batches(self, sql: str) -> Iterator[queries.Rows]:
         """The rows of a query of ours that has many, in batches."""
         with _explained(self.path):
-            cursor = self._db.execute(sql)
-            yield from iter(lambda: cursor.fetchmany(_BATCH), [])
+            yield from iter(partial(self._db.execute(sql).fetchmany, 50_000), [])
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

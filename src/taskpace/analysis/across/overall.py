@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -88,7 +89,8 @@ def find_overall(
 
 
 def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
-    numbers: dict[str, int] = {}
+    known = dict.fromkeys(chain.from_iterable(sample.shared.items for sample in samples))
+    numbers = dict(zip(known, range(len(known)), strict=True))
     return [
         _Graded(
             name=table.task,
@@ -97,7 +99,7 @@ def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
             own=sample.own,
             pairs=table.pairs,
             priced=known_costs(sample.shared),
-            place=np.array([numbers.setdefault(item, len(numbers)) for item in sample.shared.items], dtype=np.intp),
+            place=np.fromiter(map(numbers.__getitem__, sample.shared.items), np.intp, len(sample.shared.items)),
         )
         for table, sample in zip(tables, samples, strict=True)
     ]

@@ -88,7 +88,7 @@ def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.Data
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     )
-    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items)
+    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items.to_list())
 
 
 def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -97,7 +97,7 @@ def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tu
     occurs = np.bincount(codes, minlength=1) > 0
     place = (np.cumsum(occurs) - 1).astype(np.uint32)
     items = kind.categories.gather(np.flatnonzero(occurs))
-    return trials.with_columns(item=pl.Series(place[codes])), tuple(items)
+    return trials.with_columns(item=pl.Series(place[codes])), tuple(items.to_list())
 
 
 def arrays_of(trials: pl.DataFrame, items: tuple[str, ...], systems: tuple[str, ...]) -> Arrays:

@@ -204,17 +204,21 @@ def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
     first_ns = arrivals.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     last_arrival_ns = arrivals.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     has_arrivals = arrivals.size() > 0
-    return turns.hstack(find_bursts(turns)).with_columns(
-        # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
-        first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
-        last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
-        first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
-            pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
-            .then(first_ns)
-            .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
-        ),
-        whole=(pl.col("output_bytes") + pl.col("reasoning_bytes") > 0) & ~has_arrivals,
-    ).drop("arrivals")
+    return (
+        turns.hstack(find_bursts(turns))
+        .with_columns(
+            # An answer that shows nothing, an immediate end of sequence, still has its first token at the finish.
+            first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
+            last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
+            first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
+                pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
+                .then(first_ns)
+                .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
+            ),
+            whole=(pl.col("output_bytes") + pl.col("reasoning_bytes") > 0) & ~has_arrivals,
+        )
+        .drop("arrivals")
+    )
 
 
 def _first_visible_ns(blob: bytes) -> int | None:

@@ -6,7 +6,7 @@ scipy has them all, and would be a third of what an installation of taskpace wei
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ def log_factorials(n: Counts) -> Floats:
     return _log_factorials(int(n.max(initial=0)).bit_length())[n]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _log_factorials(bits: int) -> Floats:
     """Of all numbers of so many bits; a table of one bit more begins with the one before."""
     if bits <= _LEAST_BITS:

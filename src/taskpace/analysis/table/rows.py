@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 
 import numpy as np
@@ -84,7 +83,7 @@ def make_rows(
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = shared["item"].filter(shared["outcome"] != "error").to_numpy()
         late = ended["late"].to_numpy()
-        cut_off = _flags(ended["outcome"], CUT_OFF)
+        cut_off = _flags(ended["outcome"], CUT_OFF, outcomes)
         reasons = reasons_against(part, cell)
         whole_s = makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
@@ -107,13 +106,15 @@ def make_rows(
                 retried=int((part["attempt"] > 1).sum()),
                 outcomes=outcomes,
                 cut=sum(outcomes.get(outcome, 0) for outcome in CUT),
-                never_answered=_never_answered(part),
-                **_task_times(shared, shared["item"].to_numpy(), reach, batched=cell.batched),
+                never_answered=_never_answered(part, outcomes),
+                **_task_times(shared, outcomes, reach, batched=cell.batched),
                 task_time_mean_s=means[index],
                 phases=_phases(_where(ended, ~ended["late"])),
                 written_bytes=written_bytes(ended),
                 **{name: _median(_unless(late, ended[column]), unit_of, reach) for name, column in _TIMES.items()},
-                **{name: _median(_numbers(ended[column]), item_of, reach, cut_off) for name, column in _LENGTHS.items()},
+                **{
+                    name: _median(_numbers(ended[column]), item_of, reach, cut_off) for name, column in _LENGTHS.items()
+                },
                 output_tokens_mean=tokens[index][0],
                 tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
@@ -154,11 +155,12 @@ def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
 
 
-def _flags(outcomes: pl.Series, members: Collection[Outcome]) -> Flags:
-    """Which outcomes are among these."""
+def _flags(outcomes: pl.Series, members: Collection[Outcome], occurring: Collection[Outcome]) -> Flags:
+    """Which outcomes are among these; ``occurring``: those that there are at all."""
     found = np.zeros(len(outcomes), dtype=bool)
     for outcome in members:
-        found |= (outcomes == outcome).to_numpy()
+        if outcome in occurring:
+            found |= (outcomes == outcome).to_numpy()
     return found
 
 
@@ -173,21 +175,24 @@ def _unless(flags: Flags, values: pl.Series) -> Floats:
     return np.where(flags, np.nan, found) if flags.any() else found
 
 
-def _never_answered(part: pl.DataFrame) -> int:
-    return int((_flags(part["outcome"], CUT_OFF) & (_numbers(part["unanswered"]) == 1)).sum())
+def _never_answered(part: pl.DataFrame, occurring: Collection[Outcome]) -> int:
+    return int((_flags(part["outcome"], CUT_OFF, occurring) & (_numbers(part["unanswered"]) == 1)).sum())
 
 
 def _task_times(
-    trials: pl.DataFrame, unit_of: NDArray[np.intp], reach: Reach | None, *, batched: bool
+    trials: pl.DataFrame, occurring: Collection[Outcome], reach: Reach | None, *, batched: bool
 ) -> dict[str, Estimate]:
     """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
     Times of late ones are not known.
     """
-    cut = _flags(trials["outcome"], CUT)
-    recorded = _unless(trials["late"].to_numpy(), trials["task_time_s"])
-    least = _flags(trials["outcome"], ("error",)) & trials["timed"].to_numpy() & trials["task_time_s"].is_null().to_numpy()
-    recorded = np.where(least & ~trials["late"].to_numpy(), 0.0, recorded)
+    cut = _flags(trials["outcome"], CUT, occurring)
+    late, recorded = trials["late"].to_numpy(), _numbers(trials["task_time_s"])
+    if "error" in occurring:
+        failed = (trials["outcome"] == "error").to_numpy() & trials["timed"].to_numpy()
+        recorded = np.where(failed, np.nan_to_num(recorded), recorded)
+    recorded = np.where(late, np.nan, recorded)
+    unit_of = trials["item"].to_numpy()
     if batched:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
         of_batch = trials.select("worker", sent.alias("sent"), cut=pl.Series(cut))
@@ -305,14 +310,15 @@ def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None, reac
 def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
     segments = cell.segments
     delays = _numbers(part["send_delay_s"])
-    delays = np.sort(delays[~np.isnan(delays)])
+    delays = delays[~np.isnan(delays)]
+    p99 = -(-99 * len(delays) // 100) - 1
     cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
     wall_s = sum(segment.wall_ns for segment in segments) / 1e9
     return Client(
         loop_lag_p99_s=_greatest([segment.loop_lag_p99_ns for segment in segments], 1e-9),
         loop_lag_max_s=_greatest([segment.loop_lag_max_ns for segment in segments], 1e-9),
-        send_delay_p99_s=float(delays[-(-99 * len(delays) // 100) - 1]) if len(delays) else None,
-        send_delay_max_s=float(delays[-1]) if len(delays) else None,
+        send_delay_p99_s=float(np.partition(delays, p99)[p99]) if len(delays) else None,
+        send_delay_max_s=float(delays.max()) if len(delays) else None,
         round_trip_s=cell.round_trip_s,
         cpu_per_trial_s=cpu_s / part.height if segments and part.height else None,
         cpu_share=cpu_s / wall_s if wall_s else None,
