@@ -219,7 +219,7 @@ class Store:
     def batches(self, sql: str) -> Iterator[queries.Rows]:
         """The rows of a query of ours that has many, in batches."""
         with _explained(self.path):
-            yield from iter(partial(self._db.execute(sql).fetchmany, 50_000), [])
+            yield from iter(partial(self._db.execute(sql).fetchmany, 10_000), [])
 
     # -- inside ----------------------------------------------------------------------------------------------------
 
