@@ -129,7 +129,7 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     asked = trials > 0
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
-    if len(trials) and (trials[asked] == 1).all():
+    if asked.any() and (trials[asked] == 1).all():
         n, solved_s = len(solved_s), solved_s[recorded[asked]]
         solved = [np.count_nonzero(solved_s <= deadline) for deadline in deadlines_s]
         return [number(*wilson(count / n, float(n), reach)) for count in solved]
