@@ -47,13 +47,16 @@ def fair_at_most(k: Counts, n: Counts) -> Floats:
     the upper tail is the lower one of the other outcome.
     """
     k, n = np.broadcast_arrays(np.asarray(k, dtype=np.intp), np.asarray(n, dtype=np.intp))
-    if n.max(initial=0) <= _EXACT:
-        return np.where(k < 0, 0.0, _exact_tails()[n, np.clip(k, 0, n)])
+    few = n <= _EXACT
+    of_few = np.where(few, n, 0)
+    exact = np.where(k < 0, 0.0, _exact_tails()[of_few, np.clip(k, 0, of_few)])
+    if few.all():
+        return exact
     other = n - k - 1
     upper = k > other
     least = np.where(upper, other, k)
     tail = np.where(least < 0, 0.0, _lower_tail(np.maximum(least, 0), n, upper))
-    return np.where(upper, 1 - tail, tail)
+    return np.where(few, exact, np.where(upper, 1 - tail, tail))
 
 
 @lru_cache(maxsize=1)
