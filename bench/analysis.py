@@ -77,20 +77,21 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
     span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())
     longer = pl.col("longer")
     seconds = [name for name in trials.columns if name.endswith("_s") and not name.endswith("_per_s")]
-    many = (
-        trials.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
-        .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, trials.height * copies)))
+    # Cell by cell, as the rows of a run file come, so that no more is in memory than the frame takes.
+    parts = [
+        part.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
+        .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, part.height * copies)))
         .with_columns(
             pl.format("{}/{}", "item_id", "copy").alias("item_id"),
-            pl.format("{}/{}", "trial_id", "copy").alias("trial_id"),
             *(pl.col(name) * longer for name in seconds),
             *(pl.col(name) / longer for name in ("tokens_per_s", "bytes_per_s")),
             *(pl.col(name) + span_ns * pl.col("copy") for name in ("dispatch_ns", "end_clock_ns")),
         )
         .drop("copy", "longer")
-        .sort("cell_position", maintain_order=True)
-    )
-    (many,) = compact(many)
+        for part in trials.partition_by("cell_position", maintain_order=True)
+    ]
+    parts = compact(*parts)  # the wide ones go before all are one
+    many = pl.concat(parts, rechunk=True)
     return many, [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
 
 
