@@ -26,7 +26,7 @@ import polars as pl
 import taskpace
 from harness import Bench
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.frame import compact, last_attempts, load_frame, load_numbers
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.summary import load_cells, summarise_trials
 from taskpace.analysis.table.pairs import compare_pairs
@@ -50,7 +50,7 @@ class Measured(NamedTuple):
 
 
 def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
-    """Trials and cells as they are loaded from a run file: ``systems`` x 5 tasks x ``items``.
+    """Trials and cells as a summary loads them from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
     column that the loader gains is here at once.
@@ -71,25 +71,27 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         },
     )
     with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder, "x.db")) as run:
-        trials, cells = last_attempts(run.frame()), load_cells(run.store)
+        trials, cells = last_attempts(load_numbers(run.store)), load_cells(run.store)
     copies = -(-items // min(REAL_ITEMS, items))
     rng = np.random.default_rng(1)
     span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())
     longer = pl.col("longer")
     seconds = [name for name in trials.columns if name.endswith("_s") and not name.endswith("_per_s")]
-    many = (
-        trials.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
-        .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, trials.height * copies)))
+    # Cell by cell, as the rows of a run file come, so that no more is in memory than the frame takes.
+    parts = [
+        part.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
+        .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, part.height * copies)))
         .with_columns(
             pl.format("{}/{}", "item_id", "copy").alias("item_id"),
-            pl.format("{}/{}", "trial_id", "copy").alias("trial_id"),
             *(pl.col(name) * longer for name in seconds),
             *(pl.col(name) / longer for name in ("tokens_per_s", "bytes_per_s")),
             *(pl.col(name) + span_ns * pl.col("copy") for name in ("dispatch_ns", "end_clock_ns")),
         )
         .drop("copy", "longer")
-        .sort("cell_position", maintain_order=True)
-    )
+        for part in trials.partition_by("cell_position", maintain_order=True)
+    ]
+    parts = compact(*parts)  # the wide ones go before all are one
+    many = pl.concat(parts, rechunk=True)
     return many, [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
 
 

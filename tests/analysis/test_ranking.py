@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
 
-from taskpace.analysis.stats.bootstrap import Resamples, percentile
+from taskpace.analysis.stats.bootstrap import MOST_UNITS, Resamples, percentile
 from taskpace.analysis.stats.ranking import inversion_probability, kendall_tau_b, shared_ranks, spearman_rho
 
 scores = st.integers(0, 4).map(float)
@@ -87,6 +87,16 @@ def test_chunks_do_not_show(monkeypatch):
     piecewise = Resamples(30, 500)
     assert (piecewise.totals(np.eye(30)) == whole).all()
     assert (piecewise.totals(np.eye(30)) == whole).all()
+
+
+def test_many_items_are_drawn_in_groups():
+    """A mean over more items than are drawn one by one scatters as its standard error says, at no more draws."""
+    n = 2 * MOST_UNITS + 1000
+    values = np.random.default_rng(3).lognormal(size=n)
+    totals = Resamples(n, 600).totals(np.stack([values, np.ones(n)]).T)
+    means = totals[:, 0] / totals[:, 1]
+    assert means.mean() == pytest.approx(values.mean(), rel=0.005)
+    assert means.std() == pytest.approx(values.std() / np.sqrt(n), rel=0.12)
 
 
 def test_a_percentile_interval_leaves_out_what_is_unknown():

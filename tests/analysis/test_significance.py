@@ -73,6 +73,16 @@ def test_mcnemar_is_the_binomial_test(first, second):
     assert mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
 
 
+def test_mcnemar_of_many_pairs_is_that_of_each():
+    """Together or one by one, few items or more than have exact tails: the same p-values."""
+    first, second = np.random.default_rng(4).integers(0, 3000, (2, 40))
+    first[:20], second[:20] = first[:20] % 9, second[:20] % 9
+    first[0] = second[0] = 0
+    each = [float(mcnemar(np.array(a), np.array(b))) for a, b in zip(first, second, strict=True)]
+    assert mcnemar(first, second).tolist() == each
+    assert each[0] == 1.0
+
+
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_clustered_mcnemar_without_clusters_is_mcnemars_chi_square(first, second):
     """One trial an item: (b - c)^2 / (b + c), as McNemar had it."""

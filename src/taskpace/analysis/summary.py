@@ -17,7 +17,7 @@ from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
-from taskpace.analysis.data.frame import last_attempts, load_anchors, load_frame
+from taskpace.analysis.data.frame import compact, last_attempts, load_anchors, load_numbers
 from taskpace.analysis.data.nodes import crossing, with_nodes, within_nodes
 from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample, take_sample
@@ -85,10 +85,13 @@ def summarise(
     cells = load_cells(source, prices)
     run = queries.run_row(source)
     experiment = msgspec.json.decode(run.experiment, type=Experiment)
+    trials, anchors = compact(
+        last_attempts(with_costs(load_numbers(source), cells)), last_attempts(with_costs(load_anchors(source), cells))
+    )
     return summarise_trials(
-        with_nodes(last_attempts(with_costs(load_frame(source), cells)), source),
+        with_nodes(trials, source),
         cells,
-        anchors=last_attempts(with_costs(load_anchors(source), cells)),
+        anchors=anchors,
         name=run.name,
         limit_s=experiment.timeout_s,
         deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,

@@ -1,17 +1,22 @@
-"""Every question that is asked of a run file, by name. SQL that selects stands here and nowhere else.
+"""Every question that is asked of a run file, by name. SQL that selects stands here, and in ``tables``.
 
 The tables and columns are explained in ``schema.sql``. JSON columns are handed on as the text that is stored.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
+
+Rows = list[tuple[Any, ...]]
 
 
 class Reader(Protocol):
     """Anything that answers queries on a run file."""
 
-    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]: ...
+    def query(self, sql: str, *values: Any) -> tuple[list[str], Rows]: ...
+
+    def batches(self, sql: str) -> Iterator[Rows]: ...
 
 
 class RunRow(NamedTuple):
@@ -272,53 +277,6 @@ def grade_row(reader: Reader, trial_id: str, attempt: int) -> dict[str, Any] | N
     """The grade of one attempt, by column; null for a warm-up."""
     sql = "SELECT outcome, answer, score, detail, committed_ns, scorer FROM grade WHERE trial_id = ? AND attempt = ?"
     return next(iter(_dicts(reader, sql, trial_id, attempt)), None)
-
-
-_TRIALS = "record JOIN trial ON trial.id = record.trial_id"
-_ANCHORS = "anchor JOIN record ON record.trial_id = anchor.id JOIN trial ON trial.id = anchor.trial_id"
-"""Records with the trial that they are of, or that they asked again."""
-
-
-def attempts_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows: every measured attempt with its grade, in the plan's order.
-
-    ``anchors``: of the trials that were asked again, and of no others.
-    """
-    # The sizes are made once for each item, and not for each system and repeat that was asked it.
-    return reader.query(
-        f"""
-        WITH asked AS MATERIALIZED (
-            SELECT task, id, (SELECT sum(length(CAST(value AS BLOB))) FROM json_each(prompts)) AS prompt_bytes FROM item
-        )
-        SELECT cell.system, cell.task, cell.scenario, record.trial_id, trial.item_id, trial.repeat, record.attempt,
-               record.worker, worker.session, record.round, record.place, record.machine_ns,
-               record.started_at, record.loop_lag_ns, record.failure_kind, record.failure_message, record.final,
-               grade.outcome, grade.answer, grade.score, grade.detail, grade.committed_ns,
-               cell.position AS cell_position, trial.position AS trial_position,
-               asked.prompt_bytes
-        FROM {_ANCHORS if anchors else _TRIALS}
-        JOIN cell ON cell.id = trial.cell_id
-        JOIN asked ON asked.task = cell.task AND asked.id = trial.item_id
-        LEFT JOIN grade USING (trial_id, attempt)
-        LEFT JOIN worker ON worker.number = record.worker
-        WHERE record.phase = 'measured'
-        ORDER BY cell.position, trial.position, record.attempt
-        """  # noqa: S608 - our own names
-    )
-
-
-def turns_table(reader: Reader, *, anchors: bool = False) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Columns and rows: every conversation turn of those attempts, with sizes in place of its texts."""
-    return reader.query(
-        f"""
-        SELECT turn.trial_id, turn.attempt, turn.turn, turn.dispatch_ns, turn.send_delay_ns, turn.end_ns,
-               turn.finish_ns, turn.finish_reason, turn.prompt_tokens, turn.output_tokens, turn.reasoning_tokens,
-               turn.cached_tokens, turn.token_source, turn.arrivals,
-               length(CAST(turn.text AS BLOB)) AS output_bytes,
-               length(CAST(turn.reasoning AS BLOB)) AS reasoning_bytes
-        FROM turn JOIN {"anchor" if anchors else "trial"} AS asked ON asked.id = turn.trial_id
-        """  # noqa: S608 - our own names
-    )
 
 
 def texts_of_cell(reader: Reader, cell_position: int) -> list[TurnText]:

@@ -11,6 +11,7 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -29,7 +30,6 @@ from taskpace.store.rows import Kept, as_json, insert, insert_records, insert_ru
 from taskpace.telemetry import Calibration, ClientMetrics
 
 APPLICATION_ID = 0x7461736B  # "task" in ASCII; `file` and SQLite itself show it
-_SQLITE = b"SQLite format 3\x00"
 _DAMAGE = ("not a database", "malformed", "Could not decode", "no such table", "no such column", "too big", "corrupt")
 """What SQLite reports about a file that is none of ours, or is one no longer."""
 _PROBE_BYTES = 1_000_000
@@ -40,7 +40,7 @@ def is_sqlite(path: Path) -> bool:
     """Whether a file is one of SQLite's, as every run file is."""
     try:
         with path.open("rb") as file:
-            return file.read(len(_SQLITE)) == _SQLITE
+            return file.read(16) == b"SQLite format 3\x00"
     except OSError:
         return False
 
@@ -210,11 +210,16 @@ class Store:
             for row in queries.record_rows(self, trial_id)
         ]
 
-    def query(self, sql: str, *values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def query(self, sql: str, *values: Any) -> tuple[list[str], queries.Rows]:
         """Column names and rows of a query of ours, for ``taskpace.analysis``."""
         with _explained(self.path):
             cursor = self._db.execute(sql, values)
             return [column[0] for column in cursor.description], cursor.fetchall()
+
+    def batches(self, sql: str) -> Iterator[queries.Rows]:
+        """The rows of a query of ours that has many, in batches."""
+        with _explained(self.path):
+            yield from iter(partial(self._db.execute(sql).fetchmany, 10_000), [])
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from itertools import chain
 
 import msgspec
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays, item_means
@@ -89,8 +89,8 @@ def find_overall(
 
 
 def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
-    ids = [pl.Series(sample.shared.items, dtype=pl.String) for sample in samples]
-    known = pl.Enum(pl.concat(ids).unique(maintain_order=True))
+    known = dict.fromkeys(chain.from_iterable(sample.shared.items for sample in samples))
+    numbers = dict(zip(known, range(len(known)), strict=True))
     return [
         _Graded(
             name=table.task,
@@ -99,9 +99,9 @@ def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
             own=sample.own,
             pairs=table.pairs,
             priced=known_costs(sample.shared),
-            place=own.cast(known).to_physical().to_numpy().astype(np.intp),
+            place=np.fromiter(map(numbers.__getitem__, sample.shared.items), np.intp, len(sample.shared.items)),
         )
-        for table, sample, own in zip(tables, samples, ids, strict=True)
+        for table, sample in zip(tables, samples, strict=True)
     ]
 
 

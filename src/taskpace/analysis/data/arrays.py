@@ -83,10 +83,21 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
 def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
+    if isinstance(ids.dtype, pl.Enum) and not in_order:
+        return _with_coded_items(trials, ids.to_physical(), ids.dtype)
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     )
-    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items)
+    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items.to_list())
+
+
+def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """``with_items`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
+    codes = ids.to_numpy()
+    occurs = np.bincount(codes, minlength=1) > 0
+    place = (np.cumsum(occurs) - 1).astype(np.uint32)
+    items = kind.categories.gather(np.flatnonzero(occurs))
+    return trials.with_columns(item=pl.Series(place[codes])), tuple(items.to_list())
 
 
 def arrays_of(trials: pl.DataFrame, items: tuple[str, ...], systems: tuple[str, ...]) -> Arrays:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
+import numpy as np
 import polars as pl
 
 MOST_BYTES_PER_TOKEN = 32
@@ -53,16 +52,16 @@ def same_count(trials: pl.DataFrame) -> int | None:
     A server that cuts prompts to its context does so without a word, and counts what is left: Ollama, for one, keeps
     half of the context. Three prompts are enough that differ by a fifth, or two with one twice as long as the other.
     """
-    known = (
-        trials.select("prompt_bytes", "prompt_tokens")
-        .filter(pl.col("prompt_tokens").is_not_null() & (pl.col("prompt_bytes") > 0))
-        .unique()
-        .sort("prompt_bytes", descending=True)
-    )
-    if not known.height:
+    lengths, tokens = (trials[name].to_numpy() for name in ("prompt_bytes", "prompt_tokens"))
+    known = ~np.isnan(tokens) & (lengths > 0)
+    lengths, tokens = lengths[known], tokens[known]
+    if not len(lengths):
         return None
-    count = int(known["prompt_tokens"][0])
-    sizes = [size for size, _ in takewhile(lambda row: row[1] == count, known.iter_rows())]
-    ratio = sizes[0] / sizes[-1]
-    enough = ratio >= _MUCH_LONGER or (len(sizes) >= _FEW_PROMPTS and ratio >= _LONGER)
-    return count if enough else None
+    count = tokens[lengths.argmax()]
+    same = tokens == count
+    alike = np.unique(lengths[same & (lengths > lengths[~same].max(initial=0))])
+    if not len(alike):
+        return None
+    ratio = alike[-1] / alike[0]
+    enough = ratio >= _MUCH_LONGER or (len(alike) >= _FEW_PROMPTS and ratio >= _LONGER)
+    return int(count) if enough else None

@@ -5,6 +5,7 @@ Formulas are those of the project's definitions; where a number is unknown it is
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -13,7 +14,7 @@ from taskpace.analysis.data.counts import believed
 from taskpace.analysis.data.imported import without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
-from taskpace.store import queries
+from taskpace.store import queries, tables
 from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 
@@ -44,6 +45,10 @@ _RECORD_TYPES: dict[str, Any] = {
     "trial_position": pl.Int64,
     "prompt_bytes": pl.Int64,
 }
+"""In the order of a frame's columns."""
+_CELL = {"cell_id": pl.String, **{n: _RECORD_TYPES[n] for n in ("cell_position", "system", "task", "scenario")}}
+_SIZE = {name: _RECORD_TYPES[name] for name in ("task", "item_id", "prompt_bytes")}
+_SESSION = {name: _RECORD_TYPES[name] for name in ("worker", "session")}
 
 _LATE = (pl.col("loop_lag_s") >= LATE_NS / 1e9) & (pl.col("loop_lag_s") > LATE_SHARE * pl.col("task_time_s"))
 
@@ -101,19 +106,45 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
     not take turns. ``machine_ns`` is the dispatch on a clock that all workers of a machine share.
     """
-    return _load(reader, anchors=False)
+    return _load(reader, anchors=False, texts=True)
+
+
+def load_numbers(reader: Reader) -> pl.DataFrame:
+    """``load_frame`` without what an attempt says in words, and when it began."""
+    return _load(reader, anchors=False, texts=False)
 
 
 def load_anchors(reader: Reader) -> pl.DataFrame:
-    """Load the trials that were asked again beside a system that was added later, with ``load_frame``'s columns."""
-    return _load(reader, anchors=True)
+    """Load the trials that were asked again beside a system that was added later, with ``load_numbers``' columns."""
+    return _load(reader, anchors=True, texts=False)
 
 
-def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
-    records = _frame(*queries.attempts_table(reader, anchors=anchors), _RECORD_TYPES)
+_IN_NO_NUMBER = ("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason")
+
+
+def compact(*frames: pl.DataFrame) -> list[pl.DataFrame]:
+    """Last attempts (columns of ``load_numbers`` and ``with_costs``) in half the memory, for a summary.
+
+    Names become codes, in the order of the names and the same in all frames; columns that no number is made of go.
+    """
+    names = [name for name, kind in frames[0].schema.items() if kind == pl.String and name not in _IN_NO_NUMBER]
+    known = {
+        name: pl.Enum(pl.concat([frame[name].unique() for frame in frames]).unique().drop_nulls().sort())
+        for name in names
+    }
+    return [
+        frame.drop(_IN_NO_NUMBER).with_columns(pl.col(name).cast(kind) for name, kind in known.items())
+        for frame in frames
+    ]
+
+
+def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
+    records = _load_attempts(reader, anchors=anchors, texts=texts)
     imported = load_imported(reader)
-    raw = without_unknown_bytes(_frame(*queries.turns_table(reader, anchors=anchors), _TURN_TYPES), records, imported)
-    turns = _derive_turns(believed(raw))
+    turns = pl.concat(
+        _derive_turns(believed(without_unknown_bytes(_frame(rows, _TURN_TYPES), records, imported)))
+        for rows in chain(tables.turns(reader, anchors=anchors) if records.height else (), ([],))
+    )
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
     return (
         without_unknown(_judge_cells(frame), imported)
@@ -125,6 +156,23 @@ def _load(reader: Reader, *, anchors: bool) -> pl.DataFrame:
         .with_columns(late=_LATE.fill_null(value=False))
         .drop("committed_ns", "loop_lag_ns")
     )
+
+
+def _load_attempts(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
+    columns = {**tables.NUMBERS, **(tables.TEXTS if texts else {})}
+    types = {name: _RECORD_TYPES.get(name, pl.String) for name in columns}
+    batches = tables.attempts(reader, columns, anchors=anchors)
+    attempts = pl.concat(_frame(rows, types) for rows in chain(batches, ([],)))
+    cells = _frame(tables.cells(reader), _CELL)
+    sizes = _frame(tables.prompt_sizes(reader) if attempts.height else [], _SIZE)
+    sessions = _frame(tables.worker_sessions(reader), _SESSION)
+    records = (
+        attempts.join(cells, on="cell_id", how="left")
+        .sort("cell_position", "trial_position", "attempt")
+        .join(sizes, on=("task", "item_id"), how="left", maintain_order="left")
+        .join(sessions, on="worker", how="left", maintain_order="left")
+    )
+    return records.select(name for name in _RECORD_TYPES if name in records.columns)
 
 
 def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:
@@ -145,24 +193,31 @@ def last_attempts(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.unique("trial_id", keep="last", maintain_order=True).filter("final")
 
 
-def _frame(columns: list[str], rows: list[tuple[Any, ...]], types: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema={column: types[column] for column in columns}, orient="row")
+def _frame(rows: queries.Rows, types: dict[str, Any]) -> pl.DataFrame:
+    # By column: polars takes rows apart at twice the time.
+    return pl.DataFrame(dict(zip(types, zip(*rows, strict=True), strict=True)) if rows else None, types)
 
 
 def _derive_turns(turns: pl.DataFrame) -> pl.DataFrame:
+    """What the arrivals of each turn say, in place of them: they are most of what a run file holds of it."""
     arrivals = pl.col("arrivals").bin
     first_ns = arrivals.slice(0, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     last_arrival_ns = arrivals.slice(-16, 8).bin.reinterpret(dtype=pl.Int64, endianness="little")
     has_arrivals = arrivals.size() > 0
-    return turns.hstack(find_bursts(turns)).with_columns(
-        # An answer that shows nothing, such as an immediate end of sequence, still has its first token at the finish.
-        first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
-        last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
-        first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
-            pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
-            .then(first_ns)
-            .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
-        ),
+    return (
+        turns.hstack(find_bursts(turns))
+        .with_columns(
+            # An answer that shows nothing, an immediate end of sequence, still has its first token at the finish.
+            first_ns=pl.when(has_arrivals).then(first_ns).when(pl.col("output_tokens") >= 1).then(pl.col("finish_ns")),
+            last_ns=pl.coalesce("finish_ns", pl.when(has_arrivals).then(last_arrival_ns)),
+            first_visible_ns=pl.when(pl.col("output_bytes") > 0).then(
+                pl.when(arrivals.slice(8, 4).bin.reinterpret(dtype=pl.UInt32, endianness="little") > 0)
+                .then(first_ns)
+                .otherwise(pl.col("arrivals").map_elements(_first_visible_ns, return_dtype=pl.Int64))
+            ),
+            whole=(pl.col("output_bytes") + pl.col("reasoning_bytes") > 0) & ~has_arrivals,
+        )
+        .drop("arrivals")
     )
 
 
@@ -176,7 +231,6 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
     written = pl.col("output_bytes") + pl.col("reasoning_bytes")
     paced = spread & (pl.col("output_tokens") >= 2) & ~pl.col("hidden_reasoning")
     per_turn = turns.with_columns(
-        whole=(written > 0) & (pl.col("arrivals").bin.size() == 0),
         spread_s=pl.when(spread).then(span_s).otherwise(0.0),
         spread_bytes=pl.when(spread).then(written).otherwise(0),
         wait_ns=pl.min_horizontal(pl.col("first_ns").fill_null(pl.col("end_ns")), "end_ns"),

@@ -18,10 +18,11 @@ from taskpace.analysis.stats.intervals import (
     Floats,
     Intervals,
     Reach,
-    at_share,
     of_quantiles,
     of_ratios,
+    quantile,
     share_interval,
+    wilson,
 )
 
 _CONFIDENCE = 0.99
@@ -87,9 +88,8 @@ def quantiles(
         return numbers(of_quantiles(values[known], item_of[known], shares, reach=reach))
     most = np.where(cut, np.inf, values)[known]
     found = of_quantiles(values[known], item_of[known], shares, most, reach)
-    ranked = np.sort(most)
     return [
-        number(value, low, high, bound=">=" if at_share(ranked, share) > value else None)
+        number(value, low, high, bound=">=" if quantile(most, share) > value else None)
         for value, low, high, share in zip(found.value, found.low, found.high, shares, strict=True)
     ]
 
@@ -129,6 +129,10 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     asked = trials > 0
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
+    if asked.any() and (trials[asked] == 1).all():
+        n, solved_s = len(solved_s), solved_s[recorded[asked]]
+        solved = [np.count_nonzero(solved_s <= deadline) for deadline in deadlines_s]
+        return [number(*wilson(count / n, float(n), reach)) for count in solved]
     return [
         number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s

@@ -220,23 +220,52 @@ def of_quantiles(
         One for each share; ends are NaN for a single value, p is NaN. With ``most`` the values and lower ends are
         those of the least values, the upper ends those of the greatest: inf where these have none.
     """
-    ranked = np.sort(values)
-    greatest = ranked if most is None else np.sort(most)
-    m = len(ranked)
-    trials = np.bincount(item_of).astype(np.float64)
+    m = len(values)
+    trials = np.bincount(item_of)
+    alone = trials.max() == 1
+    # With one trial an item it is known which order statistics are wanted, and the others need no order.
+    wanted = np.array([(share * (m - 1), *_ends(share, m, m, reach)) for share in shares]) if alone else None
+    ranked = _ranked(values, wanted)
+    greatest = ranked if most is None else _ranked(most, wanted)
     found = np.array([at_share(ranked, share) for share in shares])
     ends = np.full((2, len(shares)), np.nan)
     for index, (share, value) in enumerate(zip(shares, found, strict=True)):
         if m < 2:
             break
-        below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
-        n = effective_trials(below[trials > 0], trials[trials > 0])
-        half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
-        if not math.isfinite(half):
-            continue
-        positions = np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
-        ends[:, index] = _at(ranked, positions[0]), _at(greatest, positions[1])
+        n = float(m) if alone else _trials_below(values, value, item_of, trials)
+        low, high = _ends(share, n, m, reach)
+        if not math.isnan(low):
+            ends[:, index] = _at(ranked, low), _at(greatest, high)
     return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
+
+
+def _ends(share: float, n: float, m: int, reach: Reach | None) -> Floats:
+    """Positions of the ends of a quantile's interval among ``m`` ascending values, which tell as much as ``n``
+    independent ones; NaN: they are not known.
+    """
+    half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
+    if not math.isfinite(half):
+        return np.full(2, np.nan)
+    return np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
+
+
+def _ranked(values: Floats, positions: Floats | None) -> Floats:
+    """Ascending; with ``positions`` at these alone, and at the next ones."""
+    if positions is None:
+        return np.sort(values)
+    before = np.floor(positions[~np.isnan(positions)]).astype(np.intp)
+    return np.partition(values, np.unique(np.minimum([before, before + 1], len(values) - 1)))
+
+
+def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trials: NDArray[np.intp]) -> float:
+    """``effective_trials`` of the share of values up to ``value``; ``trials``: of each item, 0 or more."""
+    below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
+    return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
+
+
+def quantile(values: Floats, share: float) -> float:
+    """A quantile of values in any order, as ``at_share``."""
+    return at_share(_ranked(values, np.array([share * (len(values) - 1)])), share)
 
 
 def at_share(ranked: Floats, share: float) -> float:
@@ -296,8 +325,11 @@ def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> 
     """
     if not len(trials):
         return math.nan, math.nan, math.nan
-    share = float(hits.sum() / trials.sum())
-    n = effective_trials(hits, trials)
+    return wilson(float(hits.sum() / trials.sum()), effective_trials(hits, trials), reach)
+
+
+def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, float, float]:
+    """A share of ``n`` independent trials with ``share_interval``'s ends."""
     z2 = _reached(n, reach) ** 2
     if not math.isfinite(z2):
         return share, 0.0, 1.0

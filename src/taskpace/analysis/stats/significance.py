@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
-from taskpace.analysis.stats.special import fair_at_most
+from taskpace.analysis.stats.special import Counts, fair_at_most
 from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
 ALPHA = 1 - LEVEL
@@ -96,9 +96,11 @@ def wilcoxon(differences: Floats) -> float:
     if n == 0:
         return 1.0
     # Ranks of the positive ones: among themselves, and over the negative ones that are smaller; equal ones half.
-    smaller, no_greater = (np.searchsorted(below, above, side) for side in ("left", "right"))
+    smaller = no_greater = np.searchsorted(below, above)
+    if equal := bool((np.append(below, np.inf)[smaller] == above).any()):
+        no_greater = np.searchsorted(below, above, "right")
     statistic = len(above) * (len(above) + 1) / 2 + float((smaller + no_greater).sum()) / 2
-    tied = (no_greater > smaller).any() or any((np.diff(each) == 0).any() for each in (above, below))
+    tied = equal or any((each[1:] == each[:-1]).any() for each in (above, below))
     if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
@@ -113,25 +115,28 @@ def wilcoxon(differences: Floats) -> float:
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 
 
-def mcnemar(first_only: int, second_only: int) -> float:
-    """Two-sided exact p-value of McNemar's test: items that only one of two systems answers correctly.
+def mcnemar(first_only: Counts, second_only: Counts) -> Floats:
+    """Two-sided exact p-values of McNemar's test: items that only one of two systems answers correctly.
 
     The smaller count is binomial with 1/2 when neither is better. Source: McNemar (1947), "Note on the sampling error
     of the difference between correlated proportions or percentages"; exact form as in Fleiss, "Statistical Methods for
     Rates and Proportions", 13.1.
     """
-    return sign_test(first_only, second_only)
+    return sign_tests(first_only, second_only)
 
 
-def sign_test(above: int, below: int) -> float:
-    """Two-sided exact p-value of "above is as likely as below", of so many either way; what is neither does not count.
+def sign_tests(above: Counts, below: Counts) -> Floats:
+    """Two-sided exact p-values of "above is as likely as below", of so many either way; what is neither does not count.
 
     Source: Dixon & Mood (1946), "The statistical sign test".
     """
     n = above + below
-    if n == 0:
-        return 1.0
-    return min(1.0, 2 * float(fair_at_most(np.array(min(above, below)), np.array(n))))
+    return np.where(n == 0, 1.0, np.minimum(1.0, 2 * fair_at_most(np.minimum(above, below), n)))
+
+
+def sign_test(above: int, below: int) -> float:
+    """``sign_tests`` of one pair of counts."""
+    return float(sign_tests(np.array(above), np.array(below)))
 
 
 def clustered_mcnemar(differences: Floats) -> float:

@@ -6,7 +6,7 @@ scipy has them all, and would be a third of what an installation of taskpace wei
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.intp]
 
-_LEAST_TABLE = 1 << 10
+_LEAST_BITS = 10
 _EXACT = 53
 _NEGLIGIBLE = 1e-17
 _AT_ONCE = 8
@@ -28,13 +28,16 @@ _MOST_CORRECTIONS = 100
 
 def log_factorials(n: Counts) -> Floats:
     """Natural logarithm of n! for each of several whole numbers, 0 or more."""
-    most = int(n.max(initial=0))
-    return _log_factorials(max(_LEAST_TABLE, 1 << most.bit_length()))[n]
+    return _log_factorials(int(n.max(initial=0)).bit_length())[n]
 
 
-@lru_cache(maxsize=4)
-def _log_factorials(size: int) -> Floats:
-    return np.array([math.lgamma(n + 1.0) for n in range(size)])
+@cache
+def _log_factorials(bits: int) -> Floats:
+    """Of all numbers of so many bits; a table of one bit more begins with the one before."""
+    if bits <= _LEAST_BITS:
+        return np.array([math.lgamma(n + 1.0) for n in range(1 << _LEAST_BITS)])
+    before = _log_factorials(bits - 1)
+    return np.append(before, [math.lgamma(n + 1.0) for n in range(len(before), 2 * len(before))])
 
 
 def fair_at_most(k: Counts, n: Counts) -> Floats:
@@ -44,13 +47,16 @@ def fair_at_most(k: Counts, n: Counts) -> Floats:
     the upper tail is the lower one of the other outcome.
     """
     k, n = np.broadcast_arrays(np.asarray(k, dtype=np.intp), np.asarray(n, dtype=np.intp))
-    if n.max(initial=0) <= _EXACT:
-        return np.where(k < 0, 0.0, _exact_tails()[n, np.clip(k, 0, n)])
+    few = n <= _EXACT
+    of_few = np.where(few, n, 0)
+    exact = np.where(k < 0, 0.0, _exact_tails()[of_few, np.clip(k, 0, of_few)])
+    if few.all():
+        return exact
     other = n - k - 1
     upper = k > other
     least = np.where(upper, other, k)
     tail = np.where(least < 0, 0.0, _lower_tail(np.maximum(least, 0), n, upper))
-    return np.where(upper, 1 - tail, tail)
+    return np.where(few, exact, np.where(upper, 1 - tail, tail))
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ _NEAR = 1e-8
 """A correction after which there is nothing left to correct, as its square is next to nothing."""
 
 
+@lru_cache(maxsize=1 << 6)
 def normal_quantile(share: float) -> float:
     """Where a normal deviate lies below with probability ``share``, between 0 and 1."""
     return NormalDist().inv_cdf(share)

@@ -120,6 +120,7 @@ def compare_pairs(
     times_per_answer = of_time(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
     costs_per_answer = of_cost(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
     splits = _splits(arrays, indices, anytime_stats.reach if anytime else None)
+    accuracies = _accuracies(own, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
     inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
     found = []
     for index, (a, b) in enumerate(pairs):
@@ -135,7 +136,7 @@ def compare_pairs(
                 tokens_per_s=tokens_per_s[index],
                 output_bytes=visible[index],
                 reasoning_bytes=reasoning[index],
-                accuracy=_accuracy(own, *indices[index], anytime=anytime) if graded else NOT_COMPARED,
+                accuracy=accuracies[index],
                 time_per_correct=times_per_answer[index],
                 cost_per_correct=costs_per_answer[index],
                 split=splits[index],
@@ -210,17 +211,24 @@ def _known(values: Floats) -> Floats:
     return values[~np.isnan(values)]
 
 
-def _accuracy(arrays: Arrays, a: int, b: int, *, anytime: bool) -> Comparison:
-    pair = arrays.correct[b] - arrays.correct[a]
-    differences = _known(item_means(pair))
+def _accuracies(arrays: Arrays, indices: list[tuple[int, int]], *, anytime: bool) -> list[Comparison]:
+    differences = [_known(item_means(arrays.correct[b] - arrays.correct[a])) for a, b in indices]
+    if anytime:
+        p_values = list(map(anytime_stats.most_differ, differences))
+    else:
+        counts = [((each < 0).sum(), (each > 0).sum()) for each in differences]
+        p_values = mcnemar(*np.array(counts, dtype=np.intp).reshape(-1, 2).T).tolist()
+        if arrays.correct.shape[-1] > 1:
+            p_values = [
+                clustered_mcnemar(each) if len(each) >= LEAST_FOR_MEAN else p
+                for each, p in zip(differences, p_values, strict=True)
+            ]
+    return [_accuracy(each, p, anytime=anytime) for each, p in zip(differences, p_values, strict=True)]
+
+
+def _accuracy(differences: Floats, p: float, *, anytime: bool) -> Comparison:
     if not len(differences):
         return NOT_COMPARED
-    if anytime:
-        p = anytime_stats.most_differ(differences)
-    elif pair.shape[-1] > 1 and len(differences) >= LEAST_FOR_MEAN:
-        p = clustered_mcnemar(differences)
-    else:
-        p = mcnemar(int((differences < 0).sum()), int((differences > 0).sum()))
     change = number(*(anytime_stats.share_difference if anytime else share_difference)(differences))
     found = by_totals(change, p, max(len(differences), LEAST_FOR_MEAN), nothing=0.0)
     return msgspec.structs.replace(found, items=len(differences))

@@ -48,7 +48,8 @@ def phases(ended: pl.DataFrame) -> Phases | None:
 
 def written_bytes(ended: pl.DataFrame) -> Spread | None:
     """Of output bytes, reasoning included; null without trials."""
-    sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).drop_nulls().to_numpy()
+    sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).to_numpy()
+    sizes = sizes[~np.isnan(sizes)]
     if not len(sizes):
         return None
     least, first, middle, third, most = np.quantile(sizes, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()

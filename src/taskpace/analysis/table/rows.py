@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Collection
 
 import numpy as np
 import polars as pl
@@ -77,12 +77,13 @@ def make_rows(
     rows = []
     for index, cell in enumerate(cells):
         part = parts.get((cell.system,), sample.trials.clear())
+        outcomes = _outcomes(part)
         ended = _where(part, part["outcome"] != "error")
         item_of = ended["item"].to_numpy()
         shared = timed.get((cell.system,), sample.timed.clear())
         unit_of = shared["item"].filter(shared["outcome"] != "error").to_numpy()
-        known = ended.select(pl.when(~pl.col("late")).then(column).alias(column) for column in _TIMES.values())
-        cut_off = ended["outcome"].is_in(CUT_OFF).to_numpy()
+        late = ended["late"].to_numpy()
+        cut_off = _flags(ended["outcome"], CUT_OFF, outcomes)
         reasons = reasons_against(part, cell)
         whole_s = makespan_s(part, cell.planned)
         correct = sample.own.correct[index]
@@ -103,15 +104,17 @@ def make_rows(
                 items=part["item"].n_unique(),
                 batches=part["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
                 retried=int((part["attempt"] > 1).sum()),
-                outcomes=_outcomes(part),
-                cut=int(part["outcome"].is_in(CUT).sum()),
-                never_answered=_never_answered(part),
-                **_task_times(shared, shared["item"].to_numpy(), reach, batched=cell.batched),
+                outcomes=outcomes,
+                cut=sum(outcomes.get(outcome, 0) for outcome in CUT),
+                never_answered=_never_answered(part, outcomes),
+                **_task_times(shared, outcomes, reach, batched=cell.batched),
                 task_time_mean_s=means[index],
                 phases=_phases(_where(ended, ~ended["late"])),
                 written_bytes=written_bytes(ended),
-                **{name: _median(known[column], unit_of, reach) for name, column in _TIMES.items()},
-                **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
+                **{name: _median(_unless(late, ended[column]), unit_of, reach) for name, column in _TIMES.items()},
+                **{
+                    name: _median(_numbers(ended[column]), item_of, reach, cut_off) for name, column in _LENGTHS.items()
+                },
                 output_tokens_mean=tokens[index][0],
                 tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
@@ -152,32 +155,51 @@ def _outcomes(part: pl.DataFrame) -> dict[Outcome, int]:
     return {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts}
 
 
-def _never_answered(part: pl.DataFrame) -> int:
-    at_a_limit = part["outcome"].is_in(CUT_OFF)
-    return int((at_a_limit & part["unanswered"].fill_null(value=False)).sum())
+def _flags(outcomes: pl.Series, members: Collection[Outcome], occurring: Collection[Outcome]) -> Flags:
+    """Which outcomes are among these; ``occurring``: those that there are at all."""
+    found = np.zeros(len(outcomes), dtype=bool)
+    for outcome in members:
+        if outcome in occurring:
+            found |= (outcomes == outcome).to_numpy()
+    return found
+
+
+def _numbers(values: pl.Series) -> Floats:
+    """As floats, NaN where unknown."""
+    return values.to_numpy().astype(np.float64, copy=False)
+
+
+def _unless(flags: Flags, values: pl.Series) -> Floats:
+    """As floats, NaN where unknown or flagged."""
+    found = _numbers(values)
+    return np.where(flags, np.nan, found) if flags.any() else found
+
+
+def _never_answered(part: pl.DataFrame, occurring: Collection[Outcome]) -> int:
+    return int((_flags(part["outcome"], CUT_OFF, occurring) & (_numbers(part["unanswered"]) == 1)).sum())
 
 
 def _task_times(
-    trials: pl.DataFrame, unit_of: NDArray[np.intp], reach: Reach | None, *, batched: bool
+    trials: pl.DataFrame, occurring: Collection[Outcome], reach: Reach | None, *, batched: bool
 ) -> dict[str, Estimate]:
     """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
     Times of late ones are not known.
     """
-    cut = trials["outcome"].is_in(CUT)
-    failed = trials["outcome"] == "error"
-    least = pl.when("timed").then(0.0)
-    known = pl.when(failed).then(pl.col("task_time_s").fill_null(least)).otherwise("task_time_s")
-    times = trials.select(pl.when(~pl.col("late")).then(known))
+    cut = _flags(trials["outcome"], CUT, occurring)
+    late, recorded = trials["late"].to_numpy(), _numbers(trials["task_time_s"])
+    if "error" in occurring:
+        failed = (trials["outcome"] == "error").to_numpy() & trials["timed"].to_numpy()
+        recorded = np.where(failed, np.nan_to_num(recorded), recorded)
+    recorded = np.where(late, np.nan, recorded)
+    unit_of = trials["item"].to_numpy()
     if batched:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
-        cut = trials.select(cut.alias("cut"), "worker", sent.alias("sent")).select(
-            pl.col("cut").any().over("worker", "sent")
-        )["cut"]
-    recorded = times.to_series().to_numpy()
+        of_batch = trials.select("worker", sent.alias("sent"), cut=pl.Series(cut))
+        cut = of_batch.select(pl.col("cut").any().over("worker", "sent")).to_series().to_numpy()
     n = int(np.isfinite(recorded).sum())
     able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut.to_numpy(), reach)
+    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut, reach)
     return (
         {"task_time_median_s": median}
         | dict.fromkeys(_PERCENTILES, UNKNOWN)
@@ -185,16 +207,21 @@ def _task_times(
     )  # fmt: skip
 
 
-def _median(values: pl.Series, item_of: NDArray[np.intp], reach: Reach | None, cut: Flags | None = None) -> Estimate:
-    return quantiles(values.cast(pl.Float64).to_numpy(), item_of, (0.5,), cut, reach)[0]
+def _median(values: Floats, item_of: NDArray[np.intp], reach: Reach | None, cut: Flags | None = None) -> Estimate:
+    return quantiles(values, item_of, (0.5,), cut, reach)[0]
 
 
 def _score_mean(part: pl.DataFrame, reach: Reach | None) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scored = part.select("item", "score").drop_nulls().group_by("item", maintain_order=True).agg(pl.col("score").mean())
-    if not scored.height:
+    scores = _numbers(part["score"])
+    known = ~np.isnan(scores)
+    if not known.any():
         return UNKNOWN
-    found = of_means(scored["score"].to_numpy()[:, None], reach)
+    scores, item_of = scores[known], part["item"].to_numpy()[known]
+    if (np.bincount(item_of) > 1).any():
+        scored = pl.DataFrame({"item": item_of, "score": scores}).group_by("item", maintain_order=True)
+        scores = scored.agg(pl.col("score").mean())["score"].to_numpy()
+    found = of_means(scores[:, None], reach)
     # What is not known stays so: NaN is clipped to itself.
     value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
     return number(value, low, high)
@@ -239,14 +266,18 @@ def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimat
 
 def _phases(ended: pl.DataFrame) -> Phases | None:
     """Unknown where another tool's log does not say when an answer began."""
-    unknown = ended["imported"].is_not_null() & ended["ttft_s"].is_null()
-    return None if unknown.any() else phases(ended)
+    return None if _any_imported_without(ended, "ttft_s") else phases(ended)
 
 
 def _with_untimed(per_correct: Estimate, part: pl.DataFrame) -> Estimate:
     """A lower bound where another tool's log does not say how long its failed samples took."""
-    untimed = part["imported"].is_not_null() & part["task_time_s"].is_null()
-    return _at_least(per_correct) if untimed.any() else per_correct
+    return _at_least(per_correct) if _any_imported_without(part, "task_time_s") else per_correct
+
+
+def _any_imported_without(trials: pl.DataFrame, column: str) -> bool:
+    if trials["imported"].null_count() == trials.height:
+        return False
+    return bool((trials["imported"].is_not_null() & trials[column].is_null()).any())
 
 
 def _at_least(mean: Estimate) -> Estimate:
@@ -278,14 +309,16 @@ def _goodput(part: pl.DataFrame, wanted: Outcome, deadline_s: float | None, reac
 
 def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
     segments = cell.segments
-    delays = part["send_delay_s"].drop_nulls().sort()
+    delays = _numbers(part["send_delay_s"])
+    delays = delays[~np.isnan(delays)]
+    p99 = -(-99 * len(delays) // 100) - 1
     cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
     wall_s = sum(segment.wall_ns for segment in segments) / 1e9
     return Client(
         loop_lag_p99_s=_greatest([segment.loop_lag_p99_ns for segment in segments], 1e-9),
         loop_lag_max_s=_greatest([segment.loop_lag_max_ns for segment in segments], 1e-9),
-        send_delay_p99_s=float(delays[-(-99 * len(delays) // 100) - 1]) if len(delays) else None,
-        send_delay_max_s=float(delays[-1]) if len(delays) else None,
+        send_delay_p99_s=float(np.partition(delays, p99)[p99]) if len(delays) else None,
+        send_delay_max_s=float(delays.max()) if len(delays) else None,
         round_trip_s=cell.round_trip_s,
         cpu_per_trial_s=cpu_s / part.height if segments and part.height else None,
         cpu_share=cpu_s / wall_s if wall_s else None,
@@ -302,13 +335,19 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 def _bytes_per_token(ended: pl.DataFrame, sizes: tuple[str, ...], tokens: str) -> Estimate:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
-    known = ended.select(tokens, *sizes).drop_nulls(tokens)
-    total = int(known[tokens].sum())
-    return number(sum(int(known[size].sum()) for size in sizes) / total if total else math.nan)
+    total = int(ended[tokens].sum())
+    if not total:
+        return UNKNOWN
+    known = ended.select(tokens, *sizes)
+    if known[tokens].null_count():
+        known = known.drop_nulls(tokens)
+    return number(sum(int(known[size].sum()) for size in sizes) / total)
 
 
 def _cached_between_turns(ended: pl.DataFrame) -> float | None:
     names = ("prompt_tokens", "cached_tokens", "first_prompt_tokens", "first_cached_tokens")
+    if ended["cached_tokens"].null_count() == ended.height:
+        return None
     known = ended.select(names).drop_nulls(names[:2])
     prompt, cached = (
         int(known[f"{name}_tokens"].sum()) - int(known[f"first_{name}_tokens"].sum()) for name in ("prompt", "cached")

@@ -37,11 +37,14 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
         trials: of one task in one scenario (columns of ``load_frame``, and ``item``), last attempts.
     """
     columns = ("system", "item", "repeat", "session", "round", "place", "tpot_s", "task_time_s")
-    turned = trials.select(columns).drop_nulls(("round", "place"))
+    turned = trials.select(columns)
+    if turned["round"].null_count() or turned["place"].null_count():
+        turned = turned.drop_nulls(("round", "place"))
     if not turned.height:
         return ()
     pace = "tpot_s" if turned["tpot_s"].count() > turned.height / 2 else "task_time_s"
-    paced = _Paced.of(turned.filter(pl.col(pace) > 0), pace)
+    has_pace = turned[pace] > 0
+    paced = _Paced.of(turned if has_pace.all(ignore_nulls=False) else turned.filter(has_pace), pace)
     found: list[Finding] = []
     # One system's effect shows in the others, too, which are held against it: the greatest is taken out first.
     while len(found) < _MOST_FINDINGS and (greatest := _greatest(paced)):
@@ -177,8 +180,10 @@ def ramp_findings(trials: pl.DataFrame, scenario: Scenario) -> tuple[Finding, ..
         trials: of one task in this scenario (columns of ``load_frame``), last attempts.
         scenario: a closed loop; of other scenarios there is nothing to say.
     """
+    if scenario.concurrency == 1 or scenario.batch is not None:
+        return ()
     turned = trials.filter(pl.col("round").is_not_null() & pl.col("dispatch_ns").is_not_null())
-    if scenario.concurrency == 1 or scenario.batch is not None or not turned.height:
+    if not turned.height:
         return ()
     end, dispatch = pl.col("end_clock_ns"), pl.col("dispatch_ns")
     blocks = turned.group_by("system", "worker", "round").agg(

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
+import numpy as np
 import polars as pl
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
@@ -159,14 +160,17 @@ def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
 
 
 def _client(trials: pl.DataFrame) -> Iterator[Reason]:
+    # What a retried trial waited for was the server.
+    first = trials["attempt"].to_numpy() == 1
+    whole = trials["task_time_s"].to_numpy()
     for column, code, what in (
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
     ):
-        # What a retried trial waited for was the server.
-        share = (trials[column] / trials["task_time_s"]).filter(trials["attempt"] == 1).drop_nulls().drop_nans()
-        tenth = share.quantile(0.9, "linear")
-        if tenth is not None and tenth > LAG_LIMIT:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = trials[column].to_numpy() / whole
+        known = share[first & ~np.isnan(share)]
+        if (known > LAG_LIMIT).any() and (tenth := float(np.quantile(known, 0.9))) > LAG_LIMIT:
             yield _against_result(
                 code,
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
@@ -269,6 +273,8 @@ def _drift(trials: pl.DataFrame) -> Iterator[Told]:
 
 def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
+    if trials["first_cached_tokens"].null_count() == trials.height:
+        return
     known = trials.select("first_cached_tokens", "first_prompt_tokens").drop_nulls()
     prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
@@ -324,7 +330,7 @@ def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
 
 
 def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
-    if trials["worker"].drop_nulls().n_unique() <= 1 or not trials["round"].null_count():
+    if not trials["round"].null_count() or trials["worker"].drop_nulls().n_unique() <= 1:
         return
     if open_loop:
         yield _against_result(
