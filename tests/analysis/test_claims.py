@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.claims import decide, log_ratios, one_sided
 from taskpace.analysis.stats.estimates import quantiles
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.table.comparison import Comparison, adjusted, compared_by_item
+
+stats = Later("scipy.stats")
 
 
 def compared(a, b, cut_a=None, cut_b=None) -> Comparison:

@@ -10,17 +10,21 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 import pytest
 import tomli_w
-import trustme
 from tests.endpoint import DONE, END, MODEL, Asked, Endpoint, answer, chunk, event, fixed, head, stream, usage
 
 import taskpace
 from taskpace.api import Run
 from taskpace.errors import ExperimentError
+
+if TYPE_CHECKING:
+    import trustme
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 QUICK = {"idle_timeout_s": 0.4, "connect_timeout_s": 0.3}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -331,6 +335,8 @@ def test_a_server_that_is_gone_ends_the_cell_early(run_plan):
 
 @pytest.fixture
 def authority() -> trustme.CA:
+    import trustme
+
     return trustme.CA()
 
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from jsonschema import Draft7Validator, Draft202012Validator
+from tests.later import Later
 
 from taskpace.tasks.scorers import SCORERS, FieldProblem, schema as schema_module
 from taskpace.tasks.scorers.schema import check_schema, schema_problem
 from taskpace.tasks.scorers.schema_form import SchemaProblem
+
+jsonschema = Later("jsonschema")
 
 JSON = SCORERS["json"]
 
@@ -209,7 +211,7 @@ def test_within_bounds_a_schema_says_what_it_always_said(schema, value):
     if "\n" in repr(value).replace("\\n", "\n"):
         return
     check_schema(schema)
-    assert (schema_problem(value, schema) is None) == Draft202012Validator(schema).is_valid(value)
+    assert (schema_problem(value, schema) is None) == jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
 LOOKS_LIKE_A_SCHEMA = st.recursive(
@@ -268,7 +270,7 @@ def test_a_reference_into_a_value_is_refused(place):
 def test_what_draft_7_writes_otherwise_means_what_it_meant(schema, value):
     """Lists of items, dependencies, names as addresses, and references to all of them."""
     check_schema(schema)
-    assert (schema_problem(value, schema) is None) == Draft7Validator(schema).is_valid(value)
+    assert (schema_problem(value, schema) is None) == jsonschema.Draft7Validator(schema).is_valid(value)
 
 
 @pytest.mark.parametrize(
