@@ -40,7 +40,8 @@ test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 	$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
-	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak and not slow"
+	$(BIN)/python -m pytest $(PARALLEL) --hypothesis-profile=quick \
+		-m "not real_model and not browser and not soak and not slow"
 
 soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands of mutated files, large simulations
 	$(BIN)/python -m pytest -m soak

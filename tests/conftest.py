@@ -53,8 +53,22 @@ REAL_CLOCK = (
 """Files whose tests read real clocks, or end real processes: never two of them at once."""
 TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_tokenizers")
 """Files whose tests import torch and transformers, which takes five seconds: once for all of them."""
-
-
+SCIPY = (
+    "analysis/test_anytime",
+    "analysis/test_claims",
+    "analysis/test_diagnosis",
+    "analysis/test_estimates",
+    "analysis/test_intervals",
+    "analysis/test_kappa",
+    "analysis/test_pairs",
+    "analysis/test_per_correct",
+    "analysis/test_ranking",
+    "analysis/test_significance",
+    "analysis/test_special",
+    "analysis/test_student",
+    "analysis/test_turns",
+)
+"""Files whose tests compare with scipy, which takes a second to import."""
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, below which pytest makes a folder of its own
 ROOM_BYTES = 4 * 2**30
 
@@ -135,6 +149,8 @@ def part_of(nodeid: str) -> str:
         return "real clocks"
     if file in TORCH:
         return "torch"
+    if file in SCIPY:
+        return "scipy"
     # Benchmarks share no fixture, and together they would be what all wait for in the end.
     return nodeid if path.endswith("test_benchmarks.py") else path
 

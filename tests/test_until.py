@@ -221,6 +221,7 @@ def test_the_summary_is_that_of_intervals_one_may_stop_by(rows, tmp_path):
     assert "one may stop by" in verdicts
 
 
+@pytest.mark.slow
 def test_the_same_records_of_a_fixed_number_of_items_have_narrower_intervals(rows, tmp_path):
     """Looking all the time has its price: the interval of the ratio is wider than Student's."""
     path = tmp_path / "x.db"

@@ -204,7 +204,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(KEYWORDS, VALUES)
 def test_within_bounds_a_schema_says_what_it_always_said(schema, value):
     """Where no text ends with a line end, which `$` of Python's engine passes over, the library agrees."""
@@ -329,7 +329,7 @@ ANY_SCHEMA = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(st.dictionaries(WORDS, ANY_SCHEMA, max_size=5), VALUES)
 def test_whatever_stands_in_a_schema_it_is_refused_or_says_something(schema, value):
     """Keywords of the wrong kind, references to what gets another name, drafts mixed: no other error comes out."""
