@@ -89,6 +89,7 @@ def test_the_outputs_on_a_page_are_what_its_commands_print(page, tmp_path):
         assert drawn.read_bytes() == PICTURE.read_bytes(), "the picture is not up to date: run `python -m tests.shown`"
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("page", CARRIED_OUT, ids=lambda page: page.stem)
 def test_the_commands_of_a_how_to_page_can_be_carried_out(page, tmp_path, monkeypatch):
     """From the files that the page shows, with simulated systems in place of its own, every command ends with 0."""

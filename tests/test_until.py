@@ -310,6 +310,7 @@ def test_flags_change_when_a_file_ends(rows, tmp_path):
         changed(found, {"repeats": 2}, tmp_path, "x.db")
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_the_command_line_runs_until_it_is_decided(rows, cli, tmp_path):
     """``run --until decided`` ends with code 0 and nothing missing; the JSON events tell how pairs stood."""
     systems = "".join(
