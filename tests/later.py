@@ -13,6 +13,6 @@ class Later:
         self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pytest asks every global whether it is a test
+        if name.startswith("_"):  # pytest asks every global whether it is a test or a mock
             raise AttributeError(name)
         return getattr(import_module(self._name), name)
