@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes would compile taskpace again, and each worker of pytest all tests.
 unexport PYTHONDONTWRITEBYTECODE
 # Which tests stay on one worker: tests/conftest.py.
-PARALLEL := -n 4 --dist loadscope --no-loadscope-reorder
+PARALLEL := --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \
@@ -37,10 +37,11 @@ demo: $(VENV)/.core  ## Two real models, three systems, three tasks: who finishe
 test test-fast soak: export POLARS_MAX_THREADS = 1
 
 test: check $(VENV)/.browser  ## All checks, then all tests but the soak
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest -n 4 $(PARALLEL)
 
 test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
-	$(BIN)/python -m pytest $(PARALLEL) -m "not real_model and not browser and not soak and not slow"
+	$(BIN)/python -m pytest -n 3 $(PARALLEL) --hypothesis-profile=quick \
+		-m "not real_model and not browser and not soak and not slow"
 
 soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands of mutated files, large simulations
 	$(BIN)/python -m pytest -m soak

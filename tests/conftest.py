@@ -26,6 +26,7 @@ from taskpace.experiment.scenario import Scenario
 from taskpace.experiment.until import Until
 
 settings.register_profile("taskpace", deadline=None, print_blob=True)
+settings.register_profile("quick", settings.get_profile("taskpace"), max_examples=20)
 settings.load_profile("taskpace")
 
 
@@ -52,9 +53,44 @@ REAL_CLOCK = (
 """Files whose tests read real clocks, or end real processes: never two of them at once."""
 TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_tokenizers")
 """Files whose tests import torch and transformers, which takes five seconds: once for all of them."""
+SCIPY = (
+    "analysis/test_anytime",
+    "analysis/test_claims",
+    "analysis/test_diagnosis",
+    "analysis/test_estimates",
+    "analysis/test_intervals",
+    "analysis/test_kappa",
+    "analysis/test_pairs",
+    "analysis/test_per_correct",
+    "analysis/test_ranking",
+    "analysis/test_significance",
+    "analysis/test_special",
+    "analysis/test_student",
+    "analysis/test_turns",
+)
+"""Files whose tests compare with scipy, which takes a second to import."""
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a file system, below which pytest makes a folder of its own
+ROOM_BYTES = 4 * 2**30
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary files in memory, and give each worker a core."""
+    keep_in_memory()
+    pin(config)
+
+
+def keep_in_memory() -> None:
+    """Make temporary files where no disk is waited for, if there is room and programs may be run there.
+
+    A run file is synchronised with each trial that is stored: on a disk half of the time of many tests.
+    """
+    if hasattr(os, "statvfs") and IN_MEMORY.is_dir():
+        found = os.statvfs(IN_MEMORY)
+        if found.f_bavail * found.f_frsize >= ROOM_BYTES and not found.f_flag & os.ST_NOEXEC:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(IN_MEMORY))
+
+
+def pin(config: pytest.Config) -> None:
     """Let a worker of xdist, and all that it starts, run on one core; two on each of two cores fill each other's waits.
 
     Threads of a model that wait for each other on a core that others use too take ten times as long. The first worker
@@ -113,6 +149,8 @@ def part_of(nodeid: str) -> str:
         return "real clocks"
     if file in TORCH:
         return "torch"
+    if file in SCIPY:
+        return "scipy"
     # Benchmarks share no fixture, and together they would be what all wait for in the end.
     return nodeid if path.endswith("test_benchmarks.py") else path
 
@@ -139,7 +177,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 @pytest.fixture
 def workers_here() -> Iterator[None]:
-    """Systems in virtual time are asked in this process: where no process of their own is the point."""
+    """Endpoints and systems in virtual time are asked in this process: where no process of their own is the point."""
     with here():
         yield
 

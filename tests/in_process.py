@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from taskpace.engines.base import EngineSpec
 from taskpace.runner.events import Event, TrialFinished
 from taskpace.runner.runner import run_plan
 from taskpace.runner.worker_process import WorkerProcess
@@ -78,17 +79,14 @@ class InProcess:
 
 
 class Nearest:
-    """A worker in this process for a system in virtual time, which takes none there; for others one of its own."""
+    """A worker in this process for an endpoint, and for a system in virtual time; for others one of its own."""
 
     def __init__(self) -> None:
         self._worker: InProcess | WorkerProcess | None = None
 
     def send(self, message: Any) -> None:
         if self._worker is None:
-            options = message.spec.options
-            crashes = any(fault["kind"] == "crash" for fault in options.get("faults", ()))
-            here = options.get("time") == "virtual" and not crashes and not loop_runs()
-            self._worker = InProcess() if here else WorkerProcess()
+            self._worker = InProcess() if may_be_here(message.spec) and not loop_runs() else WorkerProcess()
         self._worker.send(message)
 
     def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
@@ -98,6 +96,14 @@ class Nearest:
     def end(self) -> None:
         if self._worker is not None:
             self._worker.end()
+
+
+def may_be_here(spec: EngineSpec) -> bool:
+    """Whether a system neither computes nor ends its process, nor starts others that must end with it."""
+    if spec.engine == "openai":
+        return "server" not in spec.options
+    crashes = any(fault["kind"] == "crash" for fault in spec.options.get("faults", ()))
+    return spec.options.get("time") == "virtual" and not crashes
 
 
 def loop_runs() -> bool:
@@ -111,7 +117,7 @@ def loop_runs() -> bool:
 
 @contextmanager
 def workers_here() -> Iterator[None]:
-    """Systems in virtual time are asked in this process, uncalibrated: a quarter of a second less for each of a run."""
+    """Endpoints and systems in virtual time are asked in this process, uncalibrated: a quarter second less for each."""
     defaults = run_plan.__kwdefaults__
     with patch.object(worker, "calibrate", instant), patch.dict(defaults, {"launch": Nearest}):
         yield

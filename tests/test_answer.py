@@ -143,7 +143,7 @@ def test_many_tasks_have_a_row_each(planted_run):
 NAMES = st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=60), min_size=6, max_size=6, unique=True)
 
 
-@settings(max_examples=30)
+@settings(max_examples=3 * settings.default.max_examples // 10)
 @given(names=NAMES, seed=st.integers(0, 4), width=st.sampled_from([80, 120]))
 def test_three_systems_on_three_tasks_fit_one_screen(names, seed, width):
     """Whatever the names: at most 20 lines before "more", none wider than the terminal, no control codes."""
@@ -256,6 +256,7 @@ def test_every_command_that_a_summary_names_works_when_pasted(cautious, cli):
         assert done.returncode == 0, (command, done.stderr)
 
 
+@pytest.mark.slow
 def test_a_run_file_is_grown_by_itself(cautious, cli):
     """`taskpace run RUN --items N` asks more, of a task with less data all that there is, and the summary has them."""
     grown = cli("run", "x.db", "--items", "1000", "--progress", "plain")

@@ -63,6 +63,7 @@ def test_all_systems_of_a_round_are_asked_on_one_node(tmp_path):
     assert sum(isinstance(event, TrialFinished) for event in events) == 120
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**32), nodes=st.integers(2, 4), deaths=st.sampled_from([0.05, 0.2, 0.4]))
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nodes_that_are_lost_cost_their_trials_in_flight_and_no_other(tmp_path_factory, seed, nodes, deaths):

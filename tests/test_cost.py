@@ -14,7 +14,6 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
-import genai_prices
 import msgspec
 import numpy as np
 import polars as pl
@@ -379,6 +378,8 @@ FIVE = ("openai/gpt-4o-mini", "anthropic/claude-3-5-haiku-latest", "google/gemin
 
 def source_of(name: str) -> ast.Call:
     """``ModelInfo(...)`` of a model in the catalogue's own data file, as text parsed by itself."""
+    import genai_prices
+
     text = Path(genai_prices.__file__).with_name("data.py").read_text("utf-8")
     provider, _, model = name.partition("/")
     part = text[text.index(f"        id='{provider}',") :]
@@ -395,6 +396,8 @@ def source_of(name: str) -> ast.Call:
 @pytest.mark.parametrize("name", FIVE)
 def test_the_catalogues_prices_are_those_of_its_source_file(name):
     """Five models of five providers, against the numbers that stand in the package's data file."""
+    import genai_prices
+
     prices = next(each.value for each in source_of(name).keywords if each.arg == "prices")
     written_there = {}
     for keyword in prices.keywords:

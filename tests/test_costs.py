@@ -146,6 +146,7 @@ def test_a_cell_costs_no_more_for_what_others_have_recorded(cost_of):
     assert eight.opens <= 8 * one.opens
 
 
+@pytest.mark.slow
 def test_a_turn_costs_little_more_than_a_trial_and_grows_linearly(cost_of):
     """Three systems that take turns: a message each way and a look at the machine for each trial, outside its clock."""
     models = ("one", "two", "three")

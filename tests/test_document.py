@@ -256,6 +256,7 @@ def test_the_notebook_takes_no_name_apart(summary):
         assert [row[0][0] for row in table[1:] if row[1] == ["INVALID"]] == [FAILS]
 
 
+@pytest.mark.slow
 def test_charts_know_systems_by_their_whole_name(summary):
     """Each row of a chart's table has its own system's numbers, and the swept system its own changes."""
     found = panels(summary)

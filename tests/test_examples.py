@@ -14,6 +14,8 @@ from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.prepare import prepare
 from taskpace.experiment.scenario import Scenario
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted(path.name for path in (ROOT / "examples").glob("*.toml"))
 PACKAGED = {"smollm2-135m", "gemma3-270m"}

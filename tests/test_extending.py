@@ -15,6 +15,8 @@ from tests.installed import FILES, PAGE, ROOT, make_environment, run
 
 import taskpace
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = [line.split() for line in re.findall(r"^```sh\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()]
 
 
@@ -54,7 +56,6 @@ def test_the_page_has_the_files_and_both_packages_are_the_installed_ones(install
     assert all("/environment/lib/" in path for path in done.stdout.split()), done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_doctor_and_list_know_the_plug_ins(said):
     """``list engines`` shows the engine's summary, ``doctor`` all four plug-ins with their distribution, usable."""
     assert re.search(r"^parrot +yes +repeats the prompt", said["list"], re.MULTILINE)

@@ -277,6 +277,7 @@ def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
     check_whole(tmp_path / "x.db", set(done["trial_id"]))
 
 
+@pytest.mark.slow
 def test_a_signal_to_the_whole_group_costs_nothing(tmp_path):
     """SIGTERM to parent and worker alike, as supervisors send it, stops cleanly: no trial becomes an error."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.1"))
@@ -311,6 +312,7 @@ def test_scoring_and_storing_stay_outside_the_clock(tmp_path, simulated, monkeyp
     assert gaps_ns.min() >= 50_000_000
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_a_model_loads_does_not_wait_for_it(tmp_path):
     """Ctrl-C during a load of a minute ends the run at once: nothing is in flight."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "load_time = 60"))
@@ -321,6 +323,7 @@ def test_an_interrupt_while_a_model_loads_does_not_wait_for_it(tmp_path):
     assert process.returncode == 130
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_stops_at_once(tmp_path):
     """Ctrl-C twice does not wait for a trial that would take a minute, and leaves no worker behind."""
     (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 60"))

@@ -35,11 +35,13 @@ def test_mutated_files(folder, kind):
     assert not problems(fuzz.mutations(folder, kind, FEW))
 
 
+@pytest.mark.slow
 def test_flipped_bits_of_a_run_file(folder):
     """One to four bits, anywhere in the file, through reading commands: numbers, or one line."""
     assert not problems(fuzz.flips(folder, FEW, commands=2))
 
 
+@pytest.mark.slow
 def test_values_of_every_kind_in_every_column(folder):
     """In one row or in all, in tables that look as they should: each through reading commands."""
     assert not problems(fuzz.values(folder, FEW, commands=2))
@@ -54,6 +56,7 @@ def test_a_copy_without_constraints_is_read_as_the_file_itself(folder):
     assert (done.returncode, done.stdout) == (0, same.stdout)
 
 
+@pytest.mark.slow
 def test_every_reading_command_reads_the_file_as_it_is(folder):
     """A command that refuses whatever it is given would find nothing wrong with any damage."""
     (folder / "f.db").write_bytes((folder / "base.db").read_bytes())

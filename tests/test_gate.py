@@ -106,6 +106,7 @@ def test_a_regression_fails_after_few_items(made, cli, tmp_path):
     assert "all conditions and tasks share its 5 %" in " ".join(later.stdout.split())
 
 
+@pytest.mark.slow
 def test_no_change_passes_and_a_change_at_the_limit_is_left_open(made, cli, tmp_path):
     """Exit codes 0 and 2; an open condition reports the further items needed, and the same file continues."""
     made("new", 1.0, 1)
@@ -145,6 +146,7 @@ def test_held_against_what_was_recorded(made, cli, tmp_path):
     assert asked(tmp_path / "five.db").height == 5
 
 
+@pytest.mark.slow
 def test_a_gate_that_failed_asks_no_other_task_and_passes_by_all(made, cli, tmp_path):
     """The second task is not asked where the first fails; where both pass, both are judged."""
     second = ', { use = "mmlu-explain", data = "rows.jsonl" }'

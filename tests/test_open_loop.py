@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy.stats import kstest
 from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
 from tests.in_process import workers_here
 
@@ -125,6 +124,8 @@ def test_arrivals_are_absolute_and_the_same_for_all_systems(rate, seed, items):
 
 def test_arrivals_are_a_poisson_process():
     """Gaps are exponential with mean 1/rate, by scipy's Kolmogorov-Smirnov test."""
+    from scipy.stats import kstest
+
     experiment = taskpace.quick_experiment(
         models=("a",), engine="simulated", tasks=("mmlu-letter",), items=100, repeats=20, scenarios=("rate=4",)
     )

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from tests.installed import ROOT, make_environment, run
 
+pytestmark = pytest.mark.slow
+
 EXTRAS = ("altair", "genai_prices", "huggingface_hub", "jsonschema", "model2vec", "narwhals", "pynvml", "rouge_score")
 MORE = ("sacrebleu", "scipy", "torch", "transformers", "vl_convert", "xllamacpp", "yaml", "zstandard", "hatchling")
 EXPERIMENT = """

@@ -342,6 +342,7 @@ def test_a_task_names_a_broken_scorer_or_extraction(install, monkeypatch, tmp_pa
         load_task("t.toml", tmp_path)
 
 
+@pytest.mark.slow
 def test_the_tool_works_beside_a_broken_plug_in(install, cli_process, tmp_path):
     """``list engines`` and ``doctor`` name it, a run on it is refused in one line, and other engines run."""
     install("plug-i", "import there_is_no_such_library", bad="ENTRY")

@@ -24,6 +24,8 @@ from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 from taskpace.worker.retries import LONGEST_S, may_pass, wait_s
 
+here = pytest.mark.usefixtures("workers_here")  # not where a run is stopped while a trial waits
+
 
 def failed(kind: str, attempt: int = 1, retry_after_s: float | None = None) -> Record:
     failure = Failure(kind=kind, message="x", retry_after_s=retry_after_s)
@@ -56,6 +58,7 @@ def run(server: Endpoint, path, items=12, **settings):
     return taskpace.run(experiment, path)
 
 
+@here
 def test_nothing_is_retried_by_default(tmp_path):
     """A refusal is the trial's result."""
     with Endpoint(refusing_first("429 Too Many Requests", 1)) as server:
@@ -64,6 +67,7 @@ def test_nothing_is_retried_by_default(tmp_path):
     assert set(frame["failure_kind"]) == {"http-429"}
 
 
+@here
 @pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "items"), [("single", 3), ("concurrency=6", 12), ("rate=200", 12)])
 def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, scenario, items):
@@ -87,6 +91,7 @@ def test_every_attempt_is_kept_and_time_runs_from_the_first_dispatch(tmp_path, s
     assert "retried" in {finding.code for finding in row.findings}
 
 
+@here
 def test_a_retried_dialogue_does_not_pay_for_its_think_time(tmp_path):
     """The second turn is refused once: the new attempt's clock starts where the first's did, later by the one pause
     that the first attempt made.
@@ -114,6 +119,7 @@ def test_a_retried_dialogue_does_not_pay_for_its_think_time(tmp_path):
         assert second - first == 50_000_000
 
 
+@here
 @pytest.mark.parametrize("scenario", ["single", "concurrency=3"])
 def test_a_trial_whose_later_attempt_is_refused_is_asked_again(tmp_path, scenario):
     """Busy at first, then a key that is taken back: the refusal ends the cell, its trials are still to be done, and the
@@ -141,6 +147,7 @@ def test_a_trial_whose_later_attempt_is_refused_is_asked_again(tmp_path, scenari
     assert set(frame.filter(~frame["final"])["failure_kind"]) == {"http-503"}
 
 
+@here
 def test_when_attempts_run_out_the_last_refusal_counts(tmp_path):
     """One retry against two refusals: two attempts, an error."""
     behave = refusing_first("503 Service Unavailable", 2, **{"Retry-After": "0"})
@@ -150,6 +157,7 @@ def test_when_attempts_run_out_the_last_refusal_counts(tmp_path):
     assert set(frame["failure_kind"]) == {"http-503"}
 
 
+@here
 def test_a_wrong_request_is_not_tried_again(tmp_path):
     """What would fail again in the same way has one attempt."""
     with Endpoint(refusing_first("400 Bad Request", 1)) as server:

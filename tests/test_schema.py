@@ -17,7 +17,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from jsonschema import Draft202012Validator
 
 from taskpace.analysis import compare
 from taskpace.analysis.across import sweeps
@@ -281,6 +280,8 @@ def page_with_tables(page: str) -> str:
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_schema_is_that_of_the_code(name):
     """The file in docs/ is what the code makes; a field that goes or changes its type needs a new version."""
+    from jsonschema import Draft202012Validator
+
     committed = json.loads(schema_file(name).read_text("utf-8"))
     made = make_schema(*PUBLISHED[name], name)
     broken = breaks(committed, made)

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
 from tests.in_process import workers_here
+from tests.later import Later
 
 from taskpace.analysis.summary import summarise
 from taskpace.experiment.experiment import load_experiment
@@ -24,6 +23,8 @@ from taskpace.runner.events import TrialFinished
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import printable
+
+jsonschema = Later("jsonschema")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers_here")]
 
@@ -102,8 +103,8 @@ def whole(folder: Path) -> Any:
     return summary_json(folder / "x.db")
 
 
-def validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(json.loads((DOCS / f"{name}-schema.json").read_text("utf-8")))
+def validator(name: str) -> Any:
+    return jsonschema.Draft202012Validator(json.loads((DOCS / f"{name}-schema.json").read_text("utf-8")))
 
 
 def test_real_summaries_keep_to_the_schema(folder, whole):
@@ -157,7 +158,7 @@ def test_the_schema_refuses_what_is_wrong(whole, spoil):
     """A schema that accepts everything would prove nothing: spoilt summaries are refused."""
     spoilt = copy.deepcopy(whole)
     spoil(spoilt)
-    with pytest.raises(ValidationError):
+    with pytest.raises(jsonschema.ValidationError):
         validator("summary").validate(spoilt)
 
 
@@ -191,7 +192,7 @@ def test_real_judgements_keep_to_the_schema(cli, folder, tmp_path):
     assert graded["preferences"]
     assert ungraded["whole"]["p"] is None
     judgement["tasks"][0]["preferences"][0].pop("p_holm")
-    with pytest.raises(ValidationError):
+    with pytest.raises(jsonschema.ValidationError):
         validator("judge").validate(judgement)
 
 

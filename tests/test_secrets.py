@@ -16,6 +16,8 @@ from taskpace.engines.openai.http.target import read_url
 from taskpace.errors import ExperimentError
 from taskpace.text.secrets import MASK, Secrets, suspects, without_passwords, without_secrets
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 KEY = "sk-NotASecret0123456789"
 
 

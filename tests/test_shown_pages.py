@@ -96,6 +96,7 @@ def test_the_output_in_the_readme_is_a_part_of_that_on_the_page():
     assert [line for line in lines if line not in whole] == []
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize("page", CARRIED_OUT, ids=lambda page: page.stem)
 def test_the_commands_of_a_how_to_page_can_be_carried_out(page, tmp_path, monkeypatch):
     """From the files that the page shows, with simulated systems in place of its own, every command ends with 0."""

@@ -148,18 +148,18 @@ def test_dispatch_is_recorded_on_one_clock_of_the_machine(tmp_path):
 @pytest.mark.parametrize("order", ["blocks", "sequential"])
 def test_other_orders_have_one_system_open_at_a_time(tmp_path, order):
     """Blocks of five items in a drawn order, or whole cells; a worker is closed before the next is opened."""
-    alive: list[int] = []
+    alive: list[InProcess] = []
     most = 0
 
-    class Counted(WorkerProcess):
+    class Counted(InProcess):
         def __init__(self) -> None:
             nonlocal most
             super().__init__()
-            alive.append(self.pid)
+            alive.append(self)
             most = max(most, len(alive))
 
         def end(self) -> None:
-            alive.remove(self.pid)
+            alive.remove(self)
             super().end()
 
     frame = carry_out(planned(MODELS[:2], items=8, order=order), tmp_path / "x.db", launch=Counted)
@@ -241,6 +241,7 @@ def test_a_resumed_run_first_completes_the_round_that_was_begun(tmp_path):
     assert whole.group_by("round").len()["len"].to_list() == [3] * 6
 
 
+@pytest.mark.slow
 def test_a_run_grows_by_items_repeats_tasks_and_scenarios(tmp_path):
     """A larger plan adds what is missing to the same file and leaves what is recorded as it was."""
     path = tmp_path / "x.db"

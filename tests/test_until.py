@@ -117,6 +117,7 @@ def test_a_settled_run_is_not_run_again(rows, tmp_path):
     assert (again.done, again.spared) == (first.done, first.spared)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("by", "margin"), [("task-time", None), ("s-per-correct", "80%")])
 def test_killed_at_random_moments_and_resumed_it_decides_as_without(rows, tmp_path, by, margin):
     """Stopped within rounds and between them, up to six times: the same trials in the same rounds."""
@@ -132,6 +133,7 @@ def test_killed_at_random_moments_and_resumed_it_decides_as_without(rows, tmp_pa
     assert records(path).equals(whole)
 
 
+@pytest.mark.slow
 def test_systems_that_are_alike_are_asked_all_items_or_end_by_a_margin(rows, tmp_path):
     """Without a margin nothing settles equal systems; with a wide one they are equivalent, and the summary shows it."""
     alike = {"one": 0.01, "two": 0.01}
@@ -221,6 +223,7 @@ def test_the_summary_is_that_of_intervals_one_may_stop_by(rows, tmp_path):
     assert "one may stop by" in verdicts
 
 
+@pytest.mark.slow
 def test_the_same_records_of_a_fixed_number_of_items_have_narrower_intervals(rows, tmp_path):
     """Looking all the time has its price: the interval of the ratio is wider than Student's."""
     path = tmp_path / "x.db"
@@ -245,6 +248,7 @@ def test_compare_of_such_a_run_says_so_and_decides_by_the_same_intervals(rows, t
     assert not [reason for row in (cell.base, cell.new) for reason in row.reasons if reason.code == "not-run"]
 
 
+@pytest.mark.slow
 def test_the_run_file_remembers_how_it_ended(rows, tmp_path):
     """Without ``until``, or with one more system, it is refused; a run of fixed size can go on until it is decided."""
     path = tmp_path / "x.db"
@@ -309,6 +313,7 @@ def test_flags_change_when_a_file_ends(rows, tmp_path):
         changed(found, {"repeats": 2}, tmp_path, "x.db")
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_the_command_line_runs_until_it_is_decided(rows, cli, tmp_path):
     """``run --until decided`` ends with code 0 and nothing missing; the JSON events tell how pairs stood."""
     systems = "".join(

@@ -50,6 +50,7 @@ def compared(trials_of):
     return build
 
 
+@pytest.mark.slow
 def test_a_difference_between_sessions_is_not_one_between_systems(compared):
     """A machine 30 % slower in the second session does not make a new system slower that is as quick as a."""
     rng = np.random.default_rng(5)

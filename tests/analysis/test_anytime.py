@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import integrate, stats
+from tests.later import Later
 
 from taskpace.analysis.stats import anytime
 from taskpace.analysis.stats.claims import decide, log_ratios
@@ -15,6 +15,9 @@ from taskpace.analysis.stats.intervals import log_influence
 from taskpace.analysis.stats.sequential import Looked, adjust, items_more, look, look_per_correct, settle
 from taskpace.analysis.until import decider
 from taskpace.experiment.until import Seen, Until
+
+integrate = Later("scipy.integrate")
+stats = Later("scipy.stats")
 
 EXPERIMENTS = 400
 """Each count has an error of about 1.1 points at 5 %; limits below allow for three of them."""

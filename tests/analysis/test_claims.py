@@ -8,12 +8,14 @@ import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.claims import decide, log_ratios, one_sided
 from taskpace.analysis.stats.estimates import quantiles
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.table.comparison import Comparison, adjusted, compared_by_item
+
+stats = Later("scipy.stats")
 
 
 def compared(a, b, cut_a=None, cut_b=None) -> Comparison:
@@ -125,7 +127,7 @@ def test_a_crashed_worker_s_trial_counts_against_both_sides():
     assert found.p == pytest.approx(2 * stats.binomtest(wins, 30, 0.5, alternative="greater").pvalue)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings.default.max_examples // 2)
 @given(st.integers(0, 10**6), st.integers(2, 40), st.floats(0, 0.5), st.floats(0.5, 3))
 def test_a_claim_holds_whatever_the_cut_answers_take(seed, n, share, ratio):
     """Partial identification by brute force: every completion keeps the claim that was made, by the same test."""
@@ -154,7 +156,7 @@ def test_a_claim_holds_whatever_the_cut_answers_take(seed, n, share, ratio):
                 assert truth <= found.change.value * (1 + 1e-9)
 
 
-@settings(max_examples=150)
+@settings(max_examples=3 * settings.default.max_examples // 2)
 @given(st.integers(0, 10**6), st.integers(2, 30), st.floats(0, 0.6))
 def test_a_median_is_a_bound_where_cut_answers_decide_it(seed, n, share):
     """Whatever the cut answers take, the median lies where its value and bound say; exact without cut answers."""

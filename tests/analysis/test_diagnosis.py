@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
+
 import numpy as np
 import pytest
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.schema.summary import Finding, Summary
 from taskpace.analysis.table.diagnosis import tail_index
 
+stats = Later("scipy.stats")
+
 N = 100
-EVEN = list(np.exp(stats.norm.ppf((np.arange(N) + 0.5) / N) * 0.3))
+EVEN = [math.exp(0.3 * NormalDist().inv_cdf((number + 0.5) / N)) for number in range(N)]
 """A sample that is lognormal to the last quantile, sigma 0.3."""
 
 

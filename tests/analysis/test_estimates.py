@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
@@ -22,6 +22,8 @@ from taskpace.analysis.stats.estimates import (
     samples_for,
     solve_curve,
 )
+
+stats = Later("scipy.stats")
 
 shapes = st.tuples(st.integers(1, 12), st.integers(1, 3))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
@@ -23,6 +23,8 @@ from taskpace.analysis.stats.intervals import (
     share_interval,
     t_interval,
 )
+
+stats = Later("scipy.stats")
 
 samples = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(-100, 100, width=32))
 positive = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(0.0625, 1000, width=32))

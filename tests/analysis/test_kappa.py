@@ -10,9 +10,11 @@ from operator import eq
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.kappa import agreement_p, kappa, kappa_number
+
+stats = Later("scipy.stats")
 
 LABELS = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=40)
 

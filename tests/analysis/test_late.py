@@ -96,6 +96,7 @@ def test_a_late_trial_is_known_by_its_lag(trials_of):
     assert np.isnan(arrays.without_late().correct[0, 1, 0])
 
 
+@pytest.mark.usefixtures("workers_here")
 @pytest.mark.parametrize(("lag_s", "time_s", "late"), [(2.0, 2.16, True), (0.2, 0.3, False), (0.3, 10.0, False)])
 def test_which_lag_is_a_standstill(tmp_path, simulated, lag_s, time_s, late):
     """2 s of 2.16 s; not some hundredths of a second, nor what is nothing beside the task time."""

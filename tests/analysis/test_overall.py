@@ -199,6 +199,7 @@ def test_one_task_is_no_suite(suite_of):
     assert suite_of({"A": {"t": ([1.0] * 10, [True] * 10)}}).overall == ()
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_run_says_it_in_a_sentence_and_as_markdown(cli, tmp_path):
     """From the command line, simulated: the ratio, its interval and both accuracies in one sentence; --reference."""
     (tmp_path / "x.toml").write_text(

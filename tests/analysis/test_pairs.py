@@ -6,12 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
+
+stats = Later("scipy.stats")
 
 
 def arrays_of(systems: int, items: int, repeats: int, seed: int = 0, missing: float = 0.1) -> Arrays:

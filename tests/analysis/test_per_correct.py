@@ -7,11 +7,13 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
 from taskpace.analysis.table.per_correct import per_correct_logs
+
+stats = Later("scipy.stats")
 
 
 def test_without_a_correct_answer_there_is_a_lower_bound():

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.bootstrap import MOST_UNITS, Resamples, percentile
 from taskpace.analysis.stats.ranking import inversion_probability, kendall_tau_b, shared_ranks, spearman_rho
+
+stats = Later("scipy.stats")
 
 scores = st.integers(0, 4).map(float)
 two = hnp.arrays(np.float64, st.tuples(st.just(2), st.integers(2, 9)), elements=scores)

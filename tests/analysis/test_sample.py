@@ -96,6 +96,7 @@ def experiment(trials_of: Any, rng: np.random.Generator) -> Summary:
     return summarise_trials(pl.concat(cells), plans, name="x", limit_s=60.0, resamples=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("experiments", "least", "most"),
     [

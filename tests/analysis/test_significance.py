@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.stats.significance import (
     Groups,
@@ -21,6 +21,8 @@ from taskpace.analysis.stats.significance import (
     welch,
     wilcoxon,
 )
+
+stats = Later("scipy.stats")
 
 p_values = st.lists(st.floats(0, 1) | st.just(math.nan), min_size=1, max_size=12)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from scipy import optimize, sparse, special
-from scipy.sparse import csgraph
+from tests.later import Later
 
 from taskpace.analysis.data.sample import _components
 from taskpace.analysis.stats.special import (
@@ -17,6 +16,11 @@ from taskpace.analysis.stats.special import (
     log_factorials,
     log_sum_exp,
 )
+
+optimize = Later("scipy.optimize")
+sparse = Later("scipy.sparse")
+special = Later("scipy.special")
+csgraph = Later("scipy.sparse.csgraph")
 
 counts = st.integers(0, 3000)
 parameters = st.floats(0.05, 3000)

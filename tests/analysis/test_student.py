@@ -8,9 +8,11 @@ import sys
 
 import pytest
 from hypothesis import example, given, strategies as st
-from scipy import special
+from tests.later import Later
 
 from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, t_quantile
+
+special = Later("scipy.special")
 
 freedoms = st.floats(0.5, 1e6) | st.integers(1, 100).map(float)
 shares = st.floats(1e-6, 1 - 1e-6) | st.sampled_from([0.975, 0.95, 0.9995, 0.5])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from scipy import stats
+from tests.later import Later
 
 from taskpace.analysis.data.arrays import with_items
 from taskpace.analysis.table.turns import _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
+
+stats = Later("scipy.stats")
 
 
 @pytest.fixture

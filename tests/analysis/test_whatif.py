@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
-from jsonschema import Draft202012Validator
 from tests.in_process import workers_here
 
 import taskpace
@@ -373,6 +372,8 @@ def test_the_command_says_who_would_finish_first(run_of: Callable, cli: Callable
 
 def test_every_format_has_the_prediction(run_of: Callable, cli: Callable) -> None:
     """JSON is that of the published schema, and Markdown has the tables."""
+    from jsonschema import Draft202012Validator
+
     here = run_of("here.db", {"a": HERE, "b=c": HERE})
     (here.parent / "bench.jsonl").write_text(BENCH % (100, 333.0, 500, 454.5))
     options = "--speed-of b=c=bench.jsonl --ttft 1 --tokens-per-s 20 --system a"

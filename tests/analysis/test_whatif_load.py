@@ -139,6 +139,7 @@ def test_turns_of_a_conversation_are_sent_one_after_the_other() -> None:
     assert predict(trials, alone)[1] == pytest.approx(predict(trials, line)[1], rel=1e-6)
 
 
+@pytest.mark.usefixtures("workers_here")
 def test_a_rate_has_a_mean_and_says_so(simulated: Callable, tmp_path: Path) -> None:
     """Of an open loop no loop is played: the prediction is a mean over the load, and the caution says it."""
     for name, scenario in (("here", "single"), ("there", "rate=5"), ("eight", "concurrency=8")):

@@ -177,6 +177,7 @@ def test_a_server_that_dies_in_between_ends_its_part_with_its_last_words(small, 
     wait_until_gone(numbers(pids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("victim", ["worker", "run"])
 def test_no_server_outlives_a_kill(small, tmp_path, victim):
     """SIGKILL of the worker or of the whole command: the server and its child are gone soon after."""
@@ -196,6 +197,7 @@ def test_no_server_outlives_a_kill(small, tmp_path, victim):
         process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan has no new parent to end it")
 def test_a_server_s_child_in_a_session_of_its_own_ends_with_it(tmp_path):
     """Also one that ignores the request, and whose parent has ended before: a daemon, as some servers make them."""

@@ -10,17 +10,22 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 import pytest
 import tomli_w
-import trustme
+from tests import in_process
 from tests.endpoint import DONE, END, MODEL, Asked, Endpoint, answer, chunk, event, fixed, head, stream, usage
 
 import taskpace
 from taskpace.api import Run
 from taskpace.errors import ExperimentError
+
+if TYPE_CHECKING:
+    import trustme
+
+pytestmark = pytest.mark.usefixtures("workers_here")
 
 QUICK = {"idle_timeout_s": 0.4, "connect_timeout_s": 0.3}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
@@ -331,6 +336,8 @@ def test_a_server_that_is_gone_ends_the_cell_early(run_plan):
 
 @pytest.fixture
 def authority() -> trustme.CA:
+    import trustme
+
     return trustme.CA()
 
 
@@ -361,8 +368,10 @@ def free_port() -> int:
 
 
 @pytest.mark.slow
-def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tmp_path):
+def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tmp_path, monkeypatch):
     """Each thing that can be wrong with an endpoint is one line that says what to change."""
+    # A thread that looks up a name cannot be ended but with its process.
+    monkeypatch.setattr(in_process, "may_be_here", lambda _spec: False)
     told = {}
     told["refused"] = refusal(run_plan(f"http://127.0.0.1:{free_port()}/v1"))
     told["name"] = refusal(run_plan("http://no-such-host.invalid/v1"))

@@ -15,6 +15,8 @@ from taskpace.engines.openai.http.connection import Connection
 from taskpace.errors import EngineError
 from taskpace.records import Record
 
+pytestmark = pytest.mark.usefixtures("workers_here")
+
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

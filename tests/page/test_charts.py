@@ -10,7 +10,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pytest
-from colorspacious import cspace_convert
 from tests.page.conftest import SYSTEMS, UNASKED, experiment_file
 
 import taskpace
@@ -66,6 +65,8 @@ def contrast(one: str, other: str) -> float:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_eye_tells_the_colours_apart(page, sight):
     """Any two of the eight stay 15 units of CAM02-UCS apart (about 15 just noticeable steps), however the eye sees."""
+    from colorspacious import cspace_convert
+
     _, shown = PAGES[page]
     seen = []
     for colour in SERIES:

@@ -135,6 +135,7 @@ def test_it_is_inert_in_the_page(opened, hostile, made, cli, monkeypatch):
         assert "49" not in "".join(names)
 
 
+@pytest.mark.slow
 def test_it_is_inert_in_the_terminal(hostile, made, cli):
     """``show`` and ``summary --plots`` print no control character and nothing that reorders."""
     shown = (("show", "hostile.db", trial) for trials in made.trials.values() for trial in trials)

@@ -94,6 +94,7 @@ def test_its_tables_show_the_numbers_of_the_summary(page, summary):
         assert rows == [list(row) for row in texts(block.wide)]
 
 
+@pytest.mark.slow
 def test_the_same_run_gives_the_same_bytes(tmp_path):
     """Made again, the file is the same to the last byte: a swept system under two loads, every kind of chart."""
     swept = SYSTEMS[0] | {"sweep": {"temperature": [0, 0.7]}}

@@ -77,7 +77,7 @@ def by_definition(text: str, extract: Callable[[str], str | None], data: st.Data
     return last, brute_force(last, extract)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=14).map("".join), st.data())
 def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.DataObject) -> None:
     """Reading sentence by sentence, or the whole text again, finds what looking at all arrivals finds."""
@@ -86,7 +86,7 @@ def test_committed_agrees_with_the_definition_at_every_mark(text: str, data: st.
     assert committed_ns([last], letters_of_beginnings(text, CHOICES)) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 @given(st.text(alphabet="AaBb ().:é\n*is。", max_size=40))
 def test_committed_agrees_on_soups_of_letters(text: str) -> None:
     """On random letters, too, both ways find the same moment."""
@@ -94,7 +94,7 @@ def test_committed_agrees_on_soups_of_letters(text: str) -> None:
     assert committed_ns([last], letters_of_beginnings(text, CHOICES)) == brute_force(last, read)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples, deadline=None)
 @given(st.lists(st.sampled_from(NUMBER_PIECES), max_size=10).map("".join), st.data())
 def test_a_number_is_committed_by_the_definition(text: str, data: st.DataObject) -> None:
     """The number that a text comes to is committed at the moment that the definition gives."""

@@ -45,7 +45,7 @@ def test_long_hostile_texts_come_to_an_end(task: str) -> None:
         assert "grader failed" not in (grade.detail or ""), piece
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2, deadline=None)
 @given(
     st.one_of(st.text(max_size=200), st.lists(st.sampled_from(PIECES), max_size=12).map("".join)),
     st.sampled_from(list(FIELDS)),

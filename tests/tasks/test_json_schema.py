@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from jsonschema import Draft7Validator, Draft202012Validator
+from tests.later import Later
 
 from taskpace.tasks.scorers import SCORERS, FieldProblem, schema as schema_module
 from taskpace.tasks.scorers.schema import check_schema, schema_problem
 from taskpace.tasks.scorers.schema_form import SchemaProblem
+
+jsonschema = Later("jsonschema")
 
 JSON = SCORERS["json"]
 
@@ -202,14 +204,14 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 @given(KEYWORDS, VALUES)
 def test_within_bounds_a_schema_says_what_it_always_said(schema, value):
     """Where no text ends with a line end, which `$` of Python's engine passes over, the library agrees."""
     if "\n" in repr(value).replace("\\n", "\n"):
         return
     check_schema(schema)
-    assert (schema_problem(value, schema) is None) == Draft202012Validator(schema).is_valid(value)
+    assert (schema_problem(value, schema) is None) == jsonschema.Draft202012Validator(schema).is_valid(value)
 
 
 LOOKS_LIKE_A_SCHEMA = st.recursive(
@@ -268,7 +270,7 @@ def test_a_reference_into_a_value_is_refused(place):
 def test_what_draft_7_writes_otherwise_means_what_it_meant(schema, value):
     """Lists of items, dependencies, names as addresses, and references to all of them."""
     check_schema(schema)
-    assert (schema_problem(value, schema) is None) == Draft7Validator(schema).is_valid(value)
+    assert (schema_problem(value, schema) is None) == jsonschema.Draft7Validator(schema).is_valid(value)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ ANY_SCHEMA = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(st.dictionaries(WORDS, ANY_SCHEMA, max_size=5), VALUES)
 def test_whatever_stands_in_a_schema_it_is_refused_or_says_something(schema, value):
     """Keywords of the wrong kind, references to what gets another name, drafts mixed: no other error comes out."""

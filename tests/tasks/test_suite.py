@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
 
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
@@ -67,6 +65,8 @@ def _options(task):
 
 def test_translations_are_scored_as_sacrebleu_scores_them():
     """ChrF and BLEU of a sentence are the library's own, over 100."""
+    import sacrebleu
+
     for row in read_rows("starter:translate", Path())[:10]:
         said = " ".join(row["references"][0].split()[:-2])
         assert chrf(said, row["references"]) == sacrebleu.sentence_chrf(said, row["references"]).score / 100
@@ -75,6 +75,8 @@ def test_translations_are_scored_as_sacrebleu_scores_them():
 
 def test_summaries_are_scored_as_rouge_score_scores_them():
     """ROUGE is the library's F-score, with stems."""
+    from rouge_score.rouge_scorer import RougeScorer
+
     for row in read_rows("starter:summarise", Path())[:10]:
         said = row["text"][:120]
         for metric in ("rouge1", "rouge2", "rougeL"):

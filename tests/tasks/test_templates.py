@@ -120,7 +120,7 @@ def test_a_misspelt_filter_is_told_from_one_that_is_not_for_templates() -> None:
         fields_used("{{ a | attr(b) }}", "here")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples, deadline=None)
 @given(st.text(alphabet="{}%#|().[]'_ abcinfor*~0123", max_size=40))
 def test_any_text_is_either_a_template_or_refused_in_one_line(text: str) -> None:
     """Whatever is written, the answer is the fields used or one line that starts with the place."""
