@@ -21,6 +21,7 @@ import numpy as np
 import tomli_w
 
 from harness import Bench, short_questions, threads
+from tiny_model import make_tiny_gguf
 
 MODEL, TASK, LIMIT = "smollm2-135m", "mmlu-letter", "task_time > 5%"
 OPTIONS = {"context": 1024, "threads": 2}
@@ -43,18 +44,25 @@ class Gated(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def write_experiment(path: Path, asked: dict[str, Any], seed: int, items: int, changes: dict[str, Any]) -> None:
-    system = {"name": "model", "engine": "llamacpp", "model": MODEL, "options": OPTIONS, "system_prompt": "Answer."}
-    system |= changes
+def write_experiment(
+    path: Path, asked: dict[str, Any], model: str, seed: int, items: int, changes: dict[str, Any]
+) -> None:
+    system = {
+        "name": "model",
+        "engine": "llamacpp",
+        "model": model,
+        "options": OPTIONS,
+        "system_prompt": "Answer.",
+    } | changes
     if threads() == 1:  # more would wait for each other on the one core that there is
         system["options"] = OPTIONS | {"threads": 1}
     path.write_text(tomli_w.dumps(asked | {"items": items, "seed": seed, "system": [system]}), "utf-8")
 
 
-def gate(folder: Path, asked: dict[str, Any], case: str, seed: int, items: int) -> Gated:
+def gate(folder: Path, asked: dict[str, Any], model: str, case: str, seed: int, items: int) -> Gated:
     """As the command line carries it out."""
-    write_experiment(folder / "base.toml", asked, seed, 2, {})
-    write_experiment(folder / "new.toml", asked, seed, items, CASES[case])
+    write_experiment(folder / "base.toml", asked, model, seed, 2, {})
+    write_experiment(folder / "new.toml", asked, model, seed, items, CASES[case])
     taskpace = [sys.executable, "-m", "taskpace"]
     base, new = (f"{name}-{seed}-{list(CASES).index(case)}.db" for name in ("base", "new"))
     subprocess.run(
@@ -84,11 +92,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         plan: dict[str, Any] = {"tasks": [TASK]}
+        model = MODEL
         if bench.quick:
             task = {"use": TASK, "data": str(short_questions(folder, items))}
             plan = {"tasks": [task], "warmup": 0}
+            model = str(make_tiny_gguf(folder / "tiny.gguf"))
         for case in CASES:
-            found = [gate(folder, plan, case, seed, items) for seed in range(gates)]
+            found = [gate(folder, plan, model, case, seed, items) for seed in range(gates)]
             counts = [sum(each.verdict == verdict for each in found) for verdict in ("fail", "pass", "open")]
             asked = bench.figure(f"{case}: items", [each.items for each in found])
             change = bench.figure(f"{case}: change", [100 * each.change for each in found], "%")
