@@ -44,25 +44,18 @@ class Gated(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def write_experiment(
-    path: Path, asked: dict[str, Any], model: str, seed: int, items: int, changes: dict[str, Any]
-) -> None:
-    system = {
-        "name": "model",
-        "engine": "llamacpp",
-        "model": model,
-        "options": OPTIONS,
-        "system_prompt": "Answer.",
-    } | changes
+def write_experiment(path: Path, asked: dict[str, Any], seed: int, items: int, changes: dict[str, Any]) -> None:
+    system = {"name": "model", "engine": "llamacpp", "options": OPTIONS, "system_prompt": "Answer."}
+    system |= asked["system"][0] | changes
     if threads() == 1:  # more would wait for each other on the one core that there is
         system["options"] = OPTIONS | {"threads": 1}
     path.write_text(tomli_w.dumps(asked | {"items": items, "seed": seed, "system": [system]}), "utf-8")
 
 
-def gate(folder: Path, asked: dict[str, Any], model: str, case: str, seed: int, items: int) -> Gated:
+def gate(folder: Path, asked: dict[str, Any], case: str, seed: int, items: int) -> Gated:
     """As the command line carries it out."""
-    write_experiment(folder / "base.toml", asked, model, seed, 2, {})
-    write_experiment(folder / "new.toml", asked, model, seed, items, CASES[case])
+    write_experiment(folder / "base.toml", asked, seed, 2, {})
+    write_experiment(folder / "new.toml", asked, seed, items, CASES[case])
     taskpace = [sys.executable, "-m", "taskpace"]
     base, new = (f"{name}-{seed}-{list(CASES).index(case)}.db" for name in ("base", "new"))
     subprocess.run(
@@ -91,14 +84,13 @@ def main() -> None:
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plan: dict[str, Any] = {"tasks": [TASK]}
-        model = MODEL
+        plan: dict[str, Any] = {"tasks": [TASK], "system": [{"model": MODEL}]}
         if bench.quick:
             task = {"use": TASK, "data": str(short_questions(folder, items))}
-            plan = {"tasks": [task], "warmup": 0}
-            model = str(make_tiny_gguf(folder / "tiny.gguf"))
+            tiny = make_tiny_gguf(folder / "tiny.gguf")
+            plan = {"tasks": [task], "warmup": 0, "system": [{"model": str(tiny)}]}
         for case in CASES:
-            found = [gate(folder, plan, model, case, seed, items) for seed in range(gates)]
+            found = [gate(folder, plan, case, seed, items) for seed in range(gates)]
             counts = [sum(each.verdict == verdict for each in found) for verdict in ("fail", "pass", "open")]
             asked = bench.figure(f"{case}: items", [each.items for each in found])
             change = bench.figure(f"{case}: change", [100 * each.change for each in found], "%")
