@@ -32,7 +32,9 @@ else
 fi
 export HF_HUB_OFFLINE=1
 
-"$python" -c 'import torch; print("device:", torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
+if [ -z "$quick" ]; then # importing torch is most of what a quick form takes: once for all of it
+    "$python" -c 'import torch; print("device:", torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
+fi
 
 task() {
     if [ "$data" ]; then
@@ -80,5 +82,5 @@ system() { # name, model, options
 "$python" -m taskpace run "$folder/gpu.toml" -o "$folder/gpu.db" $budget
 "$python" -m taskpace summary "$folder/gpu.db" --format markdown > "$folder/gpu.md"
 "$python" -m taskpace report "$folder/gpu.db" -o "$folder/gpu.html" --force
-"$python" bench/overhead_transformers.py ${quick:---rounds 5} --save "$folder"
-echo "tables: $folder/gpu.md; report: $folder/gpu.html; overhead: $folder/overhead_transformers.json"
+echo "tables: $folder/gpu.md; report: $folder/gpu.html"
+[ "$quick" ] || "$python" bench/overhead_transformers.py --rounds 5 --save "$folder"

@@ -31,7 +31,7 @@ from taskpace.experiment.prepare import prepare
 from taskpace.runner.jobs import make_jobs
 from taskpace.runner.worker_process import WorkerProcess
 from taskpace.worker.messages import CellEnded, Close, Closed, Finished, Job, Open, Opened, RunCell, Stored
-from tiny_model import make_tiny, make_tiny_gguf
+from tiny_model import make_tiny_gguf
 
 MODEL, TOKENS = "smollm2-135m", 24
 CONDITIONS = ("stopped", "idle", "turns")
@@ -101,12 +101,10 @@ def specs(folder: Path, model: str, *, quick: bool) -> dict[str, EngineSpec]:
     server = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('llama_server.py')))}"
     return {
         "llamacpp": EngineSpec(engine="llamacpp", model=path, options={"context": 1024}, slots=1),
-        "transformers": EngineSpec(
-            engine="transformers",
-            model=str(make_tiny(folder / "tiny")) if quick else path,
-            options={"dtype": "float32"},
-            slots=1,
-        ),
+        # In the quick form another engine takes its place: two processes that import torch would be most of its time.
+        "transformers": EngineSpec(engine="simulated", model="", options={"length": 2}, slots=1)
+        if quick
+        else EngineSpec(engine="transformers", model=path, options={"dtype": "float32"}, slots=1),
         "openai": EngineSpec(
             engine="openai",
             model="",

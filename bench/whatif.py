@@ -44,8 +44,8 @@ PLAIN = {"gemma3-270m": {"api": "completions"}}
 """A base model: over HTTP, too, its prompts are plain text."""
 ALIKE = {"cache_prompt": False, "samplers": ["temperature", "top_p"]}
 """What the engine in process asks of llama.cpp."""
-SCRIPTED = ((40, 20), (40, 130))
-"""Items and longest answer of each scripted task."""
+LONGEST = (20, 130)
+"""Answer of each scripted task, in tokens."""
 
 
 def experiment(items: int, *, quick: bool) -> dict[str, object]:
@@ -72,9 +72,8 @@ def experiment(items: int, *, quick: bool) -> dict[str, object]:
 
 
 def main() -> None:
-    bench = Bench(
-        "whatif", __doc__, {"items": (20, 12)}, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}}
-    )
+    sizes = {"items": (20, 12), "scripted": (40, 12)}
+    bench = Bench("whatif", __doc__, sizes, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}})
     bench.head(f"{bench.chosen.items} items a task")
     scripted(bench)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
@@ -98,10 +97,10 @@ def scripted(bench: Bench) -> None:
         rng = np.random.default_rng(1)
         there, unseen = (
             pl.concat(
-                asked(questions(rng, f"task {number}", *size), truth, eight.concurrency, rng).with_columns(
-                    worker=pl.lit(number)
-                )
-                for number, size in enumerate(SCRIPTED)
+                asked(
+                    questions(rng, f"task {number}", bench.chosen.scripted, longest), truth, eight.concurrency, rng
+                ).with_columns(worker=pl.lit(number))
+                for number, longest in enumerate(LONGEST)
             )
             for _ in range(2)
         )
