@@ -20,8 +20,9 @@ import numpy as np
 import polars as pl
 import tomli_w
 
+import taskpace
 from batching import SERVERS, asked, questions
-from harness import Bench, run_quietly
+from harness import Bench
 from taskpace import models
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.schema.summary import TaskTable
@@ -68,7 +69,7 @@ def experiment(items: int, *, quick: bool) -> dict[str, object]:
              "options": {"server": llama, "body": ALIKE} | PLAIN.get(name, {})},
         ]  # fmt: skip
     shared = {"name": "whatif", "items": items, "tasks": list(TASKS), "scenarios": list(SCENARIOS), "system": systems}
-    return shared if quick else shared | {"max_tokens": 128}
+    return shared | ({"tasks": list(TASKS[:2])} if quick else {"max_tokens": 128})
 
 
 def main() -> None:
@@ -81,7 +82,7 @@ def main() -> None:
         if run is None:
             file, run = Path(folder) / "whatif.toml", Path(folder) / "whatif.db"
             file.write_text(tomli_w.dumps(experiment(bench.chosen.items, quick=bench.quick)), "utf-8")
-            run_quietly([sys.executable, "-m", "taskpace", "run", file, "-o", run, "--trust"])
+            taskpace.run(file, run).close()
         store = opened.enter_context(Store.open(run))
         trials = last_attempts(load_frame(store))
         fits(bench, trials)
