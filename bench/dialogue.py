@@ -70,9 +70,8 @@ def main() -> None:
             task = {"use": "dialogue", "data": "short.jsonl", "think_time_s": 0.01}
             asked |= {"tasks": [task], "warmup": 0}
         file.write_text(tomli_w.dumps(asked), "utf-8")
-        command = [sys.executable, "-m", "taskpace"]
-        run_quietly([*command, "run", file, "-o", run, "--trust"])
-        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
+        taskpace.run(file, run).close()
+        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")

@@ -55,11 +55,9 @@ def main() -> None:
             limits = {"tasks": [{"use": task, "data": data} for task in DEFAULT_TASKS], "max_tokens": 2, "warmup": 0}
         file, run = folder / "servers.toml", folder / "servers.db"
         file.write_text(tomli_w.dumps(experiment(model, bench.chosen.items, limits)), "utf-8")
-        command = [sys.executable, "-m", "taskpace"]
-        run_quietly([*command, "run", file, "-o", run, "--trust"])
-        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
-        with taskpace.open(run) as done:
+        with taskpace.run(file, run) as done:
             frame = done.frame()
+        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
     bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
     for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
         named, optional = f"{task}, {scenario}, {system}", system == VLLM
