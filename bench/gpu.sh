@@ -7,7 +7,8 @@
 # a GPU it runs all the same, slowly. The systems take turns, batch by batch; TASKPACE_ORDER=blocks has one of them open at
 # a time, where the GPU's memory does not suffice for all. Shorter: TASKPACE_ITEMS=12, TASKPACE_BATCHES="[1, 4]",
 # TASKPACE_TASKS="mmlu-letter", TASKPACE_PRECISIONS="bfloat16 4-bit", or TASKPACE_BUDGET=10m, into which the items are
-# fitted. --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that it works.
+# fitted. --quick takes a tiny random model, one precision, one task, two items and a few tokens, to see that it works, and
+# leaves out the overhead, whose quick form is run apart.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then

@@ -27,6 +27,7 @@ HELPERS = {
     *(
         "bare_generate",
         "batching",
+        "endless_server",
         "harness",
         "http_instant_server",
         "llama_server",
