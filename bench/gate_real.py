@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import tomli_w
 
+import taskpace
 from harness import Bench, short_questions, threads
 from tiny_model import make_tiny_gguf
 
@@ -53,18 +54,15 @@ def write_experiment(path: Path, asked: dict[str, Any], seed: int, items: int, c
 
 
 def gate(folder: Path, asked: dict[str, Any], case: str, seed: int, items: int) -> Gated:
-    """As the command line carries it out."""
+    """As the command line carries it out, less the baseline, which is not timed."""
     write_experiment(folder / "base.toml", asked, seed, 2, {})
     write_experiment(folder / "new.toml", asked, seed, items, CASES[case])
-    taskpace = [sys.executable, "-m", "taskpace"]
     base, new = (f"{name}-{seed}-{list(CASES).index(case)}.db" for name in ("base", "new"))
-    subprocess.run(
-        [*taskpace, "run", "base.toml", "-o", base, "--progress", "quiet"], cwd=folder, check=True, capture_output=True
-    )
+    taskpace.run(folder / "base.toml", folder / base).close()
     until = ["--until", "decided", "--fail-if", LIMIT, "--progress", "quiet", "--format", "json"]
     begun_s = time.perf_counter()
     done = subprocess.run(
-        [*taskpace, "compare", base, "--run", "new.toml", "-o", new, *until],
+        [sys.executable, "-m", "taskpace", "compare", base, "--run", "new.toml", "-o", new, *until],
         cwd=folder,
         check=False,
         capture_output=True,
