@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -196,8 +197,10 @@ def load_part(rounds: int, records: int) -> Loaded:
 Part = TypeVar("Part")
 
 
-def apart(part: Callable[..., Part], *arguments: int) -> Part:
-    """In a process of its own."""
+def apart(part: Callable[..., Part], *arguments: int, quick: bool) -> Part:
+    """In a process of its own; the quick form's in this one, as most of their time would be imports."""
+    if quick:
+        return part(*arguments)
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(part, arguments)
 
@@ -209,7 +212,8 @@ def main() -> None:
     rounds, systems, items, resamples, load = (getattr(bench.chosen, name) for name in sizes)
     bench.head(f"{rounds} rounds")
 
-    found = apart(summary_part, rounds, systems, items)
+    measure = partial(apart, quick=bench.quick)
+    found = measure(summary_part, rounds, systems, items)
     ratio = bench.figure("ratio", [a / b for a, b in zip(found.ours_s, found.theirs_s, strict=True)], at_most=5)
     peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=1024)
     before = bench.figure("summary: memory before", found.before_mb, "MB")
@@ -221,7 +225,7 @@ def main() -> None:
     bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
     bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before the summary  {peak.target}")
 
-    smaller = [apart(summary_part, rounds, systems, max(1, items // part)) for part in (100, 10)]
+    smaller = [measure(summary_part, rounds, systems, max(1, items // part)) for part in (100, 10)]
     sizes_s = [(part.records, float(np.median(part.ours_s))) for part in (*smaller, found)]
     exponent = bench.figure("exponent", float(np.polyfit(*np.log(np.array(sizes_s)).T, 1)[0]))
     bench.say("summary by records")
@@ -229,7 +233,7 @@ def main() -> None:
         bench.say(f"  {records:>9,}       {seconds:.3f} s, peak memory {part.peak_mb:,.0f} MB")
     bench.say(f"  exponent        {exponent:.2f} (1: linear)")
 
-    found = apart(bootstrap_part, rounds, systems, resamples)
+    found = measure(bootstrap_part, rounds, systems, resamples)
     with_it = bench.figure("bootstrap: with", found.ours_s, "s")
     without = bench.figure("bootstrap: without", found.theirs_s, "s")
     peak = bench.figure("bootstrap: peak memory", found.peak_mb, "MB")
@@ -241,7 +245,7 @@ def main() -> None:
     bench.say(f"  without         {without:.2f} s: all paired tests, intervals and splits")
     bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before")
 
-    loaded = apart(load_part, min(rounds, 3), load)
+    loaded = measure(load_part, min(rounds, 3), load)
     peak = bench.figure("loading: peak memory", loaded.peak_mb, "MB")
     before = bench.figure("loading: memory before", loaded.before_mb, "MB")
     bench.say(f"a run file of {load:,} records; {len(loaded.load_s)} rounds")

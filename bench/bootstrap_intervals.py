@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from multiprocessing import get_context
 
 import numpy as np
 from scipy import special
 
-from harness import Bench
+from harness import Bench, make_pool
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.intervals import Floats, of_means, of_quantiles, of_ratios
 from taskpace.analysis.stats.split import split
@@ -106,7 +105,7 @@ def main() -> None:
         for world in WORLDS[:2]
         for n, repeats in DESIGNS
     ]
-    with get_context("spawn").Pool(1 if bench.quick else os.cpu_count()) as pool:
+    with make_pool(None, quick=bench.quick) as pool:
         for (world, n, repeats, *_), (theirs, ours) in zip(jobs, pool.imap(cell, jobs), strict=True):
             cells = " | ".join(f"{a:.1f} / {b:.1f}" for a, b in zip(theirs, ours, strict=True))
             bench.say(f"| {world.name} | n = {n}{f' x {repeats}' if repeats > 1 else ''} | {cells} |")

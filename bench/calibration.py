@@ -11,7 +11,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from multiprocessing import get_context
 from multiprocessing.pool import Pool
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import msgspec
 import numpy as np
 
 import taskpace
-from harness import Bench
+from harness import Bench, make_pool
 from taskpace.analysis.data.arrays import Arrays, to_arrays
 from taskpace.analysis.data.frame import last_attempts
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
@@ -370,7 +369,7 @@ def main() -> None:
     bench.head(f"{bench.chosen.experiments} experiments a cell, {bench.chosen.resamples} resamples")
     # The processes share the cores; numpy in a new process reads how many threads it may have.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    with get_context("spawn").Pool(1 if bench.quick else bench.chosen.processes) as pool:
+    with make_pool(bench.chosen.processes, quick=bench.quick) as pool:
         parts: dict[str, Callable[[], None]] = {
             "split": lambda: print_split(bench),
             "warnings": lambda: print_warnings(bench),

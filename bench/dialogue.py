@@ -17,6 +17,7 @@ import tomli_w
 import taskpace
 from harness import Bench, run_quietly, threads
 from taskpace import models
+from tiny_model import make_tiny_gguf
 
 _TURNS = """
 SELECT cell.system, turn.turn, turn.prompt_tokens, turn.cached_tokens, turn.end_ns / 1e9 AS seconds
@@ -24,19 +25,20 @@ FROM turn JOIN trial ON trial.id = turn.trial_id JOIN cell ON cell.id = trial.ce
 """
 
 
+MODEL = "smollm2-135m"
 SHORT = {"turn1": "What is 1 + 1?", "turn2": "And 3 + 3?", "turn3": "And 4 + 4?", "answers": ["8"]}
-"""The dialogue of the quick form: sums are what the model answers in a few words, and a cut answer would end it."""
+"""The dialogue of the quick form, whose model answers in a few tokens: an answer that is cut would end it."""
 
 
-def experiment(items: int) -> dict[str, object]:
-    gguf = models.resolve("smollm2-135m", Path()).path
+def experiment(model: str, items: int) -> dict[str, object]:
+    gguf = models.resolve(model, Path()).path
     server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
         "items": items,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
-            {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
+            {"name": "in process", "model": model, "options": {"context": 1024, "threads": threads()}},
             {"name": "over HTTP", "engine": "openai", "model": gguf,
              "options": {"server": server, "prompt_cache": "llama.cpp"}},
         ],
@@ -58,17 +60,18 @@ def by_turn(run: Path) -> pl.DataFrame:
 def main() -> None:
     bench = Bench("dialogue", __doc__, {"items": (30, 1)}, markdown=True)
     bench.head(f"{bench.chosen.items} dialogues")
-    with tempfile.TemporaryDirectory() as folder:
-        file, run = Path(folder) / "dialogue.toml", Path(folder) / "dialogue.db"
-        asked = experiment(bench.chosen.items)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        file, run = folder / "dialogue.toml", folder / "dialogue.db"
+        model = str(make_tiny_gguf(folder / "tiny.gguf")) if bench.quick else MODEL
+        asked = experiment(model, bench.chosen.items)
         if bench.quick:
-            (Path(folder) / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
+            (folder / "short.jsonl").write_text(json.dumps(SHORT), "utf-8")
             task = {"use": "dialogue", "data": "short.jsonl", "think_time_s": 0.01}
             asked |= {"tasks": [task], "warmup": 0}
         file.write_text(tomli_w.dumps(asked), "utf-8")
-        command = [sys.executable, "-m", "taskpace"]
-        run_quietly([*command, "run", file, "-o", run, "--trust"])
-        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
+        taskpace.run(file, run).close()
+        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")

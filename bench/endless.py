@@ -8,9 +8,7 @@ Target: 512 MiB at most, and no more seconds than the time limit that holds.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import gzip
 import json
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from typing import NamedTuple
 import tomli_w
 
 import taskpace
+from endless_server import WAYS, Way
 from harness import Bench
 
 MOST_MIB = 512
@@ -32,56 +31,9 @@ MODELS_S = 60.0
 SLACK_S = 1.5
 POLL_S = 0.01
 
-STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
-BLOCK = 65536
-
-
-class Way(NamedTuple):
-    """What is written once and then again and again."""
-
-    begin: bytes
-    again: bytes
-    pause_s: float = 0.0
-    models: bool = False
-    """It is the list of models that has no end."""
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def events(text: bytes, count: int) -> bytes:
-    return b'data: {"choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n' % text * count
-
-
-JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-ZEROS = gzip.compress(bytes(1 << 26))
-WAYS = {
-    "a status line": Way(b"HTTP/1.1 200 ", b"x" * BLOCK),
-    "headers": Way(STREAM, b"".join(b"X-%d: y\r\n" % number for number in range(4000))),
-    "one header": Way(STREAM + b"X-Long: ", b"x" * BLOCK),
-    "a header, byte by byte": Way(STREAM + b"X-Long: ", b"x", pause_s=0.05),
-    "interim answers (103)": Way(b"", b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1000),
-    "a chunk's extension": Way(STREAM + b"\r\n5;x=", b"x" * BLOCK),
-    "a body of newlines": Way(STREAM + b"\r\n", chunk(b"\n" * BLOCK)),
-    "one event": Way(STREAM + b"\r\n" + chunk(b"data: "), chunk(b"x" * BLOCK)),
-    "one event of brackets": Way(STREAM + b"\r\n" + chunk(b"data: "), chunk(b"[" * BLOCK)),
-    "events with text": Way(STREAM + b"\r\n", chunk(events(b"word ", 600))),
-    "events without text": Way(STREAM + b"\r\n", chunk(events(b"", 600))),
-    "events, now and then": Way(STREAM + b"\r\n", chunk(events(b"word ", 1)), pause_s=0.05),
-    "a packed body (gzip)": Way(STREAM + b"Content-Encoding: gzip\r\n\r\n", chunk(ZEROS)),
-    "trailers": Way(STREAM + b"\r\n0\r\n", b"X-More: y\r\n" * 4000),
-    "an error page": Way(
-        b"HTTP/1.1 503 No\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n", chunk(b"x" * BLOCK)
-    ),
-    "a list of models": Way(JSON + chunk(b'{"data": ['), chunk(b'{"id": "a"}, ' * 5000), models=True),
-    "a list of models, byte by byte": Way(JSON, chunk(b" "), pause_s=0.05, models=True),
-}
-QUICK = ("headers", "one event", "a list of models")
-"""Of the quick form: given up at once, each by another part of the client."""
+QUICK = ("one event", "a list of models")
+"""Of the quick form: given up at once, one of each kind of answer."""
 WELL = "well"
-ANSWER = STREAM + b"\r\n" + chunk(events(b"A", 1) + b"data: [DONE]\n\n") + b"0\r\n\r\n"
-LISTING = JSON + chunk(b'{"data": [{"id": "tiny"}]}') + b"0\r\n\r\n"
 
 
 class Seen(NamedTuple):
@@ -94,44 +46,8 @@ class Seen(NamedTuple):
     """Of failure; empty: the trial has an answer."""
 
 
-async def serve(way: Way | None) -> None:
-    """Print the port, then how many seconds an endless answer was read; ends with standard input."""
-
-    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-                length = [int(line.partition(":")[2]) for line in lines if line.startswith("content-length:")]
-                await reader.readexactly(length[0] if length else 0)
-                models = lines[0].startswith("get ")
-                if way is None or models != way.models:
-                    writer.write(LISTING if models else ANSWER)
-                    continue
-                begun = time.monotonic()
-                await endless(way, reader, writer)
-                print(json.dumps(time.monotonic() - begun), flush=True)
-                return
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.to_thread(sys.stdin.read)
-
-
-async def endless(way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Write until the client has hung up."""
-    gone = asyncio.ensure_future(reader.read())
-    with contextlib.suppress(ConnectionError):
-        writer.write(way.begin)
-        while not gone.done() and not writer.is_closing():
-            writer.write(way.again)
-            await writer.drain()
-            await asyncio.sleep(way.pause_s)
-    gone.cancel()
-    writer.close()
-
-
 def measure(name: str, folder: Path) -> Seen:
-    command = [sys.executable, __file__, "serve", name]
+    command = [sys.executable, Path(__file__).with_name("endless_server.py"), name]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout
         url = f"http://127.0.0.1:{server.stdout.readline().strip()}/v1"
@@ -199,7 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(WAYS.get(sys.argv[2])))
-    else:
-        main()
+    main()

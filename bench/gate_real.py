@@ -20,7 +20,9 @@ import msgspec
 import numpy as np
 import tomli_w
 
+import taskpace
 from harness import Bench, short_questions, threads
+from tiny_model import make_tiny_gguf
 
 MODEL, TASK, LIMIT = "smollm2-135m", "mmlu-letter", "task_time > 5%"
 OPTIONS = {"context": 1024, "threads": 2}
@@ -44,26 +46,23 @@ class Gated(msgspec.Struct, frozen=True):
 
 
 def write_experiment(path: Path, asked: dict[str, Any], seed: int, items: int, changes: dict[str, Any]) -> None:
-    system = {"name": "model", "engine": "llamacpp", "model": MODEL, "options": OPTIONS, "system_prompt": "Answer."}
-    system |= changes
+    system = {"name": "model", "engine": "llamacpp", "options": OPTIONS, "system_prompt": "Answer."}
+    system |= asked["system"][0] | changes
     if threads() == 1:  # more would wait for each other on the one core that there is
         system["options"] = OPTIONS | {"threads": 1}
     path.write_text(tomli_w.dumps(asked | {"items": items, "seed": seed, "system": [system]}), "utf-8")
 
 
 def gate(folder: Path, asked: dict[str, Any], case: str, seed: int, items: int) -> Gated:
-    """As the command line carries it out."""
+    """As the command line carries it out, less the baseline, which is not timed."""
     write_experiment(folder / "base.toml", asked, seed, 2, {})
     write_experiment(folder / "new.toml", asked, seed, items, CASES[case])
-    taskpace = [sys.executable, "-m", "taskpace"]
     base, new = (f"{name}-{seed}-{list(CASES).index(case)}.db" for name in ("base", "new"))
-    subprocess.run(
-        [*taskpace, "run", "base.toml", "-o", base, "--progress", "quiet"], cwd=folder, check=True, capture_output=True
-    )
+    taskpace.run(folder / "base.toml", folder / base).close()
     until = ["--until", "decided", "--fail-if", LIMIT, "--progress", "quiet", "--format", "json"]
     begun_s = time.perf_counter()
     done = subprocess.run(
-        [*taskpace, "compare", base, "--run", "new.toml", "-o", new, *until],
+        [sys.executable, "-m", "taskpace", "compare", base, "--run", "new.toml", "-o", new, *until],
         cwd=folder,
         check=False,
         capture_output=True,
@@ -83,10 +82,11 @@ def main() -> None:
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        plan: dict[str, Any] = {"tasks": [TASK]}
+        plan: dict[str, Any] = {"tasks": [TASK], "system": [{"model": MODEL}]}
         if bench.quick:
             task = {"use": TASK, "data": str(short_questions(folder, items))}
-            plan = {"tasks": [task], "warmup": 0}
+            tiny = make_tiny_gguf(folder / "tiny.gguf")
+            plan = {"tasks": [task], "warmup": 0, "system": [{"model": str(tiny)}]}
         for case in CASES:
             found = [gate(folder, plan, case, seed, items) for seed in range(gates)]
             counts = [sum(each.verdict == verdict for each in found) for verdict in ("fail", "pass", "open")]

@@ -8,7 +8,8 @@
 # a time, where the GPU's memory does not suffice for all. Shorter: TASKPACE_ITEMS=12, TASKPACE_BATCHES="[1, 4]",
 # TASKPACE_TASKS="mmlu-letter", TASKPACE_PRECISIONS="bfloat16 4-bit", TASKPACE_TOKENS=96 (most of an answer),
 # TASKPACE_ROUNDS=3 (of the overhead), or TASKPACE_BUDGET=10m, into which the items are fitted. --quick takes a tiny
-# random model, one precision, one task, two items and a few tokens, to see that it works.
+# random model, one precision, one task, two items and a few tokens, to see that it works, and leaves out the overhead,
+# whose quick form is run apart.
 set -eu
 quick=
 if [ "${1:-}" = --quick ]; then
@@ -33,7 +34,9 @@ else
 fi
 export HF_HUB_OFFLINE=1
 
-"$python" -c 'import torch; print("device:", torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
+if [ -z "$quick" ]; then # importing torch is most of what a quick form takes: once for all of it
+    "$python" -c 'import torch; print("device:", torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU")'
+fi
 
 task() {
     if [ "$data" ]; then
@@ -81,5 +84,5 @@ system() { # name, model, options
 "$python" -m taskpace run "$folder/gpu.toml" -o "$folder/gpu.db" $budget
 "$python" -m taskpace summary "$folder/gpu.db" --format markdown > "$folder/gpu.md"
 "$python" -m taskpace report "$folder/gpu.db" -o "$folder/gpu.html" --force
-"$python" bench/overhead_transformers.py ${quick:---rounds ${TASKPACE_ROUNDS:-5}} --save "$folder"
-echo "tables: $folder/gpu.md; report: $folder/gpu.html; overhead: $folder/overhead_transformers.json"
+echo "tables: $folder/gpu.md; report: $folder/gpu.html"
+[ "$quick" ] || "$python" bench/overhead_transformers.py --rounds "${TASKPACE_ROUNDS:-5}" --save "$folder"

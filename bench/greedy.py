@@ -19,6 +19,7 @@ import taskpace
 from harness import Bench, short_questions
 from taskpace import models
 from taskpace.engines.transformers.load import Options, import_libraries, load
+from tiny_model import make_tiny_gguf
 
 MODEL, TASKS = "smollm2-135m", ("mmlu-letter", "mmlu-paraphrase", "mmlu-explain")
 
@@ -26,11 +27,11 @@ Answer = tuple[list[str], str, int]
 """Prompts, text, prompt tokens."""
 
 
-def run(folder: Path, items: int, *, quick: bool) -> dict[tuple[str, str], dict[str, Answer]]:
+def run(folder: Path, model: str, items: int, *, quick: bool) -> dict[tuple[str, str], dict[str, Answer]]:
     """By task and item: what each engine answered."""
     system = [
-        {"name": "llamacpp", "engine": "llamacpp", "model": MODEL},
-        {"name": "transformers", "engine": "transformers", "model": MODEL, "options": {"dtype": "float32"}},
+        {"name": "llamacpp", "engine": "llamacpp", "model": model},
+        {"name": "transformers", "engine": "transformers", "model": model, "options": {"dtype": "float32"}},
     ]
     plan: dict[str, object] = {"tasks": list(TASKS), "items": items, "system": system}
     if quick:
@@ -51,9 +52,9 @@ def run(folder: Path, items: int, *, quick: bool) -> dict[tuple[str, str], dict[
 class Judge:
     """The dequantised model."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: str) -> None:
         self._torch, _ = import_libraries()
-        loaded = load(str(models.resolve(MODEL, Path()).path), Options(dtype="float32"))
+        loaded = load(str(models.resolve(model, Path()).path), Options(dtype="float32"))
         self._model, self.tokenizer = loaded.model, loaded.tokenizer
 
     def gaps(self, prompt: str, ours: str, theirs: str) -> tuple[float | None, list[float]]:
@@ -80,9 +81,11 @@ class Judge:
 
 def main() -> None:
     bench = Bench("greedy", __doc__, {"items": (40, 1)}, markdown=True)
-    with tempfile.TemporaryDirectory() as folder:
-        found = run(Path(folder), bench.chosen.items, quick=bench.quick)
-    judge = Judge()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = str(make_tiny_gguf(folder / "tiny.gguf")) if bench.quick else MODEL
+        found = run(folder, model, bench.chosen.items, quick=bench.quick)
+        judge = Judge(model)
     bench.head(f"{MODEL}, {bench.chosen.items} items a task, llama.cpp (Q4_1) against transformers (float32)")
     bench.say()
     bench.say(

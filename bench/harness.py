@@ -13,6 +13,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from multiprocessing import get_context
+from multiprocessing.pool import Pool, ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +245,16 @@ def short_questions(folder: Path, count: int = 1) -> Path:
     )
     path.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in asked))
     return path
+
+
+def make_pool(processes: int | None, *, quick: bool) -> Pool:
+    """Processes for the parts of a benchmark; a thread in the quick form, as a process would import longer than work.
+
+    Args:
+        processes: how many; null: one for each core.
+        quick: whether this is the quick form.
+    """
+    return ThreadPool(1) if quick else get_context("spawn").Pool(processes)
 
 
 def run_quietly(command: Sequence[str | Path]) -> str:

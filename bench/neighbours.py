@@ -31,7 +31,7 @@ from taskpace.experiment.prepare import prepare
 from taskpace.runner.jobs import make_jobs
 from taskpace.runner.worker_process import WorkerProcess
 from taskpace.worker.messages import CellEnded, Close, Closed, Finished, Job, Open, Opened, RunCell, Stored
-from tiny_model import make_tiny
+from tiny_model import make_tiny_gguf
 
 MODEL, TOKENS = "smollm2-135m", 24
 CONDITIONS = ("stopped", "idle", "turns")
@@ -95,18 +95,16 @@ def _cpu_s(pid: int) -> float:
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
-def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
+def specs(folder: Path, model: str, *, quick: bool) -> dict[str, EngineSpec]:
     """By name: what is measured beside a second one of its kind."""
-    path = models.resolve(MODEL, Path()).path
+    path = models.resolve(model, Path()).path
     server = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).with_name('llama_server.py')))}"
     return {
         "llamacpp": EngineSpec(engine="llamacpp", model=path, options={"context": 1024}, slots=1),
-        "transformers": EngineSpec(
-            engine="transformers",
-            model=str(make_tiny(folder / "tiny")) if quick else path,
-            options={"dtype": "float32"},
-            slots=1,
-        ),
+        # In the quick form another engine takes its place: two processes that import torch would be most of its time.
+        "transformers": EngineSpec(engine="simulated", model="", options={"length": 2}, slots=1)
+        if quick
+        else EngineSpec(engine="transformers", model=path, options={"dtype": "float32"}, slots=1),
         "openai": EngineSpec(
             engine="openai",
             model="",
@@ -117,7 +115,7 @@ def specs(folder: Path, *, quick: bool) -> dict[str, EngineSpec]:
     }
 
 
-def prompts(folder: Path, *, quick: bool) -> list[Job]:
+def prompts(folder: Path, model: str, *, quick: bool) -> list[Job]:
     tasks: list[object] = ["mmlu-explain"]
     if quick:
         tasks = [{"use": "mmlu-explain", "data": str(short_questions(folder))}]
@@ -125,7 +123,7 @@ def prompts(folder: Path, *, quick: bool) -> list[Job]:
         "tasks": tasks,
         "items": 1 if quick else 20,
         "max_tokens": 2 if quick else TOKENS,
-        "system": [{"name": MODEL, "model": MODEL}],
+        "system": [{"name": MODEL, "model": model}],
     }
     plan = prepare(experiment_of(table, "bench", default_name="neighbours"), folder)
     (cell,) = plan.cells
@@ -163,11 +161,13 @@ def main() -> None:
     only = {"--only": {"metavar": "ENGINE", "help": "only this one"}}
     bench = Bench("neighbours", __doc__, {"sets": (60, 1), "block": (4, 1)}, only)
     sets, block = bench.chosen.sets, bench.chosen.block
-    with tempfile.TemporaryDirectory() as folder:
-        jobs = prompts(Path(folder), quick=bench.quick)
+    with tempfile.TemporaryDirectory() as named:
+        folder = Path(named)
+        model = str(make_tiny_gguf(folder / "tiny.gguf")) if bench.quick else MODEL
+        jobs = prompts(folder, model, quick=bench.quick)
         bench.head(f"{sets} sets of three blocks of {block} prompts, {jobs[0].max_tokens} tokens at most")
         bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
-        for name, spec in specs(Path(folder), quick=bench.quick).items():
+        for name, spec in specs(folder, model, quick=bench.quick).items():
             if bench.chosen.only in (None, name):
                 begun = time.monotonic()
                 report(bench, name, measure(spec, jobs, sets, block))

@@ -22,6 +22,7 @@ from taskpace.experiment.plan import request_seed
 from taskpace.experiment.prepare import prepare
 from taskpace.models import resolve
 from taskpace.runner.events import CellStarted, TrialFinished
+from tiny_model import make_tiny_gguf
 
 TASKS = ("mmlu-letter", "mmlu-explain")
 MODEL = "smollm2-135m"
@@ -46,19 +47,23 @@ print(time.perf_counter() - begun)
 def main() -> None:
     bench = Bench("overhead_llamacpp", __doc__, {"rounds": (15, 1), "items": (12, 1), "tokens": (96, 2)})
     rounds, items, tokens = bench.chosen.rounds, bench.chosen.items, bench.chosen.tokens
-    with tempfile.TemporaryDirectory() as folder:
-        data = str(short_questions(Path(folder), items)) if bench.quick else None
+    with tempfile.TemporaryDirectory() as name:
+        model, data = MODEL, None
+        if bench.quick:
+            model = str(make_tiny_gguf(Path(name) / "tiny.gguf"))
+            data = str(short_questions(Path(name), items))
         experiment = taskpace.quick_experiment(
-            models=(MODEL,), tasks=TASKS, items=items, data=data, warmup=0, max_tokens=tokens, options=OPTIONS
+            models=(model,), tasks=TASKS, items=items, data=data, warmup=0, max_tokens=tokens, options=OPTIONS
         )
         plan = prepare(experiment, Path())
-    requests = bodies(plan)
-    bench.head(f"{len(requests)} prompts, {rounds} alternating rounds")
-    if not bench.quick:
-        through_taskpace(plan)  # what is read for the first time is not measured
-    pairs = [(through_taskpace(plan), bare(requests)) for _ in range(rounds)]
+        requests = bodies(plan)
+        bench.head(f"{len(requests)} prompts, {rounds} alternating rounds")
+        if not bench.quick:
+            through_taskpace(plan)  # what is read for the first time is not measured
+        pairs = [(through_taskpace(plan), bare(model, requests)) for _ in range(rounds)]
+        peak_mb = parent_memory_mb(model, items)
     ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.01)
-    memory = bench.figure("parent process", parent_memory_mb(items), "MB", at_most=150)
+    memory = bench.figure("parent process", peak_mb, "MB", at_most=150)
     bench.say(f"  taskpace        {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")
     bench.say(f"  bare xllamacpp  {bench.figure('bare xllamacpp', [theirs for _, theirs in pairs], 's'):.3f} s")
     bench.say(f"  ratio           {ratio:.3f}  {ratio.target}")
@@ -101,11 +106,10 @@ def through_taskpace(plan) -> float:
     return sum(times[-1] - times[0] for times in walls.values())
 
 
-def bare(requests: list[dict[str, object]]) -> float:
-    model = resolve(MODEL, Path()).path
+def bare(model: str, requests: list[dict[str, object]]) -> float:
     done = subprocess.run(
         [sys.executable, "-c", BARE],
-        input=json.dumps([model, OPTIONS["context"], OPTIONS["threads"], requests]),
+        input=json.dumps([resolve(model, Path()).path, OPTIONS["context"], OPTIONS["threads"], requests]),
         capture_output=True,
         text=True,
         check=True,
@@ -113,7 +117,7 @@ def bare(requests: list[dict[str, object]]) -> float:
     return float(done.stdout)
 
 
-def parent_memory_mb(items: int) -> float:
+def parent_memory_mb(model: str, items: int) -> float:
     """Peak resident memory of the process that a user starts, over a whole run with its table."""
     program = (
         "import resource\n"
@@ -122,7 +126,7 @@ def parent_memory_mb(items: int) -> float:
         "finally:\n    print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = ["run", "-m", MODEL, "-t", TASKS[0], "-n", str(items), "-o", f"{folder}/run.db"]
+        run = ["run", "-m", model, "-t", TASKS[0], "-n", str(items), "-o", f"{folder}/run.db"]
         told = run_quietly([sys.executable, "-c", program, *run])
     return int(told.rsplit("peak ", 1)[1]) / 1024
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import tomli_w
 
 import taskpace
+from bare_generate import generate
 from harness import Bench
 from taskpace import models
 from taskpace.tasks import load_items, load_task, render
@@ -24,27 +25,6 @@ from tiny_model import make_tiny
 MODEL = "smollm2-135m"
 """The quick form takes a tiny one, which loads in a moment."""
 SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
-
-BARE = """
-import json, sys, time
-from taskpace.engines.transformers.load import Options, import_libraries, load
-torch, transformers = import_libraries()
-model, batches, max_tokens = json.load(sys.stdin)
-loaded = load(model, Options(dtype="bfloat16"))
-tokenizer = loaded.tokenizer
-tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-def ask(batch):
-    chats = [[{"role": "user", "content": prompt}] for prompt in batch]
-    texts = [tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=False) for chat in chats]
-    inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(loaded.device)
-    with torch.inference_mode():
-        loaded.model.generate(**inputs, max_new_tokens=max_tokens, do_sample=False)
-ask(batches[0])
-begun = time.perf_counter()
-for batch in batches:
-    ask(batch)
-print(time.perf_counter() - begun)
-"""
 
 
 def through_taskpace(folder: Path, model: str, prompts: list[str], batch: int, tokens: int) -> float:
@@ -65,10 +45,14 @@ def through_taskpace(folder: Path, model: str, prompts: list[str], batch: int, t
     return row.makespan_s
 
 
-def bare(model: str, prompts: list[str], batch: int, tokens: int) -> float:
+def bare(model: str, prompts: list[str], batch: int, tokens: int, *, quick: bool) -> float:
+    """In a process of its own; the quick form's in this one, as importing torch would be most of its time."""
     batches = [prompts[begin : begin + batch] for begin in range(0, len(prompts), batch)]
+    if quick:
+        return generate(model, batches, tokens)
+    command = [sys.executable, Path(__file__).with_name("bare_generate.py")]
     told = json.dumps([model, batches, tokens])
-    done = subprocess.run([sys.executable, "-c", BARE], input=told, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, input=told, capture_output=True, text=True, check=True)
     return float(done.stdout)
 
 
@@ -82,7 +66,10 @@ def main() -> None:
         folder = Path(name)
         model = str(make_tiny(folder / "tiny") if bench.quick else models.resolve(MODEL, folder).path)
         pairs = [
-            (through_taskpace(folder, model, prompts, batch, tokens), bare(model, prompts, batch, tokens))
+            (
+                through_taskpace(folder, model, prompts, batch, tokens),
+                bare(model, prompts, batch, tokens, quick=bench.quick),
+            )
             for _ in range(rounds)
         ]
     ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.02)

@@ -16,8 +16,10 @@ from pathlib import Path
 
 import taskpace
 from harness import Bench, short_questions
+from tiny_model import make_tiny_gguf
 
-RUN = ["-m", "taskpace", "run", "-m", "smollm2-135m", "-t", "mmlu-explain"]
+MODEL = "smollm2-135m"
+RUN = ["-m", "taskpace", "run", "-t", "mmlu-explain"]
 
 
 def mean_task_time(progress: str, trials: int, tokens: int, *, quick: bool) -> float:
@@ -25,12 +27,14 @@ def mean_task_time(progress: str, trials: int, tokens: int, *, quick: bool) -> f
     ours, theirs = pty.openpty()
     drain = threading.Thread(target=_drain, args=(ours,))
     drain.start()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "run.db"
+    with tempfile.TemporaryDirectory() as name:
+        folder, model = Path(name), MODEL
+        path = folder / "run.db"
         size = ["-n", str(trials), "--max-tokens", str(tokens)]
         if quick:
-            size += ["--data", str(short_questions(Path(folder), trials)), "--warmup", "0"]
-        command = [sys.executable, *RUN, *size, "--progress", progress, "-o", str(path)]
+            model = str(make_tiny_gguf(folder / "tiny.gguf"))
+            size += ["--data", str(short_questions(folder, trials)), "--warmup", "0"]
+        command = [sys.executable, *RUN, "-m", model, *size, "--progress", progress, "-o", str(path)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=theirs)
         os.close(theirs)
         drain.join()

@@ -110,13 +110,14 @@ def shown_after(browser: Browser, page_file: Path) -> float:
     return seconds
 
 
-def empty_pages(folder: Path, report: Path) -> dict[str, Path]:
+def empty_pages(folder: Path, report: Path, *, quick: bool) -> dict[str, Path]:
     text = report.read_text("utf-8")
     style = re.search(r"<style>.*?</style>", text, re.DOTALL)
     script = re.search(r"<script>\n.*?</script>", text, re.DOTALL)
     assert style
     assert script
-    vega = vl_convert.javascript_bundle().replace("</script", "<\\/script")
+    # Bundling takes longer than all the rest of a quick form.
+    vega = "" if quick else vl_convert.javascript_bundle().replace("</script", "<\\/script")
     # The script needs the page's own parts: what it looks for at once is there.
     ours = f'{style[0]}<button id="theme"></button><div id="tip"></div>{script[0]}'
     pages = {"same style and script": ours, "Vega, Vega-Lite, Vega-Embed": f"<script>{vega}</script>"}
@@ -206,7 +207,7 @@ def phone_lines(bench: Bench, trials: int, report: Path, phone: Phone) -> None:
 def main() -> None:
     bench = Bench("report", __doc__, {"rounds": (15, 1), "prompts": (5000, 5), "many": (25_000, 5)})
     rounds, trials = bench.chosen.rounds, SYSTEMS * bench.chosen.prompts
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = large_run(folder, bench.chosen.prompts)
         begun = time.perf_counter()
@@ -214,21 +215,23 @@ def main() -> None:
             report = run.report(folder / "large.html")
             took_s = time.perf_counter() - begun
             written = run.frame()["output_bytes"].sum()
-        browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
-        pages = {"report": report} | empty_pages(folder, report)
+        pages = {"report": report} | empty_pages(folder, report, quick=bench.quick)
         times: dict[str, list[float]] = {page: [] for page in pages}
-        for page in pages.values():
-            shown_after(browser, page)
-        for _ in range(rounds):
-            for page, file in pages.items():
-                times[page].append(shown_after(browser, file))
-        engine = browser.version
-        many = folder / "many"
-        many.mkdir()
-        with taskpace.open(large_run(many, bench.chosen.many)) as run:
-            many_report = run.report(many / "many.html")
-        phone = on_a_phone(browser, many_report)
-        browser.close()
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
+            if not bench.quick:
+                for page in pages.values():  # what is shown for the first time is not measured
+                    shown_after(browser, page)
+            for _ in range(rounds):
+                for page, file in pages.items():
+                    times[page].append(shown_after(browser, file))
+            engine = browser.version
+            many = folder / "many"
+            many.mkdir()
+            with taskpace.open(large_run(many, bench.chosen.many)) as run:
+                many_report = run.report(many / "many.html")
+            phone = on_a_phone(browser, many_report)
+            browser.close()
         size = bench.figure("size", report.stat().st_size / 1e6, "MB", at_most=15)
         made = bench.figure("made in", took_s, "s")
         bench.head(f"{trials:,} trials, {written / 1e6:.1f} MB of answers, headless Chromium {engine}")

@@ -19,19 +19,20 @@ from harness import Bench, run_quietly, short_questions, threads
 from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
 from taskpace.experiment.experiment import DEFAULT_TASKS
+from tiny_model import make_tiny_gguf
 
-VLLM = "vLLM"
+MODEL, VLLM = "smollm2-135m", "vLLM"
 
 
-def experiment(items: int, limits: dict[str, object]) -> dict[str, object]:
-    gguf = models.resolve("smollm2-135m", Path()).path
+def experiment(model: str, items: int, limits: dict[str, object]) -> dict[str, object]:
+    gguf = models.resolve(model, Path()).path
     llama = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 8"
     vllm = (
         f"{HOME / 'vllm' / 'bin' / 'vllm'} serve {{model}} --host {{host}} --port {{port}} --dtype bfloat16 "
         "--max-model-len 1024 --no-enable-prefix-caching"
     )
     systems = [
-        {"name": "in process", "model": "smollm2-135m", "options": {"context": 1024, "threads": threads()}},
+        {"name": "in process", "model": model, "options": {"context": 1024, "threads": threads()}},
         {"name": "llama.cpp server", "engine": "openai", "model": gguf,
          "options": {"server": llama, "body": {"cache_prompt": False}}},
         {"name": VLLM, "engine": "openai", "model": str(TOKENIZER), "options": {"server": vllm}},
@@ -46,18 +47,17 @@ def main() -> None:
     bench = Bench("servers", __doc__, {"items": (40, 1)}, markdown=True)
     bench.head(f"{bench.chosen.items} items a task")
     os.environ.update(ENVIRONMENT)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as name:
+        folder, model = Path(name), MODEL
         limits: dict[str, object] = {}
         if bench.quick:
-            data = str(short_questions(Path(folder)))
+            model, data = str(make_tiny_gguf(folder / "tiny.gguf")), str(short_questions(folder))
             limits = {"tasks": [{"use": task, "data": data} for task in DEFAULT_TASKS], "max_tokens": 2, "warmup": 0}
-        file, run = Path(folder) / "servers.toml", Path(folder) / "servers.db"
-        file.write_text(tomli_w.dumps(experiment(bench.chosen.items, limits)), "utf-8")
-        command = [sys.executable, "-m", "taskpace"]
-        run_quietly([*command, "run", file, "-o", run, "--trust"])
-        tables = run_quietly([*command, "summary", run, "--format", "markdown"])
-        with taskpace.open(run) as done:
+        file, run = folder / "servers.toml", folder / "servers.db"
+        file.write_text(tomli_w.dumps(experiment(model, bench.chosen.items, limits)), "utf-8")
+        with taskpace.run(file, run) as done:
             frame = done.frame()
+        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
     bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
     for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
         named, optional = f"{task}, {scenario}, {system}", system == VLLM

@@ -22,6 +22,7 @@ from harness import Bench, short_questions
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.experiment.experiment import experiment_of
 from taskpace.machine import host
+from tiny_model import make_tiny_gguf
 
 MODEL, TASK = "smollm2-135m", "mmlu-letter"
 LOADED_S = IDLE_S = (4.0, 15.0)
@@ -54,10 +55,10 @@ def load_that_comes_and_goes(seed: int, *, quick: bool) -> Iterator[None]:
         thread.join()
 
 
-def run(order: str, items: int, seed: int, path: Path, *, quick: bool) -> TaskTable:
+def run(order: str, model: str, items: int, seed: int, path: Path, *, quick: bool) -> TaskTable:
     """The table of one run."""
     task: object = {"use": TASK, "data": str(short_questions(path.parent, items))} if quick else TASK
-    system = {"engine": "llamacpp", "model": MODEL, "options": {"context": 1024, "threads": 1}}
+    system = {"engine": "llamacpp", "model": model, "options": {"context": 1024, "threads": 1}}
     systems = [{"name": name, **system} for name in ("one", "two")]
     table = {
         "tasks": [task],
@@ -76,10 +77,13 @@ def main() -> None:
     runs, items = bench.chosen.runs, bench.chosen.items
     bench.head(f"{MODEL} twice on {TASK}, {items} items, {runs} runs in turns, {-(-runs // 3)} one after the other")
     found = {"turns": [], "sequential": []}
-    with tempfile.TemporaryDirectory() as folder, load_that_comes_and_goes(1, quick=bench.quick):
+    with tempfile.TemporaryDirectory() as name, load_that_comes_and_goes(1, quick=bench.quick):
+        folder = Path(name)
+        model = str(make_tiny_gguf(folder / "tiny.gguf")) if bench.quick else MODEL
         for number in range(runs):
             for order in found if number % 3 == 0 else ("turns",):
-                found[order].append(run(order, items, number, Path(folder) / f"{order}-{number}.db", quick=bench.quick))
+                path = folder / f"{order}-{number}.db"
+                found[order].append(run(order, model, items, number, path, quick=bench.quick))
     for order, target in (("turns", max(1, runs // 20)), ("sequential", None)):
         tables = found[order]
         pairs = [table.pairs[0].task_time for table in tables]

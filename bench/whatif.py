@@ -20,8 +20,9 @@ import numpy as np
 import polars as pl
 import tomli_w
 
+import taskpace
 from batching import SERVERS, asked, questions
-from harness import Bench, run_quietly
+from harness import Bench
 from taskpace import models
 from taskpace.analysis.data.frame import last_attempts, load_frame
 from taskpace.analysis.schema.summary import TaskTable
@@ -44,8 +45,8 @@ PLAIN = {"gemma3-270m": {"api": "completions"}}
 """A base model: over HTTP, too, its prompts are plain text."""
 ALIKE = {"cache_prompt": False, "samplers": ["temperature", "top_p"]}
 """What the engine in process asks of llama.cpp."""
-SCRIPTED = ((40, 20), (40, 130))
-"""Items and longest answer of each scripted task."""
+LONGEST = (20, 130)
+"""Answer of each scripted task, in tokens."""
 
 
 def experiment(items: int, *, quick: bool) -> dict[str, object]:
@@ -68,13 +69,12 @@ def experiment(items: int, *, quick: bool) -> dict[str, object]:
              "options": {"server": llama, "body": ALIKE} | PLAIN.get(name, {})},
         ]  # fmt: skip
     shared = {"name": "whatif", "items": items, "tasks": list(TASKS), "scenarios": list(SCENARIOS), "system": systems}
-    return shared if quick else shared | {"max_tokens": 128}
+    return shared | ({"tasks": list(TASKS[:2])} if quick else {"max_tokens": 128})
 
 
 def main() -> None:
-    bench = Bench(
-        "whatif", __doc__, {"items": (20, 12)}, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}}
-    )
+    sizes = {"items": (20, 12), "scripted": (40, 12)}
+    bench = Bench("whatif", __doc__, sizes, {"--run": {"type": Path, "metavar": "FILE", "help": "made before"}})
     bench.head(f"{bench.chosen.items} items a task")
     scripted(bench)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as opened:
@@ -82,7 +82,7 @@ def main() -> None:
         if run is None:
             file, run = Path(folder) / "whatif.toml", Path(folder) / "whatif.db"
             file.write_text(tomli_w.dumps(experiment(bench.chosen.items, quick=bench.quick)), "utf-8")
-            run_quietly([sys.executable, "-m", "taskpace", "run", file, "-o", run, "--trust"])
+            taskpace.run(file, run).close()
         store = opened.enter_context(Store.open(run))
         trials = last_attempts(load_frame(store))
         fits(bench, trials)
@@ -98,10 +98,10 @@ def scripted(bench: Bench) -> None:
         rng = np.random.default_rng(1)
         there, unseen = (
             pl.concat(
-                asked(questions(rng, f"task {number}", *size), truth, eight.concurrency, rng).with_columns(
-                    worker=pl.lit(number)
-                )
-                for number, size in enumerate(SCRIPTED)
+                asked(
+                    questions(rng, f"task {number}", bench.chosen.scripted, longest), truth, eight.concurrency, rng
+                ).with_columns(worker=pl.lit(number))
+                for number, longest in enumerate(LONGEST)
             )
             for _ in range(2)
         )

@@ -53,6 +53,8 @@ REAL_CLOCK = (
 """Files whose tests read real clocks, or end real processes: never two of them at once."""
 TORCH = ("engines/test_transformers", "engines/test_transformers_serve", "test_tokenizers")
 """Files whose tests import torch and transformers, which takes five seconds: once for all of them."""
+TORCH_BENCHES = ("greedy", "overhead_transformers")
+"""Benchmarks whose quick forms import them too, in the process of their test."""
 SCIPY = (
     "analysis/test_anytime",
     "analysis/test_claims",
@@ -147,12 +149,12 @@ def part_of(nodeid: str) -> str:
     file = path.removeprefix("tests/").removesuffix(".py")
     if file in REAL_CLOCK:
         return "real clocks"
-    if file in TORCH:
+    if file in TORCH or (file == "test_benchmarks" and nodeid.partition("[")[2][:-1] in TORCH_BENCHES):
         return "torch"
     if file in SCIPY:
         return "scipy"
     # Benchmarks share no fixture, and together they would be what all wait for in the end.
-    return nodeid if path.endswith("test_benchmarks.py") else path
+    return nodeid if file == "test_benchmarks" else path
 
 
 @pytest.fixture

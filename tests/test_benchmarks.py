@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from unittest.mock import patch
 
 import msgspec
 import pytest
+from tests.conftest import TORCH_BENCHES
+from tests.in_process import InProcess, workers_here
+
+from taskpace.runner.runner import run_plan
 
 ROOT = Path(__file__).parents[1]
 BENCH, DOCS = ROOT / "bench", ROOT / "docs"
 RESULTS = BENCH / "results"
 HELPERS = {
     *(
+        "bare_generate",
         "batching",
+        "endless_server",
         "harness",
         "http_instant_server",
         "llama_server",
@@ -72,8 +81,6 @@ CONSTANTS = {
 LIMIT_S = 600
 WITH_A_FLAG = ("decided_real_again",)
 """Results and blocks of a script's flag that `make bench` does not give: it would take half an hour."""
-RUN_BY_GPU_SCRIPT = "overhead_transformers"
-"""Loading torch twice is most of what it takes: its quick form runs as the last part of gpu.sh's."""
 
 
 class Figure(msgspec.Struct):
@@ -117,31 +124,27 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, ModuleType]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCRIPTS if name != RUN_BY_GPU_SCRIPT]
-)
-def test_quick_form_runs_and_gives_the_figures_of_the_results_file(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in SCRIPTS])
+def test_quick_form_runs_and_gives_the_figures_of_the_results_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Every script runs in its quick form, keeps what it prints, and has the figures that the pages are made of."""
-    done = run(sys.executable, BENCH / f"{name}.py", "--quick", "--save", tmp_path, cwd=tmp_path)
+    run_here(BENCH / f"{name}.py", "--quick", "--save", tmp_path, cwd=tmp_path, monkeypatch=monkeypatch)
 
-    assert done.returncode == 0, done.stderr
     quick = read(tmp_path / f"{name}.json")
-    assert done.stdout.splitlines() == quick.lines
+    assert capsys.readouterr().out.splitlines() == quick.lines
     assert quick.command == f"python bench/{name}.py --quick"
     assert quick.names() == read(RESULTS / f"{name}.json").names(), "run `make bench`"
 
 
 @pytest.mark.real_model
 def test_gpu_script_runs_in_its_quick_form_without_a_gpu(tmp_path: Path) -> None:
-    """The script for a machine with a GPU leaves its tables, its report and the harness's overhead on any machine."""
+    """The script for a machine with a GPU leaves its tables and its report on any machine."""
     done = run("sh", BENCH / "gpu.sh", "--quick", tmp_path / "gpu", cwd=tmp_path, PYTHON=sys.executable)
 
     assert done.returncode == 0, done.stderr
     assert "tiny bfloat16" in (tmp_path / "gpu" / "gpu.md").read_text("utf-8")
     assert (tmp_path / "gpu" / "gpu.html").exists()
-    quick = read(tmp_path / "gpu" / f"{RUN_BY_GPU_SCRIPT}.json")
-    assert quick.command == f"python bench/{RUN_BY_GPU_SCRIPT}.py --quick"
-    assert quick.names() == read(RESULTS / f"{RUN_BY_GPU_SCRIPT}.json").names(), "run `make bench`"
 
 
 def test_peers_quick_form_names_what_is_installed_and_installs_nothing(tmp_path: Path) -> None:
@@ -205,6 +208,34 @@ def test_a_quick_form_cannot_overwrite_the_results(tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "give --save a folder" in done.stderr
+
+
+def run_here(script: Path, *arguments: str | Path, cwd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script as ``python script`` does, in this process: a process of its own is mostly imports."""
+    monkeypatch.setattr(sys, "argv", [str(each) for each in (script, *arguments)])
+    monkeypatch.chdir(cwd)
+    monkeypatch.syspath_prepend(BENCH)
+    before = set(sys.modules)
+    with patch.dict(os.environ), workers_here():
+        if script.stem in TORCH_BENCHES:
+            run_plan.__kwdefaults__["launch"] = InProcess  # which workers_here() takes back
+        try:
+            with ended_well():
+                runpy.run_path(str(script), run_name="__main__")
+        finally:
+            for name in set(sys.modules) - before:
+                if Path(getattr(sys.modules[name], "__file__", None) or "").parent == BENCH:
+                    del sys.modules[name]
+
+
+@contextmanager
+def ended_well() -> Iterator[None]:
+    """Exit code 0 ends a script as its last line does; any other is an error of the test."""
+    try:
+        yield
+    except SystemExit as exc:
+        if exc.code:
+            raise RuntimeError(f"exit code {exc.code}") from exc
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
