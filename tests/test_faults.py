@@ -30,11 +30,11 @@ scenarios = ["single", "concurrency=4"]
 [[system]]
 name = "quick"
 engine = "simulated"
-options = { wait = 0.002, token_time = 0.0005, length = 60 }
+options = { wait = 0.002, token_time = 0.0005, length = 30 }
 [[system]]
 name = "slow"
 engine = "simulated"
-options = { wait = 0.004, token_time = 0.0005, length = 90 }
+options = { wait = 0.004, token_time = 0.0005, length = 45 }
 """
 
 
@@ -180,7 +180,7 @@ def check_whole(path: Path, seen: set[str]) -> None:
 def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path, idle):
     """SIGKILL of a worker: its trial in flight becomes an error, and one that waits for its turn loses nothing."""
     (tmp_path / "x.toml").write_text(
-        EXPERIMENT.replace("wait = 0.002", "wait = 0.5").replace("items = 30", "items = 8\nwarmup = 0")
+        EXPERIMENT.replace("wait = 0.002", "wait = 0.5").replace("items = 30", "items = 4\nwarmup = 0")
     )
     process = start(tmp_path)
     wait_for("TrialFinished", process)
@@ -197,7 +197,7 @@ def test_a_killed_worker_costs_its_trial_and_the_run_completes(tmp_path, idle):
     with taskpace.open(tmp_path / "x.db") as run:
         frame = run.frame()
         deaths = run.store.query("SELECT system, reason FROM worker_death")[1]
-    assert frame.height == 32
+    assert frame.height == 16
     lost = frame.filter(frame["outcome"] == "error")
     assert lost.height == died[0]["lost"]
     assert set(lost["failure_kind"]) <= {"worker-died"}
@@ -260,7 +260,7 @@ def test_a_system_whose_worker_keeps_dying_is_given_up_and_the_other_is_not(tmp_
 @pytest.mark.slow
 def test_one_interrupt_stops_cleanly_and_the_same_command_continues(tmp_path):
     """Ctrl-C: what is in flight is finished and kept, exit code 130, and the run is continued to its end."""
-    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.1"))
+    (tmp_path / "x.toml").write_text(EXPERIMENT.replace("wait = 0.002", "wait = 0.03"))
     process = start(tmp_path)
     wait_for("TrialFinished", process)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: parent and worker alike
