@@ -301,7 +301,13 @@ def test_a_real_server_is_started_and_measured(tmp_path):
     file = tmp_path / "x.toml"
     system = {"name": "served", "engine": "openai", "model": str(path), "options": {"server": command}}
     (tmp_path / "x.csv").write_text("prompt\nName a colour.\nCount to nine.\nWho was Goethe?\nWhat is rain?\n", "utf-8")
-    plan = {"tasks": [{"prompts": "x.csv"}], "scenarios": ["concurrency=2"], "max_tokens": 8, "system": [system]}
+    plan = {
+        "tasks": [{"prompts": "x.csv"}],
+        "scenarios": ["concurrency=2"],
+        "max_tokens": 8,
+        "warmup": 0,
+        "system": [system],
+    }
     file.write_text(tomli_w.dumps(plan), "utf-8")
     frame = taskpace.run(file, tmp_path / "x.db").frame()
     assert frame.height == 4
