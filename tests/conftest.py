@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 from hypothesis import settings
 from tests.commandline import Cli, run_apart, run_here
-from tests.in_process import engines_here as all_here, workers_here as here
+from tests.in_process import workers_here as here
 from tests.once import Once, make_once
 
 import taskpace
@@ -139,13 +139,6 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 def workers_here() -> Iterator[None]:
     """Systems in virtual time are asked in this process: where no process of their own is the point."""
     with here():
-        yield
-
-
-@pytest.fixture
-def engines_here() -> Iterator[None]:
-    """Systems are asked in this process, real models too: where no process of their own is the point."""
-    with all_here():
         yield
 
 

@@ -117,13 +117,6 @@ def workers_here() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def engines_here() -> Iterator[None]:
-    """Every system is asked in this process, uncalibrated: a second of processor time less for each of a run."""
-    with patch.object(worker, "calibrate", instant), patch.dict(run_plan.__kwdefaults__, {"launch": InProcess}):
-        yield
-
-
 class StopAfter:
     """Asks a run to stop after so many trials."""
 

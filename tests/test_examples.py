@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shutil
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.in_process import engines_here
 
 import taskpace
 from taskpace.experiment.experiment import Experiment, load_experiment
@@ -67,9 +65,8 @@ def test_an_example_needs_no_model_of_the_network(name):
 @pytest.mark.real_model
 @pytest.mark.parametrize("name", IN_PACKAGES)
 def test_an_example_runs_on_its_own_models(clone, name):
-    """With the models it names, which come in packages, one item of each task; the demo's in workers, as ever."""
-    with contextlib.nullcontext() if name == "demo.toml" else engines_here():
-        smallest(load_experiment(clone / name), clone, options={"threads": 1})
+    """With the models it names, which come in packages, one item of each task."""
+    smallest(load_experiment(clone / name), clone, options={"threads": 1})
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

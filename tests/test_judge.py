@@ -523,7 +523,7 @@ def test_the_page_of_the_docs_can_be_used(tmp_path):
 
 
 @pytest.mark.real_model
-def test_a_real_model_judges(tmp_path, cli, engines_here):
+def test_a_real_model_judges(tmp_path, cli):
     """SmolLM2 grades three answers: whatever it says, every answer is accounted for."""
     (tmp_path / "x.toml").write_text(RUN.replace("items = 20", "items = 3").split('[[system]]\nname = "bad"')[0])
     assert cli("run", "x.toml", "-o", "x.db").returncode == 0

@@ -14,7 +14,7 @@ import tomli_w
 import taskpace
 from taskpace import models
 
-pytestmark = [pytest.mark.real_model, pytest.mark.usefixtures("engines_here")]
+pytestmark = pytest.mark.real_model
 
 SERVE = """
 import asyncio, json, sys

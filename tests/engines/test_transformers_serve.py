@@ -16,7 +16,7 @@ from bench.tiny_model import make_tiny
 import taskpace
 from taskpace.engines.openai.launch import Server, free_port
 
-pytestmark = [pytest.mark.real_model, pytest.mark.usefixtures("engines_here")]
+pytestmark = pytest.mark.real_model
 
 HALF = "\ufffd"
 
