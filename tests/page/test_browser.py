@@ -253,6 +253,13 @@ def test_axe_finds_no_serious_violation(opened, sparse_report, violations, drawn
             assert violations(page) == [], scheme
 
 
+def test_axe_finds_no_serious_violation_where_several_tasks_are_seen_together(desk, violations):
+    """All its rules, light and dark, in what a run of one task has not: what all tasks say, and the way to each."""
+    for scheme in ("dark", "light"):
+        desk.emulate_media(color_scheme=scheme)
+        assert violations(desk, ".together, nav") == [], scheme
+
+
 def test_it_is_worth_reading_without_scripts(opened, sparse, sparse_report):
     """Where scripts are blocked, as in a mail's preview: answers, pictures and numbers are there, controls are not."""
     with opened(sparse_report, java_script_enabled=False) as page:
