@@ -40,9 +40,7 @@ LONGEST = ("real_model", "browser", "slow")
 """Marks, what takes longest first: what is handed out last is short, so that the workers end together."""
 REAL_CLOCK = (
     "engines/test_launch",
-    "engines/test_llamacpp",
     "engines/test_openai",
-    "engines/test_openai_real",
     "test_energy",
     "test_faults",
     "test_host",

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import tomli_w
@@ -18,6 +20,7 @@ from tests.in_process import InProcess
 import taskpace
 import taskpace.runner.events
 from taskpace import models
+from taskpace.engines.openai import launch
 from taskpace.engines.openai.launch import Server, check_command, fill_in, free_port
 from taskpace.errors import ExperimentError
 from taskpace.experiment.experiment import load_experiment
@@ -197,7 +200,23 @@ def test_no_server_outlives_a_kill(small, tmp_path, victim):
         process.kill()
 
 
-@pytest.mark.slow
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever watches over a server waits half a second, not ten, before it ends the server by force."""
+    supervised = (
+        "import sys; from taskpace.engines.openai import launch; launch._GRACE_S = launch._ORPHANS_GRACE_S = 0.5; "
+        "sys.exit(launch.supervise(sys.argv[1:]))"
+    )
+
+    def start(command: list[str], **settings: Any) -> subprocess.Popen[bytes]:
+        *python, flag, module = command[:4]
+        assert [flag, module] == ["-m", launch.__name__]
+        return subprocess.Popen([*python, "-c", supervised, *command[4:]], **settings)
+
+    monkeypatch.setattr(launch, "subprocess", SimpleNamespace(PIPE=subprocess.PIPE, Popen=start))
+
+
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere an orphan has no new parent to end it")
 def test_a_server_s_child_in_a_session_of_its_own_ends_with_it(tmp_path):
     """Also one that ignores the request, and whose parent has ended before: a daemon, as some servers make them."""
@@ -225,7 +244,7 @@ def test_a_server_s_child_in_a_session_of_its_own_ends_with_it(tmp_path):
     assert not alive(found[0])
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_ignores_the_request_is_killed(tmp_path):
     """Who does not end on SIGTERM ends on SIGKILL."""
     script = (
@@ -283,7 +302,13 @@ def test_a_real_server_is_started_and_measured(tmp_path):
     file = tmp_path / "x.toml"
     system = {"name": "served", "engine": "openai", "model": str(path), "options": {"server": command}}
     (tmp_path / "x.csv").write_text("prompt\nName a colour.\nCount to nine.\nWho was Goethe?\nWhat is rain?\n", "utf-8")
-    plan = {"tasks": [{"prompts": "x.csv"}], "scenarios": ["concurrency=2"], "max_tokens": 8, "system": [system]}
+    plan = {
+        "tasks": [{"prompts": "x.csv"}],
+        "scenarios": ["concurrency=2"],
+        "max_tokens": 8,
+        "warmup": 0,
+        "system": [system],
+    }
     file.write_text(tomli_w.dumps(plan), "utf-8")
     frame = taskpace.run(file, tmp_path / "x.db").frame()
     assert frame.height == 4
