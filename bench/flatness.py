@@ -21,7 +21,7 @@ class Life(NamedTuple):
     """What was sampled of one process."""
 
     seconds: Sequence[float]
-    """Since it was first seen."""
+    """On any clock; the first is when it was first seen."""
     values: Sequence[float]
 
 
@@ -53,7 +53,7 @@ def drift(lives: Sequence[Life], *, warm_up_s: float, least_s: float) -> Drift |
     slopes, watched = [], []
     for life in lives:
         seconds, values = np.asarray(life.seconds, np.float64), np.asarray(life.values, np.float64)
-        warm = seconds >= warm_up_s
+        warm = seconds >= seconds[0] + warm_up_s
         seconds, values = seconds[warm], values[warm]
         if len(seconds) < 3 or np.ptp(seconds) < least_s:
             continue

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import signal
@@ -23,14 +24,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import tomli_w
 
 from endless import children
-from flatness import Drift, Life, drift
+from flatness import Life, drift
 from harness import ROOT, Bench
 
 CONCURRENCY = 64
@@ -46,7 +48,6 @@ MOST_UNASKED = 3
 MARK = "TASKPACE_SOAK"
 """Variable by which every process of a run is known, even without its parent."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
-LIMITS_KIB_TRIAL = {"parent": 1.0, "worker": 1.0}
 TOTALS = (
     ("trials planned", None),
     ("trials recorded once", None),
@@ -61,6 +62,14 @@ TOTALS = (
     ("descriptors left at the server", 0),
 )
 """What is counted, and the most that is right."""
+
+
+class Samples(NamedTuple):
+    """Of one process."""
+
+    seconds: list[float]
+    kib: list[float]
+    descriptors: list[float]
 
 
 class Soaked:
@@ -78,6 +87,7 @@ class Soaked:
     def __init__(
         self,
         name: str,
+        *,
         folder: Path,
         system: list[dict[str, object]],
         settings: dict[str, object],
@@ -96,8 +106,8 @@ class Soaked:
         self.watched_s = 0.0
         self.kills: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
-        self.lives: dict[tuple[str, int, int], tuple[list[float], list[float], list[float]]] = {}
-        """By role, session and process: seconds, KiB, descriptors."""
+        self.lives: defaultdict[tuple[str, int, int], Samples] = defaultdict(lambda: Samples([], [], []))
+        """By role, session and process."""
         self._kinds: Iterator[str] = itertools.cycle(KILLS)
         self._pending: str | None = None
         self._expected = {0}
@@ -142,14 +152,9 @@ class Soaked:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
-    def drift(self, role: str, what: int = 1, *, quick: bool = False) -> Drift | None:
-        """Slope of memory (1) or descriptors (2) of its parents or workers."""
-        lives = [Life(seen[0], seen[what]) for (of, *_), seen in self.lives.items() if of == role]
-        return drift(lives, warm_up_s=1.0 if quick else WARM_UP_S, least_s=2.0 if quick else LEAST_S)
-
-    def most(self, role: str, what: int) -> float:
-        """Of memory or descriptors of one process, ever."""
-        return max((max(seen[what]) for (of, *_), seen in self.lives.items() if of == role), default=0.0)
+    def of(self, role: str) -> list[Samples]:
+        """Of its parents or of its workers."""
+        return [seen for (each, *_), seen in self.lives.items() if each == role]
 
     @property
     def _run_file(self) -> Path:
@@ -160,7 +165,7 @@ class Soaked:
         self._expected = {0}
         environment = os.environ | {"TMPDIR": str(self.temporary), MARK: str(self.folder)}
         command = [sys.executable, "-m", "taskpace", "run", "x.toml", "-o", self._run_file.name, "--progress", "json"]
-        with open(self.folder / "events", "wb") as events, open(self.folder / "errors", "wb") as errors:
+        with (self.folder / "events").open("wb") as events, (self.folder / "errors").open("wb") as errors:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=events, stderr=errors,
                 start_new_session=True,
@@ -168,16 +173,13 @@ class Soaked:
 
     def _sample(self, role: str, pid: int) -> None:
         with contextlib.suppress(OSError):
-            kib, descriptors = own_kib(pid), len(os.listdir(f"/proc/{pid}/fd"))
+            kib, descriptors = own_kib(pid), open_descriptors(pid)
             if not kib:
                 return  # it is just ending
-            now = time.monotonic()
-            key = (role, self.sessions, pid)
-            if key not in self.lives:
-                self.lives[key] = ([], [], [])
-                self._seen_first = getattr(self, "_seen_first", {}) | {key: now}
-            for values, value in zip(self.lives[key], (now - self._seen_first[key], kib, descriptors), strict=True):
-                values.append(value)
+            seen = self.lives[role, self.sessions, pid]
+            seen.seconds.append(time.monotonic())
+            seen.kib.append(kib)
+            seen.descriptors.append(descriptors)
 
     def _kill(self, kind: str, workers: list[int]) -> None:
         assert self._process is not None
@@ -213,27 +215,14 @@ class Soaked:
         """Count what the complete run file has, and take it away."""
         path, counts = self._run_file, self.counts
         beside = {each.name for each in self.folder.iterdir()}
-        left = beside - {"tmp", "prompts.jsonl", "x.toml", "events", "errors", path.name}
+        # The lock stays on purpose: whoever takes it away may take it from under another's feet.
+        left = beside - {"tmp", "prompts.jsonl", "x.toml", "events", "errors", path.name, f"{path.name}.lock"}
         counts["files left beside a run"] += len(left)
         if left:
             print(f"{self.name}: left beside the run file: {', '.join(sorted(left))}", file=sys.stderr, flush=True)
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as run:
-            if run.execute("PRAGMA integrity_check").fetchall() != [("ok",)]:
-                counts["failed integrity checks"] += 1
-            times = dict(
-                run.execute(
-                    "SELECT trial.id, count(record.trial_id) FROM trial LEFT JOIN record"
-                    " ON record.trial_id = trial.id AND record.phase = 'measured' AND record.final IS NOT 0 GROUP BY 1"
-                )
-            )
-            self.outcomes.update(
-                dict(
-                    run.execute(
-                        "SELECT coalesce(failure_kind, 'answered'), count(*) FROM record"
-                        " WHERE phase = 'measured' AND final IS NOT 0 GROUP BY 1"
-                    )
-                )
-            )
+        times, outcomes, whole = recorded(path)
+        counts["failed integrity checks"] += not whole
+        self.outcomes.update(outcomes)
         found = Counter(times.values())
         counts["trials planned"] += len(times)
         counts["trials recorded once"] += found[1]
@@ -244,6 +233,21 @@ class Soaked:
         self.files += 1
         self._acknowledged = set()
         path.unlink()
+
+
+def recorded(path: Path) -> tuple[dict[str, int], dict[str, int], bool]:
+    """How often a run file has each planned trial, how its trials ended, and whether it is sound."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as run:
+        whole = run.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        times = run.execute(
+            "SELECT trial.id, count(record.trial_id) FROM trial LEFT JOIN record"
+            " ON record.trial_id = trial.id AND phase = 'measured' AND final IS NOT 0 GROUP BY 1"
+        ).fetchall()
+        outcomes = run.execute(
+            "SELECT coalesce(failure_kind, 'answered'), count(*) FROM record"
+            " WHERE phase = 'measured' AND final IS NOT 0 GROUP BY 1"
+        ).fetchall()
+    return dict(times), dict(outcomes), whole
 
 
 def acknowledged(events: str) -> set[str]:
@@ -267,6 +271,10 @@ def own_kib(pid: int) -> int:
     """Memory that a process has of its own, on disk or not: anonymous pages and swap, without mapped files."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     return sum(int(kib) for kib in re.findall(r"^(?:Anonymous|Swap): +(\d+) kB", text, re.MULTILINE))
+
+
+def open_descriptors(pid: int) -> int:
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
 def marked(value: str) -> list[int]:
@@ -313,7 +321,7 @@ def report(bench: Bench, runs: list[Soaked], counts: Counter[str]) -> None:
     for run in runs:
         kills = ", ".join(f"{count} x {kind}" for kind, count in run.kills.items())
         bench.say(
-            f"  {run.name}: {run.recorded:,} trials in {run.files} run files and {run.sessions} sessions; killed: {kills}"
+            f"  {run.name}: {run.recorded:,} trials, {run.files} run files, {run.sessions} sessions; killed: {kills}"
         )
         bench.say(f"    {', '.join(f'{count:,} {kind}' for kind, count in run.outcomes.most_common())}")
     bench.figure("kills", sum(run.kills.total() for run in runs))
@@ -321,7 +329,7 @@ def report(bench: Bench, runs: list[Soaked], counts: Counter[str]) -> None:
     for title, most in TOTALS:
         figure = bench.figure(title, counts[title], at_most=most)
         bench.say(f"  {title:<34}{figure:>10,.0f}  {figure.target}".rstrip())
-    bench.say(f"  {'memory of its own':<22}{'most':>9}{'KiB per minute, 95 %':>31}{'B per trial':>13}{'lives':>7}{'descriptors':>13}")
+    bench.say(f"  {'memory':<18}{'most':>9}  {'KiB per minute (95 %)':<28}{'B per trial (95 %)':<22}lives  descriptors")
     for run in runs:
         for role in ("parent", "worker"):
             line(bench, run, role)
@@ -329,19 +337,20 @@ def report(bench: Bench, runs: list[Soaked], counts: Counter[str]) -> None:
 
 def line(bench: Bench, run: Soaked, role: str) -> None:
     """Memory and descriptors of a run's parents or workers."""
-    title = f"{run.name}, {role}"
-    found = run.drift(role, quick=bench.quick)
-    per_minute = run.recorded / (run.watched_s / 60)
-    most = bench.figure(f"{title}: most memory", run.most(role, 1) / 1024, "MiB")
-    interval = None if found is None or found.lives < 2 else [found.low, found.mean, found.high]
-    slope = bench.figure(f"{title}: growth", interval, "KiB/min")
-    bench.figure(f"{title}: growth per trial", None if interval is None else [each * 1024 / per_minute for each in interval], "B")
-    bench.figure(f"{title}: most descriptors", run.most(role, 2))
-    descriptors = run.drift(role, 2, quick=bench.quick)
-    bench.figure(f"{title}: growth of descriptors", descriptors and 60 * descriptors.mean, "1/h")
-    per_trial = "unknown" if interval is None else f"{found.mean * 1024 / per_minute:.0f}"
+    title, lives = f"{run.name}, {role}", run.of(role)
+    warm = {"warm_up_s": bench.chosen.every / 2 if bench.quick else WARM_UP_S, "least_s": 0 if bench.quick else LEAST_S}
+    memory = drift([Life(life.seconds, life.kib) for life in lives], **warm)
+    opened = drift([Life(life.seconds, life.descriptors) for life in lives], **warm)
+    most = bench.figure(f"{title}: most memory", max((max(life.kib) for life in lives), default=0) / 1024, "MiB")
+    ends = [] if memory is None or math.isnan(memory.low) else [memory.low, memory.mean, memory.high]
+    slope = bench.figure(f"{title}: growth", ends, "KiB/min")
+    per_trial = run.watched_s / 60 * 1024 / max(1, run.recorded)
+    each = bench.figure(f"{title}: growth per trial", [end * per_trial for end in ends], "B")
+    files = bench.figure(f"{title}: most descriptors", max((max(life.descriptors) for life in lives), default=0))
+    bench.figure(f"{title}: growth of descriptors", opened and 60 * opened.mean, "1/h")
     bench.say(
-        f"  {title:<22}{most:>5.0f} MiB{slope:>31.1f}{per_trial:>13}{found.lives if found else 0:>7}{run.most(role, 2):>13.0f}"
+        f"  {title:<18}{most:>5.0f} MiB  {format(slope, '.1f'):<28}{format(each, '.0f'):<22}"
+        f"{memory.lives if memory else 0:>5}{files:>13.0f}"
     )
 
 
@@ -349,8 +358,11 @@ def main() -> None:
     bench = Bench(
         "soak",
         __doc__,
-        {"every": (60, 2), "requests": (14_000, 192), "prompts": (400, 6)},
-        {"--time": {"metavar": "DURATION", "help": "such as 30m or 24h; 30m, with --quick 8s"}},
+        {"every": (60, 2), "requests": (12_000, 128), "prompts": (400, 6)},
+        {
+            "--time": {"metavar": "DURATION", "help": "such as 30m or 24h; 30m, with --quick 8s"},
+            "--samples": {"metavar": "FILE", "type": Path, "help": "write every sample of memory there, as JSON"},
+        },
     )
     sizes = bench.chosen
     text = sizes.time or ("8s" if bench.quick else "30m")
@@ -364,7 +376,7 @@ def main() -> None:
     ):
         assert endpoint.stdout
         url = f"http://127.0.0.1:{endpoint.stdout.readline().strip()}/v1"
-        idle = len(os.listdir(f"/proc/{endpoint.pid}/fd"))
+        idle = open_descriptors(endpoint.pid)
         folder = Path(name)
         openai = {"name": "s", "engine": "openai", "model": "m", "options": {"url": url, "proxy": False}}
         loaded = {"scenarios": [f"concurrency={CONCURRENCY}"], "timeout": TIMEOUT_S, "retries": 1}
@@ -373,14 +385,19 @@ def main() -> None:
             for name, context in (("short context", 256), ("long context", 512))
         ]
         runs = [
-            Soaked("endpoint", folder / "endpoint", [openai], loaded, sizes.requests, counts),
-            Soaked("llama.cpp", folder / "llamacpp", llamas, {"max_tokens": 8}, sizes.prompts, counts),
-        ]
+            Soaked("endpoint", folder=folder / "endpoint", system=[openai], settings=loaded, trials=sizes.requests,
+                   counts=counts),
+            Soaked("llama.cpp", folder=folder / "llamacpp", system=llamas, settings={"max_tokens": 8},
+                   trials=sizes.prompts, counts=counts),
+        ]  # fmt: skip
         soak(runs, time_s, sizes.every)
         time.sleep(POLL_S)
-        counts["descriptors left at the server"] = len(os.listdir(f"/proc/{endpoint.pid}/fd")) - idle
+        counts["descriptors left at the server"] = open_descriptors(endpoint.pid) - idle
         endpoint.communicate("")
     report(bench, runs, counts)
+    if sizes.samples:
+        lives = [[run.name, role, session, *life] for run in runs for (role, session, _), life in run.lives.items()]
+        sizes.samples.write_text(json.dumps(lives), "utf-8")
     bench.finish()
 
 

@@ -90,12 +90,14 @@ FAULTS: dict[int, Callable[[Faulty], None]] = {
     7: lambda one: one.refuse(whole(b"500 Internal Server Error", b'{"error": {"message": "no"}}')),
     11: lambda one: one.transport.abort(),
     15: lambda one: one.answer(TOKENS // 2, then=one.transport.abort),
-    19: lambda one: None,
+    19: lambda _: None,
     23: lambda one: one.answer(step_s=SLOW_S),
     27: lambda one: one.garbage(b'{"choices": [{"index": 0, "delta"'),
     31: lambda one: one.hang_up(b"\x00\xff no HTTP at all\r\n\r\n"),
     35: lambda one: one.refuse(whole(b"200 OK", b"<html>Sign in</html>", b"text/html")),
-    39: lambda one: one.garbage(b'{"choices": [{"index": 0, "delta": {"content": "\xff\xfe"}, "finish_reason": null}]}'),
+    39: lambda one: one.garbage(
+        b'{"choices": [{"index": 0, "delta": {"content": "\xff\xfe"}, "finish_reason": null}]}'
+    ),
     43: lambda one: one.transport.close(),
     47: lambda one: one.garbage(b'{"choices": [{"index": 0, "delta": {"content": "%b"}}]}' % (b"x" * LONG_BYTES)),
 }

@@ -19,6 +19,7 @@ RESULTS = BENCH / "results"
 HELPERS = {
     *(
         "batching",
+        "flatness",
         "harness",
         "http_instant_server",
         "llama_server",
@@ -27,6 +28,7 @@ HELPERS = {
         "peer_aiohttp",
         "peer_socket",
         "peers",
+        "soak_server",
         "tiny_model",
     ),
     "worlds",
@@ -43,6 +45,7 @@ MARKS = dict.fromkeys(
         "overhead_transformers",
         "progress_cost",
         "servers",
+        "soak",
         "twins",
     ),
     pytest.mark.real_model,
@@ -72,6 +75,8 @@ CONSTANTS = {
 LIMIT_S = 600
 WITH_A_FLAG = ("decided_real_again",)
 """Results and blocks of a script's flag that `make bench` does not give: it would take half an hour."""
+BY_MAKE_SOAK = ("soak",)
+"""Scripts that `make soak` runs, as `make bench` would take half an hour longer."""
 RUN_BY_GPU_SCRIPT = "overhead_transformers"
 """Loading torch twice is most of what it takes: its quick form runs as the last part of gpu.sh's."""
 
@@ -160,7 +165,7 @@ def test_every_script_has_a_results_file_a_block_and_a_place_in_make_bench() -> 
 
     assert sorted(path.stem for path in RESULTS.glob("*.json")) == sorted([*SCRIPTS, *WITH_A_FLAG])
     assert sorted(blocks) == sorted([*SCRIPTS, *WITH_A_FLAG])
-    assert sorted(listed[1].replace("\\", "").split()) == SCRIPTS
+    assert sorted([*listed[1].replace("\\", "").split(), *BY_MAKE_SOAK]) == SCRIPTS
 
 
 def test_pages_show_what_the_results_files_hold() -> None:
