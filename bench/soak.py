@@ -7,7 +7,8 @@ and the next one begins. When time is up, both are completed. Memory is what eac
 pages and swap), sampled in each life of a process after its first 30 s.
 
 Targets: every planned trial exactly once, nothing acknowledged and lost; no process, temporary file or descriptor left;
-integrity_check ok; memory of parents and workers flat.
+integrity_check ok; memory of parents and workers flat: it grows by 100 KiB a minute at most, and half a KiB more for
+each trial, as a run keeps the ids of what it has recorded until it ends.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ GONE_S = 15.0
 """By when what a run has started must be gone after its end."""
 KILLS = ("worker", "Ctrl-C", "worker", "run")
 """In this order on each of the two."""
+MOST_KIB_MINUTE, MOST_KIB_TRIAL = 100, 0.5
 MOST_UNASKED = 3
 """Ends of a session that nobody asked for, after which the soak is given up."""
 MARK = "TASKPACE_SOAK"
@@ -104,6 +106,8 @@ class Soaked:
         self.done = False
         self.files = self.sessions = self.recorded = 0
         self.watched_s = 0.0
+        self._begun_s = time.monotonic()
+        """When its run file was."""
         self.kills: Counter[str] = Counter()
         self.outcomes: Counter[str] = Counter()
         self.lives: defaultdict[tuple[str, int, int], Samples] = defaultdict(lambda: Samples([], [], []))
@@ -118,11 +122,11 @@ class Soaked:
         """Do the next of the ways to it, as soon as it has a worker."""
         self._pending = self._pending or next(self._kinds)
 
-    def tick(self, *, go_on: bool) -> None:
+    def tick(self, left_s: float) -> None:
         """Look at it: start what has ended, check what is complete, sample, and kill if that is due.
 
         Args:
-            go_on: whether to begin another run when one is complete.
+            left_s: until time is up; another run is begun only where half of it fits in.
         """
         if self.done:
             return
@@ -135,7 +139,8 @@ class Soaked:
             self._process = None
             if complete:
                 self._check()
-                self.done = not go_on
+                self.done = left_s <= 0 or left_s < (time.monotonic() - self._begun_s) / 2
+                self._begun_s = time.monotonic()
             return
         workers = [int(child) for child in children(self._process.pid) if b"taskpace.worker" in command_line(child)]
         for role, pids in (("parent", [self._process.pid]), ("worker", workers)):
@@ -302,14 +307,14 @@ def soak(runs: list[Soaked], time_s: float, every_s: float) -> None:
     try:
         while not all(run.done for run in runs):
             now = time.monotonic()
-            go_on = now < begun + time_s
-            if now >= next_kill and go_on:
+            left_s = begun + time_s - now
+            if now >= next_kill and left_s > 0:
                 next(turn).kill_next()
                 next_kill += every_s
             for run in runs:
                 if not run.done:
                     run.watched_s = now - begun
-                run.tick(go_on=go_on)
+                run.tick(left_s)
             time.sleep(min(POLL_S, every_s / 4))
     finally:
         for run in runs:
@@ -329,7 +334,7 @@ def report(bench: Bench, runs: list[Soaked], counts: Counter[str]) -> None:
     for title, most in TOTALS:
         figure = bench.figure(title, counts[title], at_most=most)
         bench.say(f"  {title:<34}{figure:>10,.0f}  {figure.target}".rstrip())
-    bench.say(f"  {'memory':<18}{'most':>9}  {'KiB per minute (95 %)':<28}{'B per trial (95 %)':<22}lives  descriptors")
+    bench.say(f"  {'memory':<18}{'most':>9}  {'KiB per minute (95 %)':<32}{'B per trial (95 %)':<26}lives  descriptors")
     for run in runs:
         for role in ("parent", "worker"):
             line(bench, run, role)
@@ -343,13 +348,13 @@ def line(bench: Bench, run: Soaked, role: str) -> None:
     opened = drift([Life(life.seconds, life.descriptors) for life in lives], **warm)
     most = bench.figure(f"{title}: most memory", max((max(life.kib) for life in lives), default=0) / 1024, "MiB")
     ends = [] if memory is None or math.isnan(memory.low) else [memory.low, memory.mean, memory.high]
-    slope = bench.figure(f"{title}: growth", ends, "KiB/min")
-    per_trial = run.watched_s / 60 * 1024 / max(1, run.recorded)
-    each = bench.figure(f"{title}: growth per trial", [end * per_trial for end in ends], "B")
+    rate = max(1, run.recorded) / (run.watched_s / 60)
+    slope = bench.figure(f"{title}: growth", ends, "KiB/min", at_most=round(MOST_KIB_MINUTE + MOST_KIB_TRIAL * rate))
+    each = bench.figure(f"{title}: growth per trial", [end * 1024 / rate for end in ends], "B")
     files = bench.figure(f"{title}: most descriptors", max((max(life.descriptors) for life in lives), default=0))
     bench.figure(f"{title}: growth of descriptors", opened and 60 * opened.mean, "1/h")
     bench.say(
-        f"  {title:<18}{most:>5.0f} MiB  {format(slope, '.1f'):<28}{format(each, '.0f'):<22}"
+        f"  {title:<18}{most:>5.0f} MiB  {format(slope, '.1f'):<32}{format(each, '.0f'):<26}"
         f"{memory.lives if memory else 0:>5}{files:>13.0f}"
     )
 
@@ -358,7 +363,7 @@ def main() -> None:
     bench = Bench(
         "soak",
         __doc__,
-        {"every": (60, 2), "requests": (12_000, 128), "prompts": (400, 6)},
+        {"every": (60, 2), "requests": (12_000, 128), "prompts": (120, 6)},
         {
             "--time": {"metavar": "DURATION", "help": "such as 30m or 24h; 30m, with --quick 8s"},
             "--samples": {"metavar": "FILE", "type": Path, "help": "write every sample of memory there, as JSON"},
