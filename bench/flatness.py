@@ -1,6 +1,6 @@
 """Does memory grow? A slope for each life of a process, and their mean with its interval.
 
-A life is one process from its start to its end. Growth at its beginning is no leak: caches fill and models load, so
+A life is one process from its start to its end. Memory grows at its beginning, as caches fill and models load, so
 a warm-up is left out of each life. Samples within a life depend on each other; lives do not, so the interval comes
 from how the lives' slopes differ.
 """

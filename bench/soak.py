@@ -46,7 +46,7 @@ KILLS = ("worker", "Ctrl-C", "worker", "run")
 """In this order on each of the two."""
 MOST_KIB_MINUTE, MOST_KIB_TRIAL = 100, 0.5
 MOST_UNASKED = 3
-"""Ends of a session that nobody asked for, after which the soak is given up."""
+"""Sessions that ended unasked, after which the soak is given up."""
 MARK = "TASKPACE_SOAK"
 """Variable by which every process of a run is known, even without its parent."""
 UNITS_S = {"s": 1, "m": 60, "h": 3600}

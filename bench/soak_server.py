@@ -76,7 +76,7 @@ class Faulty(asyncio.Protocol):
         self.loop.call_later(WAIT_S, self.write, data)
 
     def hang_up(self, data: bytes) -> None:
-        """Write, then close: what is no HTTP has no other end."""
+        """Write, then close: bytes without a length end so."""
         self.write(data)
         self.transport.close()
 

@@ -87,7 +87,7 @@ def test_a_longer_life_weighs_more(flatness: ModuleType) -> None:
 
 
 def test_a_trial_that_is_missing_or_there_twice_is_counted(soak: ModuleType, tmp_path: Path) -> None:
-    """An attempt that was to be followed by another is no record, nor is a warm-up."""
+    """Attempts that another was to follow, and warm-ups, do not count."""
     with sqlite3.connect(tmp_path / "x.db") as run:
         run.execute("CREATE TABLE trial (id TEXT)")
         run.execute("CREATE TABLE record (trial_id TEXT, attempt INT, phase TEXT, final INT, failure_kind TEXT)")
