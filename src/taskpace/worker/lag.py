@@ -75,7 +75,7 @@ class LagMonitor:
 
     def begin(self, trial_id: str) -> None:
         """Start watching for a trial."""
-        self._open.pop(trial_id, None)  # a key that is set anew would keep its old place in the order
+        self._open.pop(trial_id, None)  # set again, a key keeps its old place in the order
         self._open[trial_id] = self._first + len(self._recent)
 
     def end(self, trial_id: str) -> int | None:
