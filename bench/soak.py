@@ -221,7 +221,8 @@ class Soaked:
         path, counts = self._run_file, self.counts
         beside = {each.name for each in self.folder.iterdir()}
         # The lock stays on purpose: whoever takes it away may take it from under another's feet.
-        left = beside - {"tmp", "prompts.jsonl", "x.toml", "events", "errors", path.name, f"{path.name}.lock"}
+        lock = path.with_name(f"{path.name}.lock")
+        left = beside - {"tmp", "prompts.jsonl", "x.toml", "events", "errors", path.name, lock.name}
         counts["files left beside a run"] += len(left)
         if left:
             print(f"{self.name}: left beside the run file: {', '.join(sorted(left))}", file=sys.stderr, flush=True)
@@ -238,6 +239,7 @@ class Soaked:
         self.files += 1
         self._acknowledged = set()
         path.unlink()
+        lock.unlink()
 
 
 def recorded(path: Path) -> tuple[dict[str, int], dict[str, int], bool]:
