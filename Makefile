@@ -7,6 +7,9 @@ unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := --dist loadscope --no-loadscope-reorder
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+# How long bench/soak.py goes on: 90s, 30m, 24h.
+SOAK ?= 30m
+
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \
 	overhead_transformers neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals \
 	calibration claims until until_intervals until_items decided_real gate gate_real whatif \
@@ -43,7 +46,8 @@ test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model
 	$(BIN)/python -m pytest -n 3 $(PARALLEL) --hypothesis-profile=quick \
 		-m "not real_model and not browser and not soak and not slow"
 
-soak: $(VENV)/.browser  ## What repeats for long: hundreds of kills, thousands of mutated files, large simulations
+soak: $(VENV)/.browser  ## SOAK=24h: so long runs are killed and go on; and hundreds of kills, mutated files, simulations
+	$(BIN)/python bench/soak.py --time $(SOAK)
 	$(BIN)/python -m pytest -m soak
 	$(BIN)/python bench/fuzz.py
 

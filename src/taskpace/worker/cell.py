@@ -17,7 +17,7 @@ from taskpace.machine.host import Load, peak_rss_bytes, reset_peak_rss, steal_an
 from taskpace.records import Record
 from taskpace.telemetry import ClientMetrics
 from taskpace.worker.batch import measure_batch
-from taskpace.worker.lag import LagMonitor, summarise_lag
+from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
@@ -184,7 +184,7 @@ class CellRun:
 
     def _client_metrics(self, before: _Moment) -> ClientMetrics:
         after = _Moment(time.process_time_ns(), RealClock.now_ns(), steal_and_load())
-        median, p99, greatest = summarise_lag(self._lag.samples)
+        lag = self._lag.so_far()
         in_real_time = isinstance(self._engine.clock, RealClock)
 
         def grown(name: str) -> int | None:
@@ -193,10 +193,10 @@ class CellRun:
             return None if first is None or last is None or not in_real_time else last - first
 
         return ClientMetrics(
-            loop_lag_median_ns=median,
-            loop_lag_p99_ns=p99,
-            loop_lag_max_ns=greatest,
-            lag_samples=len(self._lag.samples),
+            loop_lag_median_ns=lag.median_ns,
+            loop_lag_p99_ns=lag.p99_ns,
+            loop_lag_max_ns=lag.max_ns,
+            lag_samples=lag.samples,
             client_cpu_ns=after.cpu_ns - before.cpu_ns,
             wall_ns=after.wall_ns - before.wall_ns,
             peak_rss_bytes=peak_rss_bytes(),

@@ -3,27 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
+import itertools
 import time
-from typing import Self
+from collections import Counter
+from typing import NamedTuple, Self
 
 from taskpace.machine.clock import Clock, RealClock
 
 _LAG_INTERVAL_S = 0.02
+_DIGITS = 10
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 """Linux's clock that goes on while the machine is suspended; the monotonic one stands still meanwhile."""
+
+
+class Lag(NamedTuple):
+    """How late the loop was, in nanoseconds; null without samples."""
+
+    samples: int
+    median_ns: int | None = None
+    p99_ns: int | None = None
+    """Nearest rank."""
+    max_ns: int | None = None
 
 
 class LagMonitor:
     """Samples how late the event loop wakes up. A late loop dispatches late.
 
-    In virtual time there is no lag and nothing is sampled.
+    In virtual time there is no lag and nothing is sampled. Memory does not grow with time: samples are kept one by one
+    only while a trial that saw them is in flight, and counted otherwise.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._samples: list[int] = []
+        self._counts = Histogram()
+        self._recent: list[int] = []
+        """Samples since the oldest trial in flight began."""
+        self._first = 0
+        """The number of the first of them, of all samples."""
         self._open: dict[str, int] = {}
+        """How many samples there were when a trial began, in order."""
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -45,29 +63,64 @@ class LagMonitor:
             before_ns, asleep_ns = asleep_ns, _asleep_ns()
             # The two clocks are read one after the other, so that they differ by a little each time.
             slept_ns = asleep_ns - before_ns if asleep_ns - before_ns > interval_ns else 0
-            self._samples.append(max(0, self._clock.now_ns() - due) + slept_ns)
+            self.add(max(0, self._clock.now_ns() - due) + slept_ns)
+
+    def add(self, lag_ns: int) -> None:
+        """Take a sample into account."""
+        self._counts.add(lag_ns)
+        if self._open:
+            self._recent.append(lag_ns)
+        else:
+            self._first += 1
 
     def begin(self, trial_id: str) -> None:
         """Start watching for a trial."""
-        self._open[trial_id] = len(self._samples)
+        self._open.pop(trial_id, None)  # set again, a key keeps its old place in the order
+        self._open[trial_id] = self._first + len(self._recent)
 
     def end(self, trial_id: str) -> int | None:
         """The greatest lag since ``begin``, in nanoseconds; null when there was no sample."""
-        return max(self._samples[self._open.pop(trial_id) :], default=None)
+        worst = max(self._recent[self._open.pop(trial_id) - self._first :], default=None)
+        oldest = next(iter(self._open.values()), self._first + len(self._recent))
+        del self._recent[: oldest - self._first]
+        self._first = oldest
+        return worst
 
-    @property
-    def samples(self) -> list[int]:
-        return self._samples
+    def so_far(self) -> Lag:
+        """All samples together."""
+        return self._counts.summary()
+
+
+class Histogram:
+    """Counts of lags to ten binary digits (0.2 %), which bounds its memory; the greatest is exact.
+
+    The way of HdrHistogram: the width of a bin grows with what it holds.
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self._greatest = -1
+
+    def add(self, lag_ns: int) -> None:
+        """Count a lag."""
+        bits = max(0, lag_ns.bit_length() - _DIGITS)
+        self._counts[lag_ns >> bits << bits] += 1
+        self._greatest = max(self._greatest, lag_ns)
+
+    def summary(self) -> Lag:
+        """Median (of an even number the lower), 99th percentile (nearest rank) and maximum."""
+        count = self._counts.total()
+        if not count:
+            return Lag(0)
+        return Lag(count, self._at(-(-count // 2)), self._at(-(-99 * count // 100)), self._greatest)
+
+    def _at(self, rank: int) -> int:
+        """The lag of that rank, from 1."""
+        ranked = sorted(self._counts)
+        upto = itertools.accumulate(self._counts[value] for value in ranked)
+        return next(value for value, reached in zip(ranked, upto, strict=True) if reached >= rank)
 
 
 def _asleep_ns() -> int:
     """How long the machine has been suspended since it was started; where that is unknown, 0."""
     return 0 if _BOOT is None else time.clock_gettime_ns(_BOOT) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-
-
-def summarise_lag(samples: list[int]) -> tuple[int | None, int | None, int | None]:
-    """Median, 99th percentile (nearest rank) and maximum, in nanoseconds; null without samples."""
-    if not samples:
-        return None, None, None
-    ranked = sorted(samples)
-    return round(statistics.median(ranked)), ranked[-(-99 * len(ranked) // 100) - 1], ranked[-1]

@@ -1,0 +1,132 @@
+"""What ``bench/soak.py`` concludes: a slope is seen where there is one, and a trial that is not there is missed."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+BENCH = Path(__file__).parents[1] / "bench"
+
+
+@pytest.fixture(scope="module")
+def soak() -> Iterator[ModuleType]:
+    """The script, imported as it runs: with its own folder on the path."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(BENCH)
+        import soak
+
+        yield soak
+        for name in ("soak", "flatness", "endless", "harness"):
+            del sys.modules[name]
+
+
+@pytest.fixture(scope="module")
+def flatness(soak: ModuleType) -> ModuleType:
+    return sys.modules[soak.drift.__module__]
+
+
+def lives(flatness: ModuleType, seed: int, *, per_minute: float, count: int = 8) -> list[object]:
+    """Processes that fill 20 MiB in their first seconds, then grow so much, each a little otherwise, in steps of pages.
+
+    A heap wanders: what one sample has too much, the next one has too.
+    """
+    drawn = np.random.default_rng(seed)
+    seconds = np.arange(0, 180, 1.0)
+    found = []
+    for _ in range(count):
+        wander = np.cumsum(drawn.normal(0, 20, len(seconds)))
+        slope = per_minute / 60 * seconds
+        filled = 40_000 - 20_000 * np.exp(-seconds / 3)
+        found.append(
+            flatness.Life(list(seconds + drawn.uniform(0, 1e6)), list(4 * np.round((filled + slope + wander) / 4)))
+        )
+    return found
+
+
+def test_a_planted_leak_is_seen(flatness: ModuleType) -> None:
+    """A process that keeps 400 KiB a minute more has an interval above nothing, around that."""
+    for seed in range(20):
+        found = flatness.drift(lives(flatness, seed, per_minute=400), warm_up_s=30, least_s=45)
+
+        assert found.low > 0
+        assert found.mean == pytest.approx(400, rel=0.6)
+        assert (found.lives, found.minutes) == (8, pytest.approx(8 * 149 / 60))
+
+
+def test_what_fills_once_is_no_leak(flatness: ModuleType) -> None:
+    """Of processes that fill 20 MiB and then wander, 95 % of the intervals have nothing in them, within chance."""
+    found = [flatness.drift(lives(flatness, seed, per_minute=0), warm_up_s=30, least_s=45) for seed in range(100)]
+
+    assert sum(each.low <= 0 <= each.high for each in found) >= 88
+
+
+def test_short_lives_and_warm_ups_count_nowhere(flatness: ModuleType) -> None:
+    """A life that ends too soon after its warm-up is left out; with one life left there is a slope and no interval."""
+    short = flatness.Life([0, 10, 20, 30, 40, 50], [0, 0, 0, 0, 900, 1800])
+    long = flatness.Life(list(range(0, 120, 10)), [0.0, 500.0, 900.0, *(100.0 + 5 * n for n in range(9))])
+
+    found = flatness.drift([short, long], warm_up_s=30, least_s=45)
+
+    assert (found.mean, found.lives) == (pytest.approx(30), 1)
+    assert np.isnan(found.low)
+    assert flatness.drift([short], warm_up_s=30, least_s=45) is None
+
+
+def test_a_longer_life_weighs_more(flatness: ModuleType) -> None:
+    """The mean slope is growth over time: three minutes without and one with 8 KiB a minute are 2 KiB a minute."""
+    flat = flatness.Life(list(range(181)), [7.0] * 181)
+    grown = flatness.Life(list(range(61)), [n * 8 / 60 for n in range(61)])
+
+    assert flatness.drift([flat, grown], warm_up_s=0, least_s=45).mean == pytest.approx(2)
+
+
+def test_a_trial_that_is_missing_or_there_twice_is_counted(soak: ModuleType, tmp_path: Path) -> None:
+    """Attempts that another was to follow, and warm-ups, do not count."""
+    with sqlite3.connect(tmp_path / "x.db") as run:
+        run.execute("CREATE TABLE trial (id TEXT)")
+        run.execute("CREATE TABLE record (trial_id TEXT, attempt INT, phase TEXT, final INT, failure_kind TEXT)")
+        run.executemany("INSERT INTO trial VALUES (?)", [("once",), ("lost",), ("twice",), ("retried",), ("begun",)])
+        run.executemany(
+            "INSERT INTO record VALUES (?, ?, ?, ?, ?)",
+            [
+                ("w", 1, "warm-up", 1, None),
+                ("once", 1, "measured", 1, None),
+                ("twice", 1, "measured", None, None),
+                ("twice", 2, "measured", 1, "cut"),
+                ("retried", 1, "measured", 0, "http-500"),
+                ("retried", 2, "measured", 1, None),
+                ("begun", 1, "measured", 0, "http-500"),
+            ],
+        )
+    run.close()
+
+    times, outcomes, whole = soak.recorded(tmp_path / "x.db")
+
+    assert times == {"once": 1, "lost": 0, "twice": 2, "retried": 1, "begun": 0}
+    assert outcomes == {"answered": 3, "cut": 1}
+    assert whole
+
+
+def test_what_a_killed_session_had_acknowledged_is_read(soak: ModuleType) -> None:
+    """Its last line may be cut short; nothing but a finished trial counts."""
+    lines = ['{"event": "RunStarted"}', '{"event": "TrialFinished", "trial_id": "a"}', '{"event": "TrialFin']
+
+    assert soak.acknowledged("\n".join(lines)) == {"a"}
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("24h", 86400)])
+def test_durations(soak: ModuleType, text: str, seconds: float) -> None:
+    """``SOAK=24h make soak`` is a day."""
+    assert soak.seconds_of(text) == seconds
+
+
+def test_an_unknown_duration_is_refused(soak: ModuleType) -> None:
+    """The error says how it is written."""
+    with pytest.raises(SystemExit, match='write it as "90s", "30m" or "24h"'):
+        soak.seconds_of("a day")
