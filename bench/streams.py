@@ -224,7 +224,7 @@ def main() -> None:
         within = [each.events for each in found if each.within]
         ceiling = bench.figure(f"{workers}: events per second within the limits", max(within, default=0.0), "per s")
         unsaid = sum(not each.within and not each.codes for each in found)
-        silent = bench.figure(f"{workers}: rates beyond the limits of which nothing was said", unsaid, at_most=0)
+        silent = bench.figure(f"{workers}: rates beyond the limits without a caution", unsaid, at_most=0)
         bench.say(f"  {workers}: within the limits up to {ceiling:,.0f} events per second; beyond them without a word:"
                   f" {silent:.0f} of {len(found)} rates  {silent.target}")  # fmt: skip
     bench.finish()

@@ -218,7 +218,7 @@ def test_an_engine_that_lacks_something_is_refused_when_it_is_made(monkeypatch, 
 
 
 def test_an_options_check_that_fails_is_its_distributions_fault(monkeypatch):
-    """What it raises besides an error of ours is named, and not taken for a fault of taskpace."""
+    """What it raises, unless it is an error of ours, is named, and not taken for a fault of taskpace."""
     monkeypatch.setattr(engines, "ENGINES", entry_of("Whole", f"{__name__}:refuse_all"))
     with pytest.raises(ExperimentError, match=r'"far" of d failed to check its options: .* raised KeyError: \'speed\''):
         engines.check_options("far", {})
@@ -303,7 +303,7 @@ def test_a_whole_log_goes_through_unchanged(tmp_path):
 
 
 def test_an_importer_that_fails_to_look_stops_no_other(monkeypatch, tmp_path):
-    """Another one may recognise the file; where none does, the failure is what there is to say."""
+    """Another one may recognise the file; where none does, the failure is reported."""
     broken = checked_importer(Importer(summary="s", recognises=lambda _: 1 / 0, read=lambda _: (LOG,)), "mine", "d")
     good = Importer(summary="s", recognises=lambda source: source.name == "x", read=lambda _: (LOG,))
     monkeypatch.setattr(

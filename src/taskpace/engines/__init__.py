@@ -97,7 +97,7 @@ def create(spec: EngineSpec) -> Engine:
     """A new engine, not yet open.
 
     Raises:
-        TaskpaceError: its library is missing, an option is wrong, or what its entry names is no engine.
+        TaskpaceError: its library is missing, an option is wrong, or what its entry names is not an engine.
     """
     engine = entry(spec.engine)
     made = cast("EngineFactory", _load(engine, engine.target))(spec)

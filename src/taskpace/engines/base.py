@@ -64,7 +64,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     """The seed of this very request (``sampling.seed`` mixed with the trial's id)."""
     trial_id: str
-    """The same for all turns of a conversation."""
+    """Of the conversation: all its turns share it."""
     turn: int = 0
     """Which of the conversation's turns it is, from 0: later ones may reuse what the engine computed for those before.
     """

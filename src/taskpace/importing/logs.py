@@ -99,7 +99,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     scenario: Scenario = Scenario(known=False)
     """The load that the log's settings say; as a rule not known."""
     system_prompt: str | None = None
-    """The same for every sample; null: none, or not in the log."""
+    """Of every sample; null: none, or not in the log."""
     max_tokens: int | None = None
     """The limit that every answer had; null: none, or not in the log."""
     settings: dict[str, Any] = {}

@@ -205,7 +205,7 @@ def read_of(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int) -> 
     """What the engine reads from its stamps.
 
     Raises:
-        EngineError: it is no ``Generation``, or its times are not of this request, as with another clock.
+        EngineError: it is not a ``Generation``, or its times are not of this request, as with another clock.
     """
     generation = engine.read(stamps)
     if not isinstance(generation, Generation):
