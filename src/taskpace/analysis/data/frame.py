@@ -17,6 +17,7 @@ from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries, tables
 from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
+from taskpace.tasks.scoring import GRADER_FAILED
 
 _RECORD_TYPES: dict[str, Any] = {
     "system": pl.String,
@@ -110,7 +111,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
 
 
 def load_numbers(reader: Reader) -> pl.DataFrame:
-    """``load_frame`` without what an attempt says in words, and when it began."""
+    """``load_frame`` without what an attempt says in words, and when it began; of ``detail`` the grader's own faults."""
     return _load(reader, anchors=False, texts=False)
 
 
@@ -119,6 +120,9 @@ def load_anchors(reader: Reader) -> pl.DataFrame:
     return _load(reader, anchors=True, texts=False)
 
 
+_FAULT = {
+    "detail": f"CASE WHEN substr(grade.detail, 1, {len(GRADER_FAILED)}) = '{GRADER_FAILED}' THEN grade.detail END"  # noqa: S608 - our own words
+}
 _IN_NO_NUMBER = ("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason")
 
 
@@ -159,7 +163,7 @@ def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
 
 
 def _load_attempts(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
-    columns = {**tables.NUMBERS, **(tables.TEXTS if texts else {})}
+    columns = {**tables.NUMBERS, **(tables.TEXTS if texts else _FAULT)}
     types = {name: _RECORD_TYPES.get(name, pl.String) for name in columns}
     batches = tables.attempts(reader, columns, anchors=anchors)
     attempts = pl.concat(_frame(rows, types) for rows in chain(batches, ([],)))

@@ -73,7 +73,7 @@ def request_findings(cell: CellPlan) -> Iterator[Finding]:
 
 def grader_findings(trials: pl.DataFrame, row: MeasuredRow) -> Iterator[Finding]:
     """A scorer or an extraction that raises something grades nothing: the answer may have been right."""
-    details = trials.filter(pl.col("system") == row.system)["detail"].drop_nulls()
+    details = trials.filter(pl.col("system") == row.system)["detail"].drop_nulls().cast(pl.String)
     failed = details.filter(details.str.starts_with(GRADER_FAILED))
     if failed.len():
         fault = failed.mode().sort()[0].removeprefix(f"{GRADER_FAILED}: ")
