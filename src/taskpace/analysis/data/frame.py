@@ -111,7 +111,7 @@ def load_frame(reader: Reader) -> pl.DataFrame:
 
 
 def load_numbers(reader: Reader) -> pl.DataFrame:
-    """``load_frame`` without what an attempt says in words, and when it began; of ``detail`` the grader's own faults."""
+    """``load_frame`` without what an attempt says in words, and when it began; ``detail`` is of faults of graders."""
     return _load(reader, anchors=False, texts=False)
 
 
@@ -121,7 +121,7 @@ def load_anchors(reader: Reader) -> pl.DataFrame:
 
 
 _FAULT = {
-    "detail": f"CASE WHEN substr(grade.detail, 1, {len(GRADER_FAILED)}) = '{GRADER_FAILED}' THEN grade.detail END"  # noqa: S608 - our own words
+    "detail": f"CASE WHEN substr(grade.detail, 1, {len(GRADER_FAILED)}) = '{GRADER_FAILED}' THEN grade.detail END"
 }
 _IN_NO_NUMBER = ("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason")
 
