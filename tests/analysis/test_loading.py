@@ -20,7 +20,7 @@ from taskpace.store.store import Store
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(params=["docs/data/first.db", "tests/formats/format-1.db"])
+@pytest.fixture(params=["examples/demo.db", "tests/formats/format-1.db"])
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     with Store.open(ROOT / request.param) as found:
         yield found

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from taskpace.tasks.data import read_rows
+from tests.sources import read_rows
 
 ROWS = read_rows("starter:questions", Path())
 BY_QUESTION = {row["question"]: row for row in ROWS}

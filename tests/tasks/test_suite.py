@@ -9,10 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from tests.sources import read_rows
 
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
-from taskpace.tasks.data import open_source, some_rows
 from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
 from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
@@ -21,12 +21,6 @@ from taskpace.tasks.scorers.squad import SquadOptions
 from taskpace.tasks.short_answers import exact_match, normalise, token_f1
 
 SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "extract", "rewrite", "dialogue")
-
-
-def read_rows(source, base):
-    """All rows of a source with all of their columns."""
-    table = open_source(source, base)
-    return some_rows(table, table.columns, source)
 
 
 @pytest.mark.parametrize("name", SUITE)

@@ -13,10 +13,11 @@ import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.sources import read_rows
 
 from taskpace.errors import TaskError
 from taskpace.tasks import DataSource, Task, TurnTemplate, load_data, load_items, load_task, prompts_task, tables
-from taskpace.tasks.data import open_source, read_rows
+from taskpace.tasks.data import open_source
 from taskpace.tasks.parquet_footer import FooterProblem, read_footer
 from taskpace.tasks.tables import csv_table, remote_table
 from taskpace.text.bounded import MOST_NESTED

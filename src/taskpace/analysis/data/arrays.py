@@ -88,7 +88,8 @@ def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.Data
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     )
-    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().alias("item")), tuple(items.to_list())
+    kind = pl.Enum(items.cast(pl.String))
+    return trials.with_columns(ids.cast(kind).to_physical().alias("item")), tuple(items.to_list())
 
 
 def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, tuple[str, ...]]:
