@@ -27,6 +27,7 @@ SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "
 def test_a_starter_set_is_whole(name):
     """At least 30 items of several domains, none twice, each of which gives a prompt and passes by its right text."""
     rows = read_rows(f"starter:{name}", Path())
+    assert starter_rows(f"starter:{name}") == len(rows)
     assert len(rows) >= 30
     assert len(Counter(row["domain"] for row in rows)) >= 5
     assert len({row["id"] for row in rows}) == len(rows)
