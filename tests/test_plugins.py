@@ -290,11 +290,13 @@ def test_a_score_of_another_kind_of_number_is_kept_as_a_number():
     ],
 )
 def test_what_an_engine_counts_is_what_a_run_file_holds(usage, arrival, said):
-    """Else nobody could read the file again."""
+    """Else the run file could not be read again."""
 
     class Counting(Whole):
         def read(self, _stamps):
-            return Generation(arrivals=(arrival,), finish_ns=1, text="x", reasoning="", finish_reason="stop", usage=usage)
+            return Generation(
+                arrivals=(arrival,), finish_ns=1, text="x", reasoning="", finish_reason="stop", usage=usage
+            )
 
     engine: Any = Counting(EngineSpec(engine="far", model="", options={}, slots=1))
     with pytest.raises(EngineError, match=said):

@@ -13,6 +13,7 @@ from tests.sources import read_rows
 
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
+from taskpace.tasks.data import starter_rows
 from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
 from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS

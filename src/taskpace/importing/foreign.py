@@ -35,4 +35,5 @@ def checked(importer: Importer, name: str, distribution: str) -> Importer:
             return msgspec.convert(msgspec.to_builtins(logs, builtin_types=(bytes,)), tuple[Log, ...])
         except (msgspec.ValidationError, TypeError) as exc:
             raise source.refuse(f"{who} gives no logs: {fault(exc)}; repair or uninstall {distribution}") from None
+
     return msgspec.structs.replace(importer, recognises=recognises, read=read, distribution=distribution)

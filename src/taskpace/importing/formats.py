@@ -80,7 +80,7 @@ def _read(source: Source, name: str | None) -> tuple[Log, ...]:
 
 
 def _recognising(source: Source) -> Importer | None:
-    """The first importer that recognises it. Raises ``TaskpaceError`` where none does and another distribution's failed."""
+    """The first importer that recognises it. Raises ``TaskpaceError`` where none does and another's failed."""
     broken: TaskpaceError | None = None
     for importer in FORMATS.values():
         try:

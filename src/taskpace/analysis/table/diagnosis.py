@@ -39,9 +39,7 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(
-    row: MeasuredRow, arrays: Arrays, index: int, available: int | None = None
-) -> tuple[Finding, ...]:
+def row_findings(row: MeasuredRow, arrays: Arrays, index: int, available: int | None = None) -> tuple[Finding, ...]:
     """What one system's trials show by themselves; ``available``: items of the starter set, null: unknown."""
     if not row.n:
         return ()
@@ -147,12 +145,13 @@ def _retried(row: MeasuredRow) -> Iterator[Finding]:
 
 def _batches(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
     if row.batches is not None and row.batches < FEW_BATCHES:
+        more = ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, available)
         yield Finding(
             code="few-batches",
             text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "
             "observation: with so few an interval may be too narrow",
             evidence={"batches": row.batches},
-            remedy=f"{ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, available)}, or look at the makespan",
+            remedy=f"{more}, or look at the makespan",
         )
 
 

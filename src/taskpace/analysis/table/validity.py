@@ -115,7 +115,9 @@ def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
     items = trials["item_id"].n_unique()
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
-        yield Reason(code="too-few", text=what, remedy=ask(LEAST_ITEMS, items, cell.starter_items), invalidates="certainty")
+        yield Reason(
+            code="too-few", text=what, remedy=ask(LEAST_ITEMS, items, cell.starter_items), invalidates="certainty"
+        )
 
 
 def ask(items: int, asked: int, available: int | None) -> str:
