@@ -7,23 +7,27 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from taskpace import engines
-from taskpace.engines.base import EngineEntry, EngineSpec
-from taskpace.errors import ExperimentError, LogError, MissingExtraError, TaskError
+from taskpace.engines.base import EngineEntry, EngineSpec, Generation, Stamps, Usage
+from taskpace.errors import EngineError, ExperimentError, LogError, MissingExtraError, TaskError
 from taskpace.importing.base import Importer
 from taskpace.importing.foreign import checked as checked_importer
 from taskpace.importing.formats import read_logs
-from taskpace.importing.logs import Log, Sample
+from taskpace.importing.logs import Log, Moment, Sample
 from taskpace.importing.source import Source
 from taskpace.plugins import Plugin, Registry, unknown_groups
+from taskpace.records import Arrival
 from taskpace.tasks import load_task
 from taskpace.tasks.extractors import EXTRACTIONS
 from taskpace.tasks.scorers import SCORERS, FieldProblem, Scored, Scorer
 from taskpace.tasks.scorers.foreign import checked as checked_scorer
+from taskpace.worker.trial import read_of
 
 GROUP = "taskpace.engines"
 ENTRY = """
@@ -149,6 +153,20 @@ def test_an_engine_that_cannot_be_imported_is_an_error_in_one_line(monkeypatch):
         engines.check_options("far", {})
 
 
+@pytest.mark.parametrize(("whose", "raised"), [("d", ExperimentError), ("taskpace", OSError)])
+def test_whatever_the_import_of_a_foreign_engine_raises_names_it(monkeypatch, whose, raised):
+    """A library of CUDA that is not there, or a slip in the module; one of ours is a fault of taskpace's own."""
+
+    def resolve(_target):
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+    entry = EngineEntry(name="far", summary="s", target="m:E", distribution=whose)
+    monkeypatch.setattr(engines, "ENGINES", Registry(GROUP, "engine", EngineEntry, {"far": entry}))
+    monkeypatch.setattr(engines, "resolve_name", resolve)
+    with pytest.raises(raised, match=r"libcudart\.so\.12"):
+        engines.create(EngineSpec(engine="far", model="", options={}, slots=1))
+
+
 def test_an_engine_must_keep_its_promise_of_batches(monkeypatch):
     """An entry that promises static batches for an engine without the method is refused when the engine is made."""
     entry = EngineEntry(name="far", summary="s", target="taskpace.engines.simulated:SimulatedEngine", batches=True)
@@ -255,6 +273,36 @@ def test_what_a_foreign_scorer_gives_is_looked_at(changes, call, error, said):
         assert 'scorer "mine" of d' in str(caught.value)
 
 
+def test_a_score_of_another_kind_of_number_is_kept_as_a_number():
+    """Numpy's, for example: SQLite takes none of them."""
+    scorer = msgspec.structs.replace(SCORER, grade=lambda *_: Scored(outcome="correct", score=np.float32(0.5)))
+    (grade,) = [checked_scorer(scorer, "mine", "d").grade("yes", None, {}, None)]
+    assert type(grade.score) is float
+    assert grade.score == 0.5
+
+
+@pytest.mark.parametrize(
+    ("usage", "arrival", "said"),
+    [
+        (Usage(output_tokens=-1), Arrival(1, 1, 0), "a count of -1 tokens; what is unknown is None"),
+        (Usage(prompt_tokens=2**53 + 1), Arrival(1, 1, 0), "a count of 9007199254740993 tokens"),
+        (Usage(), Arrival(1, -1, 0), "an arrival of less than 0 bytes"),
+    ],
+)
+def test_what_an_engine_counts_is_what_a_run_file_holds(usage, arrival, said):
+    """Else the run file could not be read again."""
+
+    class Counting(Whole):
+        def read(self, _stamps):
+            return Generation(
+                arrivals=(arrival,), finish_ns=1, text="x", reasoning="", finish_reason="stop", usage=usage
+            )
+
+    engine: Any = Counting(EngineSpec(engine="far", model="", options={}, slots=1))
+    with pytest.raises(EngineError, match=said):
+        read_of(engine, Stamps(), 0, 1)
+
+
 def test_a_scorer_may_refuse_a_field(tmp_path):
     """What an extension raises on purpose goes through as it is."""
 
@@ -281,6 +329,10 @@ LOG = Log(
         (lambda _: (with_sample(seconds=float("nan")),), "at `$[0].samples[0].seconds`"),
         (lambda _: (with_sample(text=b"x"),), "Expected `str | null`, got `bytes` - at `$[0].samples[0].text`"),
         (lambda _: (with_sample(output_tokens=True),), "at `$[0].samples[0].output_tokens`"),
+        (lambda _: (with_sample(output_tokens=2**62),), "at `$[0].samples[0].output_tokens`"),
+        (lambda _: (with_sample(repeat=0),), "at `$[0].samples[0].repeat`"),
+        (lambda _: (with_sample(started_s=float("nan")),), "at `$[0].samples[0].started_s`"),
+        (lambda _: (with_sample(moments=(Moment(0.1, 2**32),)),), "at `$[0].samples[0].moments[0].visible_bytes`"),
     ],
 )
 def test_what_a_foreign_importer_gives_is_looked_at(tmp_path, read, said):

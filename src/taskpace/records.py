@@ -33,6 +33,8 @@ CUT_OFF: tuple[Outcome, ...] = ("truncated", "timeout")
 CUT: tuple[Outcome, ...] = (*CUT_OFF, "error")
 """Cut answers and failures: each took what was recorded, or longer; a crashed worker's trial 0 s or longer."""
 
+MOST_COUNT = 2**53
+"""Of tokens or the like, and of a time in nanoseconds (104 days): sums of them stay exact."""
 LATE_NS, LATE_SHARE = 250_000_000, 0.1
 """Lag of the client, in nanoseconds and of the task time, from which on a trial's time is not the system's. A busy
 client is late by some hundredths of a second, again and again; by more it was suspended, or swapped out."""

@@ -9,7 +9,7 @@ import pytest
 
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Reason
-from taskpace.analysis.table.validity import reasons_against
+from taskpace.analysis.table.validity import ask, reasons_against
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.sentences import sentences
 from taskpace.telemetry import ClientMetrics
@@ -120,6 +120,7 @@ def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of
         return [(reason.code, reason.invalidates) for reason in found]
 
     assert codes(slow, **late) == codes(quick, cpu_s=1, **late) == [("late-stamps", "absolute seconds")]
+    assert codes(slow, processes=2, **late) == [("late-stamps", "absolute seconds")]  # half a core, whoever has it
     assert codes(slow, cpu_s=1, **late) == codes(slow, in_process=True, **late) == []
     assert codes(slow, **late | {"lag_samples": 99}) == codes(quick, **late | {"loop_lag_p99_ns": 2_000_000}) == []
 
@@ -216,3 +217,17 @@ def test_nine_tenths_of_the_common_items_make_turns(trials_of, summary_of, commo
     first = trials_of("a", round=list(range(40)), session=1)
     second = trials_of("b", round=list(range(40)), session=sessions)
     assert summary_of(first, second).tables[0].pairs[0].turns is turns
+
+
+@pytest.mark.parametrize(
+    ("items", "asked", "available", "remedy"),
+    [
+        (300, 30, None, "ask 300 or more: `taskpace run RUN --items 300`"),
+        (30, 12, 34, "ask 30 or more: `taskpace run RUN --items 30`"),
+        (300, 30, 34, "ask all 34 of the starter set: `taskpace run RUN --items 34`"),
+        (300, 34, 34, "the starter set has no more than these 34: give the task data of your own (docs/tasks.md)"),
+    ],
+)
+def test_no_more_items_are_asked_for_than_the_starter_set_has(items, asked, available, remedy):
+    """A remedy that changes nothing is none."""
+    assert ask(items, asked, available) == remedy

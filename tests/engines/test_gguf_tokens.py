@@ -17,9 +17,12 @@ WORDS = [f"{first}{second}rain" for first in "bcdfgklmnp" for second in "aeiou"]
 class Reader:
     """A tokenizer of whole words, each with the space before it; some of them come apart into letters."""
 
-    bos_token_id = 7
+    bos_token, bos_token_id = "<bos>", 7
 
-    def __init__(self, *, apart: int = 0, begins: bool = True, space: str = "▁") -> None:
+    def __init__(
+        self, *, apart: int = 0, begins: bool = True, space: str = "▁", chat_template: str | None = None
+    ) -> None:
+        self.chat_template = chat_template
         self.vocabulary = {space + word: number for number, word in enumerate(WORDS, 100)} | {"<bos>": 7, "x": 8}
         self.apart, self.begins = set(WORDS[:apart]), begins
 
@@ -48,6 +51,13 @@ def test_a_tokenizer_that_keeps_its_words_is_taken(says, space, asked, begins):
     """A word or two may come apart (a normaliser), and only a token that the file asks for must begin a text."""
     says(asked)
     check_tokenizer(Reader(apart=5, begins=begins, space=space), Path("m.gguf"))
+
+
+@pytest.mark.parametrize("written", ["{{ bos_token }}{{ messages }}", "<bos>{{ messages }}"])
+def test_a_chat_template_may_write_the_token_itself(says, written):
+    """As Gemma's does: transformers then leaves it out on purpose."""
+    says(True)
+    check_tokenizer(Reader(begins=False, chat_template=written), Path("m.gguf"))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.sources import read_rows
 
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
+from taskpace.tasks.data import starter_rows
 from taskpace.tasks.extractors.json_answer import read_json, share_of_fields
 from taskpace.tasks.extractors.numbers import read_number, to_number, written
 from taskpace.tasks.scorers import SCORERS
@@ -27,6 +28,7 @@ SUITE = ("translate", "summarise", "qa-context", "qa-closed", "math", "essay", "
 def test_a_starter_set_is_whole(name):
     """At least 30 items of several domains, none twice, each of which gives a prompt and passes by its right text."""
     rows = read_rows(f"starter:{name}", Path())
+    assert starter_rows(f"starter:{name}") == len(rows)
     assert len(rows) >= 30
     assert len(Counter(row["domain"] for row in rows)) >= 5
     assert len({row["id"] for row in rows}) == len(rows)

@@ -230,9 +230,9 @@ def make_table(
     findings = {
         row.system: (
             *origin_findings(cell),
-            *as_imported(row_findings(row, sample.own, arrays.index(row.system)), cell),
+            *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell.starter_items), cell),
             *request_findings(cell),
-            *grader_findings(sample.trials, row),
+            *as_imported(tuple(grader_findings(sample.trials, row)), cell),
         )
         for row, cell in zip(rows, cells, strict=True)
     }

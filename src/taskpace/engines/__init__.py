@@ -178,6 +178,8 @@ def _load(engine: EngineEntry, target: str) -> Any:
     """What ``module:attribute`` names. Raises ``TaskpaceError`` when it cannot be imported."""
     try:
         return resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as exc:
+    except Exception as exc:
         require_library(engine)
+        if engine.distribution == "taskpace" and not isinstance(exc, ImportError | AttributeError | ValueError):
+            raise
         raise ExperimentError(f"{_whose(engine)} cannot be used: {target} cannot be imported: {fault(exc)}") from exc

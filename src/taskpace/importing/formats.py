@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from taskpace.errors import LogError
+from taskpace.errors import LogError, TaskpaceError
 from taskpace.importing.base import Importer
 from taskpace.importing.foreign import checked
 from taskpace.importing.logs import Log
@@ -80,13 +80,13 @@ def _read(source: Source, name: str | None) -> tuple[Log, ...]:
 
 
 def _recognising(source: Source) -> Importer | None:
-    """The first importer that recognises it. Raises ``LogError`` where none does and another distribution's failed."""
-    broken: LogError | None = None
+    """The first importer that recognises it. Raises ``TaskpaceError`` where none does and another's failed."""
+    broken: TaskpaceError | None = None
     for importer in FORMATS.values():
         try:
             if importer.recognises(source):
                 return importer
-        except LogError as exc:
+        except TaskpaceError as exc:
             if importer.distribution == "taskpace":
                 raise
             broken = broken or exc

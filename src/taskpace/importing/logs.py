@@ -8,11 +8,14 @@ import msgspec
 
 from taskpace.experiment.scenario import Scenario
 from taskpace.importing.values import MOST_SECONDS
-from taskpace.records import FinishReason
+from taskpace.records import MOST_COUNT, FinishReason
 
 # Bounds are checked where another distribution's importer gives a log (taskpace.importing.foreign).
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+ClockSeconds = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_COUNT)]
+Repeat = Annotated[int, msgspec.Meta(ge=1, le=MOST_COUNT)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -20,7 +23,7 @@ class Moment(msgspec.Struct, frozen=True):
 
     seconds: Seconds
     """Since the request was sent."""
-    visible_bytes: Count | None = None
+    visible_bytes: Bytes | None = None
     """UTF-8 bytes of the visible text so far; null: the log has times of tokens and not their text."""
 
 
@@ -30,7 +33,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     item: str | None
     """What the log calls the item, the same in every log of the task; null: it has no names. Then the prompt shows
     which item it is, and without a prompt it is the item of no other sample."""
-    repeat: int | None = None
+    repeat: Repeat | None = None
     """Counts from 1 (an epoch, ...); null: the n-th sample of an item in a log is its n-th repeat."""
     prompt: str | None = None
     """The user's message as it was sent; of several messages all of them."""
@@ -38,7 +41,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """The visible answer."""
     reasoning: str | None = None
     """What came before it and is not part of it; null: none, or not in the log."""
-    started_s: float | None = None
+    started_s: ClockSeconds | None = None
     """When the request was sent, in seconds on a clock that all samples of the log share."""
     started_at: str | None = None
     """Wall-clock label, ISO 8601."""

@@ -6,9 +6,10 @@ import math
 from datetime import datetime
 from typing import Any
 
+from taskpace.records import MOST_COUNT
+
 MOST_SECONDS = 9_000_000.0
 """104 days: what a run file holds of one time."""
-_MOST_COUNT = 2**53
 
 
 def number(value: Any) -> float | None:
@@ -31,7 +32,7 @@ def seconds(value: Any) -> float | None:
 def count(value: Any) -> int | None:
     """A whole number, not negative."""
     found = number(value)
-    return int(found) if found is not None and 0 <= found <= _MOST_COUNT and found == int(found) else None
+    return int(found) if found is not None and 0 <= found <= MOST_COUNT and found == int(found) else None
 
 
 def text(value: Any) -> str | None:

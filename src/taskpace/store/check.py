@@ -19,14 +19,12 @@ import msgspec
 from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.experiment import Experiment, System
-from taskpace.records import OUTCOMES
+from taskpace.records import MOST_COUNT, OUTCOMES
 from taskpace.store.migration import old_table
 from taskpace.telemetry import Calibration, ClientMetrics
 
 NOT_OURS = "not a run file, or damaged"
 RESTORE = "choose another file, or a copy of this one"
-_MOST = 2**53
-"""Of a count, and of a time in nanoseconds (104 days): sums of them stay exact."""
 _MOST_BYTES = 256 * 1024 * 1024
 """Of one value. What is written is less: an answer has 64 MiB at most."""
 _ALIKE = {"TEXT": ("text",), "INTEGER": ("integer",), "REAL": ("real", "integer"), "BLOB": ("blob",)}
@@ -66,8 +64,8 @@ _JSON: Mapping[str, Mapping[str, Any]] = {
 }
 """What the columns of JSON hold, in tables of few rows."""
 
-_NOT_NEGATIVE = f"{{0}} BETWEEN 0 AND {_MOST}"
-_FROM_ONE = f"{{0}} BETWEEN 1 AND {_MOST}"
+_NOT_NEGATIVE = f"{{0}} BETWEEN 0 AND {MOST_COUNT}"
+_FROM_ONE = f"{{0}} BETWEEN 1 AND {MOST_COUNT}"
 _IF_JSON = "CASE WHEN json_valid({{0}}) THEN {} END"
 """Of AND, SQLite may look at the second part first."""
 _COUNTED = {"attempt": _FROM_ONE, "turn": _FROM_ONE, "repeat": _FROM_ONE, "round": _FROM_ONE, "place": _FROM_ONE}

@@ -41,6 +41,14 @@ def open_source(source: str, base: Path) -> Table:
     return _open_file(base / source)
 
 
+def starter_rows(source: str) -> int | None:
+    """How many rows a starter set has; null: there is no such set, or ``source`` names other data."""
+    name = source.removeprefix(STARTER)
+    if name == source or name not in _STARTER_SETS:
+        return None
+    return len(_starter_path(source).read_bytes().splitlines())
+
+
 def some_rows(table: Table, columns: Iterable[str], source: str) -> list[Row]:
     """The rows of a table, with these columns at least. Raises ``TaskError`` where there is not a single row."""
     rows = table.rows(list(columns))

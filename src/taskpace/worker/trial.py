@@ -17,7 +17,7 @@ import msgspec
 from taskpace.engines.base import Engine, Generation, Message, Request, Stamps
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock, RealClock
-from taskpace.records import Arrival, Failure, Record, Turn
+from taskpace.records import MOST_COUNT, Arrival, Failure, Record, Turn
 from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import Job
 from taskpace.worker.schedule import Turnstile, wait_until
@@ -205,7 +205,8 @@ def read_of(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int) -> 
     """What the engine reads from its stamps.
 
     Raises:
-        EngineError: it is not a ``Generation``, or its times are not of this request, as with another clock.
+        EngineError: it is not a ``Generation``, its times are not of this request, as with another clock, or it counts
+            what a run file does not hold.
     """
     generation = engine.read(stamps)
     if not isinstance(generation, Generation):
@@ -220,6 +221,13 @@ def read_of(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int) -> 
             f"{(first_ns - dispatch_ns) / 1e9:g} s, last after {(last_ns - dispatch_ns) / 1e9:g} s, end after "
             f"{(finish_ns - dispatch_ns) / 1e9:g} s; an engine stamps with the now_ns() of its own clock"
         )
+    usage = generation.usage
+    for count in (usage.prompt_tokens, usage.output_tokens, usage.reasoning_tokens, usage.cached_tokens):
+        if count is not None and not 0 <= count <= MOST_COUNT:
+            raise EngineError(f"the engine gives a count of {count} tokens; what is unknown is None")
+    for arrival in arrivals:
+        if arrival.visible_bytes < 0 or arrival.reasoning_bytes < 0:
+            raise EngineError("the engine gives an arrival of less than 0 bytes")
     return generation
 
 

@@ -16,6 +16,7 @@ from taskpace.store.decoding import decoded
 from taskpace.store.imported import by_cell, load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import LeftOut
+from taskpace.tasks.data import starter_rows
 from taskpace.telemetry import ClientMetrics
 
 
@@ -41,6 +42,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a trial may take; null: unknown."""
     left_out: LeftOut | None = None
     """Rows of the data that the task could not use; null: none."""
+    starter_items: int | None = None
+    """All that the task's starter set has; null: other data, or a part of it."""
     omitted: tuple[str, ...] = ()
     """Fields that the system's requests lack: its server's own values apply."""
     price: Price | None = None
@@ -67,7 +70,13 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Data(msgspec.Struct, frozen=True):
+    source: str = ""
+    where: dict[str, object] = {}
     left_out: LeftOut | None = None
+
+    @property
+    def starter_items(self) -> int | None:
+        return None if self.where or self.left_out else starter_rows(self.source)
 
 
 class _Task(msgspec.Struct, frozen=True):
@@ -123,6 +132,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
     experiment = decoded(queries.run_row(reader).experiment, _Experiment, reader, "run")
     by_system = {**experiment.prices, **(prices or {})}
     logs = by_cell(load_imported(reader))
+    available = {name: task.data.starter_items for name, task in tasks.items()}
     scenarios = {name: recorded_scenario(name) for name in {cell.scenario for cell in cells}}
     plans = [
         CellPlan(
@@ -138,6 +148,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
             limited=(own[cell.system].max_tokens or math.inf) < (tasks[cell.task].max_tokens or math.inf),
             timeout_s=experiment.timeout_s,
             left_out=tasks[cell.task].data.left_out,
+            starter_items=available[cell.task],
             omitted=own[cell.system].omitted,
             price=by_system.get(cell.system),
         )

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from taskpace.analysis.data.counts import believed
-from taskpace.analysis.data.imported import without_unknown, without_unknown_bytes
+from taskpace.analysis.data.imported import without_texts, without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries, tables
@@ -145,8 +145,9 @@ def compact(*frames: pl.DataFrame) -> list[pl.DataFrame]:
 def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
     records = _load_attempts(reader, anchors=anchors, texts=texts)
     imported = load_imported(reader)
+    textless = without_texts(records, imported)
     turns = pl.concat(
-        _derive_turns(believed(without_unknown_bytes(_frame(rows, _TURN_TYPES), records, imported)))
+        _derive_turns(believed(without_unknown_bytes(_frame(rows, _TURN_TYPES), textless)))
         for rows in chain(tables.turns(reader, anchors=anchors) if records.height else (), ([],))
     )
     frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")

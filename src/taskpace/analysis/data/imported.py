@@ -18,19 +18,24 @@ _ITS_TIMES = ("task_time_s", "ttft_s", "first_answer_s", "wait_s", "tpot_s", "to
 _CELL = ("system", "task", "scenario")
 
 
-def without_unknown_bytes(turns: pl.DataFrame, records: pl.DataFrame, imported: Mapping[str, Imported]) -> pl.DataFrame:
-    """Turns (columns as stored) whose text is not known have no sizes.
+def without_texts(records: pl.DataFrame, imported: Mapping[str, Imported]) -> pl.Series:
+    """The trials, in order of their ids, whose text is not known; ``imported``: the run's imported systems."""
+    cells = _with(imported, "text")
+    return records.join(cells, on=_CELL, how="semi")["trial_id"].sort()
+
+
+def without_unknown_bytes(turns: pl.DataFrame, textless: pl.Series) -> pl.DataFrame:
+    """Turns whose text is not known have no sizes.
 
     Args:
-        turns: of the records.
-        records: of the run.
-        imported: its imported systems.
+        turns: columns as stored, in order of their trials' ids.
+        textless: of ``without_texts``, for all batches of turns.
     """
-    cells = _with(imported, "text")
-    if not cells.height:
+    if not (turns.height and textless.len()):
         return turns
-    textless = records.join(cells, on=_CELL, how="semi")["trial_id"]
-    known = ~pl.col("trial_id").is_in(textless.implode())
+    first, last = textless.search_sorted(turns["trial_id"][0]), turns["trial_id"][-1]
+    near = textless.slice(first, textless.search_sorted(last, "right") - first)
+    known = ~pl.col("trial_id").is_in(near.implode())
     return turns.with_columns(pl.when(known).then(name).alias(name) for name in _ITS_BYTES)
 
 

@@ -13,7 +13,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
+from taskpace.analysis.table.validity import AGAIN, ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 from taskpace.tasks.scoring import GRADER_FAILED
 
@@ -39,17 +39,17 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(row: MeasuredRow, arrays: Arrays, index: int) -> tuple[Finding, ...]:
-    """What one system's trials show by themselves."""
+def row_findings(row: MeasuredRow, arrays: Arrays, index: int, available: int | None = None) -> tuple[Finding, ...]:
+    """What one system's trials show by themselves; ``available``: items of the starter set, null: unknown."""
     if not row.n:
         return ()
     times = arrays.task_time_s[index]
     return (
-        *_few(row),
+        *_few(row, available),
         *_cut(row),
         *_endpoint(row),
         *_never_answered(row),
-        *_batches(row),
+        *_batches(row, available),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
@@ -81,7 +81,7 @@ def grader_findings(trials: pl.DataFrame, row: MeasuredRow) -> Iterator[Finding]
             code="grader-failed",
             text=f"the grader failed on {failed.len()} of {row.n} answers, which count as not correct ({fault})",
             evidence={"failed": failed.len()},
-            remedy="repair the task's scorer: `taskpace show RUN --outcome unparsed` lists the answers",
+            remedy=f"repair the task's scorer, then {AGAIN}",
         )
 
 
@@ -110,13 +110,13 @@ def data_findings(left_out: LeftOut | None) -> tuple[Finding, ...]:
     )
 
 
-def _few(row: MeasuredRow) -> Iterator[Finding]:
+def _few(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
     if row.items < FEW_ITEMS:
         yield Finding(
             code="few-items",
             text=f"{row.items} items: with so few an interval may be too narrow",
             evidence={"items": row.items},
-            remedy=ask(FEW_ITEMS),
+            remedy=ask(FEW_ITEMS, row.items, available),
         )
     correct = row.outcomes.get("correct", 0)
     if row.accuracy.value is not None and 0 < correct < FEW_CORRECT:
@@ -124,7 +124,7 @@ def _few(row: MeasuredRow) -> Iterator[Finding]:
             code="few-correct",
             text=f"only {correct} correct: time per correct answer is a rough figure",
             evidence={"correct": correct},
-            remedy=ask(_tens(row.items * FEW_CORRECT / correct)),
+            remedy=ask(_tens(row.items * FEW_CORRECT / correct), row.items, available),
         )
 
 
@@ -143,14 +143,15 @@ def _retried(row: MeasuredRow) -> Iterator[Finding]:
         )
 
 
-def _batches(row: MeasuredRow) -> Iterator[Finding]:
+def _batches(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
     if row.batches is not None and row.batches < FEW_BATCHES:
+        more = ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, available)
         yield Finding(
             code="few-batches",
             text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "
             "observation: with so few an interval may be too narrow",
             evidence={"batches": row.batches},
-            remedy=f"{ask(_tens(row.items * FEW_BATCHES / row.batches))}, or look at the makespan",
+            remedy=f"{more}, or look at the makespan",
         )
 
 

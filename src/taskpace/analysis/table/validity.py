@@ -115,12 +115,18 @@ def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
     items = trials["item_id"].n_unique()
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
-        yield Reason(code="too-few", text=what, remedy=ask(LEAST_ITEMS), invalidates="certainty")
+        yield Reason(
+            code="too-few", text=what, remedy=ask(LEAST_ITEMS, items, cell.starter_items), invalidates="certainty"
+        )
 
 
-def ask(items: int) -> str:
-    """The remedy of too few items."""
-    return f"ask {items} or more: `taskpace run RUN --items {items}`"
+def ask(items: int, asked: int, available: int | None) -> str:
+    """The remedy of too few items: ``items`` of them; ``available``: as many as the starter set has, null: unknown."""
+    if available is None or items <= available:
+        return f"ask {items} or more: `taskpace run RUN --items {items}`"
+    if asked < available:
+        return f"ask all {available} of the starter set: `taskpace run RUN --items {available}`"
+    return f"the starter set has no more than these {available}: give the task data of your own (docs/tasks.md)"
 
 
 def more_tokens(cell: CellPlan) -> str:
@@ -238,11 +244,15 @@ def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator
     lag = max(lags, default=0)
     ttft_s = trials["ttft_s"].median()
     relative = lag / 1e9 > LAG_LIMIT * ttft_s if isinstance(ttft_s, float) else False
-    if lag > LATE_STAMP_NS and (relative or cpu > LATE_STAMP_CPU * wall):
+    # Of one core, however many processes share the work: that much of it makes the lag the client's own.
+    core = cpu / max(1, sum(segment.wall_ns for segment in segments))
+    if lag > LATE_STAMP_NS and (relative or core > LATE_STAMP_CPU):
+        processes = max(segment.processes for segment in segments)
+        who = "its process was" if processes == 1 else f"its {processes} processes together were"
         yield Reason(
             code="late-stamps",
             text=f"taskpace stamped one arrival in a hundred {lag / 1e6:.1f} ms late or more "
-            f"(its process was at work for {100 * cpu / wall:.0f} % of the time)",
+            f"({who} at work for {100 * core:.0f} % of a core's time)",
             remedy="leave the client more processor time, lower the load, or share it among more `processes`, "
             f"then {AGAIN}",
             invalidates="absolute seconds",

@@ -32,7 +32,7 @@ def check_tokenizer(tokenizer: Any, file: Path) -> None:
     parted = sum(_length(tokenizer, f"x {word}") - _length(tokenizer, "x") > 1 for word in words)
     if parted > _APART * len(words):
         wrong = f"{parted} of {len(words)} words of its vocabulary come apart"
-    elif _begins(file) and tokenizer.encode("a")[:1] != [tokenizer.bos_token_id]:
+    elif _begins(file, tokenizer) and tokenizer.encode("a")[:1] != [tokenizer.bos_token_id]:
         wrong = "texts lack the token that the file says they begin with"
     else:
         return
@@ -46,6 +46,9 @@ def _length(tokenizer: Any, text: str) -> int:
     return len(tokenizer.encode(text, add_special_tokens=False))
 
 
-def _begins(file: Path) -> bool:
-    """Whether the file asks for a token at the beginning of each text."""
+def _begins(file: Path, tokenizer: Any) -> bool:
+    """Whether the file asks for a token at the beginning of each text, and no chat template writes it."""
+    written = getattr(tokenizer, "chat_template", None) or ""
+    if "bos_token" in written or (tokenizer.bos_token and tokenizer.bos_token in written):
+        return False
     return bool(read_metadata(file).get("tokenizer.ggml.add_bos_token"))

@@ -44,9 +44,12 @@ def checked(scorer: Scorer, name: str, distribution: str) -> Scorer:
             raise TypeError(f"grade gives {type(scored).__name__}, not Scored")
         if scored.outcome not in _OUTCOMES:
             raise ValueError(f'the outcome "{scored.outcome}" is none of {", ".join(_OUTCOMES)}')
-        if scored.score is not None and not 0 <= scored.score <= 1:
-            raise ValueError(f"the score {scored.score} is not from 0 to 1")
-        return scored
+        if scored.score is None:
+            return scored
+        score = float(scored.score)  # numpy's, for example, is not what SQLite takes
+        if not 0 <= score <= 1:
+            raise ValueError(f"the score {score} is not from 0 to 1")
+        return msgspec.structs.replace(scored, score=score)
 
     return msgspec.structs.replace(
         scorer,
