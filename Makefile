@@ -43,7 +43,7 @@ test: check $(VENV)/.browser  ## All checks, then all tests but the soak
 	$(BIN)/python -m pytest -n 4 $(PARALLEL)
 
 test-fast: $(VENV)/.dev  ## The tests that take a minute together: no real model, no browser, nothing slow
-	$(BIN)/python -m pytest -n 3 $(PARALLEL) --hypothesis-profile=quick \
+	$(BIN)/python -m pytest -n 4 $(PARALLEL) --hypothesis-profile=quick \
 		-m "not real_model and not browser and not soak and not slow"
 
 soak: $(VENV)/.browser  ## SOAK=24h: so long runs are killed and go on; and hundreds of kills, mutated files, simulations

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 from taskpace.errors import ModelError
 from taskpace.models.reference import (
@@ -10,9 +10,9 @@ from taskpace.models.reference import (
     PathReference,
     WheelReference,
     is_safe_member,
-    one_line,
     parse_reference,
 )
+from taskpace.text.safe_text import column_width, one_line
 
 NAMES = frozenset({"smollm2-135m", "gemma3-270m"})
 
@@ -110,8 +110,10 @@ def test_a_safe_member_stays_inside(member):
 
 
 @given(st.text(st.characters()), st.integers(min_value=1, max_value=50))
+@example("000\u093a", 3)
 def test_one_line_is_one_short_line(text, limit):
-    """Foreign text in a message becomes one line within its limit."""
+    """Foreign text in a message becomes one line of so many columns, with no heap of marks that take none."""
     shown = one_line(text, limit)
     assert len(shown.splitlines()) <= 1
-    assert len(shown) <= limit
+    assert column_width(shown) <= limit
+    assert len(shown) <= 4 * limit
