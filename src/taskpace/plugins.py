@@ -139,7 +139,7 @@ def _distribution(point: EntryPoint) -> str:
 
 
 def fault(exc: Exception) -> str:
-    """What another distribution's code raised, in one line, for who has to repair it."""
+    """What another distribution's code raised, in one line."""
     return one_line(f"{type(exc).__name__}: {exc}")
 
 

@@ -133,7 +133,7 @@ def check_options(name: str, options: dict[str, Any]) -> None:
 
 
 def looked_at(plugin: Plugin) -> Plugin:
-    """An engine's plug-in with what is wrong with its code, which is imported: for who asks whether it works."""
+    """An engine's plug-in with what is wrong with its code, which is imported for that."""
     if plugin.problem is not None or not is_ready(engine := ENGINES[plugin.name]):
         return plugin
     try:

@@ -249,7 +249,7 @@ class Engine(Protocol):
     """The clock that stamps arrivals; virtual for the simulated engine when asked."""
 
     async def open(self, tell: Tell = nobody) -> EngineInfo:
-        """Load the model; ``tell`` takes a few words on how far it is, for who waits.
+        """Load the model; ``tell`` takes a few words on its progress.
 
         Raises ``TaskpaceError`` for what the user can put right, ``EngineError`` otherwise.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ def open_source(source: str, base: Path) -> Table:
     return _open_file(base / source)
 
 
+@cache
 def starter_rows(source: str) -> int | None:
     """How many rows a starter set has; null: there is no such set, or ``source`` names other data."""
     name = source.removeprefix(STARTER)

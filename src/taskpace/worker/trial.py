@@ -244,7 +244,7 @@ def failure_of(exc: BaseException) -> Failure:
 
 
 def _raised_at(exc: BaseException) -> str:
-    """The file, without its folder, and the line that raised it: what who writes an engine looks for."""
+    """The file, without its folder, and the line that raised it."""
     trace = exc.__traceback__
     if trace is None:
         return ""

@@ -48,8 +48,6 @@ _LEAST_AT_ONCE, _AT_ONCE_SHARE = 8, 0.9
 _BYTES_PER_TOKEN = 4
 """Roughly, where no tokens are counted."""
 _FOUND = ("judged", "burst", "short", "at_once")
-_SLICE = 50_000
-"""Turns judged at a time, so that the arrivals of a million need not be unpacked at once."""
 _ARRIVAL = np.dtype([("ns", "<i8"), ("visible", "<u4"), ("reasoning", "<u4")])
 
 _REPLAYED_ITEMS = 20
@@ -63,13 +61,8 @@ def find_bursts(turns: pl.DataFrame) -> pl.DataFrame:
     and are too few to say anything (``short``), and are one moment (``at_once``).
 
     Args:
-        turns: columns as stored, with the tokens that are believed.
+        turns: columns as stored, with the tokens that are believed; a batch, as all their arrivals are unpacked.
     """
-    found = [_judge(part) for part in turns.iter_slices(_SLICE)]
-    return pl.concat(found) if found else pl.DataFrame(schema=dict.fromkeys(_FOUND, pl.Boolean))
-
-
-def _judge(turns: pl.DataFrame) -> pl.DataFrame:
     arrivals = turns["arrivals"].fill_null(b"")
     counts = (arrivals.bin.size() // _ARRIVAL.itemsize).to_numpy().astype(np.int64)
     looked_at = (counts > 0) & (turns["token_source"].fill_null("") != "engine").to_numpy()
