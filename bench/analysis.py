@@ -26,10 +26,10 @@ import polars as pl
 
 import taskpace
 from harness import Bench
-from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.frame import compact, last_attempts, load_frame, load_numbers
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.summary import load_cells, summarise_trials
+from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.pairs import compare_pairs
 from worlds import WORLDS, as_arrays, draw
 
@@ -72,7 +72,7 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         },
     )
     with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder, "x.db")) as run:
-        trials, cells = last_attempts(load_numbers(run.store)), load_cells(run.store)
+        trials, cells = last_attempts(pl.concat(load_numbers(run.store))), load_cells(run.store)
     copies = -(-items // min(REAL_ITEMS, items))
     rng = np.random.default_rng(1)
     span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())

@@ -52,7 +52,7 @@ def planted_run(trials_of: Callable, summary_of: Callable) -> Callable[..., Summ
 
 def printed(summary: Summary, width: int = 80, file: str = "runs/x.db") -> list[str]:
     """The short form's lines."""
-    return [line.plain for line in answer_lines(make_answer(summary, file), file, width)]
+    return [line.plain for line in answer_lines(make_answer(summary, file), (file,), width)]
 
 
 def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_run):

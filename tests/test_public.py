@@ -14,7 +14,7 @@ import pytest
 import taskpace
 from taskpace.runner import events
 
-FUNCTIONS = ("load_experiment", "open", "prepare", "quick_experiment", "run")
+FUNCTIONS = ("load_experiment", "open", "prepare", "quick_experiment", "run", "summary")
 OPAQUE = ("Event", "Plan", "Run")
 """The fields of these are not promised: events are in ``taskpace.runner.events``, and a run's methods are looked at."""
 

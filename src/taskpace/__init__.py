@@ -7,8 +7,8 @@
     with taskpace.open("runs/x.db") as run:
         ...
 
-The functions are ``run``, ``open``, ``load_experiment``, ``quick_experiment`` and ``prepare``; all other names are for
-annotations: what an experiment consists of, what a run gives back, and the exceptions.
+The functions are ``run``, ``open``, ``summary``, ``load_experiment``, ``quick_experiment`` and ``prepare``. All other
+names are for annotations: what an experiment consists of, what a run gives back, and the exceptions.
 
 Everything loads on first use, so importing the package, and ``taskpace --help``, cost next to nothing.
 """
@@ -53,7 +53,12 @@ if TYPE_CHECKING:
     from taskpace.analysis.table.pairs import Pair, Split
     from taskpace.analysis.table.phases import Phases, Spread
     from taskpace.analysis.table.settled import PairPath, PathLook, Settled
-    from taskpace.api import Run, open_run as open, run  # noqa: A004 - taskpace.open reads well and is always qualified
+    from taskpace.api import (
+        Run,
+        open_run as open,  # noqa: A004 - taskpace.open reads well and is always qualified
+        run,
+        summary,
+    )
     from taskpace.engines.base import Sampling
     from taskpace.errors import (
         ContextOverflowError,
@@ -132,6 +137,7 @@ _EXPORTED = {
     "taskpace.api": (
         "Run",
         "run",
+        "summary",
     ),
     "taskpace.engines.base": ("Sampling",),
     "taskpace.errors": (
@@ -250,6 +256,7 @@ __all__ = [
     "prepare",
     "quick_experiment",
     "run",
+    "summary",
 ]
 
 

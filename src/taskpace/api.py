@@ -1,12 +1,13 @@
-"""The Python interface: ``taskpace.run`` carries an experiment out, ``taskpace.open`` reads what a run recorded."""
+"""The Python interface: ``taskpace.run`` carries an experiment out, ``taskpace.open`` and ``taskpace.summary`` read."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from taskpace.errors import TaskpaceError
+from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
@@ -213,3 +214,38 @@ def run(
 def open_run(path: str | Path) -> Run:
     """Open a run file for reading. Raises ``StoreError`` when it is not one."""
     return Run(path)
+
+
+def summary(
+    *run_files: str | Path,
+    resamples: int | None = None,
+    deadline_s: float | None = None,
+    prices: Prices | None = None,
+) -> Summary:
+    """Summarise several files of one experiment as one run, such as one file for each task or for each machine.
+
+    Each trial must be in one of the files alone. Systems are compared within a file. Tasks are read in turn, so that a
+    run may be larger than memory.
+
+    Args:
+        run_files: all files of the run, at least one.
+        resamples: as in ``Run.summary``.
+        deadline_s: likewise.
+        prices: likewise.
+
+    Raises:
+        StoreError: one of these is not a run file; they are not of one run; a trial is in two of them.
+        TaskpaceError: one of ``prices`` is not a price, or of no system of the run.
+    """
+    if not run_files:
+        raise StoreError("summary(): no run file given: name one, or several of one experiment")
+    from taskpace.analysis.stats.bootstrap import RESAMPLES
+    from taskpace.analysis.summary import summarise
+
+    with ExitStack() as opened:
+        return summarise(
+            *(opened.enter_context(Store.open(Path(file))) for file in run_files),
+            resamples=RESAMPLES if resamples is None else resamples,
+            deadline_s=deadline_s,
+            prices=prices_of(prices or {}, "prices"),
+        )

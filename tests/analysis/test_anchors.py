@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
 import polars as pl
 import pytest
 
 import taskpace
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.frame import load_anchors
 from taskpace.analysis.summary import summarise_trials
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.scenario import Scenario
@@ -104,3 +108,19 @@ def test_a_grown_run_file_is_summarised_with_its_anchors(tmp_path):
         ("bc", 10, True),
     }
     assert [row.makespan_s is not None for row in table.rows] == [True, True, True]
+
+
+def test_an_anchor_has_its_own_grade(tmp_path):
+    """What an anchor came to is read, and not what the trial came to that it asked again."""
+    for names in ("a", "ab"):
+        systems = [{"name": name, "engine": "simulated", "model": name, "options": {"time": "virtual"}} for name in names]
+        table = {"tasks": ["mmlu-letter"], "items": 10, "system": systems}
+        taskpace.run(experiment_of(table, "test", default_name="grown"), tmp_path / "x.db").close()
+    with closing(sqlite3.connect(tmp_path / "x.db")) as db:
+        db.execute("UPDATE grade SET outcome = 'wrong' WHERE trial_id IN (SELECT id FROM anchor)")
+        db.commit()
+    with taskpace.open(tmp_path / "x.db") as run:
+        anchors = pl.concat(load_anchors(run.store))
+        assert set(run.frame()["outcome"]) == {"correct"}
+    assert anchors.height
+    assert set(anchors["outcome"]) == {"wrong"}

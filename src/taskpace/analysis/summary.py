@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,15 +13,14 @@ import polars as pl
 from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
 from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
-from taskpace.analysis.across.overall import find_overall
+from taskpace.analysis.across.overall import Spent, find_overall, spent_of
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
-from taskpace.analysis.data.cells import CellPlan, load_cells
-from taskpace.analysis.data.costs import with_costs
-from taskpace.analysis.data.frame import compact, last_attempts, load_anchors, load_numbers
-from taskpace.analysis.data.nodes import crossing, with_nodes, within_nodes
+from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.nodes import crossing, within_nodes
 from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample, take_sample
+from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
     Agreement,
@@ -52,10 +52,8 @@ from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
 from taskpace.analysis.table.turns import order_findings, ramp_findings
 from taskpace.analysis.table.validity import can_be_compared
-from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Until
 from taskpace.prices.price import Price
-from taskpace.store import queries
 from taskpace.store.queries import Reader
 
 _LEAST_TO_AGREE = 3
@@ -63,43 +61,36 @@ _LEAST_TO_AGREE = 3
 
 
 def summarise(
-    source: Reader,
-    *,
+    *sources: Reader,
     resamples: int = RESAMPLES,
     deadline_s: float | None = None,
     reference: str | None = None,
     prices: Mapping[str, Price] | None = None,
 ) -> Summary:
-    """The summary of a run file, finished or not.
+    """The summary of a run, finished or not, from its file or from all of its files.
 
     Args:
-        source: the run file.
+        sources: the run files; of several each has some of the run's trials (``data.shards``).
         resamples: of the bootstrap; 0 for none, which is quick.
         deadline_s: for goodput, in place of the experiment's own.
         reference: the system that others are compared with over all tasks; null: the first.
         prices: by system, in place of those that the experiment gives.
 
     Raises:
-        TaskpaceError: there is no such system.
+        TaskpaceError: there is no such system; the files are not of one run.
     """
-    cells = load_cells(source, prices)
-    run = queries.run_row(source)
-    experiment = msgspec.json.decode(run.experiment, type=Experiment)
-    trials, anchors = compact(
-        last_attempts(with_costs(load_numbers(source), cells)), last_attempts(with_costs(load_anchors(source), cells))
-    )
-    return summarise_trials(
-        with_nodes(trials, source),
-        cells,
-        anchors=anchors,
+    run = Shards(sources, prices, deadline_s=deadline_s)
+    return _summarise_parts(
+        run.parts(),
+        run.cells,
         name=run.name,
-        limit_s=experiment.timeout_s,
-        deadline_s=experiment.deadline_s if deadline_s is None else deadline_s,
+        limit_s=run.experiment.timeout_s,
+        deadline_s=run.deadline_s,
         resamples=resamples,
-        sweeps=find_sweeps(source),
-        forms=find_forms(source),
+        sweeps=find_sweeps(*sources),
+        forms=find_forms(*sources),
         reference=reference,
-        until=experiment.until,
+        until=run.experiment.until,
     )
 
 
@@ -132,58 +123,108 @@ def summarise_trials(
         reference: likewise.
         until: what ended each task; null: all its items were to be asked.
     """
+    return _summarise_parts(
+        [Part(cells, trials, anchors)],
+        cells,
+        name=name,
+        limit_s=limit_s,
+        deadline_s=deadline_s,
+        resamples=resamples,
+        sweeps=sweeps,
+        forms=forms,
+        reference=reference,
+        until=until,
+    )
+
+
+def _summarise_parts(
+    parts: Iterable[Part],
+    cells: list[CellPlan],
+    *,
+    name: str,
+    limit_s: float,
+    deadline_s: float | None,
+    resamples: int,
+    sweeps: tuple[Sweep, ...],
+    forms: tuple[Forms, ...],
+    reference: str | None,
+    until: Until | None,
+) -> Summary:
+    """Make the tables part by part, each part gone before the next one is read; arguments as of ``summarise_trials``.
+
+    ``cells``: of all parts.
+    """
     if until is not None:
         resamples = 0
-    tables: dict[tuple[str, str], list[CellPlan]] = {}
-    for cell in cells:
-        tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
-    parts = parts_of(trials, "task", "scenario", "system")
-    samples = {
-        key: take_sample(
-            pl.concat([parts.get((*key, cell.system), trials.clear()) for cell in table], rechunk=False),
-            tuple(cell.system for cell in table),
-            batched=table[0].batched,
-            in_order=until is not None,
-        )
-        for key, table in tables.items()
-    }
-    settled: dict[tuple[str, str], Settled] = {}
-    if until is not None:
-        settled = {key: find_settled(samples[key].own, until) for key in tables}
-        tables = {key: as_asked(table, samples[key], settled[key]) for key, table in tables.items()}
-    again = {} if anchors is None else dict(anchors.group_by("task", "scenario"))
-    made = tuple(
-        make_table(
-            table,
-            samples[key],
-            anchors=again.get(key),
-            limit_s=limit_s,
-            deadline_s=deadline_s,
-            resamples=resamples,
-            settled=settled.get(key),
-        )
-        for key, table in tables.items()
-    )
+    made: list[_Made] = []
+    done = 0
+    for part in parts:
+        made += _make_tables(part, limit_s=limit_s, deadline_s=deadline_s, resamples=resamples, until=until)
+        done += part.trials.height
+        del part
+    tables = tuple(each.table for each in made)
     return Summary(
         schema_version=SCHEMA_VERSION,
         name=name,
-        planned=sum(cell.planned for table in tables.values() for cell in table),
-        done=trials.height,
+        planned=sum(each.planned for each in made),
+        done=done,
         deadline_s=deadline_s,
         resamples=resamples,
-        tables=made,
+        tables=tables,
         sweeps=sweeps,
-        effects=find_effects(sweeps, made),
+        effects=find_effects(sweeps, tables),
         imported=tuple(map(_origin, (cell for cell in cells if cell.imported is not None))),
-        loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
-        brevity=find_brevity(forms, made),
+        loads=find_loads(tables, {cell.scenario.name: cell.scenario for cell in cells}),
+        brevity=find_brevity(forms, tables),
         # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
         overall=()
         if until is not None
         else find_overall(
-            made, tables, {key: within_nodes(sample) for key, sample in samples.items()}, reference=reference
+            tables,
+            {(each.table.task, each.table.scenario): each.spent for each in made if each.spent is not None},
+            reference=reference,
         ),
     )
+
+
+class _Made(NamedTuple):
+    """A table, and what the summary needs of its trials beside it."""
+
+    table: TaskTable
+    planned: int
+    spent: Spent | None
+    """For the mean over tasks; null: the table is in none."""
+
+
+def _make_tables(
+    part: Part, *, limit_s: float, deadline_s: float | None, resamples: int, until: Until | None
+) -> Iterator[_Made]:
+    """One by one, so that the arrays of one table alone are in memory."""
+    tables: dict[tuple[str, str], list[CellPlan]] = {}
+    for cell in part.cells:
+        tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
+    own = parts_of(part.trials, "task", "scenario", "system")
+    again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
+    for key, cells in tables.items():
+        sample = take_sample(
+            pl.concat([own.get((*key, cell.system), part.trials.clear()) for cell in cells], rechunk=False),
+            tuple(cell.system for cell in cells),
+            batched=cells[0].batched,
+            in_order=until is not None,
+        )
+        settled = None if until is None else find_settled(sample.own, until)
+        asked = cells if settled is None else as_asked(cells, sample, settled)
+        table = make_table(
+            asked,
+            sample,
+            anchors=again.get(key),
+            limit_s=limit_s,
+            deadline_s=deadline_s,
+            resamples=resamples,
+            settled=settled,
+        )
+        counts = until is None and cells[0].graded and sample.trials.height > 0
+        yield _Made(table, sum(cell.planned for cell in asked), spent_of(sample) if counts else None)
 
 
 def _origin(cell: CellPlan) -> ImportedCell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("run_file", type=click.Path(path_type=Path))
+@click.argument("run_files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN_FILE...")
 @click.option(
     "--format",
     "form",
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 )
 @price_option
 def summary(
-    run_file: Path,
+    run_files: tuple[Path, ...],
     form: str,
     *,
     full: bool,
@@ -50,19 +51,25 @@ def summary(
     reference: str | None,
     prices: tuple[str, ...],
 ) -> None:
-    """Show who finishes first in RUN_FILE, finished or not, who only looks fast, why, and what to do."""
+    """Show who finishes first in RUN_FILE, finished or not, who only looks fast, why, and what to do.
+
+    Several files of one experiment, such as one for each task, are read as one run. Each trial must be in one of them
+    alone; systems are compared within a file.
+    """
     long = full or task is not None or plots
     if form == "terminal" and not long:
-        print_short(run_file, resamples, deadline_s=deadline, reference=reference, prices=prices)
+        print_short(*run_files, resamples=resamples, deadline_s=deadline, reference=reference, prices=prices)
         return
     if form != "terminal" and (plots or task is not None):
         if plots:
             raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
         raise click.UsageError(f"--task is for a terminal, and {form} has all tasks: leave one of the two out")
-    summarised = _summarised(run_file, resamples, deadline, reference, prices)
+    summarised = _summarised(run_files, resamples, deadline, reference, prices)
+    # Commands of remedies are for one file; which of several it is, is not known here.
+    file = str(run_files[0]) if len(run_files) == 1 else None
     if form != "terminal":
         # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
-        click.echo(_rendered(summarised, form, str(run_file)).encode(), nl=False)
+        click.echo(_rendered(summarised, form, file).encode(), nl=False)
         return
     from rich.console import Console
 
@@ -70,22 +77,21 @@ def summary(
 
     if task is not None:
         _check_task(task, summarised)
-    print_summary(summarised, Console(highlight=False), file=str(run_file), task=task, plots=plots)
+    print_summary(summarised, Console(highlight=False), file=file, task=task, plots=plots)
 
 
 def print_short(
-    run_file: Path,
+    *run_files: Path,
     resamples: int | None = None,
-    *,
     deadline_s: float | None = None,
     reference: str | None = None,
     known: bool = False,
     prices: tuple[str, ...] = (),
 ) -> None:
-    """The answer of a run file, on standard output.
+    """The answer of a run, on standard output.
 
     Args:
-        run_file: the file.
+        run_files: all files of the run.
         resamples: of the bootstrap; null for the default.
         deadline_s: for goodput; null for the experiment's.
         reference: the system that the mean over all tasks compares with; null for the first.
@@ -96,8 +102,8 @@ def print_short(
 
     from taskpace.report.terminal.answer import print_answer
 
-    summarised = _summarised(run_file, resamples, deadline_s, reference, prices, known=known)
-    print_answer(summarised, Console(highlight=False), file=str(run_file))
+    summarised = _summarised(run_files, resamples, deadline_s, reference, prices, known=known)
+    print_answer(summarised, Console(highlight=False), files=tuple(map(str, run_files)))
 
 
 def _check_task(task: str, summarised: Summary) -> None:
@@ -110,7 +116,7 @@ def _check_task(task: str, summarised: Summary) -> None:
 
 
 def _summarised(
-    run_file: Path,
+    run_files: tuple[Path, ...],
     resamples: int | None,
     deadline_s: float | None,
     reference: str | None,
@@ -122,17 +128,19 @@ def _summarised(
     from taskpace.analysis.summary import summarise
     from taskpace.store.store import Store
 
-    with Store.open(run_file, known=known) as store:
+    with ExitStack() as opened:
+        stores = [opened.enter_context(Store.open(file, known=known)) for file in run_files]
+        given = prices_by_run(prices, stores)
         return summarise(
-            store,
+            *stores,
             resamples=RESAMPLES if resamples is None else resamples,
             deadline_s=deadline_s,
             reference=reference,
-            prices=prices_by_run(prices, [store])[0],
+            prices={name: price for own in given for name, price in own.items()},
         )
 
 
-def _rendered(view: Summary, form: str, file: str) -> str:
+def _rendered(view: Summary, form: str, file: str | None) -> str:
     if form == "json":
         from taskpace.report.files.json_text import json_text
 

@@ -8,7 +8,7 @@ import msgspec
 
 from taskpace.errors import StoreError
 from taskpace.store.check import NOT_OURS, RESTORE
-from taskpace.store.queries import Reader
+from taskpace.store.queries import Reader, name_of
 
 T = TypeVar("T")
 
@@ -24,5 +24,4 @@ def decoded(text: str, kind: type[T], source: Reader, table: str) -> T:
     try:
         return msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-        where = getattr(source, "path", "the run file")
-        raise StoreError(f"{where}: {NOT_OURS}, in table {table}: {RESTORE}") from None
+        raise StoreError(f"{name_of(source)}: {NOT_OURS}, in table {table}: {RESTORE}") from None

@@ -5,7 +5,6 @@ The tables and columns are explained in ``schema.sql``. JSON columns are handed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 Rows = list[tuple[Any, ...]]
@@ -16,7 +15,10 @@ class Reader(Protocol):
 
     def query(self, sql: str, *values: Any) -> tuple[list[str], Rows]: ...
 
-    def batches(self, sql: str) -> Iterator[Rows]: ...
+
+def name_of(reader: Reader) -> str:
+    """Name the run file, for messages."""
+    return str(getattr(reader, "path", "the run file"))
 
 
 class RunRow(NamedTuple):

@@ -11,7 +11,6 @@ import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
@@ -215,11 +214,6 @@ class Store:
         with _explained(self.path):
             cursor = self._db.execute(sql, values)
             return [column[0] for column in cursor.description], cursor.fetchall()
-
-    def batches(self, sql: str) -> Iterator[queries.Rows]:
-        """The rows of a query of ours that has many, in batches."""
-        with _explained(self.path):
-            yield from iter(partial(self._db.execute(sql).fetchmany, 10_000), [])
 
     # -- inside ----------------------------------------------------------------------------------------------------
 

@@ -26,9 +26,10 @@ class Forms(NamedTuple):
     """Most tokens of each of them; null: the task's."""
 
 
-def find_forms(source: Reader) -> tuple[Forms, ...]:
-    """The systems of a run that have brief forms, as the experiment names them, in its order."""
-    systems = [msgspec.json.decode(system.spec) for system in queries.systems(source)]
+def find_forms(*sources: Reader) -> tuple[Forms, ...]:
+    """The systems of a run, in one file or several, that have brief forms, in the experiment's order."""
+    specs = {each.name: each.spec for source in sources for each in queries.systems(source)}
+    systems = [msgspec.json.decode(spec) for spec in specs.values()]
     found = []
     for system in systems:
         brief = [other for other in systems if other.get("brief_of") == system["name"]]
@@ -119,7 +120,8 @@ def _rankings(forms: tuple[Forms, ...], table: TaskTable) -> Iterator[BriefRanki
 def _firsts(table: TaskTable, pairs: list[tuple[str, str]]) -> list[int | None]:
     """Of each pair of names which is significantly the quicker, 0 or 1; null: neither, or not comparable."""
     rows = {row.system: row for row in table.rows}
-    found = [find_pair(table, *names) if all(rows[name].valid for name in names) else None for names in pairs]
+    comparable = {name for name, row in rows.items() if row.valid}
+    found = [find_pair(table, *names) if comparable.issuperset(names) else None for names in pairs]
     adjusted = iter(_adjusted([pair for pair in found if pair is not None], rows))
     return [None if pair is None else _quicker(next(adjusted), names) for names, pair in zip(pairs, found, strict=True)]
 

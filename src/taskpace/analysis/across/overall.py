@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, item_means
-from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.arrays import item_means
+from taskpace.analysis.data.nodes import within_nodes
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
@@ -36,35 +36,59 @@ Key = tuple[str, str]
 """Task and scenario."""
 
 
+class Spent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the mean over tasks needs of one: little of what its table is made of, so that tasks can be read in turn.
+
+    Arrays are (systems, units, repeats), a unit being what is one observation of a time.
+    """
+
+    systems: tuple[str, ...]
+    units: tuple[str, ...]
+    spent_s: Floats
+    cost_usd: Floats
+    correct: Floats
+    correct_by_item: Floats
+    """(systems, items, repeats)."""
+    priced: list[bool]
+    """Of each system whether its costs are known."""
+
+
+def spent_of(sample: Sample) -> Spent:
+    """``sample``: of one task with right answers in one scenario. Times are compared within a node or a file alone."""
+    timed = within_nodes(sample).shared
+    return Spent(
+        systems=timed.systems,
+        units=timed.items,
+        spent_s=timed.spent_s,
+        cost_usd=timed.cost_usd,
+        correct=timed.correct,
+        correct_by_item=sample.own.correct,
+        priced=known_costs(timed),
+    )
+
+
 class _Graded(msgspec.Struct, frozen=True):
     """One task with right answers."""
 
     name: str
     rows: dict[str, SystemRow]
-    timed: Arrays
-    """By what is one observation of a time."""
-    own: Arrays
-    """By item."""
+    spent: Spent
     pairs: tuple[Pair, ...]
-    priced: list[bool]
-    """Of each system whether its costs are known."""
     place: NDArray[np.intp]
-    """Of each of ``timed.items`` among the items of all tasks."""
+    """Of each of its units among the units of all tasks."""
+
+    def index(self, system: str) -> int:
+        return self.spent.systems.index(system)
 
 
 def find_overall(
-    tables: tuple[TaskTable, ...],
-    cells: Mapping[Key, list[CellPlan]],
-    samples: Mapping[Key, Sample],
-    *,
-    reference: str | None,
+    tables: tuple[TaskTable, ...], spent: Mapping[Key, Spent], *, reference: str | None
 ) -> tuple[Overall, ...]:
     """One view for each scenario with two or more tasks that have right answers.
 
     Args:
         tables: of the run, made.
-        cells: by task and scenario.
-        samples: likewise.
+        spent: by task and scenario, of the tables that have right answers and trials.
         reference: the system that the others are compared with; null: the first.
 
     Raises:
@@ -75,12 +99,11 @@ def find_overall(
         raise TaskpaceError(f'--reference: unknown system "{reference}" in the run{did_you_mean(reference, systems)}')
     scenarios: dict[str, list[TaskTable]] = {}
     for table in tables:
-        key = (table.task, table.scenario)
-        if cells[key][0].graded and samples[key].trials.height:
+        if (table.task, table.scenario) in spent:
             scenarios.setdefault(table.scenario, []).append(table)
     found = []
     for scenario, graded in scenarios.items():
-        tasks = _graded(graded, [samples[table.task, scenario] for table in graded])
+        tasks = _graded(graded, [spent[table.task, scenario] for table in graded])
         # Of imported logs a system may have some of the tasks only.
         everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
         if len(tasks) >= LEAST_TASKS and everywhere:
@@ -88,20 +111,18 @@ def find_overall(
     return tuple(found)
 
 
-def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
-    known = dict.fromkeys(chain.from_iterable(sample.shared.items for sample in samples))
+def _graded(tables: list[TaskTable], spent: list[Spent]) -> list[_Graded]:
+    known = dict.fromkeys(chain.from_iterable(each.units for each in spent))
     numbers = dict(zip(known, range(len(known)), strict=True))
     return [
         _Graded(
             name=table.task,
             rows={row.system: row for row in table.rows},
-            timed=sample.shared,
-            own=sample.own,
+            spent=each,
             pairs=table.pairs,
-            priced=known_costs(sample.shared),
-            place=np.fromiter(map(numbers.__getitem__, sample.shared.items), np.intp, len(sample.shared.items)),
+            place=np.fromiter(map(numbers.__getitem__, each.units), np.intp, len(each.units)),
         )
-        for table, sample in zip(tables, samples, strict=True)
+        for table, each in zip(tables, spent, strict=True)
     ]
 
 
@@ -165,11 +186,11 @@ Amounts = Callable[[_Graded, tuple[int, int]], Floats | None]
 
 
 def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> Floats:
-    return task.timed.spent_s
+    return task.spent.spent_s
 
 
 def _of_dollars(task: _Graded, pair: tuple[int, int]) -> Floats | None:
-    return task.timed.cost_usd if all(task.priced[index] for index in pair) else None
+    return task.spent.cost_usd if all(task.spent.priced[index] for index in pair) else None
 
 
 def _mean_ratio(
@@ -186,15 +207,17 @@ def _mean_ratio(
     influence, met = np.zeros(items), np.zeros(items, dtype=bool)
     bounds: dict[Bound, str] = {}
     for task in tasks:
-        a, b = task.timed.index(reference), task.timed.index(system)
+        a, b = task.index(reference), task.index(system)
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = per_correct_logs(amounts, task.timed.correct, [(a, b)])
+        logs, found, counts = per_correct_logs(amounts, task.spent.correct, [(a, b)])
+        if not counts[0]:
+            return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
         pairs += counts[0]
         log = float(logs[0])
         if not math.isfinite(log):
-            ratio = compared(amounts, task.timed.correct, [(a, b)])[0].change
+            ratio = compared(amounts, task.spent.correct, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {task.name}"
@@ -222,7 +245,7 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
     k = len(tasks)
     shares, moved, variance = [], [], 0.0
     for task in tasks:
-        correct = item_means(task.own.correct[task.own.index(system)])
+        correct = item_means(task.spent.correct_by_item[task.index(system)])
         known = correct[~np.isnan(correct)]
         if not len(known):
             return UNKNOWN

@@ -32,10 +32,15 @@ class Sweep(msgspec.Struct, frozen=True, kw_only=True):
     """By value, numbers ascending, else in the experiment's order."""
 
 
-def find_sweeps(source: Reader) -> tuple[Sweep, ...]:
-    """All sweeps of a run. Two files of one model are distinguished by the quantisation that the engine reports."""
-    reported = {worker.system: worker.info for worker in queries.workers(source)}
-    specs = {system.name: msgspec.json.decode(system.spec) for system in queries.systems(source)}
+def find_sweeps(*sources: Reader) -> tuple[Sweep, ...]:
+    """All sweeps of a run, in one file or several.
+
+    Two files of one model are distinguished by the quantisation that the engine reports.
+    """
+    reported = {worker.system: worker.info for source in sources for worker in queries.workers(source)}
+    specs = {
+        system.name: msgspec.json.decode(system.spec) for source in sources for system in queries.systems(source)
+    }
     settings = {
         name: _settings(spec, _details(reported.get(name)))
         for name, spec in specs.items()

@@ -5,7 +5,7 @@ Formulas are those of the project's definitions; where a number is unknown it is
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -13,10 +13,12 @@ import polars as pl
 from taskpace.analysis.data.counts import believed
 from taskpace.analysis.data.imported import without_texts, without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
+from taskpace.experiment.imported import Imported
 from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
 from taskpace.store import queries, tables
 from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
+from taskpace.store.tables import Span
 from taskpace.tasks.scoring import GRADER_FAILED
 
 _RECORD_TYPES: dict[str, Any] = {
@@ -107,17 +109,21 @@ def load_frame(reader: Reader) -> pl.DataFrame:
     ``round`` and ``place`` say when a trial's system had its turn, ``session`` in which session; null where systems did
     not take turns. ``machine_ns`` is the dispatch on a clock that all workers of a machine share.
     """
-    return _load(reader, anchors=False, texts=True)
+    return pl.concat(_load(reader, anchors=False, texts=True), rechunk=True)
 
 
-def load_numbers(reader: Reader) -> pl.DataFrame:
-    """``load_frame`` without what an attempt says in words, and when it began; ``detail`` is of faults of graders."""
-    return _load(reader, anchors=False, texts=False)
+def load_numbers(reader: Reader, cells: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+    """``load_frame`` without what an attempt says in words, and when it began; ``detail`` is of faults of graders.
+
+    It comes in frames of whole cells, in the experiment's order, so that not all of it need be in memory as it is;
+    at least one frame, which may be empty. ``cells``: ids of those that are wanted; null: all.
+    """
+    return _load(reader, anchors=False, texts=False, cells=cells)
 
 
-def load_anchors(reader: Reader) -> pl.DataFrame:
-    """Load the trials that were asked again beside a system that was added later, with ``load_numbers``' columns."""
-    return _load(reader, anchors=True, texts=False)
+def load_anchors(reader: Reader, cells: Collection[str] | None = None) -> Iterator[pl.DataFrame]:
+    """Load the trials that were asked again beside a system that was added later; all else as of ``load_numbers``."""
+    return _load(reader, anchors=True, texts=False, cells=cells)
 
 
 _FAULT = {
@@ -142,17 +148,76 @@ def compact(*frames: pl.DataFrame) -> list[pl.DataFrame]:
     ]
 
 
-def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
-    records = _load_attempts(reader, anchors=anchors, texts=texts)
-    imported = load_imported(reader)
-    textless = without_texts(records, imported)
-    turns = pl.concat(
-        _derive_turns(believed(without_unknown_bytes(_frame(rows, _TURN_TYPES), textless)))
-        for rows in chain(tables.turns(reader, anchors=anchors) if records.height else (), ([],))
+_AT_A_TIME = 200_000
+"""Attempts of whole cells that are put in order and judged at a time."""
+
+
+def _load(
+    reader: Reader, *, anchors: bool, texts: bool, cells: Collection[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Frames of whole cells: what the arrivals say is worked out span by span, a cell's attempts meet at the end."""
+    imported, places = load_imported(reader), _frame(tables.cells(reader), _CELL)
+    found: dict[int, list[pl.DataFrame]] = {}
+    for span in tables.spans(reader, anchors=anchors):
+        records = _load_records(reader, span, anchors=anchors, texts=texts, cells=cells)
+        records = records.join(places, on="cell_id").drop("cell_id")
+        rows = tables.turns(reader, span, anchors=anchors, cells=cells) if records.height else []
+        attempts = _with_turns(records, _frame(rows, _TURN_TYPES), imported)
+        for (position,), part in attempts.partition_by("cell_position", as_dict=True).items():
+            found.setdefault(position, []).append(part)
+    sizes = _frame(tables.prompt_sizes(reader) if found else [], _SIZE)
+    sessions = _frame(tables.worker_sessions(reader), _SESSION)
+    if not found:
+        yield _finished(attempts, sizes, sessions, imported)
+    for positions in _together({position: sum(part.height for part in parts) for position, parts in found.items()}):
+        parts = [part for position in positions for part in found.pop(position)]
+        yield _finished(pl.concat(parts, rechunk=True), sizes, sessions, imported)
+
+
+def _together(heights: Mapping[int, int]) -> Iterator[list[int]]:
+    """The positions of cells in order, in groups; ``heights``: attempts of each cell."""
+    group: list[int] = []
+    rows = 0
+    for position in sorted(heights):
+        group.append(position)
+        rows += heights[position]
+        if rows >= _AT_A_TIME:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
+
+
+def _load_records(
+    reader: Reader, span: Span, *, anchors: bool, texts: bool, cells: Collection[str] | None
+) -> pl.DataFrame:
+    """The attempts of a span, each beside its trial and its grade."""
+    columns = {**tables.NUMBERS, **(tables.TEXTS if texts else _FAULT)}
+    types = {name: _RECORD_TYPES.get(name, pl.String) for name in columns}
+    return _frame(tables.attempts(reader, columns, span, anchors=anchors, cells=cells), types)
+
+
+def _with_turns(records: pl.DataFrame, turns: pl.DataFrame, imported: Mapping[str, Imported]) -> pl.DataFrame:
+    """The attempts of a span with what their turns (columns as stored) say in numbers."""
+    turns = believed(without_unknown_bytes(turns, without_texts(records, imported)))
+    return records.join(
+        _sum_turns(_derive_turns(turns)), on=["trial_id", "attempt"], how="left", maintain_order="left"
     )
-    frame = records.join(_sum_turns(turns), on=["trial_id", "attempt"], how="left", maintain_order="left")
+
+
+def _finished(
+    attempts: pl.DataFrame, sizes: pl.DataFrame, sessions: pl.DataFrame, imported: Mapping[str, Imported]
+) -> pl.DataFrame:
+    """Attempts of whole cells in order, with what their items, their workers and each other say of them."""
+    records = (
+        attempts.sort("cell_position", "trial_position", "attempt")
+        .join(sizes, on=("task", "item_id"), how="left", maintain_order="left")
+        .join(sessions, on="worker", how="left", maintain_order="left")
+    )
+    names = [name for name in _RECORD_TYPES if name in records.columns]
+    frame = _judge_cells(records.select(*names, pl.exclude(names)))
     return (
-        without_unknown(_judge_cells(frame), imported)
+        without_unknown(frame, imported)
         .with_columns(
             committed_s=pl.col("committed_ns") / 1e9,
             loop_lag_s=pl.col("loop_lag_ns") / 1e9,
@@ -161,23 +226,6 @@ def _load(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
         .with_columns(late=_LATE.fill_null(value=False))
         .drop("committed_ns", "loop_lag_ns")
     )
-
-
-def _load_attempts(reader: Reader, *, anchors: bool, texts: bool) -> pl.DataFrame:
-    columns = {**tables.NUMBERS, **(tables.TEXTS if texts else _FAULT)}
-    types = {name: _RECORD_TYPES.get(name, pl.String) for name in columns}
-    batches = tables.attempts(reader, columns, anchors=anchors)
-    attempts = pl.concat(_frame(rows, types) for rows in chain(batches, ([],)))
-    cells = _frame(tables.cells(reader), _CELL)
-    sizes = _frame(tables.prompt_sizes(reader) if attempts.height else [], _SIZE)
-    sessions = _frame(tables.worker_sessions(reader), _SESSION)
-    records = (
-        attempts.join(cells, on="cell_id", how="left")
-        .sort("cell_position", "trial_position", "attempt")
-        .join(sizes, on=("task", "item_id"), how="left", maintain_order="left")
-        .join(sessions, on="worker", how="left", maintain_order="left")
-    )
-    return records.select(name for name in _RECORD_TYPES if name in records.columns)
 
 
 def _judge_cells(frame: pl.DataFrame) -> pl.DataFrame:

@@ -1,6 +1,8 @@
-"""Trials that were asked on many machines: which node, and pairs within one node alone."""
+"""Trials that were asked in many places, nodes of a cluster or run files: which, and pairs within one place alone."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -27,36 +29,50 @@ def with_nodes(trials: pl.DataFrame, reader: Reader) -> pl.DataFrame:
     )
 
 
+def place_column(trials: pl.DataFrame) -> Literal["shard", "node"] | None:
+    """The column that shows where each trial was asked: its run file, where there are several, or else its node.
+
+    Null: all were asked on one machine, as far as is known.
+    """
+    if "shard" in trials.columns and trials["shard"].n_unique() > 1:
+        return "shard"
+    return "node" if "node" in trials.columns and trials["node"].null_count() < trials.height else None
+
+
 def within_nodes(sample: Sample) -> Sample:
-    """For comparing systems: of an item that was asked on two nodes, one node's answers alone.
+    """For comparing systems: of an item that was asked in two places, one place's answers alone.
 
     A node that ends leaves a round half asked, and another node, or a later session, asks the rest of it. Those of the
-    session that asked more of its systems stay, and the others are as if they had not been asked.
+    session that asked more of its systems stay, and the others are as if they had not been asked. So it is with run
+    files that are read as one, whose sessions may be of any machines.
     """
-    trials = sample.trials
-    if "node" not in trials.columns or trials["node"].null_count() == trials.height:
+    if place_column(sample.trials) is None:
         return sample
-    left_out = crossing(sample.own.session)
-    if not left_out.any():
-        return sample
-    own = _without(sample.own, left_out)
-    # Static batches are not dealt out, so that items are the unit.
-    return msgspec.structs.replace(sample, own=own, shared=own if sample.shared is sample.own else sample.shared)
+    own = _without(sample.own, crossing(sample.own.session))
+    if sample.shared is sample.own:
+        return sample if own is sample.own else msgspec.structs.replace(sample, own=own, shared=own)
+    return msgspec.structs.replace(sample, own=own, shared=_without(sample.shared, crossing(sample.shared.session)))
 
 
 def crossing(session: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which trials (systems, items, repeats) were asked in another session than most of their round."""
     left_out = np.zeros(session.shape, dtype=bool)
-    known = np.where(np.isnan(session), np.inf, session).min(axis=0)
-    other = np.where(np.isnan(session), -np.inf, session).max(axis=0)
-    for item, repeat in np.argwhere(other > known):
-        column = session[:, item, repeat]
-        numbers, counts = np.unique(column[~np.isnan(column)], return_counts=True)
-        left_out[:, item, repeat] = ~np.isnan(column) & (column != numbers[counts.argmax()])
+    least = np.where(np.isnan(session), np.inf, session).min(axis=0)
+    greatest = np.where(np.isnan(session), -np.inf, session).max(axis=0)
+    crossed = greatest > least
+    rounds = session[:, crossed]
+    most, kept = np.zeros(rounds.shape[1]), np.full(rounds.shape[1], np.nan)
+    for number in np.unique(rounds[~np.isnan(rounds)]):
+        count = (rounds == number).sum(axis=0)
+        kept = np.where(count > most, number, kept)
+        most = np.maximum(count, most)
+    left_out[:, crossed] = ~np.isnan(rounds) & (rounds != kept)
     return left_out
 
 
 def _without(arrays: Arrays, left_out: NDArray[np.bool_]) -> Arrays:
+    if not left_out.any():
+        return arrays
     names = set(arrays.__struct_fields__) - {"systems", "items", *_FLAGS}
     kept = {name: np.where(left_out, np.nan, getattr(arrays, name)) for name in names}
     flags = {name: np.where(left_out, 0.0, getattr(arrays, name)) for name in _FLAGS}

@@ -22,13 +22,14 @@ _LONGEST = 1000
 """Columns of a text before it is fitted to its column."""
 
 
-def print_answer(summary: Summary, console: Console, *, file: str) -> None:
-    """Print the answer of a run; ``file``: its name, for commands."""
-    for line in answer_lines(make_answer(summary, file), file, console.width):
+def print_answer(summary: Summary, console: Console, *, files: tuple[str, ...]) -> None:
+    """Print the answer of a run; ``files``: the names of all its files, for commands."""
+    answer = make_answer(summary, files[0] if len(files) == 1 else None)
+    for line in answer_lines(answer, files, console.width):
         console.print(line, soft_wrap=True)
 
 
-def answer_lines(answer: Answer, file: str, width: int) -> Iterator[Text]:
+def answer_lines(answer: Answer, files: tuple[str, ...], width: int) -> Iterator[Text]:
     """The lines, at most ``width`` columns wide but for a command with a long file name, which must stay whole."""
     width = max(_LEAST_WIDTH, width)
     first, *others = answer.verdicts
@@ -58,7 +59,7 @@ def answer_lines(answer: Answer, file: str, width: int) -> Iterator[Text]:
         if number and number <= spare:
             yield Text()
         yield from part
-    yield from _more(more, file, width)
+    yield from _more(more, files, width)
 
 
 def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
@@ -74,8 +75,8 @@ def _caution(advice: Advice, width: int) -> Iterator[Text]:
         yield Text(f"  {printable(advice.command)}", style="yellow")
 
 
-def _more(cautions: int, file: str, width: int) -> Iterator[Text]:
-    command = f"taskpace summary {printable(shlex.quote(file))}"
+def _more(cautions: int, files: tuple[str, ...], width: int) -> Iterator[Text]:
+    command = f"taskpace summary {printable(shlex.join(files))}"
     counted = f" ({cautions} more caution{'s' if cautions > 1 else ''})" if cautions else ""
     parts = (f"more: `{command} --task NAME`,", f"`{command} --full`{counted}")
     together = " ".join(parts)
