@@ -13,7 +13,7 @@ import polars as pl
 from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
 from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
-from taskpace.analysis.across.overall import Spent, find_overall, spent_of
+from taskpace.analysis.across.overall import Answers, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.data.arrays import Arrays, item_means
 from taskpace.analysis.data.cells import CellPlan
@@ -181,7 +181,7 @@ def _summarise_parts(
         if until is not None
         else find_overall(
             tables,
-            {(each.table.task, each.table.scenario): each.spent for each in made if each.spent is not None},
+            {(each.table.task, each.table.scenario): each.answers for each in made if each.answers is not None},
             reference=reference,
         ),
     )
@@ -192,7 +192,7 @@ class _Made(NamedTuple):
 
     table: TaskTable
     planned: int
-    spent: Spent | None
+    answers: Answers | None
     """For the mean over tasks; null: the table is in none."""
 
 
@@ -224,7 +224,7 @@ def _make_tables(
             settled=settled,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        yield _Made(table, sum(cell.planned for cell in asked), spent_of(sample) if counts else None)
+        yield _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
 
 
 def _origin(cell: CellPlan) -> ImportedCell:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from itertools import chain
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -36,35 +37,34 @@ Key = tuple[str, str]
 """Task and scenario."""
 
 
-class Spent(msgspec.Struct, frozen=True, kw_only=True):
-    """What the mean over tasks needs of one: little of what its table is made of, so that tasks can be read in turn.
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a view over tasks takes of one task: of its trials no more than it needs, so that tasks can be read in turn.
 
-    Arrays are (systems, units, repeats), a unit being what is one observation of a time.
+    Arrays are (systems, items, repeats), an item being what is one observation of a time.
     """
 
     systems: tuple[str, ...]
-    units: tuple[str, ...]
+    items: tuple[str, ...]
     spent_s: Floats
     cost_usd: Floats
-    correct: Floats
-    correct_by_item: Floats
-    """(systems, items, repeats)."""
+    timed_correct: Floats
     priced: list[bool]
     """Of each system whether its costs are known."""
+    correct: Floats
+    """By item, of all that were asked: what is compared may be less (``within_nodes``)."""
 
-
-def spent_of(sample: Sample) -> Spent:
-    """``sample``: of one task with right answers in one scenario. Times are compared within a node or a file alone."""
-    timed = within_nodes(sample).shared
-    return Spent(
-        systems=timed.systems,
-        units=timed.items,
-        spent_s=timed.spent_s,
-        cost_usd=timed.cost_usd,
-        correct=timed.correct,
-        correct_by_item=sample.own.correct,
-        priced=known_costs(timed),
-    )
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        timed = within_nodes(sample).shared
+        return cls(
+            systems=timed.systems,
+            items=timed.items,
+            spent_s=timed.spent_s,
+            cost_usd=timed.cost_usd,
+            timed_correct=timed.correct,
+            priced=known_costs(timed),
+            correct=sample.own.correct,
+        )
 
 
 class _Graded(msgspec.Struct, frozen=True):
@@ -72,23 +72,23 @@ class _Graded(msgspec.Struct, frozen=True):
 
     name: str
     rows: dict[str, SystemRow]
-    spent: Spent
+    answers: Answers
     pairs: tuple[Pair, ...]
     place: NDArray[np.intp]
-    """Of each of its units among the units of all tasks."""
+    """Of each of ``answers.items`` among the items of all tasks."""
 
     def index(self, system: str) -> int:
-        return self.spent.systems.index(system)
+        return self.answers.systems.index(system)
 
 
 def find_overall(
-    tables: tuple[TaskTable, ...], spent: Mapping[Key, Spent], *, reference: str | None
+    tables: tuple[TaskTable, ...], answers: Mapping[Key, Answers], *, reference: str | None
 ) -> tuple[Overall, ...]:
     """One view for each scenario with two or more tasks that have right answers.
 
     Args:
         tables: of the run, made.
-        spent: by task and scenario, of the tables that have right answers and trials.
+        answers: by task and scenario, of the tables that have right answers and trials.
         reference: the system that the others are compared with; null: the first.
 
     Raises:
@@ -99,11 +99,11 @@ def find_overall(
         raise TaskpaceError(f'--reference: unknown system "{reference}" in the run{did_you_mean(reference, systems)}')
     scenarios: dict[str, list[TaskTable]] = {}
     for table in tables:
-        if (table.task, table.scenario) in spent:
+        if (table.task, table.scenario) in answers:
             scenarios.setdefault(table.scenario, []).append(table)
     found = []
     for scenario, graded in scenarios.items():
-        tasks = _graded(graded, [spent[table.task, scenario] for table in graded])
+        tasks = _graded(graded, [answers[table.task, scenario] for table in graded])
         # Of imported logs a system may have some of the tasks only.
         everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
         if len(tasks) >= LEAST_TASKS and everywhere:
@@ -111,18 +111,18 @@ def find_overall(
     return tuple(found)
 
 
-def _graded(tables: list[TaskTable], spent: list[Spent]) -> list[_Graded]:
-    known = dict.fromkeys(chain.from_iterable(each.units for each in spent))
+def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
+    known = dict.fromkeys(chain.from_iterable(each.items for each in answers))
     numbers = dict(zip(known, range(len(known)), strict=True))
     return [
         _Graded(
             name=table.task,
             rows={row.system: row for row in table.rows},
-            spent=each,
+            answers=each,
             pairs=table.pairs,
-            place=np.fromiter(map(numbers.__getitem__, each.units), np.intp, len(each.units)),
+            place=np.fromiter(map(numbers.__getitem__, each.items), np.intp, len(each.items)),
         )
-        for table, each in zip(tables, spent, strict=True)
+        for table, each in zip(tables, answers, strict=True)
     ]
 
 
@@ -186,11 +186,11 @@ Amounts = Callable[[_Graded, tuple[int, int]], Floats | None]
 
 
 def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> Floats:
-    return task.spent.spent_s
+    return task.answers.spent_s
 
 
 def _of_dollars(task: _Graded, pair: tuple[int, int]) -> Floats | None:
-    return task.spent.cost_usd if all(task.spent.priced[index] for index in pair) else None
+    return task.answers.cost_usd if all(task.answers.priced[index] for index in pair) else None
 
 
 def _mean_ratio(
@@ -211,13 +211,13 @@ def _mean_ratio(
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = per_correct_logs(amounts, task.spent.correct, [(a, b)])
+        logs, found, counts = per_correct_logs(amounts, task.answers.timed_correct, [(a, b)])
         if not counts[0]:
             return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
         pairs += counts[0]
         log = float(logs[0])
         if not math.isfinite(log):
-            ratio = compared(amounts, task.spent.correct, [(a, b)])[0].change
+            ratio = compared(amounts, task.answers.timed_correct, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {task.name}"
@@ -245,7 +245,7 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
     k = len(tasks)
     shares, moved, variance = [], [], 0.0
     for task in tasks:
-        correct = item_means(task.spent.correct_by_item[task.index(system)])
+        correct = item_means(task.answers.correct[task.index(system)])
         known = correct[~np.isnan(correct)]
         if not len(known):
             return UNKNOWN
