@@ -12,9 +12,9 @@ import polars as pl
 from taskpace.analysis.across.brevity import Forms, find_brevity, find_forms
 from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
-from taskpace.analysis.across.overall import find_overall
+from taskpace.analysis.across.overall import Answers, Key, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
-from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import compact, last_attempts, load_anchors, load_numbers
@@ -35,6 +35,7 @@ from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
@@ -134,36 +135,39 @@ def summarise_trials(
     """
     if until is not None:
         resamples = 0
-    tables: dict[tuple[str, str], list[CellPlan]] = {}
+    tables: dict[Key, list[CellPlan]] = {}
     for cell in cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     parts = parts_of(trials, "task", "scenario", "system")
-    samples = {
-        key: take_sample(
-            pl.concat([parts.get((*key, cell.system), trials.clear()) for cell in table], rechunk=False),
+    none = trials.clear()
+    again = {} if anchors is None else dict(anchors.group_by("task", "scenario"))
+    made: list[TaskTable] = []
+    answers: dict[Key, Answers] = {}
+    # Table by table, as what one is made of takes as much memory as its trials.
+    for key, table in tables.items():
+        sample = take_sample(
+            pl.concat([parts.get((*key, cell.system), none) for cell in table], rechunk=False),
             tuple(cell.system for cell in table),
             batched=table[0].batched,
             in_order=until is not None,
         )
-        for key, table in tables.items()
-    }
-    settled: dict[tuple[str, str], Settled] = {}
-    if until is not None:
-        settled = {key: find_settled(samples[key].own, until) for key in tables}
-        tables = {key: as_asked(table, samples[key], settled[key]) for key, table in tables.items()}
-    again = {} if anchors is None else dict(anchors.group_by("task", "scenario"))
-    made = tuple(
-        make_table(
-            table,
-            samples[key],
-            anchors=again.get(key),
-            limit_s=limit_s,
-            deadline_s=deadline_s,
-            resamples=resamples,
-            settled=settled.get(key),
+        settled = None
+        if until is not None:
+            settled = find_settled(sample.own, until)
+            tables[key] = table = as_asked(table, sample, settled)
+        made.append(
+            make_table(
+                table,
+                sample,
+                anchors=again.get(key),
+                limit_s=limit_s,
+                deadline_s=deadline_s,
+                resamples=resamples,
+                settled=settled,
+            )
         )
-        for key, table in tables.items()
-    )
+        if until is None and table[0].graded and sample.trials.height:
+            answers[key] = Answers.of(within_nodes(sample))
     return Summary(
         schema_version=SCHEMA_VERSION,
         name=name,
@@ -171,18 +175,14 @@ def summarise_trials(
         done=trials.height,
         deadline_s=deadline_s,
         resamples=resamples,
-        tables=made,
+        tables=tuple(made),
         sweeps=sweeps,
-        effects=find_effects(sweeps, made),
+        effects=find_effects(sweeps, tuple(made)),
         imported=tuple(map(_origin, (cell for cell in cells if cell.imported is not None))),
-        loads=find_loads(made, {cell.scenario.name: cell.scenario for cell in cells}),
-        brevity=find_brevity(forms, made),
+        loads=find_loads(tuple(made), {cell.scenario.name: cell.scenario for cell in cells}),
+        brevity=find_brevity(forms, tuple(made)),
         # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
-        overall=()
-        if until is not None
-        else find_overall(
-            made, tables, {key: within_nodes(sample) for key, sample in samples.items()}, reference=reference
-        ),
+        overall=() if until is not None else find_overall(tuple(made), answers, reference=reference),
     )
 
 
@@ -219,7 +219,7 @@ def make_table(
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
-    drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
+    drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     paired = within_nodes(sample)
     found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
@@ -232,9 +232,9 @@ def make_table(
             *origin_findings(cell),
             *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell.starter_items), cell),
             *request_findings(cell),
-            *as_imported(tuple(grader_findings(sample.trials, row)), cell),
+            *as_imported(tuple(grader_findings(part.frame)), cell),
         )
-        for row, cell in zip(rows, cells, strict=True)
+        for row, cell, part in zip(rows, cells, sample.cells, strict=True)
     }
     if anytime:
         rows = without_asking_for_more(rows)
@@ -265,7 +265,7 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.without_late().recorded_s)
+    means = _log_means(arrays.in_time.recorded_s)
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
 

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import chain
+from typing import Self
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, item_means
-from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Floats, of_influence
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.per_correct import compared, known_costs, per_correct_logs
+from taskpace.analysis.table.per_correct import PerCorrect, compared, known_costs
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
@@ -36,35 +36,56 @@ Key = tuple[str, str]
 """Task and scenario."""
 
 
+class Answers(msgspec.Struct, frozen=True):
+    """What a view over tasks takes of one task: of its trials no more than it needs."""
+
+    systems: tuple[str, ...]
+    items: pl.Series
+    """What is one observation of a time."""
+    seconds: PerCorrect
+    dollars: PerCorrect | None
+    """Null: no system has known costs."""
+    priced: list[bool]
+    """Of each system whether its costs are known."""
+    correct: Floats
+    """By item: (systems, items, repeats)."""
+
+    @classmethod
+    def of(cls, sample: Sample) -> Self:
+        timed = sample.shared
+        priced = known_costs(timed)
+        return cls(
+            timed.systems,
+            pl.Series(values=timed.items, dtype=pl.String),
+            PerCorrect(timed.spent_s, timed.correct),
+            PerCorrect(timed.cost_usd, timed.correct) if any(priced) else None,
+            priced,
+            sample.own.correct,
+        )
+
+
 class _Graded(msgspec.Struct, frozen=True):
     """One task with right answers."""
 
     name: str
     rows: dict[str, SystemRow]
-    timed: Arrays
-    """By what is one observation of a time."""
-    own: Arrays
-    """By item."""
+    answers: Answers
     pairs: tuple[Pair, ...]
-    priced: list[bool]
-    """Of each system whether its costs are known."""
     place: NDArray[np.intp]
-    """Of each of ``timed.items`` among the items of all tasks."""
+    """Of each of ``answers.items`` among the items of all tasks."""
+
+    def index(self, system: str) -> int:
+        return self.answers.systems.index(system)
 
 
 def find_overall(
-    tables: tuple[TaskTable, ...],
-    cells: Mapping[Key, list[CellPlan]],
-    samples: Mapping[Key, Sample],
-    *,
-    reference: str | None,
+    tables: tuple[TaskTable, ...], answers: Mapping[Key, Answers], *, reference: str | None
 ) -> tuple[Overall, ...]:
     """One view for each scenario with two or more tasks that have right answers.
 
     Args:
         tables: of the run, made.
-        cells: by task and scenario.
-        samples: likewise.
+        answers: of those that have right answers, and trials.
         reference: the system that the others are compared with; null: the first.
 
     Raises:
@@ -75,33 +96,31 @@ def find_overall(
         raise TaskpaceError(f'--reference: unknown system "{reference}" in the run{did_you_mean(reference, systems)}')
     scenarios: dict[str, list[TaskTable]] = {}
     for table in tables:
-        key = (table.task, table.scenario)
-        if cells[key][0].graded and samples[key].trials.height:
+        if (table.task, table.scenario) in answers:
             scenarios.setdefault(table.scenario, []).append(table)
     found = []
     for scenario, graded in scenarios.items():
-        tasks = _graded(graded, [samples[table.task, scenario] for table in graded])
+        if len(graded) < LEAST_TASKS:
+            continue
+        tasks = _graded(graded, [answers[table.task, scenario] for table in graded])
         # Of imported logs a system may have some of the tasks only.
         everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
-        if len(tasks) >= LEAST_TASKS and everywhere:
+        if everywhere:
             found.append(_overall(scenario, tasks, everywhere, reference if reference in everywhere else everywhere[0]))
     return tuple(found)
 
 
-def _graded(tables: list[TaskTable], samples: list[Sample]) -> list[_Graded]:
-    known = dict.fromkeys(chain.from_iterable(sample.shared.items for sample in samples))
-    numbers = dict(zip(known, range(len(known)), strict=True))
+def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
+    known = pl.Enum(pl.concat([each.items for each in answers]).unique(maintain_order=True))
     return [
         _Graded(
             name=table.task,
             rows={row.system: row for row in table.rows},
-            timed=sample.shared,
-            own=sample.own,
+            answers=each,
             pairs=table.pairs,
-            priced=known_costs(sample.shared),
-            place=np.fromiter(map(numbers.__getitem__, sample.shared.items), np.intp, len(sample.shared.items)),
+            place=each.items.cast(known).to_physical().to_numpy().astype(np.intp),
         )
-        for table, sample in zip(tables, samples, strict=True)
+        for table, each in zip(tables, answers, strict=True)
     ]
 
 
@@ -160,16 +179,16 @@ def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     return f"INVALID are {', '.join(invalid)}" if invalid else None
 
 
-Amounts = Callable[[_Graded, tuple[int, int]], Floats | None]
-"""What a correct answer takes of each trial; null where one of two systems has none."""
+Amounts = Callable[[_Graded, tuple[int, int]], PerCorrect | None]
+"""What a correct answer takes; null where one of two systems has none."""
 
 
-def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> Floats:
-    return task.timed.spent_s
+def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> PerCorrect:
+    return task.answers.seconds
 
 
-def _of_dollars(task: _Graded, pair: tuple[int, int]) -> Floats | None:
-    return task.timed.cost_usd if all(task.priced[index] for index in pair) else None
+def _of_dollars(task: _Graded, pair: tuple[int, int]) -> PerCorrect | None:
+    return task.answers.dollars if all(task.answers.priced[index] for index in pair) else None
 
 
 def _mean_ratio(
@@ -186,15 +205,15 @@ def _mean_ratio(
     influence, met = np.zeros(items), np.zeros(items, dtype=bool)
     bounds: dict[Bound, str] = {}
     for task in tasks:
-        a, b = task.timed.index(reference), task.timed.index(system)
+        a, b = task.index(reference), task.index(system)
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = per_correct_logs(amounts, task.timed.correct, [(a, b)])
+        logs, found, counts = amounts.logs([(a, b)])
         pairs += counts[0]
         log = float(logs[0])
         if not math.isfinite(log):
-            ratio = compared(amounts, task.timed.correct, [(a, b)])[0].change
+            ratio = compared(amounts, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {task.name}"
@@ -222,7 +241,7 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
     k = len(tasks)
     shares, moved, variance = [], [], 0.0
     for task in tasks:
-        correct = item_means(task.own.correct[task.own.index(system)])
+        correct = item_means(task.answers.correct[task.index(system)])
         known = correct[~np.isnan(correct)]
         if not len(known):
             return UNKNOWN

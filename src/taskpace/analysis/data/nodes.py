@@ -7,13 +7,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.data.arrays import without
 from taskpace.analysis.data.sample import Sample
 from taskpace.machine.node import node_of
 from taskpace.store import queries
 from taskpace.store.queries import Reader
-
-_FLAGS = ("cut", "late", "untimed")
 
 
 def with_nodes(trials: pl.DataFrame, reader: Reader) -> pl.DataFrame:
@@ -39,7 +37,7 @@ def within_nodes(sample: Sample) -> Sample:
     left_out = crossing(sample.own.session)
     if not left_out.any():
         return sample
-    own = _without(sample.own, left_out)
+    own = without(sample.own, left_out)
     # Static batches are not dealt out, so that items are the unit.
     return msgspec.structs.replace(sample, own=own, shared=own if sample.shared is sample.own else sample.shared)
 
@@ -55,9 +53,3 @@ def crossing(session: NDArray[np.float64]) -> NDArray[np.bool_]:
         left_out[:, item, repeat] = ~np.isnan(column) & (column != numbers[counts.argmax()])
     return left_out
 
-
-def _without(arrays: Arrays, left_out: NDArray[np.bool_]) -> Arrays:
-    names = set(arrays.__struct_fields__) - {"systems", "items", *_FLAGS}
-    kept = {name: np.where(left_out, np.nan, getattr(arrays, name)) for name in names}
-    flags = {name: np.where(left_out, 0.0, getattr(arrays, name)) for name in _FLAGS}
-    return msgspec.structs.replace(arrays, **kept, **flags)
