@@ -64,8 +64,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     for the claim. Null without resamples, and where the claim is open."""
 
 
-class Compared:
-    """The systems of a table, ready to be compared: what each of them brings to its pairs is worked out once.
+class Pairing:
+    """The systems of a table, ready to be compared two by two: what each of them brings to its pairs is worked out once.
 
     Args:
         arrays: of one task in one scenario.
@@ -149,6 +149,8 @@ class Compared:
     def _where_known(self, logs: Logs, indices: Indices) -> list[Comparison]:
         """Compare by item the pairs both of whose systems have a value: as a rule nobody reasons, or few do."""
         able = [pair for pair in indices if logs.known[pair[0]] and logs.known[pair[1]]]
+        if not able:
+            return [NOT_COMPARED] * len(indices)
         found = dict(zip(able, compared_by_item(logs.ratios(able), anytime=self._anytime), strict=True))
         return [found.get(pair, NOT_COMPARED) for pair in indices]
 
@@ -162,8 +164,8 @@ def compare_pairs(
     own: Arrays | None = None,
     anytime: bool = False,
 ) -> list[Pair]:
-    """``Compared.pairs``, with its arguments."""
-    return Compared(arrays, graded=graded, own=own, anytime=anytime).pairs(pairs, resamples)
+    """``Pairing.pairs``, with its arguments."""
+    return Pairing(arrays, graded=graded, own=own, anytime=anytime).pairs(pairs, resamples)
 
 
 def compare_leaning_first(
@@ -173,7 +175,7 @@ def compare_leaning_first(
 
     What was recorded of cut answers may put the wrong one first.
     """
-    systems = Compared(sample.shared, graded=graded, own=sample.own, anytime=anytime)
+    systems = Pairing(sample.shared, graded=graded, own=sample.own, anytime=anytime)
     found = systems.pairs(pairs, resamples)
     turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
     for index, pair in zip(turned, systems.pairs([pairs[index][::-1] for index in turned], resamples), strict=True):
