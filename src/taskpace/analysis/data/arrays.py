@@ -78,7 +78,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def in_time(self) -> Arrays:
         """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
-        return without(self, self.is_late) if self.is_late.any() else self
+        return without(self, self.is_late)
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
@@ -86,6 +86,8 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 def without(arrays: Arrays, left_out: Flags) -> Arrays:
     """The arrays as if some trials had not been asked."""
+    if not left_out.any():
+        return arrays
     names = set(arrays.__struct_fields__) - {"systems", "items", *_FLAGS}
     kept = {name: np.where(left_out, np.nan, getattr(arrays, name)) for name in names}
     flags = {name: np.where(left_out, 0.0, getattr(arrays, name)) for name in _FLAGS}
