@@ -27,6 +27,7 @@ import polars as pl
 import taskpace
 from harness import Bench
 from taskpace.analysis.data.cells import CellPlan, load_cells
+from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import compact, last_attempts, load_frame, load_numbers
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.summary import summarise_trials
@@ -53,8 +54,9 @@ class Measured(NamedTuple):
 def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
     """Trials and cells as a summary loads them from a run file: ``systems`` x 5 tasks x ``items``.
 
-    A small run of the simulated engine, loaded and repeated, each copy with items, trials and times of its own: a
-    column that the loader gains is here at once.
+    A small run of the simulated engine, loaded and made compact as a summary does it, then repeated, each copy with
+    items, rounds and times of its own: a column that the loader gains is here at once. No more is in memory on the way than the
+    frame takes; what loading takes is measured from a run file.
     """
     experiment = taskpace.quick_experiment(
         models=tuple(f"system {number}" for number in range(systems)),
@@ -72,28 +74,32 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         },
     )
     with tempfile.TemporaryDirectory() as folder, taskpace.run(experiment, Path(folder, "x.db")) as run:
-        trials, cells = last_attempts(pl.concat(load_numbers(run.store))), load_cells(run.store)
+        cells = load_cells(run.store)
+        (trials,) = compact(last_attempts(with_costs(pl.concat(load_numbers(run.store)), cells)))
     copies = -(-items // min(REAL_ITEMS, items))
     rng = np.random.default_rng(1)
     span_ns = int(trials["end_clock_ns"].max() - trials["dispatch_ns"].min())
+    rounds = int(trials["round"].max())
+    ids = trials.schema["item_id"].categories
+    # In the order of the names, as ids are of one length and so are the numbers.
+    kind = pl.Enum([f"{name}/{copy:09}" for name in ids for copy in range(copies)])
+    item = (pl.col("item_id").to_physical().cast(pl.UInt32) * copies + pl.col("copy")).cast(pl.UInt32).cast(kind)
     longer = pl.col("longer")
     seconds = [name for name in trials.columns if name.endswith("_s") and not name.endswith("_per_s")]
-    # Cell by cell, as the rows of a run file come, so that no more is in memory than the frame takes.
     parts = [
-        part.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
+        part.join(pl.DataFrame({"copy": np.arange(copies, dtype=np.uint32)}), how="cross", maintain_order="right_left")
         .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, part.height * copies)))
         .with_columns(
-            pl.format("{}/{}", "item_id", "copy").alias("item_id"),
+            item.alias("item_id"),
             *(pl.col(name) * longer for name in seconds),
             *(pl.col(name) / longer for name in ("tokens_per_s", "bytes_per_s")),
             *(pl.col(name) + span_ns * pl.col("copy") for name in ("dispatch_ns", "end_clock_ns")),
+            pl.col("round") + rounds * pl.col("copy"),
         )
         .drop("copy", "longer")
-        for part in trials.partition_by("cell_position", maintain_order=True)
+        for part in trials.partition_by("task", "scenario", "system", maintain_order=True)
     ]
-    parts = compact(*parts)  # the wide ones go before all are one
-    many = pl.concat(parts, rechunk=True)
-    return many, [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
+    return pl.concat(parts, rechunk=False), [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
 
 
 def group_by(trials: pl.DataFrame) -> pl.DataFrame:

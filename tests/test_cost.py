@@ -32,7 +32,7 @@ from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.comparison import NOT_COMPARED
 from taskpace.analysis.table.cost import cost_per_correct, frontier
-from taskpace.analysis.table.per_correct import compared
+from taskpace.analysis.table.per_correct import PerCorrect, compared
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.brevity import with_brevity
 from taskpace.experiment.experiment import experiment_of, load_experiment
@@ -328,10 +328,10 @@ def test_paired_intervals_cover_the_true_ratio():
     right = (rng.random(shape) < 1 / (1 + np.exp(hard - 0.5))).astype(float)
     pairs = [(2 * number, 2 * number + 1) for number in range(experiments)]
     sides = [each.transpose(1, 0, 2).reshape(2 * experiments, n, 1) for each in (amounts, right)]
-    found = compared(sides[0], sides[1], pairs)
+    found = compared(PerCorrect(sides[0], sides[1]), pairs)
     covered = np.mean([each.change.low <= 1.5 <= each.change.high for each in found])
     sides[0][1::2] /= 1.5
-    told = np.mean([each.p <= 0.05 for each in compared(sides[0], sides[1], pairs)])
+    told = np.mean([each.p <= 0.05 for each in compared(PerCorrect(sides[0], sides[1]), pairs)])
     assert 0.93 <= covered <= 0.97
     assert 0.03 <= told <= 0.07
 

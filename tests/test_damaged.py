@@ -39,9 +39,9 @@ def refusal(path: Path) -> str:
 
 VALUES = {
     "turn": ["arrivals = zeroblob(7)", "output_tokens = 'x'", "end_ns = -5", "end_ns = 1e300", "finish_reason = 'tool'",
-             "text = NULL", "dispatch_ns = NULL", f"prompt_tokens = {2**60}", "turn = turn - 1",
+             "text = NULL", "dispatch_ns = NULL", f"prompt_tokens = {2**60}", "turn = turn - 1", "token_source = x'41'",
              "arrivals = x'ffffffffffffffff0000000000000000'"],
-    "grade": ["outcome = 'best'", "score = 2", "score = 'x'", "committed_ns = -1"],
+    "grade": ["outcome = 'best'", "score = 2", "score = 'x'", "committed_ns = -1", "answer = 5"],
     "record": ["phase = 'x'", "final = 7", "loop_lag_ns = 0.5", "round = 0"],
     "segment": ["client = 0", "client = '0'", "client = '{}'"],
     "run": ["experiment = '{'", "experiment = 'null'", "plan_id = NULL"],

@@ -25,7 +25,7 @@ from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.summary import summarise_trials
 from taskpace.analysis.table.comparison import Comparison
-from taskpace.analysis.table.pairs import Split
+from taskpace.analysis.table.splits import Split
 from taskpace.api import Run
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.charts import panels

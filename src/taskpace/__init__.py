@@ -50,9 +50,10 @@ if TYPE_CHECKING:
     )
     from taskpace.analysis.stats.estimates import Estimate
     from taskpace.analysis.table.comparison import Comparison
-    from taskpace.analysis.table.pairs import Pair, Split
+    from taskpace.analysis.table.pairs import Pair
     from taskpace.analysis.table.phases import Phases, Spread
     from taskpace.analysis.table.settled import PairPath, PathLook, Settled
+    from taskpace.analysis.table.splits import Split
     from taskpace.api import (
         Run,
         open_run as open,  # noqa: A004 - taskpace.open reads well and is always qualified
@@ -121,10 +122,7 @@ _EXPORTED = {
     ),
     "taskpace.analysis.stats.estimates": ("Estimate",),
     "taskpace.analysis.table.comparison": ("Comparison",),
-    "taskpace.analysis.table.pairs": (
-        "Pair",
-        "Split",
-    ),
+    "taskpace.analysis.table.pairs": ("Pair",),
     "taskpace.analysis.table.phases": (
         "Phases",
         "Spread",
@@ -134,6 +132,7 @@ _EXPORTED = {
         "PathLook",
         "Settled",
     ),
+    "taskpace.analysis.table.splits": ("Split",),
     "taskpace.api": (
         "Run",
         "run",

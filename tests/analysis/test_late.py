@@ -93,7 +93,7 @@ def test_a_late_trial_is_known_by_its_lag(trials_of):
     assert np.isnan(arrays.task_time_s[0, 1, 0])
     assert arrays.recorded_s[0, 1, 0] == 9
     assert arrays.correct[0, 1, 0] == 1
-    assert np.isnan(arrays.without_late().correct[0, 1, 0])
+    assert np.isnan(arrays.in_time.correct[0, 1, 0])
 
 
 @pytest.mark.usefixtures("workers_here")

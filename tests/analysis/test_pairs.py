@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import msgspec
 import numpy as np
 import pytest
 from tests.later import Later
 
 from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats import intervals
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
@@ -160,3 +163,16 @@ def test_equal_systems_are_equal_exactly():
     assert pair.time_per_correct.p == 1
     assert pair.split.difference_s.value == 0
     assert pair.inversion_probability == 0.5
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_blocks_of_pairs_do_not_show(monkeypatch, repeats):
+    """Pairs are compared some at a time, so many as the cache holds: the same to the last digit as all at once."""
+    arrays = arrays_of(4, 30, repeats)
+    cut = np.where(np.random.default_rng(3).random(arrays.cut.shape) < 0.1, 1.0, arrays.cut)
+    arrays = msgspec.structs.replace(arrays, cut=np.where(np.arange(4)[:, None, None] < 2, cut, arrays.cut))
+    names = list(itertools.combinations("abcd", 2))
+    drawn = Resamples(30, 40)
+    whole = compare_pairs(arrays, names, drawn, graded=True)
+    monkeypatch.setattr(intervals, "BLOCK_VALUES", 1)
+    assert compare_pairs(arrays, names, drawn, graded=True) == whole

@@ -11,7 +11,7 @@ from tests.later import Later
 
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
-from taskpace.analysis.table.per_correct import per_correct_logs
+from taskpace.analysis.table.per_correct import PerCorrect
 
 stats = Later("scipy.stats")
 
@@ -86,14 +86,15 @@ def test_one_item_has_no_interval():
 
 @given(st.integers(0, 2**32 - 1))
 def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
-    """Logarithms and influence made once for each system are those of the pairs, one by one."""
+    """Logarithms and influence made once for each system are those of the pairs, one by one, to the last digit."""
     rng = np.random.default_rng(seed)
     seconds, correct = rng.lognormal(0, 1, (3, 8, 2)), (rng.random((3, 8, 2)) < 0.5).astype(float)
     indices = [(0, 1), (2, 0)]
-    whole = per_correct_logs(seconds, correct, indices)
-    # A system that was not asked makes every pair be put together by itself.
-    apart = per_correct_logs(
-        *(np.concatenate([each, np.full((1, 8, 2), np.nan)]) for each in (seconds, correct)), indices
-    )
-    for one, other in zip(whole, apart, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-12)
+    whole = PerCorrect(seconds, correct).logs(indices)
+    # An item that nobody was asked has every pair put together by itself.
+    logs, influence, counts = PerCorrect(
+        *(np.concatenate([each, np.full((3, 1, 2), np.nan)], axis=1) for each in (seconds, correct))
+    ).logs(indices)
+    assert np.isnan(influence[-1]).all()
+    for one, other in zip(whole, (logs, influence[:-1], counts), strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -71,7 +71,7 @@ def test_a_trial_that_was_never_sent_is_a_unit_of_its_own():
 def test_without_batches_nothing_changes(trials_of):
     """The item is the unit, and both views are one."""
     sample = take_sample(trials_of("a"), ("a",), batched=False)
-    assert sample.timed is sample.trials
+    assert sample.timed is sample.cells
     assert sample.shared is sample.own
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.table.validity import ask, reasons_against
 from taskpace.experiment.scenario import Scenario
@@ -26,7 +27,7 @@ def cell(planned: int, *segments: ClientMetrics, **changes: Any) -> CellPlan:
 
 
 def against(trials, *, planned: int | None = None, segments=()) -> dict[str, Reason]:
-    found = reasons_against(trials, cell(trials.height if planned is None else planned, *segments))
+    found = reasons_against(Trials(trials), cell(trials.height if planned is None else planned, *segments))
     return {reason.code: reason for reason in found}
 
 
@@ -103,9 +104,9 @@ def test_a_client_that_is_the_bottleneck_says_so(trials_of):
     """A process that does nothing but send and read, and is at work all the time; in process that is the model."""
     busy, idle = (segment(client_cpu_ns=int(share * 10**10)) for share in (0.95, 0.85))
     trials = trials_of()
-    assert [r.code for r in reasons_against(trials, cell(40, busy, in_process=False))] == ["client-cpu"]
-    assert reasons_against(trials, cell(40, idle, in_process=False)) == ()
-    assert reasons_against(trials, cell(40, busy)) == ()
+    assert [r.code for r in reasons_against(Trials(trials), cell(40, busy, in_process=False))] == ["client-cpu"]
+    assert reasons_against(Trials(trials), cell(40, idle, in_process=False)) == ()
+    assert reasons_against(Trials(trials), cell(40, busy)) == ()
 
 
 def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of):
@@ -116,7 +117,7 @@ def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of
     slow, quick = trials_of(wait_s=0.5), trials_of(wait_s=0.05)
 
     def codes(trials, *, in_process=False, cpu_s=6, **lag):
-        found = reasons_against(trials, cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process))
+        found = reasons_against(Trials(trials), cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process))
         return [(reason.code, reason.invalidates) for reason in found]
 
     assert codes(slow, **late) == codes(quick, cpu_s=1, **late) == [("late-stamps", "absolute seconds")]
@@ -128,9 +129,9 @@ def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):
     """A backlog is what the load does, not the machine; but a resumed open loop began with an empty queue twice."""
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
-    assert reasons_against(growing, cell(100, scenario=Scenario(rate=1.0))) == ()
-    assert reasons_against(growing, cell(100, scenario=Scenario(batch=4))) == ()
-    resumed = reasons_against(trials_of(n=100, worker=[1] * 50 + [2] * 50), cell(100, scenario=Scenario(rate=1.0)))
+    assert reasons_against(Trials(growing), cell(100, scenario=Scenario(rate=1.0))) == ()
+    assert reasons_against(Trials(growing), cell(100, scenario=Scenario(batch=4))) == ()
+    resumed = reasons_against(Trials(trials_of(n=100, worker=[1] * 50 + [2] * 50)), cell(100, scenario=Scenario(rate=1.0)))
     assert [(reason.code, reason.invalidates) for reason in resumed] == [("resumed", "result")]
 
 

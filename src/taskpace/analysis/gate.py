@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from taskpace.analysis.conditions import Condition, parse_condition
-from taskpace.analysis.data.arrays import item_means
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.claims import log_ratios
 from taskpace.analysis.stats.gate import Bounds, Evidence, OfItems, OfShares, OfTotals, bounds
 from taskpace.analysis.stats.significance import ALPHA

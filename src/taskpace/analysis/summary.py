@@ -15,7 +15,7 @@ from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import Answers, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
-from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.nodes import crossing, within_nodes
 from taskpace.analysis.data.parts import parts_of
@@ -35,6 +35,7 @@ from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
@@ -260,7 +261,7 @@ def make_table(
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
-    drawn = Resamples(len(arrays.items), resamples) if resamples and arrays.items else None
+    drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     paired = within_nodes(sample)
     found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
@@ -273,9 +274,9 @@ def make_table(
             *origin_findings(cell),
             *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell.starter_items), cell),
             *request_findings(cell),
-            *as_imported(tuple(grader_findings(sample.trials, row)), cell),
+            *as_imported(tuple(grader_findings(part.frame)), cell),
         )
-        for row, cell in zip(rows, cells, strict=True)
+        for row, cell, part in zip(rows, cells, sample.cells, strict=True)
     }
     if anytime:
         rows = without_asking_for_more(rows)
@@ -306,7 +307,7 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.without_late().recorded_s)
+    means = _log_means(arrays.in_time.recorded_s)
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
 

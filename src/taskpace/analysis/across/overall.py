@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from itertools import chain
 from typing import Self
 
 import msgspec
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import item_means
 from taskpace.analysis.data.nodes import within_nodes
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Floats, of_influence
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.per_correct import compared, known_costs, per_correct_logs
+from taskpace.analysis.table.per_correct import PerCorrect, compared, known_costs
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
@@ -37,33 +37,31 @@ Key = tuple[str, str]
 """Task and scenario."""
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What a view over tasks takes of one task: of its trials no more than it needs, so that tasks can be read in turn.
-
-    Arrays are (systems, items, repeats), an item being what is one observation of a time.
-    """
+class Answers(msgspec.Struct, frozen=True):
+    """What a view over tasks takes of one task: of its trials no more than it needs."""
 
     systems: tuple[str, ...]
-    items: tuple[str, ...]
-    spent_s: Floats
-    cost_usd: Floats
-    timed_correct: Floats
+    items: pl.Series
+    """What is one observation of a time."""
+    seconds: PerCorrect
+    dollars: PerCorrect | None
+    """Null: no system has known costs."""
     priced: list[bool]
     """Of each system whether its costs are known."""
     correct: Floats
-    """By item, of all that were asked: what is compared may be less (``within_nodes``)."""
+    """By item, of all that were asked: what is compared may be less (``within_nodes``). (systems, items, repeats)."""
 
     @classmethod
     def of(cls, sample: Sample) -> Self:
         timed = within_nodes(sample).shared
+        priced = known_costs(timed)
         return cls(
-            systems=timed.systems,
-            items=timed.items,
-            spent_s=timed.spent_s,
-            cost_usd=timed.cost_usd,
-            timed_correct=timed.correct,
-            priced=known_costs(timed),
-            correct=sample.own.correct,
+            timed.systems,
+            pl.Series(values=timed.items, dtype=pl.String),
+            PerCorrect(timed.spent_s, timed.correct),
+            PerCorrect(timed.cost_usd, timed.correct) if any(priced) else None,
+            priced,
+            sample.own.correct,
         )
 
 
@@ -88,7 +86,7 @@ def find_overall(
 
     Args:
         tables: of the run, made.
-        answers: by task and scenario, of the tables that have right answers and trials.
+        answers: of those that have right answers, and trials.
         reference: the system that the others are compared with; null: the first.
 
     Raises:
@@ -103,24 +101,25 @@ def find_overall(
             scenarios.setdefault(table.scenario, []).append(table)
     found = []
     for scenario, graded in scenarios.items():
+        if len(graded) < LEAST_TASKS:
+            continue
         tasks = _graded(graded, [answers[table.task, scenario] for table in graded])
         # Of imported logs a system may have some of the tasks only.
         everywhere = [name for name in systems if all(name in task.rows for task in tasks)]
-        if len(tasks) >= LEAST_TASKS and everywhere:
+        if everywhere:
             found.append(_overall(scenario, tasks, everywhere, reference if reference in everywhere else everywhere[0]))
     return tuple(found)
 
 
 def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
-    known = dict.fromkeys(chain.from_iterable(each.items for each in answers))
-    numbers = dict(zip(known, range(len(known)), strict=True))
+    known = pl.Enum(pl.concat([each.items for each in answers]).unique(maintain_order=True))
     return [
         _Graded(
             name=table.task,
             rows={row.system: row for row in table.rows},
             answers=each,
             pairs=table.pairs,
-            place=np.fromiter(map(numbers.__getitem__, each.items), np.intp, len(each.items)),
+            place=each.items.cast(known).to_physical().to_numpy().astype(np.intp),
         )
         for table, each in zip(tables, answers, strict=True)
     ]
@@ -181,16 +180,16 @@ def _invalid(system: str, tasks: list[_Graded]) -> str | None:
     return f"INVALID are {', '.join(invalid)}" if invalid else None
 
 
-Amounts = Callable[[_Graded, tuple[int, int]], Floats | None]
-"""What a correct answer takes of each trial; null where one of two systems has none."""
+Amounts = Callable[[_Graded, tuple[int, int]], PerCorrect | None]
+"""What a correct answer takes; null where one of two systems has none."""
 
 
-def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> Floats:
-    return task.answers.spent_s
+def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> PerCorrect:
+    return task.answers.seconds
 
 
-def _of_dollars(task: _Graded, pair: tuple[int, int]) -> Floats | None:
-    return task.answers.cost_usd if all(task.answers.priced[index] for index in pair) else None
+def _of_dollars(task: _Graded, pair: tuple[int, int]) -> PerCorrect | None:
+    return task.answers.dollars if all(task.answers.priced[index] for index in pair) else None
 
 
 def _mean_ratio(
@@ -211,13 +210,13 @@ def _mean_ratio(
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = per_correct_logs(amounts, task.answers.timed_correct, [(a, b)])
+        logs, found, counts = amounts.logs([(a, b)])
         if not counts[0]:
             return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
         pairs += counts[0]
         log = float(logs[0])
         if not math.isfinite(log):
-            ratio = compared(amounts, task.answers.timed_correct, [(a, b)])[0].change
+            ratio = compared(amounts, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {task.name}"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.data.columns import Columns, Trials
+from taskpace.analysis.data.parts import parts_of
+from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.records import CUT
 
-_TIMES = ("task_time_s", "wait_s", "tpot_s")
-_NUMBERS = (*_TIMES, "output_bytes", "reasoning_bytes", "output_tokens")
+_FLAGS = ("cut", "late", "untimed")
 
 
-class Arrays(msgspec.Struct, frozen=True, kw_only=True):
+class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Each number is (systems, items, repeats); NaN where there is no record, or the number is unknown."""
 
     systems: tuple[str, ...]
-    items: tuple[str, ...]
+    items: Sequence[str] | pl.Series
     """Ids, sorted; or in the order in which they were asked."""
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
@@ -48,23 +53,45 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars; NaN where they are unknown, or the system has no price."""
 
     @property
+    def repeats(self) -> int:
+        """The most that an item was asked."""
+        return self.correct.shape[-1]
+
+    @cached_property
+    def is_cut(self) -> Flags:
+        """``cut`` as flags."""
+        flags: Flags = self.cut > 0
+        return flags
+
+    @cached_property
+    def is_late(self) -> Flags:
+        """``late`` as flags."""
+        flags: Flags = self.late > 0
+        return flags
+
+    @cached_property
     def recorded_s(self) -> Floats:
         """Task times with those of failed trials and of late ones: all of the time, or a bound of it."""
-        return np.where((self.cut > 0) | (self.late > 0), self.spent_s, self.task_time_s)
+        bound = self.is_cut | self.is_late
+        return np.where(bound, self.spent_s, self.task_time_s) if bound.any() else self.task_time_s
 
-    def without_late(self) -> Arrays:
+    @cached_property
+    def in_time(self) -> Arrays:
         """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
-        if not (late := self.late > 0).any():
-            return self
-        flags = ("cut", "late", "untimed")
-        names = set(self.__struct_fields__) - {"systems", "items", *flags}
-        there = {name: np.where(late, np.nan, getattr(self, name)) for name in names}
-        return msgspec.structs.replace(
-            self, **there, **{name: np.where(late, 0.0, getattr(self, name)) for name in flags}
-        )
+        return without(self, self.is_late)
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
+
+
+def without(arrays: Arrays, left_out: Flags) -> Arrays:
+    """The arrays as if some trials had not been asked."""
+    if not left_out.any():
+        return arrays
+    names = set(arrays.__struct_fields__) - {"systems", "items", *_FLAGS}
+    kept = {name: np.where(left_out, np.nan, getattr(arrays, name)) for name in names}
+    flags = {name: np.where(left_out, 0.0, getattr(arrays, name)) for name in _FLAGS}
+    return msgspec.structs.replace(arrays, **kept, **flags)
 
 
 def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool = False) -> Arrays:
@@ -77,96 +104,124 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
         in_order: items in the order in which they were asked.
     """
     own = trials.filter(pl.col("system").is_in(systems))
-    return arrays_of(*with_items(own, in_order=in_order), systems)
+    own, items = with_items(own, in_order=in_order)
+    return arrays_of(cells_of(own, systems), items, systems)
 
 
-def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, pl.Series]:
     """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
     if isinstance(ids.dtype, pl.Enum) and not in_order:
         return _with_coded_items(trials, ids.to_physical(), ids.dtype)
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
-    )
-    kind = pl.Enum(items.cast(pl.String))
-    return trials.with_columns(ids.cast(kind).to_physical().alias("item")), tuple(items.to_list())
+    ).cast(pl.String)
+    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().cast(pl.UInt32).alias("item")), items
 
 
-def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, tuple[str, ...]]:
+def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, pl.Series]:
     """``with_items`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
     codes = ids.to_numpy()
     occurs = np.bincount(codes, minlength=1) > 0
     place = (np.cumsum(occurs) - 1).astype(np.uint32)
     items = kind.categories.gather(np.flatnonzero(occurs))
-    return trials.with_columns(item=pl.Series(place[codes])), tuple(items.to_list())
+    return trials.with_columns(item=pl.Series(place[codes], dtype=pl.UInt32)), items
 
 
-def arrays_of(trials: pl.DataFrame, items: tuple[str, ...], systems: tuple[str, ...]) -> Arrays:
-    """``to_arrays`` of trials with their items' places (``with_items``), all of these systems."""
-    repeats = int(trials["repeat"].max() or 1)  # type: ignore[arg-type]  # an integer column
+def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
+    """The trials of each system, all or none of them."""
+    parts = parts_of(trials, "system")
+    return tuple(Trials(parts[system,] if (system,) in parts else trials.clear()) for system in systems)
+
+
+def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...]) -> Arrays:
+    """``to_arrays`` of the trials of each system with their items' places (``with_items``)."""
+    repeats = max((int(cell["repeat"].max(initial=1)) for cell in cells), default=1)
     shape = (len(systems), len(items), repeats)
-    where = np.ravel_multi_index(
-        (places_of(trials["system"], systems), trials["item"].to_numpy(), trials["repeat"].to_numpy() - 1), shape
-    )
-    failed = trials["outcome"].eq_missing("error").to_numpy()
-    late = trials["late"].to_numpy()
+    places = [
+        cell["item"] if repeats == 1 else cell["item"].astype(np.intp) * repeats + cell["repeat"].astype(np.intp) - 1
+        for cell in cells
+    ]
 
-    def spread_out(values: Floats) -> Floats:
-        cube = np.full(shape, np.nan)
-        cube.reshape(-1)[where] = values
-        return cube
+    def cube(values_of: Callable[[Trials], NDArray[Any]]) -> Floats:
+        found = np.full(shape, np.nan)
+        for row, cell, place in zip(found, cells, places, strict=True):
+            row.reshape(-1)[place] = values_of(cell)
+        return found
 
-    found = {name: trials[name].cast(pl.Float64).to_numpy() for name in _NUMBERS}
-    ended = {
-        name: spread_out(np.where(failed | late if name in _TIMES else failed, np.nan, values))
-        for name, values in found.items()
-    }
-    costs = trials["cost_usd"].to_numpy() if "cost_usd" in trials.columns else np.full(trials.height, np.nan)
+    visible = cube(lambda cell: _of_ended(cell, "output_bytes"))
+    reasoning = cube(lambda cell: _of_ended(cell, "reasoning_bytes"))
     return Arrays(
         systems=systems,
         items=items,
-        task_time_s=ended["task_time_s"],
-        spent_s=spread_out(np.where(trials["timed"], np.nan_to_num(found["task_time_s"]), np.nan)),
-        wait_s=ended["wait_s"],
-        written_bytes=ended["output_bytes"] + ended["reasoning_bytes"],
-        visible_bytes=ended["output_bytes"],
-        reasoning_bytes=ended["reasoning_bytes"],
-        tpot_s=ended["tpot_s"],
-        output_tokens=ended["output_tokens"],
-        correct=spread_out(trials["outcome"].eq_missing("correct").cast(pl.Float64).to_numpy()),
-        cut=spread_out(trials["outcome"].is_in(CUT).fill_null(value=False).cast(pl.Float64).to_numpy()),
-        session=spread_out(trials["session"].cast(pl.Float64).to_numpy()),
-        round=spread_out(trials["round"].cast(pl.Float64).to_numpy()),
-        untimed=spread_out(trials["untimed"].cast(pl.Float64).to_numpy()),
-        late=spread_out(late.astype(np.float64)),
-        cost_usd=spread_out(costs),
+        task_time_s=cube(lambda cell: _of_known_time(cell, "task_time_s")),
+        spent_s=cube(_spent_s),
+        wait_s=cube(lambda cell: _of_known_time(cell, "wait_s")),
+        written_bytes=visible + reasoning,
+        visible_bytes=visible,
+        reasoning_bytes=reasoning,
+        tpot_s=cube(lambda cell: _of_known_time(cell, "tpot_s")),
+        output_tokens=cube(lambda cell: _of_ended(cell, "output_tokens")),
+        correct=cube(lambda cell: _flags(cell, cell.having("correct"))),
+        cut=cube(lambda cell: _flags(cell, cell.having(*CUT))),
+        session=cube(lambda cell: cell["session"]),
+        round=cube(lambda cell: cell["round"]),
+        untimed=cube(lambda cell: cell["untimed"]),
+        late=cube(lambda cell: cell["late"]),
+        cost_usd=cube(_cost_usd),
     )
+
+
+def _flags(cell: Columns, found: Flags | None) -> Flags:
+    return np.zeros(cell.height, dtype=bool) if found is None else found
+
+
+def _of_ended(cell: Columns, name: str) -> Floats:
+    failed = cell.having("error")
+    return cell[name] if failed is None else np.where(failed, np.nan, cell[name])
+
+
+def _of_known_time(cell: Columns, name: str) -> Floats:
+    values, late = _of_ended(cell, name), cell["late"]
+    return np.where(late, np.nan, values) if late.any() else values
+
+
+def _spent_s(cell: Columns) -> Floats:
+    seconds, timed = np.nan_to_num(cell["task_time_s"]), cell["timed"]
+    return seconds if timed.all() else np.where(timed, seconds, np.nan)
+
+
+def _cost_usd(cell: Trials) -> Floats:
+    return cell["cost_usd"] if "cost_usd" in cell.frame.columns else np.full(cell.height, np.nan)
 
 
 TURNS_SHARE = 0.9
 """Of the common items that were asked in turns, from which on the systems are said to have taken turns."""
 
 
-def took_turns(arrays: Arrays, a: int, b: int) -> bool:
-    """Whether two systems were asked the items that they have in common in rounds of the same session."""
-    both = ~np.isnan(arrays.correct[a] - arrays.correct[b])
-    in_turns = ~np.isnan(arrays.round[a] - arrays.round[b]) & (arrays.session[a] == arrays.session[b])
-    common = both.any(axis=-1)
-    alternated = common & (in_turns | ~both).all(axis=-1)
-    return bool(common.any() and alternated.sum() >= TURNS_SHARE * common.sum())
+class Turns:
+    """Which of some systems took turns with each other."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._asked = ~np.isnan(arrays.correct)
+        self._in_round = ~np.isnan(arrays.round)
+        self._session = arrays.session
+
+    def taken(self, a: int, b: int) -> bool:
+        """Whether two systems were asked the items that they have in common in rounds of the same session."""
+        both = self._asked[a] & self._asked[b]
+        in_turns = self._in_round[a] & self._in_round[b] & (self._session[a] == self._session[b])
+        alternated = in_turns | ~both
+        common, alternated = (
+            (each[..., 0] for each in (both, alternated))
+            if both.shape[-1] == 1
+            else (both.any(axis=-1), alternated.all(axis=-1))
+        )
+        items = np.count_nonzero(common)
+        return bool(items and np.count_nonzero(common & alternated) >= TURNS_SHARE * items)
 
 
 def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
     """The place of each name among the known ones."""
     return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
 
-
-def item_means(values: Floats) -> Floats:
-    """Mean over the last axis (repeats), leaving NaN out; NaN where nothing is left."""
-    if values.shape[-1] == 1:
-        return values[..., 0]
-    known = ~np.isnan(values)
-    counts = known.sum(axis=-1)
-    sums = np.where(known, values, 0.0).sum(axis=-1)
-    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    return means

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from taskpace.analysis.stats.intervals import Floats
+
 MOST_BYTES_PER_TOKEN = 32
 """Of a whole answer, in any language and tokenizer: Thai and Hindi come to a dozen, English to five or six."""
 _SPARE_BYTES = 64
@@ -46,17 +48,21 @@ def believed(turns: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def same_count(trials: pl.DataFrame) -> int | None:
+def same_count(lengths: Floats, tokens: Floats) -> int | None:
     """The prompt tokens that the longest prompts have all alike, though their lengths differ; null: they differ, too.
 
     A server that cuts prompts to its context does so without a word, and counts what is left: Ollama, for one, keeps
     half of the context. Three prompts are enough that differ by a fifth, or two with one twice as long as the other.
+
+    Args:
+        lengths: of each trial's prompts, in bytes.
+        tokens: likewise, as counted; NaN where they were not.
     """
-    lengths, tokens = (trials[name].to_numpy() for name in ("prompt_bytes", "prompt_tokens"))
     known = ~np.isnan(tokens) & (lengths > 0)
-    lengths, tokens = lengths[known], tokens[known]
-    if not len(lengths):
+    if not known.any():
         return None
+    if not known.all():
+        lengths, tokens = lengths[known], tokens[known]
     count = tokens[lengths.argmax()]
     same = tokens == count
     alike = np.unique(lengths[same & (lengths > lengths[~same].max(initial=0))])

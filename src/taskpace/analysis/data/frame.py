@@ -14,7 +14,7 @@ from taskpace.analysis.data.counts import believed
 from taskpace.analysis.data.imported import without_texts, without_unknown, without_unknown_bytes
 from taskpace.analysis.data.streams import find_bursts, in_bursts
 from taskpace.experiment.imported import Imported
-from taskpace.records import LATE_NS, LATE_SHARE, unpack_arrivals
+from taskpace.records import LATE_NS, LATE_SHARE, OUTCOMES, unpack_arrivals
 from taskpace.store import queries, tables
 from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
@@ -129,23 +129,40 @@ def load_anchors(reader: Reader, cells: Collection[str] | None = None) -> Iterat
 _FAULT = {
     "detail": f"CASE WHEN substr(grade.detail, 1, {len(GRADER_FAILED)}) = '{GRADER_FAILED}' THEN grade.detail END"
 }
-_IN_NO_NUMBER = ("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason")
+_IN_NO_NUMBER = (
+    *("trial_id", "machine_ns", "failure_kind", "final", "cell_position", "finish_reason"),
+    *("turns", "reasoning_tokens"),
+)
+_COUNTS = (
+    *("repeat", "attempt", "trial_position", "round", "place"),
+    *("prompt_tokens", "output_tokens", "cached_tokens", "first_prompt_tokens", "first_cached_tokens"),
+    *("prompt_bytes", "output_bytes", "reasoning_bytes"),
+)
+"""Columns of whole numbers that are small, as a rule."""
 
 
 def compact(*frames: pl.DataFrame) -> list[pl.DataFrame]:
     """Last attempts (columns of ``load_numbers`` and ``with_costs``) in half the memory, for a summary.
 
-    Names become codes, in the order of the names and the same in all frames; columns that no number is made of go.
+    Names become codes, in the order of the names and the same in all frames; counts that fit have 32 bits; columns that
+    no number is made of go.
     """
     names = [name for name, kind in frames[0].schema.items() if kind == pl.String and name not in _IN_NO_NUMBER]
-    known = {
+    kinds: dict[str, Any] = {
         name: pl.Enum(pl.concat([frame[name].unique() for frame in frames]).unique().drop_nulls().sort())
         for name in names
     }
+    kinds["outcome"] = pl.Enum(OUTCOMES)
+    kinds |= {name: pl.Int32 for name in _COUNTS if all(_fits(frame[name]) for frame in frames)}
     return [
-        frame.drop(_IN_NO_NUMBER).with_columns(pl.col(name).cast(kind) for name, kind in known.items())
+        frame.drop(_IN_NO_NUMBER).with_columns(pl.col(name).cast(kind) for name, kind in kinds.items())
         for frame in frames
     ]
+
+
+def _fits(counts: pl.Series) -> bool:
+    """Whether 32 bits are enough; counts are not negative."""
+    return int(counts.max() or 0) < 2**31  # type: ignore[arg-type]  # an integer column
 
 
 _AT_A_TIME = 200_000

@@ -9,13 +9,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.data.arrays import without
 from taskpace.analysis.data.sample import Sample
 from taskpace.machine.node import node_of
 from taskpace.store import queries
 from taskpace.store.queries import Reader
-
-_FLAGS = ("cut", "late", "untimed")
 
 
 def with_nodes(trials: pl.DataFrame, reader: Reader) -> pl.DataFrame:
@@ -48,10 +46,10 @@ def within_nodes(sample: Sample) -> Sample:
     """
     if place_column(sample.trials) is None:
         return sample
-    own = _without(sample.own, crossing(sample.own.session))
+    own = without(sample.own, crossing(sample.own.session))
     if sample.shared is sample.own:
         return sample if own is sample.own else msgspec.structs.replace(sample, own=own, shared=own)
-    return msgspec.structs.replace(sample, own=own, shared=_without(sample.shared, crossing(sample.shared.session)))
+    return msgspec.structs.replace(sample, own=own, shared=without(sample.shared, crossing(sample.shared.session)))
 
 
 def crossing(session: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -68,12 +66,3 @@ def crossing(session: NDArray[np.float64]) -> NDArray[np.bool_]:
         most = np.maximum(count, most)
     left_out[:, crossed] = ~np.isnan(rounds) & (rounds != kept)
     return left_out
-
-
-def _without(arrays: Arrays, left_out: NDArray[np.bool_]) -> Arrays:
-    if not left_out.any():
-        return arrays
-    names = set(arrays.__struct_fields__) - {"systems", "items", *_FLAGS}
-    kept = {name: np.where(left_out, np.nan, getattr(arrays, name)) for name in names}
-    flags = {name: np.where(left_out, 0.0, getattr(arrays, name)) for name in _FLAGS}
-    return msgspec.structs.replace(arrays, **kept, **flags)

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, arrays_of, with_items
+from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, with_items
+from taskpace.analysis.data.columns import Trials
 
 Indices = NDArray[np.intp]
 
@@ -18,11 +19,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     trials: pl.DataFrame
     """As ``load_frame`` gives them, last attempts, with the place of their item (``item``) in ``own``: the unit is the
     item. For answers and lengths."""
+    cells: tuple[Trials, ...]
+    """``trials`` system by system."""
     own: Arrays
     """``trials`` as arrays."""
-    timed: pl.DataFrame
-    """``trials`` with the unit as ``item_id`` and the place within it as ``repeat``; ``item`` is a place in
-    ``shared``. For times."""
+    timed: tuple[Trials, ...]
+    """``cells`` with the unit as ``item_id`` and the place within it as ``repeat``; ``item`` is a place in ``shared``.
+    For times."""
     shared: Arrays
     """``timed`` as arrays: units are ``items``, and the trials of a unit its repeats."""
 
@@ -30,11 +33,14 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
     """``batched``: in static batches of two or more; ``in_order``: items in the order in which they were asked."""
     trials, items = with_items(trials, in_order=in_order)
-    own = arrays_of(trials, items, systems)
+    cells = cells_of(trials, systems)
+    own = arrays_of(cells, items, systems)
     if not batched:
-        return Sample(trials=trials, own=own, timed=trials, shared=own)
-    timed, units = with_items(by_batch(trials))
-    return Sample(trials=trials, own=own, timed=timed, shared=arrays_of(timed, units, systems))
+        return Sample(trials=trials, cells=cells, own=own, timed=cells, shared=own)
+    by_unit, units = with_items(by_batch(trials))
+    timed = cells_of(by_unit, systems)
+    return Sample(trials=trials, cells=cells, own=own, timed=timed, shared=arrays_of(timed, units, systems))
+
 
 
 def by_batch(trials: pl.DataFrame) -> pl.DataFrame:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from typing import Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import item_means
 from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Moments
+from taskpace.analysis.stats.items import any_of_item, item_means
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
@@ -46,7 +47,7 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
     low: Floats
     """The least that it may be: -inf where a repeat of A was cut, or one of B late."""
     high: Floats
-    """The most: inf where a repeat of B was cut, or one of A late."""
+    """The most: inf where a repeat of B was cut, or one of A late. Where nothing is bounded all three are one array."""
     cut_a: Flags
     """A repeat of A was cut, or late: its value is a bound."""
     cut_b: Flags
@@ -56,6 +57,14 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
     def moments(self) -> Moments:
         """Of what was recorded."""
         return Moments.of(self.recorded)
+
+    @cached_property
+    def bounds(self) -> tuple[list[int], list[int]]:
+        """How many items of each pair have a bound of A, and of B."""
+        if self.low is self.recorded and self.high is self.recorded:
+            none = [0] * self.recorded.shape[1]
+            return none, none
+        return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
 
     @cached_property
     def means(self) -> Intervals:
@@ -73,6 +82,48 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
         return self.moments if self.high is self.recorded else Moments.of(self.high)
 
 
+class Logs(msgspec.Struct, frozen=True):
+    """Logarithms of one measure of several systems, made once for all pairs: arrays (systems, items, repeats)."""
+
+    values: Floats
+    """NaN where there is none; -inf where a failed trial has no time."""
+    cut: Flags
+    """Of the value only a lower bound is known."""
+    late: Flags
+    """Only an upper bound."""
+    known: list[bool]
+    """Of each system whether there is any value."""
+    bounded: list[bool]
+    """Of each system whether there is a bound among them."""
+
+    @classmethod
+    def of(cls, values: Floats, cut: Flags, late: Flags | None = None) -> Self:
+        """Of values as recorded, (systems, items, repeats); see ``log_ratios``."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(values)
+        there = values > 0
+        if cut.any():
+            there |= cut & (values == 0)
+        if not there.all():
+            logs[~there] = np.nan
+        late = np.zeros(cut.shape, dtype=bool) if late is None else late
+        bounds = [bool(one.any() or other.any()) for one, other in zip(cut, late, strict=True)]
+        return cls(logs, cut, late, [bool(system.any()) for system in there], bounds)
+
+    def ratios(self, indices: list[tuple[int, int]]) -> LogRatios:
+        """Of pairs (a, b) of systems."""
+        shape = (self.values.shape[1], len(indices))
+        none = np.zeros(shape, dtype=bool)
+        if not indices:
+            nothing = np.empty(shape)
+            return LogRatios(nothing, nothing, nothing, none, none)
+        if not any(self.bounded[system] for pair in indices for system in pair):
+            recorded = np.stack([item_means(self.values[b] - self.values[a]) for a, b in indices]).T
+            return LogRatios(recorded, recorded, recorded, none, none)
+        columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
+        return LogRatios(*(np.stack(each).T for each in zip(*columns, strict=True)))
+
+
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
     """Compare systems item by item.
 
@@ -82,20 +133,8 @@ def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late:
         indices: pairs (a, b) of systems.
         late: the same shape as ``cut``: only an upper bound; null: nowhere.
     """
-    shape = (values.shape[1], len(indices))
-    if not indices:
-        nothing, none = np.empty(shape), np.zeros(shape, dtype=bool)
-        return LogRatios(nothing, nothing, nothing, none, none)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.where((values > 0) | (cut & (values == 0)), np.log(values), np.nan)
-    late = np.zeros(cut.shape, dtype=bool) if late is None else late
-    if not (cut.any() or late.any()):
-        recorded = np.stack([item_means(logs[b] - logs[a]) for a, b in indices]).T
-        none = np.zeros(shape, dtype=bool)
-        return LogRatios(recorded, recorded, recorded, none, none)
-    columns = [_ratios_of(logs, cut, late, a, b) for a, b in indices]
-    recorded, low, high, cut_a, cut_b = (np.stack(each).T for each in zip(*columns, strict=True))
-    return LogRatios(recorded, low, high, cut_a, cut_b)
+    return Logs.of(values, cut, late).ratios(indices)
+
 
 
 def _ratios_of(logs: Floats, cut: Flags, late: Flags, a: int, b: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
@@ -108,7 +147,7 @@ def _ratios_of(logs: Floats, cut: Flags, late: Flags, a: int, b: int) -> tuple[F
     # A failed trial without a time may have taken none: the other side's ratio is unbounded then, too.
     low = np.where(cut_a | late_b | (both & np.isneginf(logs[b])), -np.inf, ratios)
     high = np.where(cut_b | late_a | (both & np.isneginf(logs[a])), np.inf, ratios)
-    bound_a, bound_b = (cut_a | late_a).any(axis=-1), (cut_b | late_b).any(axis=-1)
+    bound_a, bound_b = any_of_item(cut_a | late_a), any_of_item(cut_b | late_b)
     with np.errstate(invalid="ignore"):
         # Of an item's repeats one may be unbounded above and one below: then their mean is unknown.
         return item_means(ratios), item_means(low), item_means(high), bound_a, bound_b
@@ -128,7 +167,7 @@ def decide(found: LogRatios, test: Test | None = None) -> Claims:
         b_lower, b_most = test(-found.high)
     p = np.minimum(1.0, 2 * np.minimum(a_lower, b_lower))
     least = p
-    if (found.cut_a | found.cut_b).any():
+    if any(map(any, found.bounds)):
         test = test or one_sided
         whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
         without = np.where(whole, found.recorded, np.nan)

@@ -20,10 +20,10 @@ from taskpace.analysis.stats.intervals import (
     Reach,
     of_quantiles,
     of_ratios,
-    quantile,
     share_interval,
     wilson,
 )
+from taskpace.analysis.stats.items import item_counts, item_sums
 
 _CONFIDENCE = 0.99
 
@@ -66,7 +66,7 @@ def numbers(intervals: Intervals) -> list[Estimate]:
 
 def quantiles(
     values: Floats,
-    item_of: NDArray[np.intp],
+    item_of: NDArray[np.intp] | None,
     shares: tuple[float, ...],
     cut: Flags | None = None,
     reach: Reach | None = None,
@@ -75,22 +75,25 @@ def quantiles(
 
     Args:
         values: (trials,), NaN where unknown.
-        item_of: (trials,), the item of each.
+        item_of: (trials,), the item of each; null: each is of an item of its own.
         shares: which, from 0 to 1.
-        cut: (trials,), where the value is only a lower bound. Then a lower end takes cut values as they are, an upper
-            end takes them to be infinite, and a quantile that depends on them is a bound.
+        cut: (trials,), where the value is only a lower bound; null: nowhere. Then a lower end takes cut values as
+            they are, an upper end takes them to be infinite, and a quantile that depends on them is a bound.
         reach: null: the number of items was fixed.
     """
     known = ~np.isnan(values)
     if not known.any():
         return [UNKNOWN] * len(shares)
-    if cut is None or not cut[known].any():
-        return numbers(of_quantiles(values[known], item_of[known], shares, reach=reach))
-    most = np.where(cut, np.inf, values)[known]
-    found = of_quantiles(values[known], item_of[known], shares, most, reach)
+    if not known.all():
+        values = values[known]
+        item_of = None if item_of is None else item_of[known]
+        cut = None if cut is None else cut[known]
+    if cut is None or not cut.any():
+        return numbers(of_quantiles(values, item_of, shares, reach=reach))
+    found = of_quantiles(values, item_of, shares, np.where(cut, np.inf, values), reach)
     return [
-        number(value, low, high, bound=">=" if quantile(most, share) > value else None)
-        for value, low, high, share in zip(found.value, found.low, found.high, shares, strict=True)
+        number(value, low, high, bound=">=" if most > value else None)
+        for value, low, high, most in zip(found.value, found.low, found.high, found.most, strict=True)
     ]
 
 
@@ -105,9 +108,9 @@ def ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None)
 
 def accuracy(correct: Floats, reach: Reach | None = None) -> Estimate:
     """Share of recorded trials that are correct; ``correct`` is 1, 0, or NaN where there is no record."""
-    trials = (~np.isnan(correct)).sum(axis=1).astype(np.float64)
+    trials = item_counts(~np.isnan(correct))
     asked = trials > 0
-    return number(*share_interval(np.nansum(correct, axis=1)[asked], trials[asked], reach))
+    return number(*share_interval(item_sums(correct)[asked], trials[asked], reach))
 
 
 def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
@@ -125,13 +128,13 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     share (the Aalen-Johansen estimator without censoring), pointwise with ``accuracy``'s interval.
     """
     recorded = ~np.isnan(correct)
-    trials = recorded.sum(axis=1).astype(np.float64)
+    trials = item_counts(recorded)
     asked = trials > 0
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
     if asked.any() and (trials[asked] == 1).all():
         n, solved_s = len(solved_s), solved_s[recorded[asked]]
-        solved = [np.count_nonzero(solved_s <= deadline) for deadline in deadlines_s]
+        solved = np.searchsorted(np.sort(solved_s), deadlines_s, "right").tolist()
         return [number(*wilson(count / n, float(n), reach)) for count in solved]
     return [
         number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))

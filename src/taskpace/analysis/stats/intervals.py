@@ -41,6 +41,24 @@ class Intervals(msgspec.Struct, frozen=True):
     p: Floats
 
 
+
+class Quantiles(Intervals, frozen=True):
+    """Quantiles of values of some of which only a lower bound is known; ``value`` and ``low`` take those as they are."""
+
+    most: Floats
+    """The quantiles if they are as great as they may be."""
+
+
+BLOCK_VALUES = 1 << 17
+"""Of one array in a block of columns: what the processor's cache holds of a few of them."""
+
+
+def column_blocks(rows: int, columns: int) -> list[slice]:
+    """The columns of tall arrays in blocks that stay in the processor's cache from one step to the next."""
+    size = max(1, BLOCK_VALUES // max(1, rows))
+    return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
+
+
 class Moments(msgspec.Struct, frozen=True):
     """Columns of values by what Student's t needs of them: arrays (k,)."""
 
@@ -56,13 +74,16 @@ class Moments(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, values: Floats) -> Self:
         """Of (items, k), NaN where nothing is known."""
-        finite, n = np.isfinite(values), float(len(values))
+        n = float(len(values))
         with np.errstate(divide="ignore", invalid="ignore"):
-            if finite.all():
-                mean = values.sum(axis=0) / n
+            # Of what is infinite or unknown so is the sum.
+            total = values.sum(axis=0)
+            if np.isfinite(total).all():
+                mean = total / n
                 away = values - mean
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
+                finite = np.isfinite(values)
                 known = (~np.isnan(values)).sum(axis=0).astype(np.float64)
                 mean = np.where(finite, values, 0.0).sum(axis=0) / known
                 away = np.where(finite, values - mean, 0.0)
@@ -122,9 +143,16 @@ def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -
         reach: null: the number of items was fixed. Else there are no p-values, and the end on the side to which the
             influence is skewed is unknown below ``LEAST_FREEDOM``. Measured: docs/statistics.md.
     """
+    with np.errstate(invalid="ignore"):
+        complete = np.isfinite(influence.sum(axis=0)).all()
+    if complete:
+        return _of_all(value, influence, np.full(influence.shape[1], len(influence)), reach)
     asked = ~np.isnan(influence)
-    n = asked.sum(axis=0)
-    d = influence if asked.all() else np.where(asked, influence, 0.0)
+    return _of_all(value, np.where(asked, influence, 0.0), asked.sum(axis=0), reach)
+
+
+def _of_all(value: Floats, d: Floats, n: NDArray[np.intp], reach: Reach | None) -> Intervals:
+    """``of_influence`` of what ``n`` items contribute, 0 for others."""
     squares, freedom = _squares_and_freedom(d, n)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.sqrt(n / (n - 1) * squares)
@@ -155,7 +183,9 @@ def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
 def _squares_and_freedom(d: Floats, n: NDArray[np.intp] | int) -> tuple[Floats, Floats]:
     """Sum d^2 of each column, and ``degrees_of_freedom``."""
     d2 = d * d
-    squares, fourth = d2.sum(axis=0), (d2 * d2).sum(axis=0)
+    squares = d2.sum(axis=0)
+    d2 *= d2
+    fourth = d2.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = np.minimum(2 * squares**2 / (fourth - squares**2 / n), n - 1.0)
     # The variance of equal numbers is 0, or by rounding less.
@@ -173,6 +203,10 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     Returns:
         The ratios themselves; ``p`` is that of a ratio of 1. All NaN where a total is 0.
     """
+    blocks = column_blocks(*numerators.shape)
+    if len(blocks) > 1:
+        apart = [of_ratios(numerators[:, block], denominators[:, block], reach) for block in blocks]
+        return Intervals(*(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__))
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
         found = of_influence(logs, log_influence(numerators, denominators), reach)
@@ -184,26 +218,37 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
 def log_influence(numerators: Floats, denominators: Floats) -> Floats:
     """D of ln(sum x / sum c), (items, k); NaN for items with neither."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        d = numerators / numerators.sum(axis=0) - denominators / denominators.sum(axis=0)
-    return np.where((numerators == 0) & (denominators == 0), np.nan, d)
+        d: Floats = numerators / numerators.sum(axis=0)
+        d -= denominators / denominators.sum(axis=0)
+    neither = (numerators == 0) & (denominators == 0)
+    if neither.any():
+        d[neither] = np.nan
+    return d
 
 
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
     """Means over items, (items, k) -> k: d_i = (x_i - mean) / n; see ``of_influence``. NaN is left out."""
-    n = (~np.isnan(values)).sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        means = (values.sum(axis=0) if (n == len(values)).all() else np.nansum(values, axis=0)) / n
+        total = values.sum(axis=0)
+        if np.isfinite(total).all():
+            n = np.full(total.shape, len(values))
+            means = total / n
+            d = values - means
+            d /= n
+            return _of_all(means, d, n, reach)
+        n = (~np.isnan(values)).sum(axis=0)
+        means = np.nansum(values, axis=0) / n
         return of_influence(means, (values - means) / n, reach)
 
 
 def of_quantiles(
     values: Floats,
-    item_of: NDArray[np.intp],
+    item_of: NDArray[np.intp] | None,
     shares: tuple[float, ...],
     most: Floats | None = None,
     reach: Reach | None = None,
-) -> Intervals:
-    """Quantiles over trials, linear interpolation, with Woodruff's intervals.
+) -> Quantiles:
+    """Quantiles over trials, linear interpolation, with Woodruff's intervals: all from one order of the values.
 
     The ends are the order statistics at the shares p -+ z sqrt(p (1 - p) / n): n is the number of trials, divided by
     the design effect of items with several repeats. No assumption about the distribution. Sources: Woodruff (1952),
@@ -211,7 +256,7 @@ def of_quantiles(
 
     Args:
         values: (m,), one for a trial, at least one.
-        item_of: (m,), the item of each trial, from 0.
+        item_of: (m,), the item of each trial, from 0; null: each is of an item of its own.
         shares: which quantiles, 0 to 1.
         most: (m,), how great each value may be where ``values`` are lower bounds; null: they are exact.
         reach: null: the number of items was fixed.
@@ -221,22 +266,22 @@ def of_quantiles(
         those of the least values, the upper ends those of the greatest: inf where these have none.
     """
     m = len(values)
-    trials = np.bincount(item_of)
-    alone = trials.max() == 1
-    # With one trial an item it is known which order statistics are wanted, and the others need no order.
-    wanted = np.array([(share * (m - 1), *_ends(share, m, m, reach)) for share in shares]) if alone else None
-    ranked = _ranked(values, wanted)
-    greatest = ranked if most is None else _ranked(most, wanted)
+    trials = None if item_of is None else np.bincount(item_of)
+    alone = trials is None or trials.max() == 1
+    ranked = np.sort(values)
+    greatest = ranked if most is None else np.sort(most)
     found = np.array([at_share(ranked, share) for share in shares])
+    beyond = found if most is None else np.array([at_share(greatest, share) for share in shares])
     ends = np.full((2, len(shares)), np.nan)
     for index, (share, value) in enumerate(zip(shares, found, strict=True)):
         if m < 2:
             break
-        n = float(m) if alone else _trials_below(values, value, item_of, trials)
+        n = float(m) if alone or item_of is None or trials is None else _trials_below(values, value, item_of, trials)
         low, high = _ends(share, n, m, reach)
         if not math.isnan(low):
             ends[:, index] = _at(ranked, low), _at(greatest, high)
-    return Intervals(found, ends[0], ends[1], np.full(len(shares), np.nan))
+    return Quantiles(found, ends[0], ends[1], np.full(len(shares), np.nan), beyond)
+
 
 
 def _ends(share: float, n: float, m: int, reach: Reach | None) -> Floats:
@@ -249,23 +294,10 @@ def _ends(share: float, n: float, m: int, reach: Reach | None) -> Floats:
     return np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
 
 
-def _ranked(values: Floats, positions: Floats | None) -> Floats:
-    """Ascending; with ``positions`` at these alone, and at the next ones."""
-    if positions is None:
-        return np.sort(values)
-    before = np.floor(positions[~np.isnan(positions)]).astype(np.intp)
-    return np.partition(values, np.unique(np.minimum([before, before + 1], len(values) - 1)))
-
-
 def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trials: NDArray[np.intp]) -> float:
     """``effective_trials`` of the share of values up to ``value``; ``trials``: of each item, 0 or more."""
     below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
     return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
-
-
-def quantile(values: Floats, share: float) -> float:
-    """A quantile of values in any order, as ``at_share``."""
-    return at_share(_ranked(values, np.array([share * (len(values) - 1)])), share)
 
 
 def at_share(ranked: Floats, share: float) -> float:

@@ -91,16 +91,27 @@ def wilcoxon(differences: Floats) -> float:
     approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
     Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods".
     """
-    above, below = np.sort(differences[differences > 0]), np.sort(-differences[differences < 0])
-    n = len(above) + len(below)
+    positive = differences > 0
+    apart = positive | (differences < 0)
+    if not apart.all():
+        differences, positive = differences[apart], positive[apart]
+    n = len(differences)
     if n == 0:
         return 1.0
-    # Ranks of the positive ones: among themselves, and over the negative ones that are smaller; equal ones half.
-    smaller = no_greater = np.searchsorted(below, above)
-    if equal := bool((np.append(below, np.inf)[smaller] == above).any()):
-        no_greater = np.searchsorted(below, above, "right")
-    statistic = len(above) * (len(above) + 1) / 2 + float((smaller + no_greater).sum()) / 2
-    tied = equal or any((each[1:] == each[:-1]).any() for each in (above, below))
+    # The bits of a positive double are in its order and leave one free, for the sign: one sort has sizes and signs.
+    keys = np.abs(differences).view(np.uint64) << 1
+    keys |= positive
+    keys.sort()
+    positive, sizes = (keys & 1).astype(bool), keys >> 1
+    begins = np.flatnonzero(np.append(True, sizes[1:] != sizes[:-1]))
+    tied = len(begins) < n
+    if tied:
+        # Equal ones share the mean of their ranks.
+        ties = np.diff(np.append(begins, n))
+        ranks = begins + (ties + 1) / 2
+        statistic = float((np.add.reduceat(positive, begins, dtype=np.intp) * ranks).sum())
+    else:
+        statistic = float((np.flatnonzero(positive) + 1).sum())
     if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
@@ -110,9 +121,9 @@ def wilcoxon(differences: Floats) -> float:
         return min(1.0, 2 * float(ways[: least + 1].sum()) / 2.0**n)
     variance = n * (n + 1) * (2 * n + 1) / 24
     if tied:
-        ties = np.unique(np.concatenate([above, below]), return_counts=True)[1]
         variance -= float((ties**3 - ties).sum()) / 48
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
+
 
 
 def mcnemar(first_only: Counts, second_only: Counts) -> Floats:

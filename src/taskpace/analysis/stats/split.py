@@ -26,7 +26,10 @@ LEAST_TEXT_BYTES = 16
 
 
 class Side(msgspec.Struct, frozen=True, dict=True):
-    """One system's trials, arrays of one length, paired by index with the other side's. NaN where there is no time."""
+    """One system's trials, arrays of one length, paired by index with the other side's. NaN where there is no time.
+
+    What a side is to all its pairs is worked out once.
+    """
 
     time_s: Floats
     wait_s: Floats
@@ -41,64 +44,121 @@ class Side(msgspec.Struct, frozen=True, dict=True):
         return self.time_s - self.wait_s
 
     @cached_property
+    def unknown(self) -> Flags:
+        return np.isnan(self.writing_s)
+
+    @cached_property
     def writes(self) -> Flags:
         """Where there is writing time, and something was written."""
         return (self.writing_s > 0) & (self.written_bytes > 0)
 
     @cached_property
-    def logs(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Of writing time, bytes, TPOT and tokens per byte; made once for all pairs that the side is in."""
+    def long(self) -> Flags:
+        """Where the text is long enough to tell tokens per byte."""
+        flags: Flags = self.written_bytes >= LEAST_TEXT_BYTES
+        return flags
+
+    @cached_property
+    def paced(self) -> Flags:
+        """Where TPOT is known."""
+        return np.isfinite(self.log_tpot)
+
+    @cached_property
+    def log_writing(self) -> Floats:
+        return _log(self.writing_s)
+
+    @cached_property
+    def log_written(self) -> Floats:
+        return _log(self.written_bytes)
+
+    @cached_property
+    def log_tpot(self) -> Floats:
+        return _log(self.tpot_s)
+
+    @cached_property
+    def log_per_byte(self) -> Floats:
+        """Of tokens per byte."""
         with np.errstate(divide="ignore", invalid="ignore"):
             per_byte = (1 + self.writing_s / self.tpot_s) / self.written_bytes
-            writing, written, tpot, tokens = (
-                np.log(each) for each in (self.writing_s, self.written_bytes, self.tpot_s, per_byte)
-            )
-        return writing, written, tpot, tokens
+        return _log(per_byte)
+
+
+def _log(values: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found: Floats = np.log(values)
+    return found
 
 
 def split(base: Side, other: Side) -> Floats:
-    """Seconds by which ``other`` takes longer, per trial and cause: (trials, 4) in the order of ``PARTS``.
+    """``by_cause``, trial by trial: (trials, 4)."""
+    return by_cause(base, other).T
 
-    Each row sums to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases
+
+def by_cause(base: Side, other: Side, into: Floats | None = None) -> Floats:
+    """Seconds by which ``other`` takes longer, per cause and trial: (4, trials) in the order of ``PARTS``.
+
+    Each column sums to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases
     have less to compare:
 
     - A side has no writing time: it wrote nothing, or one token, after which nothing had to be waited for. All of the
       other side's writing time is then verbosity (the limit of the formula as the bytes go to nothing).
     - A side's TPOT is unknown in some trial with writing time. Then seconds per byte are all that is known: the
-      decode part has tokenizer and decode speed in one, and the tokenizer part is NaN in every row.
+      decode part has tokenizer and decode speed in one, and the tokenizer part is NaN in every trial.
     - A side wrote fewer than ``LEAST_TEXT_BYTES``: the tokenizer part is 0, and verbosity is counted in tokens.
+
+    Args:
+        base: what is compared with.
+        other: what is compared.
+        into: where to put them; null: a new array.
     """
-    parts = np.empty((len(PARTS), len(base.time_s))).T
-    parts[:, 0] = other.wait_s - base.wait_s
+    parts = np.empty((len(PARTS), len(base.time_s))) if into is None else into
+    wait, verbosity, tokenizer, decode = parts
+    np.subtract(other.wait_s, base.wait_s, out=wait)
     writing = other.writing_s - base.writing_s
     both = base.writes & other.writes
+    everywhere = bool(both.all())
+
+    def where_both(values: Floats) -> Floats:
+        return values if everywhere else np.where(both, values, 0.0)
+
     with np.errstate(invalid="ignore"):
-        ratio, bytes_ratio, pace, per_byte = (b - a for a, b in zip(base.logs, other.logs, strict=True))
-        weight = np.where(both, log_mean(other.writing_s, base.writing_s, ratio), 0.0)
-    if np.isfinite(pace[both]).all():
-        enough = np.minimum(base.written_bytes, other.written_bytes) >= LEAST_TEXT_BYTES
-        parts[:, 2] = weight * np.where(both & enough, per_byte, 0.0)
-        parts[:, 3] = weight * np.where(both, pace, 0.0)
-        parts[:, 1] = writing - parts[:, 2] - parts[:, 3]
-    else:
-        parts[:, 2] = np.nan
-        parts[:, 1] = np.where(both, weight * np.where(both, bytes_ratio, 0.0), writing)
-        parts[:, 3] = writing - parts[:, 1]
-    if (unknown := np.isnan(writing)).any():
-        parts[unknown] = np.nan
+        ratio = other.log_writing - base.log_writing
+    weight = where_both(log_mean(other.writing_s, base.writing_s, ratio, writing))
+    with np.errstate(invalid="ignore"):
+        if (base.paced & other.paced | ~both).all():
+            enough = both & base.long & other.long
+            per_byte = other.log_per_byte - base.log_per_byte
+            np.multiply(weight, per_byte if enough.all() else np.where(enough, per_byte, 0.0), out=tokenizer)
+            np.multiply(weight, where_both(other.log_tpot - base.log_tpot), out=decode)
+            np.subtract(writing, tokenizer, out=verbosity)
+            verbosity -= decode
+        else:
+            tokenizer[:] = np.nan
+            by_length = weight * where_both(other.log_written - base.log_written)
+            verbosity[:] = by_length if everywhere else np.where(both, by_length, writing)
+            np.subtract(writing, verbosity, out=decode)
+    if (unknown := base.unknown | other.unknown).any():
+        parts[:, unknown] = np.nan
     return parts
 
 
-def log_mean(u: Floats, v: Floats, log_ratio: Floats) -> Floats:
+def log_mean(u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None = None) -> Floats:
     """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal.
 
-    ``log_ratio``: ln(u / v), of which a difference of logarithms has digits enough.
+    Args:
+        u: one number of each pair.
+        v: the other one.
+        log_ratio: ln(u / v), of which a difference of logarithms has digits enough.
+        difference: u - v, where it is known already.
     """
+    difference = u - v if difference is None else difference
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = (u - v) / v
-        quotient = (u - v) / log_ratio
+        step = difference / v
+        quotient = difference / log_ratio
         # Near equality the quotient is one of two small numbers; its series loses nothing.
-        near = np.abs(step) < 1e-3
-    small = step[near]
-    quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
+        near = np.flatnonzero(np.abs(step) < 1e-3)
+    if len(near):
+        small = step[near]
+        quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
     return quotient
+

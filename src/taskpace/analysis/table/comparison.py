@@ -105,8 +105,8 @@ def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
         basis=None if math.isnan(p) else "most" if on_most else "mean",
         leaning=_leaning(float(claims.leaning[index])),
         p_least=_known(float(claims.p_least[index])),
-        cut_a=int(found.cut_a[:, index].sum()),
-        cut_b=int(found.cut_b[:, index].sum()),
+        cut_a=found.bounds[0][index],
+        cut_b=found.bounds[1][index],
     )
 
 

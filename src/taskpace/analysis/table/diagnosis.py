@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from taskpace.analysis.data.arrays import Arrays, item_means
+from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.table.pairs import Pair
 from taskpace.analysis.table.validity import AGAIN, ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
@@ -71,15 +72,21 @@ def request_findings(cell: CellPlan) -> Iterator[Finding]:
         )
 
 
-def grader_findings(trials: pl.DataFrame, row: MeasuredRow) -> Iterator[Finding]:
-    """A scorer or an extraction that raises something grades nothing: the answer may have been right."""
-    details = trials.filter(pl.col("system") == row.system)["detail"].drop_nulls().cast(pl.String)
+def grader_findings(trials: pl.DataFrame) -> Iterator[Finding]:
+    """A scorer or an extraction that raises something grades nothing: the answer may have been right.
+
+    ``trials``: of one system (columns of ``load_frame``).
+    """
+    details = trials["detail"]
+    if details.null_count() == trials.height:
+        return
+    details = details.drop_nulls().cast(pl.String)
     failed = details.filter(details.str.starts_with(GRADER_FAILED))
     if failed.len():
         fault = failed.mode().sort()[0].removeprefix(f"{GRADER_FAILED}: ")
         yield Finding(
             code="grader-failed",
-            text=f"the grader failed on {failed.len()} of {row.n} answers, which count as not correct ({fault})",
+            text=f"the grader failed on {failed.len()} of {trials.height} answers, which count as not correct ({fault})",
             evidence={"failed": failed.len()},
             remedy=f"repair the task's scorer, then {AGAIN}",
         )
@@ -184,13 +191,14 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
 
 
 def _spread(times: Floats, written: Floats) -> Iterator[Finding]:
-    known = (times > 0) & (written > 0)
-    logs = np.log(times[times > 0])
+    timed = times > 0
+    logs = np.log(times[timed])
     if len(logs) < 3:
         return
     spread = float(np.exp(logs.std(ddof=1)))
     if spread <= MUCH_SPREAD:
         return
+    known = timed & (written > 0)
     length_share = _explained(np.log(times[known]), np.log(written[known]))
     from_length = f"; the length of its answers explains {100 * length_share:.0f} % of that" if length_share > 0 else ""
     yield Finding(
@@ -215,8 +223,9 @@ def tail_index(values: Floats) -> float:
     1 / mean of ln(x_i / x_k) over the k largest. Source: Hill (1975), "A Simple General Approach to Inference About
     the Tail of a Distribution".
     """
-    ranked = np.sort(values)[::-1]
-    k = len(ranked) // 10
+    k = len(values) // 10
+    largest = np.partition(values, len(values) - k - 1)[len(values) - k - 1 :]
+    ranked = np.sort(largest)[::-1]
     excess = float(np.log(ranked[:k] / ranked[k]).mean())
     return 1 / excess if excess > 0 else float("inf")
 

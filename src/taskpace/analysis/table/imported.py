@@ -43,8 +43,10 @@ def without_untimed(pairs: Sequence[Pair], trials: pl.DataFrame) -> list[Pair]:
 
     A failed sample took 0 s or longer then: a bound, which cannot show that a system needs less.
     """
+    if trials["imported"].null_count() == trials.height:
+        return list(pairs)
     unknown = trials["imported"].is_not_null() & trials["task_time_s"].is_null()
-    untimed = set(trials["system"].filter(unknown)) if unknown.any() else set()
+    untimed = set(trials["system"].filter(unknown).unique())
     return [
         msgspec.structs.replace(pair, time_per_correct=NOT_COMPARED) if {pair.a, pair.b} & untimed else pair
         for pair in pairs

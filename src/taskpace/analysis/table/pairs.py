@@ -7,21 +7,16 @@ import math
 import msgspec
 import numpy as np
 
-from taskpace.analysis.data.arrays import Arrays, item_means, took_turns
+from taskpace.analysis.data.arrays import Arrays, Turns
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
-from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, log_ratios
-from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
-from taskpace.analysis.stats.intervals import (
-    Floats,
-    Reach,
-    of_means,
-    share_difference,
-)
+from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
+from taskpace.analysis.stats.estimates import number
+from taskpace.analysis.stats.intervals import Floats, column_blocks, share_difference
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.ranking import inversion_probability
 from taskpace.analysis.stats.significance import clustered_mcnemar, items_needed, mcnemar, wilcoxon
-from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
     Comparison,
@@ -29,29 +24,11 @@ from taskpace.analysis.table.comparison import (
     by_totals,
     compared_by_item,
 )
-from taskpace.analysis.table.per_correct import of_cost, of_time
+from taskpace.analysis.table.per_correct import CostPerCorrect, Indices, compared, of_time
+from taskpace.analysis.table.splits import Split, Splits
 
 RESOLVE = 0.05
 """The relative difference that the power note is about."""
-
-
-class Split(msgspec.Struct, frozen=True, kw_only=True):
-    """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``).
-
-    Where one of the two is not streamed, or arrives in bursts, the difference is all that is known; its parts are null.
-    """
-
-    difference_s: Estimate
-    wait_s: Estimate
-    verbosity_s: Estimate
-    tokenizer_s: Estimate
-    """Null when tokens are unknown; ``decode_s`` then has both."""
-    decode_s: Estimate
-
-    @property
-    def parts_known(self) -> bool:
-        """Whether there is anything to tell but the difference."""
-        return self.wait_s.value is not None
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +64,97 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     for the claim. Null without resamples, and where the claim is open."""
 
 
+class Pairing:
+    """The systems of a table, ready to be compared two by two: what each of them brings to its pairs is worked out once.
+
+    Args:
+        arrays: of one task in one scenario.
+        graded: the task has right answers.
+        own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
+        anytime: the data decided how many items there are, which come in the order in which they were asked.
+    """
+
+    def __init__(self, arrays: Arrays, *, graded: bool, own: Arrays | None = None, anytime: bool = False) -> None:
+        own = own or arrays
+        self._arrays, self._own, self._graded, self._anytime = arrays, own, graded, anytime
+        self._times = Logs.of(arrays.recorded_s, arrays.is_cut, arrays.is_late)
+        with np.errstate(divide="ignore"):
+            self._speeds = Logs.of(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool))
+        # A cut answer would have been longer, too; one that failed has no length.
+        self._visible = Logs.of(own.visible_bytes, own.is_cut)
+        self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
+        self._seconds = of_time(arrays.in_time)
+        self._costs = CostPerCorrect(arrays.in_time)
+        self._splits = Splits(arrays, anytime_stats.reach if anytime else None)
+        self._turns = Turns(own)
+
+    def pairs(self, names: list[tuple[str, str]], resamples: Resamples | None) -> list[Pair]:
+        """Compare pairs (a, b) of systems on their common items; p-values not yet adjusted (see ``adjust``).
+
+        Args:
+            names: of the systems of each pair.
+            resamples: of ``arrays.items``; null leaves out the probability of inversion.
+        """
+        indices = [(self._arrays.index(a), self._arrays.index(b)) for a, b in names]
+        found: list[Pair] = []
+        drawn: list[tuple[Floats, Floats]] = []
+        for block in column_blocks(len(self._arrays.items) * self._arrays.repeats, len(indices)):
+            pairs, logs = self._block(indices[block], keep=resamples is not None)
+            found += pairs
+            drawn += logs
+        if resamples is None or not drawn:
+            return found
+        inverted = _inversions(*(np.concatenate(logs, axis=1) for logs in zip(*drawn, strict=True)), resamples)
+        return [
+            msgspec.structs.replace(pair, inversion_probability=probability)
+            for pair, probability in zip(found, inverted, strict=True)
+        ]
+
+    def _block(self, indices: Indices, *, keep: bool) -> tuple[list[Pair], list[tuple[Floats, Floats]]]:
+        """Some pairs, without the probability of inversion; and with ``keep`` what that follows from: log ratios of
+        task time and of tokens per second, (items, pairs).
+        """
+        anytime, nothing = self._anytime, [NOT_COMPARED] * len(indices)
+        times, speeds = self._times.ratios(indices), self._speeds.ratios(indices)
+        task_time = compared_by_item(times, anytime=anytime)
+        tokens_per_s = compared_by_item(speeds, anytime=anytime)
+        visible, reasoning = (self._where_known(logs, indices) for logs in (self._visible, self._reasoning))
+        seconds = compared(self._seconds, indices, anytime=anytime) if self._graded else nothing
+        costs = self._costs.compared(indices, anytime=anytime) if self._graded else nothing
+        accuracies = _accuracies(self._own, indices, anytime=anytime) if self._graded else nothing
+        found = []
+        for index, (a, b) in enumerate(indices):
+            # Ranks and the power of the t-test are about ratios that are known.
+            cut = task_time[index].cut_a or task_time[index].cut_b
+            found.append(
+                Pair(
+                    a=self._arrays.systems[a],
+                    b=self._arrays.systems[b],
+                    task_time=task_time[index],
+                    wilcoxon_p=None if cut or not task_time[index].items else wilcoxon(times.recorded[:, index]),
+                    items_for_5_percent=items_needed(math.nan if cut else float(times.moments.deviation[index]), RESOLVE),
+                    tokens_per_s=tokens_per_s[index],
+                    output_bytes=visible[index],
+                    reasoning_bytes=reasoning[index],
+                    accuracy=accuracies[index],
+                    time_per_correct=seconds[index],
+                    cost_per_correct=costs[index],
+                    split=self._splits.of(a, b),
+                    turns=self._turns.taken(a, b),
+                    inversion_probability=None,
+                )
+            )
+        return found, [(_for_claim(times, task_time), speeds.recorded)] if keep else []
+
+    def _where_known(self, logs: Logs, indices: Indices) -> list[Comparison]:
+        """Compare by item the pairs both of whose systems have a value: as a rule nobody reasons, or few do."""
+        able = [pair for pair in indices if logs.known[pair[0]] and logs.known[pair[1]]]
+        if not able:
+            return [NOT_COMPARED] * len(indices)
+        found = dict(zip(able, compared_by_item(logs.ratios(able), anytime=self._anytime), strict=True))
+        return [found.get(pair, NOT_COMPARED) for pair in indices]
+
+
 def compare_pairs(
     arrays: Arrays,
     pairs: list[tuple[str, str]],
@@ -96,55 +164,8 @@ def compare_pairs(
     own: Arrays | None = None,
     anytime: bool = False,
 ) -> list[Pair]:
-    """Compare pairs (a, b) of systems on their common items; p-values not yet adjusted (see ``adjust``).
-
-    Args:
-        arrays: of one task in one scenario.
-        pairs: names of systems.
-        resamples: of ``arrays.items``; null leaves out the probability of inversion.
-        graded: the task has right answers.
-        own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
-        anytime: the data decided how many items there are, which come in the order in which they were asked.
-    """
-    own = own or arrays
-    indices = [(arrays.index(a), arrays.index(b)) for a, b in pairs]
-    times = log_ratios(arrays.recorded_s, arrays.cut > 0, indices, arrays.late > 0)
-    with np.errstate(divide="ignore"):
-        speeds = log_ratios(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool), indices)
-    task_time = compared_by_item(times, anytime=anytime)
-    tokens_per_s = compared_by_item(speeds, anytime=anytime)
-    # A cut answer would have been longer, too; one that failed has no length.
-    visible = compared_by_item(log_ratios(own.visible_bytes, own.cut > 0, indices), anytime=anytime)
-    reasoning = compared_by_item(log_ratios(own.reasoning_bytes, own.cut > 0, indices), anytime=anytime)
-    in_time = arrays.without_late()
-    times_per_answer = of_time(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
-    costs_per_answer = of_cost(in_time, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
-    splits = _splits(arrays, indices, anytime_stats.reach if anytime else None)
-    accuracies = _accuracies(own, indices, anytime=anytime) if graded else [NOT_COMPARED] * len(pairs)
-    inversions = _inversions(_for_claim(times, task_time), speeds.recorded, resamples)
-    found = []
-    for index, (a, b) in enumerate(pairs):
-        # Ranks and the power of the t-test are about ratios that are known.
-        cut = task_time[index].cut_a or task_time[index].cut_b
-        found.append(
-            Pair(
-                a=a,
-                b=b,
-                task_time=task_time[index],
-                wilcoxon_p=None if cut or not task_time[index].items else wilcoxon(times.recorded[:, index]),
-                items_for_5_percent=items_needed(math.nan if cut else float(times.moments.deviation[index]), RESOLVE),
-                tokens_per_s=tokens_per_s[index],
-                output_bytes=visible[index],
-                reasoning_bytes=reasoning[index],
-                accuracy=accuracies[index],
-                time_per_correct=times_per_answer[index],
-                cost_per_correct=costs_per_answer[index],
-                split=splits[index],
-                turns=took_turns(own, *indices[index]),
-                inversion_probability=inversions[index],
-            )
-        )
-    return found
+    """``Pairing.pairs``, with its arguments."""
+    return Pairing(arrays, graded=graded, own=own, anytime=anytime).pairs(pairs, resamples)
 
 
 def compare_leaning_first(
@@ -154,15 +175,13 @@ def compare_leaning_first(
 
     What was recorded of cut answers may put the wrong one first.
     """
-
-    def compared(names: list[tuple[str, str]]) -> list[Pair]:
-        return compare_pairs(sample.shared, names, resamples, graded=graded, own=sample.own, anytime=anytime)
-
-    found = compared(pairs)
+    systems = Pairing(sample.shared, graded=graded, own=sample.own, anytime=anytime)
+    found = systems.pairs(pairs, resamples)
     turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
-    for index, pair in zip(turned, compared([pairs[index][::-1] for index in turned]), strict=True):
+    for index, pair in zip(turned, systems.pairs([pairs[index][::-1] for index in turned], resamples), strict=True):
         found[index] = pair
     return found
+
 
 
 MEASURES = (
@@ -208,17 +227,18 @@ def _for_claim(times: LogRatios, comparisons: list[Comparison]) -> Floats:
 
 
 def _known(values: Floats) -> Floats:
-    return values[~np.isnan(values)]
+    known = ~np.isnan(values)
+    return values if known.all() else values[known]
 
 
-def _accuracies(arrays: Arrays, indices: list[tuple[int, int]], *, anytime: bool) -> list[Comparison]:
+def _accuracies(arrays: Arrays, indices: Indices, *, anytime: bool) -> list[Comparison]:
     differences = [_known(item_means(arrays.correct[b] - arrays.correct[a])) for a, b in indices]
     if anytime:
         p_values = list(map(anytime_stats.most_differ, differences))
     else:
-        counts = [((each < 0).sum(), (each > 0).sum()) for each in differences]
+        counts = [(np.count_nonzero(each < 0), np.count_nonzero(each > 0)) for each in differences]
         p_values = mcnemar(*np.array(counts, dtype=np.intp).reshape(-1, 2).T).tolist()
-        if arrays.correct.shape[-1] > 1:
+        if arrays.repeats > 1:
             p_values = [
                 clustered_mcnemar(each) if len(each) >= LEAST_FOR_MEAN else p
                 for each, p in zip(differences, p_values, strict=True)
@@ -234,56 +254,9 @@ def _accuracy(differences: Floats, p: float, *, anytime: bool) -> Comparison:
     return msgspec.structs.replace(found, items=len(differences))
 
 
-def _splits(arrays: Arrays, indices: list[tuple[int, int]], reach: Reach | None) -> list[Split | None]:
-    """Item means of the parts, averaged over items."""
-    sides = [_side(arrays, index) for index in range(len(arrays.systems))]
-    untimed = [bool((each > 0).any()) for each in arrays.untimed]
-    splits: list[Split | None] = []
-    for a, b in indices:
-        parts, counted = _item_parts(sides[a], sides[b], arrays.task_time_s.shape[1:])
-        wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts, reach))
-        if untimed[a] or untimed[b]:
-            wait = verbosity = tokenizer = decode = UNKNOWN
-        splits.append(
-            Split(
-                difference_s=whole,
-                wait_s=wait,
-                verbosity_s=verbosity,
-                tokenizer_s=tokenizer if counted else UNKNOWN,
-                decode_s=decode,
-            )
-            if whole.value is not None
-            else None
-        )
-    return splits
-
-
-def _side(arrays: Arrays, index: int) -> Side:
-    time_s = arrays.task_time_s[index].ravel()
-    return Side(
-        time_s=time_s,
-        wait_s=np.fmin(arrays.wait_s[index].ravel(), time_s),
-        written_bytes=arrays.written_bytes[index].ravel(),
-        tpot_s=arrays.tpot_s[index].ravel(),
-    )
-
-
-def _item_parts(base: Side, other: Side, shape: tuple[int, ...]) -> tuple[Floats, bool]:
-    """Item means over repeats of the four parts and their sum, (items, 5), NaN where nothing is common; and whether
-    the tokenizer's part can be told (else it is 0 here, within decode). ``shape``: (items, repeats).
-    """
-    found = split(base, other)
-    counted = not np.isnan(found[:, PARTS.index("tokenizer")]).all()
-    parts = found if counted else np.where(np.isnan(found[:, :1]), np.nan, np.nan_to_num(found))
-    means = item_means(parts.T.reshape(len(PARTS), *shape))
-    return np.concatenate([means, means.sum(axis=0, keepdims=True)]).T, counted
-
-
-def _inversions(log_time: Floats, log_speed: Floats, resamples: Resamples | None) -> list[float | None]:
+def _inversions(log_time: Floats, log_speed: Floats, resamples: Resamples) -> list[float | None]:
     """Per pair the share of resamples in which it is inverted; null where one of the two cannot be compared."""
     pairs = log_time.shape[1]
-    if resamples is None or not pairs:
-        return [None] * pairs
     both = np.concatenate([log_time, log_speed], axis=1)
     known = ~np.isnan(both)
     totals = resamples.totals(np.concatenate([np.where(known, both, 0.0), known], axis=1))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-import polars as pl
+
+from taskpace.analysis.data.columns import Columns
+from taskpace.analysis.stats.intervals import Floats, at_share
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,27 +32,34 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
     most: float
 
 
-def phases(ended: pl.DataFrame) -> Phases | None:
-    """Of the trials that ended (columns of ``load_frame``); null when none has a task time."""
-    whole, wait, reasoning, committed = (
-        ended[name].to_numpy() for name in ("task_time_s", "wait_s", "reasoning_s", "committed_s")
-    )
-    if not (timed := ~np.isnan(whole)).any():
+def phases(ended: Columns) -> Phases | None:
+    """Of the trials that ended; null when none has a task time."""
+    trials = ended.where(~np.isnan(ended["task_time_s"]))
+    if not trials.height:
         return None
+    whole, committed = trials["task_time_s"], trials["committed_s"]
     # What is unknown: all of the time is waiting, none of it reasoning, and the answer stood at the end.
-    wait = np.fmin(wait, whole)
-    reasoning = np.clip(np.nan_to_num(reasoning), 0.0, whole - wait)
-    trailing = np.clip(np.nan_to_num(whole - committed), 0.0, whole - wait - reasoning)
-    answer = whole - wait - reasoning - trailing
-    means = (float(part[timed].mean()) for part in (wait, reasoning, answer, trailing))
+    wait = np.fmin(trials["wait_s"], whole)
+    left = whole - wait
+    reasoning = _within(trials["reasoning_s"], left)
+    left -= reasoning
+    trailing = _within(whole - committed, left)
+    answer = left - trailing
+    means = (float(part.mean()) for part in (wait, reasoning, answer, trailing))
     return Phases(**dict(zip(Phases.__struct_fields__, means, strict=True)))
 
 
-def written_bytes(ended: pl.DataFrame) -> Spread | None:
+def _within(seconds: Floats, most: Floats) -> Floats:
+    """At least 0 s, as where it is unknown, and at most these."""
+    return np.fmin(np.fmax(seconds, 0.0), most)
+
+
+def written_bytes(ended: Columns) -> Spread | None:
     """Of output bytes, reasoning included; null without trials."""
-    sizes = (ended["output_bytes"] + ended["reasoning_bytes"]).to_numpy()
-    sizes = sizes[~np.isnan(sizes)]
+    sizes = ended["output_bytes"] + ended["reasoning_bytes"]
+    sizes = np.sort(sizes[~np.isnan(sizes)])
     if not len(sizes):
         return None
-    least, first, middle, third, most = np.quantile(sizes, (0.0, 0.25, 0.5, 0.75, 1.0)).tolist()
+    least, first, middle, third, most = (at_share(sizes, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
     return Spread(least=least, p25=first, p50=middle, p75=third, most=most)
+

@@ -89,10 +89,11 @@ class _Paced(msgspec.Struct, frozen=True):
 
     def relative(self) -> Floats:
         """Each trial's logarithm to the mean of the others in its round; not finite where it is alone."""
-        total, n = np.bincount(self.round, self.log)[self.round], np.bincount(self.round)[self.round]
+        total, others = np.bincount(self.round, self.log), np.bincount(self.round) - 1
+        found: Floats = total[self.round] - self.log
         with np.errstate(divide="ignore", invalid="ignore"):
-            found: Floats = self.log - (total - self.log) / (n - 1)
-        return found
+            found /= others[self.round]
+        return np.subtract(self.log, found, out=found)
 
     def without(self, system: int, after: int, effect: float) -> Self:
         """The same without an effect on what a system did after another."""
@@ -132,9 +133,10 @@ def _greatest(paced: _Paced) -> Contrast | None:
 
 def _contrasts(paced: _Paced) -> list[Contrast]:
     """Each system first in a round against later, and of the later ones after each predecessor against any other."""
-    left = paced.relative()
+    left, system, after = paced.relative(), paced.system, paced.after
     known = np.isfinite(left)
-    left, system, after = left[known], paced.system[known], paced.after[known]
+    if not known.all():
+        left, system, after = left[known], system[known], after[known]
     k = len(paced.names)
     # Of each system: after each of the others, after an unknown one, first.
     places = k + 2
@@ -144,7 +146,7 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     rest = np.concatenate([place[None] < places - 1, (place < k) & ~np.eye(k, places, dtype=bool)])
     both = groups.together(one), groups.together(rest)
     wanted = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
-    if len(np.unique(system)) <= 2:
+    if np.count_nonzero(groups.n.any(axis=(1, 2))) <= 2:
         wanted[:, 1:] = False
     effects, p = welch(*both)
     return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]

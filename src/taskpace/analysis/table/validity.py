@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator
 from typing import get_args
 
 import numpy as np
-import polars as pl
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
+from taskpace.analysis.stats.intervals import at_share
 from taskpace.analysis.stats.significance import growth
 from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
+from taskpace.records import Outcome
 from taskpace.telemetry import POWER_LIMIT, ClientMetrics
 
 LEAST_ITEMS = 10
@@ -54,11 +56,11 @@ MACHINE = frozenset({"drift", "steal", "throttled", "gpu-throttled"})
 """Codes of what the machine did: it hits systems alike that take turns, and unequally those that do not."""
 
 
-def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
+def reasons_against(trials: Trials, cell: CellPlan) -> tuple[Reason, ...]:
     """List what limits the claims about a cell, most severe first.
 
     Args:
-        trials: the cell's last attempts (columns of ``load_frame``), in dispatch order.
+        trials: the cell's last attempts, in dispatch order.
         cell: as planned, and how the client fared.
     """
     found = (
@@ -96,7 +98,7 @@ def _against_result(code: str, text: str, remedy: str) -> Reason:
     return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
-def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
+def _incomplete(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     planned = cell.planned
     if trials.height < planned and cell.imported is not None:
         yield Reason(
@@ -112,7 +114,7 @@ def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
             remedy="continue it: `taskpace run RUN`",
             invalidates="certainty",
         )
-    items = trials["item_id"].n_unique()
+    items = trials.items
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
         yield Reason(
@@ -142,21 +144,21 @@ def _more_time(cell: CellPlan) -> str:
     return f"allow {2 * cell.timeout_s:g} s: `taskpace run RUN --timeout {2 * cell.timeout_s:g} -o NEW`"
 
 
-def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
-    counts = dict(trials["outcome"].value_counts().iter_rows())
-    for outcome, code, what, remedy in (
+def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
+    endings: tuple[tuple[Outcome, str, str, str], ...] = (
         ("error", "errors", "ended in an error", "see why: `taskpace show RUN --outcome error`"),
         ("truncated", "truncated", "truncated", more_tokens(cell)),
         ("timeout", "timeouts", "timed out", _more_time(cell)),
-    ):
-        if count := counts.get(outcome):
+    )
+    for outcome, code, what, remedy in endings:
+        if count := trials.outcomes.get(outcome):
             yield Reason(
                 code=code,
                 text=f"{count} of {trials.height} {what}, so their task time is a lower bound",
                 remedy=remedy,
                 invalidates="full task time",
             )
-    if late := int(trials["late"].sum()):
+    if late := int(np.count_nonzero(trials["late"])):
         yield Reason(
             code="suspended",
             text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
@@ -165,18 +167,19 @@ def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
         )
 
 
-def _client(trials: pl.DataFrame) -> Iterator[Reason]:
+def _client(trials: Trials) -> Iterator[Reason]:
     # What a retried trial waited for was the server.
-    first = trials["attempt"].to_numpy() == 1
-    whole = trials["task_time_s"].to_numpy()
+    first = trials["attempt"] == 1
     for column, code, what in (
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
     ):
         with np.errstate(divide="ignore", invalid="ignore"):
-            share = trials[column].to_numpy() / whole
+            share = trials[column] / trials["task_time_s"]
+        if not (first & (share > LAG_LIMIT)).any():
+            continue
         known = share[first & ~np.isnan(share)]
-        if (known > LAG_LIMIT).any() and (tenth := float(np.quantile(known, 0.9))) > LAG_LIMIT:
+        if (tenth := float(np.quantile(known, 0.9))) > LAG_LIMIT:
             yield _against_result(
                 code,
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
@@ -184,9 +187,9 @@ def _client(trials: pl.DataFrame) -> Iterator[Reason]:
             )
 
 
-def _machine(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
+def _machine(trials: Trials, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
-    took_turns = trials.height > 0 and trials["round"].count() >= TURNS_SHARE * trials.height
+    took_turns = trials.height > 0 and np.count_nonzero(~np.isnan(trials["round"])) >= TURNS_SHARE * trials.height
     invalidates: Invalidates = "absolute seconds" if took_turns else "claims between systems"
     for code, text, remedy in (*_foreign(segments), *(_drift(trials) if drifts else ())):
         yield Reason(code=code, text=text, remedy=remedy, invalidates=invalidates)
@@ -229,7 +232,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         )
 
 
-def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
+def _busy(trials: Trials, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
     """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
     cpu = sum(segment.client_cpu_ns for segment in segments)
     wall = sum(segment.wall_ns * segment.processes for segment in segments)
@@ -242,11 +245,13 @@ def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator
         return
     lags = [each.loop_lag_p99_ns for each in segments if each.lag_samples >= LEAST_LOOKS and each.loop_lag_p99_ns]
     lag = max(lags, default=0)
-    ttft_s = trials["ttft_s"].median()
-    relative = lag / 1e9 > LAG_LIMIT * ttft_s if isinstance(ttft_s, float) else False
+    if lag <= LATE_STAMP_NS:
+        return
+    ttft_s = np.sort(trials["ttft_s"][~np.isnan(trials["ttft_s"])])
+    relative = bool(len(ttft_s)) and lag / 1e9 > LAG_LIMIT * at_share(ttft_s, 0.5)
     # Of one core, however many processes share the work: that much of it makes the lag the client's own.
     core = cpu / max(1, sum(segment.wall_ns for segment in segments))
-    if lag > LATE_STAMP_NS and (relative or core > LATE_STAMP_CPU):
+    if relative or core > LATE_STAMP_CPU:
         processes = max(segment.processes for segment in segments)
         who = "its process was" if processes == 1 else f"its {processes} processes together were"
         yield Reason(
@@ -259,15 +264,15 @@ def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator
         )
 
 
-def _drift(trials: pl.DataFrame) -> Iterator[Told]:
+def _drift(trials: Trials) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
     TPOT, because it depends on the item least; task time where answers have no second token. Neither shows the
     machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
-    paced = trials["tpot_s"] if trials["tpot_s"].count() > trials.height / 2 else trials["task_time_s"]
-    grown = growth(paced.to_numpy())
+    enough = np.count_nonzero(~np.isnan(trials["tpot_s"])) > trials.height / 2
+    grown = growth(trials["tpot_s" if enough else "task_time_s"])
     if grown is None:
         return
     difference, p = grown
@@ -281,12 +286,13 @@ def _drift(trials: pl.DataFrame) -> Iterator[Told]:
         )
 
 
-def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
+def _cached(trials: Trials) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
-    if trials["first_cached_tokens"].null_count() == trials.height:
+    cached_tokens, prompt_tokens = trials["first_cached_tokens"], trials["first_prompt_tokens"]
+    known = ~(np.isnan(cached_tokens) | np.isnan(prompt_tokens))
+    if not known.any():
         return
-    known = trials.select("first_cached_tokens", "first_prompt_tokens").drop_nulls()
-    prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
+    prompt, cached = float(prompt_tokens[known].sum()), float(cached_tokens[known].sum())
     if cached > CACHED_LIMIT * prompt:
         yield _against_result(
             "cached-prompts",
@@ -295,22 +301,22 @@ def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
         )
 
 
-def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
-    if (trials["token_source"] == FOREIGN).any():
+def _token_counts(trials: Trials) -> Iterator[Reason]:
+    if (trials.frame["token_source"] == FOREIGN).any():
         yield Reason(
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
             remedy=f"have the server report usage, then {AGAIN}",
             invalidates="token counts",
         )
-    if (wrong := int(trials["miscounted"].sum())) > MISCOUNTED_LIMIT * trials.height:
+    if (wrong := int(np.count_nonzero(trials["miscounted"]))) > MISCOUNTED_LIMIT * trials.height:
         yield Reason(
             code="miscounted",
             text=f"{wrong} of {trials.height} token counts contradict themselves or the text, and are unknown",
             remedy="compare task time and bytes, or ask the server itself instead of the gateway before it",
             invalidates="token counts",
         )
-    if (count := same_count(trials)) is not None:
+    if (count := same_count(trials["prompt_bytes"], trials["prompt_tokens"])) is not None:
         yield Reason(
             code="same-prompt-tokens",
             text=f"the longest prompts have {count} tokens alike, though their lengths differ: the server cut them, or "
@@ -320,7 +326,7 @@ def _token_counts(trials: pl.DataFrame) -> Iterator[Reason]:
         )
 
 
-def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
+def _decode_speed(trials: Trials) -> Iterator[Reason]:
     """Where tokens have no times of their own (``data.streams``), or some of them none at all."""
     if trials["bursts"].any():
         yield Reason(
@@ -330,7 +336,7 @@ def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
             "itself",
             invalidates="decode speed",
         )
-    elif (hidden := int(trials["hidden_reasoning"].sum())) > BURST_SHARE * trials.height:
+    elif (hidden := int(np.count_nonzero(trials["hidden_reasoning"]))) > BURST_SHARE * trials.height:
         yield Reason(
             code="hidden-reasoning",
             text=f"{hidden} of {trials.height} answers count reasoning that is not sent: tokens per second are unknown",
@@ -339,8 +345,9 @@ def _decode_speed(trials: pl.DataFrame) -> Iterator[Reason]:
         )
 
 
-def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
-    if not trials["round"].null_count() or trials["worker"].drop_nulls().n_unique() <= 1:
+def _resumed(trials: Trials, *, open_loop: bool) -> Iterator[Reason]:
+    workers = trials["worker"]
+    if not np.isnan(trials["round"]).any() or not (workers > np.fmin.reduce(workers, initial=np.inf)).any():
         return
     if open_loop:
         yield _against_result(

@@ -8,7 +8,8 @@ import altair as alt
 
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Pair, Split
+from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.splits import Split
 from taskpace.report.charts.panel import Datum, Panel, chart_of, ends, label, marked, name_invalid
 from taskpace.report.charts.theme import DASHES, LINES, MUTED, NAMES, ROW, SERIES, WIDTH, by_place
 from taskpace.report.words.causes import causes, may_be_none, why

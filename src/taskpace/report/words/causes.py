@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.comparison import Comparison
-from taskpace.analysis.table.pairs import Split
+from taskpace.analysis.table.splits import Split
 from taskpace.report.words.figures import digits
 
 

@@ -1,0 +1,119 @@
+"""The trials of one cell as arrays, column by column: each is made once, whoever asks for it, and copied where it must be.
+
+A number is a float, NaN where it is unknown; a flag is false where it is unknown; of a text all that is said is whether
+it is known. ``outcome`` is the index of ``records.OUTCOMES``; what counts places from 0 (``item``) stays whole.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from taskpace.analysis.stats.intervals import Flags
+from taskpace.records import OUTCOMES, Outcome
+
+_CODES = pl.Enum(OUTCOMES)
+_NONE = len(OUTCOMES)
+"""In place of an outcome that is unknown."""
+
+
+class Columns:
+    """So many trials, and their columns by name."""
+
+    def __init__(self, height: int) -> None:
+        self.height = height
+        self._found: dict[str, NDArray[Any]] = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if (found := self._found.get(name)) is None:
+            found = self._found[name] = self._read(name)
+        return found
+
+    def _read(self, name: str) -> NDArray[Any]:
+        raise NotImplementedError
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials have each outcome, of those that occur."""
+        counts = np.bincount(self["outcome"], minlength=_NONE).tolist()
+        return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=False) if count}
+
+    def having(self, *outcomes: Outcome) -> Flags | None:
+        """The trials with one of these outcomes; null: there are none."""
+        found: Flags | None = None
+        for outcome in outcomes:
+            if outcome in self.outcomes:
+                flags = self["outcome"] == OUTCOMES.index(outcome)
+                found = flags if found is None else found | flags
+        return found
+
+    @cached_property
+    def ended(self) -> Columns:
+        """Those that did not end in an error."""
+        known = sum(self.outcomes.values())
+        if known == self.height and "error" not in self.outcomes:
+            return self
+        codes = self["outcome"]
+        return self.where((codes != OUTCOMES.index("error")) & (codes != _NONE))
+
+    @cached_property
+    def in_time(self) -> Columns:
+        """Those during which the client did not stand still."""
+        return self.where(~self["late"])
+
+    def where(self, flags: Flags) -> Columns:
+        """Those that are flagged; where that is all of them, these."""
+        return self if flags.all() else _Some(self, np.flatnonzero(flags))
+
+
+class Trials(Columns):
+    """Of a frame of last attempts (columns of ``load_frame``)."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        super().__init__(frame.height)
+        self.frame = frame
+
+    def _read(self, name: str) -> NDArray[Any]:
+        return _as_array(self.frame[name])
+
+    @cached_property
+    def items(self) -> int:
+        """How many items they are of."""
+        if "item" in self.frame.columns:
+            return int(np.count_nonzero(np.bincount(self["item"])))
+        return self.frame["item_id"].n_unique()
+
+
+class _Some(Columns):
+    """Rows of other trials."""
+
+    def __init__(self, whole: Columns, rows: NDArray[np.intp]) -> None:
+        super().__init__(len(rows))
+        self._whole, self._rows = whole, rows
+
+    def _read(self, name: str) -> NDArray[Any]:
+        found: NDArray[Any] = self._whole[name][self._rows]
+        return found
+
+
+def _as_array(values: pl.Series) -> NDArray[Any]:
+    kind, unknown = values.dtype, values.null_count()
+    if values.name == "outcome":
+        codes = values.cast(_CODES).to_physical().cast(pl.UInt8)
+        return (codes.fill_null(_NONE) if unknown else codes).to_numpy()
+    if kind == pl.Boolean:
+        if unknown:
+            flags: Flags = values.cast(pl.Float64).to_numpy() == 1
+            return flags
+        return values.to_numpy()
+    if kind.is_unsigned_integer():
+        return values.to_numpy()
+    if kind.is_numeric():
+        return values.cast(pl.Float64).to_numpy()
+    if unknown == len(values):
+        return np.zeros(len(values), dtype=bool)
+    return values.is_not_null().to_numpy() if unknown else np.ones(len(values), dtype=bool)

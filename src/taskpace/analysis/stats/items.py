@@ -1,0 +1,37 @@
+"""Items from their repeats, the last axis: most items are asked once, and then there is nothing to add up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from taskpace.analysis.stats.intervals import Flags, Floats
+
+
+def item_means(values: Floats) -> Floats:
+    """Mean over the last axis (repeats), leaving NaN out; NaN where nothing is left."""
+    if values.shape[-1] == 1:
+        return values[..., 0]
+    known = ~np.isnan(values)
+    counts = known.sum(axis=-1)
+    sums = np.where(known, values, 0.0).sum(axis=-1)
+    means: Floats = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    return means
+
+
+def item_sums(values: Floats) -> Floats:
+    """Sum over the last axis (repeats), leaving NaN out."""
+    known = np.where(np.isnan(values), 0.0, values)
+    sums: Floats = known[..., 0] if values.shape[-1] == 1 else known.sum(axis=-1)
+    return sums
+
+
+def item_counts(flags: Flags) -> Floats:
+    """How many over the last axis (repeats)."""
+    counts = flags[..., 0] if flags.shape[-1] == 1 else flags.sum(axis=-1)
+    return counts.astype(np.float64)
+
+
+def any_of_item(flags: Flags) -> Flags:
+    """Whether there is one over the last axis (repeats)."""
+    found: Flags = flags[..., 0] if flags.shape[-1] == 1 else flags.any(axis=-1)
+    return found

@@ -1,0 +1,95 @@
+"""Why one system takes longer than another, over the items of a task: the exact split of the difference in task time."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+import numpy as np
+
+from taskpace.analysis.data.arrays import Arrays
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
+from taskpace.analysis.stats.intervals import Floats, Reach, of_means
+from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.split import PARTS, Side, by_cause
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``).
+
+    Where one of the two is not streamed, or arrives in bursts, the difference is all that is known; its parts are null.
+    """
+
+    difference_s: Estimate
+    wait_s: Estimate
+    verbosity_s: Estimate
+    tokenizer_s: Estimate
+    """Null when tokens are unknown; ``decode_s`` then has both."""
+    decode_s: Estimate
+
+    @property
+    def parts_known(self) -> bool:
+        """Whether there is anything to tell but the difference."""
+        return self.wait_s.value is not None
+
+
+class Splits:
+    """The splits of pairs of systems: item means of the parts, averaged over items.
+
+    Args:
+        arrays: of one task in one scenario.
+        reach: of the intervals; null: the number of items was fixed.
+    """
+
+    def __init__(self, arrays: Arrays, reach: Reach | None) -> None:
+        self._arrays, self._reach = arrays, reach
+
+    @cached_property
+    def _sides(self) -> list[Side]:
+        return [_side(self._arrays, index) for index in range(len(self._arrays.systems))]
+
+    @cached_property
+    def _untimed(self) -> list[bool]:
+        return [bool((each > 0).any()) for each in self._arrays.untimed]
+
+    def of(self, a: int, b: int) -> Split | None:
+        """Of system ``b`` against ``a``; null without common items."""
+        parts, counted = self._item_parts(self._sides[a], self._sides[b])
+        wait, verbosity, tokenizer, decode, whole = numbers(of_means(parts, self._reach))
+        if whole.value is None:
+            return None
+        if self._untimed[a] or self._untimed[b]:
+            wait = verbosity = tokenizer = decode = UNKNOWN
+        return Split(
+            difference_s=whole,
+            wait_s=wait,
+            verbosity_s=verbosity,
+            tokenizer_s=tokenizer if counted else UNKNOWN,
+            decode_s=decode,
+        )
+
+    def _item_parts(self, base: Side, other: Side) -> tuple[Floats, bool]:
+        """Item means over repeats of the four parts and their sum, (items, 5), NaN where nothing is common; and whether
+        the tokenizer's part can be told (else it is 0 here, within decode).
+        """
+        _, items, repeats = self._arrays.task_time_s.shape
+        found = np.empty((len(PARTS) + 1, items * repeats))
+        parts = by_cause(base, other, into=found[:-1])
+        counted = not np.isnan(parts[PARTS.index("tokenizer")]).all()
+        if not counted:
+            parts[:] = np.where(np.isnan(parts[:1]), np.nan, np.nan_to_num(parts))
+        if repeats > 1:
+            found = np.empty((len(PARTS) + 1, items))
+            found[:-1] = item_means(parts.reshape(len(PARTS), items, repeats))
+        np.sum(found[:-1], axis=0, out=found[-1])
+        return found.T, counted
+
+
+def _side(arrays: Arrays, index: int) -> Side:
+    time_s = arrays.task_time_s[index].ravel()
+    return Side(
+        time_s=time_s,
+        wait_s=np.fmin(arrays.wait_s[index].ravel(), time_s),
+        written_bytes=arrays.written_bytes[index].ravel(),
+        tpot_s=arrays.tpot_s[index].ravel(),
+    )

@@ -1,0 +1,82 @@
+"""Trials as arrays: what a column says is what the frame says, of all trials and of some."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, strategies as st
+
+from taskpace.analysis.data.columns import Trials
+from taskpace.records import OUTCOMES
+
+rows = st.lists(
+    st.tuples(
+        st.none() | st.integers(0, 2**40),
+        st.none() | st.floats(-1e6, 1e6),
+        st.none() | st.booleans(),
+        st.none() | st.sampled_from(OUTCOMES),
+        st.none() | st.just("a log"),
+        st.integers(0, 3),
+        st.booleans(),
+    ),
+    max_size=12,
+)
+SCHEMA = {
+    "count": pl.Int64,
+    "task_time_s": pl.Float64,
+    "unanswered": pl.Boolean,
+    "outcome": pl.String,
+    "imported": pl.String,
+    "item": pl.UInt32,
+    "late": pl.Boolean,
+}
+
+
+def as_frame(found: list[tuple[object, ...]], *, coded: bool) -> pl.DataFrame:
+    frame = pl.DataFrame(found, SCHEMA, orient="row")
+    return frame.with_columns(pl.col("outcome").cast(pl.Enum(OUTCOMES))) if coded else frame
+
+
+@given(rows, st.booleans())
+def test_a_column_is_the_frames(found, coded):
+    """Unknown numbers are NaN, unknown flags false, texts known or not; outcomes are counted, whatever their type."""
+    frame = as_frame(found, coded=coded)
+    trials = Trials(frame)
+    for name in ("count", "task_time_s"):
+        expected = [np.nan if each is None else float(each) for each in frame[name]]
+        np.testing.assert_array_equal(trials[name], expected)
+        assert trials[name] is trials[name]
+    assert trials["unanswered"].tolist() == [each is True for each in frame["unanswered"]]
+    assert trials["imported"].tolist() == [each is not None for each in frame["imported"]]
+    assert trials["item"].tolist() == frame["item"].to_list()
+    assert trials.outcomes == {each: n for each in OUTCOMES if (n := frame["outcome"].to_list().count(each))}
+    assert trials.items == len(set(frame["item"]))
+
+
+@given(rows)
+def test_some_trials_are_those_of_the_frame(found):
+    """What ended, what ended in time and what has an outcome are the rows that a filter of the frame leaves."""
+    frame = as_frame(found, coded=False)
+    trials = Trials(frame)
+    ended = frame.filter(pl.col("outcome") != "error")
+    assert trials.ended["item"].tolist() == ended["item"].to_list()
+    assert trials.ended.in_time["item"].tolist() == ended.filter(~pl.col("late"))["item"].to_list()
+    cut = trials.having("truncated", "timeout")
+    assert (cut is None) == frame.filter(pl.col("outcome").is_in(["truncated", "timeout"])).is_empty()
+    if cut is not None:
+        assert cut.tolist() == [each in ("truncated", "timeout") for each in frame["outcome"]]
+
+
+def test_all_of_them_are_no_copy(trials_of):
+    """Where nothing failed the trials that ended are the trials; numbers without a gap are the frame's own."""
+    trials = Trials(trials_of())
+    assert trials.ended is trials
+    assert trials.ended.in_time is trials
+    assert np.shares_memory(trials["task_time_s"], trials.frame["task_time_s"].to_numpy())
+
+
+def test_a_column_that_is_not_there_is_an_error(trials_of):
+    """A wrong name is no column of unknown values."""
+    with pytest.raises(pl.exceptions.ColumnNotFoundError):
+        Trials(trials_of())["task_times"]
