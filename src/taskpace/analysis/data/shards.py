@@ -20,6 +20,7 @@ from taskpace.analysis.data.frame import compact, last_attempts, load_anchors, l
 from taskpace.analysis.data.nodes import with_nodes
 from taskpace.errors import StoreError
 from taskpace.experiment.experiment import Experiment, System
+from taskpace.experiment.scenario import recorded_scenario
 from taskpace.prices.given import check_systems
 from taskpace.prices.price import Price
 from taskpace.store import queries, tables
@@ -162,7 +163,10 @@ def _shard(reader: Reader, prices: Mapping[str, Price]) -> _Shard:
             for name, (spec, sha256) in specs.items()
         },
         cells={_key(cell): cell for cell in load_cells(reader, prices)},
-        ids={(system, task, scenario): cell_id for cell_id, _, system, task, scenario in tables.cells(reader)},
+        ids={
+            (system, task, recorded_scenario(scenario).name): cell_id
+            for cell_id, _, system, task, scenario in tables.cells(reader)
+        },
     )
 
 
