@@ -55,8 +55,8 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
     """Trials and cells as a summary loads them from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and made compact as a summary does it, then repeated, each copy with
-    items, rounds and times of its own: a column that the loader gains is here at once. No more is in memory on the way than the
-    frame takes; what loading takes is measured from a run file.
+    items, rounds and times of its own: a column that the loader gains is here at once. No more is in memory on the way
+    than the frame takes; what loading takes is measured from a run file.
     """
     experiment = taskpace.quick_experiment(
         models=tuple(f"system {number}" for number in range(systems)),

@@ -1,4 +1,4 @@
-"""The trials of one cell as arrays, column by column: each is made once, whoever asks for it, and copied where it must be.
+"""The trials of one cell as arrays, column by column: each is made once, and copied where it must be.
 
 A number is a float, NaN where it is unknown; a flag is false where it is unknown; of a text all that is said is whether
 it is known. ``outcome`` is the index of ``records.OUTCOMES``; what counts places from 0 (``item``) stays whole.

@@ -43,7 +43,7 @@ class Intervals(msgspec.Struct, frozen=True):
 
 
 class Quantiles(Intervals, frozen=True):
-    """Quantiles of values of some of which only a lower bound is known; ``value`` and ``low`` take those as they are."""
+    """Quantiles of values that may be lower bounds; ``value`` and ``low`` take those as they are."""
 
     most: Floats
     """The quantiles if they are as great as they may be."""

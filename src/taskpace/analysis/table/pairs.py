@@ -65,7 +65,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pairing:
-    """The systems of a table, ready to be compared two by two: what each of them brings to its pairs is worked out once.
+    """The systems of a table, ready to be compared: what each brings to its pairs is worked out once.
 
     Args:
         arrays: of one task in one scenario.
@@ -132,7 +132,9 @@ class Pairing:
                     b=self._arrays.systems[b],
                     task_time=task_time[index],
                     wilcoxon_p=None if cut or not task_time[index].items else wilcoxon(times.recorded[:, index]),
-                    items_for_5_percent=items_needed(math.nan if cut else float(times.moments.deviation[index]), RESOLVE),
+                    items_for_5_percent=items_needed(
+                        math.nan if cut else float(times.moments.deviation[index]), RESOLVE
+                    ),
                     tokens_per_s=tokens_per_s[index],
                     output_bytes=visible[index],
                     reasoning_bytes=reasoning[index],

@@ -1,4 +1,4 @@
-"""Why one system takes longer than another, over the items of a task: the exact split of the difference in task time."""
+"""Why one system takes longer than another over the items of a task: the exact split of the difference."""
 
 from __future__ import annotations
 
