@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from taskpace.analysis.conditions import Condition, parse_condition
-from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.claims import log_ratios
 from taskpace.analysis.stats.gate import Bounds, Evidence, OfItems, OfShares, OfTotals, bounds
+from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.significance import ALPHA
 from taskpace.analysis.until import Outcomes, as_arrays, totals_in_time
 from taskpace.experiment.until import Against, Decide, Gate, Judged, Seen, Standing, Until
