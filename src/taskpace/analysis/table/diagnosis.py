@@ -186,15 +186,15 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
 
 
 def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
-    """Who ends at once finishes first, and has finished nothing."""
+    """Report completed answers without a visible byte: whoever ends at once finishes first."""
     ended = (arrays.cut[index] == 0) & ~np.isnan(arrays.visible_bytes[index])
     silent = int((arrays.visible_bytes[index][ended] == 0).sum())
     if silent > MUCH_SILENCE * ended.sum():
         yield Finding(
             code="no-answer",
-            text=f"{silent} of {ended.sum()} answers that ended are empty: a task time here is that of saying nothing",
+            text=f"{silent} of {ended.sum()} completed answers are empty, and task time counts them as finished",
             evidence={"empty": silent, "ended": int(ended.sum())},
-            remedy="read what it was asked and compare times per correct answer: `taskpace show RUN`",
+            remedy="compare times per correct answer; read the prompts: `taskpace show RUN`",
         )
 
 
