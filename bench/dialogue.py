@@ -1,7 +1,8 @@
 """A dialogue in process and over HTTP: what do later turns gain from the prompt cache, and does HTTP cost anything?
 
 Run: python bench/dialogue.py [--items N]. SmolLM2-135M, 4-bit, in llama.cpp in process and behind llama.cpp's own
-server, which taskpace starts. Prints the cached tokens turn by turn and the run's tables as Markdown.
+server, which taskpace starts; asked until it is settled which is sooner, or that they are within 5 % of each other.
+Prints the cached tokens turn by turn and the run's tables as Markdown.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ def experiment(model: str, items: int) -> dict[str, object]:
     server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
-        "items": items,
+        "until": "decided",
+        "margin": "5%",
+        "max_items": items,
+        "max_tokens": 256,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
             {"name": "in process", "model": model, "options": {"context": 1024, "threads": threads()}},
@@ -59,7 +63,7 @@ def by_turn(run: Path) -> pl.DataFrame:
 
 def main() -> None:
     bench = Bench("dialogue", __doc__, {"items": (30, 1)}, markdown=True)
-    bench.head(f"{bench.chosen.items} dialogues")
+    bench.head(f"at most {bench.chosen.items} dialogues")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file, run = folder / "dialogue.toml", folder / "dialogue.db"
