@@ -1,7 +1,7 @@
 """A dialogue in process and over HTTP: what do later turns gain from the prompt cache, and does HTTP cost anything?
 
 Run: python bench/dialogue.py [--items N]. SmolLM2-135M, 4-bit, in llama.cpp in process and behind llama.cpp's own
-server, which taskpace starts; asked until it is settled which is sooner, or that they are within 5 % of each other.
+server, which taskpace starts; asked until it is settled which is sooner, or that they are within 10 % of each other.
 Prints the cached tokens turn by turn and the run's tables as Markdown.
 """
 
@@ -37,7 +37,7 @@ def experiment(model: str, items: int) -> dict[str, object]:
     return {
         "name": "dialogue",
         "until": "decided",
-        "margin": "5%",
+        "margin": "10%",
         "max_items": items,
         "max_tokens": 256,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
