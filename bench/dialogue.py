@@ -76,6 +76,7 @@ def main() -> None:
         file.write_text(tomli_w.dumps(asked), "utf-8")
         taskpace.run(file, run).close()
         tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
+        tables = tables.replace(str(folder), "runs")
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")

@@ -58,6 +58,7 @@ def main() -> None:
         with taskpace.run(file, run) as done:
             frame = done.frame()
         tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
+        tables = tables.replace(str(folder), "runs")
     bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
     for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
         named, optional = f"{task}, {scenario}, {system}", system == VLLM
