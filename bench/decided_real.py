@@ -341,7 +341,11 @@ def main() -> None:
             "metavar": "FILE",
             "help": "the experiment of a run, once for each run file in their order: carry it out again",
         },
-        "--keep": {"type": Path, "metavar": "FOLDER", "help": "with --again: keep its run files, and take them up again"},
+        "--keep": {
+            "type": Path,
+            "metavar": "FOLDER",
+            "help": "with --again: keep its run files, and take them up again",
+        },
         "--margin": {"metavar": "PERCENT", "help": "with --again, such as 20%%; a replay is with and without"},
     }
     name = "decided_real_again" if "--again" in sys.argv else "decided_real"

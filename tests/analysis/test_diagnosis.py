@@ -52,7 +52,7 @@ def test_thinking_until_the_limit_is_said(found, silent, said):
 
 @pytest.mark.parametrize(("silent", "said"), [(10, False), (11, True), (N, True)])
 def test_empty_answers_are_said(found, silent, said):
-    """More than a tenth that ended without a visible byte: first, and with nothing; one that was cut is no such."""
+    """More than a tenth that ended without a visible byte: first, and with nothing; cut answers do not count."""
     written = {"output_bytes": [0] * silent + [400] * (N - silent)}
     seen = found(outcome="wrong", **written)
     assert ("no-answer" in seen) is said

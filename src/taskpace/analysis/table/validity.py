@@ -132,7 +132,7 @@ def ask(items: int, asked: int, available: int | None) -> str:
 def more_tokens(cell: CellPlan) -> str:
     """The remedy of truncated answers: twice the limit, in a run of its own, as the limit is part of every trial.
 
-    The command sets the limit of every task, so it is no lower than the greatest of them.
+    The command sets the limit of every task, so it is at least the greatest of them.
     """
     if cell.limited or cell.max_tokens is None:
         return "raise the `max_tokens` of the system in its experiment file"

@@ -72,9 +72,7 @@ def _writes(split: Split, output_bytes: Comparison) -> str:
     return f"because it writes {digits(ratio, 2)} times as much"
 
 
-def why(
-    a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False, sooner: bool = False
-) -> str:
+def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False, sooner: bool = False) -> str:
     """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up.
 
     Args:
