@@ -14,7 +14,7 @@ from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
-from taskpace.report.words.causes import Cause, causes, no_cause
+from taskpace.report.words.causes import Cause, causes, long_answers, no_cause
 from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
@@ -321,10 +321,8 @@ def _why(summary: Summary, told: Told | None) -> str:
     whole = difference.value or 0.0
     where, parts_listed = on_tasks([_key(table)], summary), listed or no_cause(split)
     if whole < 0:
-        return (
-            f"A few long answers of {short(pair.a)}{where} make its mean time greater: on average {short(pair.b)} "
-            f"takes {-whole:.{decimals}f} s less: {parts_listed}."
-        )
+        less = f"on average {short(pair.b)} takes {-whole:.{decimals}f} s less"
+        return f"{long_answers(short(pair.a), where)}: {less}: {parts_listed}."
     return f"Why{where}: {short(pair.b)} takes {whole:.{decimals}f} s longer than {short(pair.a)}: {parts_listed}."
 
 

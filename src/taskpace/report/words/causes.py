@@ -94,8 +94,13 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: boo
     parts = ", ".join(told) or no_cause(split)
     when = "By the recorded times" if recorded else "On average"
     if sooner and whole < 0:
-        when = f"A few long answers of {a} make its mean time greater. {when}"
+        when = f"{long_answers(a)}. {when}"
     return f"{when} {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."
+
+
+def long_answers(name: str, where: str = "") -> str:
+    """Why a system that finishes sooner takes longer on average; ``where``: on which task, such as `` on qa``."""
+    return f"A few long answers of {name}{where} make its mean time greater"
 
 
 def no_cause(split: Split) -> str:
