@@ -16,7 +16,7 @@ import polars as pl
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly, threads
+from harness import Bench, summary_tables, threads
 from taskpace import models
 from tiny_model import make_tiny_gguf
 
@@ -75,8 +75,7 @@ def main() -> None:
             asked |= {"tasks": [task], "warmup": 0}
         file.write_text(tomli_w.dumps(asked), "utf-8")
         taskpace.run(file, run).close()
-        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
-        tables = tables.replace(str(folder), "runs")
+        tables = summary_tables(run)
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -85,7 +84,7 @@ def main() -> None:
         cached = bench.figure(f"{system}, turn {turn}: cached tokens", cached_tokens)
         took = bench.figure(f"{system}, turn {turn}: time", seconds, "s")
         bench.say(f"| {system} | {turn} | {count} | {prompt:.1f} | {cached:.1f} | {took:.3f} |")
-    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
+    bench.say(f"\n{tables}")
     bench.finish()
 
 
