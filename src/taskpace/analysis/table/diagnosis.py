@@ -33,8 +33,8 @@ LONG = 4.0
 """Times the median: the longest task below it moves no mean by much."""
 MOSTLY_WAITING = 0.5
 MUCH_TRAILING = 0.3
+MUCH_SILENCE = 0.1
 TOKENIZERS_DIFFER = 0.1
-LIKELY = 0.8
 MUCH_GROWTH = 2.0
 """Of task time from the first to the last third of the arrivals; a stable queue comes and goes."""
 SURE_GROWTH_P = 0.01
@@ -50,6 +50,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int, available: int | 
         *_cut(row),
         *_endpoint(row),
         *_never_answered(row),
+        *_silent(arrays, index),
         *_batches(row, available),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
@@ -190,6 +191,19 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
         )
 
 
+def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
+    """Report completed answers without a visible byte: whoever ends at once finishes first."""
+    ended = (arrays.cut[index] == 0) & ~np.isnan(arrays.visible_bytes[index])
+    silent = int((arrays.visible_bytes[index][ended] == 0).sum())
+    if silent > MUCH_SILENCE * ended.sum():
+        yield Finding(
+            code="no-answer",
+            text=f"{silent} of {ended.sum()} completed answers are empty, and task time counts them as finished",
+            evidence={"empty": silent, "ended": int(ended.sum())},
+            remedy="compare times per correct answer; read the prompts: `taskpace show RUN`",
+        )
+
+
 def _spread(times: Floats, written: Floats) -> Iterator[Finding]:
     timed = times > 0
     logs = np.log(times[timed])
@@ -295,20 +309,17 @@ def _overloaded(row: MeasuredRow) -> Iterator[Finding]:
 
 
 def _only_looks_fast(pairs: list[Pair]) -> Iterator[Finding]:
+    """Where both are claimed, more tokens per second and the later finish: a finding says no more than the ranks do."""
     for pair in pairs:
         speed, bytes_ratio = pair.tokens_per_s.change.value, pair.output_bytes.change.value
-        if speed is None or pair.inversion_probability is None or pair.inversion_probability < LIKELY:
+        if speed is None or not pair.task_time.lower == "a" == pair.tokens_per_s.lower:
             continue
         if speed > 1 and bytes_ratio is not None and bytes_ratio > 1 and _mostly_verbosity(pair):
             yield Finding(
                 code="verbose",
                 text=f"{pair.b} only looks fast: {speed:.2f} times the tokens per second of {pair.a}, but it writes "
                 f"{bytes_ratio:.1f} times as much and finishes later",
-                evidence={
-                    "tokens_per_s_ratio": speed,
-                    "output_bytes_ratio": bytes_ratio,
-                    "inversion_probability": pair.inversion_probability,
-                },
+                evidence={"tokens_per_s_ratio": speed, "output_bytes_ratio": bytes_ratio},
                 remedy="ask for brevity: `taskpace brevity RUN -o NEW`",
             )
 
