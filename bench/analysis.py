@@ -99,7 +99,9 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         .drop("copy", "longer")
         for part in trials.partition_by("task", "scenario", "system", maintain_order=True)
     ]
-    return pl.concat(parts, rechunk=False), [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
+    return pl.concat(parts, rechunk=False), [
+        msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells
+    ]
 
 
 def group_by(trials: pl.DataFrame) -> pl.DataFrame:

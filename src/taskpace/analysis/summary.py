@@ -144,17 +144,17 @@ def summarise_trials(
     made: list[TaskTable] = []
     answers: dict[Key, Answers] = {}
     # Table by table, as what one is made of takes as much memory as its trials.
-    for key, table in tables.items():
+    for key, planned in tables.items():
         sample = take_sample(
-            pl.concat([parts.get((*key, cell.system), none) for cell in table], rechunk=False),
-            tuple(cell.system for cell in table),
-            batched=table[0].batched,
+            pl.concat([parts.get((*key, cell.system), none) for cell in planned], rechunk=False),
+            tuple(cell.system for cell in planned),
+            batched=planned[0].batched,
             in_order=until is not None,
         )
-        settled = None
+        table, settled = planned, None
         if until is not None:
             settled = find_settled(sample.own, until)
-            tables[key] = table = as_asked(table, sample, settled)
+            tables[key] = table = as_asked(planned, sample, settled)
         made.append(
             make_table(
                 table,

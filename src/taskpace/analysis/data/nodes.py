@@ -52,4 +52,3 @@ def crossing(session: NDArray[np.float64]) -> NDArray[np.bool_]:
         numbers, counts = np.unique(column[~np.isnan(column)], return_counts=True)
         left_out[:, item, repeat] = ~np.isnan(column) & (column != numbers[counts.argmax()])
     return left_out
-

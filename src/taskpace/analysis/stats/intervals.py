@@ -41,7 +41,6 @@ class Intervals(msgspec.Struct, frozen=True):
     p: Floats
 
 
-
 class Quantiles(Intervals, frozen=True):
     """Quantiles of values that may be lower bounds; ``value`` and ``low`` take those as they are."""
 
@@ -200,7 +199,9 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     blocks = column_blocks(*numerators.shape)
     if len(blocks) > 1:
         apart = [of_ratios(numerators[:, block], denominators[:, block], reach) for block in blocks]
-        return Intervals(*(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__))
+        return Intervals(
+            *(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__)
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
         found = of_influence(logs, log_influence(numerators, denominators), reach)
@@ -275,7 +276,6 @@ def of_quantiles(
         if not math.isnan(low):
             ends[:, index] = _at(ranked, low), _at(greatest, high)
     return Quantiles(found, ends[0], ends[1], np.full(len(shares), np.nan), beyond)
-
 
 
 def _ends(share: float, n: float, m: int, reach: Reach | None) -> Floats:
