@@ -83,11 +83,12 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
     ids = trials.schema["item_id"].categories
     # In the order of the names, as ids are of one length and so are the numbers.
     kind = pl.Enum([f"{name}/{copy:09}" for name in ids for copy in range(copies)])
-    item = (pl.col("item_id").to_physical().cast(pl.UInt32) * copies + pl.col("copy")).cast(pl.UInt32).cast(kind)
+    code = pl.Series(dtype=kind).to_physical().dtype
+    item = (pl.col("item_id").to_physical().cast(pl.Int64) * copies + pl.col("copy")).cast(code).cat.to(kind)
     longer = pl.col("longer")
     seconds = [name for name in trials.columns if name.endswith("_s") and not name.endswith("_per_s")]
     parts = [
-        part.join(pl.DataFrame({"copy": np.arange(copies, dtype=np.uint32)}), how="cross", maintain_order="right_left")
+        part.join(pl.DataFrame({"copy": np.arange(copies)}), how="cross", maintain_order="right_left")
         .with_columns(longer=pl.Series(rng.lognormal(0, 0.3, part.height * copies)))
         .with_columns(
             item.alias("item_id"),
@@ -99,7 +100,9 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         .drop("copy", "longer")
         for part in trials.partition_by("task", "scenario", "system", maintain_order=True)
     ]
-    return pl.concat(parts, rechunk=False), [msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells]
+    return pl.concat(parts, rechunk=False), [
+        msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells
+    ]
 
 
 def group_by(trials: pl.DataFrame) -> pl.DataFrame:

@@ -24,7 +24,7 @@ from taskpace.analysis.compare import ComparedRuns
 from taskpace.analysis.judge import agreement as judge, preferences
 from taskpace.analysis.schema import across, summary as views
 from taskpace.analysis.stats import estimates
-from taskpace.analysis.table import comparison, pairs, phases, settled
+from taskpace.analysis.table import comparison, pairs, phases, settled, splits
 from taskpace.analysis.whatif import fitting, places, speed, whatif
 from taskpace.experiment import until
 from taskpace.prices import price
@@ -153,6 +153,7 @@ def docstrings() -> dict[str, str]:
         estimates,
         comparison,
         pairs,
+        splits,
         phases,
         settled,
         until,

@@ -117,7 +117,9 @@ def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of
     slow, quick = trials_of(wait_s=0.5), trials_of(wait_s=0.05)
 
     def codes(trials, *, in_process=False, cpu_s=6, **lag):
-        found = reasons_against(Trials(trials), cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process))
+        found = reasons_against(
+            Trials(trials), cell(40, segment(client_cpu_ns=cpu_s * 10**9, **lag), in_process=in_process)
+        )
         return [(reason.code, reason.invalidates) for reason in found]
 
     assert codes(slow, **late) == codes(quick, cpu_s=1, **late) == [("late-stamps", "absolute seconds")]
@@ -131,7 +133,9 @@ def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trial
     growing = trials_of(n=100, tpot_s=list(np.linspace(0.01, 0.02, 100)), task_time_s=list(np.linspace(1, 9, 100)))
     assert reasons_against(Trials(growing), cell(100, scenario=Scenario(rate=1.0))) == ()
     assert reasons_against(Trials(growing), cell(100, scenario=Scenario(batch=4))) == ()
-    resumed = reasons_against(Trials(trials_of(n=100, worker=[1] * 50 + [2] * 50)), cell(100, scenario=Scenario(rate=1.0)))
+    resumed = reasons_against(
+        Trials(trials_of(n=100, worker=[1] * 50 + [2] * 50)), cell(100, scenario=Scenario(rate=1.0))
+    )
     assert [(reason.code, reason.invalidates) for reason in resumed] == [("resumed", "result")]
 
 

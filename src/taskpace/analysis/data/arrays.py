@@ -55,7 +55,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @property
     def repeats(self) -> int:
         """The most that an item was asked."""
-        return self.correct.shape[-1]
+        return int(self.correct.shape[-1])
 
     @cached_property
     def is_cut(self) -> Flags:
@@ -224,4 +224,3 @@ class Turns:
 def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
     """The place of each name among the known ones."""
     return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
-

@@ -112,7 +112,7 @@ def _as_array(values: pl.Series) -> NDArray[Any]:
         return values.to_numpy()
     if kind.is_unsigned_integer():
         return values.to_numpy()
-    if kind.is_numeric():
+    if kind.is_numeric() or kind == pl.Null:
         return values.cast(pl.Float64).to_numpy()
     if unknown == len(values):
         return np.zeros(len(values), dtype=bool)

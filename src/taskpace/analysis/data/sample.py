@@ -42,7 +42,6 @@ def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool
     return Sample(trials=trials, cells=cells, own=own, timed=timed, shared=arrays_of(timed, units, systems))
 
 
-
 def by_batch(trials: pl.DataFrame) -> pl.DataFrame:
     """Trials with their batch in place of their item, in the same order.
 

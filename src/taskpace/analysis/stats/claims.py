@@ -136,7 +136,6 @@ def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late:
     return Logs.of(values, cut, late).ratios(indices)
 
 
-
 def _ratios_of(logs: Floats, cut: Flags, late: Flags, a: int, b: int) -> tuple[Floats, Floats, Floats, Flags, Flags]:
     both = ~np.isnan(logs[a]) & ~np.isnan(logs[b])
     cut_a, cut_b, late_a, late_b = (each[system] & both for each in (cut, late) for system in (a, b))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import chain
 from typing import Self
 
 import msgspec
@@ -39,7 +40,6 @@ class Intervals(msgspec.Struct, frozen=True):
     low: Floats
     high: Floats
     p: Floats
-
 
 
 class Quantiles(Intervals, frozen=True):
@@ -200,7 +200,9 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     blocks = column_blocks(*numerators.shape)
     if len(blocks) > 1:
         apart = [of_ratios(numerators[:, block], denominators[:, block], reach) for block in blocks]
-        return Intervals(*(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__))
+        return Intervals(
+            *(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__)
+        )
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
         found = of_influence(logs, log_influence(numerators, denominators), reach)
@@ -261,31 +263,36 @@ def of_quantiles(
     """
     m = len(values)
     trials = None if item_of is None else np.bincount(item_of)
-    alone = trials is None or trials.max() == 1
-    ranked = np.sort(values)
-    greatest = ranked if most is None else np.sort(most)
-    found = np.array([at_share(ranked, share) for share in shares])
-    beyond = found if most is None else np.array([at_share(greatest, share) for share in shares])
-    ends = np.full((2, len(shares)), np.nan)
-    for index, (share, value) in enumerate(zip(shares, found, strict=True)):
-        if m < 2:
-            break
-        n = float(m) if alone or item_of is None or trials is None else _trials_below(values, value, item_of, trials)
-        low, high = _ends(share, n, m, reach)
-        if not math.isnan(low):
-            ends[:, index] = _at(ranked, low), _at(greatest, high)
-    return Quantiles(found, ends[0], ends[1], np.full(len(shares), np.nan), beyond)
+    middles = [share * (m - 1) for share in shares]
+    if item_of is None or trials is None or trials.max() == 1:
+        # Where the ends are is known before any value is.
+        ends = [_ends(share, float(m), m, reach) for share in shares]
+        ranked = _ranked_at(values, [*middles, *chain(*ends)])
+    else:
+        ranked = np.sort(values)
+        below = (_trials_below(values, _at(ranked, middle), item_of, trials) for middle in middles)
+        ends = [_ends(share, n, m, reach) for share, n in zip(shares, below, strict=True)]
+    greatest = ranked if most is None else _ranked_at(most, [*middles, *chain(*ends)])
+    found, beyond = (np.array([_at(each, middle) for middle in middles]) for each in (ranked, greatest))
+    low = np.array([_at(ranked, end[0]) if end else math.nan for end in ends])
+    high = np.array([_at(greatest, end[1]) if end else math.nan for end in ends])
+    return Quantiles(found, low, high, np.full(len(shares), np.nan), beyond)
 
 
-
-def _ends(share: float, n: float, m: int, reach: Reach | None) -> Floats:
+def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, ...]:
     """Positions of the ends of a quantile's interval among ``m`` ascending values, which tell as much as ``n``
-    independent ones; NaN: they are not known.
+    independent ones; none: they are not known.
     """
     half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
-    if not math.isfinite(half):
-        return np.full(2, np.nan)
-    return np.clip((share + np.array([-half, half])) * m - 0.5, 0, m - 1)
+    if m < 2 or not math.isfinite(half):
+        return ()
+    return tuple(min(max((share + side) * m - 0.5, 0.0), m - 1.0) for side in (-half, half))
+
+
+def _ranked_at(values: Floats, positions: list[float]) -> Floats:
+    """The values with the right ones at some positions, as if they were in order: a tenth of the time of a sort."""
+    below = {math.floor(position) for position in positions}
+    return np.partition(values, sorted(below | {min(place + 1, len(values) - 1) for place in below}))
 
 
 def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trials: NDArray[np.intp]) -> float:

@@ -33,5 +33,5 @@ def item_counts(flags: Flags) -> Floats:
 
 def any_of_item(flags: Flags) -> Flags:
     """Whether there is one over the last axis (repeats)."""
-    found: Flags = flags[..., 0] if flags.shape[-1] == 1 else flags.any(axis=-1)
-    return found
+    once: Flags = flags[..., 0]
+    return once if flags.shape[-1] == 1 else np.asarray(flags.any(axis=-1))

@@ -125,7 +125,6 @@ def wilcoxon(differences: Floats) -> float:
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 
 
-
 def mcnemar(first_only: Counts, second_only: Counts) -> Floats:
     """Two-sided exact p-values of McNemar's test: items that only one of two systems answers correctly.
 

@@ -161,4 +161,3 @@ def log_mean(u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None 
         small = step[near]
         quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
     return quotient
-

@@ -87,7 +87,8 @@ def grader_findings(trials: pl.DataFrame) -> Iterator[Finding]:
         fault = failed.mode().sort()[0].removeprefix(f"{GRADER_FAILED}: ")
         yield Finding(
             code="grader-failed",
-            text=f"the grader failed on {failed.len()} of {trials.height} answers, which count as not correct ({fault})",
+            text=f"the grader failed on {failed.len()} of {trials.height} answers, "
+            f"which count as not correct ({fault})",
             evidence={"failed": failed.len()},
             remedy=f"repair the task's scorer, then {AGAIN}",
         )

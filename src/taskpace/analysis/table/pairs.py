@@ -104,7 +104,8 @@ class Pairing:
             drawn += logs
         if resamples is None or not drawn:
             return found
-        inverted = _inversions(*(np.concatenate(logs, axis=1) for logs in zip(*drawn, strict=True)), resamples)
+        log_time, log_speed = (np.concatenate(logs, axis=1) for logs in zip(*drawn, strict=True))
+        inverted = _inversions(log_time, log_speed, resamples)
         return [
             msgspec.structs.replace(pair, inversion_probability=probability)
             for pair, probability in zip(found, inverted, strict=True)
@@ -183,7 +184,6 @@ def compare_leaning_first(
     for index, pair in zip(turned, systems.pairs([pairs[index][::-1] for index in turned], resamples), strict=True):
         found[index] = pair
     return found
-
 
 
 MEASURES = (

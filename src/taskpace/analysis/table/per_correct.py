@@ -157,4 +157,3 @@ def _without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Co
     change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
     claim = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
     return msgspec.structs.replace(claim, leaning=None if claim.p is None else "a" if none == 1 else "b")
-

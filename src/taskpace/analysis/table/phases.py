@@ -62,4 +62,3 @@ def written_bytes(ended: Columns) -> Spread | None:
         return None
     least, first, middle, third, most = (at_share(sizes, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))
     return Spread(least=least, p25=first, p50=middle, p75=third, most=most)
-

@@ -200,9 +200,7 @@ def _totals(
     par2 = par2_values(arrays.task_time_s, arrays.correct, limit_s)
     recorded = arrays.recorded_s
     above = np.concatenate([item_sums(values) for values in (recorded, arrays.spent_s, par2)])
-    below = np.concatenate(
-        [item_counts(~np.isnan(recorded)), item_sums(arrays.correct), item_counts(~np.isnan(par2))]
-    )
+    below = np.concatenate([item_counts(~np.isnan(recorded)), item_sums(arrays.correct), item_counts(~np.isnan(par2))])
     found = ratios(above.T, below.T, reach)
     k = len(arrays.systems)
     means = [_at_least(mean) if cut.any() else mean for mean, cut in zip(found[:k], arrays.is_cut, strict=True)]
@@ -243,7 +241,6 @@ def _any_imported_without(trials: Columns, column: str) -> bool:
     return bool(imported.any() and np.isnan(trials[column][imported]).any())
 
 
-
 def _at_least(mean: Estimate) -> Estimate:
     """Of cut answers only a lower bound is known, and so of their mean."""
     return UNKNOWN if mean.value is None else Estimate(mean.value, mean.low, bound=">=")
@@ -270,8 +267,8 @@ def _goodput(trials: Columns, wanted: Outcome, deadline_s: float | None, reach: 
     good = np.zeros(trials.height, dtype=bool) if wanted_ones is None else wanted_ones & in_time
     counts = np.bincount(trials["item"])
     hits = np.bincount(trials["item"][good], minlength=len(counts))
-    asked = counts > 0
-    return number(*share_interval(*(each[asked].astype(np.float64) for each in (hits, counts)), reach))
+    hits_of, trials_of = (each[counts > 0].astype(np.float64) for each in (hits, counts))
+    return number(*share_interval(hits_of, trials_of, reach))
 
 
 def _client(part: Columns, cell: CellPlan) -> Client:
@@ -319,4 +316,3 @@ def _cached_between_turns(ended: Columns) -> float | None:
         for name in ("prompt", "cached")
     )
     return cached / prompt if prompt else None
-
