@@ -200,9 +200,7 @@ def _load_records(
 def _with_turns(records: pl.DataFrame, turns: pl.DataFrame, imported: Mapping[str, Imported]) -> pl.DataFrame:
     """The attempts of a span with what their turns (columns as stored) say in numbers."""
     turns = believed(without_unknown_bytes(turns, without_texts(records, imported)))
-    return records.join(
-        _sum_turns(_derive_turns(turns)), on=["trial_id", "attempt"], how="left", maintain_order="left"
-    )
+    return records.join(_sum_turns(_derive_turns(turns)), on=["trial_id", "attempt"], how="left", maintain_order="left")
 
 
 def _finished(
