@@ -2,7 +2,7 @@
 
 Run: python bench/shards.py [--systems N] [--items N]. A run file for each of five tasks, as an experiment that is split
 by task leaves them, at a thousandth, a hundredth, a tenth and all of the items. The records are drawn at random and
-written by the store's own writer, so no engine is run; each answer has some twenty arrivals. `taskpace summary` of all
+written by the store's own writer, so no engine is run; each answer has some eight arrivals. `taskpace summary` of all
 files is the whole process, from its start to its last line, with the check of every value in the files; its peak memory
 is the system's own figure for that process. Targets for ten million: at most 12 times the time of a million, and 4 GB.
 
@@ -110,7 +110,7 @@ def draw(shard: Shard) -> Answers:
     return Answers(
         wait_ns=(rng.lognormal(log(0.1e9), 0.3, shape) * slower).astype(np.int64),
         step_ns=(rng.lognormal(log(0.02e9), 0.1, shape) * slower).astype(np.int64),
-        tokens=np.clip(rng.lognormal(log(20), 0.4, shape), 2, 80).astype(np.int64),
+        tokens=np.clip(rng.lognormal(log(8), 0.4, shape), 2, 40).astype(np.int64),
         correct=rng.random(shape) < 0.7,
         place=rng.permuted(np.tile(np.arange(1, shard.systems + 1)[:, None], (1, shard.items)), axis=0),
     )

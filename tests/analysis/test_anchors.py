@@ -113,7 +113,9 @@ def test_a_grown_run_file_is_summarised_with_its_anchors(tmp_path):
 def test_an_anchor_has_its_own_grade(tmp_path):
     """What an anchor came to is read, and not what the trial came to that it asked again."""
     for names in ("a", "ab"):
-        systems = [{"name": name, "engine": "simulated", "model": name, "options": {"time": "virtual"}} for name in names]
+        systems = [
+            {"name": name, "engine": "simulated", "model": name, "options": {"time": "virtual"}} for name in names
+        ]
         table = {"tasks": ["mmlu-letter"], "items": 10, "system": systems}
         taskpace.run(experiment_of(table, "test", default_name="grown"), tmp_path / "x.db").close()
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:

@@ -22,6 +22,9 @@ from taskpace.analysis.data.frame import load_frame
 from taskpace.analysis.summary import summarise
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import StoreError
+from taskpace.report.words.answer import make_answer
+from taskpace.report.words.block import Words
+from taskpace.report.words.sentences import sentences
 from taskpace.store import tables
 from taskpace.store.store import Store
 
@@ -62,7 +65,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
         for name, lines in parts.items():
             data = {"tasks": TASKS[:1], "data": str(folder / f"{name}.jsonl"), "items": len(lines)}
             found[name] = carried_out(name, **data)
-        found |= {name: carried_out(name, (name,), tasks=TASKS, items=ITEMS) for name in "ab"}
+        found |= {name: carried_out(name, (name,), tasks=TASKS, items=ITEMS) for name in "abc"}
     yield found
     shutil.rmtree(folder)
 
@@ -119,15 +122,26 @@ def test_systems_of_two_files_are_in_no_pair(files):
     for table in summary.tables:
         assert [row.n for row in table.rows] == [ITEMS, ITEMS]
         assert [pair.task_time.items for pair in table.pairs] == [0]
-        assert {row.rank_task_time for row in table.rows} == {1}
+        assert {row.rank_task_time for row in table.rows} == {None}
         (finding,) = (each for each in table.findings if each.code == "nodes")
-        assert finding.text == (
-            f"asked in 2 run files, whose speeds cannot be compared; {ITEMS} answers of rounds that are mostly in "
-            "another session are in no pair"
-        )
+        assert finding.text == "asked in 2 run files, each system in one; systems of different files are not compared"
+        (first, *_) = sentences(table)
+        assert first == "No ranking: the systems have no items in common in one session."
+    answer = make_answer(summary, None)
+    assert answer.verdicts[0].startswith("No ranking: the systems have no items in common in one session. a finishes")
+    assert all(cell.text == "not compared" for cell in answer.block.columns[-1].cells if isinstance(cell, Words))
     (overall,) = summary.overall
     assert all(row.accuracy.value is not None for row in overall.rows)
     assert "in one session" in (overall.rows[1].missing or "")
+
+
+def test_a_system_of_another_file_has_no_rank_beside_those_of_one(files):
+    """Two systems of one file are ranked as without the third, which was asked in another file."""
+    alone = taskpace.summary(files["whole"], resamples=0)
+    summary = taskpace.summary(files["whole"], files["c"], resamples=0)
+    for table, own in zip(summary.tables, alone.tables, strict=True):
+        ranks = {row.system: row.rank_task_time for row in table.rows}
+        assert ranks == {row.system: row.rank_task_time for row in own.rows} | {"c": None}
 
 
 def test_a_file_whose_tokens_come_slower_is_named(files):
@@ -162,7 +176,14 @@ def changed(*statements: str) -> Callable[[Files, Path], list[Path]]:
 
 
 def experiment(path: str, value: str) -> Callable[[Files, Path], list[Path]]:
-    return changed(f"UPDATE run SET experiment = json_set(experiment, '$.{path}', json('{value}'))")
+    return changed(f"UPDATE run SET experiment = json_set(experiment, '$.{path}', json('{value}'))")  # noqa: S608 - ours
+
+
+def linked(files: Files, folder: Path) -> list[Path]:
+    """One file by two names."""
+    link = folder / "link.db"
+    link.symlink_to(files["a"])
+    return [files["a"], link]
 
 
 REFUSED: dict[str, tuple[Callable[[Files, Path], list[Path]], str]] = {
@@ -179,6 +200,7 @@ REFUSED: dict[str, tuple[Callable[[Files, Path], list[Path]], str]] = {
     ),
     "until": (experiment("until", "{}"), "second.db: holds a run that ends when its ranking is settled.*read it alone"),
     "the same file": (lambda files, _: [files["a"], files["a"]], "a.db: given twice: leave it out once"),
+    "the same file by a link": (linked, "link.db: given twice, as .*a.db, too: leave it out once"),
     "the same trials": (
         lambda files, _: [files["whole"], files["math"]],
         'math.db: 24 of its trials are in .*whole.db, too, such as item .* of "math" asked of "a": leave one of the',

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
-import msgspec
 import numpy as np
 import polars as pl
 
@@ -24,11 +23,8 @@ from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
     Agreement,
-    Finding,
     ImportedCell,
-    MeasuredRow,
     Summary,
-    SystemRow,
     TaskTable,
 )
 from taskpace.analysis.stats.anytime import reach
@@ -36,7 +32,7 @@ from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples, percentile
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.stats.ranking import kendall_tau_b, shared_ranks, spearman_rho
+from taskpace.analysis.stats.ranking import kendall_tau_b, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import (
@@ -48,7 +44,8 @@ from taskpace.analysis.table.diagnosis import (
 )
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.nodes import node_findings
-from taskpace.analysis.table.pairs import Pair, adjust, compare_leaning_first
+from taskpace.analysis.table.pairs import adjust, compare_leaning_first
+from taskpace.analysis.table.ranks import rank
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
 from taskpace.analysis.table.turns import order_findings, ramp_findings
@@ -283,14 +280,14 @@ def make_table(
         findings = {
             name: tuple(each for each in own if each.code not in ASKS_FOR_MORE) for name, own in findings.items()
         }
-    ranked = _rank(rows, pairs, findings)
+    ranked = rank(rows, pairs, findings)
     return TaskTable(
         task=cells[0].task,
         scenario=cells[0].scenario.name,
         par2_limit_s=None if all(cell.imported is not None for cell in cells) else limit_s,
         rows=tuple(ranked),
         pairs=tuple(pairs),
-        agreement=agreement(arrays, [row.system for row in rows if row.valid and not row.cut], drawn),
+        agreement=agreement(arrays, [row.system for row in ranked if row.rank_task_time and not row.cut], drawn),
         findings=(
             *data_findings(cells[0].left_out),
             *claims_findings(cells, pairs),
@@ -315,47 +312,6 @@ def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
 def _log_means(values: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
-
-
-def _rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[Finding, ...]]) -> list[SystemRow]:
-    """With shared ranks of the valid rows that have the number in question."""
-    valid = [row for row in rows if row.valid]
-    with_tokens = [row for row in valid if not any(reason.invalidates == "token counts" for reason in row.reasons)]
-    times = _ranks([row.system for row in valid if row.task_time_median_s.value is not None], pairs, "task_time")
-    speeds = _ranks(
-        [row.system for row in with_tokens if row.tokens_per_s_median.value is not None],
-        pairs,
-        "tokens_per_s",
-        more_is_better=True,
-    )
-    per_correct = _ranks(
-        [row.system for row in valid if row.time_per_correct_s.value is not None], pairs, "time_per_correct"
-    )
-    costs = _ranks(
-        [row.system for row in valid if row.cost is not None and row.cost.per_correct_usd.value],
-        pairs,
-        "cost_per_correct",
-    )
-    return [
-        SystemRow(
-            **{name: getattr(row, name) for name in MeasuredRow.__struct_fields__},
-            rank_task_time=times.get(row.system),
-            rank_tokens_per_s=speeds.get(row.system),
-            rank_time_per_correct=per_correct.get(row.system),
-            rank_cost_per_correct=costs.get(row.system),
-            findings=findings[row.system],
-        )
-        for row in rows
-    ]
-
-
-def _ranks(members: list[str], pairs: list[Pair], measure: str, *, more_is_better: bool = False) -> dict[str, int]:
-    beats = []
-    for pair in pairs:
-        lower = getattr(pair, measure).lower
-        if {pair.a, pair.b} <= set(members) and lower is not None:
-            beats.append((pair.a, pair.b) if (lower == "a") != more_is_better else (pair.b, pair.a))
-    return shared_ranks(members, beats)
 
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:

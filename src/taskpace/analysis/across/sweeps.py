@@ -38,9 +38,7 @@ def find_sweeps(*sources: Reader) -> tuple[Sweep, ...]:
     Two files of one model are distinguished by the quantisation that the engine reports.
     """
     reported = {worker.system: worker.info for source in sources for worker in queries.workers(source)}
-    specs = {
-        system.name: msgspec.json.decode(system.spec) for source in sources for system in queries.systems(source)
-    }
+    specs = {system.name: msgspec.json.decode(system.spec) for source in sources for system in queries.systems(source)}
     settings = {
         name: _settings(spec, _details(reported.get(name)))
         for name, spec in specs.items()

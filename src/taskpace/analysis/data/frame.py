@@ -53,6 +53,10 @@ _CELL = {"cell_id": pl.String, **{n: _RECORD_TYPES[n] for n in ("cell_position",
 _SIZE = {name: _RECORD_TYPES[name] for name in ("task", "item_id", "prompt_bytes")}
 _SESSION = {name: _RECORD_TYPES[name] for name in ("worker", "session")}
 
+_S_PER_NS = 1e-9
+"""To multiply by: polars divides one value exactly and many by the reciprocal, so that a last digit would depend on how
+many are read at a time."""
+
 _LATE = (pl.col("loop_lag_s") >= LATE_NS / 1e9) & (pl.col("loop_lag_s") > LATE_SHARE * pl.col("task_time_s"))
 
 _TURN_TYPES: dict[str, Any] = {
@@ -217,9 +221,7 @@ def _load_records(
 def _with_turns(records: pl.DataFrame, turns: pl.DataFrame, imported: Mapping[str, Imported]) -> pl.DataFrame:
     """The attempts of a span with what their turns (columns as stored) say in numbers."""
     turns = believed(without_unknown_bytes(turns, without_texts(records, imported)))
-    return records.join(
-        _sum_turns(_derive_turns(turns)), on=["trial_id", "attempt"], how="left", maintain_order="left"
-    )
+    return records.join(_sum_turns(_derive_turns(turns)), on=["trial_id", "attempt"], how="left", maintain_order="left")
 
 
 def _finished(
@@ -236,8 +238,8 @@ def _finished(
     return (
         without_unknown(frame, imported)
         .with_columns(
-            committed_s=pl.col("committed_ns") / 1e9,
-            loop_lag_s=pl.col("loop_lag_ns") / 1e9,
+            committed_s=pl.col("committed_ns") * _S_PER_NS,
+            loop_lag_s=pl.col("loop_lag_ns") * _S_PER_NS,
             final=pl.col("final").fill_null(1) != 0,
         )
         .with_columns(late=_LATE.fill_null(value=False))
@@ -296,7 +298,7 @@ def _first_visible_ns(blob: bytes) -> int | None:
 
 
 def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
-    span_s = (pl.col("last_ns") - pl.col("first_ns")) / 1e9
+    span_s = (pl.col("last_ns") - pl.col("first_ns")) * _S_PER_NS
     spread = (span_s > 0) & ~pl.col("burst")
     written = pl.col("output_bytes") + pl.col("reasoning_bytes")
     paced = spread & (pl.col("output_tokens") >= 2) & ~pl.col("hidden_reasoning")
@@ -317,18 +319,18 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         pl.len().alias("turns"),
         pl.col("dispatch_ns").min(),
         (pl.col("dispatch_ns") + pl.col("end_ns")).max().alias("end_clock_ns"),
-        (pl.col("end_ns").sum() / 1e9).alias("task_time_s"),
-        (pl.col("first_ns").first() / 1e9).alias("ttft_s"),
-        (pl.col("first_visible_ns").first() / 1e9).alias("first_answer_s"),
-        (pl.col("wait_ns").sum() / 1e9).alias("wait_s"),
-        (pl.col("send_delay_ns").max() / 1e9).alias("send_delay_s"),
+        (pl.col("end_ns").sum() * _S_PER_NS).alias("task_time_s"),
+        (pl.col("first_ns").first() * _S_PER_NS).alias("ttft_s"),
+        (pl.col("first_visible_ns").first() * _S_PER_NS).alias("first_answer_s"),
+        (pl.col("wait_ns").sum() * _S_PER_NS).alias("wait_s"),
+        (pl.col("send_delay_ns").max() * _S_PER_NS).alias("send_delay_s"),
         tpot_s.alias("tpot_s"),
         (1 / tpot_s).alias("tokens_per_s"),
         # One unknown turn makes the sum unknown.
         *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),
         pl.col("prompt_tokens").first().alias("first_prompt_tokens"),
         pl.col("cached_tokens").first().alias("first_cached_tokens"),
-        (pl.col("reasoned_ns").sum() / 1e9).alias("reasoning_s"),
+        (pl.col("reasoned_ns").sum() * _S_PER_NS).alias("reasoning_s"),
         ((pl.col("reasoning_bytes").last() > 0) & (pl.col("output_bytes").last() == 0)).alias("unanswered"),
         pl.col("output_bytes").sum(),
         pl.col("reasoning_bytes").sum(),

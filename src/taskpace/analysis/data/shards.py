@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -176,9 +177,12 @@ def _shard(reader: Reader, prices: Mapping[str, Price]) -> _Shard:
 def _check_one_run(shards: Sequence[_Shard], prices: Collection[str], deadline_s: float | None) -> None:
     """Raises ``StoreError``: a file is given twice, ends when the data say so, or differs in what it has in common."""
     seen: dict[str, tuple[str, object]] = {}
-    for number, shard in enumerate(shards):
-        if shard.file in {other.file for other in shards[:number]}:
-            raise StoreError(f"{shard.file}: given twice: leave it out once")
+    files: dict[Path, str] = {}
+    for shard in shards:
+        if (path := Path(shard.file).resolve()) in files:
+            other = "" if files[path] == shard.file else f", as {files[path]}, too"
+            raise StoreError(f"{shard.file}: given twice{other}: leave it out once")
+        files[path] = shard.file
         if shard.experiment.until is not None:
             raise StoreError(
                 f"{shard.file}: holds a run that ends when its ranking is settled, or a gate can say: read it alone, "

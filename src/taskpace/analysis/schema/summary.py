@@ -263,8 +263,8 @@ class SystemRow(MeasuredRow, frozen=True, kw_only=True):
     """One cell, beside the others of its table."""
 
     rank_task_time: int | None
-    """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row. Likewise
-    the others."""
+    """1 + how many valid systems are claimed to be quicker (``Comparison.lower``); null for an invalid row, and for
+    one that has no items in common with the others, or none in one session. Likewise the others."""
     rank_tokens_per_s: int | None
     rank_time_per_correct: int | None
     rank_cost_per_correct: int | None

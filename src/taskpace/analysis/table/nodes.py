@@ -55,6 +55,15 @@ def node_findings(trials: pl.DataFrame, crossed: int) -> tuple[Finding, ...]:
     if by is None or (count := trials[by].drop_nulls().n_unique()) < 2:
         return ()
     words = _WORDS[by]
+    if by == "shard" and (trials.group_by("system").agg(pl.col(by).n_unique())[by] == 1).all():
+        return (
+            Finding(
+                code="nodes",
+                text=f"asked in {count} run files, each system in one; systems of different files are not compared",
+                evidence={"nodes": float(count), "crossed": float(crossed)},
+                remedy="to compare them, ask all of them in one file, and split the items if need be",
+            ),
+        )
     paced = "tpot_s" if trials["tpot_s"].count() > trials.height / 2 else "task_time_s"
     comparable = by == "node" or paced == "tpot_s"
     known = trials.filter(pl.col(by).is_not_null() & (pl.col(paced) > 0) & ~pl.col("late") & comparable)

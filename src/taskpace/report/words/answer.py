@@ -28,6 +28,7 @@ from taskpace.report.words.figures import (
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
+from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
 _MOST_ROWS = 12
@@ -127,7 +128,7 @@ def _verdict(summary: Summary, told: Told | None) -> str:
     for table in summary.tables:
         groups.setdefault(_firsts(table), []).append(table)
     if set(groups) == {()}:
-        return _nothing_ranked(summary)
+        return nothing_ranked(summary)
     ordered = sorted(groups.items(), key=lambda group: (len(group[0]) != 1, -len(group[1])))
     alone = any(len(firsts) == 1 for firsts in groups)
     parts = [_group(firsts, tables, summary, alone=alone) for firsts, tables in ordered[:_MOST_GROUPS]]
@@ -176,25 +177,6 @@ def _same_order(summary: Summary) -> str:
     if tables and all(names == [*_firsts(table)] for names, table in zip(fastest, tables, strict=True)):
         return " It has the most tokens per second, too."
     return " Tokens per second gives no significantly different order."
-
-
-def _nothing_ranked(summary: Summary) -> str:
-    """What can be said of systems one by one."""
-    parts = []
-    for table in summary.tables[:_MOST_GROUPS]:
-        for row in [row for row in table.rows if row.valid and row.task_time_median_s.value is not None][:1]:
-            cost = row.time_per_correct_s
-            per_correct = f", a correct answer takes {written(cost, SECONDS_ALONE).value}" if cost.value else ""
-            where = on_tasks([_key(table)], summary)
-            time = written(row.task_time_median_s, SECONDS_ALONE).value
-            parts.append(f"{short(row.system)} finishes in {time} (median){where}{per_correct}")
-    if not parts:
-        return "No ranking: no system has a valid result."
-    alone = all(len(table.rows) == 1 for table in summary.tables)
-    why = "there is one system" if alone else "one valid result at most"
-    if alone and len({row.system for table in summary.tables for row in table.rows}) > 1:
-        why = "no two systems have a task and a load in common"  # of imported logs
-    return f"No ranking: {why}. {'; '.join(parts)}."
 
 
 def _until(summary: Summary, file: str | None) -> str:
@@ -257,7 +239,7 @@ def _place(table: TaskTable, row: SystemRow) -> str:
     if not row.valid:
         return INVALID
     if row.rank_task_time is None:
-        return "unknown"
+        return "unknown" if row.task_time_median_s.value is None else "not compared"
     if row.system in _look_fast(table):
         return "looks fast"
     if len(ranked(table)) < 2:

@@ -13,6 +13,7 @@ from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.settled import settled_lines
+from taskpace.report.words.unranked import no_ranking
 
 _MOST_NOTES = 2
 
@@ -45,7 +46,7 @@ def _of_the_cache(table: TaskTable) -> list[str]:
 def _of_the_ranking(table: TaskTable) -> list[str]:
     ranked = [row for row in table.rows if row.rank_task_time]
     if len(ranked) < 2:
-        return [_no_ranking(table, ranked)]
+        return [no_ranking(table, ranked)]
     rows, both = _ranked(table)
     pairs = [pair for pair in both if not _unequal(pair)]
     if not pairs:
@@ -72,18 +73,6 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
 def _unequal(pair: Pair) -> bool:
     """What the machine did hit two valid systems unequally, so that nothing is claimed of them."""
     return pair.task_time.p is not None and pair.task_time.p_holm is None
-
-
-def _no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
-    """What can be said where fewer than two systems can be ranked."""
-    if not ranked:
-        return "No ranking: no system has a valid result."
-    (row,) = ranked
-    time = f"{row.system} finishes in {seconds_of(row.task_time_median_s)} (median)"
-    if row.time_per_correct_s.value is not None:
-        time += f", a correct answer takes {seconds_of(row.time_per_correct_s)}"
-    alone = "it is the only system" if len(table.rows) == 1 else "no other system's result is valid"
-    return f"No ranking: {alone}. {time}."
 
 
 def headline(table: TaskTable) -> Pair | None:
