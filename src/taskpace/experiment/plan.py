@@ -24,6 +24,7 @@ _ID_BYTES = 12
 """96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
 _MOST_TRIALS = 2_000_000
 """Of a plan, which holds the id of each in memory."""
+_json = msgspec.json.Encoder().encode
 
 
 class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
         return self.spec.name
 
 
-class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # as of an item
     """An item with its prompts rendered: the user's message of each turn."""
 
     spec: Item
@@ -111,15 +112,21 @@ class Trials(Sequence[Trial]):
     def __iter__(self) -> Iterator[Trial]:
         return map(self._trial, range(len(self)))
 
-    def ids(self) -> Iterator[str]:
+    def ids(self) -> list[str]:
         """Their ids in order, without making the trials."""
-        digests = self._digests
-        return (digests[begin : begin + _ID_BYTES].hex() for begin in range(0, len(digests), _ID_BYTES))
+        return self._digests.hex(" ", _ID_BYTES).split()
 
-    def place(self, index: int) -> tuple[str, int]:
-        """The id of the item and the repeat of a trial."""
-        before, item = divmod(index, len(self._items))
-        return self._items[item].id, before + 1 if self._repeats is None else self._repeats[index]
+    def item_ids(self) -> list[str]:
+        """The ids of their items in order, likewise."""
+        ids = [item.id for item in self._items]
+        return ids * (len(self) // len(ids)) if ids else []
+
+    def repeats(self) -> list[int]:
+        """Their repeats in order, likewise."""
+        if self._repeats is not None:
+            return list(self._repeats)
+        size = len(self._items)
+        return [before + 1 for before in range(len(self) // size) for _ in range(size)] if size else []
 
     def _trial(self, index: int) -> Trial:
         begin = index * _ID_BYTES
@@ -137,18 +144,17 @@ def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
 
     ``asked``: what each of the cell's items gives to it (``_asked``).
     """
-    head = b'["trial",%b' % msgspec.json.encode(cell.id)
-    hashed = (
-        hashlib.sha256(b"%b%b%d]" % (head, each, repeat)).digest()[:_ID_BYTES]
-        for repeat in range(1, repeats + 1)
-        for each in asked
-    )
-    return b"".join(hashed)
+    head = b'["trial",%b,' % _json(cell.id)
+    digests: list[bytes] = []
+    for repeat in range(1, repeats + 1):
+        tail = b",%d]" % repeat
+        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in asked]
+    return b"".join(digests)
 
 
 def _asked(item: PlannedItem) -> bytes:
-    """What an item gives to the ids of its trials: the part of ``content_id``'s JSON between cell and repeat."""
-    return b",%b,%b," % (msgspec.json.encode(item.id), msgspec.json.encode(item.prompts))
+    """What an item gives to the ids of its trials: ``content_id``'s JSON between cell and repeat, without the commas."""
+    return _json((item.id, item.prompts))[1:-1]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
@@ -190,8 +196,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
         seed = content_id("arrivals", self.experiment.seed, cell.task.name, cell.scenario.name)
         rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         due_s, due_ns = 0.0, {}
-        for trial in self.trials(cell):
-            due_ns[trial.id] = round(due_s * 1e9)
+        for trial_id in self.trials(cell).ids():
+            due_ns[trial_id] = round(due_s * 1e9)
             due_s += rng.expovariate(rate)
         return due_ns
 
