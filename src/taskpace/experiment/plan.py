@@ -51,7 +51,7 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # as of
         return self.spec.id
 
 
-class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
     """A task with the items chosen for this experiment, in the order in which they will be asked."""
 
     spec: Task
@@ -60,6 +60,11 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @cached_property
+    def asked(self) -> list[bytes]:
+        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``."""
+        return [_json((item.id, item.prompts))[1:-1] for item in self.items]
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,22 +144,14 @@ class Trials(Sequence[Trial]):
         )
 
 
-def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
-    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, prompts, repeat)`` of each.
-
-    ``asked``: what each of the cell's items gives to it (``_asked``).
-    """
+def _trial_digests(cell: Cell, repeats: int) -> bytes:
+    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, item.prompts, repeat)`` of each."""
     head = b'["trial",%b,' % _json(cell.id)
     digests: list[bytes] = []
     for repeat in range(1, repeats + 1):
         tail = b",%d]" % repeat
-        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in asked]
+        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in cell.task.asked]
     return b"".join(digests)
-
-
-def _asked(item: PlannedItem) -> bytes:
-    """What an item gives to the ids of its trials: ``content_id``'s JSON between cell and repeat, without the commas."""
-    return _json((item.id, item.prompts))[1:-1]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
@@ -176,13 +173,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     @cached_property
     def _trials(self) -> dict[str, Trials]:
         """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
-        asked = {task.name: [_asked(item) for item in task.items] for task in self.tasks}
-        return {
-            cell.id: Trials(
-                cell.id, _trial_digests(cell, asked[cell.task.name], self.experiment.repeats), cell.task.items
-            )
-            for cell in self.cells
-        }
+        repeats = self.experiment.repeats
+        return {cell.id: Trials(cell.id, _trial_digests(cell, repeats), cell.task.items) for cell in self.cells}
 
     def arrivals_ns(self, cell: Cell) -> dict[str, int]:
         """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
@@ -236,9 +228,21 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
         for task in tasks
         for scenario in experiment.scenarios
     )
-    items = [[(planned.id, planned.prompts) for planned in task.items] for task in tasks]
-    plan_id = content_id("plan", [cell.id for cell in cells], items, experiment.repeats, experiment.warmup)
-    return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+    return Plan(id=_plan_id(experiment, cells, tasks), experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+
+
+def _plan_id(experiment: Experiment, cells: Sequence[Cell], tasks: Sequence[PlannedTask]) -> str:
+    """``content_id("plan", ids of the cells, id and prompts of every item of every task, repeats, warmup)``."""
+    hashed = hashlib.sha256(b'["plan",%b,[' % _json([cell.id for cell in cells]))
+    for index, task in enumerate(tasks):
+        hashed.update(b",[" if index else b"[")
+        if task.asked:
+            hashed.update(b"[")
+            hashed.update(b"],[".join(task.asked))
+            hashed.update(b"]")
+        hashed.update(b"]")
+    hashed.update(b"],%d,%d]" % (experiment.repeats, experiment.warmup))
+    return hashed.hexdigest()[: 2 * _ID_BYTES]
 
 
 def remaining(trials: Sequence[Trial], recorded: Collection[str]) -> Sequence[Trial]:

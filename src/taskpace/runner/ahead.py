@@ -49,7 +49,7 @@ class Ahead:
 
     def following(self) -> MoreJobs | None:
         """What to send now; null: the worker has enough, or all."""
-        if not self.more or self._most is None or len(self._waiting) > self._most - _TOGETHER:
+        if not self.more or self._most is None or len(self._waiting) > max(0, self._most - _TOGETHER):
             return None
         jobs = self._take(_TOGETHER)
         return MoreJobs(jobs=jobs, last=not self.more)
