@@ -45,6 +45,7 @@ def test_the_same_experiment_gives_the_same_plan(experiment):
     assert ids(prepare(experiment, Path())) == ids(prepare(experiment, Path("elsewhere")))
     assert canonical_json(experiment) == msgspec.json.encode(plain(experiment), order="sorted")
 
+
 def test_a_plan_s_id_is_the_hash_of_all_that_it_asks(experiment):
     """However quickly it is made: that of the cells, of the items of each task in order, of repeats and warm-ups."""
     plan = prepare(experiment, Path())
@@ -53,7 +54,6 @@ def test_a_plan_s_id_is_the_hash_of_all_that_it_asks(experiment):
     assert plan.id == content_id("plan", cells, items, 3, experiment.warmup)
     nothing = tuple(msgspec.structs.replace(task, items=()) for task in plan.tasks)
     assert make_plan(experiment, plan.systems, nothing).id == content_id("plan", cells, [[], []], 3, experiment.warmup)
-
 
 
 @pytest.mark.parametrize(
