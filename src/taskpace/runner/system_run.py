@@ -113,9 +113,12 @@ class SystemRun:
                 return
             self._guarded(lambda: self._run_part(part, trials))
 
-    def _unasked(self, part: Part) -> tuple[Trial, ...]:
+    def _unasked(self, part: Part) -> Sequence[Trial]:
         """The trials of a part that are neither recorded nor refused in this session."""
-        return tuple(trial for trial in self._session.undone(part) if not self._withheld.holds(part, trial))
+        undone = self._session.undone(part)
+        if part.cell.id not in self._withheld.cells():
+            return undone
+        return tuple(trial for trial in undone if not self._withheld.holds(part, trial))
 
     def close(self) -> None:
         """Give the engine back."""
@@ -222,17 +225,15 @@ class SystemRun:
         self._end_part(part, ended)
 
     def _jobs(self, part: Part, trials: Sequence[Trial]) -> Iterator[tuple[Job, Trial]]:
-        """Each with its trial, made as they are taken."""
-        attempts = self._session.attempts
+        """Each with its trial, made when it is taken."""
+        session = self._session
         if not part.anchor:
-            return zip(make_jobs(self._session.plan, part.cell, trials, attempts), trials, strict=True)
-        ids = (anchor_id(trial, self._session.number) for trial in trials)
-        jobs = make_jobs(self._session.plan, part.cell, trials, {})
-        anchors = (
-            msgspec.structs.replace(job, trial_id=anchor, attempt=attempts.get(anchor, 0) + 1)
-            for job, anchor in zip(jobs, ids, strict=True)
-        )
-        return zip(anchors, trials, strict=True)
+            yield from make_jobs(session.plan, part.cell, trials, session.attempts)
+            return
+        for job, trial in make_jobs(session.plan, part.cell, trials, {}):
+            anchor = anchor_id(trial, session.number)
+            attempt = session.attempts.get(anchor, 0) + 1
+            yield msgspec.structs.replace(job, trial_id=anchor, attempt=attempt), trial
 
     def _worker_of_it(self) -> WorkerHandle:
         assert self._worker is not None, "opened before"  # noqa: S101 - see _guarded

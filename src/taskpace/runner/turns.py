@@ -66,7 +66,9 @@ def _whole(session: Session, cell: Cell) -> Iterator[Part]:
     batch = cell.scenario.batch or 1
     size = max(1, _MOST_AT_ONCE // batch) * batch if cell.scenario.one_at_a_time else max(1, len(left))
     for begin in range(0, len(left), size):
-        yield Part(cell, left[begin : begin + size], last=begin + size >= len(left))
+        # What is whole stays as it is: the trials of a large plan are made when they are asked for.
+        trials = left if size >= len(left) else left[begin : begin + size]
+        yield Part(cell, trials, last=begin + size >= len(left))
 
 
 def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, together: bool) -> Iterator[Part]:
