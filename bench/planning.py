@@ -2,10 +2,10 @@
 
 Run: python bench/planning.py [--rounds N] [--prompts N] [--trials N] [--many N]. Prompts for one system behind a server
 that answers at once (bench/http_instant_server.py), which stamps the first request; two simulated systems in virtual
-time, until the first trial is reported, when the run is stopped; and one alone, one trial at a time and 64 in flight, whose
-worker needs no more than the first of its jobs. Targets for a million trials: at most 10 s,
-and 1 GB in all processes together (each one's peak). Then Ctrl-C in the middle of planning as many, until the process
-has ended and left no file.
+time, until the first trial is reported, when the run is stopped; and one alone, one trial at a time and 64 in flight,
+whose worker needs no more than the first of its jobs. Targets for a million trials: at most 10 s, and 1 GB in all
+processes together (each one's peak). Then Ctrl-C in the middle of planning as many, until the process has ended and
+left no file.
 """
 
 from __future__ import annotations

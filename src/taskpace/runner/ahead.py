@@ -1,4 +1,4 @@
-"""The jobs of a part on their way to a worker: so many are sent ahead, the others follow as those are dispatched. Pure."""
+"""The jobs of a part on their way to a worker: some are sent ahead, others follow as those are dispatched. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from taskpace.worker.messages import Dispatched, Job, MoreJobs
 from taskpace.worker.retries import LONGEST_S
 
 MOST_AHEAD = 4096
-"""Jobs that a worker has and has not dispatched: a second's worth at the highest rates that one core can ask at, in which
-a disk may keep the run from sending more."""
+"""Jobs that a worker has and has not dispatched: enough for a second at the highest rate that one core can ask at, in
+which a disk may keep the run from sending more."""
 _TOGETHER = 64
 """Jobs of a message that follows: to decode it takes the worker 0.1 to 0.2 ms, amid its timed regions."""
 _SILENCE_GRACE_S = 60.0
@@ -76,7 +76,7 @@ class Ahead:
 
 
 def longest_silence_s(jobs: Sequence[Job], timeout_s: float, since_ns: int = 0) -> float:
-    """After how many seconds without a word a worker is taken for stuck: longer than any of these jobs may take.
+    """Seconds without a word after which a worker is taken for stuck: longer than any of these jobs may take.
 
     ``since_ns``: when the job before them is due, in an open loop.
     """
