@@ -11,10 +11,9 @@ from taskpace.worker.messages import Dispatched, Job, MoreJobs
 from taskpace.worker.retries import LONGEST_S
 
 MOST_AHEAD = 4096
-"""Jobs that a worker has and has not dispatched: enough for a second at the highest rate that one core can ask at, in
-which a disk may keep the run from sending more."""
+"""Jobs that a worker has and has not dispatched: so many that a disk may keep the run from sending more for a while."""
 _TOGETHER = 64
-"""Jobs of a message that follows: to decode it takes the worker 0.1 to 0.2 ms, amid its timed regions."""
+"""Jobs of a message that follows: few, as the worker decodes it amid its timed regions."""
 _SILENCE_GRACE_S = 60.0
 """Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
 

@@ -17,7 +17,7 @@ from taskpace.store.store import Store
 ANCHORS = 10
 """Trials of an older system that are asked again beside a system that is added to a run."""
 _MOST_AT_ONCE = 1000
-"""Trials of a part where one follows the other: their jobs take a fiftieth of a second to make, and a few megabytes."""
+"""Trials of a part where one follows the other: what is made and sent before the first of them is bounded."""
 
 Order = Mapping[str, Sequence[Trial]]
 """The trials of each cell, by its id, in the order in which they are asked."""

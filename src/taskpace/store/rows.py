@@ -162,7 +162,7 @@ def _put_trials(db: sqlite3.Connection, plan: Plan) -> None:
         repeats += trials.repeats()
         positions += range(len(trials))
     order = in_order(ids, 3)
-    # Column by column: to make rows in Python would take as long as SQLite takes with them.
+    # Column by column: no row is made in Python code.
     columns: tuple[Sequence[Any], ...] = (ids, cells, items, repeats, positions)
     rows = zip(*(map(column.__getitem__, order) for column in columns), strict=True)
     db.executemany(_placing("trial", "id", "id", "cell_id", "item_id", "repeat", "position"), rows)
