@@ -115,7 +115,7 @@ class CellRun:
         if message.batch is not None:
             await self._run_at_hand([job for job in message.jobs if job.phase == "measured"])
         elif any(job.due_ns is not None for job in message.jobs):
-            await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, message.start_ns)
+            await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, start_ns=message.start_ns)
         else:
             await closed_loop(supply, message.concurrency, self._run_trial, self._stopping)
         return meter.end() if meter else []

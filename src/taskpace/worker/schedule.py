@@ -100,6 +100,7 @@ async def open_loop(
     clock: Clock,
     start: Callable[[Job, int], Coroutine[Any, Any, None]],
     stopping: Callable[[], bool],
+    *,
     start_ns: int | None = None,
 ) -> bool:
     """Hand out each job ``LEAD_NS`` before it is due, whether those before it have ended or not.
