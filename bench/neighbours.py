@@ -128,7 +128,7 @@ def prompts(folder: Path, model: str, *, quick: bool) -> list[Job]:
     }
     plan = prepare(experiment_of(table, "bench", default_name="neighbours"), folder)
     (cell,) = plan.cells
-    return list(make_jobs(plan, cell, plan.trials(cell), {}))
+    return [job for job, _ in make_jobs(plan, cell, plan.trials(cell), {})]
 
 
 def measure(spec: EngineSpec, jobs: list[Job], sets: int, size: int) -> dict[str, list[Spent]]:

@@ -1,10 +1,11 @@
 """How long from the start of `taskpace run` until its first request, when there is much to plan?
 
 Run: python bench/planning.py [--rounds N] [--prompts N] [--trials N] [--many N]. Prompts for one system behind a server
-that answers at once (bench/http_instant_server.py), which stamps the first request; and two simulated systems in
-virtual time, until the first trial is reported, when the run is stopped. Targets for a million trials: at most 10 s,
-and 1 GB in all processes together (each one's peak). Then Ctrl-C in the middle of planning as many, until the process
-has ended and left no file.
+that answers at once (bench/http_instant_server.py), which stamps the first request; two simulated systems in virtual
+time, until the first trial is reported, when the run is stopped; and one alone, one trial at a time and 64 in flight,
+whose worker needs no more than the first of its jobs. Targets for a million trials: at most 10 s, and 1 GB in all
+processes together (each one's peak). Then Ctrl-C in the middle of planning as many, until the process has ended and
+left no file.
 """
 
 from __future__ import annotations
@@ -43,13 +44,14 @@ class Begun(NamedTuple):
     peak_mb: float
 
 
-def many_trials(trials: int, folder: Path) -> list[str | Path]:
+def many_trials(trials: int, folder: Path, systems: str = "ab", scenario: str = "single") -> list[str | Path]:
     """The command that runs so many."""
-    write_prompts(folder / "many.jsonl", trials // 2)
+    write_prompts(folder / "many.jsonl", trials // len(systems))
     plan = {
         "tasks": [{"prompts": "many.jsonl"}],
         "warmup": 0,
-        "system": [{"name": name, "engine": "simulated", "options": {"time": "virtual"}} for name in ("a", "b")],
+        "scenarios": [scenario],
+        "system": [{"name": name, "engine": "simulated", "options": {"time": "virtual"}} for name in systems],
     }
     (folder / "many.toml").write_text(tomli_w.dumps(plan), "utf-8")
     run = folder / "many.db"
@@ -57,8 +59,8 @@ def many_trials(trials: int, folder: Path) -> list[str | Path]:
     return [sys.executable, "-m", "taskpace", "run", folder / "many.toml", "-o", run, "--progress", "json"]
 
 
-def first_trial(trials: int, folder: Path) -> Begun:
-    command = many_trials(trials, folder)
+def first_trial(trials: int, folder: Path, systems: str = "ab", scenario: str = "single") -> Begun:
+    command = many_trials(trials, folder, systems, scenario)
     begun = time.perf_counter()
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
@@ -71,6 +73,16 @@ def first_trial(trials: int, folder: Path) -> Begun:
         process.stdout.read()
     assert reported
     return Begun(took_s, peak_mb)
+
+
+def of_one_system(scenario: str, bench: Bench, trials: int, folder: Path) -> str:
+    """A line on a system that is alone."""
+    begun = [first_trial(trials, folder, "a", scenario) for _ in range(bench.chosen.rounds)]
+    seconds, peaks = [each.seconds for each in begun], [each.peak_mb for each in begun]
+    after = bench.figure(f"first trial of one system, {scenario}", seconds, "s", optional=True)
+    peak = bench.figure(f"peak memory of one system, {scenario}", peaks, "MB", optional=True)
+    what = f"as many of one system, {scenario}: after"
+    return f"  {what:<60} {after:.2f} s, with {peak:.0f} MB in all processes"
 
 
 def session_peak_bytes(session: int) -> int:
@@ -107,6 +119,7 @@ def main() -> None:
         folder = Path(name)
         requested = bench.figure("first request", [first_request_s(prompts, folder) for _ in range(rounds)], "s")
         reported = bench.figure("first trial", [first_trial(trials, folder).seconds for _ in range(rounds)], "s")
+        alone = [of_one_system(scenario, bench, trials, folder) for scenario in ("single", "concurrency=64")]
         begun = [first_trial(many, folder) for _ in range(rounds)]
         of_many = bench.figure("first trial of a million", [each.seconds for each in begun], "s", at_most=10)
         peak = bench.figure("peak memory of a million", [each.peak_mb for each in begun], "MB", at_most=1000)
@@ -115,6 +128,8 @@ def main() -> None:
         interrupted = bench.figure("interrupted while planning", ended, "s")
     bench.say(f"  {prompts:>7,} prompts, instant server: first request after          {requested:.2f} s")
     bench.say(f"  {trials:>7,} planned trials, simulated: first trial reported after {reported:.2f} s")
+    for line in alone:
+        bench.say(line)
     bench.say(f"{many:>9,} planned trials, simulated: first trial reported after {of_many:.2f} s  {of_many.target}")
     bench.say(f"  their peak memory, all processes together                    {peak:.0f} MB  {peak.target}")
     bench.say(f"  Ctrl-C while they are planned: ended after                   {interrupted:.2f} s")

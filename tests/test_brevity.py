@@ -52,7 +52,7 @@ def test_a_limit_of_the_system_reaches_the_engine_and_only_lowers_the_task_s(sim
     for limit, wanted in ((3, 3), (100_000, None)):
         plan = prepare(with_brevity(simulated(items=1), limit=limit), Path())
         cell = plan.cells[-1]
-        (job,) = make_jobs(plan, cell, plan.trials(cell), {})
+        ((job, _),) = make_jobs(plan, cell, plan.trials(cell), {})
         assert job.max_tokens == (wanted or cell.task.spec.max_tokens)
 
 

@@ -15,13 +15,13 @@ from taskpace.engines.base import EngineInfo, Generation, Message, Request, Samp
 from taskpace.errors import ContextOverflowError
 from taskpace.machine.clock import Clock, RealClock, VirtualClock
 from taskpace.records import Arrival, Record, Usage
-from taskpace.runner.system_run import longest_silence_s
+from taskpace.runner.ahead import longest_silence_s
 from taskpace.worker.calibrate import calibrate
 from taskpace.worker.cell import CellRun, Reach
 from taskpace.worker.lag import Histogram, Lag, LagMonitor
 from taskpace.worker.messages import Dispatched, Job, RunCell
 from taskpace.worker.refusals import Refusals
-from taskpace.worker.schedule import closed_loop
+from taskpace.worker.schedule import AtHand, closed_loop
 from taskpace.worker.trial import measure
 
 SECOND = 1_000_000_000
@@ -368,7 +368,7 @@ def test_a_closed_loop_keeps_its_slots_full(concurrency):
 
     clock = VirtualClock()
     with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
-        assert runner.run(closed_loop(range(20), concurrency, carry, lambda: False))
+        assert runner.run(closed_loop(AtHand(range(20)), concurrency, carry, lambda: False))
     assert sorted(seen) == list(range(20))
     assert most == concurrency
     assert clock.now_ns() / SECOND <= 39 / concurrency + 3
@@ -384,7 +384,7 @@ def test_a_stopping_loop_finishes_what_is_in_flight():
 
     clock = VirtualClock()
     with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
-        complete = runner.run(closed_loop(range(20), 2, carry, lambda: len(seen) >= 4))
+        complete = runner.run(closed_loop(AtHand(range(20)), 2, carry, lambda: len(seen) >= 4))
     assert not complete
     assert len(seen) in (4, 5)
 

@@ -22,7 +22,7 @@ from taskpace.experiment.prepare import prepare
 from taskpace.machine.clock import RealClock, VirtualClock
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
-from taskpace.worker.schedule import open_loop
+from taskpace.worker.schedule import AtHand, open_loop
 
 SLOTS, WAIT_S = 3, 0.4
 OPTIONS = {"time": "virtual", "slots": SLOTS, "wait": {"kind": "lognormal", "median": WAIT_S, "sigma": 0.5}}
@@ -153,7 +153,8 @@ def test_jobs_start_when_due_whether_those_before_have_ended_or_not(clock):
         await asyncio.sleep(0.1)
 
     async def main() -> bool:
-        return await open_loop([(0, "a"), (1_000_000, "b"), (2_500_000, "c")], clock, carry, lambda: len(due) > 9)
+        offsets = {"a": 0, "b": 1_000_000, "c": 2_500_000}
+        return await open_loop(AtHand(offsets), offsets.__getitem__, clock, carry, lambda: len(due) > 9)
 
     with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
         assert runner.run(main())
@@ -169,8 +170,7 @@ def test_a_stop_leaves_the_rest_undispatched(open_run):
         started.append(job)
 
     async def main() -> bool:
-        jobs = ((number * 10**9, number) for number in range(10))
-        return await open_loop(jobs, clock, carry, lambda: len(started) >= 4)
+        return await open_loop(AtHand(range(10)), (10**9).__mul__, clock, carry, lambda: len(started) >= 4)
 
     with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
         assert not runner.run(main())

@@ -14,6 +14,7 @@ from taskpace.experiment.experiment import Experiment, TaskUse
 from taskpace.experiment.plan import content_id, make_plan, remaining, request_seed
 from taskpace.experiment.prepare import _plan_task, prepare
 from taskpace.experiment.scenario import Scenario
+from taskpace.text.hashes import in_order
 from taskpace.text.strict import canonical_json, plain
 
 
@@ -43,6 +44,16 @@ def test_the_same_experiment_gives_the_same_plan(experiment):
     """Nothing but the experiment's content decides the ids."""
     assert ids(prepare(experiment, Path())) == ids(prepare(experiment, Path("elsewhere")))
     assert canonical_json(experiment) == msgspec.json.encode(plain(experiment), order="sorted")
+
+
+def test_a_plan_s_id_is_the_hash_of_all_that_it_asks(experiment):
+    """However quickly it is made: that of the cells, of the items of each task in order, of repeats and warm-ups."""
+    plan = prepare(experiment, Path())
+    items = [[(item.id, item.prompts) for item in task.items] for task in plan.tasks]
+    cells = [cell.id for cell in plan.cells]
+    assert plan.id == content_id("plan", cells, items, 3, experiment.warmup)
+    nothing = tuple(msgspec.structs.replace(task, items=()) for task in plan.tasks)
+    assert make_plan(experiment, plan.systems, nothing).id == content_id("plan", cells, [[], []], 3, experiment.warmup)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +161,8 @@ def test_trials_are_made_of_their_ids_when_they_are_asked_for(experiment):
             content_id("trial", cell.id, trial.item.id, trial.item.prompts, trial.repeat) for trial in whole
         ]
         assert [trial.id for trial in whole] == list(trials.ids())
-        assert [trials.place(index) for index in range(len(trials))] == [(t.item.id, t.repeat) for t in whole]
+        assert trials.item_ids() == [trial.item.id for trial in whole]
+        assert trials.repeats() == [trial.repeat for trial in whole]
         assert (trials[3], trials[-1], trials[2:9:3]) == (whole[3], whole[-1], tuple(whole[2:9:3]))
         with pytest.raises(IndexError):
             trials[len(trials)]
@@ -185,6 +197,14 @@ def test_ids_do_not_depend_on_the_order_of_keys(value):
     assert canonical_json(value) == msgspec.json.encode(plain(value), order="sorted")
     assert content_id(value) == content_id(turned(value))
     assert len(content_id(value)) == 24
+
+
+@given(st.lists(st.text("0123456789abcdef", max_size=6)), st.integers(1, 4))
+def test_hashes_are_put_in_order_as_any_other_values(hashes, first):
+    """Dealt out by their beginnings and sorted group by group, they stand as ``sorted`` has them, also as bytes."""
+    expected = sorted(range(len(hashes)), key=hashes.__getitem__)
+    assert in_order(hashes, first) == expected
+    assert in_order([each.encode() for each in hashes], first) == expected
 
 
 def test_a_plan_of_more_trials_than_memory_holds_is_refused(simulated):

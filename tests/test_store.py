@@ -73,6 +73,23 @@ def test_what_goes_in_comes_out(tmp_path, plan):
         assert store.find_trials(trial.id[:12]) == [trial.id]
 
 
+def test_a_plan_is_written_whole_and_grows_in_place(tmp_path, simulated):
+    """Every item and every trial of all cells has one row with its place; those of a larger plan come to them."""
+    for items in (4, 7):
+        plan = prepare(simulated(models=("a", "b"), items=items, repeats=2), Path())
+        with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+            trials = store.query("SELECT id, cell_id, item_id, repeat, position FROM trial")[1]
+            texts = store.query("SELECT id, position, json_extract(prompts, '$[0]') FROM item")[1]
+        assert sorted(trials) == sorted(
+            (trial.id, cell.id, trial.item.id, trial.repeat, index)
+            for cell in plan.cells
+            for index, trial in enumerate(plan.trials(cell))
+        )
+        assert sorted(texts) == sorted(
+            (item.id, index, item.prompts[0]) for index, item in enumerate(plan.tasks[0].items)
+        )
+
+
 @given(
     st.lists(
         st.builds(

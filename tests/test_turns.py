@@ -7,7 +7,9 @@ from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
+import msgspec
 import polars as pl
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -24,7 +26,7 @@ from taskpace.runner import turns
 from taskpace.runner.events import Event, OrderChanged
 from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never, Session
-from taskpace.runner.turns import in_turns
+from taskpace.runner.turns import in_turns, one_after_the_other
 from taskpace.runner.worker_process import WorkerProcess
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -100,6 +102,26 @@ def test_parts_are_what_is_left_and_the_last_of_each_cell_says_so(data, scenario
     if together:
         ends = {part.cell.id: index for index, part in enumerate(parts)}
         assert [index for index, part in enumerate(parts) if part.last] == sorted(ends.values())
+
+
+@given(data=st.data(), scenario=st.sampled_from(["single", "concurrency=3", "rate=2", "batch=3", "batch=9"]))
+@settings(max_examples=25)
+def test_a_system_alone_gets_its_cell_in_parts_where_nothing_is_in_flight_between_them(data, scenario):
+    """Whatever is recorded: what is left, in order and once; parts are small, batches whole, and a load is one part."""
+    plan = planned(("a",), items=12, repeats=2, scenarios=["single"])
+    # The simulated engine has no static batches; how parts are made does not depend on the engine.
+    cell = msgspec.structs.replace(plan.cells[0], scenario=read_scenario(scenario, "test"))
+    plan = msgspec.structs.replace(plan, cells=(cell,))
+    session = Session(plan, None, number=1, on_event=print, stop=Never(), launch=None)
+    session.recorded = data.draw(st.sets(st.sampled_from([trial.id for trial in plan.trials(cell)])))
+    with patch.object(turns, "_MOST_AT_ONCE", 5):
+        parts = list(one_after_the_other(session))
+    left = [trial.id for trial in plan.trials(cell) if trial.id not in session.recorded]
+    assert [trial.id for part in parts for trial in part.trials] == left
+    assert [part.last for part in parts] == [False] * (len(parts) - 1) + [True] * bool(left)
+    sizes = [len(part.trials) for part in parts]
+    most = {"single": 5, "batch=3": 3, "batch=9": 9}.get(scenario, 24)
+    assert sizes == [len(left[begin : begin + most]) for begin in range(0, len(left), most)]
 
 
 def test_the_order_is_drawn_anew_for_each_round_and_is_the_same_on_every_machine():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from taskpace.errors import TaskError
 from taskpace.tasks import DataSource, Item, Task, TurnTemplate, load_items, load_task, prompts_task, with_data
+from taskpace.text.strict import canonical_json
 
 ROW = {"question": "Where?", "subject": "s", "choices": ["here", "there", "up", "down"], "answer": "B"}
 
@@ -132,6 +134,21 @@ def test_a_smaller_choice_is_the_beginning_of_a_larger_one(first: int, second: i
     task = load_task("mmlu-letter", Path())
     few, many = sorted((first, second))
     assert load_items(task, Path(), many, seed)[:few] == load_items(task, Path(), few, seed)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.sampled_from(["a", "b", "\u00e9", "d\n"]), min_size=1, max_size=9), seed=st.integers(0, 99))
+def test_ids_and_order_are_the_hashes_that_run_files_have(tmp_path: Path, words: list[str], seed: int) -> None:
+    """However quickly they are made: an id is the hash of the fields, and the order that of a hash of seed and id."""
+    path = jsonl(tmp_path, [{"word": word} for word in words])
+    items = load_items(words_task(path, duplicates=True), tmp_path, None, seed)
+    contents = [
+        canonical_json({"word": word}) + (f"#{times}".encode() if (times := words[:index].count(word) + 1) > 1 else b"")
+        for index, word in enumerate(words)
+    ]
+    ids = [hashlib.sha256(content).hexdigest()[:24] for content in contents]
+    ids.sort(key=lambda each: hashlib.sha256(f"{seed}:{each}".encode()).digest())
+    assert [item.id for item in items] == ids
 
 
 def test_another_seed_gives_another_order() -> None:

@@ -24,6 +24,7 @@ _ID_BYTES = 12
 """96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
 _MOST_TRIALS = 2_000_000
 """Of a plan, which holds the id of each in memory."""
+_json = msgspec.json.Encoder().encode
 
 
 class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class PlannedSystem(msgspec.Struct, frozen=True, kw_only=True):
         return self.spec.name
 
 
-class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # as of an item
     """An item with its prompts rendered: the user's message of each turn."""
 
     spec: Item
@@ -50,7 +51,7 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True):
         return self.spec.id
 
 
-class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
     """A task with the items chosen for this experiment, in the order in which they will be asked."""
 
     spec: Task
@@ -59,6 +60,11 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         return self.spec.name
+
+    @cached_property
+    def asked(self) -> list[bytes]:
+        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``."""
+        return [_json((item.id, item.prompts))[1:-1] for item in self.items]
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,15 +117,21 @@ class Trials(Sequence[Trial]):
     def __iter__(self) -> Iterator[Trial]:
         return map(self._trial, range(len(self)))
 
-    def ids(self) -> Iterator[str]:
+    def ids(self) -> list[str]:
         """Their ids in order, without making the trials."""
-        digests = self._digests
-        return (digests[begin : begin + _ID_BYTES].hex() for begin in range(0, len(digests), _ID_BYTES))
+        return self._digests.hex(" ", _ID_BYTES).split()
 
-    def place(self, index: int) -> tuple[str, int]:
-        """The id of the item and the repeat of a trial."""
-        before, item = divmod(index, len(self._items))
-        return self._items[item].id, before + 1 if self._repeats is None else self._repeats[index]
+    def item_ids(self) -> list[str]:
+        """The ids of their items in order, likewise."""
+        ids = [item.id for item in self._items]
+        return ids * (len(self) // len(ids)) if ids else []
+
+    def repeats(self) -> list[int]:
+        """Their repeats in order, likewise."""
+        if self._repeats is not None:
+            return list(self._repeats)
+        size = len(self._items)
+        return [before + 1 for before in range(len(self) // size) for _ in range(size)] if size else []
 
     def _trial(self, index: int) -> Trial:
         begin = index * _ID_BYTES
@@ -132,23 +144,14 @@ class Trials(Sequence[Trial]):
         )
 
 
-def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
-    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, prompts, repeat)`` of each.
-
-    ``asked``: what each of the cell's items gives to it (``_asked``).
-    """
-    head = b'["trial",%b' % msgspec.json.encode(cell.id)
-    hashed = (
-        hashlib.sha256(b"%b%b%d]" % (head, each, repeat)).digest()[:_ID_BYTES]
-        for repeat in range(1, repeats + 1)
-        for each in asked
-    )
-    return b"".join(hashed)
-
-
-def _asked(item: PlannedItem) -> bytes:
-    """What an item gives to the ids of its trials: the part of ``content_id``'s JSON between cell and repeat."""
-    return b",%b,%b," % (msgspec.json.encode(item.id), msgspec.json.encode(item.prompts))
+def _trial_digests(cell: Cell, repeats: int) -> bytes:
+    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, item.prompts, repeat)`` of each."""
+    head = b'["trial",%b,' % _json(cell.id)
+    digests: list[bytes] = []
+    for repeat in range(1, repeats + 1):
+        tail = b",%d]" % repeat
+        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in cell.task.asked]
+    return b"".join(digests)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
@@ -170,13 +173,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     @cached_property
     def _trials(self) -> dict[str, Trials]:
         """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
-        asked = {task.name: [_asked(item) for item in task.items] for task in self.tasks}
-        return {
-            cell.id: Trials(
-                cell.id, _trial_digests(cell, asked[cell.task.name], self.experiment.repeats), cell.task.items
-            )
-            for cell in self.cells
-        }
+        repeats = self.experiment.repeats
+        return {cell.id: Trials(cell.id, _trial_digests(cell, repeats), cell.task.items) for cell in self.cells}
 
     def arrivals_ns(self, cell: Cell) -> dict[str, int]:
         """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
@@ -190,8 +188,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
         seed = content_id("arrivals", self.experiment.seed, cell.task.name, cell.scenario.name)
         rng = random.Random(seed)  # noqa: S311 - a simulation, not a secret
         due_s, due_ns = 0.0, {}
-        for trial in self.trials(cell):
-            due_ns[trial.id] = round(due_s * 1e9)
+        for trial_id in self.trials(cell).ids():
+            due_ns[trial_id] = round(due_s * 1e9)
             due_s += rng.expovariate(rate)
         return due_ns
 
@@ -230,9 +228,21 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
         for task in tasks
         for scenario in experiment.scenarios
     )
-    items = [[(planned.id, planned.prompts) for planned in task.items] for task in tasks]
-    plan_id = content_id("plan", [cell.id for cell in cells], items, experiment.repeats, experiment.warmup)
-    return Plan(id=plan_id, experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+    return Plan(id=_plan_id(experiment, cells, tasks), experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+
+
+def _plan_id(experiment: Experiment, cells: Sequence[Cell], tasks: Sequence[PlannedTask]) -> str:
+    """``content_id("plan", ids of the cells, id and prompts of every item of every task, repeats, warmup)``."""
+    hashed = hashlib.sha256(b'["plan",%b,[' % _json([cell.id for cell in cells]))
+    for index, task in enumerate(tasks):
+        hashed.update(b",[" if index else b"[")
+        if task.asked:
+            hashed.update(b"[")
+            hashed.update(b"],[".join(task.asked))
+            hashed.update(b"]")
+        hashed.update(b"]")
+    hashed.update(b"],%d,%d]" % (experiment.repeats, experiment.warmup))
+    return hashed.hexdigest()[: 2 * _ID_BYTES]
 
 
 def remaining(trials: Sequence[Trial], recorded: Collection[str]) -> Sequence[Trial]:

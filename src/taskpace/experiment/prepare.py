@@ -54,7 +54,9 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
     for name in names:
         if names.count(name) > 1:
             raise ExperimentError(f'key "tasks": two tasks are called "{name}": give one a task file of its own name')
-    return make_plan(experiment, plan_systems(experiment, base, fetch=fetch, on_progress=on_progress), tasks)
+    systems = plan_systems(experiment, base, fetch=fetch, on_progress=on_progress)
+    with _without_collecting():
+        return make_plan(experiment, systems, tasks)
 
 
 @contextlib.contextmanager

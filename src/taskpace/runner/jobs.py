@@ -12,16 +12,22 @@ from taskpace.tasks import script
 from taskpace.worker.messages import Job
 
 
-def make_jobs(plan: Plan, cell: Cell, trials: Sequence[Trial], attempts: Mapping[str, int]) -> Iterator[Job]:
-    """Trials of a cell, in order; in an open loop with the gaps between arrivals that the plan gives.
+def make_jobs(
+    plan: Plan, cell: Cell, trials: Sequence[Trial], attempts: Mapping[str, int]
+) -> Iterator[tuple[Job, Trial]]:
+    """Trials of a cell, in order, each made when it is taken and with its trial; in an open loop with the gaps between
+    arrivals that the plan gives.
 
     ``attempts``: the last one at trials that were tried before, without having come to an end.
     """
     due_ns = plan.arrivals_ns(cell)
+    first_ns = due_ns[trials[0].id] if due_ns and trials else 0
     scripted = _is_scripted(cell)
     for trial in trials:
         job = _make_job(plan, cell, trial, attempts.get(trial.id, 0) + 1, scripted=scripted)
-        yield msgspec.structs.replace(job, due_ns=due_ns[trial.id] - due_ns[trials[0].id]) if due_ns else job
+        if due_ns:
+            job = msgspec.structs.replace(job, due_ns=due_ns[trial.id] - first_ns)
+        yield job, trial
 
 
 def make_warm_ups(plan: Plan, cell: Cell, attempts: Mapping[str, int], deadly: Collection[str]) -> list[Job]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -12,6 +11,7 @@ from taskpace import engines
 from taskpace.engines.base import EngineSpec
 from taskpace.experiment.plan import Cell, PlannedSystem, Trial
 from taskpace.records import Failure
+from taskpace.runner.ahead import MOST_AHEAD, Ahead
 from taskpace.runner.events import (
     CellGivenUp,
     CellStarted,
@@ -42,14 +42,11 @@ from taskpace.worker.messages import (
     Stop,
     Stored,
 )
-from taskpace.worker.retries import LONGEST_S
 
 _DEATHS_IN_A_ROW = 3
 """A worker that crashes this often without finishing a trial in between is not started again."""
 _POLL_S = 0.2
 _NOT_IN_A_FILE_NAME = r"[^\w.-]+"
-_SILENCE_GRACE_S = 60.0
-"""Beyond a trial's time limit: what an engine may take to notice that it was cancelled (a long prompt, say)."""
 _GATHER_S = 0.002
 """Under load records are put on disk together: each commit waits for the disk, and costs the client its processor."""
 _OPEN_LIMIT_S = 1800.0
@@ -116,9 +113,12 @@ class SystemRun:
                 return
             self._guarded(lambda: self._run_part(part, trials))
 
-    def _unasked(self, part: Part) -> tuple[Trial, ...]:
+    def _unasked(self, part: Part) -> Sequence[Trial]:
         """The trials of a part that are neither recorded nor refused in this session."""
-        return tuple(trial for trial in self._session.undone(part) if not self._withheld.holds(part, trial))
+        undone = self._session.undone(part)
+        if part.cell.id not in self._withheld.cells():
+            return undone
+        return tuple(trial for trial in undone if not self._withheld.holds(part, trial))
 
     def close(self) -> None:
         """Give the engine back."""
@@ -212,31 +212,34 @@ class SystemRun:
         if why := self._does_not_fit(cell):
             self._pass_over(part, trials, why)
             return
-        jobs = self._jobs(part, trials)
-        planned = {job.trial_id: trial for job, trial in zip(jobs, trials, strict=True)}
+        session = self._session
         first = cell.id not in self._warm
-        if first:
-            jobs = make_warm_ups(self._session.plan, cell, self._session.attempts, self._deadly) + jobs
-        self._worker_of_it().send(self._message(part, tuple(jobs), first=first))
-        ended = self._collect(part, planned, jobs)
+        warm_ups = make_warm_ups(session.plan, cell, session.attempts, self._deadly) if first else []
+        # Several processes are dealt what they share; where one trial follows the other, the part itself is small.
+        most = MOST_AHEAD if self._processes == 1 and not cell.scenario.one_at_a_time else None
+        timeout_s = session.plan.experiment.timeout_s
+        ahead = Ahead(warm_ups, self._jobs(part, trials), most=most, timeout_s=timeout_s)
+        self._worker_of_it().send(self._message(part, ahead, first=first))
+        ended = self._collect(part, ahead)
         self._warm.add(cell.id)
         self._end_part(part, ended)
 
-    def _jobs(self, part: Part, trials: Sequence[Trial]) -> list[Job]:
-        attempts = self._session.attempts
+    def _jobs(self, part: Part, trials: Sequence[Trial]) -> Iterator[tuple[Job, Trial]]:
+        """Each with its trial, made when it is taken."""
+        session = self._session
         if not part.anchor:
-            return list(make_jobs(self._session.plan, part.cell, trials, attempts))
-        ids = [anchor_id(trial, self._session.number) for trial in trials]
-        return [
-            msgspec.structs.replace(job, trial_id=anchor, attempt=attempts.get(anchor, 0) + 1)
-            for job, anchor in zip(make_jobs(self._session.plan, part.cell, trials, {}), ids, strict=True)
-        ]
+            yield from make_jobs(session.plan, part.cell, trials, session.attempts)
+            return
+        for job, trial in make_jobs(session.plan, part.cell, trials, {}):
+            anchor = anchor_id(trial, session.number)
+            attempt = session.attempts.get(anchor, 0) + 1
+            yield msgspec.structs.replace(job, trial_id=anchor, attempt=attempt), trial
 
     def _worker_of_it(self) -> WorkerHandle:
         assert self._worker is not None, "opened before"  # noqa: S101 - see _guarded
         return self._worker
 
-    def _message(self, part: Part, jobs: tuple[Job, ...], *, first: bool) -> RunCell:
+    def _message(self, part: Part, ahead: Ahead, *, first: bool) -> RunCell:
         experiment, cell = self._session.plan.experiment, part.cell
         return RunCell(
             cell=cell.id,
@@ -248,24 +251,28 @@ class SystemRun:
             energy=experiment.energy,
             rest_before=first,
             rest_after=part.last,
-            jobs=jobs,
+            jobs=ahead.first,
+            more=ahead.more,
         )
 
-    def _collect(self, part: Part, planned: Mapping[str, Trial], jobs: Sequence[Job]) -> CellEnded:
+    def _collect(self, part: Part, ahead: Ahead) -> CellEnded:
         """Keep what the worker sends until the part has ended."""
-        by_id = {job.trial_id: job for job in jobs}
-        silence_s = longest_silence_s(jobs, self._session.plan.experiment.timeout_s)
         scenario = part.cell.scenario
         # The records of a static batch come together, and should wait for the disk once.
         together = not scenario.one_at_a_time or (scenario.batch or 1) > 1
         while True:
-            messages = self._receive(silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
+            messages = self._receive(ahead.silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
             for message in messages:
                 if isinstance(message, Dispatched):
-                    job = msgspec.structs.replace(by_id[message.trial_id], attempt=message.attempt)
-                    self._in_flight[job.trial_id, job.attempt] = InFlight(part, job, planned.get(job.trial_id))
+                    job, trial = ahead.dispatched(message)
+                    job = msgspec.structs.replace(job, attempt=message.attempt)
+                    self._in_flight[job.trial_id, job.attempt] = InFlight(part, job, trial)
+            while (following := ahead.following()) is not None:
+                self._worker_of_it().send(following)
             finished = [message for message in messages if isinstance(message, Finished)]
             self._keep(finished)
+            for each in finished:
+                ahead.recorded(each.record)
             if finished:
                 self._deaths = 0
             if scenario.one_at_a_time:
@@ -322,10 +329,7 @@ class SystemRun:
     def _pass_over(self, part: Part, trials: Sequence[Trial], why: str) -> None:
         """Record trials as errors that were not tried: issued is recorded, also where it makes no sense to go on."""
         failure = Failure(kind="not-tried", message=why)
-        jobs = [msgspec.structs.replace(job, due_ns=None) for job in self._jobs(part, trials)]
-        records = [
-            (InFlight(part, job, trial), never_sent(job, failure)) for job, trial in zip(jobs, trials, strict=True)
-        ]
+        records = [(InFlight(part, job, trial), never_sent(job, failure)) for job, trial in self._jobs(part, trials)]
         self._session.keep(records, self._worker_number)
 
     # -- records and deaths ----------------------------------------------------------------------------------------
@@ -373,11 +377,3 @@ class SystemRun:
             waited_s += _POLL_S
         worker.end()
         raise WorkerDiedError(f"the worker said nothing for {limit_s:g} s while {doing} and was ended")
-
-
-def longest_silence_s(jobs: Sequence[Job], timeout_s: float) -> float:
-    """After how many seconds without a word a worker is taken for stuck: longer than any of these jobs may take."""
-    due_s = [0.0, *(job.due_ns / 1e9 for job in jobs if job.due_ns is not None)]
-    longest_gap_s = max((b - a for a, b in pairwise(due_s)), default=0.0)
-    think_s = max((job.think_ns * (len(job.prompts) - 1) / 1e9 for job in jobs), default=0.0)
-    return timeout_s + think_s + LONGEST_S + _SILENCE_GRACE_S + longest_gap_s

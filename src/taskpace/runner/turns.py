@@ -16,18 +16,20 @@ from taskpace.store.store import Store
 
 ANCHORS = 10
 """Trials of an older system that are asked again beside a system that is added to a run."""
+_MOST_AT_ONCE = 1000
+"""Trials of a part where one follows the other: what is made and sent before the first of them is bounded."""
 
 Order = Mapping[str, Sequence[Trial]]
 """The trials of each cell, by its id, in the order in which they are asked."""
 
 
 def one_after_the_other(session: Session) -> Iterator[Part]:
-    """Each system's cells as wholes."""
+    """Each system's cells, one after the other."""
     plan = session.plan
     for system in plan.systems:
         for cell in plan.cells:
-            if cell.system is system and (left := _left(session, cell)):
-                yield Part(cell, left)
+            if cell.system is system:
+                yield from _whole(session, cell)
 
 
 def in_turns(session: Session, store: Store, *, together: bool, decide: Decide | None = None) -> Iterator[Part]:
@@ -54,8 +56,19 @@ def in_turns(session: Session, store: Store, *, together: bool, decide: Decide |
         yield from _table_parts(session, table, rounds_so_far, together=together)
 
 
-def _left(session: Session, cell: Cell) -> Sequence[Trial]:
-    return remaining(asking_order(session.plan, cell), session.recorded)
+def _whole(session: Session, cell: Cell) -> Iterator[Part]:
+    """What is left of a cell in succession.
+
+    A load is one part, for between two of them fewer would be in flight; else nothing is, and what a worker is given at
+    once is bounded.
+    """
+    left = remaining(asking_order(session.plan, cell), session.recorded)
+    batch = cell.scenario.batch or 1
+    size = max(1, _MOST_AT_ONCE // batch) * batch if cell.scenario.one_at_a_time else max(1, len(left))
+    for begin in range(0, len(left), size):
+        # What is whole stays as it is: the trials of a large plan are made when they are asked for.
+        trials = left if size >= len(left) else left[begin : begin + size]
+        yield Part(cell, trials, last=begin + size >= len(left))
 
 
 def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, together: bool) -> Iterator[Part]:
@@ -63,7 +76,8 @@ def _table_parts(session: Session, table: Sequence[Cell], known: _Rounds, *, tog
     size = round_size(table[0].scenario, together=together)
     if size is None or len(table) == 1:
         (whole,) = rounds(session.plan, table, None)
-        yield from [Part(cell, left) for cell in whole.cells if (left := _left(session, cell))]
+        for cell in whole.cells:
+            yield from _whole(session, cell)
         return
     order = {cell.id: asking_order(session.plan, cell) for cell in table}
     again, begun, fresh = (

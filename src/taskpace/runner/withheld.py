@@ -44,7 +44,8 @@ class Withheld:
     def holds(self, part: Part, trial: Trial) -> bool:
         """Whether this trial's record is held back: it was asked, and is not to be asked again yet."""
         return any(
-            flown.trial is trial and flown.part.anchor == part.anchor for flown, _ in self._held.get(part.cell.id, ())
+            flown.trial is not None and flown.trial.id == trial.id and flown.part.anchor == part.anchor
+            for flown, _ in self._held.get(part.cell.id, ())
         )
 
     def settled(self, cell_id: str) -> list[Flown]:

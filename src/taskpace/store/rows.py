@@ -6,13 +6,15 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import repeat
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
 
-from taskpace.experiment.plan import Plan
+from taskpace.experiment.plan import Plan, PlannedTask
 from taskpace.records import Grade, Record, Turn, Usage, pack_arrivals
+from taskpace.text.hashes import in_order
 
 
 def now() -> str:
@@ -45,6 +47,7 @@ _TURN = (
 _GRADE = ("trial_id", "attempt", *Grade.__struct_fields__)
 _usage = attrgetter(*_USAGE)
 _grade = attrgetter(*Grade.__struct_fields__)
+_json = msgspec.json.Encoder().encode
 
 
 def insert_records(db: sqlite3.Connection, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
@@ -92,13 +95,6 @@ def insert_run(db: sqlite3.Connection, plan: Plan, taskpace_version: str) -> Non
     put_plan(db, plan)
 
 
-def _by_id(ids: Sequence[str]) -> list[int]:
-    """The indices of ids in the order of the ids: a table that is kept in that order only grows at its end, which takes
-    a quarter of the time.
-    """
-    return sorted(range(len(ids)), key=ids.__getitem__)
-
-
 def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
     """The rows of a plan: new ones are added, those that are there get their place in it."""
     for table in ("system", "task"):
@@ -118,14 +114,7 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
     for position, chosen in enumerate(plan.tasks):
         task = chosen.spec
         _put(db, "task", "name", position=position, name=task.name, version=task.version, spec=as_json(task))
-        items = chosen.items
-        db.executemany(
-            _placing("item", "task, id", "task", "id", "position", "fields", "prompts"),
-            (
-                (task.name, (item := items[index]).id, index, as_json(item.spec.fields), as_json(item.prompts))
-                for index in _by_id([each.id for each in items])
-            ),
-        )
+        _put_items(db, chosen)
     for position, cell in enumerate(plan.cells):
         _put(
             db,
@@ -137,12 +126,46 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
             task=cell.task.name,
             scenario=cell.scenario.name,
         )
+    _put_trials(db, plan)
+
+
+def _put_items(db: sqlite3.Connection, task: PlannedTask) -> None:
+    """The items of a task, in the order of their ids: a table that is kept in that order only grows at its end, which
+    takes a quarter of the time.
+    """
+    ids = [item.id for item in task.items]
+    order = in_order(ids, 3)
+    items = [task.items[index] for index in order]
+    rows = zip(
+        repeat(task.name),
+        map(ids.__getitem__, order),
+        order,
+        (as_json(item.spec.fields) for item in items),
+        (as_json(item.prompts) for item in items),
+        strict=False,
+    )
+    db.executemany(_placing("item", "task, id", "task", "id", "position", "fields", "prompts"), rows)
+
+
+def _put_trials(db: sqlite3.Connection, plan: Plan) -> None:
+    """The trials of all cells together, in the order of their ids, likewise."""
+    ids: list[str] = []
+    cells: list[str] = []
+    items: list[str] = []
+    repeats: list[int] = []
+    positions: list[int] = []
+    for cell in plan.cells:
         trials = plan.trials(cell)
-        ids = list(trials.ids())
-        db.executemany(
-            _placing("trial", "id", "id", "cell_id", "item_id", "repeat", "position"),
-            ((ids[index], cell.id, *trials.place(index), index) for index in _by_id(ids)),
-        )
+        ids += trials.ids()
+        cells += [cell.id] * len(trials)
+        items += trials.item_ids()
+        repeats += trials.repeats()
+        positions += range(len(trials))
+    order = in_order(ids, 3)
+    # Column by column: no row is made in Python code.
+    columns: tuple[Sequence[Any], ...] = (ids, cells, items, repeats, positions)
+    rows = zip(*(map(column.__getitem__, order) for column in columns), strict=True)
+    db.executemany(_placing("trial", "id", "id", "cell_id", "item_id", "repeat", "position"), rows)
 
 
 def _put(db: sqlite3.Connection, table: str, key: str, **values: Any) -> None:
@@ -186,4 +209,4 @@ def _insertion(table: str, *columns: str) -> str:
 
 def as_json(value: Any) -> str:
     """A value as it is kept in a column of JSON."""
-    return msgspec.json.encode(value).decode()
+    return _json(value).decode()

@@ -18,10 +18,13 @@ from taskpace.tasks.tables import MOST_CELL, Row, Table
 from taskpace.tasks.task import LeftOut, Task
 from taskpace.tasks.templates import fields_used
 from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, leaves, nested_too_deep
+from taskpace.text.hashes import in_order
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
 _ID_HEX_DIGITS = 24
+_PLAIN = MOST_CELL // 6 - 2
+"""Letters of a text in ASCII that is small enough whatever they are: as JSON a letter has six bytes at most."""
 _LISTS = ("choices", "labels", "answers", "references")
 """Fields that are lists wherever they are used: several columns make the parts of one, and no text."""
 
@@ -29,13 +32,17 @@ Columns = dict[str, tuple[str, ...]]
 """Field -> the columns it is made of, mostly one."""
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # JSON has no circles to be found
     """One row of a task's data, one conversation."""
 
     id: str
     """The first 24 hex digits of the SHA-256 of the fields, and of the occurrence's number where rows are repeated."""
     fields: dict[str, Any]
     """What templates and scorers see: JSON's own types."""
+
+
+class _UnfitError(Exception):
+    """What is wrong with a value, without where it stands."""
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,8 +95,8 @@ def load_data(task: Task, base: Path, count: int | None, seed: int, table: Table
             f"set items to {len(usable)} or fewer"
         )
     items = _with_ids(task, usable)
-    items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
-    return Loaded(items=tuple(items[:count]), left_out=left_out)
+    order = in_order([hashlib.sha256(f"{seed}:{item.id}".encode()).digest() for item in items], 2)
+    return Loaded(items=tuple([items[index] for index in order[:count]]), left_out=left_out)
 
 
 def _needed(task: Task) -> dict[str, str]:
@@ -197,9 +204,13 @@ def _usable(
 
 
 def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], number: int) -> dict[str, Any]:
-    location = f"{task.data.source}: row {number}"
-    fields = dict(task.data.values)
+    given = task.data.values
+    fields = dict(given)
     for field, parts in columns.items():
+        text = row.get(parts[0])
+        if type(text) is str and len(parts) == 1 and text.isascii() and len(text) <= _PLAIN and parts[0] not in given:
+            fields[field] = text  # as most are: nothing to look into
+            continue
         found = _parts(task, row, field, parts)
         values = []
         empty = None if found else parts[0]
@@ -207,10 +218,14 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
             if value is None:
                 empty = part
                 break
-            values.append(_plain(value, f'{location}, column "{part}"'))
+            try:
+                values.append(_plain(value))
+            except _UnfitError as exc:
+                raise TaskError(f"{_cell(task, number, part)}: {exc}") from None
         if empty is not None:
             if field in needed:
-                raise TaskError(f'{location}, column "{empty}": the value is missing: fill it in or take the row out')
+                where = _cell(task, number, empty)
+                raise TaskError(f"{where}: the value is missing: fill it in or take the row out")
         elif len(parts) == 1:
             fields[field] = values[0]
         elif field in _LISTS:
@@ -223,17 +238,25 @@ def _fields(task: Task, row: Row, columns: Columns, needed: Mapping[str, str], n
                 fields[field] = decode_json(fields[field])
             except JsonProblem as exc:
                 raise TaskError(
-                    f"{location}, {_named(field, columns)}: {one_line(fields[field], 60)!r} is {exc}: "
+                    f"{_row(task, number)}, {_named(field, columns)}: {one_line(fields[field], 60)!r} is {exc}: "
                     f'correct it, or take "{field}" out of the key "json"'
                 ) from None
     if task.scorer is not None:
         try:
             fields = SCORERS[task.scorer].accept(fields)
         except FieldProblem as exc:
-            raise TaskError(f"{location}, {_named(exc.field, columns)}: {exc.problem}") from None
+            raise TaskError(f"{_row(task, number)}, {_named(exc.field, columns)}: {exc.problem}") from None
         except TaskError as exc:
-            raise TaskError(f"{location}: {exc}") from exc
+            raise TaskError(f"{_row(task, number)}: {exc}") from exc
     return fields
+
+
+def _row(task: Task, number: int) -> str:
+    return f"{task.data.source}: row {number}"
+
+
+def _cell(task: Task, number: int, column: str) -> str:
+    return f'{_row(task, number)}, column "{column}"'
 
 
 def _parts(task: Task, row: Row, field: str, parts: tuple[str, ...]) -> list[tuple[str, Any]]:
@@ -264,26 +287,26 @@ def _value(row: Row, column: str) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _plain(value: Any, location: str) -> Any:
+def _plain(value: Any) -> Any:
     """``value`` in JSON's own types: what can be hashed, stored and put into a prompt. Dates become text.
 
     Raises:
-        TaskError: what JSON cannot hold as it is, and what is too large or nested too deep.
+        _UnfitError: what JSON cannot hold as it is, and what is too large or nested too deep.
     """
     if isinstance(value, bytes):
-        raise TaskError(f"{location}: binary data cannot be asked about: name a column of text")
+        raise _UnfitError("binary data cannot be asked about: name a column of text")
     if not isinstance(value, str):
         if nested_too_deep(value):
-            raise TaskError(f"{location}: nested more than {MOST_NESTED} levels deep: name a part of it")
+            raise _UnfitError(f"nested more than {MOST_NESTED} levels deep: name a part of it")
         value = msgspec.to_builtins(value, enc_hook=str)
         if float in map(type, parts := leaves(value)) and not all(map(_is_finite, parts)):
-            raise TaskError(f"{location}: holds a number that is not finite: correct it or take the row out")
+            raise _UnfitError("holds a number that is not finite: correct it or take the row out")
     try:
         size = len(msgspec.json.encode(value))
     except UnicodeError:
-        raise TaskError(f"{location}: broken Unicode (a lone surrogate): correct the text") from None
+        raise _UnfitError("broken Unicode (a lone surrogate): correct the text") from None
     if size > MOST_CELL:
-        raise TaskError(f"{location}: has more than {MOST_CELL:,} bytes: shorten it or take the row out")
+        raise _UnfitError(f"has more than {MOST_CELL:,} bytes: shorten it or take the row out")
     return value
 
 
@@ -293,17 +316,19 @@ def _is_finite(value: Any) -> bool:
 
 def _with_ids(task: Task, rows: dict[int, dict[str, Any]]) -> list[Item]:
     """Raises ``TaskError`` for two rows that say the same, where the task does not take them for two items."""
-    seen: dict[bytes, list[int]] = {}
+    first: dict[str, int] = {}
+    times: dict[str, int] = {}
     items = []
     for number, fields in rows.items():
         content = canonical_json(fields)
-        numbers = seen.setdefault(content, [])
-        numbers.append(number)
-        if len(numbers) > 1 and not task.data.may_repeat:
-            raise TaskError(
-                f"{task.data.source}: row {number} is the same as row {numbers[0]} in all that the task uses: "
-                "take one of the two out"
-            )
-        marked = content if len(numbers) == 1 else content + f"#{len(numbers)}".encode()
-        items.append(Item(id=hashlib.sha256(marked).hexdigest()[:_ID_HEX_DIGITS], fields=fields))
+        item_id = hashlib.sha256(content).hexdigest()[:_ID_HEX_DIGITS]
+        if (before := first.setdefault(item_id, number)) != number:
+            if not task.data.may_repeat:
+                raise TaskError(
+                    f"{task.data.source}: row {number} is the same as row {before} in all that the task uses: "
+                    "take one of the two out"
+                )
+            times[item_id] = times.get(item_id, 1) + 1
+            item_id = hashlib.sha256(content + b"#%d" % times[item_id]).hexdigest()[:_ID_HEX_DIGITS]
+        items.append(Item(id=item_id, fields=fields))
     return items

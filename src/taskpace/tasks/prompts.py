@@ -20,12 +20,15 @@ def render(task: Task, item: Item) -> tuple[str, ...]:
     """
     texts = []
     for number, turn in enumerate(task.turns, 1):
-        location = f'task "{task.name}", turn {number}, key "prompt"'
         try:
             text = run_template(turn.prompt, item.fields).strip()
         except TemplateProblem as exc:
-            raise TaskError(f"{location}: {exc}") from None
+            raise TaskError(f"{_location(task, number)}: {exc}") from None
         if not text:
-            raise TaskError(f"{location}: renders to no text at all: write a prompt")
+            raise TaskError(f"{_location(task, number)}: renders to no text at all: write a prompt")
         texts.append(text)
     return tuple(texts)
+
+
+def _location(task: Task, turn: int) -> str:
+    return f'task "{task.name}", turn {turn}, key "prompt"'

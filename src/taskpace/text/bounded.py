@@ -13,6 +13,7 @@ import msgspec
 
 MOST_NESTED = 64
 """Levels of lists and tables in one another: more than any data set or settings file has."""
+_decode = msgspec.json.Decoder().decode
 
 
 _CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"?|NaN|Infinity', re.DOTALL)
@@ -68,14 +69,15 @@ def decode_json(text: str) -> Any:
     """
     try:
         try:
-            value = msgspec.json.decode(text)
+            value = _decode(text)
         except msgspec.DecodeError as exc:
             value = _decoded_again(text, exc)
     except RecursionError:
         raise JsonProblem(f"nested more than {MOST_NESTED} levels deep") from None
     except (msgspec.MsgspecError, UnicodeError) as exc:
         raise JsonProblem(f"not JSON ({str(exc).rstrip('.')})") from None
-    if nested_too_deep(value):
+    # Each level begins with a bracket: of few nothing need be looked through.
+    if text.count("[") + text.count("{") > MOST_NESTED and nested_too_deep(value):
         raise JsonProblem(f"nested more than {MOST_NESTED} levels deep")
     return value
 

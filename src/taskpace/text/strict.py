@@ -16,6 +16,7 @@ from taskpace.text.bounded import MOST_NESTED, leaves, nested_too_deep
 from taskpace.text.safe_text import one_line
 
 T = TypeVar("T")
+_canonical = msgspec.json.Encoder(order="sorted").encode
 
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
 _MISSING_FIELD = re.compile(r"Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*?)`)?$", re.DOTALL)
@@ -171,4 +172,4 @@ def plain(value: Any) -> Any:
 
 def canonical_json(value: Any) -> bytes:
     """One byte string for one meaning: sorted keys, no spaces. What content hashes are taken of."""
-    return msgspec.json.encode(value, order="sorted")
+    return _canonical(value)

@@ -5,6 +5,7 @@ It ends when its standard input does, so a parent that is killed leaves no worke
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -17,6 +18,7 @@ from typing import BinaryIO
 from taskpace.worker.messages import (
     Close,
     FromWorker,
+    MoreJobs,
     Open,
     RunCell,
     Stop,
@@ -41,6 +43,7 @@ class _Pipes:
         self._sink = sink
         self._writing = threading.Lock()
         self.inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+        self._more: queue.SimpleQueue[MoreJobs] = queue.SimpleQueue()
         self._outbox: queue.SimpleQueue[tuple[FromWorker | None, bool]] = queue.SimpleQueue()
         self._stored = 0
         self._stored_changed = threading.Condition()
@@ -63,6 +66,11 @@ class _Pipes:
                 self._sink.flush()
             except BrokenPipeError:
                 os._exit(3)
+
+    def more_jobs(self, timeout_s: float) -> MoreJobs | None:
+        with contextlib.suppress(queue.Empty):
+            return self._more.get(timeout=timeout_s) if timeout_s else self._more.get_nowait()
+        return None
 
     def wait_stored(self, records: int) -> None:
         with self._stored_changed:
@@ -88,7 +96,12 @@ class _Pipes:
                         self._stored_changed.notify_all()
                 case Stop():
                     self._stop.set()
+                case MoreJobs() as message:
+                    self._more.put(message)
                 case message:
+                    if isinstance(message, RunCell):
+                        # A part that ended early has left what came too late for it.
+                        self._more = queue.SimpleQueue()
                     self.inbox.put(message)
 
     def _write(self) -> None:
@@ -145,7 +158,7 @@ def _serve(worker: Worker, pipes: _Pipes) -> None:
             case Close():
                 worker.close()
                 return
-            case _:  # Stored and Stop never reach the inbox
+            case _:  # the others never reach the inbox
                 raise AssertionError
 
 

@@ -21,7 +21,8 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
-from taskpace.worker.schedule import batched, closed_loop, open_loop, wait_until
+from taskpace.worker.schedule import AtHand, batched, closed_loop, open_loop, wait_until
+from taskpace.worker.supply import Source, Supply
 from taskpace.worker.trial import Gates, measure
 
 _UNREACHABLE_IN_A_ROW = 3
@@ -29,7 +30,7 @@ _UNREACHABLE_IN_A_ROW = 3
 _LOOK_EVERY_S = 0.5
 
 
-class Link(Protocol):
+class Link(Source, Protocol):
     """The run, as its worker sees it."""
 
     def send(self, message: FromWorker, urgent: bool) -> None:
@@ -106,20 +107,24 @@ class CellRun:
         self._next_look = asyncio.get_running_loop().call_later(_LOOK_EVERY_S, self._look_up)
 
     async def _run_jobs(self, meter: Meter | None) -> list[Spent | None]:
-        jobs = self._message.jobs
-        await self._run_closed_loop([job for job in jobs if job.phase == "warm-up"])
+        message, clock = self._message, self._engine.clock
+        await self._run_at_hand([job for job in message.jobs if job.phase == "warm-up"])
         if meter:
             meter.begin()
-        await self._run_closed_loop([job for job in jobs if job.phase == "measured" and job.due_ns is None])
-        arrivals = [(job.due_ns, job) for job in jobs if job.due_ns is not None]
-        await open_loop(arrivals, self._engine.clock, self._run_trial, self._stopping, self._message.start_ns)
+        supply = Supply(message, self._run, clock, self._lag.add, self._stopping)
+        if message.batch is not None:
+            await self._run_at_hand([job for job in message.jobs if job.phase == "measured"])
+        elif any(job.due_ns is not None for job in message.jobs):
+            await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, start_ns=message.start_ns)
+        else:
+            await closed_loop(supply, message.concurrency, self._run_trial, self._stopping)
         return meter.end() if meter else []
 
-    async def _run_closed_loop(self, jobs: Sequence[Job]) -> None:
+    async def _run_at_hand(self, jobs: Sequence[Job]) -> None:
         if self._message.batch is None:
-            await closed_loop(jobs, self._message.concurrency, self._run_trial, self._stopping)
+            await closed_loop(AtHand(jobs), self._message.concurrency, self._run_trial, self._stopping)
         else:
-            await closed_loop(batched(jobs, self._message.batch), 1, self._run_batch, self._stopping)
+            await closed_loop(AtHand(batched(jobs, self._message.batch)), 1, self._run_batch, self._stopping)
 
     async def _run_trial(self, job: Job, due_ns: int | None = None) -> None:
         clock = self._engine.clock
@@ -205,6 +210,11 @@ class CellRun:
             cpu_ticks=grown("cpu_ticks"),
             throttled_ns=grown("throttled_ns"),
         )
+
+
+def _offset_ns(job: Job) -> int:
+    assert job.due_ns is not None, "all jobs of an open loop are due"  # noqa: S101 - see runner.jobs
+    return job.due_ns
 
 
 def _thought_ns(record: Record, job: Job) -> int:

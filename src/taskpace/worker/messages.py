@@ -64,6 +64,16 @@ class RunCell(_Said, frozen=True, kw_only=True):
     is carried out in many parts the first and the last."""
     rest_after: bool = True
     jobs: tuple[Job, ...]
+    more: bool = False
+    """Others follow while these are carried out."""
+
+
+class MoreJobs(_Said, frozen=True, kw_only=True):
+    """To the worker: jobs that follow those which it has of the part under way."""
+
+    jobs: tuple[Job, ...]
+    last: bool
+    """None follow these."""
 
 
 class Stored(_Said, frozen=True, kw_only=True):
@@ -127,7 +137,7 @@ class Closed(_Said, frozen=True, kw_only=True):
     """From the worker: the engine is closed; the process ends now."""
 
 
-ToWorker = Open | RunCell | Stored | Stop | Close
+ToWorker = Open | RunCell | MoreJobs | Stored | Stop | Close
 FromWorker = Opening | Opened | OpenFailed | Dispatched | Finished | CellEnded | Closed
 
 _HEADER_BYTES = 4

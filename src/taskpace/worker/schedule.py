@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any, Generic, Self, TypeVar
 
 from taskpace.machine.clock import Clock
 
@@ -42,8 +42,23 @@ class Turnstile:
             await asyncio.sleep(0)
 
 
+class AtHand(Generic[Job]):
+    """Jobs for which nobody has to wait."""
+
+    def __init__(self, jobs: Iterable[Job]) -> None:
+        self._jobs = iter(jobs)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Job:
+        for job in self._jobs:
+            return job
+        raise StopAsyncIteration
+
+
 async def closed_loop(
-    jobs: Iterable[Job],
+    jobs: AsyncIterable[Job],
     concurrency: int,
     start: Callable[[Job], Awaitable[None]],
     stopping: Callable[[], bool],
@@ -56,12 +71,12 @@ async def closed_loop(
     Returns:
         Whether every job was carried out.
     """
-    queue = iter(jobs)
+    queue = aiter(jobs)
     unfinished = False
 
     async def slot() -> None:
         nonlocal unfinished
-        for job in queue:  # one iterator for all slots: whoever is free takes the next
+        async for job in queue:  # one iterator for all slots: whoever is free takes the next
             if stopping():
                 unfinished = True
                 return
@@ -80,16 +95,19 @@ def batched(jobs: Sequence[Job], size: int) -> Iterator[Sequence[Job]]:
 
 
 async def open_loop(
-    jobs: Iterable[tuple[int, Job]],
+    jobs: AsyncIterable[Job],
+    offset_ns: Callable[[Job], int],
     clock: Clock,
     start: Callable[[Job, int], Coroutine[Any, Any, None]],
     stopping: Callable[[], bool],
+    *,
     start_ns: int | None = None,
 ) -> bool:
     """Hand out each job ``LEAD_NS`` before it is due, whether those before it have ended or not.
 
     Args:
-        jobs: in order of arrival, each with when it is due, in nanoseconds since the loop's start.
+        jobs: in order of arrival.
+        offset_ns: when a job is due, in nanoseconds since the loop's start.
         clock: whose time that is.
         start: gets the job and the clock's reading at which it is due.
         stopping: once true, no further job starts; those in flight are finished.
@@ -100,8 +118,8 @@ async def open_loop(
     """
     start_ns = clock.now_ns() + LEAD_NS if start_ns is None else start_ns
     async with asyncio.TaskGroup() as group:
-        for offset_ns, job in jobs:
-            due_ns = start_ns + offset_ns
+        async for job in jobs:
+            due_ns = start_ns + offset_ns(job)
             if not await wait_until(due_ns - LEAD_NS, clock, stopping):
                 return False
             group.create_task(start(job, due_ns))

@@ -383,7 +383,7 @@ class _Driver:
         numbers = {system: node.workers[number] for number, system in node.systems.items()}
         for part, trial in lost:
             attempt = node.in_flight[trial.id]
-            (job,) = make_jobs(session.plan, part.cell, (trial,), {trial.id: attempt - 1})
+            ((job, _),) = make_jobs(session.plan, part.cell, (trial,), {trial.id: attempt - 1})
             record = never_sent(job, failure).record
             kept = Kept(record, score(part.cell.task.spec, trial.item.spec, record), part.round, part.place)
             self._keep(node, part.cell.id, numbers.get(part.cell.system.name), [kept])
