@@ -110,7 +110,10 @@ class CellRun:
         await self._run_closed_loop([job for job in jobs if job.phase == "warm-up"])
         if meter:
             meter.begin()
-        await self._run_closed_loop([job for job in jobs if job.phase == "measured" and job.due_ns is None])
+        if slotted := [job for job in jobs if job.phase == "measured" and job.due_ns is None]:
+            clock, start_ns = self._engine.clock, self._message.start_ns
+            if start_ns is None or await wait_until(start_ns, clock, self._stopping):
+                await self._run_closed_loop(slotted)
         arrivals = [(job.due_ns, job) for job in jobs if job.due_ns is not None]
         await open_loop(arrivals, self._engine.clock, self._run_trial, self._stopping, self._message.start_ns)
         return meter.end() if meter else []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.makespan import makespan_s
+from taskpace.analysis.data.makespan import clocks_apart_s, makespan_s
 from taskpace.analysis.data.parts import parts_of
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
@@ -85,7 +85,7 @@ def make_rows(
         late = ended["late"].to_numpy()
         cut_off = _flags(ended["outcome"], CUT_OFF, outcomes)
         reasons = reasons_against(part, cell)
-        whole_s = makespan_s(part, cell.planned)
+        whole_s = makespan_s(part, cell.planned, cell.segments)
         correct = sample.own.correct[index]
         graded = cell.graded and part.height > 0
         has_times = cell.imported is None or "time" not in cell.imported.unknown
@@ -326,6 +326,8 @@ def _client(part: pl.DataFrame, cell: CellPlan) -> Client:
         device_peak_bytes=max(
             (segment.device_peak_bytes for segment in segments if segment.device_peak_bytes), default=None
         ),
+        nodes=len({segment.node for segment in segments if segment.node}) or 1,
+        clocks_apart_s=clocks_apart_s(segments),
     )
 
 

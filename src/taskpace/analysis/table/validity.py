@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-import numpy as np
 import polars as pl
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
@@ -15,6 +14,7 @@ from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
+from taskpace.analysis.table.client import AGAIN, against_result, business, clocks, lateness
 from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
 from taskpace.telemetry import POWER_LIMIT, ClientMetrics
@@ -27,25 +27,13 @@ CACHED_LIMIT = 0.01
 """Of the prompt tokens."""
 MISCOUNTED_LIMIT = 0.02
 """Of the reports of tokens."""
-LAG_LIMIT = 0.05
-"""Of the task time, in one of ten trials."""
 DRIFT_LIMIT = 0.10
 DRIFT_P = 0.01
 STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
 """A tick is 10 ms or so: in a short cell one of them is not a share worth naming."""
 THROTTLE_LIMIT = 0.01
-BUSY_LIMIT = 0.9
-"""Of one core."""
-LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.5, 100
-"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so
-that the caution comes before results suffer: where the process was at work for half a core and more, so that its own
-events wait, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
-"""
 FOREIGN = "foreign"
-AGAIN = "`taskpace run RUN -o NEW`"
-"""The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
-to a reader has their names (``report.words.commands``)."""
 
 
 ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
@@ -62,8 +50,9 @@ def reasons_against(trials: pl.DataFrame, cell: CellPlan) -> tuple[Reason, ...]:
         cell: as planned, and how the client fared.
     """
     found = (
-        *_client(trials),
-        *(() if cell.in_process else _busy(trials, cell.segments)),
+        *lateness(trials),
+        *(() if cell.in_process else business(trials, cell.segments)),
+        *clocks(trials, cell),
         *_cached(trials),
         *_resumed(trials, open_loop=cell.open_loop),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
@@ -90,10 +79,6 @@ def cut_remedies(rows: Iterable[MeasuredRow]) -> list[str]:
     """What to do about the cut answers of these rows, each once."""
     reasons = [reason for row in rows for reason in row.reasons if reason.invalidates == "full task time"]
     return list(dict.fromkeys(reason.remedy for reason in reasons))
-
-
-def _against_result(code: str, text: str, remedy: str) -> Reason:
-    return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
 def _incomplete(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
@@ -165,25 +150,6 @@ def _cut_short(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Reason]:
         )
 
 
-def _client(trials: pl.DataFrame) -> Iterator[Reason]:
-    # What a retried trial waited for was the server.
-    first = trials["attempt"].to_numpy() == 1
-    whole = trials["task_time_s"].to_numpy()
-    for column, code, what in (
-        ("loop_lag_s", "client-lag", "taskpace itself was late"),
-        ("send_delay_s", "send-delay", "requests left late"),
-    ):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = trials[column].to_numpy() / whole
-        known = share[first & ~np.isnan(share)]
-        if (known > LAG_LIMIT).any() and (tenth := float(np.quantile(known, 0.9))) > LAG_LIMIT:
-            yield _against_result(
-                code,
-                f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
-                f"leave the client more processor time, or lower the load, then {AGAIN}",
-            )
-
-
 def _machine(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
     took_turns = trials.height > 0 and trials["round"].count() >= TURNS_SHARE * trials.height
@@ -229,36 +195,6 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         )
 
 
-def _busy(trials: pl.DataFrame, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
-    """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
-    cpu = sum(segment.client_cpu_ns for segment in segments)
-    wall = sum(segment.wall_ns * segment.processes for segment in segments)
-    if wall and cpu > BUSY_LIMIT * wall:
-        yield _against_result(
-            "client-cpu",
-            f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
-            f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
-        )
-        return
-    lags = [each.loop_lag_p99_ns for each in segments if each.lag_samples >= LEAST_LOOKS and each.loop_lag_p99_ns]
-    lag = max(lags, default=0)
-    ttft_s = trials["ttft_s"].median()
-    relative = lag / 1e9 > LAG_LIMIT * ttft_s if isinstance(ttft_s, float) else False
-    # Of one core, however many processes share the work: that much of it makes the lag the client's own.
-    core = cpu / max(1, sum(segment.wall_ns for segment in segments))
-    if lag > LATE_STAMP_NS and (relative or core > LATE_STAMP_CPU):
-        processes = max(segment.processes for segment in segments)
-        who = "its process was" if processes == 1 else f"its {processes} processes together were"
-        yield Reason(
-            code="late-stamps",
-            text=f"taskpace stamped one arrival in a hundred {lag / 1e6:.1f} ms late or more "
-            f"({who} at work for {100 * core:.0f} % of a core's time)",
-            remedy="leave the client more processor time, lower the load, or share it among more `processes`, "
-            f"then {AGAIN}",
-            invalidates="absolute seconds",
-        )
-
-
 def _drift(trials: pl.DataFrame) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
@@ -288,7 +224,7 @@ def _cached(trials: pl.DataFrame) -> Iterator[Reason]:
     known = trials.select("first_cached_tokens", "first_prompt_tokens").drop_nulls()
     prompt, cached = int(known["first_prompt_tokens"].sum()), int(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
-        yield _against_result(
+        yield against_result(
             "cached-prompts",
             f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
             f"turn prompt caching off, then {AGAIN}",
@@ -343,7 +279,7 @@ def _resumed(trials: pl.DataFrame, *, open_loop: bool) -> Iterator[Reason]:
     if not trials["round"].null_count() or trials["worker"].drop_nulls().n_unique() <= 1:
         return
     if open_loop:
-        yield _against_result(
+        yield against_result(
             "resumed", "interrupted and resumed, so the queue was empty again", f"run it without interruption: {AGAIN}"
         )
     else:
