@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from taskpace.errors import ExperimentError
-from taskpace.experiment.plan import Cell
+from taskpace.experiment.plan import Cell, Plan
 from taskpace.machine.clock import RealClock
 from taskpace.machine.offset import RoundTrip, over
 from taskpace.records import Record
@@ -50,7 +50,6 @@ _LEAD, _LEAD_PER_JOB_NS = 10, 100_000
 """How long before its begin a part is sent to the nodes: so many waits, and the time that its jobs are under way."""
 _ROUND_TRIPS = 8
 """That a node's clock rests on before it gets a share."""
-_LOOPBACK = ("localhost", "::1")
 
 
 class Loads:
@@ -94,7 +93,7 @@ class Loads:
             if self._session.stop.requested:
                 return False
             self._pump(_TICK_S)
-        check_addresses(self._session, {node.member.address for node in fleet.ready})
+        check_addresses(self._session.plan, {node.member.address for node in fleet.ready})
         fleet.begun = True
         return True
 
@@ -257,18 +256,22 @@ def moved(record: Record, offset_ns: int) -> Record:
     return msgspec.structs.replace(record, turns=turns, machine_ns=machine_ns)
 
 
-def check_addresses(session: Session, machines: set[str]) -> None:
-    """See that an endpoint is the same one for all machines.
+def check_addresses(plan: Plan, machines: set[str]) -> None:
+    """See that each endpoint is the same one for all machines, by their addresses.
 
     Raises:
         ExperimentError: its address is that of each machine itself.
     """
-    if len(machines) < 2:
+    if len({"" if _is_loopback(machine) else machine for machine in machines}) < 2:
         return
-    for system in session.plan.systems:
+    for system in plan.systems:
         host = urlsplit(str(system.spec.options.get("url", ""))).hostname or ""
-        if host in _LOOPBACK or host.startswith("127."):
+        if _is_loopback(host):
             raise ExperimentError(
                 f'--ray: system "{system.name}": "{host}" is another machine on each of {len(machines)} nodes, which '
                 "share one load: give the endpoint's address in their network as url"
             )
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")
