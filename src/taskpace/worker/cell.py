@@ -21,7 +21,7 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
-from taskpace.worker.schedule import batched, closed_loop, open_loop, wait_until
+from taskpace.worker.schedule import LEAD_NS, batched, closed_loop, open_loop, wait_until
 from taskpace.worker.trial import Gates, measure
 
 _UNREACHABLE_IN_A_ROW = 3
@@ -71,6 +71,7 @@ class CellRun:
         self._gates = Gates()
         self._out_of_memory: str | None = None
         self._measured = 0
+        self._waited_ns = 0
         self._next_look: asyncio.TimerHandle | None = None
 
     async def run(self, counters: Found | None) -> CellEnded:
@@ -110,13 +111,19 @@ class CellRun:
         await self._run_closed_loop([job for job in jobs if job.phase == "warm-up"])
         if meter:
             meter.begin()
-        if slotted := [job for job in jobs if job.phase == "measured" and job.due_ns is None]:
-            clock, start_ns = self._engine.clock, self._message.start_ns
-            if start_ns is None or await wait_until(start_ns, clock, self._stopping):
-                await self._run_closed_loop(slotted)
         arrivals = [(job.due_ns, job) for job in jobs if job.due_ns is not None]
+        if self._message.start_ns is not None:
+            await self._wait_for(self._message.start_ns - LEAD_NS if arrivals else self._message.start_ns)
+        await self._run_closed_loop([job for job in jobs if job.phase == "measured" and job.due_ns is None])
         await open_loop(arrivals, self._engine.clock, self._run_trial, self._stopping, self._message.start_ns)
         return meter.end() if meter else []
+
+    async def _wait_for(self, start_ns: int) -> None:
+        """Until others have their part of the cell, too; it is no time in which the client could have been busy."""
+        clock = self._engine.clock
+        begun_ns = clock.now_ns()
+        await wait_until(start_ns, clock, self._stopping)
+        self._waited_ns = clock.now_ns() - begun_ns
 
     async def _run_closed_loop(self, jobs: Sequence[Job]) -> None:
         if self._message.batch is None:
@@ -201,7 +208,7 @@ class CellRun:
             loop_lag_max_ns=lag.max_ns,
             lag_samples=lag.samples,
             client_cpu_ns=after.cpu_ns - before.cpu_ns,
-            wall_ns=after.wall_ns - before.wall_ns,
+            wall_ns=after.wall_ns - before.wall_ns - self._waited_ns,
             peak_rss_bytes=peak_rss_bytes(),
             device_peak_bytes=None if self._device is None else self._device.take_device_peak(),
             steal_ticks=grown("steal_ticks"),
