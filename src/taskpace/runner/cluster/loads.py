@@ -126,7 +126,9 @@ class Loads:
                 continue
             for each in said:
                 self._take(node, each, heard_ns)
-            if node.link in self._fleet.nodes:
+                if node.link not in self._fleet.nodes:
+                    break
+            else:
                 self._ask(node)
 
     def _ask(self, node: KnownNode) -> None:
