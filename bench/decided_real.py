@@ -7,6 +7,8 @@ times of another day differ it cannot show. ``--again`` does: it carries the exp
     python bench/decided_real.py runs/demo.db runs/other.db           # replays, a minute for a few tables
     python bench/decided_real.py runs/demo.db --again examples/demo.toml    # real models, ten times the demo
     python bench/decided_real.py runs/demo.db runs/b.db --again examples/demo.toml --again b.toml    # and of each run
+
+``--keep FOLDER`` keeps the run files, and the same command goes on where it was ended.
 """
 
 from __future__ import annotations
@@ -278,9 +280,10 @@ def print_again(bench: Bench, experiments: list[tuple[Path, list[Table]]]) -> No
     until = Until(margin=None if margin is None else float(margin.rstrip("%")) / 100)
     for experiment, tables in experiments:
         most = max(len(table.arrays.items) for table in tables)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as own:
             seeds = range(1, 1 + bench.chosen.seeds)
-            runs = [_carried_out(experiment, Path(folder), seed, margin, most) for seed in seeds]
+            folder = bench.chosen.keep or Path(own)
+            runs = [_carried_out(experiment, folder, seed, margin, most) for seed in seeds]
             for table in tables:
                 bench.say(row(table.name, table, until, [_outcome_of(table, run) for run in runs], total))
     bench.figure("again: calls against the full run's winner", total.against, at_most=0)
@@ -289,7 +292,7 @@ def print_again(bench: Bench, experiments: list[tuple[Path, list[Table]]]) -> No
 def _carried_out(file: Path, folder: Path, seed: int, margin: str | None, most: int) -> Path:
     settings = {"until": "decided", "max_items": most} | ({"margin": margin} if margin else {})
     experiment = msgspec.structs.replace(load_experiment(file, **settings), seed=1000 + seed)
-    path = folder / f"{seed}-{margin}.db"
+    path = folder / f"{'-'.join(filter(None, (file.stem, str(seed), margin)))}.db"
     with taskpace.run(experiment, path, base=file.parent):
         return path
 
@@ -337,6 +340,11 @@ def main() -> None:
             "type": Path,
             "metavar": "FILE",
             "help": "the experiment of a run, once for each run file in their order: carry it out again",
+        },
+        "--keep": {
+            "type": Path,
+            "metavar": "FOLDER",
+            "help": "with --again: keep its run files, and take them up again",
         },
         "--margin": {"metavar": "PERCENT", "help": "with --again, such as 20%%; a replay is with and without"},
     }

@@ -1,7 +1,8 @@
 """A dialogue in process and over HTTP: what do later turns gain from the prompt cache, and does HTTP cost anything?
 
 Run: python bench/dialogue.py [--items N]. SmolLM2-135M, 4-bit, in llama.cpp in process and behind llama.cpp's own
-server, which taskpace starts. Prints the cached tokens turn by turn and the run's tables as Markdown.
+server, which taskpace starts; asked until it is settled which is sooner, or that they are within 10 % of each other.
+Prints the cached tokens turn by turn and the run's tables as Markdown.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import polars as pl
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly, threads
+from harness import Bench, summary_tables, threads
 from taskpace import models
 from tiny_model import make_tiny_gguf
 
@@ -35,7 +36,10 @@ def experiment(model: str, items: int) -> dict[str, object]:
     server = f"{sys.executable} {Path(__file__).with_name('llama_server.py')} {{model}} {{port}} 1"
     return {
         "name": "dialogue",
-        "items": items,
+        "until": "decided",
+        "margin": "10%",
+        "max_items": items,
+        "max_tokens": 256,
         "tasks": [{"use": "dialogue", "think_time_s": 0.5}],
         "system": [
             {"name": "in process", "model": model, "options": {"context": 1024, "threads": threads()}},
@@ -59,7 +63,7 @@ def by_turn(run: Path) -> pl.DataFrame:
 
 def main() -> None:
     bench = Bench("dialogue", __doc__, {"items": (30, 1)}, markdown=True)
-    bench.head(f"{bench.chosen.items} dialogues")
+    bench.head(f"at most {bench.chosen.items} dialogues")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file, run = folder / "dialogue.toml", folder / "dialogue.db"
@@ -71,7 +75,7 @@ def main() -> None:
             asked |= {"tasks": [task], "warmup": 0}
         file.write_text(tomli_w.dumps(asked), "utf-8")
         taskpace.run(file, run).close()
-        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
+        tables = summary_tables(run)
         turns = by_turn(run)
     bench.say("\n| system | turn | turns | prompt tokens | of these cached | seconds |")
     bench.say("| --- | ---: | ---: | ---: | ---: | ---: |")
@@ -80,7 +84,7 @@ def main() -> None:
         cached = bench.figure(f"{system}, turn {turn}: cached tokens", cached_tokens)
         took = bench.figure(f"{system}, turn {turn}: time", seconds, "s")
         bench.say(f"| {system} | {turn} | {count} | {prompt:.1f} | {cached:.1f} | {took:.3f} |")
-    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
+    bench.say(f"\n{tables}")
     bench.finish()
 
 

@@ -265,6 +265,12 @@ def run_quietly(command: Sequence[str | Path]) -> str:
     return done.stdout
 
 
+def summary_tables(run: Path) -> str:
+    """The tables of a run file as Markdown, whose commands name no temporary folder of this machine."""
+    told = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
+    return f"## {told.replace(str(run.parent), 'runs').partition('## ')[2].rstrip()}"
+
+
 def _command() -> str:
     """As typed, less where the results went."""
     words = sys.argv[1:]

@@ -1,8 +1,9 @@
 """What an idle neighbour costs: the same prompts with the other system stopped, open and idle, and in turns with it.
 
-Systems that take turns are all open at once. Blocks of a few prompts, the three conditions in random order within each
-set of blocks; processor time of the system's own processes, which scatters less than task time, and task time, as
-ratios to the blocks with the neighbour stopped.
+Systems that take turns are all open at once. Each prompt under the three conditions in random order, one after the
+other, so that the machine has little time to change its pace; processor time of the system's own processes, which
+scatters less than task time, and task time, as ratios to the same prompt with the neighbour stopped. Medians, which a
+burst of other work on a shared machine does not move.
 
 Run: python bench/neighbours.py [--sets N] [--block N] [--only ENGINE]
 """
@@ -24,7 +25,7 @@ import numpy as np
 
 from harness import Bench, short_questions
 from taskpace import models
-from taskpace.analysis.stats.intervals import t_interval
+from taskpace.analysis.stats.intervals import of_quantiles
 from taskpace.engines.base import EngineSpec
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.prepare import prepare
@@ -33,7 +34,7 @@ from taskpace.runner.worker_process import WorkerProcess
 from taskpace.worker.messages import CellEnded, Close, Closed, Finished, Job, Open, Opened, RunCell, Stored
 from tiny_model import make_tiny_gguf
 
-MODEL, TOKENS = "smollm2-135m", 24
+MODEL, TOKENS = "smollm2-135m", 12
 CONDITIONS = ("stopped", "idle", "turns")
 WIDEST = 0.04
 """Of the intervals: a cost of two per cent would be seen."""
@@ -108,7 +109,7 @@ def specs(folder: Path, model: str, *, quick: bool) -> dict[str, EngineSpec]:
         "openai": EngineSpec(
             engine="openai",
             model="",
-            options={"server": f"{server} {shlex.quote(path)} {{port}}"},
+            options={"server": f"{server} {shlex.quote(path)} {{port}}", "body": {"cache_prompt": False}},
             slots=1,
             log=str(folder / "server.log"),
         ),
@@ -159,14 +160,14 @@ def measure(spec: EngineSpec, jobs: list[Job], sets: int, size: int) -> dict[str
 
 def main() -> None:
     only = {"--only": {"metavar": "ENGINE", "help": "only this one"}}
-    bench = Bench("neighbours", __doc__, {"sets": (60, 1), "block": (4, 1)}, only)
+    bench = Bench("neighbours", __doc__, {"sets": (240, 1), "block": (1, 1)}, only)
     sets, block = bench.chosen.sets, bench.chosen.block
     with tempfile.TemporaryDirectory() as named:
         folder = Path(named)
         model = str(make_tiny_gguf(folder / "tiny.gguf")) if bench.quick else MODEL
         jobs = prompts(folder, model, quick=bench.quick)
-        bench.head(f"{sets} sets of three blocks of {block} prompts, {jobs[0].max_tokens} tokens at most")
-        bench.say("ratio to the neighbour stopped, geometric mean with its 95 % interval")
+        bench.head(f"{sets} sets of three blocks of {block} prompt(s), {jobs[0].max_tokens} tokens at most")
+        bench.say("ratio to the neighbour stopped, median of the sets with its 95 % interval")
         for name, spec in specs(folder, model, quick=bench.quick).items():
             if bench.chosen.only in (None, name):
                 begun = time.monotonic()
@@ -180,9 +181,11 @@ def report(bench: Bench, name: str, found: dict[str, list[Spent]]) -> None:
         sums = {condition: np.log([getattr(spent, field) for spent in found[condition]]) for condition in CONDITIONS}
         widths = []
         for condition in CONDITIONS[1:]:
-            mean, low, high, _ = np.exp(t_interval(sums[condition] - sums["stopped"]))
-            bench.figure(f"{name}, {condition}, {what}", mean)
-            bench.say(f"  {name:<14}{condition:<8}{what:<16}{mean:.3f} ({low:.3f} to {high:.3f})")
+            logs = sums[condition] - sums["stopped"]
+            found_at = of_quantiles(logs, np.arange(len(logs)), (0.5,))
+            median, low, high = np.exp([found_at.value[0], found_at.low[0], found_at.high[0]])
+            bench.figure(f"{name}, {condition}, {what}", median)
+            bench.say(f"  {name:<14}{condition:<8}{what:<16}{median:.3f} ({low:.3f} to {high:.3f})")
             widths.append(high - low)
         bench.figure(f"{name}: width of the wider interval, {what}", max(widths), at_most=WIDEST)
 

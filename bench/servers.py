@@ -15,7 +15,7 @@ from pathlib import Path
 import tomli_w
 
 import taskpace
-from harness import Bench, run_quietly, short_questions, threads
+from harness import Bench, short_questions, summary_tables, threads
 from peers import ENVIRONMENT, HOME, PEERS, TOKENIZER
 from taskpace import models
 from taskpace.experiment.experiment import DEFAULT_TASKS
@@ -57,8 +57,8 @@ def main() -> None:
         file.write_text(tomli_w.dumps(experiment(model, bench.chosen.items, limits)), "utf-8")
         with taskpace.run(file, run) as done:
             frame = done.frame()
-        tables = run_quietly([sys.executable, "-m", "taskpace", "summary", run, "--format", "markdown"])
-    bench.say(f"\n## {tables.partition('## ')[2].rstrip()}")
+        tables = summary_tables(run)
+    bench.say(f"\n{tables}")
     for (task, scenario, system), part in frame.group_by("task", "scenario", "system", maintain_order=True):
         named, optional = f"{task}, {scenario}, {system}", system == VLLM
         bench.figure(f"{named}: median task time", part["task_time_s"].median(), "s", optional=optional)

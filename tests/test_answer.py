@@ -76,6 +76,20 @@ def test_why_at_what_cost_and_how_sure_follow(planted_run):
     assert sure == "Significant (5 %): the time difference."
 
 
+def test_a_mean_that_says_otherwise_is_explained_and_not_told_first(planted_run):
+    """Sooner on most items, later on average: the sentence says why, and a task where both agree is told before it."""
+    long = np.where(np.arange(N) % 13 == 0, 20.0, 1.0)
+    rambling = {"task_time_s": BRIEF["task_time_s"] * long, "output_bytes": BRIEF["output_bytes"] * long}
+    why = make_answer(planted_run("qa", brief=rambling), None).block.paragraphs[0]
+    assert why.startswith("A few long answers of brief make its mean time greater: on average wordy takes ")
+    assert " s less: -" in why
+    planted = planted_run("qa", "essay")
+    summary = planted_run("qa", brief=rambling)
+    table = msgspec.structs.replace(summary.tables[0], task="first")
+    both = msgspec.structs.replace(planted, tables=(table, *planted.tables))
+    assert make_answer(both, None).verdicts[0].startswith("On qa ")
+
+
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
     """Where tokens per second gives the same order, that is said; no system is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts

@@ -148,4 +148,5 @@ def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes)
         frame = run.frame()
     assert frame.height == frame["trial_id"].n_unique() == 80
     assert frame.filter(frame["outcome"] == "error").height == lost[0].lost <= 1
-    assert frame["session"].n_unique() > NODES
+    # Those of the first driver, one at least, and of the second's nodes; the killed one may have recorded nothing.
+    assert frame["session"].n_unique() >= NODES

@@ -249,6 +249,24 @@ options = { time = "virtual", wait = 5 }
     assert pairs[frozenset(("cut", "sound"))].task_time.open
 
 
+def test_more_tokens_for_one_task_are_no_fewer_for_another(tmp_path):
+    """The command sets the limit of all tasks, so it names none that is below the limit that another task has."""
+    (tmp_path / "x.toml").write_text(
+        """
+items = 3
+tasks = ["mmlu-letter", "mmlu-explain"]
+[[system]]
+name = "cut"
+engine = "simulated"
+options = { time = "virtual", length = 4000 }
+"""
+    )
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
+        rows = [table.rows[0] for table in done.summary().tables]
+    remedies = [reason.remedy for row in rows for reason in row.reasons if reason.code == "truncated"]
+    assert ["--max-tokens 512" in remedies[0], "--max-tokens 1024" in remedies[1]] == [True, True]
+
+
 def test_a_task_without_a_right_answer_has_no_accuracy(tmp_path):
     """Even when every trial is truncated, a task without a scorer has unknown accuracy, not 0."""
     (tmp_path / "p.jsonl").write_text('{"prompt": "Go on."}\n')

@@ -50,6 +50,17 @@ def test_thinking_until_the_limit_is_said(found, silent, said):
     assert "never-answered" not in found(outcome=limits + ["wrong"] * (N - silent), output_bytes=0)
 
 
+@pytest.mark.parametrize(("silent", "said"), [(10, False), (11, True), (N, True)])
+def test_empty_answers_are_said(found, silent, said):
+    """More than a tenth that ended without a visible byte: first, and with nothing; cut answers do not count."""
+    written = {"output_bytes": [0] * silent + [400] * (N - silent)}
+    seen = found(outcome="wrong", **written)
+    assert ("no-answer" in seen) is said
+    if said:
+        assert seen["no-answer"].evidence == {"empty": silent, "ended": N}
+    assert "no-answer" not in found(outcome=["truncated"] * silent + ["wrong"] * (N - silent), **written)
+
+
 @pytest.mark.parametrize(("items", "few"), [(29, True), (30, False)])
 def test_few_items_are_said(found, items, few):
     """Below 30 items the intervals are known to be too small."""

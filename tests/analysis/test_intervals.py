@@ -13,6 +13,7 @@ from tests.later import Later
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
+    Moments,
     degrees_of_freedom,
     effective_trials,
     of_influence,
@@ -21,13 +22,18 @@ from taskpace.analysis.stats.intervals import (
     of_ratios,
     share_difference,
     share_interval,
-    t_interval,
 )
 
 stats = Later("scipy.stats")
 
 samples = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(-100, 100, width=32))
 positive = hnp.arrays(np.float64, st.integers(3, 40), elements=st.floats(0.0625, 1000, width=32))
+
+
+def t_interval(values: np.ndarray) -> tuple[float, float, float, float]:
+    """Mean, its interval and p-value of one column by ``Moments.intervals``."""
+    found = Moments.of(values[:, None]).intervals()
+    return float(found.value[0]), float(found.low[0]), float(found.high[0]), float(found.p[0])
 
 
 @given(samples)

@@ -72,7 +72,9 @@ def test_transformers_serve_speaks_a_dialect_and_is_measured(transformers_serve,
         )[1]
         refused = run.store.query("SELECT failure_message FROM record WHERE failure_kind = 'http-422'")[1]
     assert frame["failure_kind"].to_list() == [None] * 3
-    assert (frame["ttft_s"] < frame["task_time_s"]).all()
+    # On a busy machine one short answer may come in one read; that they are streamed shows in the others.
+    assert (frame["ttft_s"] <= frame["task_time_s"]).all()
+    assert (frame["ttft_s"] < frame["task_time_s"]).any()
     assert len(answers) == len(refused) == 3
     for prompts, *found in answers:
         text, *counts = greedy(model, json.loads(prompts)[0], 8)

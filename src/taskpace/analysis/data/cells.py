@@ -36,6 +36,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Of the network, as calibrated before the cell."""
     max_tokens: int | None = None
     """Output tokens that the task allows; null: unknown."""
+    greatest_limit: int = 0
+    """Of the tasks in the run: ``--max-tokens`` sets all of them."""
     limited: bool = False
     """The system has a token limit of its own below that."""
     timeout_s: float | None = None
@@ -133,6 +135,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
     by_system = {**experiment.prices, **(prices or {})}
     logs = by_cell(load_imported(reader))
     available = {name: task.data.starter_items for name, task in tasks.items()}
+    greatest = max((task.max_tokens or 0 for task in tasks.values()), default=0)
     scenarios = {name: recorded_scenario(name) for name in {cell.scenario for cell in cells}}
     plans = [
         CellPlan(
@@ -145,6 +148,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
             max_tokens=tasks[cell.task].max_tokens,
+            greatest_limit=greatest,
             limited=(own[cell.system].max_tokens or math.inf) < (tasks[cell.task].max_tokens or math.inf),
             timeout_s=experiment.timeout_s,
             left_out=tasks[cell.task].data.left_out,

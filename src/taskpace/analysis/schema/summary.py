@@ -64,8 +64,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     """A word for programs: ``verbose``, ``unpredictable``, ``truncated``, ``tokenizers``, ``waiting``,
     ``committed-early``, ``overloaded``, ``retried``, ``few-batches``, ``few-items``, ``few-correct``, ``heavy-tail``,
-    ``outliers``, ``never-answered``, ``order``, ``ramp``, ``anchors``, ``nodes``, ``left-out``, ``server-defaults``,
-    ``grader-failed``, ``imported``, ``imported-apart``; and as of
+    ``outliers``, ``never-answered``, ``no-answer``, ``order``, ``ramp``, ``anchors``, ``nodes``, ``left-out``,
+    ``server-defaults``, ``grader-failed``, ``imported``, ``imported-apart``; and as of
     reasons ``bursts``, ``hidden-reasoning``, ``miscounted``, ``same-prompt-tokens``."""
     text: str
     evidence: dict[str, float]

@@ -103,12 +103,6 @@ class Moments(msgspec.Struct, frozen=True):
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
 
 
-def t_interval(differences: Floats) -> tuple[float, float, float, float]:
-    """Mean, its interval and p-value by ``Moments.intervals``; ``differences``: (items,), one an item."""
-    found = Moments.of(differences[:, None]).intervals()
-    return float(found.value[0]), float(found.low[0]), float(found.high[0]), float(found.p[0])
-
-
 def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -> Intervals:
     """Intervals of smooth functions of totals over items, from what each item contributes to the error.
 

@@ -33,6 +33,7 @@ LONG = 4.0
 """Times the median: the longest task below it moves no mean by much."""
 MOSTLY_WAITING = 0.5
 MUCH_TRAILING = 0.3
+MUCH_SILENCE = 0.1
 TOKENIZERS_DIFFER = 0.1
 LIKELY = 0.8
 MUCH_GROWTH = 2.0
@@ -50,6 +51,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int, available: int | 
         *_cut(row),
         *_endpoint(row),
         *_never_answered(row),
+        *_silent(arrays, index),
         *_batches(row, available),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
@@ -181,6 +183,19 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
             evidence={"never_answered": row.never_answered, "share": row.never_answered / row.n},
             remedy="raise `max_tokens`, or bound the reasoning: a lower `reasoning_effort`, or a `thinking_budget` "
             "that leaves room for the answer",
+        )
+
+
+def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
+    """Report completed answers without a visible byte: whoever ends at once finishes first."""
+    ended = (arrays.cut[index] == 0) & ~np.isnan(arrays.visible_bytes[index])
+    silent = int((arrays.visible_bytes[index][ended] == 0).sum())
+    if silent > MUCH_SILENCE * ended.sum():
+        yield Finding(
+            code="no-answer",
+            text=f"{silent} of {ended.sum()} completed answers are empty, and task time counts them as finished",
+            evidence={"empty": silent, "ended": int(ended.sum())},
+            remedy="compare times per correct answer; read the prompts: `taskpace show RUN`",
         )
 
 

@@ -115,10 +115,14 @@ def ask(items: int, asked: int, available: int | None) -> str:
 
 
 def more_tokens(cell: CellPlan) -> str:
-    """The remedy of truncated answers: twice the limit, in a run of its own, as the limit is part of every trial."""
+    """The remedy of truncated answers: twice the limit, in a run of its own, as the limit is part of every trial.
+
+    The command sets the limit of every task, so it is at least the greatest of them.
+    """
     if cell.limited or cell.max_tokens is None:
         return "raise the `max_tokens` of the system in its experiment file"
-    return f"allow {2 * cell.max_tokens} tokens: `taskpace run RUN --max-tokens {2 * cell.max_tokens} -o NEW`"
+    limit = max(2 * cell.max_tokens, cell.greatest_limit)
+    return f"allow {limit} tokens: `taskpace run RUN --max-tokens {limit} -o NEW`"
 
 
 def _more_time(cell: CellPlan) -> str:

@@ -27,9 +27,10 @@ _CHANGES = {
 }
 """What a reason invalidates, by how much it changes of the answer: the less, the earlier it is told."""
 _OPEN = 2
+_SILENT = 3
 _UNDECIDED = 4
 _FINDINGS = dict.fromkeys(("few-items", "few-correct", "few-batches"), 6)
-_FINDINGS |= {"grader-failed": 1, "heavy-tail": 6, "outliers": 6, "order": 6, "verbose": 7}
+_FINDINGS |= {"grader-failed": 1, "no-answer": _SILENT, "heavy-tail": 6, "outliers": 6, "order": 6, "verbose": 7}
 _REST = 8
 _TOGETHER = {
     "few-items": "too-few",

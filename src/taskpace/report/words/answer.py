@@ -14,7 +14,7 @@ from taskpace.analysis.table.cost import cost_per_correct
 from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
-from taskpace.report.words.causes import Cause, causes, no_cause
+from taskpace.report.words.causes import Cause, causes, long_answers, no_cause
 from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
@@ -80,18 +80,20 @@ def _inversion(summary: Summary) -> Told | None:
     """The one to tell of, if there is one.
 
     Best between the first and the one with most tokens per second, where the first's answers are right, too: who
-    finishes first with a wrong answer has finished nothing. Among these the greatest.
+    finishes first with a wrong answer has finished nothing. And where the mean times say the same: a few long answers
+    can make the mean of whoever finishes sooner on most items the greater one. Among these the greatest.
     """
     found = [(table, pair) for table in summary.tables if (pair := headline(table)) is not None]
 
-    def weight(told: Told) -> tuple[bool, bool, bool, float]:
+    def weight(told: Told) -> tuple[bool, bool, bool, bool, float]:
         table, pair = told
         rows = {row.system: row for row in table.rows}
         a, b = rows[pair.a], rows[pair.b]
         some_right = a.accuracy.value != 0
         as_right = some_right and (a.accuracy.value or 0.0) >= (b.accuracy.value or 0.0)
         clear = a.rank_task_time == 1 and b.rank_tokens_per_s == 1
-        return some_right, clear, as_right, pair.task_time.change.value or 0.0
+        on_average = pair.split is None or (pair.split.difference_s.value or 0.0) >= 0
+        return some_right, on_average, clear, as_right, pair.task_time.change.value or 0.0
 
     return max(found, key=weight, default=None)
 
@@ -317,10 +319,11 @@ def _why(summary: Summary, told: Told | None) -> str:
         if cause.rounded
     )
     whole = difference.value or 0.0
-    return (
-        f"Why{on_tasks([_key(table)], summary)}: {short(pair.b)} takes {abs(whole):.{decimals}f} s "
-        f"{'longer' if whole >= 0 else 'less'} than {short(pair.a)}: {listed or no_cause(split)}."
-    )
+    where, parts_listed = on_tasks([_key(table)], summary), listed or no_cause(split)
+    if whole < 0:
+        less = f"on average {short(pair.b)} takes {-whole:.{decimals}f} s less"
+        return f"{long_answers(short(pair.a), where)}: {less}: {parts_listed}."
+    return f"Why{where}: {short(pair.b)} takes {whole:.{decimals}f} s longer than {short(pair.a)}: {parts_listed}."
 
 
 def _cause(cause: Cause, ratio: float | None) -> str:

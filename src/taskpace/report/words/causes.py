@@ -72,10 +72,16 @@ def _writes(split: Split, output_bytes: Comparison) -> str:
     return f"because it writes {digits(ratio, 2)} times as much"
 
 
-def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False) -> str:
+def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: bool = False, sooner: bool = False) -> str:
     """``B takes 3.1 s longer than A: +4.0 s because it writes 2.6 times as much, ...``; the parts add up.
 
-    ``recorded``: some answers were cut, so that these are the recorded times and not the full ones.
+    Args:
+        a: name of one.
+        b: name of the other.
+        split: of the pair.
+        output_bytes: its verbosity ratio, for the words.
+        recorded: some answers were cut, so that these are the recorded times and not the full ones.
+        sooner: ``a`` is said to finish sooner; means may say otherwise, and then the sentence says so.
     """
     difference, found, decimals = causes(split, output_bytes)
     whole = difference.value or 0.0
@@ -87,7 +93,14 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: boo
     longer = "longer" if whole >= 0 else "less"
     parts = ", ".join(told) or no_cause(split)
     when = "By the recorded times" if recorded else "On average"
+    if sooner and whole < 0:
+        when = f"{long_answers(a)}. {when}"
     return f"{when} {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."
+
+
+def long_answers(name: str, where: str = "") -> str:
+    """Why a system that finishes sooner takes longer on average; ``where``: on which task, such as `` on qa``."""
+    return f"A few long answers of {name}{where} make its mean time greater"
 
 
 def no_cause(split: Split) -> str:

@@ -55,7 +55,7 @@ def _of_the_ranking(table: TaskTable) -> list[str]:
     explained = inverted or _slowest(rows, pairs)
     if explained is not None and explained.split is not None and explained.task_time.significant:
         cut = explained.task_time.cut_a + explained.task_time.cut_b > 0
-        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut))
+        said.append(why(explained.a, explained.b, explained.split, explained.output_bytes, recorded=cut, sooner=True))
     said.extend(_claims(rows, pairs, inverted))
     if apart := [f"{pair.a} and {pair.b}" for pair in both if _unequal(pair)]:
         more = f" and {len(apart) - _MOST_NOTES} more pairs" if len(apart) > _MOST_NOTES else ""
