@@ -225,7 +225,7 @@ def main() -> None:
             if count > 1:
                 off = bench.figure(f"worst clock of {count} nodes, found to be off", off_ms, "ms", optional=True)
                 error = bench.figure(f"its error, at most, on {count} nodes", error_ms, "ms", optional=True)
-                bench.say(f"               worst clock found to be off by {off:.3f} ms, with an error of {error:.3f} ms")
+                bench.say(f"               worst clock found to be off by {off:.3f} ms, error {error:.3f} ms")
         bench.say("")
         bench.say(
             f"  the driver alone, {records:,} records of {len(ARRIVALS)} arrivals from nodes that answer at once:"

@@ -196,7 +196,9 @@ class ClockedLink:
             case Stamped(received_ns, answered_ns):
                 return Stamped(received_ns + ahead_ns, answered_ns + ahead_ns)
             case OfGenerator(number, Finished(record=record)):
-                turns = [msgspec.structs.replace(turn, dispatch_ns=turn.dispatch_ns + ahead_ns) for turn in record.turns]
+                turns = [
+                    msgspec.structs.replace(each, dispatch_ns=each.dispatch_ns + ahead_ns) for each in record.turns
+                ]
                 machine_ns = None if record.machine_ns is None else record.machine_ns + ahead_ns
                 record = msgspec.structs.replace(record, turns=tuple(turns), machine_ns=machine_ns)
                 return OfGenerator(number, Finished(record=record))

@@ -69,7 +69,7 @@ def job(number: int, due_ns: int | None = None) -> Job:
 
 @given(jobs=st.integers(1, 60), concurrency=st.integers(1, 40), count=st.integers(1, 9), open_loop=st.booleans())
 def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
-    """Every job is dealt once, in order; what is in flight adds up; every process gets work; all begin at one moment."""
+    """Every job is dealt once, in order; requests in flight add up; no process is idle; all begin at one moment."""
     dealt = tuple(job(number, number * 10 if open_loop else None) for number in range(jobs))
     cell = RunCell(concurrency=1 if open_loop else concurrency, one_at_a_time=False, timeout_s=1.0, jobs=dealt)
     parts = share(cell, count, 77)

@@ -1,4 +1,4 @@
-"""What limits the claims about a cell because of taskpace itself: a client that was late, busy, or on several clocks."""
+"""What limits the claims about a cell because of taskpace: a client that was late, busy, or on several clocks."""
 
 from __future__ import annotations
 
