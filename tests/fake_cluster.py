@@ -212,6 +212,8 @@ class ClockedCluster:
     def __init__(self, *ahead_ns: int) -> None:
         self.there = [Member(f"machine-{number}", "127.0.0.1") for number in range(1, len(ahead_ns) + 1)]
         self.links: list[ClockedLink] = []
+        self.gone: Member | None = None
+        """Still listed, until a node is started on it, which ends at once."""
         self.answered: queue.SimpleQueue[tuple[Link, bytes | NodeLostError]] = queue.SimpleQueue()
         self._ahead_ns = dict(zip((member.id for member in self.there), ahead_ns, strict=True))
 
@@ -220,6 +222,9 @@ class ClockedCluster:
 
     def start(self, member: Member, setup: bytes) -> Link:
         self.links.append(ClockedLink(self, setup, self._ahead_ns[member.id]))
+        if member == self.gone:
+            self.links[-1].dying = True
+            self.there.remove(member)
         return self.links[-1]
 
     def answers(self, timeout_s: float) -> list[tuple[Link, bytes | NodeLostError]]:

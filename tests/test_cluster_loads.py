@@ -162,15 +162,16 @@ def test_nodes_keep_one_schedule_whatever_their_clocks_say(tmp_path):
 @pytest.mark.parametrize(("scenario", "invalid"), [("concurrency=6", "makespan"), ("rate=60", "result")])
 def test_a_node_that_is_lost_costs_what_it_had_in_flight(tmp_path, scenario, invalid):
     """Its trials in flight are errors and no other's; the rest is asked once, by the other nodes, in a second part
-    that the cell's numbers allow for: no makespan, and no open loop.
+    that the cell's numbers allow for: no makespan, and no open loop. It is told of once, however late the cluster
+    notices that its machine is gone.
     """
     cluster = ClockedCluster(*AHEAD_NS)
     events: list[Event] = []
 
     def listen(said: Event) -> None:
         events.append(said)
-        if sum(isinstance(each, TrialFinished) for each in events) == 12 and len(cluster.there) == 3:
-            cluster.there.pop()
+        if sum(isinstance(each, TrialFinished) for each in events) == 12 and cluster.gone is None:
+            cluster.gone = cluster.there[-1]
             cluster.links[-1].dying = True
 
     with Endpoint(slowly) as server:
@@ -182,6 +183,8 @@ def test_a_node_that_is_lost_costs_what_it_had_in_flight(tmp_path, scenario, inv
     (lost,) = [said for said in events if isinstance(said, NodeLost)]
     (died,) = [said for said in events if isinstance(said, WorkerDied)]
     assert (lost.node, died.reason) == (3, "node 3 ended meanwhile")
+    assert len(cluster.links) == 4
+    assert len(cluster.there) == 2
     errors = frame.filter(outcome="error")
     assert set(errors["failure_kind"]) <= {"node-lost"}
     assert errors.height == died.lost

@@ -31,7 +31,7 @@ def client_sentence(summary: Summary) -> str:
         if cpu is not None and share is not None
         else "",
         f"the network {_ms(trip)} there and back" if trip is not None else "",
-        f"the clocks of {nodes} nodes that shared a load {_ms(apart)} apart" if apart is not None else "",
+        f"the clocks of {nodes} nodes that shared a load aligned to within {_ms(apart)}" if apart is not None else "",
     ]
     return "taskpace itself, at worst: " + ", ".join(part for part in parts if part) + "."
 

@@ -166,7 +166,13 @@ class Fleet:
             self._left_out.add(node.member.id)
 
     def tell_lost(self, node: KnownNode, reason: str, lost: int) -> None:
-        """Tell of a node that has ended, and of so many trials in flight."""
+        """Tell of a node that has ended, and of so many trials in flight.
+
+        A cluster notices late that a machine is gone. A node that was started on it meanwhile was never ready, and is
+        not told of.
+        """
+        if node.ready is None and node.member.id not in self._members():
+            return
         self._session.tell(NodeLost(node=node.number, address=node.member.address, reason=reason, lost=lost))
 
     def disband(self) -> None:
