@@ -49,8 +49,9 @@ def _check_load(plan: Plan, scenario: str) -> None:
     for system in plan.systems:
         if not engines.entry(system.spec.engine).remote:
             raise ExperimentError(
-                f'--ray: scenario "{scenario}": several machines can share a load on an endpoint, and "{system.name}" '
-                f'runs in process ({system.spec.engine}): leave --ray out, or take the scenario "single"'
+                f'--ray: scenario "{scenario}": several machines can share a load on an endpoint, and '
+                f'system "{system.name}" runs in process ({system.spec.engine}): leave --ray out, or take the '
+                'scenario "single"'
             )
         if system.spec.options.get("server"):
             raise ExperimentError(
