@@ -2,6 +2,7 @@
 
 Run: python bench/cluster.py [--rounds N] [--items N] [--records N]. First `taskpace run --ray` on 1, 2 and 4 nodes of
 Ray on this machine, with two simulated systems that wait and compute nothing, from the first dispatch to the last end;
+beside it what these nodes find their clocks to be off by when they share a load, which on one machine is truly nothing;
 then the driver alone, real but for its nodes: each answers at once with records of 100 arrivals, and what making them
 takes is left out of the driver's time.
 """
@@ -12,12 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import tomli_w
 
 import taskpace
 from harness import ROOT, Bench
+from http_capacity import instant_server
+from http_instant_server import MODEL
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
@@ -38,12 +44,16 @@ from taskpace.runner.cluster.messages import (
 )
 from taskpace.runner.cluster.protocol import Link, Member, NodeLostError
 from taskpace.runner.events import TrialFinished
+from taskpace.store import queries
 from taskpace.store.rows import Kept, now
 from taskpace.store.store import Store
+from taskpace.telemetry import ClientMetrics, ClockOffset
 
 NODES = (1, 2, 4)
 SIMULATED = (1, 10, 100, 1000)
 TRIAL_S = 0.1
+RATE = 20
+"""Arrivals per second of a load that nodes share."""
 ARRIVALS = tuple(Arrival(index * 10_000_000, 4 * index, 0) for index in range(1, 101))
 SYSTEMS = ("a", "b")
 GRADE = Grade(outcome="completed", answer=None, score=None, detail=None, committed_ns=None, scorer="none")
@@ -57,23 +67,45 @@ def experiment(folder: Path, items: int) -> dict[str, object]:
     return {"name": "cluster", "tasks": [{"prompts": "prompts.jsonl"}], "system": systems}
 
 
-def trials_per_s(nodes: int, items: int, folder: Path) -> float:
-    """Of a run on so many nodes, from the first dispatch to the last end: the machine's clock is common to all."""
-    (folder / "cluster.toml").write_text(tomli_w.dumps(experiment(folder, items)), "utf-8")
-    run = folder / f"{nodes}.db"
-    run.unlink(missing_ok=True)
+@contextmanager
+def ray_nodes(nodes: int) -> Iterator[str]:
+    """A cluster on this machine; its address."""
     program = [sys.executable, ROOT / "tests" / "ray_nodes.py", str(nodes)]
     with subprocess.Popen(program, stdin=-1, stdout=-1, stderr=subprocess.DEVNULL, text=True) as cluster:
         assert cluster.stdout
-        address = cluster.stdout.readline().strip()
-        command = [sys.executable, "-m", "taskpace", "run", folder / "cluster.toml", "--ray", address, "-o", run]
-        subprocess.run([*command, "--progress", "quiet"], check=True, capture_output=True)
+        yield cluster.stdout.readline().strip()
         cluster.communicate()
-    with taskpace.open(run) as found:
+
+
+def carry_out(table: dict[str, object], address: str, run: Path) -> None:
+    """``taskpace run --ray``, as whoever types it."""
+    path = run.with_suffix(".toml")
+    path.write_text(tomli_w.dumps(table), "utf-8")
+    run.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "taskpace", "run", path, "--ray", address, "-o", run, "--progress", "quiet"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def trials_per_s(address: str, items: int, folder: Path) -> float:
+    """Of a run on a cluster, from the first dispatch to the last end: the machine's clock is common to all."""
+    carry_out(experiment(folder, items), address, folder / "cluster.db")
+    with taskpace.open(folder / "cluster.db") as found:
         frame = found.frame()
     assert frame.height == len(SYSTEMS) * items
     end_ns = (frame["machine_ns"] + (frame["task_time_s"] * 1e9).cast(int)).max()
     return frame.height / ((end_ns - frame["machine_ns"].min()) / 1e9)
+
+
+def clocks(address: str, items: int, folder: Path) -> list[ClockOffset]:
+    """Of the nodes of a cluster that share a load on an endpoint."""
+    with instant_server() as url:
+        system = {"name": "served", "model": MODEL, "engine": "openai", "options": {"url": f"{url}/v1"}}
+        load = experiment(folder, items) | {"system": [system], "scenarios": [f"rate={RATE}"]}
+        carry_out(load, address, folder / "load.db")
+    with taskpace.open(folder / "load.db") as found:
+        assert found.frame().height == items
+        clients = [msgspec.json.decode(each.client, type=ClientMetrics) for each in queries.segments(found.store)]
+    return [client.clock for client in clients if client.clock is not None]
 
 
 class InstantLink:
@@ -180,9 +212,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for count in NODES:
-            found = [trials_per_s(count, items, folder) for _ in range(rounds)] if count in nodes else []
-            figure = bench.figure(f"trials per second on {count} nodes", found, "1/s")
+            rates, off_ms, error_ms = [], [], []
+            for _ in range(rounds if count in nodes else 0):
+                with ray_nodes(count) as address:
+                    rates.append(trials_per_s(address, items, folder))
+                    if count > 1:
+                        found = clocks(address, items, folder)
+                        off_ms.append(max(abs(clock.offset_ns) for clock in found) / 1e6)
+                        error_ms.append(max(clock.error_ns for clock in found) / 1e6)
+            figure = bench.figure(f"trials per second on {count} nodes", rates, "1/s")
             bench.say(f"  {count:>5} nodes: {figure:.1f} trials per second")
+            if count > 1:
+                off = bench.figure(f"worst clock of {count} nodes, found to be off", off_ms, "ms", optional=True)
+                error = bench.figure(f"its error, at most, on {count} nodes", error_ms, "ms", optional=True)
+                bench.say(f"               worst clock found to be off by {off:.3f} ms, error {error:.3f} ms")
         bench.say("")
         bench.say(
             f"  the driver alone, {records:,} records of {len(ARRIVALS)} arrivals from nodes that answer at once:"

@@ -26,6 +26,8 @@ async def instant() -> Calibration:
 class InProcess:
     """A worker in this process: a message is carried out before ``send`` returns."""
 
+    takes_more = False
+
     def __init__(self) -> None:
         self._said: list[FromWorker] = []
         self._worker = worker.Worker(self)
@@ -80,6 +82,8 @@ class InProcess:
 
 class Nearest:
     """A worker in this process for an endpoint, and for a system in virtual time; for others one of its own."""
+
+    takes_more = False
 
     def __init__(self) -> None:
         self._worker: InProcess | WorkerProcess | None = None

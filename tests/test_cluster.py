@@ -23,7 +23,7 @@ from taskpace.analysis.data.nodes import crossing, with_nodes
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import ExperimentError, MissingExtraError
 from taskpace.experiment.experiment import experiment_of
-from taskpace.runner.cluster import driver, node
+from taskpace.runner.cluster import fleet, node
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
 from taskpace.runner.cluster.messages import Unfit, decode_said
@@ -38,7 +38,7 @@ from taskpace.worker import worker
 def _nothing_is_calibrated(monkeypatch):
     """Calibration takes real time, once for each worker; nor is a cluster looked at once a second alone."""
     monkeypatch.setattr(worker, "calibrate", instant)
-    monkeypatch.setattr(driver, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(fleet, "_LOOK_EVERY_S", 0.0)
 
 
 def carry_out(plan: Any, path: Path, cluster: FakeCluster, **settings: Any) -> Any:
@@ -73,7 +73,7 @@ def test_nodes_that_are_lost_cost_their_trials_in_flight_and_no_other(tmp_path_f
     path = tmp_path_factory.mktemp("lost") / "run.db"
     cluster = FakeCluster(nodes, deaths=deaths, seed=seed)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(driver, "_DEATHS_IN_A_ROW", 1000)  # that is another test's
+        patched.setattr(fleet, "_DEATHS_IN_A_ROW", 1000)  # that is another test's
         ended, frame = carry_out(plan, path, cluster, on_event=events.append)
     assert ended.done == ended.planned == frame.height == frame["trial_id"].n_unique() == 40
     lost = [event for event in events if isinstance(event, NodeLost)]
@@ -147,15 +147,15 @@ def test_blocks_have_every_round_once_and_grow_smaller(rounds, nodes):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"scenarios": ["concurrency=4"]}, 'scenario "concurrency=4" is a load of one machine'),
-        ({"scenarios": ["rate=2"]}, 'scenario "rate=2" is a load of one machine'),
-        ({"scenarios": ["batch=2"]}, 'scenario "batch=2" is a load of one machine'),
+        ({"scenarios": ["concurrency=4"]}, '"one" runs in process (simulated)'),
+        ({"scenarios": ["rate=2"]}, 'scenario "rate=2": several machines can share a load on an endpoint'),
+        ({"scenarios": ["batch=2"]}, 'scenario "batch=2": static batches are carried out on one machine'),
         ({"until": "decided"}, "leave one of --until and --ray out"),
         ({"order": "sequential"}, 'take order = "turns"'),
     ],
 )
 def test_what_cannot_be_dealt_out_is_refused(changed, said):
-    """Loads of several in flight, static batches, ends that depend on all, and orders without pairs: in one line."""
+    """Loads on what runs in process, static batches, ends that depend on all, and orders without pairs: in one line."""
     systems = [{"name": name, "engine": "transformers", "model": name} for name in ("one", "two")]
     table = {"tasks": ["mmlu-letter"], "system": systems} | changed
     experiment = experiment_of(table, "test", default_name="test")

@@ -11,9 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.endpoint import MODEL, Endpoint
 
 import taskpace
+from taskpace.experiment.experiment import load_experiment
+from taskpace.experiment.prepare import prepare
 from taskpace.runner.events import Event, NodeJoined, NodeLost, RunEnded, RunStarted, TrialFinished
+from taskpace.store import queries
+from taskpace.telemetry import ClientMetrics
 
 pytestmark = pytest.mark.slow
 NODES = 3
@@ -77,6 +82,42 @@ def driver(folder: Path, address: str) -> Iterator[tuple[subprocess.Popen[bytes]
     ) as process:
         assert process.stdout is not None
         yield process, (msgspec.json.decode(line, type=Event) for line in process.stdout)
+
+
+LOAD = """
+tasks = ["mmlu-letter"]
+items = 40
+scenarios = ["rate=40"]
+resources = {{ CPU = 1 }}
+[[system]]
+name = "served"
+engine = "openai"
+model = "{model}"
+options = {{ url = "{url}" }}
+"""
+
+
+def test_nodes_share_the_load_on_an_endpoint(tmp_path, nodes):
+    """One schedule over all nodes of Ray: its arrivals to the nanosecond, each trial once, all on one clock."""
+    with Endpoint() as server:
+        (tmp_path / "experiment.toml").write_text(LOAD.format(model=MODEL, url=server.url), encoding="utf-8")
+        with driver(tmp_path, nodes.address) as (process, events):
+            found = list(events)
+            assert process.wait() == 0
+    ended = found[-1]
+    assert isinstance(ended, RunEnded)
+    assert ended.done == ended.planned == 40
+    with taskpace.open(tmp_path / "run.db") as run:
+        frame = run.frame()
+        clients = [msgspec.json.decode(each.client, type=ClientMetrics) for each in queries.segments(run.store)]
+    plan = prepare(load_experiment(tmp_path / "experiment.toml"), tmp_path)
+    start_ns = frame["dispatch_ns"].min()
+    arrivals = {trial: ns - start_ns for trial, ns in frame.select("trial_id", "dispatch_ns").rows()}
+    assert arrivals == plan.arrivals_ns(plan.cells[0])
+    assert frame["worker"].n_unique() == 1
+    assert {client.node for client in clients} == {each.node for each in found if isinstance(each, NodeJoined)}
+    assert len(clients) >= NODES - 1
+    assert all(client.clock is not None and client.clock.error_ns < 1_000_000_000 for client in clients)
 
 
 def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes):

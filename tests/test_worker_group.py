@@ -16,9 +16,22 @@ import taskpace
 import taskpace.runner.events
 from taskpace.engines.base import Sampling
 from taskpace.experiment.prepare import prepare
-from taskpace.runner.worker_group import merge, share
+from taskpace.records import Failure
+from taskpace.runner.session import never_sent
+from taskpace.runner.worker_group import WorkerGroup, merge, share
+from taskpace.runner.worker_process import WorkerDiedError
 from taskpace.telemetry import ClientMetrics
-from taskpace.worker.messages import Job, RunCell
+from taskpace.worker.messages import (
+    CellEnded,
+    Closed,
+    Dispatched,
+    Finished,
+    FromWorker,
+    Job,
+    RunCell,
+    Stop,
+    ToWorker,
+)
 
 SERVER = """
 import http.server, json, sys
@@ -56,7 +69,7 @@ def job(number: int, due_ns: int | None = None) -> Job:
 
 @given(jobs=st.integers(1, 60), concurrency=st.integers(1, 40), count=st.integers(1, 9), open_loop=st.booleans())
 def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
-    """Every job is dealt once, in order; what is in flight adds up; every process gets work."""
+    """Every job is dealt once, in order; requests in flight add up; no process is idle; all begin at one moment."""
     dealt = tuple(job(number, number * 10 if open_loop else None) for number in range(jobs))
     cell = RunCell(concurrency=1 if open_loop else concurrency, one_at_a_time=False, timeout_s=1.0, jobs=dealt)
     parts = share(cell, count, 77)
@@ -64,11 +77,10 @@ def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
     assert sorted(number for hand in hands for number in hand) == list(range(jobs))
     assert all(hand and hand == sorted(hand) for hand in hands)
     assert len(parts) <= count
-    if open_loop:
-        assert {part.start_ns for part in parts} == {77}
-    else:
+    assert {part.start_ns for part in parts} == {77}
+    if not open_loop:
         assert sum(part.concurrency for part in parts) == concurrency
-        assert all(part.concurrency >= 1 and part.start_ns is None for part in parts)
+        assert all(part.concurrency >= 1 for part in parts)
 
 
 def test_what_it_cost_is_the_sum_and_how_late_it_was_the_worst():
@@ -80,6 +92,92 @@ def test_what_it_cost_is_the_sum_and_how_late_it_was_the_worst():
     assert (both.client_cpu_ns, both.wall_ns, both.loop_lag_p99_ns, both.peak_rss_bytes) == (12, 10, 4, 150)
     assert both.processes == 2
     assert both.throttled_ns is None
+
+
+class Scripted:
+    """A worker that says what a test has it say."""
+
+    takes_more = True
+
+    def __init__(self) -> None:
+        self.sent: list[ToWorker] = []
+        self.says: list[FromWorker] = []
+        self.death: WorkerDiedError | None = None
+
+    def send(self, message: ToWorker) -> None:
+        self.sent.append(message)
+
+    def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        del timeout_s, gather_s
+        said, self.says = self.says, []
+        if not said and self.death is not None:
+            raise self.death
+        return said
+
+    def end(self) -> None:
+        """There is nothing to end."""
+
+
+def begun(count: int) -> tuple[WorkerGroup, list[Scripted]]:
+    """So many workers with a cell under way, a trial each."""
+    workers = [Scripted() for _ in range(count)]
+    group = WorkerGroup(workers)
+    jobs = tuple(job(number) for number in range(count))
+    group.send(RunCell(concurrency=count, one_at_a_time=False, timeout_s=1.0, jobs=jobs))
+    for number, each in enumerate(workers):
+        each.says = [Dispatched(trial_id=f"t{number}", attempt=1)]
+    assert len(group.receive(0.0)) == count
+    return group, workers
+
+
+def finished(number: int) -> Finished:
+    return never_sent(job(number), Failure(kind="engine", message=""))
+
+
+def ended() -> CellEnded:
+    return CellEnded(client=ClientMetrics(**dict.fromkeys(ClientMetrics.__struct_fields__, 0)))
+
+
+def test_when_one_crashes_the_others_finish_what_they_have_in_flight():
+    """They are stopped, what they say then counts, and the group crashes with the one's trials in flight alone."""
+    group, workers = begun(3)
+    workers[1].death = WorkerDiedError("it crashed")
+    assert group.receive(0.0) == []
+    assert [isinstance(each.sent[-1], Stop) for each in workers] == [True, False, True]
+    workers[0].says = [finished(0), ended()]
+    (said,) = group.receive(0.0)
+    assert isinstance(said, Finished)
+    workers[2].says = [ended()]
+    with pytest.raises(WorkerDiedError, match="it crashed") as caught:
+        group.receive(0.0)
+    assert caught.value.lost == {("t1", 1)}
+
+
+def test_one_that_crashes_between_two_parts_costs_neither():
+    """The next part is not begun, and nothing was in flight; one that was closed is not asked again."""
+    group, workers = begun(2)
+    for each in workers:
+        each.says = [ended()]
+    (said,) = group.receive(0.0)
+    assert isinstance(said, CellEnded)
+    workers[0].death = WorkerDiedError("it crashed")
+    before = [len(each.sent) for each in workers]
+    group.send(RunCell(concurrency=2, one_at_a_time=False, timeout_s=1.0, jobs=(job(7), job(8))))
+    assert [len(each.sent) for each in workers] == before
+    with pytest.raises(WorkerDiedError) as caught:
+        group.receive(0.0)
+    assert caught.value.lost == frozenset()
+
+
+def test_a_worker_that_was_closed_may_end():
+    """One process of two ends sooner than the other has said that it is closed: no crash."""
+    group, workers = begun(2)
+    workers[0].says = [Closed()]
+    assert group.receive(0.0) == []
+    workers[0].death = WorkerDiedError("ended with status 0")
+    assert group.receive(0.0) == []
+    workers[1].says = [Closed()]
+    assert group.receive(0.0) == [Closed()]
 
 
 async def slowly(_asked, writer, _number) -> None:

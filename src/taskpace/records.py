@@ -111,7 +111,8 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One request and what came back. Most trials have one; a dialogue has several."""
 
     dispatch_ns: int
-    """Scheduled dispatch, on the worker's monotonic clock. Comparable within one worker process only."""
+    """Scheduled dispatch, on the worker's monotonic clock; of a load that several nodes shared, on the driver's.
+    Comparable within one worker only."""
     send_delay_ns: int
     """How much later than the scheduled dispatch the request really left."""
     arrivals: tuple[Arrival, ...]
@@ -140,8 +141,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     loop_lag_ns: int | None
     """The greatest lag of the client's event loop seen during the trial; null when it was too short to be sampled."""
     machine_ns: int | None = None
-    """Dispatch on the machine's monotonic clock, which all workers of one machine share until it is restarted; null in
-    virtual time, and where nothing was dispatched."""
+    """Dispatch on the machine's monotonic clock, which all workers of one machine share until it is restarted (of a
+    load that several nodes shared: the driver's machine); null in virtual time, and where nothing was dispatched."""
     final: bool = True
     """False: it failed for a passing reason, and another attempt was to follow. While the last attempt is not final the
     trial is still to be done."""

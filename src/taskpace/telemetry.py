@@ -52,6 +52,14 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """Why a kind of counter shows nothing, with the remedy."""
 
 
+class ClockOffset(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a machine's monotonic clock is ahead of another's, from messages between them. Nanoseconds."""
+
+    offset_ns: int
+    error_ns: int
+    """The true offset is at most so far from that."""
+
+
 class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How the client itself fared over a segment: an uninterrupted part of one cell."""
 
@@ -75,6 +83,10 @@ class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How many shared the load; times and memory are of all together, lags of the worst."""
     energy: Window | None = None
     """Null: it was not asked for."""
+    node: int | None = None
+    """Of a load that several nodes of a cluster shared: which of them. Null: one machine had it."""
+    clock: ClockOffset | None = None
+    """Of that node: what has been taken off its readings, so that what it observed is on the driver's clock."""
 
 
 def worst(parts: Sequence[ClientMetrics], name: str) -> int | None:
@@ -85,7 +97,7 @@ def worst(parts: Sequence[ClientMetrics], name: str) -> int | None:
 def joined(parts: Sequence[ClientMetrics]) -> ClientMetrics:
     """How the client fared over parts of a cell that one worker carried out one after the other; at least one.
 
-    Times are sums, lags and memory those of the worst part.
+    Times are sums, lags, memory and the clock those of the worst part.
     """
     if len(parts) == 1:
         return parts[0]
@@ -102,6 +114,8 @@ def joined(parts: Sequence[ClientMetrics]) -> ClientMetrics:
         wall_ns=sum(part.wall_ns for part in parts),
         processes=parts[0].processes,
         energy=_joined_windows([part.energy for part in parts if part.energy is not None]),
+        node=parts[0].node,
+        clock=max((part.clock for part in parts if part.clock), key=lambda clock: clock.error_ns, default=None),
     )
 
 

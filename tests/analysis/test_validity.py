@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
+import polars as pl
 import pytest
 
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.makespan import makespan_s
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.table.validity import ask, reasons_against
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.sentences import sentences
-from taskpace.telemetry import ClientMetrics
+from taskpace.telemetry import ClientMetrics, ClockOffset
 
 
 def segment(**changes: int) -> ClientMetrics:
@@ -126,6 +129,45 @@ def test_a_client_that_stamps_late_says_so_before_it_is_the_bottleneck(trials_of
     assert codes(slow, processes=2, **late) == [("late-stamps", "absolute seconds")]  # half a core, whoever has it
     assert codes(slow, cpu_s=1, **late) == codes(slow, in_process=True, **late) == []
     assert codes(slow, **late | {"lag_samples": 99}) == codes(quick, **late | {"loop_lag_p99_ns": 2_000_000}) == []
+
+
+def test_of_several_nodes_the_worst_is_the_client(trials_of):
+    """A load that two nodes share is as good as the busier one's stamps: averages over nodes would hide it."""
+    spare = segment(node=1, client_cpu_ns=10**9)
+
+    def found(**changes):
+        return reasons_against(trials_of(wait_s=0.5), cell(40, spare, segment(node=2, **changes), in_process=False))
+
+    (busy,) = found(client_cpu_ns=95 * 10**8)
+    assert busy.code == "client-cpu"
+    assert "its process on node 2 was at work for 95 % of the time" in busy.text
+    (late,) = found(client_cpu_ns=6 * 10**9, loop_lag_p99_ns=3_000_000, lag_samples=100)
+    assert late.code == "late-stamps"
+    assert "3.0 ms late or more on node 2 (its process was at work for 60 %" in late.text
+    assert found(client_cpu_ns=10**9, loop_lag_p99_ns=3_000_000, lag_samples=100) == ()
+
+
+def test_clocks_that_may_be_far_apart_leave_no_makespan(trials_of):
+    """Above 1 % of the makespan, by the two worst of the nodes, once for each of the system's turns; below it the
+    makespan stands.
+    """
+
+    def shared(*errors_s: float) -> list[ClientMetrics]:
+        clocks = [ClockOffset(offset_ns=5, error_ns=round(1e9 * error_s)) for error_s in errors_s]
+        return [msgspec.structs.replace(segment(), node=node, clock=clock) for node, clock in enumerate(clocks, 1)]
+
+    trials = trials_of(n=40)
+    whole_s = makespan_s(trials, 40)
+    assert whole_s is not None
+    just, beyond = (shared(0.001 * whole_s, share * whole_s, 0.004 * whole_s) for share in (0.0055, 0.0065))
+    assert against(trials, segments=just) == {}
+    assert makespan_s(trials, 40, just) == whole_s
+    reason = against(trials, segments=beyond)["clocks"]
+    assert (reason.invalidates, makespan_s(trials, 40, beyond)) == ("makespan", None)
+    in_turns = trials.with_columns(round=pl.Series([1 + index // 20 for index in range(40)]))
+    assert makespan_s(in_turns, 40, shared(0.004 * whole_s, 0.004 * whole_s)) is None
+    # One node's clock alone cannot be apart from itself.
+    assert makespan_s(trials, 40, shared(whole_s)) == whole_s
 
 
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from taskpace.machine.host import Host
+from taskpace.telemetry import ClockOffset
 
 
 class NodeHost(Host, frozen=True, kw_only=True):
@@ -12,6 +13,9 @@ class NodeHost(Host, frozen=True, kw_only=True):
 
     node: int
     """Its number. Each time that it is started is a session of its own."""
+    clock: ClockOffset | None = None
+    """Of its monotonic clock to the driver's, when it was ready to share a load. Null: it carried blocks out, whose
+    times never leave a machine."""
 
 
 def node_of(host: str) -> int | None:

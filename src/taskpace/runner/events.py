@@ -131,7 +131,7 @@ class NodeLost(_Event, frozen=True, kw_only=True):
     address: str
     reason: str
     lost: int
-    """Trials in flight, now recorded as errors."""
+    """Trials in flight of its blocks, now recorded as errors; those of its share of a load come with ``WorkerDied``."""
 
 
 class RunEnded(_Event, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from taskpace.experiment.experiment import Order
 from taskpace.experiment.plan import Plan
@@ -38,12 +38,32 @@ def run_plan(
     decide = decider(until) if decider is not None and until is not None else None
     session = Session.begin(plan, store, on_event=on_event, stop=stop or Never(), launch=launch)
     runs = {system.name: SystemRun(system, session) for system in plan.systems}
-    order = _order(session)
-    parts = iter(
-        one_after_the_other(session)
-        if order == "sequential"
-        else in_turns(session, store, together=order == "turns", decide=decide)
-    )
+    order = order_of(session)
+    carry_out(session, runs, parts_in(order, session, store, decide), order)
+    return session.end(given_up(runs))
+
+
+def order_of(session: Session) -> Order:
+    """In which the systems follow each other: as wanted, where there are several and all can be open at once."""
+    if len(session.plan.systems) == 1:
+        # One system alone takes its turns where each round may be the last.
+        return "sequential" if session.plan.experiment.until is None else "turns"
+    wanted = session.plan.experiment.order
+    if wanted == "turns" and (reason := why_not_together(session.plan)):
+        session.tell(OrderChanged(reason=reason))
+        return "blocks"
+    return wanted
+
+
+def parts_in(order: Order, session: Session, store: Store, decide: Decide | None = None) -> Iterator[Part]:
+    """All that is left of a session's plan, part after part; ``decide``: see ``runner.turns.in_turns``."""
+    if order == "sequential":
+        return one_after_the_other(session)
+    return in_turns(session, store, together=order == "turns", decide=decide)
+
+
+def carry_out(session: Session, runs: Mapping[str, SystemRun], parts: Iterator[Part], order: Order) -> None:
+    """Have each part carried out by its system, until there are none left or a stop is asked for; then close all."""
     try:
         # What is settled already shows before the first part.
         first = next(parts, None)
@@ -62,19 +82,11 @@ def run_plan(
         raise
     for run in runs.values():
         run.close()
-    return session.end([name for name, run in runs.items() if not run.seen_through])
 
 
-def _order(session: Session) -> Order:
-    """In which the systems follow each other: as wanted, where there are several and all can be open at once."""
-    if len(session.plan.systems) == 1:
-        # One system alone takes its turns where each round may be the last.
-        return "sequential" if session.plan.experiment.until is None else "turns"
-    wanted = session.plan.experiment.order
-    if wanted == "turns" and (reason := why_not_together(session.plan)):
-        session.tell(OrderChanged(reason=reason))
-        return "blocks"
-    return wanted
+def given_up(runs: Mapping[str, SystemRun]) -> list[str]:
+    """The systems that have trials left."""
+    return [name for name, run in runs.items() if not run.seen_through]
 
 
 def close_others(runs: Mapping[str, SystemRun], part: Part) -> None:

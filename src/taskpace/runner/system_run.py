@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ from taskpace.runner.events import (
 from taskpace.runner.jobs import make_jobs, make_warm_ups
 from taskpace.runner.session import InFlight, Part, Session, anchor_id, never_sent
 from taskpace.runner.withheld import Withheld
-from taskpace.runner.worker_process import WorkerDiedError, WorkerHandle
+from taskpace.runner.worker_process import NodeDiedError, WorkerDiedError, WorkerHandle, launch_workers
 from taskpace.telemetry import ClientMetrics, joined
 from taskpace.worker.messages import (
     CellEnded,
@@ -57,7 +57,7 @@ class _UnusableError(Exception):
     """The engine could not be opened, or is out of reach; trying again would end the same way."""
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """A stop was asked for while nothing was in flight."""
 
 
@@ -66,16 +66,22 @@ class SystemRun:
 
     Its worker is started when there is something to do; one that crashes costs its trials in flight, which are recorded
     as errors, and is started again for the rest.
+
+    Args:
+        system: of the session's plan.
+        session: which it has a share of.
+        launch: starts its worker; null: the session does, as many as the experiment's ``processes``.
     """
 
-    def __init__(self, system: PlannedSystem, session: Session) -> None:
+    def __init__(
+        self, system: PlannedSystem, session: Session, launch: Callable[[], WorkerHandle] | None = None
+    ) -> None:
         self._system = system
         self._session = session
         self._cells = [cell for cell in session.plan.cells if cell.system is system]
         self._worker: WorkerHandle | None = None
         self._worker_number: int | None = None
-        remote = engines.entry(system.spec.engine).remote
-        self._processes = session.plan.experiment.processes if remote else 1
+        self._launch = launch or self._launch_here
         self._in_flight: dict[tuple[str, int], InFlight] = {}
         """By trial and attempt."""
         self._too_large: dict[str, tuple[int, str]] = {}
@@ -86,8 +92,8 @@ class SystemRun:
         """Cells that were begun in this session."""
         self._warm: set[str] = set()
         """Cells that the worker has warmed up for."""
-        self._segments: dict[str, list[ClientMetrics]] = {}
-        """By cell: how the client fared in each of the worker's parts; kept together once the worker is through."""
+        self._segments: dict[tuple[str, int | None], list[ClientMetrics]] = {}
+        """By cell and node: how the client fared in each of the worker's parts; kept once the worker is through."""
         self._deaths = 0
         """In a row, without a trial that was finished in between."""
         self._given_up = False
@@ -129,7 +135,7 @@ class SystemRun:
             while not isinstance(self._receive(_CLOSE_LIMIT_S, "closing")[-1], Closed):
                 pass
         except WorkerDiedError as death:
-            self._bury(str(death))
+            self._bury(death)
         finally:
             self.end()
 
@@ -141,12 +147,12 @@ class SystemRun:
             do()
         except _UnusableError as exc:
             self._give_up(str(exc))
-        except _StoppedError:
+        except StoppedError:
             self.end()
         except WorkerDiedError as death:
-            self._bury(str(death))
+            self._bury(death)
             self.end()
-            self._deaths += 1
+            self._deaths += not isinstance(death, NodeDiedError)
             if self._deaths == _DEATHS_IN_A_ROW:
                 self._give_up(f"its worker crashed {self._deaths} times in a row; the last time {death}")
 
@@ -155,10 +161,7 @@ class SystemRun:
         for cell_id in self._withheld.cells():
             # Nothing has shown yet that they count.
             self._session.keep(self._withheld.refused(cell_id, self._session.number), self._worker_number)
-        for cell_id, segments in self._segments.items():
-            if self._worker_number is not None:
-                self._session.store.add_segment(self._worker_number, cell_id, joined(segments))
-        self._segments.clear()
+        self._keep_segments({cell_id for cell_id, _ in self._segments})
         self._warm.clear()
         self._worker_number = None
         if self._worker is not None:
@@ -192,12 +195,9 @@ class SystemRun:
             case other:
                 raise AssertionError(other)
 
-    def _launch(self) -> WorkerHandle:
-        if self._processes == 1:
-            return self._session.launch()
-        from taskpace.runner.worker_group import WorkerGroup  # with asyncio, for which few runs need wait
-
-        return WorkerGroup(self._session.launch, self._processes)
+    def _launch_here(self) -> WorkerHandle:
+        remote = engines.entry(self._system.spec.engine).remote
+        return launch_workers(self._session.launch, self._session.plan.experiment.processes if remote else 1)
 
     # -- one part --------------------------------------------------------------------------------------------------
 
@@ -215,11 +215,12 @@ class SystemRun:
         session = self._session
         first = cell.id not in self._warm
         warm_ups = make_warm_ups(session.plan, cell, session.attempts, self._deadly) if first else []
-        # Several processes are dealt what they share; where one trial follows the other, the part itself is small.
-        most = MOST_AHEAD if self._processes == 1 and not cell.scenario.one_at_a_time else None
+        worker = self._worker_of_it()
+        # Where one trial follows the other, the part itself is small.
+        most = MOST_AHEAD if worker.takes_more and not cell.scenario.one_at_a_time else None
         timeout_s = session.plan.experiment.timeout_s
         ahead = Ahead(warm_ups, self._jobs(part, trials), most=most, timeout_s=timeout_s)
-        self._worker_of_it().send(self._message(part, ahead, first=first))
+        worker.send(self._message(part, ahead, first=first))
         ended = self._collect(part, ahead)
         self._warm.add(cell.id)
         self._end_part(part, ended)
@@ -286,10 +287,10 @@ class SystemRun:
     def _end_part(self, part: Part, ended: CellEnded) -> None:
         """Note how the client fared, and why the part ended early if it did."""
         cell = part.cell
-        self._segments.setdefault(cell.id, []).append(ended.client)
+        for client in (ended.client, *ended.others):
+            self._segments.setdefault((cell.id, client.node), []).append(client)
         if part.last:
-            assert self._worker_number is not None, "the engine is open"  # noqa: S101 - see _open
-            self._session.store.add_segment(self._worker_number, cell.id, joined(self._segments.pop(cell.id)))
+            self._keep_segments({cell.id})
         if ended.refused is not None:
             self._end_cell(cell, ended.refused)
         elif part.last:
@@ -319,6 +320,12 @@ class SystemRun:
             )
         )
 
+    def _keep_segments(self, cells: Collection[str]) -> None:
+        for key in [key for key in self._segments if key[0] in cells]:
+            segments = self._segments.pop(key)
+            if self._worker_number is not None:
+                self._session.store.add_segment(self._worker_number, key[0], joined(segments))
+
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
         if cell.scenario.batch is None or cell.task.name not in self._too_large:
@@ -341,15 +348,18 @@ class SystemRun:
         for key in keys:
             del self._in_flight[key]
 
-    def _bury(self, reason: str) -> None:
+    def _bury(self, death: WorkerDiedError) -> None:
         """Record what a dead worker had in flight as errors."""
-        lost: Mapping[tuple[str, int], InFlight] = dict(self._in_flight)
+        reason = str(death)
+        lost = {key: flown for key, flown in self._in_flight.items() if death.lost is None or key in death.lost}
         session = self._session
         session.store.add_worker_death(session.number, self._worker_number, self._system.name, reason)
         for _, job, trial in lost.values():
-            self._keep([never_sent(job, Failure(kind="worker-died", message=reason))])
+            self._keep([never_sent(job, Failure(kind=death.kind, message=reason))])
             if trial is None:
                 self._deadly.add(job.trial_id)
+        # What a stop has kept from being sent has no record, and is still to be done.
+        self._in_flight.clear()
         session.tell(WorkerDied(system=self._system.name, reason=reason, lost=len(lost)))
 
     def _give_up(self, reason: str) -> None:
@@ -368,7 +378,7 @@ class SystemRun:
         waited_s = 0.0
         while waited_s < limit_s:
             if self._session.stop.requested and stop_at_once:
-                raise _StoppedError
+                raise StoppedError
             if self._session.stop.requested and not told:
                 worker.send(Stop())
                 told = True

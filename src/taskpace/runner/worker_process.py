@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import IO, BinaryIO, Protocol
 
 import msgspec
@@ -30,11 +30,32 @@ _READ_BYTES = 64 * 1024
 
 
 class WorkerDiedError(Exception):
-    """The worker is gone. The message shows how it ended and what it printed last."""
+    """The worker is gone. The message shows how it ended and what it printed last.
+
+    Args:
+        reason: the message.
+        lost: what it had in flight, by trial and attempt; null: all that its run knows to be in flight.
+    """
+
+    kind = "worker-died"
+    """Of the failures of what it had in flight."""
+
+    def __init__(self, reason: str, lost: frozenset[tuple[str, int]] | None = None) -> None:
+        super().__init__(reason)
+        self.lost = lost
+
+
+class NodeDiedError(WorkerDiedError):
+    """The machine of a cluster is gone on which the worker was, which shows nothing about the worker."""
+
+    kind = "node-lost"
 
 
 class WorkerHandle(Protocol):
     """What a run needs of a worker, wherever it runs."""
+
+    takes_more: bool
+    """Whether jobs may follow those that a part began with (``MoreJobs``)."""
 
     def send(self, message: ToWorker) -> None:
         """Hand over a message. A worker that is gone shows up in ``receive``."""
@@ -57,12 +78,23 @@ class WorkerHandle(Protocol):
         ...
 
 
+def launch_workers(launch: Callable[[], WorkerHandle], count: int) -> WorkerHandle:
+    """Start so many workers, which share one load, as one."""
+    if count == 1:
+        return launch()
+    from taskpace.runner.worker_group import WorkerGroup  # with asyncio, for which few runs need wait
+
+    return WorkerGroup([launch() for _ in range(count)])
+
+
 class WorkerProcess:
     """A worker as a child process. Its standard error is kept in a temporary log for the case that it crashes.
 
     Args:
         environment: variables, in place of this process's own.
     """
+
+    takes_more = True
 
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._log: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 - closed in end()

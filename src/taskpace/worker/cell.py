@@ -21,7 +21,7 @@ from taskpace.worker.lag import LagMonitor
 from taskpace.worker.messages import CellEnded, Dispatched, Finished, FromWorker, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.retries import may_pass, wait_s
-from taskpace.worker.schedule import AtHand, batched, closed_loop, open_loop, wait_until
+from taskpace.worker.schedule import LEAD_NS, AtHand, batched, closed_loop, open_loop, wait_until
 from taskpace.worker.supply import Source, Supply
 from taskpace.worker.trial import Gates, measure
 
@@ -72,6 +72,7 @@ class CellRun:
         self._gates = Gates()
         self._out_of_memory: str | None = None
         self._measured = 0
+        self._waited_ns = 0
         self._next_look: asyncio.TimerHandle | None = None
 
     async def run(self, counters: Found | None) -> CellEnded:
@@ -111,14 +112,24 @@ class CellRun:
         await self._run_at_hand([job for job in message.jobs if job.phase == "warm-up"])
         if meter:
             meter.begin()
+        due = any(job.due_ns is not None for job in message.jobs)
+        if message.start_ns is not None:
+            await self._wait_for(message.start_ns - LEAD_NS if due else message.start_ns)
         supply = Supply(message, self._run, clock, self._lag.add, self._stopping)
         if message.batch is not None:
             await self._run_at_hand([job for job in message.jobs if job.phase == "measured"])
-        elif any(job.due_ns is not None for job in message.jobs):
+        elif due:
             await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, start_ns=message.start_ns)
         else:
             await closed_loop(supply, message.concurrency, self._run_trial, self._stopping)
         return meter.end() if meter else []
+
+    async def _wait_for(self, start_ns: int) -> None:
+        """Until others have their part of the cell, too; it is no time in which the client could have been busy."""
+        clock = self._engine.clock
+        begun_ns = clock.now_ns()
+        await wait_until(start_ns, clock, self._stopping)
+        self._waited_ns = clock.now_ns() - begun_ns
 
     async def _run_at_hand(self, jobs: Sequence[Job]) -> None:
         if self._message.batch is None:
@@ -203,7 +214,7 @@ class CellRun:
             loop_lag_max_ns=lag.max_ns,
             lag_samples=lag.samples,
             client_cpu_ns=after.cpu_ns - before.cpu_ns,
-            wall_ns=after.wall_ns - before.wall_ns,
+            wall_ns=after.wall_ns - before.wall_ns - self._waited_ns,
             peak_rss_bytes=peak_rss_bytes(),
             device_peak_bytes=None if self._device is None else self._device.take_device_peak(),
             steal_ticks=grown("steal_ticks"),

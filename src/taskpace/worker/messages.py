@@ -56,7 +56,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     retries: int = 0
     """How often a trial that failed for a passing reason is tried again."""
     start_ns: int | None = None
-    """Open loop: the machine's monotonic clock when the first job is due. Null: as soon as can be."""
+    """The machine's monotonic clock when the first measured job is due, in a closed loop: when the slots become free.
+    Null: as soon as can be."""
     energy: bool = False
     """Read this machine's energy counters over the measured jobs."""
     rest_before: bool = True
@@ -125,6 +126,8 @@ class CellEnded(_Said, frozen=True, kw_only=True):
     """From the worker: nothing of this cell is in flight any more."""
 
     client: ClientMetrics
+    others: tuple[ClientMetrics, ...] = ()
+    """Of other machines that had a share of the cell; never from a worker that is one process."""
     unreachable: str | None = None
     """Why the cell was ended early: no connection could be opened any more. Null: it was not."""
     refused: str | None = None

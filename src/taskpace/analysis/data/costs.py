@@ -130,7 +130,7 @@ def _prices(frame: pl.DataFrame, cells: Sequence[CellPlan]) -> pl.DataFrame:
 def _share(frame: pl.DataFrame, cell: CellPlan) -> float | None:
     values = zip(_KEY, (cell.system, cell.task, cell.scenario.name), strict=True)
     part = last_attempts(frame.filter(*(pl.col(key) == value for key, value in values)))
-    whole_s, seconds = makespan_s(part, cell.planned), float(part["task_time_s"].sum())
+    whole_s, seconds = makespan_s(part, cell.planned, cell.segments), float(part["task_time_s"].sum())
     return None if whole_s is None or not seconds else whole_s / seconds
 
 

@@ -40,10 +40,10 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """What limits the claims that a cell's numbers allow, and how."""
 
     code: str
-    """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``late-stamps``, ``cached-prompts``,
-    ``resumed``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``, ``miscounted``,
-    ``same-prompt-tokens``, ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``, ``suspended``,
-    ``not-run``, ``missing`` (from an imported log), ``too-few``."""
+    """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``late-stamps``, ``clocks``,
+    ``cached-prompts``, ``resumed``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``,
+    ``miscounted``, ``same-prompt-tokens``, ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``,
+    ``suspended``, ``not-run``, ``missing`` (from an imported log), ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""
@@ -102,6 +102,11 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of the worker process, the most in this cell; with the model where it is in process."""
     device_peak_bytes: int | None = None
     """Memory of the GPU that the engine had in use, the most in this cell; null without one."""
+    nodes: int = 1
+    """Machines that shared the load."""
+    clocks_apart_s: float | None = None
+    """By how much the clocks of two of them may be apart, once what is known of that has been taken off; null: one
+    machine had the load."""
 
 
 class Energy(msgspec.Struct, frozen=True, kw_only=True):

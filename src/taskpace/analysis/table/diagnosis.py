@@ -13,8 +13,9 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.table.client import AGAIN
 from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.validity import AGAIN, ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
+from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 from taskpace.tasks.scoring import GRADER_FAILED
 

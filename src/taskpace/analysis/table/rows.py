@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Columns, Trials
-from taskpace.analysis.data.makespan import makespan_s
+from taskpace.analysis.data.makespan import clocks_apart_s, makespan_s
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
@@ -78,7 +78,7 @@ def make_rows(
         unit_of = timed.ended["item"] if sample.shared.repeats > 1 else None
         cut_off = ended.having(*CUT_OFF)
         reasons = reasons_against(part, cell)
-        whole_s = makespan_s(part.frame, cell.planned)
+        whole_s = makespan_s(part.frame, cell.planned, cell.segments)
         graded = cell.graded and part.height > 0
         has_times = cell.imported is None or "time" not in cell.imported.unknown
         solved = (in_time.task_time_s[index], in_time.correct[index])
@@ -290,6 +290,8 @@ def _client(part: Columns, cell: CellPlan) -> Client:
         device_peak_bytes=max(
             (segment.device_peak_bytes for segment in segments if segment.device_peak_bytes), default=None
         ),
+        nodes=len({segment.node for segment in segments if segment.node}) or 1,
+        clocks_apart_s=clocks_apart_s(segments),
     )
 
 

@@ -14,8 +14,8 @@ from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
-from taskpace.analysis.stats.intervals import at_share
 from taskpace.analysis.stats.significance import growth
+from taskpace.analysis.table.client import AGAIN, against_result, business, clocks, lateness
 from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
 from taskpace.records import Outcome
@@ -29,25 +29,13 @@ CACHED_LIMIT = 0.01
 """Of the prompt tokens."""
 MISCOUNTED_LIMIT = 0.02
 """Of the reports of tokens."""
-LAG_LIMIT = 0.05
-"""Of the task time, in one of ten trials."""
 DRIFT_LIMIT = 0.10
 DRIFT_P = 0.01
 STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
 """A tick is 10 ms or so: in a short cell one of them is not a share worth naming."""
 THROTTLE_LIMIT = 0.01
-BUSY_LIMIT = 0.9
-"""Of one core."""
-LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.5, 100
-"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so
-that the caution comes before results suffer: where the process was at work for half a core and more, so that its own
-events wait, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
-"""
 FOREIGN = "foreign"
-AGAIN = "`taskpace run RUN -o NEW`"
-"""The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
-to a reader has their names (``report.words.commands``)."""
 
 
 ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
@@ -64,8 +52,9 @@ def reasons_against(trials: Trials, cell: CellPlan) -> tuple[Reason, ...]:
         cell: as planned, and how the client fared.
     """
     found = (
-        *_client(trials),
-        *(() if cell.in_process else _busy(trials, cell.segments)),
+        *lateness(trials),
+        *(() if cell.in_process else business(trials, cell.segments)),
+        *clocks(trials, cell),
         *_cached(trials),
         *_resumed(trials, open_loop=cell.open_loop),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
@@ -92,10 +81,6 @@ def cut_remedies(rows: Iterable[MeasuredRow]) -> list[str]:
     """What to do about the cut answers of these rows, each once."""
     reasons = [reason for row in rows for reason in row.reasons if reason.invalidates == "full task time"]
     return list(dict.fromkeys(reason.remedy for reason in reasons))
-
-
-def _against_result(code: str, text: str, remedy: str) -> Reason:
-    return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
 def _incomplete(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
@@ -171,26 +156,6 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         )
 
 
-def _client(trials: Trials) -> Iterator[Reason]:
-    # What a retried trial waited for was the server.
-    first = trials["attempt"] == 1
-    for column, code, what in (
-        ("loop_lag_s", "client-lag", "taskpace itself was late"),
-        ("send_delay_s", "send-delay", "requests left late"),
-    ):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            share = trials[column] / trials["task_time_s"]
-        if not (first & (share > LAG_LIMIT)).any():
-            continue
-        known = share[first & ~np.isnan(share)]
-        if (tenth := float(np.quantile(known, 0.9))) > LAG_LIMIT:
-            yield _against_result(
-                code,
-                f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
-                f"leave the client more processor time, or lower the load, then {AGAIN}",
-            )
-
-
 def _machine(trials: Trials, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
     took_turns = trials.height > 0 and np.count_nonzero(~np.isnan(trials["round"])) >= TURNS_SHARE * trials.height
@@ -236,38 +201,6 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         )
 
 
-def _busy(trials: Trials, segments: tuple[ClientMetrics, ...]) -> Iterator[Reason]:
-    """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured."""
-    cpu = sum(segment.client_cpu_ns for segment in segments)
-    wall = sum(segment.wall_ns * segment.processes for segment in segments)
-    if wall and cpu > BUSY_LIMIT * wall:
-        yield _against_result(
-            "client-cpu",
-            f"taskpace was the bottleneck: its process was at work for {100 * cpu / wall:.0f} % of the time",
-            f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
-        )
-        return
-    lags = [each.loop_lag_p99_ns for each in segments if each.lag_samples >= LEAST_LOOKS and each.loop_lag_p99_ns]
-    lag = max(lags, default=0)
-    if lag <= LATE_STAMP_NS:
-        return
-    ttft_s = np.sort(trials["ttft_s"][~np.isnan(trials["ttft_s"])])
-    relative = bool(len(ttft_s)) and lag / 1e9 > LAG_LIMIT * at_share(ttft_s, 0.5)
-    # Of one core, however many processes share the work: that much of it makes the lag the client's own.
-    core = cpu / max(1, sum(segment.wall_ns for segment in segments))
-    if relative or core > LATE_STAMP_CPU:
-        processes = max(segment.processes for segment in segments)
-        who = "its process was" if processes == 1 else f"its {processes} processes together were"
-        yield Reason(
-            code="late-stamps",
-            text=f"taskpace stamped one arrival in a hundred {lag / 1e6:.1f} ms late or more "
-            f"({who} at work for {100 * core:.0f} % of a core's time)",
-            remedy="leave the client more processor time, lower the load, or share it among more `processes`, "
-            f"then {AGAIN}",
-            invalidates="absolute seconds",
-        )
-
-
 def _drift(trials: Trials) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
@@ -298,7 +231,7 @@ def _cached(trials: Trials) -> Iterator[Reason]:
         return
     prompt, cached = float(prompt_tokens[known].sum()), float(cached_tokens[known].sum())
     if cached > CACHED_LIMIT * prompt:
-        yield _against_result(
+        yield against_result(
             "cached-prompts",
             f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
             f"turn prompt caching off, then {AGAIN}",
@@ -354,7 +287,7 @@ def _resumed(trials: Trials, *, open_loop: bool) -> Iterator[Reason]:
     if not np.isnan(trials["round"]).any() or not (workers > np.fmin.reduce(workers, initial=np.inf)).any():
         return
     if open_loop:
-        yield _against_result(
+        yield against_result(
             "resumed", "interrupted and resumed, so the queue was empty again", f"run it without interruption: {AGAIN}"
         )
     else:

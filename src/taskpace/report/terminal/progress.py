@@ -286,8 +286,9 @@ def trouble_in_words(event: Event) -> str | None:
         case SystemGivenUp():
             return one_line(f"{event.system}: given up, {event.left} trials not run: {event.reason}", 600)
         case NodeLost():
-            lost = f"{event.lost} in flight recorded as errors, the rest goes to other nodes"
-            return one_line(f"node {event.node} ({event.address}) ended: {event.reason}; {lost}", 600)
+            lost = f"{event.lost} in flight recorded as errors, " if event.lost else ""
+            ended = f"node {event.node} ({event.address}) ended: {event.reason}"
+            return one_line(f"{ended}; {lost}the rest goes to other nodes", 600)
         case NodeLeftOut():
             return one_line(f"node {event.node} ({event.address}) takes no part: {event.reason}", 600)
         case RunEnded(interrupted=True):

@@ -21,6 +21,7 @@ def client_sentence(summary: Summary) -> str:
     cpu = max((client.cpu_per_trial_s for client in alone if client.cpu_per_trial_s is not None), default=None)
     share = max((client.cpu_share for client in alone if client.cpu_share is not None), default=None)
     trip = worst(lambda client: client.round_trip_s)
+    apart, nodes = worst(lambda client: client.clocks_apart_s), max((client.nodes for client in clients), default=1)
     if lag is None:
         return ""
     parts = [
@@ -30,6 +31,7 @@ def client_sentence(summary: Summary) -> str:
         if cpu is not None and share is not None
         else "",
         f"the network {_ms(trip)} there and back" if trip is not None else "",
+        f"the clocks of {nodes} nodes that shared a load aligned to within {_ms(apart)}" if apart is not None else "",
     ]
     return "taskpace itself, at worst: " + ", ".join(part for part in parts if part) + "."
 

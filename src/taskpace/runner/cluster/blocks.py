@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from taskpace import engines
 from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan, Trial, remaining
 from taskpace.runner.cluster.messages import Block, Turn
@@ -25,20 +26,38 @@ def check_plan(plan: Plan) -> None:
     """
     experiment = plan.experiment
     for scenario in experiment.scenarios:
-        if not scenario.one_at_a_time or scenario.batch is not None:
+        if scenario.batch is not None:
             raise ExperimentError(
-                f'--ray: scenario "{scenario.name}" is a load of one machine, and cannot be dealt out over several: '
-                'leave --ray out, or take the scenario "single"'
+                f'--ray: scenario "{scenario.name}": static batches are carried out on one machine: leave --ray out, '
+                'or take the scenario "single"'
             )
+        if not scenario.one_at_a_time:
+            _check_load(plan, scenario.name)
     if experiment.until is not None:
         raise ExperimentError(
             "--ray: a run that ends when it is decided looks at one round after the other, and rounds are asked on "
             "several machines at once: leave one of --until and --ray out"
         )
-    if experiment.order == "sequential":
+    if experiment.order == "sequential" and any(scenario.one_at_a_time for scenario in experiment.scenarios):
         raise ExperimentError(
             '--ray: order = "sequential" leaves no pair on one machine: take order = "turns" or "blocks"'
         )
+
+
+def _check_load(plan: Plan, scenario: str) -> None:
+    """See that several machines can put a load on each system. Raises ``ExperimentError``."""
+    for system in plan.systems:
+        if not engines.entry(system.spec.engine).remote:
+            raise ExperimentError(
+                f'--ray: scenario "{scenario}": several machines can share a load on an endpoint, and '
+                f'system "{system.name}" runs in process ({system.spec.engine}): leave --ray out, or take the '
+                'scenario "single"'
+            )
+        if system.spec.options.get("server"):
+            raise ExperimentError(
+                f'--ray: scenario "{scenario}": the server of system "{system.name}" would be started where other '
+                "machines do not reach it: start it yourself, and give its url in place of server"
+            )
 
 
 def units(parts: Iterable[Part]) -> list[Unit]:

@@ -6,19 +6,17 @@ It knows no Ray: a ``Cluster`` says which nodes there are and carries bytes.
 from __future__ import annotations
 
 import pickle
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan, Trial
-from taskpace.machine.node import NodeHost, node_of
 from taskpace.records import Failure
 from taskpace.runner.cluster.blocks import Deck, units
+from taskpace.runner.cluster.fleet import Fleet
 from taskpace.runner.cluster.known import KnownNode
+from taskpace.runner.cluster.loads import Loads
 from taskpace.runner.cluster.messages import (
     Asked,
     Block,
@@ -34,17 +32,13 @@ from taskpace.runner.cluster.messages import (
     Unfit,
     WorkerAdded,
     WorkerLost,
-    decode_said,
     encode,
 )
 from taskpace.runner.cluster.node import Setup
-from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
+from taskpace.runner.cluster.protocol import Cluster, NodeLostError
 from taskpace.runner.events import (
     CellGivenUp,
     Event,
-    NodeJoined,
-    NodeLeftOut,
-    NodeLost,
     OrderChanged,
     RunEnded,
     SystemGivenUp,
@@ -53,21 +47,13 @@ from taskpace.runner.jobs import make_jobs
 from taskpace.runner.session import Never, Part, Session, StopRequest, never_sent
 from taskpace.runner.turns import in_turns
 from taskpace.runner.worker_process import WorkerProcess
-from taskpace.store import queries
 from taskpace.store.rows import Kept
 from taskpace.store.store import Store
 from taskpace.tasks import score
-from taskpace.version import __version__
 
 _AHEAD = 2
 """Blocks that a node has, so that it need not wait for the driver between two of them."""
-_LOOK_EVERY_S = 1.0
-"""How often it is asked which nodes there are."""
 _TICK_S = 0.2
-_OTHERS_S = 30.0
-"""How long the first node that is ready waits for the others; those that load models for longer join later."""
-_DEATHS_IN_A_ROW = 3
-"""A node that ends this often without a record in between is not started again."""
 _WAIT_S, _GATHER_S, _ANSWERS_PER_S = 0.5, 0.02, 500
 """How long a node waits for something to tell, and gathers more; with many nodes longer, so that the driver has so many
 answers a second to read at most."""
@@ -85,6 +71,8 @@ def run_on_cluster(
 ) -> RunEnded:
     """Carry out every trial of ``plan`` that ``store`` has no record of, on the nodes of a cluster.
 
+    What is asked one at a time is dealt out in blocks; then the nodes generate loads together.
+
     Args:
         plan: which ``blocks.check_plan`` has passed.
         store: the run file, open for writing.
@@ -98,22 +86,24 @@ def run_on_cluster(
         ExperimentError: a node lacks a file or a library, or there is no node.
     """
     session = Session.begin(plan, store, on_event=on_event, stop=stop or Never(), launch=WorkerProcess)
-    return _Driver(session, store, cluster, pickle.dumps(Setup(plan, str(base.absolute()), fetch))).run()
+    fleet = Fleet(session, store, cluster, pickle.dumps(Setup(plan, str(base.absolute()), fetch)))
+    gone = _Driver(session, store, fleet).run() | Loads(session, store, fleet).run()
+    return session.end(sorted(gone))
 
 
 class _Driver:
-    def __init__(self, session: Session, store: Store, cluster: Cluster, setup: bytes) -> None:
+    """Deals out what is asked one at a time.
+
+    Args:
+        session: of the driver.
+        store: the run file.
+        fleet: the nodes.
+    """
+
+    def __init__(self, session: Session, store: Store, fleet: Fleet) -> None:
         self._session = session
         self._store = store
-        self._cluster = cluster
-        self._setup = setup
-        self._nodes: dict[Link, KnownNode] = {}
-        self._numbers: dict[str, int] = {}
-        """By machine. Nodes of earlier sessions count as others: whether the machines are is unknown."""
-        self._first_number = 1 + max((node_of(session.host) or 0 for session in queries.sessions(store)), default=0)
-        self._deaths: dict[str, int] = {}
-        """By machine, in a row."""
-        self._left_out: set[str] = set()
+        self._fleet = fleet
         self._deck: Deck | None = None
         """Null until it is known whether systems can be open at once."""
         self._together = True
@@ -123,75 +113,47 @@ class _Driver:
         """Not on disk yet."""
         self._untold: list[Event] = []
         """Of records that are not on disk yet."""
-        self._looked_s = -_LOOK_EVERY_S
-        self._first_s: float | None = None
-        """When the first node was ready."""
-        self._last_reason = ""
-        """Why the last node that was lost ended."""
 
-    def run(self) -> RunEnded:
+    def run(self) -> set[str]:
+        """Carry out what is left of it. Returns the systems that were given up."""
         session = self._session
         try:
-            if any(map(session.left, session.plan.cells)):
+            if any(session.left(cell) for cell in session.plan.cells if cell.scenario.one_at_a_time):
                 while self._goes_on():
                     self._look()
-                    for link, said in self._cluster.answers(_TICK_S):
-                        self._hear(link, said)
+                    for node, said in self._fleet.hear(_TICK_S):
+                        self._hear(node, said)
                     self._write()
                     self._settle()
         finally:
-            for node in self._nodes.values():
-                node.link.end()
+            self._fleet.disband()
             self._write()
-        return session.end(sorted(self._gone))
+        return self._gone
 
     def _goes_on(self) -> bool:
-        if self._nodes:
+        if self._fleet.nodes:
             return True
         if self._session.stop.requested or self._nothing_left():
             return False
-        if not set(self._members()) - self._left_out:
-            raise ExperimentError(
-                f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
-                "same command continues"
-                if self._numbers
-                else f"--ray: no machine of the cluster has {self._wanted_of_each()}: see `ray status`"
-            )
+        self._fleet.check_any()
         return True
-
-    def _wanted_of_each(self) -> str:
-        resources = {"CPU": 1.0} | self._session.plan.experiment.resources
-        return ", ".join(f"{name} = {amount:g}" for name, amount in resources.items())
 
     def _settle(self) -> None:
         """Begin once all nodes are ready, or have had their time; end those that are not when there is nothing left."""
-        waiting = [node for node in self._nodes.values() if node.ready is None]
         if self._session.stop.requested or (self._nothing_left() and not self._may_come_back()):
-            for node in waiting:
-                self._remove(node)
+            for node in self._fleet.waiting:
+                self._fleet.remove(node)
             return
-        first_s = self._first_s
-        if self._deck is None and first_s is not None and (not waiting or time.monotonic() - first_s > _OTHERS_S):
+        if self._deck is None and self._fleet.assembled:
             self._begin()
-
-    def _members(self) -> dict[str, Member]:
-        return {member.id: member for member in self._cluster.members()}
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Start a node on each machine that has none, as long as there is something for it to do."""
-        now_s = time.monotonic()
-        if now_s - self._looked_s < _LOOK_EVERY_S or self._session.stop.requested or self._nothing_left():
+        if self._session.stop.requested or self._nothing_left():
             return
-        self._looked_s = now_s
-        taken = {node.member.id for node in self._nodes.values()} | self._left_out
-        for member in self._members().values():
-            if member.id in taken:
-                continue
-            number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
-            link = self._cluster.start(member, self._setup)
-            self._nodes[link] = node = KnownNode(number, member, link)
+        for node in self._fleet.look():
             self._ask(node)
 
     def _nothing_left(self) -> bool:
@@ -201,9 +163,10 @@ class _Driver:
     def _ask(self, node: KnownNode) -> None:
         """Give a node more to do if it has little, and ask what has happened."""
         stop = self._session.stop.requested
+        count = len(self._fleet.nodes)
         blocks: list[Block] = []
         while self._deck and node.session and not stop and len(node.blocks) < _AHEAD and len(self._deck):
-            block, rounds = self._deck.deal(len(self._nodes), self._session.attempts, self._wanted)
+            block, rounds = self._deck.deal(count, self._session.attempts, self._wanted)
             if rounds:
                 node.blocks[block.number] = rounds
                 blocks.append(block)
@@ -218,35 +181,33 @@ class _Driver:
                     blocks=tuple(blocks),
                     stop=stop,
                     close=close,
-                    wait_s=max(_WAIT_S, len(self._nodes) / _ANSWERS_PER_S),
-                    gather_s=max(_GATHER_S, len(self._nodes) / _ANSWERS_PER_S),
+                    wait_s=max(_WAIT_S, count / _ANSWERS_PER_S),
+                    gather_s=max(_GATHER_S, count / _ANSWERS_PER_S),
                 )
             )
         )
 
     def _may_come_back(self) -> bool:
         """Whether some node still has blocks, which would be another's if it ended."""
-        return any(node.blocks for node in self._nodes.values())
+        return any(node.blocks for node in self._fleet.nodes.values())
 
     def _wanted(self, part: Part) -> bool:
         return part.cell.id not in self._session.given_up
 
-    def _hear(self, link: Link, said: bytes | NodeLostError) -> None:
-        if (node := self._nodes.get(link)) is None:
-            return  # it was lost, and what it says is another node's affair now
+    def _hear(self, node: KnownNode, said: list[Said] | NodeLostError) -> None:
         if isinstance(said, NodeLostError):
             self._lose(node, str(said))
             return
-        for each in decode_said(said):
+        for each in said:
             self._take(node, each)
-            if link not in self._nodes:
+            if node.link not in self._fleet.nodes:
                 return
         self._ask(node)
 
     def _take(self, node: KnownNode, said: Said) -> None:
         match said:
             case RecordsAdded(cell_id, worker, records):
-                self._deaths.pop(node.member.id, None)
+                self._fleet.revived(node)
                 self._keep(node, cell_id, None if worker is None else node.workers[worker], records)
             case Asked(trial_id, attempt):
                 node.in_flight[trial_id] = attempt
@@ -265,55 +226,40 @@ class _Driver:
             case Ready():
                 self._take_ready(node, said)
             case Unfit(problem):
-                self._leave_out(node, problem)
+                self._refuse(node, problem)
             case Failed(reason):
                 self._lose(node, reason)
             case Closed():
-                self._remove(node)
+                self._fleet.remove(node)
+            case _:  # of load generators, which it has none of
+                raise AssertionError(said)
 
     def _take_ready(self, node: KnownNode, ready: Ready) -> None:
         if self._deck is not None and self._together and ready.apart is not None:
-            self._leave_out(node, f"its systems cannot be open at once, as on the other nodes: {ready.apart}")
+            self._refuse(node, f"its systems cannot be open at once, as on the other nodes: {ready.apart}")
             return
-        node.ready = ready
-        self._first_s = self._first_s or time.monotonic()
-        self._session.tell(NodeJoined(node=node.number, address=node.member.address, cpu=ready.host.cpu))
+        self._fleet.welcome(node, ready)
         if self._deck is not None:
-            self._enlist(node)
+            self._fleet.enlist(node)
 
     def _begin(self) -> None:
         """With the nodes that are ready it is known how systems follow each other, and so what the rounds are."""
-        ready = [node for node in self._nodes.values() if node.ready is not None]
+        self._fleet.begun = True
+        ready = self._fleet.ready
         apart = [node.ready.apart for node in ready if node.ready and node.ready.apart]
         in_turns_wanted = self._session.plan.experiment.order == "turns"
         self._together = in_turns_wanted and not apart
         if in_turns_wanted and apart:
             self._session.tell(OrderChanged(reason=apart[0]))
         parts = in_turns(self._session, self._store, together=self._together)
-        self._deck = Deck(self._session.plan, units(parts))
+        self._deck = Deck(self._session.plan, units(part for part in parts if part.cell.scenario.one_at_a_time))
+        # From its next orders on each of them gets blocks.
         for node in ready:
-            self._enlist(node)
+            self._fleet.enlist(node)
 
-    def _enlist(self, node: KnownNode) -> None:
-        """Begin a node's session: from its next orders on it gets blocks."""
-        assert node.ready is not None  # noqa: S101 - it has just said so
-        facts: dict[str, Any] = msgspec.structs.asdict(node.ready.host)
-        node.session = self._store.begin_session(NodeHost(**facts, node=node.number), __version__)
-
-    def _remove(self, node: KnownNode) -> None:
-        del self._nodes[node.link]
-        node.link.end()
-
-    def _leave_out(self, node: KnownNode, problem: str) -> None:
-        """A node that cannot take part ends the run if nothing has been asked yet; else the others go on."""
-        if self._deck is None:
-            raise ExperimentError(f"--ray: {node.name}: {problem}")
-        self._left_out.add(node.member.id)
-        if node.blocks:
+    def _refuse(self, node: KnownNode, problem: str) -> None:
+        if not self._fleet.refuse(node, problem):
             self._lose(node, problem)
-            return
-        self._remove(node)
-        self._session.tell(NodeLeftOut(node=node.number, address=node.member.address, reason=problem))
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -372,11 +318,7 @@ class _Driver:
     def _lose(self, node: KnownNode, reason: str) -> None:
         """Record what a node had in flight as errors, and give the rest of its blocks to the others."""
         session = self._session
-        self._remove(node)
-        self._last_reason = reason
-        deaths = self._deaths[node.member.id] = self._deaths.get(node.member.id, 0) + 1
-        if deaths == _DEATHS_IN_A_ROW:
-            self._left_out.add(node.member.id)
+        self._fleet.bury(node, reason)
         lost = list(self._in_flight(node))
         # Without the reason, which may name machines.
         failure = Failure(kind="node-lost", message=f"node {node.number} ended meanwhile")
@@ -390,7 +332,7 @@ class _Driver:
         left = [unit for rounds in node.blocks.values() for unit in rounds]
         if self._deck is not None:
             self._deck.give_back(left, session.recorded)
-        session.tell(NodeLost(node=node.number, address=node.member.address, reason=reason, lost=len(lost)))
+        self._fleet.tell_lost(node, reason, len(lost))
 
     def _in_flight(self, node: KnownNode) -> Iterator[tuple[Part, Trial]]:
         for rounds in node.blocks.values():

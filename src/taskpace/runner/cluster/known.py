@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from taskpace.machine.offset import OtherClock
 from taskpace.runner.cluster.blocks import Unit
-from taskpace.runner.cluster.messages import Ready
+from taskpace.runner.cluster.messages import ForGenerator, Ready
 from taskpace.runner.cluster.protocol import Link, Member
 
 
@@ -16,6 +17,7 @@ class KnownNode:
         self.link = link
         self.ready: Ready | None = None
         self.session = 0
+        # Of its blocks.
         self.workers: dict[int, int] = {}
         """The number in the run file of each of its workers."""
         self.systems: dict[int, str] = {}
@@ -25,6 +27,11 @@ class KnownNode:
         self.in_flight: dict[str, int] = {}
         """The attempt under way, by trial."""
         self.told_to_close = False
+        # Of its share of a load.
+        self.clock = OtherClock()
+        self.asked_ns = 0
+        """When the exchange under way was begun, on the driver's clock."""
+        self.unsent: list[ForGenerator] = []
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from taskpace.machine.host import Host
 from taskpace.runner.events import Event
 from taskpace.store.rows import Kept
 from taskpace.telemetry import Calibration, ClientMetrics
+from taskpace.worker.messages import FromWorker, ToWorker
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
@@ -35,6 +36,15 @@ class Block(msgspec.Struct, frozen=True):
     """The last attempt at those of its trials that were tried before."""
 
 
+class ForGenerator(msgspec.Struct, frozen=True, array_like=True):
+    """A message to a load generator: a worker that the node has for the driver. The first one starts it."""
+
+    generator: int
+    """Its number, of the driver's making."""
+    message: ToWorker | None
+    """Null: it is to end at once."""
+
+
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """What a node is told, each time it is asked what has happened."""
 
@@ -50,6 +60,9 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for something to tell."""
     gather_s: float = 0.02
     """How long to wait for more once there is something."""
+    for_generators: tuple[ForGenerator, ...] = ()
+    stamped: bool = False
+    """Say when the orders came and the answer went: ``Stamped`` is the last of it."""
 
 
 class _Said(msgspec.Struct, frozen=True, tag=True):
@@ -112,6 +125,29 @@ class BlockDone(_Said, frozen=True):
     number: int
 
 
+class OfGenerator(_Said, frozen=True):
+    """What a load generator says."""
+
+    generator: int
+    message: FromWorker
+
+
+class GeneratorLost(_Said, frozen=True):
+    """A load generator has crashed; all that it said has been told."""
+
+    generator: int
+    reason: str
+
+
+class Stamped(_Said, frozen=True):
+    """Two readings of the node's monotonic clock."""
+
+    received_ns: int
+    """When these orders came."""
+    answered_ns: int
+    """When this answer went."""
+
+
 class Failed(_Said, frozen=True):
     """An unexpected error has ended the node's work."""
 
@@ -123,7 +159,20 @@ class Closed(_Said, frozen=True):
 
 
 Said = (
-    Ready | Unfit | Asked | WorkerAdded | WorkerLost | SegmentAdded | RecordsAdded | Told | BlockDone | Failed | Closed
+    Ready
+    | Unfit
+    | Asked
+    | WorkerAdded
+    | WorkerLost
+    | SegmentAdded
+    | RecordsAdded
+    | Told
+    | BlockDone
+    | OfGenerator
+    | GeneratorLost
+    | Stamped
+    | Failed
+    | Closed
 )
 
 _encoder = msgspec.msgpack.Encoder()

@@ -23,6 +23,8 @@ from taskpace.errors import TaskpaceError
 from taskpace.experiment.plan import Plan, PlannedSystem
 from taskpace.experiment.prepare import check_engines
 from taskpace.machine import host
+from taskpace.machine.clock import RealClock
+from taskpace.runner.cluster.generators import Generators
 from taskpace.runner.cluster.messages import (
     Asked,
     Block,
@@ -34,6 +36,7 @@ from taskpace.runner.cluster.messages import (
     RecordsAdded,
     Said,
     SegmentAdded,
+    Stamped,
     Told,
     Unfit,
     WorkerAdded,
@@ -46,7 +49,7 @@ from taskpace.runner.runner import close_others
 from taskpace.runner.session import Part, Session
 from taskpace.runner.system_run import SystemRun
 from taskpace.runner.together import why_not_together
-from taskpace.runner.worker_process import WorkerHandle, WorkerProcess
+from taskpace.runner.worker_process import WorkerHandle, WorkerProcess, launch_workers
 from taskpace.store.rows import Kept
 from taskpace.telemetry import Calibration, ClientMetrics
 from taskpace.worker.messages import Dispatched, FromWorker, RunCell, ToWorker
@@ -66,7 +69,7 @@ class Setup(NamedTuple):
 
 
 class Node:
-    """Carries out blocks in a thread of its own, so that the driver is always answered.
+    """Carries out blocks in a thread of its own, and has load generators for the driver, which is always answered.
 
     Args:
         setup: a pickled ``Setup``, in which what is one object stays one.
@@ -79,19 +82,28 @@ class Node:
         self._outbox = _Outbox()
         self._blocks: queue.SimpleQueue[tuple[Orders, Block] | None] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._generators: Generators | None = None
+        """Null until it is ready."""
         self._thread = threading.Thread(target=self._work, name="taskpace-node", daemon=True)
         self._thread.start()
 
     def exchange(self, data: bytes) -> bytes:
         """Take orders, wait for something to tell, and tell all of it."""
+        received_ns = RealClock.now_ns()
         orders = decode_orders(data)
         if orders.stop:
             self._stop.set()
         for block in orders.blocks:
             self._blocks.put((orders, block))
+        for each in orders.for_generators:
+            assert self._generators is not None  # noqa: S101 - the driver has heard that it is ready
+            self._generators.take(each)
         if orders.close:
             self._blocks.put(None)
-        return encode(self._outbox.take(orders.wait_s, orders.gather_s))
+        said = self._outbox.take(orders.wait_s, orders.gather_s)
+        if orders.stamped:
+            said.append(Stamped(received_ns, RealClock.now_ns()))
+        return encode(said)
 
     @property
     def requested(self) -> bool:
@@ -108,6 +120,8 @@ class Node:
             self._outbox.put(Failed(f"{type(exc).__name__}: {exc}"))
 
     def _carry_out_blocks(self, plan: Plan) -> None:
+        processes = plan.experiment.processes
+        self._generators = Generators(lambda: launch_workers(self._launch, processes), self._outbox.put)
         self._outbox.put(Ready(host.describe(), why_not_together(plan)))
         runs: dict[str, SystemRun] = {}
         session: Session | None = None
@@ -142,6 +156,7 @@ class Node:
             finally:
                 for run in runs.values():
                     run.end()
+                self._generators.end()
         self._outbox.put(Closed())
 
     def _tell(self, event: Event) -> None:
@@ -200,6 +215,8 @@ class _Records:
 
 class _Watched:
     """A worker whose trials in flight the driver knows."""
+
+    takes_more = False  # a block is small, and all of it has to be known
 
     def __init__(self, worker: WorkerHandle, outbox: _Outbox) -> None:
         self._worker = worker

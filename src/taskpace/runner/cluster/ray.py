@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,10 @@ _PORT = 6379
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """What an actor's options call the resources that Ray knows by itself."""
 _MOST_LETTERS = 300
+_NOISE = re.compile(
+    r"^The actor [0-9a-f]+ is unavailable: | rpc_code: \d+"
+    r"|[. ]*The task may or may not have been executed on the actor\."
+)
 
 
 @contextlib.contextmanager
@@ -196,7 +201,7 @@ def _actor_class() -> type:
 
 
 def _in_one_line(exc: Exception) -> str:
-    """What Ray says of an actor that is gone, without its advice and its traceback."""
+    """What Ray says of an actor that is gone, without its number, its advice and its traceback."""
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     kept = [line for line in lines if not line.startswith(("class_name", "actor_id", "pid", "namespace", "ip"))]
-    return one_line(" ".join(kept), _MOST_LETTERS)
+    return one_line(_NOISE.sub("", " ".join(kept)), _MOST_LETTERS)

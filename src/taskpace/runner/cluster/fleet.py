@@ -1,0 +1,183 @@
+"""The nodes of a run, whatever they do in it: started where a machine has none, heard, left out, lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from taskpace.errors import ExperimentError
+from taskpace.machine.node import NodeHost, node_of
+from taskpace.runner.cluster.known import KnownNode
+from taskpace.runner.cluster.messages import Ready, Said, decode_said
+from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
+from taskpace.runner.events import NodeJoined, NodeLeftOut, NodeLost
+from taskpace.runner.session import Session
+from taskpace.store import queries
+from taskpace.store.store import Store
+from taskpace.telemetry import ClockOffset
+from taskpace.version import __version__
+
+_LOOK_EVERY_S = 1.0
+"""How often it is asked which machines there are."""
+_OTHERS_S = 30.0
+"""How long the first node that is ready waits for the others; those that load models for longer join later."""
+_DEATHS_IN_A_ROW = 3
+"""A machine whose nodes end this often without a record in between gets no more."""
+
+
+class Fleet:
+    """The nodes that there are, by their links.
+
+    Args:
+        session: of the driver, whose plan they carry out.
+        store: the run file.
+        cluster: whose machines they are on.
+        setup: what a node is started with.
+    """
+
+    def __init__(self, session: Session, store: Store, cluster: Cluster, setup: bytes) -> None:
+        self.nodes: dict[Link, KnownNode] = {}
+        self.begun = False
+        """Whether anything has been asked. Until then a node that cannot take part ends the run."""
+        self._session = session
+        self._store = store
+        self._cluster = cluster
+        self._setup = setup
+        self._numbers: dict[str, int] = {}
+        """By machine. Nodes of earlier sessions count as others: whether the machines are is unknown."""
+        self._first_number = 1 + max((node_of(session.host) or 0 for session in queries.sessions(store)), default=0)
+        self._deaths: dict[str, int] = {}
+        """By machine, in a row."""
+        self._left_out: set[str] = set()
+        self._looked_s = -_LOOK_EVERY_S
+        self._first_s: float | None = None
+        """When the first node was ready."""
+        self._last_reason = ""
+        """Why the last node that was lost ended."""
+
+    def look(self) -> list[KnownNode]:
+        """Now and then: start a node on each machine that has none. Returns those, which are to be asked."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_EVERY_S:
+            return []
+        self._looked_s = now_s
+        taken = {node.member.id for node in self.nodes.values()} | self._left_out
+        started = []
+        for member in self._members().values():
+            if member.id in taken:
+                continue
+            number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
+            link = self._cluster.start(member, self._setup)
+            self.nodes[link] = node = KnownNode(number, member, link)
+            started.append(node)
+        return started
+
+    def hear(self, timeout_s: float) -> Iterator[tuple[KnownNode, list[Said] | NodeLostError]]:
+        """Wait for answers, and give what nodes say, or why one is gone; a node that was removed is not heard."""
+        for link, said in self._cluster.answers(timeout_s):
+            if (node := self.nodes.get(link)) is not None:
+                yield node, said if isinstance(said, NodeLostError) else decode_said(said)
+
+    def check_any(self) -> None:
+        """See that there is a node, or a machine that one can be started on.
+
+        Raises:
+            ExperimentError: there is neither.
+        """
+        if self.nodes or set(self._members()) - self._left_out:
+            return
+        if self._numbers:
+            raise ExperimentError(
+                f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
+                "same command continues"
+            )
+        resources = {"CPU": 1.0} | self._session.plan.experiment.resources
+        wanted = ", ".join(f"{name} = {amount:g}" for name, amount in resources.items())
+        raise ExperimentError(f"--ray: no machine of the cluster has {wanted}: see `ray status`")
+
+    def _members(self) -> dict[str, Member]:
+        return {member.id: member for member in self._cluster.members()}
+
+    # -- nodes that are ready --------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> list[KnownNode]:
+        """Those that have all that the plan needs."""
+        return [node for node in self.nodes.values() if node.ready is not None]
+
+    @property
+    def waiting(self) -> list[KnownNode]:
+        """Those that are not ready yet."""
+        return [node for node in self.nodes.values() if node.ready is None]
+
+    @property
+    def assembled(self) -> bool:
+        """Whether all nodes are ready, or the first of them has waited long enough for the others."""
+        first_s = self._first_s
+        return first_s is not None and (not self.waiting or time.monotonic() - first_s > _OTHERS_S)
+
+    def welcome(self, node: KnownNode, ready: Ready) -> None:
+        """Note that a node is ready."""
+        node.ready = ready
+        self._first_s = self._first_s or time.monotonic()
+        self._session.tell(NodeJoined(node=node.number, address=node.member.address, cpu=ready.host.cpu))
+
+    def enlist(self, node: KnownNode, clock: ClockOffset | None = None) -> None:
+        """Begin the session of a node that is ready; ``clock``: see ``NodeHost``."""
+        assert node.ready is not None  # noqa: S101 - it has said so
+        facts: dict[str, Any] = msgspec.structs.asdict(node.ready.host)
+        node.session = self._store.begin_session(NodeHost(**facts, node=node.number, clock=clock), __version__)
+
+    def revived(self, node: KnownNode) -> None:
+        """Note that a node has given a record: its machine is of use."""
+        self._deaths.pop(node.member.id, None)
+
+    # -- nodes that end --------------------------------------------------------------------------------------------
+
+    def remove(self, node: KnownNode) -> None:
+        """End a node."""
+        del self.nodes[node.link]
+        node.link.end()
+
+    def refuse(self, node: KnownNode, problem: str) -> bool:
+        """A node cannot take part: its machine gets no other. Returns whether it is gone, as it had no work.
+
+        Raises:
+            ExperimentError: nothing has been asked yet, so that the problem can be solved first.
+        """
+        if not self.begun:
+            raise ExperimentError(f"--ray: {node.name}: {problem}")
+        self._left_out.add(node.member.id)
+        if node.blocks:
+            return False
+        self.remove(node)
+        self._session.tell(NodeLeftOut(node=node.number, address=node.member.address, reason=problem))
+        return True
+
+    def bury(self, node: KnownNode, reason: str) -> None:
+        """A node has ended without being asked to."""
+        self.remove(node)
+        self._last_reason = reason
+        deaths = self._deaths[node.member.id] = self._deaths.get(node.member.id, 0) + 1
+        if deaths == _DEATHS_IN_A_ROW:
+            self._left_out.add(node.member.id)
+
+    def tell_lost(self, node: KnownNode, reason: str, lost: int) -> None:
+        """Tell of a node that has ended, and of so many trials in flight.
+
+        A cluster notices late that a machine is gone. A node that was started on it meanwhile was never ready, and is
+        not told of.
+        """
+        if node.ready is None and node.member.id not in self._members():
+            return
+        self._session.tell(NodeLost(node=node.number, address=node.member.address, reason=reason, lost=lost))
+
+    def disband(self) -> None:
+        """End all nodes. Those that are started after that are waited for again."""
+        for node in list(self.nodes.values()):
+            self.remove(node)
+        self._first_s = None
+        self._looked_s = -_LOOK_EVERY_S
