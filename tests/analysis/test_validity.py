@@ -136,7 +136,8 @@ def test_of_several_nodes_the_worst_is_the_client(trials_of):
     spare = segment(node=1, client_cpu_ns=10**9)
 
     def found(**changes):
-        return reasons_against(trials_of(wait_s=0.5), cell(40, spare, segment(node=2, **changes), in_process=False))
+        clients = (spare, segment(node=2, **changes))
+        return reasons_against(Trials(trials_of(wait_s=0.5)), cell(40, *clients, in_process=False))
 
     (busy,) = found(client_cpu_ns=95 * 10**8)
     assert busy.code == "client-cpu"
