@@ -11,8 +11,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 SOAK ?= 30m
 
 BENCHES := startup planning fidelity http_fidelity http_capacity http_faults endless fuzz overhead_llamacpp \
-	overhead_transformers neighbours twins progress_cost dialogue servers greedy report analysis bootstrap_intervals \
-	calibration claims until until_intervals until_items decided_real gate gate_real whatif \
+	overhead_transformers neighbours twins demo_under_load progress_cost dialogue servers greedy report analysis \
+	bootstrap_intervals calibration claims until until_intervals until_items decided_real gate gate_real whatif \
 	imports every_eval cluster streams
 
 .PHONY: install demo test test-fast soak matrix check format docs changelog bench bench-quick bench-peers clean

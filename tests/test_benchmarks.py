@@ -46,6 +46,7 @@ HELPERS = {
 SCRIPTS = sorted(path.stem for path in BENCH.glob("*.py") if path.stem not in HELPERS)
 MARKS = dict.fromkeys(
     (
+        "demo_under_load",
         "dialogue",
         "gate_real",
         "greedy",
