@@ -213,8 +213,8 @@ def test_where_no_cluster_is_the_address_is_named(address):
 def test_why_a_node_ended_is_one_line_without_numbers_of_ray():
     """What Ray 2.60 said of nodes that were killed, without what a reader cannot use."""
     unavailable = (
-        "The actor 3565279a4741dd9e656de82b02000000 is unavailable: The actor is temporarily unavailable: RpcError: RPC "
-        "error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor."
+        "The actor 3565279a4741dd9e656de82b02000000 is unavailable: The actor is temporarily unavailable: RpcError: "
+        "RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor."
     )
     assert _in_one_line(Exception(unavailable)) == (
         "The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
