@@ -27,7 +27,7 @@ from taskpace.runner.cluster import fleet, node
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
 from taskpace.runner.cluster.messages import Unfit, decode_said
-from taskpace.runner.cluster.ray import _actor_class, connect
+from taskpace.runner.cluster.ray import _actor_class, _in_one_line, connect
 from taskpace.runner.events import NodeJoined, NodeLost, OrderChanged, TrialFinished
 from taskpace.runner.session import Part
 from taskpace.store.store import Store
@@ -208,6 +208,22 @@ def test_where_no_cluster_is_the_address_is_named(address):
         pass
     assert re.search(r"`ray start --head|write HOST:PORT", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def test_why_a_node_ended_is_one_line_without_numbers_of_ray():
+    """What Ray 2.60 said of nodes that were killed, without what a reader cannot use."""
+    unavailable = (
+        "The actor 3565279a4741dd9e656de82b02000000 is unavailable: The actor is temporarily unavailable: RpcError: "
+        "RPC error: Socket closed rpc_code: 14. The task may or may not have been executed on the actor."
+    )
+    assert _in_one_line(Exception(unavailable)) == (
+        "The actor is temporarily unavailable: RpcError: RPC error: Socket closed"
+    )
+    gone = (
+        "The actor died.\n\tclass_name: Actor\n\tactor_id: 32c051\nIts node has died. Node Id: bb2d1c77 the actor's "
+        "node was terminated"
+    )
+    assert _in_one_line(Exception(gone)) == "The actor died. Its node has died. the actor's node was terminated"
 
 
 def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():

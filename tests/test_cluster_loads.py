@@ -18,6 +18,7 @@ from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Plan
 from taskpace.experiment.prepare import prepare
 from taskpace.machine.offset import OtherClock, RoundTrip, over
+from taskpace.report.words.client import client_sentence
 from taskpace.runner.cluster import fleet, loads
 from taskpace.runner.cluster.blocks import check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
@@ -152,7 +153,9 @@ def test_nodes_keep_one_schedule_whatever_their_clocks_say(tmp_path):
         for client in clients:
             assert client.clock is not None
             assert abs(client.clock.offset_ns - AHEAD_NS[(client.node or 0) - 1]) <= client.clock.error_ns
-        row = next(table.rows[0] for table in run.summary(resamples=0).tables if table.scenario == "rate=60")
+        summary = run.summary(resamples=0)
+    row = next(table.rows[0] for table in summary.tables if table.scenario == "rate=60")
+    assert "the clocks of 3 nodes that shared a load aligned to within" in client_sentence(summary)
     assert row.client.nodes == 3
     assert row.client.clocks_apart_s is not None
     # How busy this machine is now decides how well its clocks are known, and so whether the makespan is.

@@ -27,7 +27,7 @@ _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """What an actor's options call the resources that Ray knows by itself."""
 _MOST_LETTERS = 300
 _NOISE = re.compile(
-    r"^The actor [0-9a-f]+ is unavailable: | rpc_code: \d+"
+    r"^The actor [0-9a-f]+ is unavailable: |Node Id: [0-9a-f]+ | rpc_code: \d+"
     r"|[. ]*The task may or may not have been executed on the actor\."
 )
 
