@@ -57,7 +57,7 @@ class Answers(msgspec.Struct, frozen=True):
         priced = known_costs(timed)
         return cls(
             timed.systems,
-            pl.Series(values=timed.items, dtype=pl.String),
+            timed.items if isinstance(timed.items, pl.Series) else pl.Series(values=timed.items, dtype=pl.String),
             PerCorrect(timed.spent_s, timed.correct),
             PerCorrect(timed.cost_usd, timed.correct) if any(priced) else None,
             priced,
@@ -112,17 +112,31 @@ def find_overall(
 
 
 def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
-    known = pl.Enum(pl.concat([each.items for each in answers]).unique(maintain_order=True))
+    places = _places([each.items for each in answers])
     return [
         _Graded(
             name=table.task,
             rows={row.system: row for row in table.rows},
             answers=each,
             pairs=table.pairs,
-            place=each.items.cast(known).to_physical().to_numpy().astype(np.intp),
+            place=place,
         )
-        for table, each in zip(tables, answers, strict=True)
+        for table, each, place in zip(tables, answers, places, strict=True)
     ]
+
+
+def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
+    """Of the items of each task their places among those of all tasks, in the order in which these first come."""
+    together = pl.concat(items)
+    if not isinstance(together.dtype, pl.Enum):
+        together = together.cast(pl.Enum(together.unique(maintain_order=True)))
+    codes = together.to_physical().to_numpy()
+    index = np.arange(len(codes))
+    first = np.empty(int(codes.max(initial=0)) + 1, dtype=np.intp)
+    first[codes[::-1]] = index[::-1]
+    number = np.cumsum(first[codes] == index) - 1
+    ends = np.cumsum([len(each) for each in items])
+    return np.split(number[first[codes]], ends[:-1])
 
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:

@@ -111,21 +111,26 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
 def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, pl.Series]:
     """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
-    if isinstance(ids.dtype, pl.Enum) and not in_order:
-        return _with_coded_items(trials, ids.to_physical(), ids.dtype)
+    # Asked once: polars makes the names of all codes anew for each answer.
+    if not in_order and isinstance(kind := ids.dtype, pl.Enum):
+        return _with_coded_items(trials, ids, len(kind.categories))
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     ).cast(pl.String)
     return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().cast(pl.UInt32).alias("item")), items
 
 
-def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, kind: pl.Enum) -> tuple[pl.DataFrame, pl.Series]:
-    """``with_items`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
-    codes = ids.to_numpy()
-    occurs = np.bincount(codes, minlength=1) > 0
+def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, known: int) -> tuple[pl.DataFrame, pl.Series]:
+    """``with_items`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0.
+
+    ``known``: how many codes there are.
+    """
+    codes = ids.to_physical().to_numpy()
+    one = np.full(known, -1)
+    one[codes] = np.arange(len(codes))
+    occurs = one >= 0
     place = (np.cumsum(occurs) - 1).astype(np.uint32)
-    items = kind.categories.gather(np.flatnonzero(occurs))
-    return trials.with_columns(item=pl.Series(place[codes], dtype=pl.UInt32)), items
+    return trials.with_columns(item=pl.Series(place[codes], dtype=pl.UInt32)), ids.gather(one[occurs])
 
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:

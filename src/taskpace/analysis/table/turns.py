@@ -37,7 +37,7 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
         trials: of one task in one scenario (columns of ``load_frame``, and ``item``), last attempts.
     """
     columns = ("system", "item", "repeat", "session", "round", "place", "tpot_s", "task_time_s")
-    turned = trials.select(columns)
+    turned = trials[list(columns)]
     if turned["round"].null_count() or turned["place"].null_count():
         turned = turned.drop_nulls(("round", "place"))
     if not turned.height:
