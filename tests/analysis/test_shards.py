@@ -238,6 +238,7 @@ def test_the_command_line_names_all_files(files, cli):
     done = cli("summary", *given, "--resamples", "0", columns=120)
     assert done.returncode == 0, done.stderr
     assert f"`taskpace summary {' '.join(given)} --full`" in " ".join(done.stdout.split())
+    assert ("taskpace run RUN" in done.stdout) == ("RUN is the file that has the task" in done.stdout)
     done = cli("summary", *given, "--price", "c=1/2")
     assert (done.returncode, done.stdout) == (2, "")
     assert 'unknown system "c"' in done.stderr

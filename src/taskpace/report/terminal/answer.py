@@ -59,6 +59,8 @@ def answer_lines(answer: Answer, files: tuple[str, ...], width: int) -> Iterator
         if number and number <= spare:
             yield Text()
         yield from part
+    if len(files) > 1 and any(each.command for each in answer.advice[: len(cautions)]):
+        yield from _wrapped("In commands RUN is the file that has the task, NEW a file to make.", width, "dim")
     yield from _more(more, files, width)
 
 
