@@ -14,7 +14,6 @@ from taskpace.experiment.experiment import Experiment, TaskUse
 from taskpace.experiment.plan import content_id, make_plan, remaining, request_seed
 from taskpace.experiment.prepare import _plan_task, prepare
 from taskpace.experiment.scenario import Scenario
-from taskpace.text.hashes import in_order
 from taskpace.text.strict import canonical_json, plain
 
 
@@ -197,14 +196,6 @@ def test_ids_do_not_depend_on_the_order_of_keys(value):
     assert canonical_json(value) == msgspec.json.encode(plain(value), order="sorted")
     assert content_id(value) == content_id(turned(value))
     assert len(content_id(value)) == 24
-
-
-@given(st.lists(st.text("0123456789abcdef", max_size=6)), st.integers(1, 4))
-def test_hashes_are_put_in_order_as_any_other_values(hashes, first):
-    """Dealt out by their beginnings and sorted group by group, they stand as ``sorted`` has them, also as bytes."""
-    expected = sorted(range(len(hashes)), key=hashes.__getitem__)
-    assert in_order(hashes, first) == expected
-    assert in_order([each.encode() for each in hashes], first) == expected
 
 
 def test_a_plan_of_more_trials_than_memory_holds_is_refused(simulated):

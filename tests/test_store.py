@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import msgspec
 import pytest
@@ -26,6 +27,7 @@ from taskpace.records import (
     pack_arrivals,
     unpack_arrivals,
 )
+from taskpace.store import rows
 from taskpace.store.store import APPLICATION_ID, Store
 
 
@@ -77,7 +79,10 @@ def test_a_plan_is_written_whole_and_grows_in_place(tmp_path, simulated):
     """Every item and every trial of all cells has one row with its place; those of a larger plan come to them."""
     for items in (4, 7):
         plan = prepare(simulated(models=("a", "b"), items=items, repeats=2), Path())
-        with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        with (
+            patch.object(rows, "_TOGETHER", 3),
+            Store.create_or_continue(tmp_path / "x.db", plan, "0") as store,
+        ):
             trials = store.query("SELECT id, cell_id, item_id, repeat, position FROM trial")[1]
             texts = store.query("SELECT id, position, json_extract(prompts, '$[0]') FROM item")[1]
         assert sorted(trials) == sorted(

@@ -51,7 +51,7 @@ class PlannedItem(msgspec.Struct, frozen=True, kw_only=True, gc=False):  # as of
         return self.spec.id
 
 
-class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for what is cached
+class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     """A task with the items chosen for this experiment, in the order in which they will be asked."""
 
     spec: Task
@@ -61,9 +61,11 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a di
     def name(self) -> str:
         return self.spec.name
 
-    @cached_property
     def asked(self) -> list[bytes]:
-        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``."""
+        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``.
+
+        Made anew each time: to keep it would keep every prompt twice.
+        """
         return [_json((item.id, item.prompts))[1:-1] for item in self.items]
 
 
@@ -144,13 +146,16 @@ class Trials(Sequence[Trial]):
         )
 
 
-def _trial_digests(cell: Cell, repeats: int) -> bytes:
-    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, item.prompts, repeat)`` of each."""
+def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
+    """The ids of a cell's trials as bytes: ``content_id("trial", cell.id, item.id, item.prompts, repeat)`` of each.
+
+    ``asked``: what each of the cell's items gives to it.
+    """
     head = b'["trial",%b,' % _json(cell.id)
     digests: list[bytes] = []
     for repeat in range(1, repeats + 1):
         tail = b",%d]" % repeat
-        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in cell.task.asked]
+        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in asked]
     return b"".join(digests)
 
 
@@ -173,8 +178,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     @cached_property
     def _trials(self) -> dict[str, Trials]:
         """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
-        repeats = self.experiment.repeats
-        return {cell.id: Trials(cell.id, _trial_digests(cell, repeats), cell.task.items) for cell in self.cells}
+        asked = {task.name: task.asked() for task in self.tasks}
+        return {
+            cell.id: Trials(
+                cell.id, _trial_digests(cell, asked[cell.task.name], self.experiment.repeats), cell.task.items
+            )
+            for cell in self.cells
+        }
 
     def arrivals_ns(self, cell: Cell) -> dict[str, int]:
         """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
@@ -236,9 +246,9 @@ def _plan_id(experiment: Experiment, cells: Sequence[Cell], tasks: Sequence[Plan
     hashed = hashlib.sha256(b'["plan",%b,[' % _json([cell.id for cell in cells]))
     for index, task in enumerate(tasks):
         hashed.update(b",[" if index else b"[")
-        if task.asked:
+        if asked := task.asked():
             hashed.update(b"[")
-            hashed.update(b"],[".join(task.asked))
+            hashed.update(b"],[".join(asked))
             hashed.update(b"]")
         hashed.update(b"]")
     hashed.update(b"],%d,%d]" % (experiment.repeats, experiment.warmup))

@@ -18,7 +18,6 @@ from taskpace.tasks.tables import MOST_CELL, Row, Table
 from taskpace.tasks.task import LeftOut, Task
 from taskpace.tasks.templates import fields_used
 from taskpace.text.bounded import MOST_NESTED, JsonProblem, decode_json, leaves, nested_too_deep
-from taskpace.text.hashes import in_order
 from taskpace.text.safe_text import one_line
 from taskpace.text.strict import canonical_json
 
@@ -95,8 +94,8 @@ def load_data(task: Task, base: Path, count: int | None, seed: int, table: Table
             f"set items to {len(usable)} or fewer"
         )
     items = _with_ids(task, usable)
-    order = in_order([hashlib.sha256(f"{seed}:{item.id}".encode()).digest() for item in items], 2)
-    return Loaded(items=tuple([items[index] for index in order[:count]]), left_out=left_out)
+    items.sort(key=lambda item: hashlib.sha256(f"{seed}:{item.id}".encode()).digest())
+    return Loaded(items=tuple(items[:count]), left_out=left_out)
 
 
 def _needed(task: Task) -> dict[str, str]:
