@@ -89,8 +89,9 @@ class SystemRun:
         """Cells that were begun in this session."""
         self._warm: set[str] = set()
         """Cells that the worker has warmed up for."""
-        self._segments: dict[str, list[ClientMetrics]] = {}
-        """By cell: how the client fared in each of the worker's parts; kept together once the worker is through."""
+        self._segments: dict[str, ClientMetrics] = {}
+        """By cell: how the client fared in the worker's parts so far. Joined as they come: in turns a part is one trial,
+        and a list of them would grow until the run ends."""
         self._deaths = 0
         """In a row, without a trial that was finished in between."""
         self._given_up = False
@@ -155,9 +156,9 @@ class SystemRun:
         for cell_id in self._withheld.cells():
             # Nothing has shown yet that they count.
             self._session.keep(self._withheld.refused(cell_id, self._session.number), self._worker_number)
-        for cell_id, segments in self._segments.items():
+        for cell_id, segment in self._segments.items():
             if self._worker_number is not None:
-                self._session.store.add_segment(self._worker_number, cell_id, joined(segments))
+                self._session.store.add_segment(self._worker_number, cell_id, segment)
         self._segments.clear()
         self._warm.clear()
         self._worker_number = None
@@ -279,10 +280,11 @@ class SystemRun:
     def _end_part(self, part: Part, ended: CellEnded) -> None:
         """Note how the client fared, and why the part ended early if it did."""
         cell = part.cell
-        self._segments.setdefault(cell.id, []).append(ended.client)
+        before = self._segments.get(cell.id)
+        self._segments[cell.id] = ended.client if before is None else joined([before, ended.client])
         if part.last:
             assert self._worker_number is not None, "the engine is open"  # noqa: S101 - see _open
-            self._session.store.add_segment(self._worker_number, cell.id, joined(self._segments.pop(cell.id)))
+            self._session.store.add_segment(self._worker_number, cell.id, self._segments.pop(cell.id))
         if ended.refused is not None:
             self._end_cell(cell, ended.refused)
         elif part.last:
