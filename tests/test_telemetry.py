@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ def test_times_add_up_and_lags_are_the_worst():
     found = joined([metrics(None, 1), metrics(7, 2), metrics(5, 3)])
     assert (found.client_cpu_ns, found.wall_ns, found.cpu_ticks, found.lag_samples) == (6, 60, 300, 3)
     assert (found.loop_lag_max_ns, found.peak_rss_bytes) == (7, 3)
+
+
+def test_parts_joined_one_by_one_are_those_joined_at_once():
+    """A run joins each turn with those before it: unknown counts, counters that fail and power at rest included."""
+    windows = [window(5.0, 1.0, None), window(7.0, None, None, throttling=("heat",)), None, window(6.0, None, 2.0)]
+    failed = Window(trials=1, seconds=1.0, missing=("GPU 0 could not be read",))
+    for energies in (windows, [*windows, failed, windows[0]]):
+        parts = [metrics(lag, 2, energy=energy) for lag, energy in zip((None, 7, 5, 9, 1, 2), energies, strict=False)]
+        parts[1] = metrics(7, 3, steal=None, energy=energies[1])
+        assert reduce(lambda before, part: joined([before, part]), parts) == joined(parts)
 
 
 def test_what_one_part_does_not_know_is_unknown():

@@ -92,8 +92,9 @@ class SystemRun:
         """Cells that were begun in this session."""
         self._warm: set[str] = set()
         """Cells that the worker has warmed up for."""
-        self._segments: dict[tuple[str, int | None], list[ClientMetrics]] = {}
-        """By cell and node: how the client fared in each of the worker's parts; kept once the worker is through."""
+        self._segments: dict[tuple[str, int | None], ClientMetrics] = {}
+        """By cell and node: how the client fared in the worker's parts so far. Joined as they come: in turns a part is
+        one trial, and a list of them would grow until the run ends."""
         self._deaths = 0
         """In a row, without a trial that was finished in between."""
         self._given_up = False
@@ -288,7 +289,9 @@ class SystemRun:
         """Note how the client fared, and why the part ended early if it did."""
         cell = part.cell
         for client in (ended.client, *ended.others):
-            self._segments.setdefault((cell.id, client.node), []).append(client)
+            key = cell.id, client.node
+            before = self._segments.get(key)
+            self._segments[key] = client if before is None else joined([before, client])
         if part.last:
             self._keep_segments({cell.id})
         if ended.refused is not None:
@@ -322,9 +325,9 @@ class SystemRun:
 
     def _keep_segments(self, cells: Collection[str]) -> None:
         for key in [key for key in self._segments if key[0] in cells]:
-            segments = self._segments.pop(key)
+            segment = self._segments.pop(key)
             if self._worker_number is not None:
-                self._session.store.add_segment(self._worker_number, key[0], joined(segments))
+                self._session.store.add_segment(self._worker_number, key[0], segment)
 
     def _does_not_fit(self, cell: Cell) -> str | None:
         """Why a static batch is not tried: one as large, or smaller, of the same task ran out of memory."""
