@@ -222,7 +222,7 @@ def _make_tables(
             settled=settled,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        yield _Made(table, sum(cell.planned for cell in asked), Answers.of(within_nodes(sample)) if counts else None)
+        yield _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
 
 
 def _origin(cell: CellPlan) -> ImportedCell:

@@ -127,6 +127,9 @@ def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
 
 def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
     """Of the items of each task their places among those of all tasks, in the order in which these first come."""
+    if any(each.dtype != items[0].dtype for each in items):
+        # Of parts that were read one by one, each with codes of its own.
+        items = [each.cast(pl.String) for each in items]
     together = pl.concat(items)
     if not isinstance(together.dtype, pl.Enum):
         together = together.cast(pl.Enum(together.unique(maintain_order=True)))
