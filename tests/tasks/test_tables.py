@@ -288,6 +288,7 @@ def test_a_value_and_a_file_have_a_limit(tmp_path, monkeypatch):
     """A cell by its size as JSON, a file before it is read."""
     path = written(tmp_path, "x.jsonl", '{"word": "longer than that"}\n')
     monkeypatch.setattr("taskpace.tasks.items.MOST_CELL", 9)
+    monkeypatch.setattr("taskpace.tasks.items._PLAIN", 1)
     with pytest.raises(TaskError, match='row 1, column "word": has more than 9 bytes'):
         words(path)
     monkeypatch.setattr("taskpace.tasks.data.MOST_BYTES", 9)
