@@ -20,7 +20,7 @@ from taskpace.engines.base import EngineInfo
 from taskpace.errors import StoreError
 from taskpace.experiment.experiment import Experiment, System
 from taskpace.records import MOST_COUNT, OUTCOMES
-from taskpace.store.migration import format_version, old_table
+from taskpace.store.migration import old_table
 from taskpace.telemetry import Calibration, ClientMetrics
 
 NOT_OURS = "not a run file, or damaged"
@@ -66,7 +66,7 @@ _JSON: Mapping[str, Mapping[str, Any]] = {
 
 _NOT_NEGATIVE = f"{{0}} BETWEEN 0 AND {MOST_COUNT}"
 _FROM_ONE = f"{{0}} BETWEEN 1 AND {MOST_COUNT}"
-_IF_JSON = "CASE WHEN json_valid({{0}}) THEN {} ELSE 0 END"
+_IF_JSON = "CASE WHEN json_valid({{0}}) THEN {} END"
 """Of AND, SQLite may look at the second part first."""
 _COUNTED = {"attempt": _FROM_ONE, "turn": _FROM_ONE, "repeat": _FROM_ONE, "round": _FROM_ONE, "place": _FROM_ONE}
 _RANGES: Mapping[str, Mapping[str, str]] = {
@@ -93,7 +93,7 @@ _RANGES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("prompt_tokens", "output_tokens", "reasoning_tokens", "cached_tokens"), _NOT_NEGATIVE),
         "finish_reason": "{0} IN ('stop', 'length')",
         # Whole arrivals, the first one not before the dispatch: the eighth byte has the sign.
-        "arrivals": "length({0}) % 16 = 0 AND substr({0}, 8, 1) < x'80'",
+        "arrivals": "length({0}) % 16 = 0 AND hex(substr({0}, 8, 1)) < '80'",
     }
     | _COUNTED,
     "grade": {
@@ -104,9 +104,6 @@ _RANGES: Mapping[str, Mapping[str, str]] = {
     | _COUNTED,
 }
 """What else holds of a value that is there; by table and column, ``{0}`` being the column."""
-
-_MANY = ("item", "trial", "record", "turn", "grade")
-"""Tables with a row or more for each trial, so that the time it takes to check them counts."""
 
 _TOGETHER = {
     "run": "SELECT 1 WHERE (SELECT count(*) FROM run) <> 1",
@@ -156,9 +153,8 @@ def check_rows(db: sqlite3.Connection, path: Path) -> None:
         StoreError: which table, and which column.
     """
     found: dict[str, int] = {}
-    version = format_version(db)
     for table in _declared():
-        column, found[table] = _look_through(db, table, version)
+        column, found[table] = db.execute(_question(table)).fetchone()
         if column is not None:
             raise _damaged(path, table, f"column {column}")
     for table, column, kind in _json_columns():
@@ -178,54 +174,17 @@ def check_rows(db: sqlite3.Connection, path: Path) -> None:
             raise _damaged(path, table, "rows are missing, or too many")
 
 
-def _look_through(db: sqlite3.Connection, table: str, version: int) -> tuple[str | None, int]:
-    """A column of a table that holds what it must not, null if there is none; and the number of rows that records need.
-
-    SQLite's own check sees a value's type in the head of its row, in a third of the time that typeof() takes. It says
-    that all is well; which column it is that is not, the question says.
-    """
-    if table in _MANY and (old := old_table(table, version)) is not None:
-        sound = db.execute(f"PRAGMA main.quick_check({old.name})").fetchall() == [("ok",)]
-        outside, rows = db.execute(_quick_question(table)).fetchone() if sound else (1, 0)
-        if not outside:
-            return None, rows
-    column, rows = db.execute(_question(table)).fetchone()
-    return column, rows
-
-
 def _damaged(path: Path, table: str, what: str) -> StoreError:
     return StoreError(f"{path}: {NOT_OURS}, in table {table} ({what}): {RESTORE}")
 
 
 def _condition(table: str, column: _Column) -> str:
     held = " OR ".join(f"typeof({column.name}) = '{kind}'" for kind in _ALIKE[column.type])
-    if (more := _range(table, column)) is not None:
+    if (more := _RANGES.get(table, {}).get(column.name)) is not None:
         # typeof() first: a comparison with NULL or with another type must not decide.
-        held = f"({held}) AND ifnull({more}, 0)"
+        held = f"({held}) AND ifnull({more.format(column.name)}, 0)"
     # As few steps as can be: each is taken for every value of the file.
     return f"({held})" if column.required else f"({column.name} IS NULL OR {held})"
-
-
-def _range(table: str, column: _Column) -> str | None:
-    """What else holds of a value that is there; null: nothing."""
-    more = _RANGES.get(table, {}).get(column.name)
-    return None if more is None else more.format(column.name)
-
-
-@cache
-def _quick_question(table: str) -> str:
-    """A query for whether values of the right types are outside of their ranges, and for the rows that records need."""
-    within = " AND ".join(
-        f"({more})" if column.required else f"({column.name} IS NULL OR {more})"
-        for column in _declared()[table].columns
-        if (more := _range(table, column)) is not None
-    )
-    return f"SELECT max(CASE WHEN NOT ({within}) THEN 1 END), {_rows(table)} FROM {table}"  # noqa: S608 - ours
-
-
-def _rows(table: str) -> str:
-    """The number of rows that records need."""
-    return f"count(CASE WHEN {_OF_RECORDS.get(table, ('', '1'))[1]} THEN 1 END)"
 
 
 @cache
@@ -233,7 +192,8 @@ def _question(table: str) -> str:
     """A query for a column of a table that holds what it must not, and for the number of rows that records need."""
     held = {column.name: _condition(table, column) for column in _declared()[table].columns}
     which = " ".join(f"WHEN NOT {condition} THEN '{name}'" for name, condition in held.items())
-    return f"SELECT max(CASE {which} END), {_rows(table)} FROM {table}"  # noqa: S608 - ours
+    _, row = _OF_RECORDS.get(table, ("", "1"))
+    return f"SELECT max(CASE {which} END), count(CASE WHEN {row} THEN 1 END) FROM {table}"  # noqa: S608 - ours
 
 
 def _expected(table: str) -> str:

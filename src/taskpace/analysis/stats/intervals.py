@@ -244,7 +244,7 @@ def of_quantiles(
     most: Floats | None = None,
     reach: Reach | None = None,
 ) -> Quantiles:
-    """Quantiles over trials, linear interpolation, with Woodruff's intervals: all from one order of the values.
+    """Quantiles over trials, linear interpolation, with Woodruff's intervals, from the values at a few ranks.
 
     The ends are the order statistics at the shares p -+ z sqrt(p (1 - p) / n): n is the number of trials, divided by
     the design effect of items with several repeats. No assumption about the distribution. Sources: Woodruff (1952),
