@@ -2,9 +2,9 @@
 
 Run: python bench/shards.py [--systems N] [--items N]. A run file for each of five tasks, as an experiment that is split
 by task leaves them, at a thousandth, a hundredth, a tenth and all of the items. The records are drawn at random and
-written by the store's own writer, so no engine is run; each answer has some eight arrivals. `taskpace summary` of all
-files is the whole process, from its start to its last line, with the check of every value in the files; its peak memory
-is the system's own figure for that process. Targets for ten million: at most 12 times the time of a million, and 4 GB.
+written in bulk, so no engine is run; each answer has some eight arrivals. `taskpace summary` of all files is the whole
+process, from its start to its last line, with the check of every value in the files; its peak memory is the
+system's own figure for that process. Targets for ten million: at most 12 times the time of a million, and 4 GB.
 
 Beside it, at a hundredth: reading the numbers from the run files, and from the Parquet files that `taskpace export`
 makes of them.
@@ -14,15 +14,17 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from itertools import pairwise, repeat
 from math import log
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -35,9 +37,8 @@ from taskpace.analysis.data.frame import load_frame, load_numbers
 from taskpace.engines.base import EngineInfo
 from taskpace.experiment.plan import Plan, PlannedItem, PlannedTask, content_id, make_plan
 from taskpace.machine import host
-from taskpace.records import Arrival, Grade, Record, Turn, Usage
 from taskpace.report.files.export import render, write
-from taskpace.store.rows import Kept, now
+from taskpace.store.rows import now
 from taskpace.store.store import Store
 from taskpace.tasks import DataSource, Item
 from taskpace.telemetry import Calibration, ClientMetrics
@@ -48,7 +49,7 @@ SIZES = {"10,000": 1000, "100,000": 100, "1,000,000": 10, "10,000,000": 1}
 TENTH, LARGEST = "1,000,000", "10,000,000"
 ROUNDS, LARGE = 3, 2_000_000
 """How often a summary is timed, and from how many records on it is timed once."""
-MOST_BYTES = 2_000
+MOST_BYTES = 1_000
 """Of a trial in a run file, for the space that there must be."""
 AT_ONCE = 20_000
 """Records of a transaction."""
@@ -77,31 +78,53 @@ class Answers(NamedTuple):
     correct: NDArray[np.bool_]
     place: NDArray[np.int64]
 
-    def kept(self, trial_id: str, system: int, item: int, at: str) -> Kept:
-        """The record of one trial, as the store takes it."""
-        wait_ns, step_ns, tokens, correct, place = (values[system, item].item() for values in self)
-        end_ns = wait_ns + tokens * step_ns
-        dispatch_ns = (item * len(self.place) + place) * TURN_NS
-        turn = Turn(
-            dispatch_ns=dispatch_ns,
-            send_delay_ns=20_000,
-            arrivals=tuple(Arrival(wait_ns + n * step_ns, BYTES_PER_TOKEN * (n + 1), 0) for n in range(tokens)),
-            text="word" * tokens,
-            reasoning="",
-            end_ns=end_ns,
-            finish_ns=end_ns,
-            finish_reason="stop",
-            usage=Usage(prompt_tokens=40, output_tokens=tokens + 1, reasoning_tokens=0, token_source="usage"),
-        )
-        record = Record(
-            trial_id=trial_id, attempt=1, phase="measured", started_at=at, turns=(turn,), failure=None,
-            loop_lag_ns=None, machine_ns=dispatch_ns,
-        )  # fmt: skip
-        grade = Grade(
-            outcome="correct" if correct else "wrong", answer="A", score=None, detail=None,
-            committed_ns=wait_ns, scorer="letter/1",
-        )  # fmt: skip
-        return Kept(record, grade, item + 1, place)
+    def at(self, order: NDArray[np.intp]) -> Answers:
+        """Those of some trials, numbered system by system: arrays (trials,)."""
+        return Answers(*(values.ravel()[order] for values in self))
+
+
+INSERTIONS = {
+    "record": "trial_id, attempt, cell_id, worker, phase, started_at, machine_ns, round, place, final",
+    "turn": "trial_id, attempt, turn, dispatch_ns, send_delay_ns, end_ns, finish_ns, finish_reason, prompt_tokens, "
+    "output_tokens, reasoning_tokens, token_source, text, reasoning, arrivals",
+    "grade": "trial_id, attempt, scorer, outcome, answer, committed_ns",
+}
+"""Columns of a run file, in the order of ``rows_of``; the others are unknown."""
+
+
+def rows_of(
+    ids: Sequence[str], answers: Answers, places: Sequence[tuple[str, int, int]], systems: int
+) -> dict[str, Iterator[tuple[Any, ...]]]:
+    """Rows by table; ``places``: cell, worker and item of each trial."""
+    at, one = now(), repeat(1)
+    cells, workers, items = zip(*places, strict=True)
+    dispatch = ((np.array(items) * systems + answers.place) * TURN_NS).tolist()
+    end = (answers.wait_ns + answers.tokens * answers.step_ns).tolist()
+    tokens, wait = answers.tokens.tolist(), answers.wait_ns.tolist()
+    outcomes = np.where(answers.correct, "correct", "wrong").tolist()
+    return {
+        "record": zip(
+            ids, one, cells, workers, repeat("measured"), repeat(at), dispatch, (item + 1 for item in items),
+            answers.place.tolist(), one,
+        ),
+        "turn": zip(
+            ids, one, one, dispatch, repeat(20_000), end, end, repeat("stop"), repeat(40),
+            (count + 1 for count in tokens), repeat(0), repeat("usage"), ("word" * count for count in tokens),
+            repeat(""), arrivals_of(answers),
+        ),
+        "grade": zip(ids, one, repeat("letter/1"), outcomes, repeat("A"), wait),
+    }  # fmt: skip
+
+
+def arrivals_of(answers: Answers) -> Iterator[bytes]:
+    """Each token's arrival, as a run file has them."""
+    ends = np.cumsum(answers.tokens)
+    number = np.arange(ends[-1]) - np.repeat(ends - answers.tokens, answers.tokens)
+    found = np.zeros(ends[-1], dtype=[("ns", "<i8"), ("visible", "<u4"), ("reasoning", "<u4")])
+    found["ns"] = np.repeat(answers.wait_ns, answers.tokens) + number * np.repeat(answers.step_ns, answers.tokens)
+    found["visible"] = BYTES_PER_TOKEN * (number + 1)
+    packed, size = found.tobytes(), found.itemsize
+    return (packed[size * begin : size * end] for begin, end in pairwise([0, *ends.tolist()]))
 
 
 def draw(shard: Shard) -> Answers:
@@ -139,27 +162,32 @@ def plan_of(shard: Shard) -> Plan:
 
 
 def write_shard(shard: Shard) -> int:
-    """Write it by the store's own writer; returns its bytes.
+    """Write it, its plan by the store's own writer and its records in bulk; returns its bytes.
 
-    Trials come in the order of their ids, a few thousand at a time: in a run's own order, which is any order of these
-    hashes, each would go to another page.
+    Trials come in the order of their ids: in a run's own order, which is any order of these hashes, each would go to
+    another page.
     """
-    plan, answers, at = plan_of(shard), draw(shard), now()
-    ids = np.array([trial_id for cell in plan.cells for trial_id in plan.trials(cell).ids()], dtype="S24")
-    order = np.argsort(ids)
+    plan, answers = plan_of(shard), draw(shard)
     with Store.create_or_continue(shard.path, plan, taskpace.__version__) as store:
         session = store.begin_session(host.describe(), taskpace.__version__)
         workers = [store.add_worker(session, system.name, 0, INFO, CALIBRATION) for system in plan.systems]
-        for begin in range(0, len(order), AT_ONCE):
-            kept: list[list[Kept]] = [[] for _ in workers]
-            for index in order[begin : begin + AT_ONCE].tolist():
-                system, item = divmod(index, shard.items)
-                kept[system].append(answers.kept(ids[index].decode(), system, item, at))
-            store.add_many(
-                (cell.id, worker, records) for cell, worker, records in zip(plan.cells, workers, kept, strict=True)
-            )
         for cell, worker in zip(plan.cells, workers, strict=True):
             store.add_segment(worker, cell.id, client(shard.items))
+    cells = [cell.id for cell in plan.cells]
+    ids = np.array([trial_id for cell in plan.cells for trial_id in plan.trials(cell).ids()], dtype="S24")
+    order = np.argsort(ids)
+    with closing(sqlite3.connect(shard.path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = OFF")
+        db.execute("PRAGMA synchronous = OFF")
+        for begin in range(0, len(order), AT_ONCE):
+            some = order[begin : begin + AT_ONCE]
+            places = [(cells[n // shard.items], workers[n // shard.items], n % shard.items) for n in some.tolist()]
+            db.execute("BEGIN")
+            for table, rows in rows_of(ids[some].astype(str).tolist(), answers.at(some), places, shard.systems).items():
+                columns = INSERTIONS[table]
+                marks = ", ".join("?" * len(columns.split(", ")))
+                db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # noqa: S608 - our own
+            db.execute("COMMIT")
     return shard.path.stat().st_size
 
 
@@ -296,8 +324,10 @@ def main() -> None:
     ratio = bench.figure("ten million over a million", rows[LARGEST].seconds / rows[TENTH].seconds, at_most=12)
     sizes = np.log([(row.records, row.seconds) for row in rows.values()])
     exponent = bench.figure("exponent", float(np.polyfit(*sizes.T, 1)[0]))
+    later = bench.figure("exponent from the second size on", float(np.polyfit(*sizes[1:].T, 1)[0]))
     bench.say(f"  the largest takes {ratio:.1f} times as long as a tenth of it  {ratio.target}")
     bench.say(f"  exponent          {exponent:.2f} (1: linear); most of the smallest is the start of the process")
+    bench.say(f"                    {later:.2f} without the smallest")
     print_formats(bench, max(1, items // SIZES["100,000"]))
     bench.finish()
 

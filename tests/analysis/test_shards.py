@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,18 @@ def test_a_run_is_the_same_however_little_is_read_at_a_time(files, monkeypatch):
         after = load_frame(store), summarise(store, resamples=20)
     assert after[0].equals(before[0])
     assert msgspec.json.encode(after[1]) == msgspec.json.encode(before[1])
+
+
+def test_tables_of_different_files_are_not_in_memory_together(files):
+    """Of a run by task each file is read for itself; tables that are in one file, or in two, are read in one go."""
+
+    def parts(*names: str) -> list[list[str]]:
+        with ExitStack() as opened:
+            stores = [opened.enter_context(Store.open(files[name])) for name in names]
+            return [sorted({cell.task for cell in part.cells}) for part in shards.Shards(stores).parts()]
+
+    assert parts(*TASKS) == [[task] for task in TASKS]
+    assert parts("whole") == parts("a", "b") == [sorted(TASKS)]
 
 
 def test_systems_of_two_files_are_in_no_pair(files):

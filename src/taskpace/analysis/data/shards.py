@@ -112,7 +112,7 @@ class Shards:
         Raises:
             StoreError: a trial is in two of the files.
         """
-        for cells in _together(self.cells):
+        for cells in _together(self.cells, self._shards):
             yield self._part(cells)
 
     def _part(self, cells: Sequence[CellPlan]) -> Part:
@@ -271,16 +271,22 @@ def _joined_cell(cells: Sequence[CellPlan], key: Key, shards: Sequence[_Shard]) 
     )
 
 
-def _together(cells: Iterable[CellPlan]) -> Iterator[list[CellPlan]]:
-    """The cells of whole tables, of ``TOGETHER`` trials at most or of one table."""
+def _together(cells: Iterable[CellPlan], shards: Sequence[_Shard]) -> Iterator[list[CellPlan]]:
+    """The cells of whole tables: of files that have nothing else, of ``TOGETHER`` trials at most or of one table.
+
+    A file is read again for each group that has tables of it, so those of one file are together as far as may be.
+    """
     by_table: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in cells:
         by_table.setdefault((cell.task, cell.scenario.name), []).append(cell)
     group: list[CellPlan] = []
+    files: set[int] = set()
     for table in by_table.values():
-        if group and sum(cell.planned for cell in (*group, *table)) > TOGETHER:
+        own = {number for number, shard in enumerate(shards) if any(_key(cell) in shard.ids for cell in table)}
+        if group and (own.isdisjoint(files) or sum(cell.planned for cell in (*group, *table)) > TOGETHER):
             yield group
-            group = []
+            group, files = [], set()
         group = [*group, *table]
+        files |= own
     if group:
         yield group
