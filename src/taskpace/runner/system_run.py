@@ -90,7 +90,7 @@ class SystemRun:
         self._warm: set[str] = set()
         """Cells that the worker has warmed up for."""
         self._segments: dict[str, ClientMetrics] = {}
-        """By cell: how the client fared in the worker's parts so far. Joined as they come: in turns a part is one trial,
+        """By cell: how the client fared in the worker's parts so far. Joined as they come: in turns a part is a trial,
         and a list of them would grow until the run ends."""
         self._deaths = 0
         """In a row, without a trial that was finished in between."""
