@@ -56,7 +56,7 @@ LEAST_KILLS, LEAST_ACKNOWLEDGED = 0.5, 0.5
 LEAST_PROCESSES = 2
 """Of a run that is about to be killed, found in the way in which those left behind are looked for."""
 CALM_CONCURRENCY = 16
-CALM_A_SECOND, SHORT_A_SECOND = 8, 2
+CALM_A_SECOND, SHORT_A_SECOND = 8, 4
 """Trials of the two that are left alone, for each second of the soak: less than they do, so that they are done in time.
 """
 MOST_UNASKED = 3
