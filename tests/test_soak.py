@@ -86,6 +86,43 @@ def test_a_longer_life_weighs_more(flatness: ModuleType) -> None:
     assert flatness.drift([flat, grown], warm_up_s=0, least_s=45).mean == pytest.approx(2)
 
 
+def long_life(flatness: ModuleType, seed: int, *, per_minute: float = 0) -> object:
+    """Half an hour of a process that fills 20 MiB first: KiB more a minute, and a heap's wander or noise."""
+    drawn = np.random.default_rng(seed)
+    seconds = np.arange(0, 1800, 1.0)
+    heap = np.cumsum(drawn.normal(0, 8, len(seconds))) * (seed % 2) + drawn.normal(0, 40, len(seconds))
+    grown = per_minute / 60 * seconds - 20_000 * np.exp(-seconds / 60)
+    return flatness.Life(list(seconds), list(4 * np.round((40_000 + grown + heap) / 4)))
+
+
+def test_a_long_life_shows_what_each_trial_leaves(flatness: ModuleType) -> None:
+    """A worker that keeps a number in a list for each of 200 trials a minute, 6.25 KiB, is seen in half an hour."""
+    pages = [4.0 * int(second * 6.25 / 240) for second in range(1800)]
+    found = flatness.settled(flatness.Life(list(range(1800)), pages))
+    assert found.low > 0
+    assert found.mean == pytest.approx(6.25, rel=0.05)
+
+    wandering = [flatness.settled(long_life(flatness, seed, per_minute=400)) for seed in range(20)]
+    assert all(each.low > 0 for each in wandering)
+    assert np.mean([each.mean for each in wandering]) == pytest.approx(400, rel=0.1)
+
+
+def test_a_step_a_filled_cache_and_a_wandering_heap_are_no_leak(flatness: ModuleType) -> None:
+    """A table that is enlarged once holds zero in its interval; of heaps that wander nine in ten do at least."""
+    step = flatness.settled(flatness.Life(list(range(1800)), [float(500 * (n > 900)) for n in range(1800)]))
+    heaps = [flatness.settled(long_life(flatness, seed)) for seed in range(100)]
+
+    assert step.low <= 0 < step.mean
+    assert sum(each.low <= 0 for each in heaps) >= 90
+    assert all(each.first > 15_000 for each in heaps)
+
+
+def test_a_life_of_a_few_samples_is_not_judged(flatness: ModuleType) -> None:
+    """Twelve parts have thirteen ends."""
+    assert flatness.settled(flatness.Life(list(range(18)), [7.0] * 18)) is None
+    assert flatness.settled(flatness.Life(list(range(21)), [7.0] * 21)).high == 0
+
+
 def test_a_trial_that_is_missing_or_there_twice_is_counted(soak: ModuleType, tmp_path: Path) -> None:
     """Attempts that another was to follow, and warm-ups, do not count."""
     with sqlite3.connect(tmp_path / "x.db") as run:
