@@ -55,8 +55,8 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
     """Trials and cells as a summary loads them from a run file: ``systems`` x 5 tasks x ``items``.
 
     A small run of the simulated engine, loaded and made compact as a summary does it, then repeated, each copy with
-    items, rounds and times of its own: a column that the loader gains is here at once. No more is in memory on the way
-    than the frame takes; what loading takes is measured from a run file.
+    items, rounds and times of its own: a column that the loader gains is here at once. It is in one piece, as the
+    loader's frame is; what loading takes is measured from a run file.
     """
     experiment = taskpace.quick_experiment(
         models=tuple(f"system {number}" for number in range(systems)),
@@ -100,7 +100,7 @@ def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]
         .drop("copy", "longer")
         for part in trials.partition_by("task", "scenario", "system", maintain_order=True)
     ]
-    return pl.concat(parts, rechunk=False), [
+    return pl.concat(parts, rechunk=True), [
         msgspec.structs.replace(cell, planned=cell.planned * copies) for cell in cells
     ]
 
