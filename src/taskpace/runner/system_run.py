@@ -216,7 +216,8 @@ class SystemRun:
         first = cell.id not in self._warm
         warm_ups = make_warm_ups(session.plan, cell, session.attempts, self._deadly) if first else []
         # Several processes are dealt what they share; where one trial follows the other, the part itself is small.
-        most = MOST_AHEAD if self._processes == 1 and not cell.scenario.one_at_a_time else None
+        load = self._processes == 1 and not cell.scenario.one_at_a_time
+        most = MOST_AHEAD + cell.scenario.concurrency if load else None
         timeout_s = session.plan.experiment.timeout_s
         ahead = Ahead(warm_ups, self._jobs(part, trials), most=most, timeout_s=timeout_s)
         self._worker_of_it().send(self._message(part, ahead, first=first))
