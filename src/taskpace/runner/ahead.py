@@ -11,7 +11,7 @@ from taskpace.worker.messages import Dispatched, Job, MoreJobs
 from taskpace.worker.retries import LONGEST_S
 
 MOST_AHEAD = 4096
-"""Jobs that a worker has and has not dispatched: so many that a disk may keep the run from sending more for a while."""
+"""Jobs that a worker has beyond those in flight: so many that a disk may keep the run from sending more for a while."""
 _TOGETHER = 64
 """Jobs of a message that follows: few, as the worker decodes it amid its timed regions."""
 _SILENCE_GRACE_S = 60.0

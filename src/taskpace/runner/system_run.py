@@ -218,7 +218,8 @@ class SystemRun:
         warm_ups = make_warm_ups(session.plan, cell, session.attempts, self._deadly) if first else []
         worker = self._worker_of_it()
         # Where one trial follows the other, the part itself is small.
-        most = MOST_AHEAD if worker.takes_more and not cell.scenario.one_at_a_time else None
+        load = worker.takes_more and not cell.scenario.one_at_a_time
+        most = MOST_AHEAD + cell.scenario.concurrency if load else None
         timeout_s = session.plan.experiment.timeout_s
         ahead = Ahead(warm_ups, self._jobs(part, trials), most=most, timeout_s=timeout_s)
         worker.send(self._message(part, ahead, first=first))
