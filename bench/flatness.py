@@ -15,8 +15,8 @@ import numpy as np
 from taskpace.analysis.stats.student import t_quantile
 
 CONFIDENCE = 0.95
-PARTS = 12
-"""Of a long life after its warm-up."""
+PARTS, OUTSIDE = 12, 2
+"""Of a long life after its warm-up, and how many of them lie outside the interval on either side."""
 
 
 class Life(NamedTuple):
@@ -40,23 +40,29 @@ class Drift(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """Growth of one long life per minute after its first third, with its 95 % interval."""
+    """Growth of one long life per minute after its first third: the median of its parts, with its 96 % interval."""
 
-    mean: float
+    median: float
     low: float
     high: float
     first: float
-    """In its first third, in all."""
+    """In the rest of the first third after the warm-up, in all."""
+    rest: float
+    """After it, in all."""
     minutes: float
-    """Watched after that."""
+    """Watched after it."""
 
 
-def settled(life: Life) -> Settled | None:
-    """The mean growth of twelve parts of the last two thirds of a life, with Student's interval of it.
+def settled(life: Life, *, warm_up_s: float) -> Settled | None:
+    """The median growth of twelve parts of the last two thirds of a life, with the sign test's interval of it.
 
-    What is kept for each trial grows in all parts alike, so its interval is narrow and above zero. A table that is
-    enlarged once grows in one part, and the interval holds zero. A heap that wanders has independent growths; one that
-    goes to and fro has growths that cancel, and an interval that is too wide rather than too narrow.
+    The third least and the third greatest of twelve bound their median with 96 % confidence, however they are
+    distributed: 1 - 2 P(Binomial(12, 1/2) <= 2). What is kept for each trial grows in all parts alike, so the interval
+    is narrow and above zero. A table that is enlarged once grows in one part, and leaves the median alone.
+
+    Args:
+        life: of a process that does the same all the time.
+        warm_up_s: from its start, left out of ``first``; less than a third of it.
 
     Returns:
         None: fewer samples than ends of parts.
@@ -66,11 +72,15 @@ def settled(life: Life) -> Settled | None:
     if len(seconds) - begin <= PARTS:
         return None
     ends = np.linspace(begin, len(seconds) - 1, PARTS + 1).round().astype(int)
-    minutes = float(seconds[-1] - seconds[begin]) / 60
-    each = np.diff(values[ends]) * PARTS / minutes
-    half = t_quantile(0.5 + CONFIDENCE / 2, PARTS - 1) * float(each.std(ddof=1)) / PARTS**0.5
-    mean = float(each.mean())
-    return Settled(mean, mean - half, mean + half, float(values[begin] - values[0]), minutes)
+    each = np.sort(60 * np.diff(values[ends]) / np.diff(seconds[ends]))
+    return Settled(
+        median=float(np.median(each)),
+        low=float(each[OUTSIDE]),
+        high=float(each[-1 - OUTSIDE]),
+        first=float(values[begin] - values[min(begin, int(np.searchsorted(seconds, seconds[0] + warm_up_s)))]),
+        rest=float(values[-1] - values[begin]),
+        minutes=float(seconds[-1] - seconds[begin]) / 60,
+    )
 
 
 def drift(lives: Sequence[Life], *, warm_up_s: float, least_s: float) -> Drift | None:

@@ -11,7 +11,7 @@ carried out some fifty trials of llama.cpp: its caches are still filling, and it
 Whether memory is flat is judged by the longest life of each process that is left alone, after its first third.
 
 Targets: every planned trial exactly once, nothing acknowledged and lost; no process, temporary file or descriptor left;
-integrity_check ok; memory of workers flat: the 95 % interval of its growth holds zero, or ends below 32 B a trial, the
+integrity_check ok; memory of workers flat: the 96 % interval of its growth holds zero, or ends below 32 B a trial, the
 least that Python keeps for a number in a list. Parents: 512 B a trial at most, as a run keeps the ids of what it has
 recorded until it ends.
 """
@@ -370,8 +370,8 @@ def report(bench: Bench, killed: list[Soaked], calm: list[Soaked], counts: Count
         for role in MOST_B_TRIAL:
             line(bench, run, role)
     bench.say(
-        f"  {'left alone':<26}{'most':>9}  {'first third':<13}{'then B per trial (95 %)':<26}minutes  descriptors"
-        "  the most that is no leak"
+        f"  {'left alone':<26}{'most':>9}{'first third':>13}{'then':>10}  {'then B per trial (96 %)':<26}minutes"
+        "  descriptors  no leak"
     )
     judged = sum(calm_line(bench, run, role) for run in calm for role in MOST_B_TRIAL)
     wanted = None if bench.quick else float(len(calm) * len(MOST_B_TRIAL))
@@ -403,22 +403,22 @@ def calm_line(bench: Bench, run: Soaked, role: str) -> bool:
     title = f"{run.name}, {role}"
     life = max(run.of(role), key=lambda seen: seen.seconds[-1] - seen.seconds[0])
     rate = max(1, run.recorded) / (run.watched_s / 60)
-    memory, opened = settled(Life(life.seconds, life.kib)), settled(Life(life.seconds, life.descriptors))
+    memory = settled(Life(life.seconds, life.kib), warm_up_s=WARM_UP_S)
+    opened = settled(Life(life.seconds, life.descriptors), warm_up_s=WARM_UP_S)
     most = bench.figure(f"{title}: most memory", max(life.kib) / 1024, "MiB")
     first = bench.figure(f"{title}: growth in the first third", memory and memory.first, "KiB")
-    ends = [1024 / rate * kib for kib in (memory.low, memory.mean, memory.high)] if memory else []
+    ends = [1024 / rate * kib for kib in (memory.low, memory.median, memory.high)] if memory else []
     each = bench.figure(f"{title}: growth per trial", ends, "B")
-    # An interval that holds zero is flat, however wide: the parts of a life are what there is to tell by.
     leak = (ends[2] if ends[0] > 0 else 0.0) if ends else None
     most_b = None if bench.quick else MOST_B_TRIAL[role]
     bench.figure(f"{title}: growth per trial, not by chance, at most", leak, "B", at_most=most_b)
     files = bench.figure(f"{title}: most descriptors", max(life.descriptors))
-    more = (60 * opened.mean if opened.low > 0 else 0.0) if opened else None
+    more = (60 * opened.median if opened.low > 0 else 0.0) if opened else None
     bench.figure(f"{title}: more descriptors, not by chance", more, "1/h", at_most=None if bench.quick else 0)
-    before = format(first, ".0f") + " KiB" * (memory is not None)
+    rest = bench.figure(f"{title}: growth after it", memory and memory.rest, "KiB")
     bench.say(
-        f"  {title:<26}{most:>5.0f} MiB  {before:<13}{format(each, '.0f'):<26}"
-        f"{memory.minutes if memory else 0:>7.1f}{files:>13.0f}  {MOST_B_TRIAL[role]} B"
+        f"  {title:<26}{most:>5.0f} MiB  {first:>9.0f} KiB{rest:>6.0f} KiB  {format(each, '.0f'):<26}"
+        f"{memory.minutes if memory else 0:>7.1f}{files:>13.0f}  to {MOST_B_TRIAL[role]} B"
     )
     return memory is not None
 
