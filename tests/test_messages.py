@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import queue
+import subprocess
+import sys
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -47,3 +49,17 @@ def test_a_message_that_cannot_be_read_ends_the_worker_at_once():
         worker.receive(0)
     os.close(write)
     worker._process.stdout.close()
+
+
+def test_a_message_that_cannot_be_read_ends_the_worker():
+    """As when taskpace is updated amid a run: it says why and is gone, for which the run would wait else."""
+    body = b"\xc1"  # MessagePack has no such byte
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "taskpace.worker"],
+        input=len(body).to_bytes(4, "little") + body,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"DecodeError" in done.stderr.splitlines()[-1]

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import traceback
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 from taskpace.worker.messages import (
     Close,
@@ -89,7 +89,11 @@ class _Pipes:
             if (body := read_frame(self._source)) is None:
                 # The run is gone. Nothing reads what is in flight; do not let a model run on for nothing.
                 os._exit(3)
-            match decode_to_worker(body):
+            try:
+                read = decode_to_worker(body)
+            except BaseException:  # noqa: BLE001 - as in _write: the run would wait for an answer
+                _end_with_traceback()
+            match read:
                 case Stored():
                     with self._stored_changed:
                         self._stored += 1
@@ -118,10 +122,15 @@ class _Pipes:
             try:
                 frames = b"".join(encode(message) for message in messages if message is not None)
             except BaseException:  # noqa: BLE001 - else the run would wait for ever for a thread that is gone
-                traceback.print_exc()
-                sys.stderr.flush()
-                os._exit(1)
+                _end_with_traceback()
             self._send_bytes(frames)
+
+
+def _end_with_traceback() -> NoReturn:
+    """At once, for a thread that fails: its log then shows why."""
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def main() -> None:
