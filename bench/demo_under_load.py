@@ -77,7 +77,7 @@ def main() -> None:
     tasks = bench.figure("tasks with the same first in every run", same, at_least=len(winners[0]))
     pairs = bench.figure("pairs decided, of a run", [len(each) for each in claimed])
     against = bench.figure(
-        "pairs of which two runs claim the opposite",
+        "pairs with opposite claims in two runs",
         sum(opposite(one, other) for one, other in itertools.combinations(claimed, 2)),
         at_most=0,
     )

@@ -50,7 +50,7 @@ GONE_S = 15.0
 KILLS = ("worker", "Ctrl-C", "worker", "run")
 """In this order on each of the two."""
 MOST_B_TRIAL = {"parent": 512, "worker": 32}
-"""Growth that is no leak."""
+"""Growth that does not count as a leak."""
 LEAST_KILLS, LEAST_ACKNOWLEDGED = 0.5, 0.5
 """Of the kills that were due, and of the trials: with fewer, a check has not been put to the test."""
 LEAST_PROCESSES = 2

@@ -77,6 +77,6 @@ def test_all_of_them_are_no_copy(trials_of):
 
 
 def test_a_column_that_is_not_there_is_an_error(trials_of):
-    """A wrong name is no column of unknown values."""
+    """A wrong name is an error, and not a column of unknown values."""
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         Trials(trials_of())["task_times"]

@@ -91,7 +91,7 @@ def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
     seconds, correct = rng.lognormal(0, 1, (3, 8, 2)), (rng.random((3, 8, 2)) < 0.5).astype(float)
     indices = [(0, 1), (2, 0)]
     whole = PerCorrect(seconds, correct).logs(indices)
-    # An item that nobody was asked has every pair put together by itself.
+    # An item that was asked of no system has every pair put together by itself.
     logs, influence, counts = PerCorrect(
         *(np.concatenate([each, np.full((3, 1, 2), np.nan)], axis=1) for each in (seconds, correct))
     ).logs(indices)

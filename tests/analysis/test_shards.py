@@ -116,7 +116,7 @@ def test_a_run_is_the_same_however_little_is_read_at_a_time(files, monkeypatch):
 
 
 def test_tables_of_different_files_are_not_in_memory_together(files):
-    """Of a run by task each file is read for itself; tables that are in one file, or in two, are read in one go."""
+    """Of a run by task each file is read for itself; tables that are in one file, or in two, are read at once."""
 
     def parts(*names: str) -> list[list[str]]:
         with ExitStack() as opened:

@@ -64,7 +64,7 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
     def asked(self) -> list[bytes]:
         """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``.
 
-        Made anew each time: to keep it would keep every prompt twice.
+        Made again each time: to keep it would keep every prompt twice.
         """
         return [_json((item.id, item.prompts))[1:-1] for item in self.items]
 

@@ -1,7 +1,7 @@
 """Several workers that share one system's load and look like one: for when one core cannot send and read it all.
 
 Their clocks are one clock: ``time.perf_counter_ns`` counts for the whole machine on Linux and macOS. Workers on several
-machines are a group of another kind (``runner.cluster.loads``), in which each speaks of the driver's clock.
+machines are a group of another kind (``runner.cluster.loads``), whose times are all on the driver's clock.
 """
 
 from __future__ import annotations

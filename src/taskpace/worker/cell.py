@@ -125,7 +125,7 @@ class CellRun:
         return meter.end() if meter else []
 
     async def _wait_for(self, start_ns: int) -> None:
-        """Until others have their part of the cell, too; it is no time in which the client could have been busy."""
+        """Until others have their part of the cell, too; the client could not have been busy meanwhile."""
         clock = self._engine.clock
         begun_ns = clock.now_ns()
         await wait_until(start_ns, clock, self._stopping)

@@ -43,7 +43,7 @@ class Turnstile:
 
 
 class AtHand(Generic[Job]):
-    """Jobs for which nobody has to wait."""
+    """Jobs that are there already, so that taking one is never a wait."""
 
     def __init__(self, jobs: Iterable[Job]) -> None:
         self._jobs = iter(jobs)

@@ -33,7 +33,7 @@ class Supply:
         source: of the others.
         clock: the engine's.
         late: hears of nanoseconds.
-        stopping: once true, nobody waits any more.
+        stopping: once true, waiting ends.
     """
 
     def __init__(

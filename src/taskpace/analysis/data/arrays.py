@@ -111,7 +111,7 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
 def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, pl.Series]:
     """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
-    # Asked once: polars makes the names of all codes anew for each answer.
+    # Asked once: polars makes the names of all codes again for each answer.
     if not in_order and isinstance(kind := ids.dtype, pl.Enum):
         return _with_coded_items(trials, ids, len(kind.categories))
     items = (

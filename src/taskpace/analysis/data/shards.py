@@ -158,7 +158,7 @@ def _shard(reader: Reader, prices: Mapping[str, Price]) -> _Shard:
         file=name_of(reader),
         name=run.name,
         experiment=msgspec.json.decode(run.experiment, type=Experiment),
-        # Where a model lies is no part of a system whose checksum is known.
+        # The path of a model is not part of a system whose checksum is known.
         systems={
             name: msgspec.structs.asdict(spec) | {"brief_of": None, "model": sha256 or spec.model}
             for name, (spec, sha256) in specs.items()
@@ -214,7 +214,7 @@ def _traits(shard: _Shard, prices: Collection[str], deadline_s: float | None) ->
 
 
 def _difference(value: object, before: object) -> str:
-    """Which key of two tables differs, in brackets; empty: they are no tables."""
+    """Which key of two tables differs, in brackets; empty: these are other values."""
     if not isinstance(value, dict) or not isinstance(before, dict):
         return ""
     return f" ({next(key for key in sorted({*value, *before}) if value.get(key, ...) != before.get(key, ...))} differs)"
@@ -252,7 +252,7 @@ def _joined_cells(shards: Sequence[_Shard]) -> list[CellPlan]:
 
 
 def _joined_cell(cells: Sequence[CellPlan], key: Key, shards: Sequence[_Shard]) -> CellPlan:
-    """One cell of which several files have trials: all that any of them planned."""
+    """One cell whose trials are in several files: all that any of them planned."""
     planned = {place for shard in shards for place in tables.planned(shard.reader, shard.ids[key])}
     trips = [cell.round_trip_s for cell in cells if cell.round_trip_s is not None]
     left_out = list(dict.fromkeys(cell.left_out for cell in cells if cell.left_out is not None))

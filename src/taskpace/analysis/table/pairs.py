@@ -150,7 +150,7 @@ class Pairing:
         return found, [(_for_claim(times, task_time), speeds.recorded)] if keep else []
 
     def _where_known(self, logs: Logs, indices: Indices) -> list[Comparison]:
-        """Compare by item the pairs both of whose systems have a value: as a rule nobody reasons, or few do."""
+        """Compare by item the pairs both of whose systems have a value: as a rule no system reasons, or few do."""
         able = [pair for pair in indices if logs.known[pair[0]] and logs.known[pair[1]]]
         if not able:
             return [NOT_COMPARED] * len(indices)

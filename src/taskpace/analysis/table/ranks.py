@@ -41,7 +41,8 @@ def rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[F
 
 
 def _comparable(systems: list[str], pairs: list[Pair]) -> list[str]:
-    """Those of which every two have an item in common; where two have none, those with the fewest others go first.
+    """Those that all have items in common, every two of them; where two have none, those with the fewest others go
+    first.
 
     Without that, systems that were never compared would share a rank.
     """

@@ -32,7 +32,7 @@ def nothing_ranked(summary: Summary) -> str:
 
 
 def no_ranking(table: TaskTable, ranked: list[SystemRow]) -> str:
-    """What a table says where fewer than two systems are ranked; ``ranked``: those that are."""
+    """What a table reports where fewer than two systems are ranked; ``ranked``: those that are."""
     if not ranked:
         why = _NOTHING_IN_COMMON if _not_compared(table) else "no system has a valid result"
         return f"No ranking: {why}."
