@@ -161,7 +161,7 @@ def test_a_crash_amid_a_load_loses_no_trial_that_was_still_to_be_sent(tmp_path, 
     """Every trial has one record: those in flight are errors, the others are carried out by the next worker."""
     faults = [{"kind": "crash", "rate": 0.04, "after_tokens": 2}]
     # In real time: in virtual time many are carried out before the first record has reached the run.
-    options = {"wait": 0.02, "token_time": 0.005, "length": 16, "faults": faults}
+    options = {"time": "real", "wait": 0.02, "token_time": 0.005, "length": 16, "faults": faults}
     experiment = simulated(options, scenarios=("concurrency=3",), items=60)
     with patch.object(system_run, "MOST_AHEAD", 4), patch.object(ahead, "_TOGETHER", 2):
         frame = taskpace.run(experiment, tmp_path / "x.db").frame()
