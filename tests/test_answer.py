@@ -111,6 +111,20 @@ def test_what_cannot_be_distinguished_is_not_decided(trials_of, summary_of):
     assert answer.block.paragraphs[-1] == "Significant (5 %): 0 of 1 time differences; the rest may be chance."
 
 
+def test_tasks_that_are_not_decided_are_named_together(trials_of, summary_of):
+    """Where one system is first alone on some task, whoever shares the first place elsewhere is left to the table."""
+    jitter = np.exp(np.random.default_rng(3).normal(0, 0.3, (3, N)))
+    times = {"clear": (1, 9, 9), "two": (1, 1, 9), "all": (1, 1, 1)}
+    cells = [
+        trials_of(name, task=task, task_time_s=time * one)
+        for task, three in times.items()
+        for name, time, one in zip("abc", three, jitter, strict=True)
+    ]
+    (verdict,) = make_answer(summary_of(*cells), None).verdicts
+    assert "a finishes first on clear, " in verdict
+    assert "; not decided on two and all." in verdict
+
+
 def test_one_system_and_none_are_no_ranking(trials_of, summary_of):
     """A single system has its own numbers and no place; without a valid result nothing is claimed."""
     alone = make_answer(summary_of(trials_of("s")), None)

@@ -124,26 +124,28 @@ def _firsts(table: TaskTable) -> tuple[str, ...]:
 
 def _verdict(summary: Summary, told: Told | None) -> str:
     """Task by task, those together where the same system is first."""
-    groups: dict[tuple[str, ...], list[TaskTable]] = {}
+    # Where a system is first alone somewhere, the table shows who shares the first place elsewhere.
+    alone = any(len(_firsts(table)) == 1 for table in summary.tables)
+    groups: dict[tuple[str, ...] | None, list[TaskTable]] = {}
     for table in summary.tables:
-        groups.setdefault(_firsts(table), []).append(table)
+        firsts = _firsts(table)
+        groups.setdefault(None if alone and len(firsts) > 1 else firsts, []).append(table)
     if set(groups) == {()}:
         return nothing_ranked(summary)
-    ordered = sorted(groups.items(), key=lambda group: (len(group[0]) != 1, -len(group[1])))
-    alone = any(len(firsts) == 1 for firsts in groups)
-    parts = [_group(firsts, tables, summary, alone=alone) for firsts, tables in ordered[:_MOST_GROUPS]]
+    ordered = sorted(groups.items(), key=lambda group: (group[0] is None or len(group[0]) != 1, -len(group[1])))
+    parts = [_group(firsts, tables, summary) for firsts, tables in ordered[:_MOST_GROUPS]]
     if len(ordered) > _MOST_GROUPS:
         parts.append("other tasks: see the table")
     return "; ".join(parts) + "." + ("" if told else _same_order(summary))
 
 
-def _group(firsts: tuple[str, ...], tables: list[TaskTable], summary: Summary, *, alone: bool) -> str:
-    """``alone``: somewhere a system is first alone; then the table shows who shares the first place elsewhere."""
+def _group(firsts: tuple[str, ...] | None, tables: list[TaskTable], summary: Summary) -> str:
+    """``firsts``: null: several, whoever they are."""
     where = on_tasks([_key(table) for table in tables], summary)
+    if firsts is None:
+        return f"not decided{where}"
     if not firsts:
         return f"no ranking{where}"
-    if len(firsts) > 1 and alone:
-        return f"not decided{where}"
     if len(firsts) > 1:
         return f"{joined(firsts)} finish first{where} (no significant difference)"
     return f"{short(firsts[0])} finishes first{where}{_by_how_much(firsts[0], tables)}"
