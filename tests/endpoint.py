@@ -90,6 +90,15 @@ async def answer(asked: Asked, writer: Writer, number: int) -> None:
     )  # fmt: skip
 
 
+async def slowly(_asked: Asked, writer: Writer, _number: int) -> None:
+    """An answer of one token whose end comes 50 ms later, so that several are in flight."""
+    writer.write(head() + chunk(event("A")))
+    await writer.drain()
+    await asyncio.sleep(0.05)
+    writer.write(chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
+    await writer.drain()
+
+
 class Endpoint:
     """Serves ``/v1/models`` and ``/v1/chat/completions`` on a free loopback port.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
-from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
+from tests.endpoint import MODEL, Endpoint, slowly
 from tests.fake_cluster import ClockedCluster
 from tests.in_process import instant
 
@@ -94,14 +93,6 @@ def _without_waiting(monkeypatch):
     monkeypatch.setattr(worker, "calibrate", instant)
     monkeypatch.setattr(fleet, "_LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(loads, "_WAIT_S", 0.01)
-
-
-async def slowly(_asked, writer, _number) -> None:
-    writer.write(head() + chunk(event("A")))
-    await writer.drain()
-    await asyncio.sleep(0.05)
-    writer.write(chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
-    await writer.drain()
 
 
 def planned(url: str, items: int, *scenarios: str, **options: Any) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, strategies as st
-from tests.endpoint import DONE, END, MODEL, Endpoint, chunk, event, head, usage
+from tests.endpoint import MODEL, Endpoint, slowly
 
 import taskpace
 import taskpace.runner.events
@@ -178,14 +177,6 @@ def test_a_worker_that_was_closed_may_end():
     assert group.receive(0.0) == []
     workers[1].says = [Closed()]
     assert group.receive(0.0) == [Closed()]
-
-
-async def slowly(_asked, writer, _number) -> None:
-    writer.write(head() + chunk(event("A")))
-    await writer.drain()
-    await asyncio.sleep(0.05)
-    writer.write(chunk(event(finish="stop")) + chunk(usage(1)) + chunk(DONE) + END)
-    await writer.drain()
 
 
 def of_two(scenario: str, items: int, *, model: str = MODEL, **options):

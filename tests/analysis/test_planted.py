@@ -10,7 +10,8 @@ from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import TaskTable
-from taskpace.report.words.sentences import finding_lines, is_inverted, sentences
+from taskpace.analysis.table.pairs import is_inverted
+from taskpace.report.words.sentences import finding_lines, sentences
 
 pytestmark = pytest.mark.slow
 

@@ -85,7 +85,7 @@ def numbers(summary: taskpace.Summary) -> dict[str, Any]:
 
 
 def close(one: Any, other: Any) -> bool:
-    """Whether two values are the same, but for the last digits of sums in another order."""
+    """Whether two values are equal up to the last digits of sums in another order."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):

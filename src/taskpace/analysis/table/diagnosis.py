@@ -14,7 +14,7 @@ from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.table.client import AGAIN
-from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 from taskpace.tasks.scoring import GRADER_FAILED
@@ -314,7 +314,7 @@ def _only_looks_fast(pairs: list[Pair]) -> Iterator[Finding]:
     """Where both are claimed, more tokens per second and the later finish: a finding says no more than the ranks do."""
     for pair in pairs:
         speed, bytes_ratio = pair.tokens_per_s.change.value, pair.output_bytes.change.value
-        if speed is None or not pair.task_time.lower == "a" == pair.tokens_per_s.lower:
+        if speed is None or not is_inverted(pair):
             continue
         if speed > 1 and bytes_ratio is not None and bytes_ratio > 1 and _mostly_verbosity(pair):
             yield Finding(

@@ -256,6 +256,11 @@ def _accuracy(differences: Floats, p: float, *, anytime: bool) -> Comparison:
     return msgspec.structs.replace(found, items=len(differences))
 
 
+def is_inverted(pair: Pair) -> bool:
+    """``a`` is claimed to finish sooner, ``b`` to have more tokens per second."""
+    return pair.task_time.lower == "a" == pair.tokens_per_s.lower
+
+
 def _inversions(log_time: Floats, log_speed: Floats, resamples: Resamples) -> list[float | None]:
     """Per pair the share of resamples in which it is inverted; null where one of the two cannot be compared."""
     pairs = log_time.shape[1]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.cost import cost_per_correct
-from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, long_answers, no_cause
@@ -27,7 +27,7 @@ from taskpace.report.words.figures import (
 )
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
-from taskpace.report.words.sentences import against, headline, is_inverted, slowest_pair, until_lines
+from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
-from taskpace.analysis.table.pairs import Pair
-from taskpace.report.words.sentences import is_inverted
+from taskpace.analysis.table.pairs import Pair, is_inverted
 
 
 def with_both_speeds(table: TaskTable) -> list[SystemRow]:

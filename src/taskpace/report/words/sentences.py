@@ -6,7 +6,7 @@ import math
 
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.table.pairs import Pair
+from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.report.words.block import begun
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
@@ -105,11 +105,6 @@ def _headline(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
             -(pair.task_time.change.value or 0),
         ),
     )
-
-
-def is_inverted(pair: Pair) -> bool:
-    """``a`` is claimed to finish sooner, ``b`` to have more tokens per second."""
-    return pair.task_time.lower == "a" == pair.tokens_per_s.lower
 
 
 def _slowest(rows: dict[str, SystemRow], pairs: list[Pair]) -> Pair | None:
