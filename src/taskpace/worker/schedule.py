@@ -13,7 +13,7 @@ LEAD_NS = 50_000_000
 """How long before it is due a job of an open loop is handed out: time to render it and to open a connection."""
 
 
-_LOOK_UP_NS = 200_000_000
+LOOK_UP_NS = 200_000_000
 """How often whoever waits looks up whether the run is to end."""
 
 
@@ -22,7 +22,7 @@ async def wait_until(ns: int, clock: Clock, stopping: Callable[[], bool]) -> boo
     while not stopping():
         if (now_ns := clock.now_ns()) >= ns:
             return True
-        await clock.sleep_until(min(ns, now_ns + _LOOK_UP_NS))
+        await clock.sleep_until(min(ns, now_ns + LOOK_UP_NS))
     return False
 
 

@@ -9,9 +9,7 @@ from typing import Protocol, Self
 
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.worker.messages import Job, MoreJobs, RunCell
-
-_LOOK_UP_S = 0.2
-"""How often whoever waits looks up whether the run is to end."""
+from taskpace.worker.schedule import LOOK_UP_NS
 
 
 class Source(Protocol):
@@ -76,6 +74,6 @@ class Supply:
 
     async def _wait(self) -> MoreJobs | None:
         if isinstance(self._clock, RealClock):
-            return await asyncio.to_thread(self._source.more_jobs, _LOOK_UP_S)
+            return await asyncio.to_thread(self._source.more_jobs, LOOK_UP_NS / 1e9)
         # Virtual time goes on whenever the event loop waits, so it is not let.
-        return self._source.more_jobs(_LOOK_UP_S)
+        return self._source.more_jobs(LOOK_UP_NS / 1e9)
