@@ -120,7 +120,7 @@ class Reader:
                     reads.append((ns, len(events)))
             events += [b"".join(body)] if as_json else splitter.end()
         except EngineError as exc:
-            self.failure = exc
+            self.failure = _alone(exc)
         try:
             self._read_events(events, reads)
             for event in events[reads[-1][1] if reads else 0 :]:
@@ -128,7 +128,7 @@ class Reader:
             if as_json and self.failure is None:
                 self._ended_ns = ns
         except EngineError as exc:
-            self.failure = exc  # which came before the other
+            self.failure = _alone(exc)  # which came before the other
             ns = self._ns
         self._beside = splitter.beside
         self._answer.add(self._halves[0].end(), self._halves[1].end())
@@ -216,6 +216,15 @@ class Reader:
 def server_error(text: str, refusal: Refusal | None = None) -> EngineError:
     """A server's complaint within an answer."""
     return EngineError(f"the server sent an error: {text or NO_WORD}", kind="server-error", refusal=refusal)
+
+
+def _alone(exc: EngineError) -> EngineError:
+    """An error to be kept by a reader that its frames hold: without them, as only the garbage collector frees circles.
+
+    The same goes for the errors that it came of.
+    """
+    exc.__context__ = None
+    return exc.with_traceback(None)
 
 
 def _other_end(reason: str) -> EngineError:

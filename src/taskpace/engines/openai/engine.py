@@ -32,7 +32,7 @@ from taskpace.engines.openai.http.target import read_url, tls_context
 from taskpace.engines.openai.launch import HOST, Server, fill_in, free_port
 from taskpace.engines.openai.options import Options
 from taskpace.engines.openai.preflight import Way, preflight, wait_until_ready
-from taskpace.engines.openai.refusals import Refusals, other_content
+from taskpace.engines.openai.refusals import Refusals, check_content
 from taskpace.engines.plain_prompt import render_plain
 from taskpace.errors import EngineError, TaskpaceError
 from taskpace.machine.clock import Clock, FastClock
@@ -189,9 +189,7 @@ class OpenAIEngine:
         self._pool.give_back(connection)
         if not answer.succeeded:
             raise self._refusals.of_status(answer)
-        if problem := other_content(answer, stamps, self._secrets):
-            stamps.arrivals.clear()  # a page is not an answer
-            raise problem
+        check_content(answer, stamps, self._secrets)
 
     def read(self, stamps: Stamps) -> Generation:
         """Arrivals where text arrived, the texts, the server's counts, and what is wrong with the answer."""

@@ -76,11 +76,16 @@ class Refusals:
         return None
 
 
-def other_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> EngineError | None:
-    """What is wrong with a success whose body is neither JSON nor a stream of events, whatever its label says."""
+def check_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> None:
+    """Discard the body of a success that is neither JSON nor a stream of events, whatever its label says.
+
+    Raises:
+        EngineError: ``content-encoding`` or ``content-type``: there was such a body.
+    """
     encoding = secrets.masked(answer.headers.get("content-encoding", "")).strip().lower()
     if encoding not in READABLE:
-        return EngineError(
+        stamps.arrivals.clear()
+        raise EngineError(
             f'the answer is compressed as "{one_line(encoding, 40)}", though the request asks for none',
             kind="content-encoding",
             refusal="perhaps",
@@ -91,10 +96,11 @@ def other_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> EngineErr
         if len(body) >= _MOST or body.startswith(_TEXT):
             break
     if not body or body.startswith(_TEXT):
-        return None
+        return
+    stamps.arrivals.clear()  # a page is not an answer
     said = complaint_of(secrets.masked_bytes(body[:_MOST]))
     label = secrets.masked(answer.headers.get("content-type", "")).split(";")[0].strip().lower()
-    return EngineError(
+    raise EngineError(
         f'the answer is "{one_line(label, 60)}" and no stream of events: {said.text}',
         kind="content-type",
         refusal="perhaps",

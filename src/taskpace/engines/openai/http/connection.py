@@ -127,7 +127,8 @@ class Connection(asyncio.Protocol):
         finally:
             for timer in self._timers:
                 timer.cancel()
-            self._done = None
+            # It holds methods of this connection: a circle, which only the garbage collector would free.
+            self._parser = self._done = None
         if not self._reusable:
             self.close()
         return self._answer
