@@ -56,10 +56,11 @@ def test_all_jobs_are_sent_once_in_order_and_never_too_many_ahead(gaps, most, to
     first = [job(number, phase="warm-up") for number in range(warm_ups)]
     with patch.object(ahead, "_TOGETHER", together):
         sending = Ahead(first, zip(jobs, trials, strict=True), most=most, timeout_s=1.0)
-        assert list(sending.first[:warm_ups]) == first
+        begins = sending.take_first()
+        assert begins[:warm_ups] == first
         for each in first:
             assert sending.dispatched(Dispatched(trial_id=each.trial_id, attempt=1)) == (each, None)
-        waiting, more, seen = deque(sending.first[warm_ups:]), sending.more, []
+        waiting, more, seen = deque(begins[warm_ups:]), sending.more, []
         while waiting or more:
             assert waiting, "the worker is without a job, and is sent none"
             for _ in range(min(per_step, len(waiting))):
@@ -106,7 +107,7 @@ def taken(
 ) -> list[str]:
     """What several slots take of a part whose second and third job come later."""
     message = RunCell(
-        concurrency=slots, one_at_a_time=False, timeout_s=1.0, more=True, jobs=(job(0, phase="warm-up"), job(1))
+        concurrency=slots, one_at_a_time=False, timeout_s=1.0, more=True, jobs=[job(0, phase="warm-up"), job(1)]
     )
     found: list[str] = []
 

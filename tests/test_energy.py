@@ -263,7 +263,7 @@ def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: s
     spec = EngineSpec(engine="simulated", model="m", options={"token_time": 0.01, "time": time_}, slots=1)
     working = Worker(run)
     assert working.open(Open(spec=spec))
-    jobs = tuple(
+    jobs = [
         Job(
             trial_id=f"t{number}",
             attempt=1,
@@ -276,7 +276,7 @@ def cell(monkeypatch, counters: tuple[Any, ...], *, asked: bool = True, time_: s
             seed=0,
         )
         for number in range(5)
-    )
+    ]
     working.run_cell(RunCell(concurrency=1, one_at_a_time=True, timeout_s=60, energy=asked, jobs=jobs))
     working.close()
     assert sum(isinstance(said, Finished) for said in run.heard) == sum(isinstance(s, Dispatched) for s in run.heard)

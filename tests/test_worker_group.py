@@ -69,7 +69,7 @@ def job(number: int, due_ns: int | None = None) -> Job:
 @given(jobs=st.integers(1, 60), concurrency=st.integers(1, 40), count=st.integers(1, 9), open_loop=st.booleans())
 def test_a_cell_is_shared_whole(jobs, concurrency, count, open_loop):
     """Every job is dealt once, in order; requests in flight add up; no process is idle; all begin at one moment."""
-    dealt = tuple(job(number, number * 10 if open_loop else None) for number in range(jobs))
+    dealt = [job(number, number * 10 if open_loop else None) for number in range(jobs)]
     cell = RunCell(concurrency=1 if open_loop else concurrency, one_at_a_time=False, timeout_s=1.0, jobs=dealt)
     parts = share(cell, count, 77)
     hands = [[int(one.trial_id[1:]) for one in part.jobs] for part in parts]
@@ -121,7 +121,7 @@ def begun(count: int) -> tuple[WorkerGroup, list[Scripted]]:
     """So many workers with a cell under way, a trial each."""
     workers = [Scripted() for _ in range(count)]
     group = WorkerGroup(workers)
-    jobs = tuple(job(number) for number in range(count))
+    jobs = [job(number) for number in range(count)]
     group.send(RunCell(concurrency=count, one_at_a_time=False, timeout_s=1.0, jobs=jobs))
     for number, each in enumerate(workers):
         each.says = [Dispatched(trial_id=f"t{number}", attempt=1)]
@@ -161,7 +161,7 @@ def test_one_that_crashes_between_two_parts_costs_neither():
     assert isinstance(said, CellEnded)
     workers[0].death = WorkerDiedError("it crashed")
     before = [len(each.sent) for each in workers]
-    group.send(RunCell(concurrency=2, one_at_a_time=False, timeout_s=1.0, jobs=(job(7), job(8))))
+    group.send(RunCell(concurrency=2, one_at_a_time=False, timeout_s=1.0, jobs=[job(7), job(8)]))
     assert [len(each.sent) for each in workers] == before
     with pytest.raises(WorkerDiedError) as caught:
         group.receive(0.0)

@@ -44,7 +44,12 @@ class Ahead:
         """After how many seconds without a word the worker is taken for stuck."""
         self.more = True
         """Others may follow those that were taken."""
-        self.first = (*warm_ups, *self._take(most))
+        self._first = [*warm_ups, *self._take(most)]
+
+    def take_first(self) -> list[Job]:
+        """What the worker begins with; not kept here, as the part goes on for long."""
+        first, self._first = self._first, []
+        return first
 
     def following(self) -> MoreJobs | None:
         """What to send now; null: the worker has enough, or all."""

@@ -254,7 +254,7 @@ class SystemRun:
             energy=experiment.energy,
             rest_before=first,
             rest_after=part.last,
-            jobs=ahead.first,
+            jobs=ahead.take_first(),
             more=ahead.more,
         )
 

@@ -128,10 +128,10 @@ class WorkerGroup:
         return [merge([each.client for each in ended])]
 
     def _start(self, message: RunCell) -> None:
-        warm_ups = tuple(job for job in message.jobs if job.phase == "warm-up")
+        warm_ups = [job for job in message.jobs if job.phase == "warm-up"]
         self._ended = []
         if warm_ups and len(warm_ups) < len(message.jobs):
-            jobs = tuple(job for job in message.jobs if job.phase != "warm-up")
+            jobs = [job for job in message.jobs if job.phase != "warm-up"]
             self._waiting = msgspec.structs.replace(message, jobs=jobs)
             self._running = {0}
             self._workers[0].send(msgspec.structs.replace(message, jobs=warm_ups))
@@ -227,7 +227,7 @@ def share(message: RunCell, count: int, start_ns: int) -> list[RunCell]:
     return [
         msgspec.structs.replace(
             message,
-            jobs=tuple(jobs),
+            jobs=jobs,
             concurrency=message.concurrency // count + (number < message.concurrency % count) or 1,
             start_ns=start_ns,
         )

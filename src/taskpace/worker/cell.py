@@ -115,13 +115,14 @@ class CellRun:
         due = any(job.due_ns is not None for job in message.jobs)
         if message.start_ns is not None:
             await self._wait_for(message.start_ns - LEAD_NS if due else message.start_ns)
-        supply = Supply(message, self._run, clock, self._lag.add, self._stopping)
         if message.batch is not None:
             await self._run_at_hand([job for job in message.jobs if job.phase == "measured"])
-        elif due:
-            await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, start_ns=message.start_ns)
         else:
-            await closed_loop(supply, message.concurrency, self._run_trial, self._stopping)
+            supply = Supply(message, self._run, clock, self._lag.add, self._stopping)
+            if due:
+                await open_loop(supply, _offset_ns, clock, self._run_trial, self._stopping, start_ns=message.start_ns)
+            else:
+                await closed_loop(supply, message.concurrency, self._run_trial, self._stopping)
         return meter.end() if meter else []
 
     async def _wait_for(self, start_ns: int) -> None:

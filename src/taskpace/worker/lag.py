@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections import Counter
+from array import array
+from collections import defaultdict
 from typing import NamedTuple, Self
 
 from taskpace.machine.clock import Clock, RealClock
 
 _LAG_INTERVAL_S = 0.02
 _DIGITS = 10
+_BINS = 1 << (_DIGITS - 1)
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 """Linux's clock that goes on while the machine is suspended; the monotonic one stands still meanwhile."""
 
@@ -94,31 +96,40 @@ class LagMonitor:
 class Histogram:
     """Counts of lags to ten binary digits (0.2 %), which bounds its memory; the greatest is exact.
 
-    The way of HdrHistogram: the width of a bin grows with what it holds.
+    The way of HdrHistogram: the width of a bin grows with what it holds. Bins come by the octave, 4 KiB each, so that
+    memory stops growing with the first few samples. A key for each lag that was seen would go on for hours.
     """
 
     def __init__(self) -> None:
-        self._counts: Counter[int] = Counter()
+        self._counts: defaultdict[int, array[int]] = defaultdict(_octave)
         self._greatest = -1
 
     def add(self, lag_ns: int) -> None:
         """Count a lag."""
         bits = max(0, lag_ns.bit_length() - _DIGITS)
-        self._counts[lag_ns >> bits << bits] += 1
+        octave, at = divmod(bits * _BINS + (lag_ns >> bits), _BINS)
+        self._counts[octave][at] += 1
         self._greatest = max(self._greatest, lag_ns)
 
     def summary(self) -> Lag:
         """Median (of an even number the lower), 99th percentile (nearest rank) and maximum."""
-        count = self._counts.total()
+        count = sum(map(sum, self._counts.values()))
         if not count:
             return Lag(0)
         return Lag(count, self._at(-(-count // 2)), self._at(-(-99 * count // 100)), self._greatest)
 
     def _at(self, rank: int) -> int:
         """The lag of that rank, from 1."""
-        ranked = sorted(self._counts)
-        upto = itertools.accumulate(self._counts[value] for value in ranked)
-        return next(value for value, reached in zip(ranked, upto, strict=True) if reached >= rank)
+        octaves = sorted(self._counts)
+        upto = itertools.accumulate(itertools.chain.from_iterable(self._counts[octave] for octave in octaves))
+        number, at = divmod(next(place for place, reached in enumerate(upto) if reached >= rank), _BINS)
+        octave = octaves[number]
+        bits = max(0, octave - 1)
+        return (octave * _BINS + at - bits * _BINS) << bits
+
+
+def _octave() -> array[int]:
+    return array("Q", bytes(8 * _BINS))
 
 
 def _asleep_ns() -> int:

@@ -64,7 +64,8 @@ class RunCell(_Said, frozen=True, kw_only=True):
     """With a pause before them, to see what the machine takes with nothing to do. Likewise after them: of a cell that
     is carried out in many parts the first and the last."""
     rest_after: bool = True
-    jobs: tuple[Job, ...]
+    jobs: list[Job]
+    """The worker empties it, and drops each job when it is done: a load begins with thousands."""
     more: bool = False
     """Others follow while these are carried out."""
 

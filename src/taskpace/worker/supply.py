@@ -27,7 +27,7 @@ class Supply:
     waits, and ``late`` hears for how long: fewer were in flight than there should have been.
 
     Args:
-        message: with the first jobs, warm-ups among them, which are left out.
+        message: with the first jobs, which are taken out of it; warm-ups among them are dropped.
         source: of the others.
         clock: the engine's.
         late: hears of nanoseconds.
@@ -43,6 +43,7 @@ class Supply:
         stopping: Callable[[], bool],
     ) -> None:
         self._jobs = deque(job for job in message.jobs if job.phase == "measured")
+        message.jobs.clear()
         self._more = message.more
         self._source, self._clock, self._late, self._stopping = source, clock, late, stopping
         self._fetching = asyncio.Lock()
