@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import Callable, Sequence
 from unittest.mock import patch
@@ -143,6 +144,26 @@ def test_jobs_that_come_later_are_taken_once_and_in_order(clock, times):
 def test_nobody_waits_for_jobs_of_a_run_that_is_to_end():
     """Without a message there never is one; the slots end all the same."""
     assert taken(Later((), 0), VirtualClock(), [], stopping=lambda: True) == ["measured 1"]
+
+
+def test_jobs_that_are_done_are_kept_nowhere():
+    """Neither by the run that has sent them nor by the worker, whose message names thousands: a load takes hours."""
+    jobs = ((job(1000 + number), Trial(id="t", cell_id="c", item=ITEM, repeat=1)) for number in range(60))
+    sending = Ahead([], jobs, most=50, timeout_s=1.0)
+    message = RunCell(concurrency=1, one_at_a_time=False, timeout_s=1.0, jobs=sending.take_first(), more=sending.more)
+    supply = Supply(message, Later((), 0), VirtualClock(), [].append, lambda: False)
+
+    async def take(count: int) -> None:
+        for _ in range(count):
+            done = await anext(supply)
+            sending.dispatched(Dispatched(trial_id=done.trial_id, attempt=1))
+            sending.recorded(record_of(done))
+
+    with asyncio.Runner() as runner:
+        runner.run(take(30))
+
+    kept = [each for each in gc.get_objects() if isinstance(each, Job) and each.trial_id.startswith("measured 10")]
+    assert len(kept) == 20
 
 
 @pytest.mark.parametrize("scenario", ["concurrency=3", "rate=5"])

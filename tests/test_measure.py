@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import sys
 import re
+import sys
 import tracemalloc
 from typing import Any
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import ssl
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -20,7 +22,9 @@ from tests.endpoint import DONE, END, MODEL, Asked, Endpoint, answer, chunk, eve
 
 import taskpace
 from taskpace.api import Run
-from taskpace.errors import ExperimentError
+from taskpace.engines.openai.answer import Reader
+from taskpace.engines.openai.http.connection import Connection
+from taskpace.errors import EngineError, ExperimentError
 
 if TYPE_CHECKING:
     import trustme
@@ -284,6 +288,35 @@ def test_a_fault_is_recorded_as_what_it_is_and_the_run_goes_on(run_plan, fault):
     assert set(frame.filter(pl.col("failure_kind").is_null())["outcome"]) <= {"correct", "wrong"}
     ((record, _),) = run.trial(bad["trial_id"][0])
     assert "".join(turn.text for turn in record.turns) == text
+
+
+def test_a_fault_leaves_nothing_for_the_garbage_collector(run_plan):
+    """Connections, readers and errors are freed when their trial ends, whatever went wrong: none is in a circle.
+
+    With circles they wait for a collection of the oldest generation, and a worker grows for 15,000 trials until then.
+    """
+    faults = [*FAULTS, "another encoding"]
+
+    async def behaviour(asked: Asked, writer: asyncio.StreamWriter, number: int) -> None:
+        del asked
+        if faults[number] in FAULTS:
+            result = FAULTS[faults[number]][0](writer)
+            if asyncio.iscoroutine(result):
+                await result
+        else:
+            await put(writer, fixed("200 OK", b"", Content_Encoding="br"))
+
+    gc.collect()
+    gc.disable()
+    try:
+        with Endpoint(behaviour) as server:
+            frame = run_plan(server.url, items=len(faults), timeout=1.0).frame()
+            assert len(server.asked) == len(faults) == frame["failure_kind"].count()
+        left = Counter(type(each) for each in gc.get_objects() if isinstance(each, Connection | Reader | EngineError))
+    finally:
+        gc.enable()
+
+    assert left == {}
 
 
 def test_wrong_and_missing_usage_is_unknown(run_plan):
