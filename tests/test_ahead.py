@@ -19,7 +19,7 @@ from taskpace.records import Record
 from taskpace.runner import ahead, system_run
 from taskpace.runner.ahead import Ahead, longest_silence_s
 from taskpace.tasks import Item
-from taskpace.worker.messages import Dispatched, Job, MoreJobs, RunCell
+from taskpace.worker.messages import Dispatched, Job, MoreJobs, RunCell, decode_to_worker, encode
 from taskpace.worker.supply import Supply
 
 SECOND = 1_000_000_000
@@ -150,7 +150,9 @@ def test_jobs_that_are_done_are_kept_nowhere():
     """Neither by the run that has sent them nor by the worker, whose message names thousands: a load takes hours."""
     jobs = ((job(1000 + number), Trial(id="t", cell_id="c", item=ITEM, repeat=1)) for number in range(60))
     sending = Ahead([], jobs, most=50, timeout_s=1.0)
-    message = RunCell(concurrency=1, one_at_a_time=False, timeout_s=1.0, jobs=sending.take_first(), more=sending.more)
+    first = RunCell(concurrency=1, one_at_a_time=False, timeout_s=1.0, jobs=sending.take_first(), more=sending.more)
+    message = decode_to_worker(encode(first)[4:])
+    del first
     supply = Supply(message, Later((), 0), VirtualClock(), [].append, lambda: False)
 
     async def take(count: int) -> None:
@@ -163,7 +165,7 @@ def test_jobs_that_are_done_are_kept_nowhere():
         runner.run(take(30))
 
     kept = [each for each in gc.get_objects() if isinstance(each, Job) and each.trial_id.startswith("measured 10")]
-    assert len(kept) == 20
+    assert len(kept) == 20 + 20  # on either side
 
 
 @pytest.mark.parametrize("scenario", ["concurrency=3", "rate=5"])
