@@ -30,8 +30,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ import tomli_w
 
 from endless import children
 from flatness import Life, drift, settled
-from harness import ROOT, Bench
+from harness import ROOT, Bench, Figure
 
 CONCURRENCY = 64
 TIMEOUT_S = 5
@@ -59,6 +60,8 @@ CALM_CONCURRENCY = 16
 CALM_A_SECOND, SHORT_A_SECOND = 8, 4
 """Trials of the two that are left alone, for each second of the soak: less than they do, so that they are done in time.
 """
+MOST_TRIALS = 200_000
+"""Of a run file, however long the soak: 1.2 GB of the endpoint's, whose long answers take 5 of 6 KB a trial."""
 MOST_UNASKED = 3
 """Sessions that ended unasked, after which the soak is given up."""
 KILLED, FOUND = "kills", "processes found at a kill, at least"
@@ -85,9 +88,9 @@ TOTALS = (
 class Samples(NamedTuple):
     """Of one process."""
 
-    seconds: list[float]
-    kib: list[float]
-    descriptors: list[float]
+    seconds: array[float]
+    kib: array[float]
+    descriptors: array[float]
 
 
 class Soaked:
@@ -128,8 +131,10 @@ class Soaked:
         self.found: list[int] = []
         """Processes that were found at each kill."""
         self.outcomes: Counter[str] = Counter()
-        self.lives: defaultdict[tuple[str, int, int], Samples] = defaultdict(lambda: Samples([], [], []))
-        """By role, session and process."""
+        self.lives: defaultdict[tuple[str, int, int], Samples] = defaultdict(
+            lambda: Samples(array("d"), array("d"), array("d"))
+        )
+        """By role, session and process. A day has a million samples."""
         self._kinds: Iterator[str] = itertools.cycle(KILLS)
         self._pending: str | None = None
         self._expected = {0}
@@ -225,7 +230,8 @@ class Soaked:
             print(f"{self.name}: exit code {process.returncode}: {said[-2000:]}", file=sys.stderr, flush=True)
             if self.counts["sessions that ended unasked"] == MOST_UNASKED:
                 raise SystemExit(f"{self.name}: a session ended unasked for the {MOST_UNASKED}rd time")
-        self._acknowledged |= acknowledged((self.folder / "events").read_text("utf-8", "replace"))
+        with (self.folder / "events").open(encoding="utf-8", errors="replace") as events:
+            self._acknowledged |= acknowledged(events)
         until = time.monotonic() + GONE_S
         while (left := marked(str(self.folder))) and time.monotonic() < until:
             time.sleep(0.1)
@@ -277,10 +283,10 @@ def recorded(path: Path) -> tuple[dict[str, int], dict[str, int], bool]:
     return dict(times), dict(outcomes), whole
 
 
-def acknowledged(events: str) -> set[str]:
-    """The trials that a session had reported finished; a last line cut short does not count."""
+def acknowledged(events: Iterable[str]) -> set[str]:
+    """The trials that a session had reported finished, by its lines; a last one cut short does not count."""
     found = set()
-    for line in events.splitlines():
+    for line in events:
         with contextlib.suppress(json.JSONDecodeError):
             event = json.loads(line)
             if event["event"] == "TrialFinished":
@@ -312,6 +318,11 @@ def marked(value: str) -> list[int]:
             if wanted in (folder / "environ").read_bytes().split(b"\0"):
                 found.append(int(folder.name))
     return found
+
+
+def calm_trials(expected: float, *, least: int) -> int:
+    """Of a run that is left alone: what there is time for, within what a disk holds."""
+    return min(MOST_TRIALS, max(least, round(expected)))
 
 
 def seconds_of(text: str) -> float:
@@ -393,7 +404,7 @@ def line(bench: Bench, run: Soaked, role: str) -> None:
     files = bench.figure(f"{title}: most descriptors", max((max(life.descriptors) for life in lives), default=0))
     bench.figure(f"{title}: growth of descriptors", opened and 60 * opened.mean, "1/h")
     bench.say(
-        f"  {title:<26}{most:>5.0f} MiB  {format(slope, '.1f'):<30}{format(each, '.0f'):<26}"
+        f"  {title:<26}{most:>5.0f} MiB  {format(slope, '.1f'):<29} {format(each, '.0f'):<25} "
         f"{memory.lives if memory else 0:>5}{files:>13.0f}"
     )
 
@@ -417,10 +428,15 @@ def calm_line(bench: Bench, run: Soaked, role: str) -> bool:
     bench.figure(f"{title}: more descriptors, not by chance", more, "1/h", at_most=None if bench.quick else 0)
     rest = bench.figure(f"{title}: growth after it", memory and memory.rest, "KiB")
     bench.say(
-        f"  {title:<26}{most:>5.0f} MiB  {first:>9.0f} KiB{rest:>6.0f} KiB  {format(each, '.0f'):<26}"
+        f"  {title:<26}{most:>5.0f} MiB{in_kib(first):>15}{in_kib(rest):>10}  {format(each, '.0f'):<25} "
         f"{memory.minutes if memory else 0:>7.1f}{files:>13.0f}  to {MOST_B_TRIAL[role]} B"
     )
     return memory is not None
+
+
+def in_kib(figure: Figure) -> str:
+    """A table's cell; a figure that is unknown has no unit."""
+    return f"{figure:.0f}" if figure.median is None else f"{figure:.0f} KiB"
 
 
 def main() -> None:
@@ -464,9 +480,9 @@ def main() -> None:
         calm = [
             Soaked("calm endpoint", folder=folder / "calm-endpoint", system=[openai],
                    settings=loaded | {"scenarios": [f"concurrency={CALM_CONCURRENCY}"]},
-                   trials=max(64, round(CALM_A_SECOND * time_s)), counts=counts),
+                   trials=calm_trials(CALM_A_SECOND * time_s, least=64), counts=counts),
             Soaked("calm llama.cpp", folder=folder / "calm-llamacpp", system=[one], settings={"max_tokens": 1},
-                   trials=max(6, round(SHORT_A_SECOND * time_s)), counts=counts),
+                   trials=calm_trials(SHORT_A_SECOND * time_s, least=6), counts=counts),
         ]  # fmt: skip
         soak(killed, calm, time_s, sizes.every)
         time.sleep(POLL_S)
@@ -475,7 +491,9 @@ def main() -> None:
     report(bench, killed, calm, counts, time_s / sizes.every)
     if sizes.samples:
         lives = [
-            [run.name, role, session, *life] for run in killed + calm for (role, session, _), life in run.lives.items()
+            [run.name, role, session, *map(list, life)]
+            for run in killed + calm
+            for (role, session, _), life in run.lives.items()
         ]
         sizes.samples.write_text(json.dumps(lives), "utf-8")
     bench.finish()

@@ -157,7 +157,24 @@ def test_what_a_killed_session_had_acknowledged_is_read(soak: ModuleType) -> Non
     """Its last line may be cut short; nothing but a finished trial counts."""
     lines = ['{"event": "RunStarted"}', '{"event": "TrialFinished", "trial_id": "a"}', '{"event": "TrialFin']
 
-    assert soak.acknowledged("\n".join(lines)) == {"a"}
+    assert soak.acknowledged(lines) == {"a"}
+
+
+def test_a_day_fits_on_a_disk(soak: ModuleType) -> None:
+    """Half an hour is one run file of each calm run, as long as there is time for; a day is several, as complete ones
+    are taken away.
+    """
+    assert soak.calm_trials(soak.CALM_A_SECOND * 1800, least=64) == 14_400
+    assert soak.calm_trials(soak.CALM_A_SECOND * 86_400, least=64) == soak.MOST_TRIALS
+    assert soak.calm_trials(8, least=64) == 64
+
+
+def test_what_is_unknown_has_no_unit(soak: ModuleType) -> None:
+    """As in the quick form, whose lives are too short to be judged."""
+    figure = soak.Figure(name="x", median=None, least=None, greatest=None)
+
+    assert soak.in_kib(figure) == "unknown"
+    assert soak.in_kib(soak.Figure(name="x", median=4.2, least=4.2, greatest=4.2)) == "4 KiB"
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("30m", 1800), ("24h", 86400)])
