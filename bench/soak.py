@@ -321,7 +321,7 @@ def marked(value: str) -> list[int]:
 
 
 def calm_trials(expected: float, *, least: int) -> int:
-    """Of a run that is left alone: what there is time for, within what a disk holds."""
+    """Trials of a run that is left alone: as many as time allows, and no more than a disk holds."""
     return min(MOST_TRIALS, max(least, round(expected)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import re
 import sys
@@ -23,7 +24,7 @@ from taskpace.worker.lag import Histogram, Lag, LagMonitor
 from taskpace.worker.messages import Dispatched, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.schedule import AtHand, closed_loop
-from taskpace.worker.trial import measure
+from taskpace.worker.trial import make_turn, measure
 
 SECOND = 1_000_000_000
 
@@ -317,6 +318,21 @@ def test_lags_are_counted_to_ten_binary_digits(lags):
     assert (found.samples, found.max_ns) == (len(lags), ranked[-1])
     assert found.median_ns == pytest.approx(ranked[-(-len(lags) // 2) - 1], rel=0.002)
     assert found.p99_ns == pytest.approx(ranked[-(-99 * len(lags) // 100) - 1], rel=0.002)
+
+
+def test_the_arrivals_of_a_record_leave_no_memory():
+    """Whatever their number: tuples that are cut to their size fill Python's lists of free ones, 2,000 of each size."""
+    gc.collect()  # which empties those lists
+    for size in (3, 6, 9):
+        arrivals = tuple([Arrival(number, number, 0) for number in range(size)])
+        one = Generation(
+            arrivals=arrivals, text="", reasoning="", finish_ns=None, finish_reason=None, usage=Usage()
+        )  # fmt: skip
+        before = sys.getallocatedblocks()
+        for _ in range(500):
+            make_turn(one, 0, 0, 9)
+
+        assert sys.getallocatedblocks() - before <= 50
 
 
 def test_counted_lags_take_no_more_memory_as_they_go_on():

@@ -260,9 +260,12 @@ def _kept(message: str) -> str:
 
 def make_turn(generation: Generation, dispatch_ns: int, send_delay_ns: int, end_ns: int) -> Turn:
     """A generation as a turn: absolute readings become times since ``dispatch_ns``; ``end_ns`` is one already."""
+    # By a list: a tuple made of a generator is cut to its size, and Python keeps 2,000 such of each size for later.
     arrivals = tuple(
-        Arrival(arrival.ns - dispatch_ns, arrival.visible_bytes, arrival.reasoning_bytes)
-        for arrival in generation.arrivals
+        [
+            Arrival(arrival.ns - dispatch_ns, arrival.visible_bytes, arrival.reasoning_bytes)
+            for arrival in generation.arrivals
+        ]
     )
     finish_ns = None if generation.finish_ns is None else generation.finish_ns - dispatch_ns
     return Turn(

@@ -159,7 +159,8 @@ def read_chunk(data: bytes) -> Chunk:
         return Chunk(error=error)
     if not isinstance(choices or [], list):
         raise _bad(data, "its choices are not a list")
-    return Chunk(tuple(_choice(choice, data) for choice in choices or []), _usage(value, choices or []))
+    # By a list, as in worker.trial.make_turn.
+    return Chunk(tuple([_choice(choice, data) for choice in choices or []]), _usage(value, choices or []))
 
 
 def _bad(data: bytes, problem: str) -> EngineError:
