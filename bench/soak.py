@@ -4,7 +4,7 @@ Run: python bench/soak.py [--time 30m] [--every 60]. Four `taskpace run` go on a
 against an endpoint with faults (bench/soak_server.py), and two llama.cpp systems in turns. Every minute one of these,
 in turn, has a worker killed, gets Ctrl-C, or is killed itself, and the same command continues it. Two are left alone,
 so that a process lives long: 16 in flight, and llama.cpp with answers of one token. A run that is complete is checked,
-and the next one begins. When time is up, all are completed.
+taken away, and the next one begins. When time is up, all are completed. A day of it needs some 2 GB on disk.
 
 Memory is what each process has of its own (anonymous pages and swap). A process that is killed after three minutes has
 carried out some fifty trials of llama.cpp: its caches are still filling, and its slope is shown without a target.

@@ -120,6 +120,15 @@ def test_a_step_a_filled_cache_and_a_wandering_heap_are_no_leak(flatness: Module
     assert all(each.first > 15_000 for each in heaps)
 
 
+@pytest.mark.parametrize("leak_b", [0, 64])
+def test_what_a_trial_leaves_is_seen_beside_a_table_that_is_enlarged(flatness: ModuleType, leak_b: int) -> None:
+    """Eleven minutes with 22 trials a second, in pages, and half a MiB at once: 64 B a trial are a leak, 0 are none."""
+    pages = [4.0 * int(second * 22 * leak_b / 4096) + 544 * (second > 500) for second in range(660)]
+    found = flatness.settled(flatness.Life(list(range(660)), pages), warm_up_s=30)
+
+    assert [1024 / (22 * 60) * end for end in (found.low, found.high)] == pytest.approx([leak_b, leak_b], abs=4)
+
+
 def test_a_life_of_a_few_samples_is_not_judged(flatness: ModuleType) -> None:
     """Twelve parts have thirteen ends."""
     assert flatness.settled(flatness.Life(list(range(18)), [7.0] * 18), warm_up_s=0) is None
