@@ -207,6 +207,13 @@ class FailingEngine(ScriptedEngine):
         return super().read(stamps)
 
 
+def test_a_trials_time_limit_is_not_looked_into(monkeypatch):
+    """Where an engine's error was raised concerns no time limit: each look interns the parts of a path anew."""
+    monkeypatch.setattr("taskpace.worker.trial.failure_of", None)
+    record, _ = run_plan(ScriptedEngine(), job(), timeout_s=1.5)
+    assert (record.failure.kind, record.failure.message) == ("timeout", "no end within 1.5 s")
+
+
 def test_an_engines_own_timeout_is_not_the_trials():
     """A TimeoutError out of an engine is its error, at the moment it came, not a trial that used up its limit."""
     record, _ = run_plan(FailingEngine(in_generate=TimeoutError("socket")), job(), timeout_s=120)

@@ -191,9 +191,8 @@ async def generate_within(
             await generating
     except BaseException as exc:  # noqa: BLE001 - whatever an engine raises is this trial's error, not the run's end
         # An engine may have time limits of its own; only ours is this trial's.
-        failure = failure_of(exc)
-        if isinstance(exc, TimeoutError) and limit.expired():
-            failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s")
+        ours = isinstance(exc, TimeoutError) and limit.expired()
+        failure = Failure(kind="timeout", message=f"no end within {limit_ns / 1e9:g} s") if ours else failure_of(exc)
     if failure is None or failure.kind != "timeout":
         return clock.now_ns() - dispatch_ns, failure
     for each in stamps:
