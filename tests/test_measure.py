@@ -208,7 +208,7 @@ class FailingEngine(ScriptedEngine):
 
 
 def test_a_trials_time_limit_is_not_looked_into(monkeypatch):
-    """Where an engine's error was raised concerns no time limit: each look interns the parts of a path anew."""
+    """Where an engine's error was raised concerns no time limit: each look interns the parts of a path again."""
     monkeypatch.setattr("taskpace.worker.trial.failure_of", None)
     record, _ = run_plan(ScriptedEngine(), job(), timeout_s=1.5)
     assert (record.failure.kind, record.failure.message) == ("timeout", "no end within 1.5 s")
