@@ -142,20 +142,24 @@ class Reader:
         for ns, end in reads:
             shown: list[str] = []
             thought: list[str] = []
-            for choice, event in zip(texts[begin:end], events[begin:end], strict=True):
-                if choice is not None and self._index is None:
+            for at in range(begin, end):
+                if (choice := texts[at]) is not None and self._index is None:
                     self._index = choice.index
-                if choice is None or choice.index not in (None, self._index):
+                if choice is None or (choice.index != self._index and choice.index is not None):
                     self._add(shown, thought)
-                    self._read(ns, event)
+                    self._read(ns, events[at])
                     continue
                 self._events += 1
-                visible, reasoning = choice.texts()
-                if choice.finish_reason is not None:
-                    self._add(shown, thought)
-                    finish = Choice(choice.index, visible, reasoning, whole=False, finish=choice.finish_reason)
-                    self._take(ns, finish, alone=True)
-                    continue
+                delta = choice.delta
+                if delta is None or choice.text or choice.finish_reason is not None:
+                    visible, reasoning = choice.texts()
+                    if choice.finish_reason is not None:
+                        self._add(shown, thought)
+                        finish = Choice(choice.index, visible, reasoning, whole=False, finish=choice.finish_reason)
+                        self._take(ns, finish, alone=True)
+                        continue
+                else:  # as nearly all are, and without a call
+                    visible, reasoning = delta.content, delta.reasoning_content or delta.reasoning
                 if visible:
                     shown.append(visible)
                 if reasoning:
