@@ -70,7 +70,7 @@ class Reader:
 
     def generation(self) -> Generation:
         reason = meaning(self._finish or "")
-        arrivals = self._answer.arrivals
+        arrivals, text, reasoning = self._answer.arrivals, self._answer.text, self._answer.reasoning
         if reason == "length" and arrivals:
             # No end-of-sequence token was made: the last token is the last that was shown.
             self._finish_ns = arrivals[-1].ns
@@ -78,11 +78,11 @@ class Reader:
         return Generation(
             # One arrival says when all was there, and nothing of when it began: no arrival.
             arrivals=arrivals if self._timed else (),
-            text=self._answer.text,
-            reasoning=self._answer.reasoning,
+            text=text,
+            reasoning=reasoning,
             finish_ns=finish_ns if self._timed else None,
             finish_reason=reason,
-            usage=self._usage.usage(visible=bool(self._answer.text), reasoned=bool(self._answer.reasoning)),
+            usage=self._usage.usage(visible=bool(text), reasoned=bool(reasoning)),
             failure=self.failure or self._wrong(),
         )
 
@@ -164,7 +164,8 @@ class Reader:
                     shown.append(visible)
                 if reasoning:
                     thought.append(reasoning)
-            self._add(shown, thought)
+            if shown or thought:
+                self._add(shown, thought)
             # Several tokens in one read are one arrival; a role, or the end, is not a token of the answer.
             self._answer.arrived(ns)
             begin = end
