@@ -2,12 +2,12 @@
 
 Run: python bench/streams.py [--in-flight N] [--rounds N]. A scripted server sends events at known times, evenly over
 all streams: an open loop keeps 1,000 in flight while each of them brings 1 to 40 events per second, with one worker
-process and with two. An error is taskpace's time minus the server's (request read to event written), of the answers that ended
-while all streams were in flight. Limits: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. A rate is
-within them if the medians over the rounds are: on a shared machine a single round may be anything. The ceiling is the
-greatest rate that is within them together with all rates below it. The last column is what `taskpace summary` says of
-the client, and in how many rounds; it has to speak in each that passes the limits. Server and client have a core each,
-if there are two: two workers and the process that stores their records share both with the server.
+process and with two. An error is taskpace's time minus the server's (request read to event written), of the answers
+that ended while all streams were in flight. Limits: mean at most 1 ms and p99 at most 5 ms, of TTFT and of task time. A
+rate is within them if the medians over the rounds are: on a shared machine a single round may be anything. The ceiling
+is the greatest rate that is within them together with all rates below it. The last column is what `taskpace summary`
+says of the client, and in how many rounds; it has to speak in each that passes the limits. Server and client have a
+core each, if there are two: two workers and the process that stores their records share both with the server.
 """
 
 from __future__ import annotations
@@ -284,8 +284,9 @@ def report(bench: Bench, workers: str, found: dict[int, Rate]) -> None:
     silent = bench.figure(f"{workers}: rounds beyond the limits without a caution", unsaid, at_most=0)
     above = ", ".join(f"{rate.events:,.0f}" for rate in rates[len(below) :] if rate.within)
     also = f" (and at {above})" if above else ""
-    bench.say(f"  {workers}: within the limits up to {ceiling:,.0f} events per second{also}; beyond them without a word: {silent:.0f} of {sum(len(rate.rounds) for rate in rates)} rounds"
-              f"  {silent.target}")  # fmt: skip
+    count = sum(len(rate.rounds) for rate in rates)
+    bench.say(f"  {workers}: within the limits up to {ceiling:,.0f} events per second{also}; beyond them without a"
+              f" word: {silent:.0f} of {count} rounds  {silent.target}")  # fmt: skip
 
 
 if __name__ == "__main__":

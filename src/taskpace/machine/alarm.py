@@ -1,7 +1,7 @@
 """Waking an event loop at a reading of the monotonic clock, to some microseconds and without spinning (Linux).
 
-Event loops count in milliseconds. A timer of the kernel's is a descriptor that can be read when it is due, and they wait
-for those anyway.
+Event loops count in milliseconds. A timer of the kernel's (``timerfd``) is a descriptor that can be read when it is
+due, and they wait for those anyway. Python has had it since 3.13.
 """
 
 from __future__ import annotations

@@ -40,9 +40,7 @@ class RealClock:
         return asyncio.SelectorEventLoop()
 
     async def sleep_until(self, ns: int) -> None:
-        """The last moments are spun, giving way to whatever arrives meanwhile: as few as can be, since an open loop does
-        so for each of its requests.
-        """
+        """The last moments are spun, giving way to whatever arrives; few, as each request at a rate has its own."""
         if ns - self.now_ns() > _LAST_NS:
             from taskpace.machine.alarm import alarm_of  # with ctypes, for which few runs need wait
 

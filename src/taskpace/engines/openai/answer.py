@@ -159,7 +159,7 @@ class Reader:
                         self._take(ns, finish, alone=True)
                         continue
                 else:  # as nearly all are, and without a call
-                    visible, reasoning = delta.content, delta.reasoning_content or delta.reasoning
+                    visible, reasoning = delta.content or "", delta.reasoning_content or delta.reasoning or ""
                 if visible:
                     shown.append(visible)
                 if reasoning:

@@ -49,9 +49,13 @@ class Reports:
         """Take a report, whatever it is. Of each count the last one stands that is more than 0."""
         if not isinstance(report, dict):
             return
-        find, old = _find, self._counts
+        old = self._counts
         found = _Counts(
-            find(report, PROMPT), find(report, OUTPUT), find(report, TOTAL), find(report, REASONING), find(report, CACHED)
+            prompt=_find(report, PROMPT),
+            output=_find(report, OUTPUT),
+            total=_find(report, TOTAL),
+            reasoning=_find(report, REASONING),
+            cached=_find(report, CACHED),
         )
         # A total is that of its own report: one that counts prompt and output apart has no say on their sum.
         whole = found.prompt and found.output is not None
