@@ -99,9 +99,9 @@ class Rate(NamedTuple):
         return is_within(self)
 
     @property
-    def unsaid(self) -> int:
-        """Rounds that passed the limits without a caution."""
-        return sum(not is_within(each) and not each.codes for each in self.rounds)
+    def unsaid(self) -> bool:
+        """Whether a round passed the limits without a caution."""
+        return any(not is_within(each) and not each.codes for each in self.rounds)
 
     def line(self) -> str:
         """Its line of the table, without the number of workers."""
@@ -278,15 +278,12 @@ def report(bench: Bench, workers: str, found: dict[int, Rate]) -> None:
     below = list(takewhile(lambda rate: rate.within, rates))
     ceiling = bench.figure(f"{workers}: events per second within the limits", below[-1].events if below else 0.0,
                            "per s")  # fmt: skip
-    bench.figure(f"{workers}: processor time per event, greatest rate",
-                 [each.event_us for each in rates[-1].rounds], "us")  # fmt: skip
     unsaid = sum(rate.unsaid for rate in rates)
-    silent = bench.figure(f"{workers}: rounds beyond the limits without a caution", unsaid, at_most=0)
+    silent = bench.figure(f"{workers}: rates beyond the limits without a caution", unsaid, at_most=0)
     above = ", ".join(f"{rate.events:,.0f}" for rate in rates[len(below) :] if rate.within)
     also = f" (and at {above})" if above else ""
-    count = sum(len(rate.rounds) for rate in rates)
     bench.say(f"  {workers}: within the limits up to {ceiling:,.0f} events per second{also}; beyond them without a"
-              f" word: {silent:.0f} of {count} rounds  {silent.target}")  # fmt: skip
+              f" word: {silent:.0f} of {len(rates)} rates  {silent.target}")  # fmt: skip
 
 
 if __name__ == "__main__":

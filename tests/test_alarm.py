@@ -107,7 +107,7 @@ def test_without_an_alarm_the_clock_spins_as_event_loops_need(monkeypatch):
 
 
 def test_whoever_is_cancelled_is_forgotten_and_others_are_woken():
-    """A wait that is cancelled keeps nobody else from being woken, and leaves nothing behind."""
+    """A wait that is cancelled delays no other, and leaves nothing behind."""
 
     async def main() -> None:
         alarm = alarm_of(asyncio.get_running_loop())

@@ -58,7 +58,7 @@ class Alarm:
 
     def ring(self) -> None:
         """The timer is due: wake whose time has come, and set it for the next."""
-        with contextlib.suppress(BlockingIOError):  # it was set anew since
+        with contextlib.suppress(BlockingIOError):  # it has been set again since
             os.read(self._fd, 8)
         now_ns = time.perf_counter_ns()
         while self._due and self._due[0][0] <= now_ns:
