@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import uvloop
 
-from peers import request_body
+from peer_request import request_body
 
 
 async def main(url: str, model: str, count: int, concurrency: int) -> list[tuple[float, float]]:

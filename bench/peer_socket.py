@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from peers import request_body
+from peer_request import request_body
 
 END = b"\r\n0\r\n\r\n"
 

@@ -108,17 +108,6 @@ def _bare_times(load: Load) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0], found[:, 1]
 
 
-def request_body(model: str, number: int) -> dict[str, object]:
-    """What the bare clients send."""
-    return {
-        "model": model,
-        "messages": [{"role": "user", "content": f"Say {number}."}],
-        "max_tokens": 64,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-
-
 def _vllm(load: Load) -> list[str]:
     return [
         str(HOME / "vllm" / "bin" / "vllm"), "bench", "serve", "--backend", "openai-chat", "--base-url", load.url,

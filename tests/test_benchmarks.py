@@ -35,6 +35,7 @@ HELPERS = {
         "looks",
         "page",
         "peer_aiohttp",
+        "peer_request",
         "peer_socket",
         "peers",
         "soak_server",

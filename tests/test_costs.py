@@ -25,6 +25,7 @@ from taskpace.runner.events import Event, TrialFinished
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.worker import worker
+from taskpace.worker.messages import FromWorker
 
 FEW, MANY = 100, 1000
 CALLS = 640
@@ -164,6 +165,26 @@ def test_a_turn_costs_little_more_than_a_trial_and_grows_linearly(cost_of):
     assert (many.opens - few.opens) / trials <= TURN_OPENS
     assert (many.statements - few.statements) / trials <= STATEMENTS + 2
     assert many.calls <= few.calls * MANY / FEW
+
+
+@pytest.mark.parametrize(("scenario", "gather_s"), [("single", 0.0), ("concurrency=8", 0.02)])
+def test_under_load_the_run_is_woken_fifty_times_a_second(scenario, gather_s, simulated, tmp_path):
+    """What comes within 20 ms is read at once, for whoever wakes takes the processor from those who stamp; one at a
+    time the worker waits for each record.
+    """
+    gathered: set[float] = set()
+
+    class Watched(InProcess):
+        def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+            gathered.add(gather_s)
+            return super().receive(timeout_s, gather_s)
+
+    data = str(rows(tmp_path / "rows.jsonl", 16))
+    experiment = simulated({"length": 16}, items=16, data=data, warmup=0, scenarios=(scenario,))
+    plan = prepare(experiment, tmp_path)
+    with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
+        run_plan(plan, store, launch=Watched)
+    assert gathered - {0.0} == {gather_s} - {0.0}
 
 
 def test_a_run_in_turns_keeps_next_to_nothing_of_a_trial(simulated: Callable[..., Experiment], tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import taskpace.runner.events
 from taskpace.engines.base import Sampling
 from taskpace.experiment.prepare import prepare
 from taskpace.records import Failure
+from taskpace.runner import worker_group
 from taskpace.runner.session import never_sent
 from taskpace.runner.worker_group import WorkerGroup, merge, share
 from taskpace.runner.worker_process import WorkerDiedError
@@ -150,6 +151,18 @@ def test_when_one_crashes_the_others_finish_what_they_have_in_flight():
     with pytest.raises(WorkerDiedError, match="it crashed") as caught:
         group.receive(0.0)
     assert caught.value.lost == {("t1", 1)}
+
+
+@pytest.mark.parametrize("gather_s", [0.0, 0.02])
+def test_a_group_is_looked_at_no_more_often_than_its_records_are_gathered(monkeypatch, gather_s):
+    """Each look wakes the run, which takes the processor from the workers: under load fifty a second are enough."""
+    slept: list[float] = []
+    monkeypatch.setattr(worker_group.time, "sleep", slept.append)
+    now = iter(range(100))
+    monkeypatch.setattr(worker_group.time, "monotonic", lambda: next(now) / 1000)
+    group, _ = begun(2)
+    assert group.receive(0.05, gather_s) == []
+    assert max(slept) == max(0.005, gather_s)
 
 
 def test_one_that_crashes_between_two_parts_costs_neither():

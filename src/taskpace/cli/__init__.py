@@ -94,6 +94,8 @@ def main() -> NoReturn:
         code = _INTERRUPTED
     # Python gives signals back to the system as it ends: Ctrl-C would kill it then, and its exit code would be lost.
     atexit.register(_ignore_interrupts)
+    # And it walks all that was ever imported, to give back what the system takes back anyway.
+    atexit.register(gc.freeze)
     sys.exit(code)
 
 

@@ -47,8 +47,11 @@ _DEATHS_IN_A_ROW = 3
 """A worker that crashes this often without finishing a trial in between is not started again."""
 _POLL_S = 0.2
 _NOT_IN_A_FILE_NAME = r"[^\w.-]+"
-_GATHER_S = 0.002
-"""Under load records are put on disk together: each commit waits for the disk, and costs the client its processor."""
+_GATHER_S = 0.02
+"""Under load records are put on disk together: each commit waits for the disk, and costs the client its processor. So
+does whoever is woken for each request."""
+_BATCH_GATHER_S = 0.002
+"""The records of a static batch come at once, and the next batch waits for them."""
 _OPEN_LIMIT_S = 1800.0
 _CLOSE_LIMIT_S = 30.0
 
@@ -261,10 +264,11 @@ class SystemRun:
     def _collect(self, part: Part, ahead: Ahead) -> CellEnded:
         """Keep what the worker sends until the part has ended."""
         scenario = part.cell.scenario
-        # The records of a static batch come together, and should wait for the disk once.
-        together = not scenario.one_at_a_time or (scenario.batch or 1) > 1
+        gather_s = 0.0 if scenario.one_at_a_time else _GATHER_S
+        if (scenario.batch or 1) > 1:
+            gather_s = _BATCH_GATHER_S
         while True:
-            messages = self._receive(ahead.silence_s, "a trial", gather_s=_GATHER_S if together else 0.0)
+            messages = self._receive(ahead.silence_s, "a trial", gather_s=gather_s)
             for message in messages:
                 if isinstance(message, Dispatched):
                     job, trial = ahead.dispatched(message)

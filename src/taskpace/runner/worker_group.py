@@ -65,6 +65,7 @@ class WorkerGroup:
         self._lost: frozenset[tuple[str, int]] = frozenset()
         self._death: WorkerDiedError | None = None
         self._energy = False
+        self._poll_s = _POLL_S
         self._heard: list[FromWorker] = []
         """What the run is to hear of."""
 
@@ -86,6 +87,7 @@ class WorkerGroup:
                     worker.send(message)
 
     def receive(self, timeout_s: float, gather_s: float = 0.0) -> list[FromWorker]:
+        self._poll_s = max(_POLL_S, gather_s)
         deadline = time.monotonic() + timeout_s
         while True:
             self._hear(gather_s)
@@ -116,7 +118,7 @@ class WorkerGroup:
 
     def _wait(self, most_s: float) -> None:
         """Until one of them may have said something."""
-        time.sleep(min(_POLL_S, most_s))
+        time.sleep(min(self._poll_s, most_s))
 
     def _lead_ns(self, jobs: int) -> int:
         """How long before the first of so many jobs is due the parts are sent."""

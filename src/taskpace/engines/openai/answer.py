@@ -70,7 +70,7 @@ class Reader:
 
     def generation(self) -> Generation:
         reason = meaning(self._finish or "")
-        arrivals = self._answer.arrivals
+        arrivals, text, reasoning = self._answer.arrivals, self._answer.text, self._answer.reasoning
         if reason == "length" and arrivals:
             # No end-of-sequence token was made: the last token is the last that was shown.
             self._finish_ns = arrivals[-1].ns
@@ -78,11 +78,11 @@ class Reader:
         return Generation(
             # One arrival says when all was there, and nothing of when it began: no arrival.
             arrivals=arrivals if self._timed else (),
-            text=self._answer.text,
-            reasoning=self._answer.reasoning,
+            text=text,
+            reasoning=reasoning,
             finish_ns=finish_ns if self._timed else None,
             finish_reason=reason,
-            usage=self._usage.usage(visible=bool(self._answer.text), reasoned=bool(self._answer.reasoning)),
+            usage=self._usage.usage(visible=bool(text), reasoned=bool(reasoning)),
             failure=self.failure or self._wrong(),
         )
 
@@ -142,25 +142,30 @@ class Reader:
         for ns, end in reads:
             shown: list[str] = []
             thought: list[str] = []
-            for choice, event in zip(texts[begin:end], events[begin:end], strict=True):
-                if choice is not None and self._index is None:
+            for at in range(begin, end):
+                if (choice := texts[at]) is not None and self._index is None:
                     self._index = choice.index
-                if choice is None or choice.index not in (None, self._index):
+                if choice is None or (choice.index != self._index and choice.index is not None):
                     self._add(shown, thought)
-                    self._read(ns, event)
+                    self._read(ns, events[at])
                     continue
                 self._events += 1
-                visible, reasoning = choice.texts()
-                if choice.finish_reason is not None:
-                    self._add(shown, thought)
-                    finish = Choice(choice.index, visible, reasoning, whole=False, finish=choice.finish_reason)
-                    self._take(ns, finish, alone=True)
-                    continue
+                delta = choice.delta
+                if delta is None or choice.text or choice.finish_reason is not None:
+                    visible, reasoning = choice.texts()
+                    if choice.finish_reason is not None:
+                        self._add(shown, thought)
+                        finish = Choice(choice.index, visible, reasoning, whole=False, finish=choice.finish_reason)
+                        self._take(ns, finish, alone=True)
+                        continue
+                else:  # as nearly all are, and without a call
+                    visible, reasoning = delta.content or "", delta.reasoning_content or delta.reasoning or ""
                 if visible:
                     shown.append(visible)
                 if reasoning:
                     thought.append(reasoning)
-            self._add(shown, thought)
+            if shown or thought:
+                self._add(shown, thought)
             # Several tokens in one read are one arrival; a role, or the end, is not a token of the answer.
             self._answer.arrived(ns)
             begin = end

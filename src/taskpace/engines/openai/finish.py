@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from taskpace.records import FinishReason
 
@@ -49,6 +50,7 @@ _PREFIX = re.compile(r"^(?:finish_?reason|stop_?reason|reason)[._:]+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(maxsize=64)
 def meaning(reason: str) -> FinishReason | None:
     """``stop``, ``length``, or null for any other reason: a filter, a tool that is to be called, an error.
 

@@ -36,23 +36,35 @@ class _Counts(NamedTuple):
     cached: int | None
 
 
+_UNKNOWN = _Counts(None, None, None, None, None)
+
+
 class Reports:
     """The reports of one answer: some servers send one with every chunk, some an empty one after the real one."""
 
     def __init__(self) -> None:
-        self._counts = _Counts(None, None, None, None, None)
+        self._counts = _UNKNOWN
 
     def add(self, report: Any) -> None:
         """Take a report, whatever it is. Of each count the last one stands that is more than 0."""
         if not isinstance(report, dict):
             return
-        found = _Counts(*(_find(report, where) for where in (PROMPT, OUTPUT, TOTAL, REASONING, CACHED)))
-        merged = (old if old and not new else new for new, old in zip(found, self._counts, strict=True))
-        counts = _Counts(*merged)
+        old = self._counts
+        found = _Counts(
+            prompt=_find(report, PROMPT),
+            output=_find(report, OUTPUT),
+            total=_find(report, TOTAL),
+            reasoning=_find(report, REASONING),
+            cached=_find(report, CACHED),
+        )
+        # A total is that of its own report: one that counts prompt and output apart has no say on their sum.
+        whole = found.prompt and found.output is not None
+        if old is _UNKNOWN and whole:
+            self._counts = found  # as nearly all are
+            return
+        counts = _Counts(*(before if before and not new else new for new, before in zip(found, old, strict=True)))
         if any(found):
-            # A total is that of its own report: one that counts prompt and output apart has no say on their sum.
-            whole = found.prompt and found.output is not None
-            counts = counts._replace(total=found.total if whole else self._counts.total if not found.output else None)
+            counts = counts._replace(total=found.total if whole else old.total if not found.output else None)
         self._counts = counts
 
     def usage(self, *, visible: bool, reasoned: bool) -> Usage:
