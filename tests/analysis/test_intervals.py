@@ -14,13 +14,13 @@ from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
     Moments,
+    Spread,
     degrees_of_freedom,
     effective_trials,
     of_influence,
     of_means,
     of_quantiles,
     of_ratios,
-    share_difference,
     share_interval,
 )
 
@@ -52,8 +52,9 @@ def test_the_t_interval_is_scipys(values):
 def test_without_spread_a_mean_is_known_exactly(values, p):
     """No interval and no doubt: p is 1 at 0, else 0."""
     assert t_interval(np.array(values)) == (values[0], values[0], values[0], p)
-    found = of_means(np.array(values)[:, None])
-    assert (found.low[0], found.high[0], found.p[0]) == (values[0], values[0], p)
+    found = Spread.of_means(np.array(values)[:, None])
+    ends = found.intervals()
+    assert (ends.low[0], ends.high[0], found.tested()[0]) == (values[0], values[0], p)
 
 
 def test_one_item_says_nothing_of_the_spread():
@@ -66,7 +67,6 @@ def test_one_item_says_nothing_of_the_spread():
         assert np.isnan([found.low[0], found.high[0], found.p[0]]).all()
     assert np.isnan(of_quantiles(np.array([3.0]), np.array([0]), (0.5,)).low).all()
     assert all(math.isnan(number) for number in share_interval(np.empty(0), np.empty(0)))
-    assert all(math.isnan(number) for number in share_difference(np.empty(0)))
 
 
 @given(samples)
@@ -166,21 +166,6 @@ def test_the_share_interval_is_wilsons(n, data):
     share, low, high = share_interval(flags, np.ones(n))
     theirs = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
     assert (share, low, high) == pytest.approx((hits / n, theirs.low, theirs.high), abs=1e-9)
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60))
-def test_the_difference_of_shares_is_bonett_and_prices(gained, lost, even):
-    """Their formula, written out: (b + 1 - c - 1) / (n + 2) with Wald's error of the moved shares."""
-    n = gained + lost + even
-    if n == 0:
-        return
-    differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * even)
-    value, low, high = share_difference(differences)
-    p12, p21 = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = stats.norm.ppf(0.975) * math.sqrt((p12 + p21 - (p12 - p21) ** 2) / (n + 2))
-    assert value == pytest.approx((gained - lost) / n)
-    assert low == pytest.approx(max(-1, p12 - p21 - half), abs=1e-9)
-    assert high == pytest.approx(min(1, p12 - p21 + half), abs=1e-9)
 
 
 @given(st.integers(20, 200), st.floats(0.1, 2.0), st.integers(0, 2**32 - 1))

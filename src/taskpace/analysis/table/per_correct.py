@@ -60,10 +60,14 @@ class PerCorrect:
             The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN
             where one of the two was not asked; and how many items both were asked.
         """
-        logs, influence, counts = zip(*(self._of_pair(a, b) for a, b in indices), strict=True)
-        return np.array(logs), np.stack(influence).T, list(counts)
+        influence = np.empty((len(indices), self.correct.shape[1]))
+        logs, counts = zip(
+            *(self._of_pair(a, b, into=row) for (a, b), row in zip(indices, influence, strict=True)), strict=True
+        )
+        return np.array(logs), influence.T, list(counts)
 
-    def _of_pair(self, a: int, b: int) -> tuple[float, Floats, int]:
+    def _of_pair(self, a: int, b: int, *, into: Floats) -> tuple[float, int]:
+        """The logarithm and the items of a pair; its items' influence goes ``into`` an array."""
         if self._complete[a] and self._complete[b]:
             sides, items = [self._of_system(index) for index in (a, b)], self.correct.shape[1]
         else:
@@ -75,7 +79,8 @@ class PerCorrect:
             items = int(np.count_nonzero(any_of_item(both)))
         (log_a, influence_a), (log_b, influence_b) = sides
         with np.errstate(invalid="ignore"):
-            return log_b - log_a, influence_b - influence_a, items
+            np.subtract(influence_b, influence_a, out=into)
+            return log_b - log_a, items
 
 
 def _log(spent: Floats, right: Floats) -> tuple[float, Floats]:
