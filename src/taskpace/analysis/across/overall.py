@@ -127,13 +127,15 @@ def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
 
 def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
     """Of the items of each task their places among those of all tasks, in the order in which these first come."""
-    if any(each.dtype != items[0].dtype for each in items):
+    try:
+        # To ask a column for its type is to make the names of all its codes again.
+        together = pl.concat(items).to_physical()
+    except pl.exceptions.SchemaError:
         # Of parts that were read one by one, each with codes of its own.
-        items = [each.cast(pl.String) for each in items]
-    together = pl.concat(items)
-    if not isinstance(together.dtype, pl.Enum):
-        together = together.cast(pl.Enum(together.unique(maintain_order=True)))
-    codes = together.to_physical().to_numpy()
+        together = pl.concat([each.cast(pl.String) for each in items])
+    if together.dtype == pl.String:
+        together = together.cast(pl.Enum(together.unique(maintain_order=True))).to_physical()
+    codes = together.to_numpy()
     index = np.arange(len(codes))
     first = np.empty(int(codes.max(initial=0)) + 1, dtype=np.intp)
     first[codes[::-1]] = index[::-1]

@@ -224,8 +224,3 @@ class Turns:
         )
         items = np.count_nonzero(common)
         return bool(items and np.count_nonzero(common & alternated) >= TURNS_SHARE * items)
-
-
-def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
-    """The place of each name among the known ones."""
-    return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)
