@@ -85,6 +85,27 @@ def test_the_error_of_a_mean_is_the_usual_one(values):
     assert high - low <= (found.high[0] - found.low[0]) * (1 + 1e-9)
 
 
+@given(st.integers(0, 2**32 - 1))
+def test_sums_of_columns_are_those_of_each_in_a_plain_loop(seed):
+    """Value, items and powers of what each contributes, unknown ones left out, alone or together; none is tested."""
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random((30, 4)) < 0.2, np.nan, rng.lognormal(0, 1, (30, 4)))
+    values[:, 0] = rng.normal(0, 1, 30)
+    found = Spread.of_means(values, skewed=True)
+    for column, all_of_it in enumerate(values.T):
+        known = [value for value in all_of_it.tolist() if not math.isnan(value)]
+        n, mean = len(known), math.fsum(known) / len(known)
+        d = [(value - mean) / n for value in known]
+        powers = [math.fsum(each**power for each in d) for power in (2, 3, 4)]
+        assert [float(getattr(found, name)[column]) for name in Spread.__struct_fields__] == pytest.approx(
+            [mean, n, *powers], rel=1e-9, abs=1e-15
+        )
+    together = Spread.together([Spread.of_means(values[:, [column]]) for column in range(4)]).intervals()
+    assert np.isnan(together.p).all()
+    for end in ("value", "low", "high"):
+        np.testing.assert_allclose(getattr(together, end), getattr(found.intervals(), end), rtol=1e-12)
+
+
 @given(positive, st.randoms(use_true_random=False))
 def test_the_error_of_a_ratio_is_the_jackknifes(numerators, random):
     """On the logarithm of a ratio of sums: close to leaving out one item at a time, where no item decides."""

@@ -229,11 +229,10 @@ def _mean_ratio(
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = amounts.logs([(a, b)])
-        if not counts[0]:
+        log, found, count = amounts.of_pair(a, b)
+        if not count:
             return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
-        pairs += counts[0]
-        log = float(logs[0])
+        pairs += count
         if not math.isfinite(log):
             ratio = compared(amounts, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
@@ -242,8 +241,8 @@ def _mean_ratio(
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)
-        both = ~np.isnan(found[:, 0])
-        influence[task.place[both]] += found[both, 0] / len(tasks)
+        both = ~np.isnan(found)
+        influence[task.place[both]] += found[both] / len(tasks)
         met[task.place[both]] = True
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"

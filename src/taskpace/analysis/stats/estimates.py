@@ -32,7 +32,7 @@ Bound = Literal[">=", "<="]
 """``>=``: the true value is at least the one given; ``<=``: at most."""
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """A value and its 95 % interval. Null: unknown; a null end beside a known value: not known on that side."""
 
     value: float | None = None

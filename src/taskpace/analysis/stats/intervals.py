@@ -51,19 +51,12 @@ class Quantiles(Intervals, frozen=True):
 
 BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
-_CACHED_VALUES = 1 << 15
-"""Of one array that a few steps in a row work on: a core's own cache holds several of them."""
 
 
-def column_blocks(rows: int, columns: int, values: int | None = None) -> list[slice]:
-    """The columns of tall arrays in blocks of ``values``, at least one column each; null: ``BLOCK_VALUES``."""
-    size = max(1, (BLOCK_VALUES if values is None else values) // max(1, rows))
+def column_blocks(rows: int, columns: int) -> list[slice]:
+    """The columns of tall arrays in blocks of a few megabytes."""
+    size = max(1, BLOCK_VALUES // max(1, rows))
     return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
-
-
-def _cached_blocks(values: Floats) -> list[slice]:
-    """Columns that stay in the cache from one step to the next."""
-    return column_blocks(len(values), values.shape[1], _CACHED_VALUES)
 
 
 class Moments(msgspec.Struct, frozen=True):
@@ -87,10 +80,11 @@ class Moments(msgspec.Struct, frozen=True):
             total = values.sum(axis=0)
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
-                for block in _cached_blocks(values):
-                    away = values[:, block] - mean[block]
+                away = np.empty(len(values))
+                for column in range(values.shape[1]):
+                    np.subtract(values[:, column], mean[column], out=away)
                     away *= away
-                    away.sum(axis=0, out=squares[block])
+                    squares[column] = away.sum()
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
                 finite = np.isfinite(values)
@@ -138,7 +132,9 @@ class Moments(msgspec.Struct, frozen=True):
 class Spread(msgspec.Struct, frozen=True):
     """Smooth functions of totals over items, and how far they scatter by what each item contributes: arrays (k,).
 
-    An item contributes d, the change in the value for a small weight more on the item; it sums to 0.
+    An item contributes d, the change in the value for a small weight more on the item; it sums to 0. Intervals are
+    Student's t with the standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2), and with
+    ``degrees_of_freedom``. Source: Jaeckel (1972), "The infinitesimal jackknife".
     """
 
     value: Floats
@@ -190,13 +186,13 @@ class Spread(msgspec.Struct, frozen=True):
 
     @property
     def error(self) -> Floats:
-        """Standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2); 0 where it is but rounding."""
+        """Standard error; 0 where it is but rounding."""
         with np.errstate(divide="ignore", invalid="ignore"):
             error = np.sqrt(self.n / (self.n - 1) * self.squares)
         return np.where(error <= 1e-12 * np.maximum(1.0, np.abs(self.value)), 0.0, error)
 
     def intervals(self, reach: Reach | None = None) -> Intervals:
-        """The values with their intervals by Student's t; nothing is tested.
+        """The values with their intervals; nothing is tested.
 
         ``reach``: null: the number of items was fixed. Else the end on the side of the tail is unknown below
         ``LEAST_FREEDOM``, and the cubes are needed. Measured: docs/statistics.md.
@@ -221,34 +217,29 @@ class Spread(msgspec.Struct, frozen=True):
         p = np.where(error == 0, np.where(np.abs(self.value) < 1e-12, 1.0, 0.0), p)
         return np.where(np.isfinite(self.value) & (self.n >= 2), p, np.nan)
 
+    def tested_intervals(self) -> Intervals:
+        """The values with both."""
+        return msgspec.structs.replace(self.intervals(), p=self.tested())
+
 
 def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False) -> Floats:
     """Sums over items of the second, third and fourth power of ``values``, (items, k), less their means: (3, k)."""
-    squares, cubes, fourths = found = np.full((3, values.shape[1]), np.nan)
-    for block in _cached_blocks(values):
-        d = values[:, block] if means is None else values[:, block] - means[block]
-        d2 = d * d
-        d2.sum(axis=0, out=squares[block])
+    found = np.full((3, values.shape[1]), np.nan)
+    d, d2 = np.empty((2, len(values)))
+    for column in range(values.shape[1]):
+        np.subtract(values[:, column], 0.0 if means is None else means[column], out=d)
+        np.multiply(d, d, out=d2)
+        found[0, column] = d2.sum()
         if skewed:
-            (d * d2).sum(axis=0, out=cubes[block])
+            found[1, column] = np.multiply(d, d2, out=d).sum()
         d2 *= d2
-        d2.sum(axis=0, out=fourths[block])
+        found[2, column] = d2.sum()
     return found
 
 
 def of_influence(value: Floats, influence: Floats) -> Intervals:
-    """Intervals of smooth functions of totals over items, from what each item contributes to the error.
-
-    Student's t with the standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2), and with
-    ``degrees_of_freedom``. Source: Jaeckel (1972), "The infinitesimal jackknife".
-
-    Args:
-        value: (k,).
-        influence: (items, k): d, the change in the value for a small weight more on the item; it sums to 0. NaN for an
-            item that does not belong to the value.
-    """
-    spread = Spread.of(value, influence)
-    return msgspec.structs.replace(spread.intervals(), p=spread.tested())
+    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k); see ``Spread``."""
+    return Spread.of(value, influence).tested_intervals()
 
 
 def degrees_of_freedom(d: Floats, n: int) -> Floats:

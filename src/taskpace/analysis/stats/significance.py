@@ -99,22 +99,23 @@ def wilcoxon(differences: Floats) -> float:
     if n == 0:
         return 1.0
     # The bits of a positive double are in its order and leave one free, for the sign: one sort has sizes and signs.
-    keys = np.abs(differences).view(np.uint64) << 1
+    keys = np.abs(differences).view(np.uint64)
+    keys <<= 1
     keys |= positive
     keys.sort()
-    sizes = keys >> 1
-    keys &= 1
-    apart = sizes[1:] != sizes[:-1]
+    signs = keys & 1
+    keys >>= 1
+    apart = keys[1:] != keys[:-1]
     tied = not apart.all()
     if tied:
         # Equal ones share the mean of their ranks.
         begins = np.flatnonzero(np.append(True, apart))
         ties = np.diff(np.append(begins, n))
         ranks = begins + (ties + 1) / 2
-        statistic = float((np.add.reduceat(keys, begins) * ranks).sum())
+        statistic = float((np.add.reduceat(signs, begins) * ranks).sum())
     else:
-        keys *= np.arange(1, n + 1, dtype=np.uint64)
-        statistic = float(keys.sum())
+        signs *= np.arange(1, n + 1, dtype=np.uint64)
+        statistic = float(signs.sum())
     if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0

@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import Reach, Spread
+from taskpace.analysis.stats.intervals import Floats, Reach, Spread
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.split import PARTS, Side, by_cause
 
@@ -17,7 +17,7 @@ _ROWS = ("difference", *PARTS)
 """What is averaged over items, in this order."""
 
 
-class Split(msgspec.Struct, frozen=True, kw_only=True):
+class Split(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Mean seconds by which B takes longer than A, and its exact parts, which add up (see ``stats.split``).
 
     Where one of the two is not streamed, or arrives in bursts, the difference is all that is known; its parts are null.
@@ -50,6 +50,12 @@ class Splits:
     @cached_property
     def _sides(self) -> list[Side]:
         return [_side(self._arrays, index) for index in range(len(self._arrays.systems))]
+
+    @cached_property
+    def _work(self) -> Floats:
+        """What the split of a pair is made in, one after the other."""
+        _, items, repeats = self._arrays.task_time_s.shape
+        return np.empty((len(_ROWS) + 1, items * repeats))
 
     @cached_property
     def _untimed(self) -> list[bool]:
@@ -86,9 +92,9 @@ class Splits:
         (else it is 0 here, within decode).
         """
         _, items, repeats = self._arrays.task_time_s.shape
-        found = np.empty((len(_ROWS), items * repeats))
+        found, spare = self._work[:-1], self._work[-1]
         np.subtract(other.time_s, base.time_s, out=found[0])
-        parts = by_cause(base, other, into=found[1:])
+        parts = by_cause(base, other, into=found[1:], spare=spare)
         counted = not np.isnan(parts[PARTS.index("tokenizer")]).all()
         if not counted:
             parts[:] = np.where(np.isnan(parts[:1]), np.nan, np.nan_to_num(parts))
