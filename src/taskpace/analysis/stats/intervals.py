@@ -143,7 +143,7 @@ class Spread(msgspec.Struct, frozen=True):
     squares: Floats
     """Sum of d^2."""
     cubes: Floats
-    """Sum of d^3, the side of the tail; NaN where nobody asked (``skewed``)."""
+    """Sum of d^3, the side of the tail; NaN without ``skewed``."""
     fourths: Floats
     """Sum of d^4."""
 

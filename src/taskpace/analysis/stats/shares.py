@@ -24,9 +24,9 @@ class PairedShares(msgspec.Struct, frozen=True):
 
     n: int
     above: int
-    """Items of which b has more right."""
+    """Items that b has more right of."""
     below: int
-    """Items of which a has more right."""
+    """Items that a has more right of."""
     total: float
     """Sum of the differences."""
     squares: float
