@@ -14,7 +14,7 @@ from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
     Moments,
-    Spread,
+    Influence,
     degrees_of_freedom,
     effective_trials,
     of_influence,
@@ -52,7 +52,7 @@ def test_the_t_interval_is_scipys(values):
 def test_without_spread_a_mean_is_known_exactly(values, p):
     """No interval and no doubt: p is 1 at 0, else 0."""
     assert t_interval(np.array(values)) == (values[0], values[0], values[0], p)
-    found = Spread.of_means(np.array(values)[:, None])
+    found = Influence.of_means(np.array(values)[:, None])
     ends = found.intervals()
     assert (ends.low[0], ends.high[0], found.tested()[0]) == (values[0], values[0], p)
 
@@ -91,16 +91,16 @@ def test_sums_of_columns_are_those_of_each_in_a_plain_loop(seed):
     rng = np.random.default_rng(seed)
     values = np.where(rng.random((30, 4)) < 0.2, np.nan, rng.lognormal(0, 1, (30, 4)))
     values[:, 0] = rng.normal(0, 1, 30)
-    found = Spread.of_means(values, skewed=True)
+    found = Influence.of_means(values, skewed=True)
     for column, all_of_it in enumerate(values.T):
         known = [value for value in all_of_it.tolist() if not math.isnan(value)]
         n, mean = len(known), math.fsum(known) / len(known)
         d = [(value - mean) / n for value in known]
         powers = [math.fsum(each**power for each in d) for power in (2, 3, 4)]
-        assert [float(getattr(found, name)[column]) for name in Spread.__struct_fields__] == pytest.approx(
+        assert [float(getattr(found, name)[column]) for name in Influence.__struct_fields__] == pytest.approx(
             [mean, n, *powers], rel=1e-9, abs=1e-15
         )
-    together = Spread.together([Spread.of_means(values[:, [column]]) for column in range(4)]).intervals()
+    together = Influence.together([Influence.of_means(values[:, [column]]) for column in range(4)]).intervals()
     assert np.isnan(together.p).all()
     for end in ("value", "low", "high"):
         np.testing.assert_allclose(getattr(together, end), getattr(found.intervals(), end), rtol=1e-12)

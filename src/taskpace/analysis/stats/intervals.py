@@ -129,7 +129,7 @@ class Moments(msgspec.Struct, frozen=True):
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
 
 
-class Spread(msgspec.Struct, frozen=True):
+class Influence(msgspec.Struct, frozen=True):
     """Smooth functions of totals over items, and how far they scatter by what each item contributes: arrays (k,).
 
     An item contributes d, the change in the value for a small weight more on the item; it sums to 0. Intervals are
@@ -238,8 +238,8 @@ def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False
 
 
 def of_influence(value: Floats, influence: Floats) -> Intervals:
-    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k); see ``Spread``."""
-    return Spread.of(value, influence).tested_intervals()
+    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k); see ``Influence``."""
+    return Influence.of(value, influence).tested_intervals()
 
 
 def degrees_of_freedom(d: Floats, n: int) -> Floats:
@@ -261,7 +261,7 @@ def _freedom(squares: Floats, fourths: Floats, n: Floats) -> Floats:
 
 
 def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> Intervals:
-    """Ratios of totals of positive numbers: on the logarithm, d_i = x_i / sum x - c_i / sum c; see ``Spread``.
+    """Ratios of totals of positive numbers: on the logarithm, d_i = x_i / sum x - c_i / sum c; see ``Influence``.
 
     Args:
         numerators: (items, k), not negative.
@@ -280,7 +280,7 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
         influence = log_influence(numerators, denominators)
-        found = Spread.of(logs, influence, skewed=reach is not None).intervals(reach)
+        found = Influence.of(logs, influence, skewed=reach is not None).intervals(reach)
         values = np.where(np.isfinite(logs), np.exp(logs), np.nan)
     with np.errstate(over="ignore"):
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
@@ -298,8 +298,8 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
 
 
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
-    """Means over items, (items, k) -> k, with their intervals; see ``Spread``. NaN is left out, nothing is tested."""
-    return Spread.of_means(values, skewed=reach is not None).intervals(reach)
+    """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out, nothing is tested."""
+    return Influence.of_means(values, skewed=reach is not None).intervals(reach)
 
 
 def of_quantiles(

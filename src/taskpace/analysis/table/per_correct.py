@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import Estimate, number
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Spread, log_influence
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Influence, log_influence
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
@@ -76,7 +76,7 @@ class PerCorrect:
         """Logarithm of b's amount per correct answer over a's, with what each item contributes.
 
         Returns:
-            The logarithm; each item's influence on it (``intervals.Spread``), (items,), NaN where one of the two was
+            The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
             not asked; and how many items both were asked.
         """
         one, other = self.totals(a, b)
@@ -100,14 +100,14 @@ class PerCorrect:
         spent, right = (item_sums(np.where(trials, values[index], 0.0)) for values in (self.amounts, self.correct))
         return _Totals(spent, right, item_counts(trials))
 
-    def spread(self, indices: Indices) -> tuple[Spread, list[int]]:
+    def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
-        spreads, counts = [], []
+        logs, counts = [], []
         for a, b in indices:
             log, influence, items = self.of_pair(a, b)
-            spreads.append(Spread.of(np.array([log]), influence[:, None]))
+            logs.append(Influence.of(np.array([log]), influence[:, None]))
             counts.append(items)
-        return Spread.together(spreads), counts
+        return Influence.together(logs), counts
 
 
 def of_time(arrays: Arrays) -> PerCorrect:
@@ -145,7 +145,7 @@ def compared(found: PerCorrect, indices: Indices, *, anytime: bool = False) -> l
         return []
     if anytime:
         return _at_any_time(found.amounts, found.correct, indices)
-    logs, counts = found.spread(indices)
+    logs, counts = found.logs(indices)
     return [
         each if known else _without_correct(found, pair, items)
         for each, known, pair, items in zip(

@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import Floats, Reach, Spread
+from taskpace.analysis.stats.intervals import Floats, Reach, Influence
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.split import PARTS, Side, by_cause
 
@@ -65,8 +65,8 @@ class Splits:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
-        spreads, counted = zip(*(self._spread(self._sides[a], self._sides[b]) for a, b in indices), strict=True)
-        found = numbers(Spread.together(spreads).intervals(self._reach))
+        means, counted = zip(*(self._influence(self._sides[a], self._sides[b]) for a, b in indices), strict=True)
+        found = numbers(Influence.together(means).intervals(self._reach))
         return [
             self._split(found[len(_ROWS) * index :], counted=each, untimed=self._untimed[a] or self._untimed[b])
             for index, (each, (a, b)) in enumerate(zip(counted, indices, strict=True))
@@ -87,7 +87,7 @@ class Splits:
             decode_s=decode,
         )
 
-    def _spread(self, base: Side, other: Side) -> tuple[Spread, bool]:
+    def _influence(self, base: Side, other: Side) -> tuple[Influence, bool]:
         """The means over items of the difference and of its four parts; and whether the tokenizer's part can be told
         (else it is 0 here, within decode).
         """
@@ -99,7 +99,7 @@ class Splits:
         if not counted:
             parts[:] = np.where(np.isnan(parts[:1]), np.nan, np.nan_to_num(parts))
         by_item = item_means(found.reshape(len(_ROWS), items, repeats))
-        return Spread.of_means(by_item.T, skewed=self._reach is not None), counted
+        return Influence.of_means(by_item.T, skewed=self._reach is not None), counted
 
 
 def _side(arrays: Arrays, index: int) -> Side:
