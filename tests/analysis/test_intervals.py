@@ -13,8 +13,8 @@ from tests.later import Later
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
-    Moments,
     Influence,
+    Moments,
     degrees_of_freedom,
     effective_trials,
     of_influence,

@@ -298,7 +298,7 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
 
 
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
-    """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out, nothing is tested."""
+    """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out; no tests."""
     return Influence.of_means(values, skewed=reach is not None).intervals(reach)
 
 

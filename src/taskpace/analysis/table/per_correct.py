@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import Estimate, number
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Influence, log_influence
+from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Intervals, log_influence
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim

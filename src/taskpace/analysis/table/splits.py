@@ -9,7 +9,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import Floats, Reach, Influence
+from taskpace.analysis.stats.intervals import Floats, Influence, Reach
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.split import PARTS, Side, by_cause
 
