@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import weakref
+
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
+from taskpace.analysis.data.arrays import arrays_of, cells_of, with_items
 from taskpace.analysis.data.columns import Trials
 from taskpace.records import OUTCOMES
 
@@ -74,6 +79,25 @@ def test_all_of_them_are_no_copy(trials_of):
     assert trials.ended is trials
     assert trials.ended.in_time is trials
     assert np.shares_memory(trials["task_time_s"], trials.frame["task_time_s"].to_numpy())
+
+
+def test_trials_and_arrays_are_gone_with_their_last_reader(trials_of):
+    """Neither holds itself, all ended and in time or not: else the tables of a large run would pile up in memory."""
+    left: list[weakref.ref[Trials]] = []
+    gc.disable()
+    try:
+        for late in (False, True):
+            trials, items = with_items(trials_of("a", 4, late=[late, False, False, False]))
+            cells = cells_of(trials, ("a",))
+            left += [weakref.ref(cell) for cell in cells]
+            counted = sys.getrefcount(arrays := arrays_of(cells, items, ("a",)))
+            assert (arrays.in_time is arrays) == (cells[0].in_time is cells[0]) == (not late)
+            assert cells[0].ended is cells[0]
+            assert sys.getrefcount(arrays) == counted
+            del cells, arrays
+        assert [each() for each in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_column_that_is_not_there_is_an_error(trials_of):

@@ -13,6 +13,7 @@ from tests.later import Later
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
+    Influence,
     Moments,
     degrees_of_freedom,
     effective_trials,
@@ -20,7 +21,6 @@ from taskpace.analysis.stats.intervals import (
     of_means,
     of_quantiles,
     of_ratios,
-    share_difference,
     share_interval,
 )
 
@@ -52,8 +52,9 @@ def test_the_t_interval_is_scipys(values):
 def test_without_spread_a_mean_is_known_exactly(values, p):
     """No interval and no doubt: p is 1 at 0, else 0."""
     assert t_interval(np.array(values)) == (values[0], values[0], values[0], p)
-    found = of_means(np.array(values)[:, None])
-    assert (found.low[0], found.high[0], found.p[0]) == (values[0], values[0], p)
+    found = Influence.of_means(np.array(values)[:, None])
+    ends = found.intervals()
+    assert (ends.low[0], ends.high[0], found.tested()[0]) == (values[0], values[0], p)
 
 
 def test_one_item_says_nothing_of_the_spread():
@@ -66,7 +67,6 @@ def test_one_item_says_nothing_of_the_spread():
         assert np.isnan([found.low[0], found.high[0], found.p[0]]).all()
     assert np.isnan(of_quantiles(np.array([3.0]), np.array([0]), (0.5,)).low).all()
     assert all(math.isnan(number) for number in share_interval(np.empty(0), np.empty(0)))
-    assert all(math.isnan(number) for number in share_difference(np.empty(0)))
 
 
 @given(samples)
@@ -83,6 +83,27 @@ def test_the_error_of_a_mean_is_the_usual_one(values):
     assert found.high[0] - found.value[0] == pytest.approx(half, rel=1e-6)
     _, low, high, _ = t_interval(values)
     assert high - low <= (found.high[0] - found.low[0]) * (1 + 1e-9)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_sums_of_columns_are_those_of_each_in_a_plain_loop(seed):
+    """Value, items and powers of what each contributes, unknown ones left out, alone or together; none is tested."""
+    rng = np.random.default_rng(seed)
+    values = np.where(rng.random((30, 4)) < 0.2, np.nan, rng.lognormal(0, 1, (30, 4)))
+    values[:, 0] = rng.normal(0, 1, 30)
+    found = Influence.of_means(values, skewed=True)
+    for column, all_of_it in enumerate(values.T):
+        known = [value for value in all_of_it.tolist() if not math.isnan(value)]
+        n, mean = len(known), math.fsum(known) / len(known)
+        d = [(value - mean) / n for value in known]
+        powers = [math.fsum(each**power for each in d) for power in (2, 3, 4)]
+        assert [float(getattr(found, name)[column]) for name in Influence.__struct_fields__] == pytest.approx(
+            [mean, n, *powers], rel=1e-9, abs=1e-15
+        )
+    together = Influence.together([Influence.of_means(values[:, [column]]) for column in range(4)]).intervals()
+    assert np.isnan(together.p).all()
+    for end in ("value", "low", "high"):
+        np.testing.assert_allclose(getattr(together, end), getattr(found.intervals(), end), rtol=1e-12)
 
 
 @given(positive, st.randoms(use_true_random=False))
@@ -166,21 +187,6 @@ def test_the_share_interval_is_wilsons(n, data):
     share, low, high = share_interval(flags, np.ones(n))
     theirs = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
     assert (share, low, high) == pytest.approx((hits / n, theirs.low, theirs.high), abs=1e-9)
-
-
-@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60))
-def test_the_difference_of_shares_is_bonett_and_prices(gained, lost, even):
-    """Their formula, written out: (b + 1 - c - 1) / (n + 2) with Wald's error of the moved shares."""
-    n = gained + lost + even
-    if n == 0:
-        return
-    differences = np.array([1.0] * gained + [-1.0] * lost + [0.0] * even)
-    value, low, high = share_difference(differences)
-    p12, p21 = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = stats.norm.ppf(0.975) * math.sqrt((p12 + p21 - (p12 - p21) ** 2) / (n + 2))
-    assert value == pytest.approx((gained - lost) / n)
-    assert low == pytest.approx(max(-1, p12 - p21 - half), abs=1e-9)
-    assert high == pytest.approx(min(1, p12 - p21 + half), abs=1e-9)
 
 
 @given(st.integers(20, 200), st.floats(0.1, 2.0), st.integers(0, 2**32 - 1))

@@ -90,11 +90,11 @@ def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
     rng = np.random.default_rng(seed)
     seconds, correct = rng.lognormal(0, 1, (3, 8, 2)), (rng.random((3, 8, 2)) < 0.5).astype(float)
     indices = [(0, 1), (2, 0)]
-    whole = PerCorrect(seconds, correct).logs(indices)
+    whole = PerCorrect(seconds, correct)
     # An item that was asked of no system has every pair put together by itself.
-    logs, influence, counts = PerCorrect(
-        *(np.concatenate([each, np.full((3, 1, 2), np.nan)], axis=1) for each in (seconds, correct))
-    ).logs(indices)
-    assert np.isnan(influence[-1]).all()
-    for one, other in zip(whole, (logs, influence[:-1], counts), strict=True):
-        np.testing.assert_array_equal(one, other)
+    apart = PerCorrect(*(np.concatenate([each, np.full((3, 1, 2), np.nan)], axis=1) for each in (seconds, correct)))
+    for pair in indices:
+        (log, influence, count), (one, each, items) = whole.of_pair(*pair), apart.of_pair(*pair)
+        assert np.isnan(each[-1])
+        np.testing.assert_array_equal((log, count), (one, items))
+        np.testing.assert_array_equal(influence, each[:-1])

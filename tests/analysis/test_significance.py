@@ -14,7 +14,6 @@ from tests.later import Later
 from taskpace.analysis.stats.significance import (
     Groups,
     average_ranks,
-    clustered_mcnemar,
     holm,
     items_needed,
     mcnemar,
@@ -83,14 +82,6 @@ def test_mcnemar_of_many_pairs_is_that_of_each():
     each = [float(mcnemar(np.array(a), np.array(b))) for a, b in zip(first, second, strict=True)]
     assert mcnemar(first, second).tolist() == each
     assert each[0] == 1.0
-
-
-@given(st.integers(0, 100), st.integers(0, 100))
-def test_clustered_mcnemar_without_clusters_is_mcnemars_chi_square(first, second):
-    """One trial an item: (b - c)^2 / (b + c), as McNemar had it."""
-    differences = np.array([1.0] * first + [-1.0] * second + [0.0] * 5)
-    expected = stats.chi2.sf((first - second) ** 2 / (first + second), 1) if first + second else 1.0
-    assert clustered_mcnemar(differences) == pytest.approx(expected, rel=1e-9)
 
 
 @given(p_values)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, log_mean, split
+from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, by_cause, log_mean, split
 
 seconds = st.floats(1e-6, 1e5)
 
@@ -91,6 +91,14 @@ def test_the_parts_are_angs_formula():
     b_a, b_b = (y / (k * side.tpot_s[0]) for y, k, side in ((y_a, k_a, base), (y_b, k_b, other)))
     expected = [0.2, weight * math.log(b_b / b_a), weight * math.log(k_b / k_a), weight * math.log(0.01 / 0.02)]
     assert split(base, other)[0] == pytest.approx(expected)
+
+
+@given(pairs)
+def test_what_it_is_worked_in_does_not_show(both):
+    """Made in arrays that hold something else from before, the parts are those made in new ones, to the last digit."""
+    into, spare = np.full((len(PARTS), len(both[0].time_s)), 7.0), np.full(len(both[0].time_s), math.nan)
+    by_cause(*both, into=into, spare=spare)
+    np.testing.assert_array_equal(into.T, split(*both))
 
 
 def test_a_silent_side_makes_all_writing_verbosity():

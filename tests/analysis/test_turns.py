@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from tests.later import Later
 
-from taskpace.analysis.data.arrays import with_items
+from taskpace.analysis.data.arrays import cells_of, with_items
+from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.table.turns import _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
 
@@ -35,9 +36,15 @@ def rounds_of(trials_of):
     return build
 
 
+def cells_by_system(trials: pl.DataFrame) -> dict[str, Trials]:
+    """As a sample has them."""
+    systems = tuple(sorted(trials["system"].unique()))
+    return dict(zip(systems, cells_of(trials, systems), strict=True))
+
+
 def test_a_planted_predecessor_is_named(rounds_of):
     """B takes 15 % longer after A: that is found and nothing else."""
-    found = order_findings(rounds_of("ABC", 200, np.random.default_rng(1), {("B", "A"): 1.15}))
+    found = order_findings(cells_by_system(rounds_of("ABC", 200, np.random.default_rng(1), {("B", "A"): 1.15})))
     assert [finding.code for finding in found] == ["order"]
     assert found[0].text.startswith("B is 1")
     assert found[0].text.endswith("slower after A than otherwise")
@@ -46,7 +53,9 @@ def test_a_planted_predecessor_is_named(rounds_of):
 
 def test_a_planted_place_is_named(rounds_of):
     """With two systems, what comes first takes 20 % longer: the place is found, of both or of one."""
-    found = order_findings(rounds_of("AB", 200, np.random.default_rng(2), {("A", None): 1.2, ("B", None): 1.2}))
+    found = order_findings(
+        cells_by_system(rounds_of("AB", 200, np.random.default_rng(2), {("A", None): 1.2, ("B", None): 1.2}))
+    )
     assert found
     assert all("slower first in a round" in finding.text for finding in found)
 
@@ -54,7 +63,9 @@ def test_a_planted_place_is_named(rounds_of):
 def test_without_an_effect_nothing_is_found(rounds_of):
     """Of 100 tables of pure noise hardly one shows an effect, with few rounds or many."""
     rng = np.random.default_rng(3)
-    found = sum(bool(order_findings(rounds_of("ABCD", rounds, rng))) for rounds in (20, 60) for _ in range(50))
+    found = sum(
+        bool(order_findings(cells_by_system(rounds_of("ABCD", rounds, rng)))) for rounds in (20, 60) for _ in range(50)
+    )
     assert found <= 3
 
 
@@ -62,13 +73,13 @@ def test_a_system_that_rests_is_no_predecessor_s_effect(rounds_of):
     """A slow system that is asked in the first rounds alone leaves no effect behind in those that go on without it."""
     rng = np.random.default_rng(4)
     resting = pl.col("system").is_in(list("AB")) | (pl.col("round") < 40)
-    found = [order_findings(rounds_of("ABCD", 120, rng).filter(resting)) for _ in range(20)]
+    found = [order_findings(cells_by_system(rounds_of("ABCD", 120, rng).filter(resting))) for _ in range(20)]
     assert sum(map(bool, found)) <= 1
 
 
 def test_systems_that_took_no_turns_have_no_order(trials_of):
     """Without rounds there is nothing to look at."""
-    assert order_findings(with_items(pl.concat([trials_of("a"), trials_of("b")]))[0]) == ()
+    assert order_findings(cells_by_system(with_items(pl.concat([trials_of("a"), trials_of("b")]))[0])) == ()
 
 
 def test_the_ramp_of_blocks_is_stated(trials_of):
@@ -101,7 +112,8 @@ def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
         before = [other["system"] for other in others if other["place"] == row["place"] - 1]
         after = None if row["place"] == 1 else before[0] if before else "?"
         lists.setdefault((row["system"], after), []).append(left)
-    paced = _Paced.of(trials, "tpot_s")
+    paced = _Paced.of(cells_by_system(trials), "tpot_s")
+    assert paced is not None
     found = _contrasts(paced)
     assert len(found) == 9
     for system, after, effect, p in found:
@@ -120,5 +132,6 @@ def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
 def test_an_item_in_two_rounds_is_two_rounds(rounds_of):
     """Trials of one item in different rounds or sessions are held against those of their own alone."""
     trials = rounds_of("AB", 6, np.random.default_rng(6))
-    assert len(np.unique(_rounds(trials))) == 6
-    assert len(np.unique(_rounds(trials.with_columns(session=(pl.col("system") == "A").cast(pl.Int64))))) == 12
+    apart = trials.with_columns(session=(pl.col("system") == "A").cast(pl.Int64))
+    for each, rounds in ((trials, 6), (apart, 12)):
+        assert len(np.unique(_rounds(list(cells_by_system(each).values())))) == rounds

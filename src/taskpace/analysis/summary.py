@@ -293,7 +293,7 @@ def make_table(
             *claims_findings(cells, pairs),
             *table_findings(ranked, pairs),
             *anchor_findings(anchored),
-            *order_findings(sample.trials),
+            *order_findings(dict(zip(sample.own.systems, sample.cells, strict=True))),
             *ramp_findings(sample.trials, cells[0].scenario),
             *node_findings(sample.trials, int(crossing(sample.own.session).sum()) if paired is not sample else 0),
         ),

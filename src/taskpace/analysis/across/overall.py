@@ -127,13 +127,15 @@ def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
 
 def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
     """Of the items of each task their places among those of all tasks, in the order in which these first come."""
-    if any(each.dtype != items[0].dtype for each in items):
+    try:
+        # To ask a column for its type is to make the names of all its codes again.
+        together = pl.concat(items).to_physical()
+    except pl.exceptions.SchemaError:
         # Of parts that were read one by one, each with codes of its own.
-        items = [each.cast(pl.String) for each in items]
-    together = pl.concat(items)
-    if not isinstance(together.dtype, pl.Enum):
-        together = together.cast(pl.Enum(together.unique(maintain_order=True)))
-    codes = together.to_physical().to_numpy()
+        together = pl.concat([each.cast(pl.String) for each in items])
+    if together.dtype == pl.String:
+        together = together.cast(pl.Enum(together.unique(maintain_order=True))).to_physical()
+    codes = together.to_numpy()
     index = np.arange(len(codes))
     first = np.empty(int(codes.max(initial=0)) + 1, dtype=np.intp)
     first[codes[::-1]] = index[::-1]
@@ -227,11 +229,10 @@ def _mean_ratio(
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        logs, found, counts = amounts.logs([(a, b)])
-        if not counts[0]:
+        log, found, count = amounts.of_pair(a, b)
+        if not count:
             return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
-        pairs += counts[0]
-        log = float(logs[0])
+        pairs += count
         if not math.isfinite(log):
             ratio = compared(amounts, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
@@ -240,8 +241,8 @@ def _mean_ratio(
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)
-        both = ~np.isnan(found[:, 0])
-        influence[task.place[both]] += found[both, 0] / len(tasks)
+        both = ~np.isnan(found)
+        influence[task.place[both]] += found[both] / len(tasks)
         met[task.place[both]] = True
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"

@@ -75,10 +75,15 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         bound = self.is_cut | self.is_late
         return np.where(bound, self.spent_s, self.task_time_s) if bound.any() else self.task_time_s
 
-    @cached_property
+    @property
     def in_time(self) -> Arrays:
         """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
-        return without(self, self.is_late)
+        return self if self._without_late is None else self._without_late
+
+    @cached_property
+    def _without_late(self) -> Arrays | None:
+        """Null: none is. Arrays that held themselves would stay in memory until the garbage collector comes by."""
+        return without(self, self.is_late) if self.is_late.any() else None
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
@@ -224,8 +229,3 @@ class Turns:
         )
         items = np.count_nonzero(common)
         return bool(items and np.count_nonzero(common & alternated) >= TURNS_SHARE * items)
-
-
-def places_of(names: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
-    """The place of each name among the known ones."""
-    return np.asarray(names.cast(pl.Enum(known)).to_physical().to_numpy(), dtype=np.intp)

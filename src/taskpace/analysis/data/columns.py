@@ -6,6 +6,7 @@ it is known. ``outcome`` is the index of ``records.OUTCOMES``; what counts place
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -21,20 +22,32 @@ _NONE = len(OUTCOMES)
 """In place of an outcome that is unknown."""
 
 
-class Columns:
-    """So many trials, and their columns by name."""
+class _Made:
+    """Arrays by name, each made when it is first asked for."""
 
-    def __init__(self, height: int) -> None:
-        self.height = height
+    def __init__(self, make: Callable[[str], NDArray[Any]]) -> None:
+        self._make = make
         self._found: dict[str, NDArray[Any]] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if (found := self._found.get(name)) is None:
-            found = self._found[name] = self._read(name)
+            found = self._found[name] = self._make(name)
         return found
 
-    def _read(self, name: str) -> NDArray[Any]:
-        raise NotImplementedError
+
+class Columns:
+    """So many trials, and their columns by name.
+
+    None holds itself, nor do some of its trials hold it: they would stay in memory, arrays and all, until the garbage
+    collector comes by.
+    """
+
+    def __init__(self, height: int, arrays: _Made) -> None:
+        self.height = height
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._arrays[name]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
@@ -51,34 +64,48 @@ class Columns:
                 found = flags if found is None else found | flags
         return found
 
-    @cached_property
+    @property
     def ended(self) -> Columns:
         """Those that did not end in an error."""
-        known = sum(self.outcomes.values())
-        if known == self.height and "error" not in self.outcomes:
-            return self
-        codes = self["outcome"]
-        return self.where((codes != OUTCOMES.index("error")) & (codes != _NONE))
+        return self if self._some_ended is None else self._some_ended
 
-    @cached_property
+    @property
     def in_time(self) -> Columns:
         """Those during which the client did not stand still."""
-        return self.where(~self["late"])
+        return self if self._some_in_time is None else self._some_in_time
+
+    @cached_property
+    def _some_ended(self) -> Columns | None:
+        """Null: all ended."""
+        known = sum(self.outcomes.values())
+        if known == self.height and "error" not in self.outcomes:
+            return None
+        codes = self["outcome"]
+        return self._some((codes != OUTCOMES.index("error")) & (codes != _NONE))
+
+    @cached_property
+    def _some_in_time(self) -> Columns | None:
+        """Null: all are."""
+        return self._some(~self["late"])
+
+    def _some(self, flags: Flags) -> Columns | None:
+        if flags.all():
+            return None
+        whole, rows = self._arrays, np.flatnonzero(flags)
+        return Columns(len(rows), _Made(lambda name: whole[name][rows]))
 
     def where(self, flags: Flags) -> Columns:
         """Those that are flagged; where that is all of them, these."""
-        return self if flags.all() else _Some(self, np.flatnonzero(flags))
+        some = self._some(flags)
+        return self if some is None else some
 
 
 class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
     def __init__(self, frame: pl.DataFrame) -> None:
-        super().__init__(frame.height)
+        super().__init__(frame.height, _Made(lambda name: _as_array(frame[name])))
         self.frame = frame
-
-    def _read(self, name: str) -> NDArray[Any]:
-        return _as_array(self.frame[name])
 
     @cached_property
     def items(self) -> int:
@@ -86,18 +113,6 @@ class Trials(Columns):
         if "item" in self.frame.columns:
             return int(np.count_nonzero(np.bincount(self["item"])))
         return self.frame["item_id"].n_unique()
-
-
-class _Some(Columns):
-    """Rows of other trials."""
-
-    def __init__(self, whole: Columns, rows: NDArray[np.intp]) -> None:
-        super().__init__(len(rows))
-        self._whole, self._rows = whole, rows
-
-    def _read(self, name: str) -> NDArray[Any]:
-        found: NDArray[Any] = self._whole[name][self._rows]
-        return found
 
 
 def _as_array(values: pl.Series) -> NDArray[Any]:

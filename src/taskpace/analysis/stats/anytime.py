@@ -166,17 +166,6 @@ def most_differ(signs: Floats) -> float:
     return min(1.0, 2 * math.exp(-max(best)))
 
 
-def share_difference(differences: Floats) -> tuple[float, float, float]:
-    """Difference of two paired shares with its interval, as ``intervals.share_difference`` with ``t_reach``."""
-    n = len(differences)
-    if not n:
-        return math.nan, math.nan, math.nan
-    moved = np.concatenate([differences, (1.0, -1.0)])
-    half = float(t_reach(np.array([n]), 1 - LEVEL)[0]) * float(moved.std()) / math.sqrt(n + 2)
-    middle = float(moved.mean())
-    return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)
-
-
 class Sequence(msgspec.Struct, frozen=True):
     """A confidence sequence of each column: arrays (items, pairs), after each item; infinite while nothing is known."""
 

@@ -118,7 +118,13 @@ class Logs(msgspec.Struct, frozen=True):
             nothing = np.empty(shape)
             return LogRatios(nothing, nothing, nothing, none, none)
         if not any(self.bounded[system] for pair in indices for system in pair):
-            recorded = np.stack([item_means(self.values[b] - self.values[a]) for a, b in indices]).T
+            rows = np.empty(shape[::-1])
+            for row, (a, b) in zip(rows, indices, strict=True):
+                if self.values.shape[-1] == 1:
+                    np.subtract(self.values[b, :, 0], self.values[a, :, 0], out=row)
+                else:
+                    row[:] = item_means(self.values[b] - self.values[a])
+            recorded = rows.T
             return LogRatios(recorded, recorded, recorded, none, none)
         columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
         return LogRatios(*(np.stack(each).T for each in zip(*columns, strict=True)))

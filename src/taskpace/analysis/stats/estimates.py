@@ -32,7 +32,7 @@ Bound = Literal[">=", "<="]
 """``>=``: the true value is at least the one given; ``<=``: at most."""
 
 
-class Estimate(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True, gc=False):
     """A value and its 95 % interval. Null: unknown; a null end beside a known value: not known on that side."""
 
     value: float | None = None
@@ -48,11 +48,10 @@ UNKNOWN = Estimate()
 
 def number(value: float, low: float = math.nan, high: float = math.nan, *, bound: Bound | None = None) -> Estimate:
     """A ``Estimate``; what is not finite becomes null."""
-    value, low, high = (float(end) for end in (value, low, high))
     if not math.isfinite(value):
         return UNKNOWN
-    low_end, high_end = (end if math.isfinite(end) else None for end in (low, high))
-    return Estimate(value, low_end, high_end, bound)
+    low_end, high_end = (float(low) if math.isfinite(low) else None), (float(high) if math.isfinite(high) else None)
+    return Estimate(float(value), low_end, high_end, bound)
 
 
 def mirrored(bound: Bound | None) -> Bound | None:
@@ -61,7 +60,8 @@ def mirrored(bound: Bound | None) -> Bound | None:
 
 
 def numbers(intervals: Intervals) -> list[Estimate]:
-    return [number(*ends) for ends in zip(intervals.value, intervals.low, intervals.high, strict=True)]
+    ends = (each.tolist() for each in (intervals.value, intervals.low, intervals.high))
+    return [number(*each) for each in zip(*ends, strict=True)]
 
 
 def quantiles(

@@ -7,7 +7,7 @@ hold the truth more often than the bootstrap's do, and they need no resampling.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Self
 
@@ -49,12 +49,12 @@ class Quantiles(Intervals, frozen=True):
     """The quantiles if they are as great as they may be."""
 
 
-BLOCK_VALUES = 1 << 17
-"""Of one array in a block of columns: what the processor's cache holds of a few of them."""
+BLOCK_VALUES = 1 << 19
+"""Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
 def column_blocks(rows: int, columns: int) -> list[slice]:
-    """The columns of tall arrays in blocks that stay in the processor's cache from one step to the next."""
+    """The columns of tall arrays in blocks of a few megabytes."""
     size = max(1, BLOCK_VALUES // max(1, rows))
     return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
 
@@ -79,17 +79,22 @@ class Moments(msgspec.Struct, frozen=True):
             # Of what is infinite or unknown so is the sum.
             total = values.sum(axis=0)
             if np.isfinite(total).all():
-                mean = total / n
-                away = values - mean
+                mean, squares = total / n, np.empty(total.shape)
+                away = np.empty(len(values))
+                for column in range(values.shape[1]):
+                    np.subtract(values[:, column], mean[column], out=away)
+                    away *= away
+                    squares[column] = away.sum()
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
                 finite = np.isfinite(values)
                 known = (~np.isnan(values)).sum(axis=0).astype(np.float64)
                 mean = np.where(finite, values, 0.0).sum(axis=0) / known
                 away = np.where(finite, values - mean, 0.0)
+                away *= away
+                squares = away.sum(axis=0)
                 bounded = finite.sum(axis=0) == known
-            away *= away
-            return cls(known, mean, np.sqrt(away.sum(axis=0) / np.where(known > 1, known - 1, np.nan)), bounded)
+            return cls(known, mean, np.sqrt(squares / np.where(known > 1, known - 1, np.nan)), bounded)
 
     def mirrored(self) -> Self:
         """Of the same values with the other sign."""
@@ -124,70 +129,139 @@ class Moments(msgspec.Struct, frozen=True):
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
 
 
-def of_influence(value: Floats, influence: Floats, reach: Reach | None = None) -> Intervals:
-    """Intervals of smooth functions of totals over items, from what each item contributes to the error.
+class Influence(msgspec.Struct, frozen=True):
+    """Smooth functions of totals over items, and how far they scatter by what each item contributes: arrays (k,).
 
+    An item contributes d, the change in the value for a small weight more on the item; it sums to 0. Intervals are
     Student's t with the standard error of the infinitesimal jackknife, sqrt(n / (n - 1) sum d^2), and with
     ``degrees_of_freedom``. Source: Jaeckel (1972), "The infinitesimal jackknife".
-
-    Args:
-        value: (k,).
-        influence: (items, k): d, the change in the value for a small weight more on the item; it sums to 0. NaN for an
-            item that does not belong to the value.
-        reach: null: the number of items was fixed. Else there are no p-values, and the end on the side to which the
-            influence is skewed is unknown below ``LEAST_FREEDOM``. Measured: docs/statistics.md.
     """
-    with np.errstate(invalid="ignore"):
-        complete = np.isfinite(influence.sum(axis=0)).all()
-    if complete:
-        return _of_all(value, influence, np.full(influence.shape[1], len(influence)), reach)
-    asked = ~np.isnan(influence)
-    return _of_all(value, np.where(asked, influence, 0.0), asked.sum(axis=0), reach)
+
+    value: Floats
+    n: Floats
+    """Items that belong to the value."""
+    squares: Floats
+    """Sum of d^2."""
+    cubes: Floats
+    """Sum of d^3, the side of the tail; NaN without ``skewed``."""
+    fourths: Floats
+    """Sum of d^4."""
+
+    @classmethod
+    def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
+        """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
+        with np.errstate(invalid="ignore"):
+            complete = np.isfinite(influence.sum(axis=0)).all()
+        if complete:
+            return cls(value, np.full(value.shape, float(len(influence))), *_powers(influence, skewed=skewed))
+        asked = ~np.isnan(influence)
+        n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
+        return cls(value, n, *_powers(known, skewed=skewed))
+
+    @classmethod
+    def of_means(cls, values: Floats, *, skewed: bool = False) -> Self:
+        """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            total = values.sum(axis=0)
+            if np.isfinite(total).all():
+                n = np.full(total.shape, float(len(values)))
+                means = total / n
+                powers = _powers(values, means, skewed=skewed)
+            else:
+                there = ~np.isnan(values)
+                n = there.sum(axis=0).astype(np.float64)
+                means = np.where(there, values, 0.0).sum(axis=0) / n
+                powers = _powers(np.where(there, values - means, 0.0), skewed=skewed)
+            return cls(means, n, *(power / n**k for k, power in enumerate(powers, 2)))
+
+    @classmethod
+    def together(cls, parts: Sequence[Self]) -> Self:
+        """Some, one after the other."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__struct_fields__))
+
+    @property
+    def freedom(self) -> Floats:
+        """``degrees_of_freedom`` of what the items contribute."""
+        return _freedom(self.squares, self.fourths, self.n)
+
+    @property
+    def error(self) -> Floats:
+        """Standard error; 0 where it is but rounding."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.sqrt(self.n / (self.n - 1) * self.squares)
+        return np.where(error <= 1e-12 * np.maximum(1.0, np.abs(self.value)), 0.0, error)
+
+    def intervals(self, reach: Reach | None = None) -> Intervals:
+        """The values with their intervals; nothing is tested.
+
+        ``reach``: null: the number of items was fixed. Else the end on the side of the tail is unknown below
+        ``LEAST_FREEDOM``, and the cubes are needed. Measured: docs/statistics.md.
+        """
+        freedom, error = self.freedom, self.error
+        half = t_quantiles((1 + LEVEL) / 2, freedom) if reach is None else reach(self.n)
+        with np.errstate(invalid="ignore"):
+            half = np.where(error == 0, 0.0, half * error)
+        low, high = self.value - half, self.value + half
+        if reach is not None:
+            few = freedom < LEAST_FREEDOM
+            low, high = np.where(few & (self.cubes < 0), np.nan, low), np.where(few & (self.cubes >= 0), np.nan, high)
+        known = np.isfinite(self.value) & (self.n >= 2)
+        nothing = np.full(self.value.shape, np.nan)
+        return Intervals(self.value, np.where(known, low, np.nan), np.where(known, high, np.nan), nothing)
+
+    def tested(self) -> Floats:
+        """Two-sided p-values of "the value is 0" by Student's t; NaN for what is unknown, or of one item."""
+        error = self.error
+        with np.errstate(divide="ignore", invalid="ignore"):
+            p = 2 * ts_below(-np.abs(self.value) / error, self.freedom)
+        p = np.where(error == 0, np.where(np.abs(self.value) < 1e-12, 1.0, 0.0), p)
+        return np.where(np.isfinite(self.value) & (self.n >= 2), p, np.nan)
+
+    def tested_intervals(self) -> Intervals:
+        """The values with both."""
+        return msgspec.structs.replace(self.intervals(), p=self.tested())
 
 
-def _of_all(value: Floats, d: Floats, n: NDArray[np.intp], reach: Reach | None) -> Intervals:
-    """``of_influence`` of what ``n`` items contribute, 0 for others."""
-    squares, freedom = _squares_and_freedom(d, n)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.sqrt(n / (n - 1) * squares)
-        half = (t_quantiles((1 + LEVEL) / 2, freedom) if reach is None else reach(n.astype(np.float64))) * error
-        p = 2 * ts_below(-np.abs(value) / error, freedom)
-    exact = error <= 1e-12 * np.maximum(1.0, np.abs(value))
-    half = np.where(exact, 0.0, half)
-    p = np.where(exact, np.where(np.abs(value) < 1e-12, 1.0, 0.0), p)
-    low, high = value - half, value + half
-    if reach is not None:
-        p = np.full(value.shape, np.nan)
-        tail, few = (d**3).sum(axis=0), freedom < LEAST_FREEDOM
-        low, high = np.where(few & (tail < 0), np.nan, low), np.where(few & (tail >= 0), np.nan, high)
-    known = np.isfinite(value) & (n >= 2)
-    return Intervals(value, *(np.where(known, numbers, np.nan) for numbers in (low, high, p)))
+def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False) -> Floats:
+    """Sums over items of the second, third and fourth power of ``values``, (items, k), less their means: (3, k)."""
+    found = np.full((3, values.shape[1]), np.nan)
+    d, d2 = np.empty((2, len(values)))
+    for column in range(values.shape[1]):
+        np.subtract(values[:, column], 0.0 if means is None else means[column], out=d)
+        np.multiply(d, d, out=d2)
+        found[0, column] = d2.sum()
+        if skewed:
+            found[1, column] = np.multiply(d, d2, out=d).sum()
+        d2 *= d2
+        found[2, column] = d2.sum()
+    return found
 
 
-def degrees_of_freedom(d: Floats, n: NDArray[np.intp] | int) -> Floats:
+def of_influence(value: Floats, influence: Floats) -> Intervals:
+    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k); see ``Influence``."""
+    return Influence.of(value, influence).tested_intervals()
+
+
+def degrees_of_freedom(d: Floats, n: int) -> Floats:
     """How well d, (items, k) and summing to 0 over ``n`` items, tell their own spread: (k,), at most n - 1.
 
     A sum of squares has an error that grows with the tail of d. These are the degrees of freedom whose chi-square has
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
-    return _squares_and_freedom(d, n)[1]
+    squares, _, fourths = _powers(d)
+    return _freedom(squares, fourths, np.full(squares.shape, float(n)))
 
 
-def _squares_and_freedom(d: Floats, n: NDArray[np.intp] | int) -> tuple[Floats, Floats]:
-    """Sum d^2 of each column, and ``degrees_of_freedom``."""
-    d2 = d * d
-    squares = d2.sum(axis=0)
-    d2 *= d2
-    fourth = d2.sum(axis=0)
+def _freedom(squares: Floats, fourths: Floats, n: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
-        freedom = np.minimum(2 * squares**2 / (fourth - squares**2 / n), n - 1.0)
+        freedom = np.minimum(2 * squares**2 / (fourths - squares**2 / n), n - 1)
     # The variance of equal numbers is 0, or by rounding less.
-    return squares, np.where(freedom > 0, freedom, n - 1.0)
+    return np.where(freedom > 0, freedom, n - 1)
 
 
 def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> Intervals:
-    """Ratios of totals of positive numbers: on the logarithm, d_i = x_i / sum x - c_i / sum c; see ``of_influence``.
+    """Ratios of totals of positive numbers: on the logarithm, d_i = x_i / sum x - c_i / sum c; see ``Influence``.
 
     Args:
         numerators: (items, k), not negative.
@@ -195,7 +269,7 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
         reach: null: the number of items was fixed.
 
     Returns:
-        The ratios themselves; ``p`` is that of a ratio of 1. All NaN where a total is 0.
+        The ratios themselves; nothing is tested. All NaN where a total is 0.
     """
     blocks = column_blocks(*numerators.shape)
     if len(blocks) > 1:
@@ -205,7 +279,8 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
-        found = of_influence(logs, log_influence(numerators, denominators), reach)
+        influence = log_influence(numerators, denominators)
+        found = Influence.of(logs, influence, skewed=reach is not None).intervals(reach)
         values = np.where(np.isfinite(logs), np.exp(logs), np.nan)
     with np.errstate(over="ignore"):
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
@@ -223,18 +298,8 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
 
 
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
-    """Means over items, (items, k) -> k: d_i = (x_i - mean) / n; see ``of_influence``. NaN is left out."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        total = values.sum(axis=0)
-        if np.isfinite(total).all():
-            n = np.full(total.shape, len(values))
-            means = total / n
-            d = values - means
-            d /= n
-            return _of_all(means, d, n, reach)
-        n = (~np.isnan(values)).sum(axis=0)
-        means = np.nansum(values, axis=0) / n
-        return of_influence(means, (values - means) / n, reach)
+    """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out; no tests."""
+    return Influence.of_means(values, skewed=reach is not None).intervals(reach)
 
 
 def of_quantiles(
@@ -283,7 +348,7 @@ def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, .
     """Positions of the ends of a quantile's interval among ``m`` ascending values, which tell as much as ``n``
     independent ones; none: they are not known.
     """
-    half = _reached(n, reach) * math.sqrt(share * (1 - share) / n)
+    half = reached(n, reach) * math.sqrt(share * (1 - share) / n)
     if m < 2 or not math.isfinite(half):
         return ()
     return tuple(min(max((share + side) * m - 0.5, 0.0), m - 1.0) for side in (-half, half))
@@ -341,7 +406,7 @@ def effective_trials(hits: Floats, trials: Floats) -> float:
     return min(n, max(share * (1 - share) / variance, float(items))) if variance > 0 else n
 
 
-def _reached(n: float, reach: Reach | None) -> float:
+def reached(n: float, reach: Reach | None) -> float:
     """In standard errors of a share."""
     return normal_quantile((1 + LEVEL) / 2) if reach is None else float(reach(np.array([n]))[0])
 
@@ -363,25 +428,9 @@ def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> 
 
 def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, float, float]:
     """A share of ``n`` independent trials with ``share_interval``'s ends."""
-    z2 = _reached(n, reach) ** 2
+    z2 = reached(n, reach) ** 2
     if not math.isfinite(z2):
         return share, 0.0, 1.0
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
     return share, max(0.0, middle - half), min(1.0, middle + half)
-
-
-def share_difference(differences: Floats) -> tuple[float, float, float]:
-    """Difference of two paired shares with its 95 % interval; ``differences``: one an item, from -1 to 1.
-
-    Wald's interval after one imaginary item has been added for either system: it stays sensible where the systems
-    disagree on few items. Source: Bonett & Price (2012), "Adjusted Wald confidence interval for a difference of
-    binomial proportions based on paired data"; with repeats the item's mean takes the place of -1, 0 or 1.
-    """
-    n = len(differences)
-    if n == 0:
-        return math.nan, math.nan, math.nan
-    moved = np.concatenate([differences, (1.0, -1.0)])
-    half = normal_quantile((1 + LEVEL) / 2) * float(moved.std()) / math.sqrt(n + 2)
-    middle = float(moved.mean())
-    return float(differences.mean()), max(-1.0, middle - half), min(1.0, middle + half)

@@ -99,19 +99,23 @@ def wilcoxon(differences: Floats) -> float:
     if n == 0:
         return 1.0
     # The bits of a positive double are in its order and leave one free, for the sign: one sort has sizes and signs.
-    keys = np.abs(differences).view(np.uint64) << 1
+    keys = np.abs(differences).view(np.uint64)
+    keys <<= 1
     keys |= positive
     keys.sort()
-    positive, sizes = (keys & 1).astype(bool), keys >> 1
-    begins = np.flatnonzero(np.append(True, sizes[1:] != sizes[:-1]))
-    tied = len(begins) < n
+    signs = keys & 1
+    keys >>= 1
+    apart = keys[1:] != keys[:-1]
+    tied = not apart.all()
     if tied:
         # Equal ones share the mean of their ranks.
+        begins = np.flatnonzero(np.append(True, apart))
         ties = np.diff(np.append(begins, n))
         ranks = begins + (ties + 1) / 2
-        statistic = float((np.add.reduceat(positive, begins, dtype=np.intp) * ranks).sum())
+        statistic = float((np.add.reduceat(signs, begins) * ranks).sum())
     else:
-        statistic = float((np.flatnonzero(positive) + 1).sum())
+        signs *= np.arange(1, n + 1, dtype=np.uint64)
+        statistic = float(signs.sum())
     if n <= _EXACT_WILCOXON and not tied:
         ways = np.zeros(n * (n + 1) // 2 + 1)
         ways[0] = 1.0
@@ -147,18 +151,6 @@ def sign_tests(above: Counts, below: Counts) -> Floats:
 def sign_test(above: int, below: int) -> float:
     """``sign_tests`` of one pair of counts."""
     return float(sign_tests(np.array(above), np.array(below)))
-
-
-def clustered_mcnemar(differences: Floats) -> float:
-    """McNemar's test for repeats: ``differences`` of the two systems' shares of correct repeats, one an item.
-
-    z = sum d / sqrt(sum d^2), normal when neither is better. Source: Durkalski et al. (2003), "Analysis of clustered
-    matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
-    """
-    squares = float((differences**2).sum())
-    if squares == 0:
-        return 1.0
-    return 2 * normal_below(-abs(float(differences.sum())) / math.sqrt(squares))
 
 
 def holm(p_values: list[float]) -> list[float]:

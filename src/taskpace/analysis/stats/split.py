@@ -24,6 +24,9 @@ PARTS = ("wait", "verbosity", "tokenizer", "decode")
 LEAST_TEXT_BYTES = 16
 """Of a shorter text the tokens per byte say nothing about the tokenizer: a line break is a token, and so is a word."""
 
+_NEAR = 1e-3
+"""A logarithm of a ratio."""
+
 
 class Side(msgspec.Struct, frozen=True, dict=True):
     """One system's trials, arrays of one length, paired by index with the other side's. NaN where there is no time.
@@ -94,7 +97,7 @@ def split(base: Side, other: Side) -> Floats:
     return by_cause(base, other).T
 
 
-def by_cause(base: Side, other: Side, into: Floats | None = None) -> Floats:
+def by_cause(base: Side, other: Side, into: Floats | None = None, spare: Floats | None = None) -> Floats:
     """Seconds by which ``other`` takes longer, per cause and trial: (4, trials) in the order of ``PARTS``.
 
     Each column sums to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases
@@ -110,39 +113,48 @@ def by_cause(base: Side, other: Side, into: Floats | None = None) -> Floats:
         base: what is compared with.
         other: what is compared.
         into: where to put them; null: a new array.
+        spare: (trials,), what is worked in; null: a new array.
     """
+    # Each array is worked in until its last value stands: to ask for memory takes longer than a step.
     parts = np.empty((len(PARTS), len(base.time_s))) if into is None else into
+    spare = np.empty(len(base.time_s)) if spare is None else spare
     wait, verbosity, tokenizer, decode = parts
     np.subtract(other.wait_s, base.wait_s, out=wait)
-    writing = other.writing_s - base.writing_s
+    writing = np.subtract(other.writing_s, base.writing_s, out=verbosity)
     both = base.writes & other.writes
     everywhere = bool(both.all())
-
-    def where_both(values: Floats) -> Floats:
-        return values if everywhere else np.where(both, values, 0.0)
-
     with np.errstate(invalid="ignore"):
-        ratio = other.log_writing - base.log_writing
-    weight = where_both(log_mean(other.writing_s, base.writing_s, ratio, writing))
-    with np.errstate(invalid="ignore"):
+        ratio = np.subtract(other.log_writing, base.log_writing, out=spare)
+        weight = log_mean(other.writing_s, base.writing_s, ratio, writing, into=tokenizer)
+        if not everywhere:
+            weight[~both] = 0.0
         if (base.paced & other.paced | ~both).all():
+            np.subtract(other.log_tpot, base.log_tpot, out=decode)
+            if not everywhere:
+                decode[~both] = 0.0
+            decode *= weight
+            np.subtract(other.log_per_byte, base.log_per_byte, out=spare)
             enough = both & base.long & other.long
-            per_byte = other.log_per_byte - base.log_per_byte
-            np.multiply(weight, per_byte if enough.all() else np.where(enough, per_byte, 0.0), out=tokenizer)
-            np.multiply(weight, where_both(other.log_tpot - base.log_tpot), out=decode)
-            np.subtract(writing, tokenizer, out=verbosity)
+            if not enough.all():
+                spare[~enough] = 0.0
+            tokenizer *= spare
+            verbosity -= tokenizer
             verbosity -= decode
         else:
+            np.subtract(other.log_written, base.log_written, out=spare)
+            spare *= weight
+            by_length = spare if everywhere else np.where(both, spare, writing)
+            np.subtract(writing, by_length, out=decode)
+            verbosity[:] = by_length
             tokenizer[:] = np.nan
-            by_length = weight * where_both(other.log_written - base.log_written)
-            verbosity[:] = by_length if everywhere else np.where(both, by_length, writing)
-            np.subtract(writing, verbosity, out=decode)
     if (unknown := base.unknown | other.unknown).any():
         parts[:, unknown] = np.nan
     return parts
 
 
-def log_mean(u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None = None) -> Floats:
+def log_mean(
+    u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None = None, into: Floats | None = None
+) -> Floats:
     """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal.
 
     Args:
@@ -150,14 +162,14 @@ def log_mean(u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None 
         v: the other one.
         log_ratio: ln(u / v), of which a difference of logarithms has digits enough.
         difference: u - v, where it is known already.
+        into: where to put it; null: a new array.
     """
     difference = u - v if difference is None else difference
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = difference / v
-        quotient = difference / log_ratio
+        quotient: Floats = np.divide(difference, log_ratio, out=into)
         # Near equality the quotient is one of two small numbers; its series loses nothing.
-        near = np.flatnonzero(np.abs(step) < 1e-3)
+        near = np.flatnonzero((log_ratio < _NEAR) & (log_ratio > -_NEAR))
     if len(near):
-        small = step[near]
+        small = difference[near] / v[near]
         quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
     return quotient

@@ -19,7 +19,7 @@ from taskpace.analysis.stats.special import fair_at_most
 System = Literal["a", "b"]
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One measure of two systems, B against A: a ratio B/A, or for accuracy the difference B - A.
 
     The direction of a claim is ``lower`` and must not be inferred from ``change``, which may be a bound or a ratio of

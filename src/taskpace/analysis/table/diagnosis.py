@@ -256,7 +256,7 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
     items = items[~np.isnan(items)]
     if len(items) < LEAST_TO_DECIDE:
         return
-    freedom = float(degrees_of_freedom(items - items.mean(), len(items)))
+    freedom = float(degrees_of_freedom((items - items.mean())[:, None], len(items))[0])
     index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
     greatest = float(known.max() / np.median(known))
     if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):

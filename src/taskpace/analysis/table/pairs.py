@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -13,10 +14,11 @@ from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
 from taskpace.analysis.stats.estimates import number
-from taskpace.analysis.stats.intervals import Floats, column_blocks, share_difference
+from taskpace.analysis.stats.intervals import Floats, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.ranking import inversion_probability
-from taskpace.analysis.stats.significance import clustered_mcnemar, items_needed, mcnemar, wilcoxon
+from taskpace.analysis.stats.shares import Answered, PairedShares
+from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxon
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
     Comparison,
@@ -86,6 +88,7 @@ class Pairing:
         self._seconds = of_time(arrays.in_time)
         self._costs = CostPerCorrect(arrays.in_time)
         self._splits = Splits(arrays, anytime_stats.reach if anytime else None)
+        self._accuracies = _Accuracies(own.correct, anytime=anytime)
         self._turns = Turns(own)
 
     def pairs(self, names: list[tuple[str, str]], resamples: Resamples | None) -> list[Pair]:
@@ -122,7 +125,8 @@ class Pairing:
         visible, reasoning = (self._where_known(logs, indices) for logs in (self._visible, self._reasoning))
         seconds = compared(self._seconds, indices, anytime=anytime) if self._graded else nothing
         costs = self._costs.compared(indices, anytime=anytime) if self._graded else nothing
-        accuracies = _accuracies(self._own, indices, anytime=anytime) if self._graded else nothing
+        accuracies = self._accuracies.compared(indices) if self._graded else nothing
+        splits = self._splits.of(indices)
         found = []
         for index, (a, b) in enumerate(indices):
             # Ranks and the power of the t-test are about ratios that are known.
@@ -142,7 +146,7 @@ class Pairing:
                     accuracy=accuracies[index],
                     time_per_correct=seconds[index],
                     cost_per_correct=costs[index],
-                    split=self._splits.of(a, b),
+                    split=splits[index],
                     turns=self._turns.taken(a, b),
                     inversion_probability=None,
                 )
@@ -228,32 +232,58 @@ def _for_claim(times: LogRatios, comparisons: list[Comparison]) -> Floats:
     return columns
 
 
-def _known(values: Floats) -> Floats:
-    known = ~np.isnan(values)
-    return values if known.all() else values[known]
+class _Accuracies:
+    """Which answers of several systems are right.
+
+    Args:
+        correct: (systems, items, repeats), 1, 0, or NaN where there is no record.
+        anytime: the data decided how many items there are.
+    """
+
+    def __init__(self, correct: Floats, *, anytime: bool) -> None:
+        self._correct, self._anytime = correct, anytime
+        self._repeats = correct.shape[-1] > 1
+
+    @cached_property
+    def _answered(self) -> list[Answered]:
+        return [Answered(right=once > 0, wrong=once == 0) for once in self._correct[..., 0]]
+
+    def compared(self, indices: Indices) -> list[Comparison]:
+        """Differences of the shares of correct trials."""
+        if self._anytime:
+            differences = [self._differences(a, b) for a, b in indices]
+            shares = [PairedShares.of(each) for each in differences]
+            p_values = [anytime_stats.most_differ(each) for each in differences]
+        else:
+            shares = [self._shares(a, b) for a, b in indices]
+            p_values = mcnemar(
+                *(np.array([getattr(each, side) for each in shares], dtype=np.intp) for side in ("below", "above"))
+            ).tolist()
+            if self._repeats:
+                p_values = [
+                    each.clustered_mcnemar() if each.n >= LEAST_FOR_MEAN else p
+                    for each, p in zip(shares, p_values, strict=True)
+                ]
+        reach = anytime_stats.reach if self._anytime else None
+        return [_accuracy(each, p, reach) for each, p in zip(shares, p_values, strict=True)]
+
+    def _shares(self, a: int, b: int) -> PairedShares:
+        if self._repeats:
+            return PairedShares.of(self._differences(a, b))
+        return PairedShares.of_once(self._answered[a], self._answered[b])
+
+    def _differences(self, a: int, b: int) -> Floats:
+        """Of the items that both were asked."""
+        values = item_means(self._correct[b] - self._correct[a])
+        return values[~np.isnan(values)]
 
 
-def _accuracies(arrays: Arrays, indices: Indices, *, anytime: bool) -> list[Comparison]:
-    differences = [_known(item_means(arrays.correct[b] - arrays.correct[a])) for a, b in indices]
-    if anytime:
-        p_values = list(map(anytime_stats.most_differ, differences))
-    else:
-        counts = [(np.count_nonzero(each < 0), np.count_nonzero(each > 0)) for each in differences]
-        p_values = mcnemar(*np.array(counts, dtype=np.intp).reshape(-1, 2).T).tolist()
-        if arrays.repeats > 1:
-            p_values = [
-                clustered_mcnemar(each) if len(each) >= LEAST_FOR_MEAN else p
-                for each, p in zip(differences, p_values, strict=True)
-            ]
-    return [_accuracy(each, p, anytime=anytime) for each, p in zip(differences, p_values, strict=True)]
-
-
-def _accuracy(differences: Floats, p: float, *, anytime: bool) -> Comparison:
-    if not len(differences):
+def _accuracy(shares: PairedShares, p: float, reach: Reach | None) -> Comparison:
+    if not shares.n:
         return NOT_COMPARED
-    change = number(*(anytime_stats.share_difference if anytime else share_difference)(differences))
-    found = by_totals(change, p, max(len(differences), LEAST_FOR_MEAN), nothing=0.0)
-    return msgspec.structs.replace(found, items=len(differences))
+    # McNemar's test is exact: it needs no least number of items.
+    found = by_totals(number(*shares.difference(reach)), p, max(shares.n, LEAST_FOR_MEAN), nothing=0.0)
+    return msgspec.structs.replace(found, items=shares.n)
 
 
 def is_inverted(pair: Pair) -> bool:

@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats.estimates import number
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, log_influence, of_influence
-from taskpace.analysis.stats.items import any_of_item, item_sums
+from taskpace.analysis.stats.estimates import Estimate, number
+from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Intervals, log_influence
+from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
@@ -18,6 +18,33 @@ from taskpace.analysis.until import per_correct_totals
 
 Indices = list[tuple[int, int]]
 """Of pairs of systems, (a, b)."""
+
+
+class _Totals(msgspec.Struct, frozen=True, dict=True):
+    """One system's items, added up over their repeats: arrays (items,)."""
+
+    spent: Floats
+    right: Floats
+    asked: Floats
+
+    @cached_property
+    def all_right(self) -> float:
+        return float(self.right.sum())
+
+    @cached_property
+    def log(self) -> float:
+        """Logarithm of what a correct answer takes."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.log(self.spent.sum()) - np.log(self.right.sum()))
+
+    @cached_property
+    def influence(self) -> Floats:
+        """Each item's on it."""
+        return log_influence(self.spent, self.right)
+
+    @cached_property
+    def without_correct(self) -> Estimate:
+        return few_correct(self.spent, self.right, self.asked)
 
 
 class PerCorrect:
@@ -30,7 +57,7 @@ class PerCorrect:
 
     def __init__(self, amounts: Floats, correct: Floats) -> None:
         self.amounts, self.correct = amounts, correct
-        self._found: dict[int, tuple[float, Floats]] = {}
+        self._found: dict[int, _Totals] = {}
 
     @cached_property
     def _complete(self) -> list[bool]:
@@ -40,48 +67,47 @@ class PerCorrect:
             for spent, right in zip(self.amounts, self.correct, strict=True)
         ]
 
-    def _of_system(self, index: int) -> tuple[float, Floats]:
-        if index not in self._found:
-            self._found[index] = _log(*(item_sums(values[index]) for values in (self.amounts, self.correct)))
-        return self._found[index]
-
-    def both_known(self, a: int, b: int) -> Flags:
+    def _both_known(self, a: int, b: int) -> Flags:
         """Where both were asked, and what they spent is known."""
         known: Flags = ~np.isnan(self.correct[a] - self.correct[b] + self.amounts[a] - self.amounts[b])
         return known
 
-    def logs(self, indices: Indices) -> tuple[Floats, Floats, list[int]]:
-        """Logarithms of b's amount per correct answer over a's, with what each item contributes.
-
-        Args:
-            indices: of systems, at least one pair.
+    def of_pair(self, a: int, b: int) -> tuple[float, Floats, int]:
+        """Logarithm of b's amount per correct answer over a's, with what each item contributes.
 
         Returns:
-            The logarithms, (pairs,); each item's influence on them (``intervals.of_influence``), (items, pairs), NaN
-            where one of the two was not asked; and how many items both were asked.
+            The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
+            not asked; and how many items both were asked.
         """
-        logs, influence, counts = zip(*(self._of_pair(a, b) for a, b in indices), strict=True)
-        return np.array(logs), np.stack(influence).T, list(counts)
-
-    def _of_pair(self, a: int, b: int) -> tuple[float, Floats, int]:
-        if self._complete[a] and self._complete[b]:
-            sides, items = [self._of_system(index) for index in (a, b)], self.correct.shape[1]
-        else:
-            both = self.both_known(a, b)
-            sides = [
-                _log(*(item_sums(np.where(both, values[index], 0.0)) for values in (self.amounts, self.correct)))
-                for index in (a, b)
-            ]
-            items = int(np.count_nonzero(any_of_item(both)))
-        (log_a, influence_a), (log_b, influence_b) = sides
+        one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
-            return log_b - log_a, influence_b - influence_a, items
+            return other.log - one.log, other.influence - one.influence, int(np.count_nonzero(one.asked))
 
+    def totals(self, a: int, b: int) -> tuple[_Totals, _Totals]:
+        """Of both over the trials that both were asked."""
+        if self._complete[a] and self._complete[b]:
+            return self._of_all(a), self._of_all(b)
+        both = self._both_known(a, b)
+        return self._over(a, both), self._over(b, both)
 
-def _log(spent: Floats, right: Floats) -> tuple[float, Floats]:
-    """The logarithm of a total spent over a total right, (items,) each, and its influence."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.log(spent.sum()) - np.log(right.sum()), log_influence(spent, right)
+    def _of_all(self, index: int) -> _Totals:
+        if index not in self._found:
+            spent, right = (item_sums(values[index]) for values in (self.amounts, self.correct))
+            self._found[index] = _Totals(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
+        return self._found[index]
+
+    def _over(self, index: int, trials: Flags) -> _Totals:
+        spent, right = (item_sums(np.where(trials, values[index], 0.0)) for values in (self.amounts, self.correct))
+        return _Totals(spent, right, item_counts(trials))
+
+    def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
+        """The logarithms of pairs, at least one, and how many items both were asked."""
+        logs, counts = [], []
+        for a, b in indices:
+            log, influence, items = self.of_pair(a, b)
+            logs.append(Influence.of(np.array([log]), influence[:, None]))
+            counts.append(items)
+        return Influence.together(logs), counts
 
 
 def of_time(arrays: Arrays) -> PerCorrect:
@@ -119,11 +145,12 @@ def compared(found: PerCorrect, indices: Indices, *, anytime: bool = False) -> l
         return []
     if anytime:
         return _at_any_time(found.amounts, found.correct, indices)
-    logs, influence, counts = found.logs(indices)
-    ratios = compared_by_log(of_influence(logs, influence), counts)
+    logs, counts = found.logs(indices)
     return [
-        each if np.isfinite(log) else _without_correct(found, pair, items)
-        for each, log, pair, items in zip(ratios, logs, indices, counts, strict=True)
+        each if known else _without_correct(found, pair, items)
+        for each, known, pair, items in zip(
+            compared_by_log(logs.tested_intervals(), counts), np.isfinite(logs.value), indices, counts, strict=True
+        )
     ]
 
 
@@ -140,20 +167,20 @@ def _at_any_time(amounts: Floats, correct: Floats, indices: Indices) -> list[Com
 
 
 def _without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Comparison:
-    both = found.both_known(*pair)
-    totals = [
-        tuple(np.where(both, values, 0.0).sum(axis=-1) for values in (found.amounts[i], found.correct[i], both))
-        for i in pair
-    ]
-    right = [each[1].sum() for each in totals]
+    totals = found.totals(*pair)
+    right = [each.all_right for each in totals]
     if items == 0 or not any(right) or all(right):
         return msgspec.structs.replace(NOT_COMPARED, items=items)
     none = right.index(0)
-    least = few_correct(*totals[none]).value
-    spent, some, _ = totals[1 - none]
-    if least is None or not spent.sum():
+    least = totals[none].without_correct.value
+    spent, some = totals[1 - none].spent.sum(), right[1 - none]
+    if least is None or not spent:
         return msgspec.structs.replace(NOT_COMPARED, items=items)
-    ratio = least / float(spent.sum() / some.sum())
+    ratio = least / float(spent / some)
     change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
-    claim = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
+    claim = by_totals(
+        change,
+        none_against_some(*((each.spent, each.right, each.asked) for each in (totals[none], totals[1 - none]))),
+        items,
+    )
     return msgspec.structs.replace(claim, leaning=None if claim.p is None else "a" if none == 1 else "b")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import msgspec
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import places_of
+from taskpace.analysis.data.columns import Columns
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.significance import Groups, holm, welch
@@ -24,7 +24,7 @@ _LEAST_ON_A_SIDE = 5
 _MOST_FINDINGS = 3
 
 
-def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
+def order_findings(cells: Mapping[str, Columns]) -> tuple[Finding, ...]:
     """Effects of the order within rounds, the greatest first.
 
     Each trial's logarithmic pace (TPOT, which depends on the item least; task time where most answers have no second
@@ -34,17 +34,16 @@ def order_findings(trials: pl.DataFrame) -> tuple[Finding, ...]:
     thing, and only the place is looked at.
 
     Args:
-        trials: of one task in one scenario (columns of ``load_frame``, and ``item``), last attempts.
+        cells: by system its last attempts at one task in one scenario (columns of ``load_frame``, and ``item``).
     """
-    columns = ("system", "item", "repeat", "session", "round", "place", "tpot_s", "task_time_s")
-    turned = trials[list(columns)]
-    if turned["round"].null_count() or turned["place"].null_count():
-        turned = turned.drop_nulls(("round", "place"))
-    if not turned.height:
+    turned = {name: cell.where(~np.isnan(cell["round"] + cell["place"])) for name, cell in sorted(cells.items())}
+    height = sum(cell.height for cell in turned.values())
+    known = sum(np.count_nonzero(~np.isnan(cell["tpot_s"])) for cell in turned.values())
+    pace = "tpot_s" if known > height / 2 else "task_time_s"
+    with_pace = {name: cell.where(cell[pace] > 0) for name, cell in turned.items()}
+    paced = _Paced.of({name: cell for name, cell in with_pace.items() if cell.height}, pace)
+    if paced is None:
         return ()
-    pace = "tpot_s" if turned["tpot_s"].count() > turned.height / 2 else "task_time_s"
-    has_pace = turned[pace] > 0
-    paced = _Paced.of(turned if has_pace.all(ignore_nulls=False) else turned.filter(has_pace), pace)
     found: list[Finding] = []
     # One system's effect shows in the others, too, which are held against it: the greatest is taken out first.
     while len(found) < _MOST_FINDINGS and (greatest := _greatest(paced)):
@@ -60,58 +59,89 @@ _FIRST, _UNKNOWN = -1, -2
 
 
 class _Paced(msgspec.Struct, frozen=True):
-    """Trials with a pace: arrays (trials,)."""
+    """Trials with a pace that are not alone in their round: arrays (trials,)."""
 
     names: tuple[str, ...]
     """Of the systems, sorted."""
-    system: NDArray[np.intp]
-    """Index of its name."""
-    after: NDArray[np.intp]
-    """Of the system before it in its round, ``_FIRST`` or ``_UNKNOWN``."""
     round: NDArray[np.intp]
     """Which, from 0."""
+    others: Floats
+    """How many there are in the same round."""
+    group: NDArray[np.intp]
+    """Its system and what was before it in its round: ``_place``."""
+    of_group: Floats
+    """How many trials each group has: (systems, 1, places)."""
     log: Floats
     """Of its pace, less the mean of its system: rounds differ in who was asked, where decided systems rest."""
 
     @classmethod
-    def of(cls, trials: pl.DataFrame, pace: str) -> Self:
-        names = tuple(sorted(trials["system"].unique()))
-        system, rounds = places_of(trials["system"], names), _rounds(trials)
+    def of(cls, cells: Mapping[str, Columns], pace: str) -> Self | None:
+        """Of each system's trials, sorted by name; null: there are none."""
+        if not cells:
+            return None
+        names, k = tuple(cells), len(cells)
+        rounds = _rounds(list(cells.values()))
         # A round has no more places than there are systems.
-        place = trials["place"].clip(0, len(names) + 1).to_numpy()
-        at = rounds * (len(names) + 2) + place
-        asked = np.full((int(rounds.max(initial=0)) + 1) * (len(names) + 2), _UNKNOWN)
-        asked[at] = system
-        after = np.where(place > 1, asked[at - 1], _FIRST)
-        log = np.log(trials[pace].to_numpy())
-        means = np.bincount(system, log) / np.bincount(system)
-        return cls(names, system, after, rounds, log - means[system])
+        places = [cell["place"].clip(0, k + 1).astype(np.intp) for cell in cells.values()]
+        at = [of_round * (k + 2) + place for of_round, place in zip(rounds, places, strict=True)]
+        asked = np.full(1 + max(int(each.max()) for each in at), _place(k, 0, _UNKNOWN))
+        for system, each in enumerate(at):
+            asked[each] = system
+        group = np.concatenate(
+            [
+                _place(k, system, 0) + np.where(place > 1, asked[each - 1], _place(k, 0, _FIRST))
+                for system, (each, place) in enumerate(zip(at, places, strict=True))
+            ]
+        )
+        logs = [np.log(cell[pace]) for cell in cells.values()]
+        log = np.concatenate([each - each.mean() for each in logs])
+        of_round = np.concatenate(rounds)
+        in_round: Floats = np.bincount(of_round).astype(np.float64)
+        others = in_round[of_round] - 1
+        if not others.all():
+            there = others > 0
+            of_round, others, group, log = of_round[there], others[there], group[there], log[there]
+        counts = np.bincount(group, minlength=k * (k + 2)).astype(np.float64).reshape(k, 1, k + 2)
+        return cls(names, of_round, others, group, counts, log)
 
     def relative(self) -> Floats:
-        """Each trial's logarithm to the mean of the others in its round; not finite where it is alone."""
-        total, others = np.bincount(self.round, self.log), np.bincount(self.round) - 1
-        found: Floats = total[self.round] - self.log
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found /= others[self.round]
+        """Each trial's logarithm to the mean of the others in its round."""
+        total: Floats = np.bincount(self.round, self.log).astype(np.float64)
+        found = total[self.round]
+        found -= self.log
+        found /= self.others
         return np.subtract(self.log, found, out=found)
 
     def without(self, system: int, after: int, effect: float) -> Self:
         """The same without an effect on what a system did after another."""
-        hit = (self.system == system) & (self.after == after)
+        hit = self.group == _place(len(self.names), system, after)
         return msgspec.structs.replace(self, log=np.where(hit, self.log - effect, self.log))
 
 
-def _rounds(trials: pl.DataFrame) -> NDArray[np.intp]:
+def _place(k: int, system: int, after: int) -> int:
+    """Of a system among ``k`` and its predecessor, ``_FIRST`` or ``_UNKNOWN``, one number: of each system there are
+    ``k + 2``, after each of the others, after an unknown one, first.
+    """
+    return system * (k + 2) + after % (k + 2)
+
+
+def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
     """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
-    item, repeat = (trials[name].to_numpy().astype(np.intp) for name in ("item", "repeat"))
-    of_item = item * max(1, int(repeat.max(initial=1))) + repeat - 1
-    others = [trials[name].to_numpy() for name in ("round", "session")]
-    for column in others:
+    repeats = max(int(cell["repeat"].max(initial=1)) for cell in cells)
+    of_item = [cell["item"].astype(np.intp) for cell in cells]
+    if repeats > 1:
+        of_item = [
+            item * repeats + cell["repeat"].astype(np.intp) - 1 for item, cell in zip(of_item, cells, strict=True)
+        ]
+    for name in ("round", "session"):
         # As a rule an item's repeat is asked in one round of all systems.
-        last = np.zeros(int(of_item.max(initial=0)) + 1, dtype=column.dtype)
-        last[of_item] = column
-        if (last[of_item] != column).any():
-            return np.unique(np.stack([of_item, *others]), axis=1, return_inverse=True)[1].astype(np.intp)
+        last = np.zeros(1 + max(int(item.max(initial=0)) for item in of_item))
+        for item, cell in zip(of_item, cells, strict=True):
+            last[item] = cell[name]
+        if any((last[item] != cell[name]).any() for item, cell in zip(of_item, cells, strict=True)):
+            others = (np.concatenate([cell[each] for cell in cells]) for each in ("round", "session"))
+            number = np.unique([np.concatenate(of_item), *others], axis=1, return_inverse=True)[1]
+            return np.split(number.astype(np.intp).ravel(), np.cumsum([cell.height for cell in cells])[:-1])
     return of_item
 
 
@@ -133,14 +163,9 @@ def _greatest(paced: _Paced) -> Contrast | None:
 
 def _contrasts(paced: _Paced) -> list[Contrast]:
     """Each system first in a round against later, and of the later ones after each predecessor against any other."""
-    left, system, after = paced.relative(), paced.system, paced.after
-    known = np.isfinite(left)
-    if not known.all():
-        left, system, after = left[known], system[known], after[known]
     k = len(paced.names)
-    # Of each system: after each of the others, after an unknown one, first.
     places = k + 2
-    groups = _grouped(left, system * places + after % places, (k, 1, places))
+    groups = _grouped(paced)
     place = np.arange(places)
     one = np.concatenate([place[None] == places - 1, np.eye(k, places, dtype=bool)])
     rest = np.concatenate([place[None] < places - 1, (place < k) & ~np.eye(k, places, dtype=bool)])
@@ -152,13 +177,14 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]
 
 
-def _grouped(values: Floats, group: NDArray[np.intp], shape: tuple[int, ...]) -> Groups:
-    """``group``: of each value, an index into the flattened ``shape``."""
-    size = math.prod(shape)
-    n = np.bincount(group, minlength=size).astype(np.float64)
-    mean = np.bincount(group, values, size) / np.maximum(n, 1)
-    squares = np.bincount(group, (values - mean[group]) ** 2, size).astype(np.float64)
-    return Groups(n.reshape(shape), mean.reshape(shape), squares.reshape(shape))
+def _grouped(paced: _Paced) -> Groups:
+    """What is left of each trial beside the others of its round, by group."""
+    left, group, n = paced.relative(), paced.group, paced.of_group
+    mean = np.bincount(group, left, n.size) / np.maximum(n.ravel(), 1)
+    left -= mean[group]
+    left *= left
+    squares = np.bincount(group, left, n.size).astype(np.float64)
+    return Groups(n, mean.reshape(n.shape), squares.reshape(n.shape))
 
 
 def _finding(system: str, after: str | None, effect: float, p: float) -> Finding:
