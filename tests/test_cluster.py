@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import socket
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -208,6 +210,27 @@ def test_where_no_cluster_is_the_address_is_named(address):
         pass
     assert re.search(r"`ray start --head|write HOST:PORT", str(caught.value))
     assert "\n" not in str(caught.value)
+
+
+def _answers_once(listener: socket.socket, answer: bytes) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(answer)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_port_of_another_program_is_no_cluster(answer):
+    """A port that is open and not a head's is refused at once: Ray itself would try it without end."""
+    pytest.importorskip("ray")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_answers_once, args=(listener, answer))
+        thread.start()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ExperimentError, match=f"{address} \\(another program has this port\\)"):  # noqa: SIM117
+            with connect(address, {}):
+                pass
+        thread.join()
 
 
 def test_why_a_node_ended_is_one_line_without_numbers_of_ray():

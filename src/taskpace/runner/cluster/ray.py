@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import socket
 import time
@@ -21,6 +22,8 @@ from taskpace.text.safe_text import one_line
 from taskpace.version import __version__
 
 _REACH_S = 5.0
+_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""What begins a connection to a head, which speaks gRPC, with no settings of its own. Source: RFC 9113, section 3.4."""
 _PORT = 6379
 """Of a cluster's head, unless it was started with another."""
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -61,7 +64,7 @@ def connect(address: str, resources: Mapping[str, float]) -> Iterator[RayCluster
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself waits for minutes for what is not there."""
+    """Ray itself waits for minutes for what is not there, and without end for a port that is something else's."""
     if address == "auto":
         return
     host, colon, port = address.rpartition(":")
@@ -71,9 +74,19 @@ def _check_reachable(address: str) -> None:
             "address out on a machine of the cluster"
         )
     try:
-        socket.create_connection((host, int(port)), _REACH_S).close()
+        with socket.create_connection((host, int(port)), _REACH_S) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
+                raise _no_cluster(address, "another program has this port")
     except (OSError, OverflowError) as exc:
         raise _no_cluster(address, str(exc)) from None
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether the other end begins as HTTP/2 servers must, with a SETTINGS frame: its type is the fourth byte."""
+    connection.sendall(_PREFACE)
+    with connection.makefile("rb") as answer:
+        head = answer.read(4)
+    return len(head) == 4 and head[3] == 4
 
 
 def _no_cluster(address: str, why: str) -> ExperimentError:
