@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,8 +72,10 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(wanted.progress, console)
     if is_sqlite(wanted.file):
+        base = f"{wanted.base}:{wanted.system}" if wanted.system else str(wanted.base)
         raise click.UsageError(
-            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare BASE NEW` compares two"
+            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare "
+            f"{shlex.quote(base)} {shlex.quote(str(wanted.file))}` compares two"
         )
     named = None if wanted.file.exists() else shipped_file(str(wanted.file))
     experiment = load_experiment(named or wanted.file)
