@@ -522,6 +522,26 @@ def test_the_page_has_no_other_rows():
     assert len(rows) == len(CASES) + 2 >= 22
 
 
+NAMES = re.compile(
+    r"(?:^|[\s'`(\"])"
+    r"(?:[\w./-]+\.(?:toml|db|jsonl|json|txt|gguf|csv|parquet|xlsx|eval|pkl|bin)\b"  # a file
+    r"|--?[a-z][a-z-]*|flags:"  # a flag, or some of the quick form
+    r"|starter:)"
+)
+NOBODYS_FAULT = re.compile(r"which is not installed|\(see `taskpace [a-z ]*--help`\)$")
+"""What is missing on the machine is in no file, and what is missing on the command line has no name yet."""
+
+
+@pytest.mark.parametrize("row", [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")][2:])
+def test_bad_input_names_where_it_is(row):
+    """Every message names a file, a flag or an argument of the command, as the page says."""
+    _, command, said = row.split(" | ", 2)
+    said = said.removeprefix("taskpace: ").removesuffix(" |")
+    given = {Path(word).stem for word in command.strip("`").split()[2:]}
+    words = set(re.findall(r"[\w:./-]+", said))
+    assert NAMES.search(said) or given & words or NOBODYS_FAULT.search(said), said
+
+
 def main() -> None:
     """Rewrite the page from what is really printed."""
     rows = []
