@@ -16,6 +16,7 @@ import pytest
 import tomli_w
 from hypothesis import given, settings, strategies as st
 from rich.console import Console
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import Summary
@@ -25,6 +26,8 @@ from taskpace.report.notebook import notebook_html
 from taskpace.report.terminal.answer import MOST_LINES, answer_lines
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
+from taskpace.report.words.figures import digits, seconds
+from taskpace.report.words.sentences import makespan_lines as sentences_of_makespan
 from taskpace.text.safe_text import column_width
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -220,6 +223,30 @@ def numbers(seed: int) -> Summary:
         for system in PLACEHOLDERS[:3]
     ]
     return make(*cells, resamples=0)
+
+
+def test_the_makespan_of_a_load_is_shown_and_fits_the_screen(tmp_path, cli):
+    """Short and long form have it where several were in flight, as the JSON has it; one at a time there is no line."""
+    experiment = taskpace.quick_experiment(
+        models=("one", "two"),
+        engine="simulated",
+        tasks=("mmlu-letter",),
+        items=12,
+        scenarios=("single", "concurrency=4"),
+        options={"time": "virtual"},
+    )
+    with workers_here(), taskpace.run(experiment, tmp_path / "x.db") as run:
+        alone, loaded = run.summary(resamples=0).tables
+    assert sentences_of_makespan(alone) == []
+    (said,) = sentences_of_makespan(loaded)
+    for row in loaded.rows:
+        assert row.tasks_per_hour == pytest.approx(3600 * row.n / row.makespan_s)
+        assert f"{row.system} {seconds(row.makespan_s)} ({digits(row.tasks_per_hour, 3)} tasks an hour)" in said
+    short, long = (cli("summary", "x.db", "--resamples", "0", *form).stdout for form in ((), ("--full",)))
+    told = ", ".join(f"{row.system} {seconds(row.makespan_s)}" for row in loaded.rows)
+    assert f"Makespan on mmlu-letter concurrency=4: {told}." in " ".join(short.split())
+    assert max(map(len, short.splitlines())) <= 80
+    assert said in " ".join(long.split())
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------
