@@ -347,6 +347,8 @@ CASES = [
     Case("an address that is none", "run x.toml --ray head", file("x.toml", SYSTEM)),
     Case("no cluster at the address", "run x.toml --ray 127.0.0.1:1", file("x.toml", SYSTEM)),
     Case("a load on many machines", f"{QUICK} -t mmlu-letter -s concurrency=4 --ray"),
+    Case("a time budget for static batches", f"{QUICK} -t mmlu-letter -s batch=4 --budget 1m"),
+    Case("a time budget for arrivals at a rate", f"{QUICK} -t mmlu-letter -s rate=2 --budget 1m"),
     Case("a time budget on many machines", f"{QUICK} -t mmlu-letter --budget 1m --ray"),
     Case("an order without pairs on many machines", f"{QUICK} -t mmlu-letter --order sequential --ray"),
     Case("a resource that is none", "run x.toml", file("x.toml", "resources = { GPU = -1 }\n" + SYSTEM)),
