@@ -150,11 +150,9 @@ def _compared(
     for each in compared.judged:
         click.echo(printable(judged_line(each)), err=True)
     try:
-        failed = failures(compared, conditions)
+        failed = failures(compared, conditions, lambda text, side: with_files(text, files[side]))
     except GateOpenError as exc:
         raise TaskpaceError(printable(f"{open_line(exc.undecided, exc.missing)}: {remedy}")) from None
-    except TaskpaceError as exc:
-        raise TaskpaceError(with_files(str(exc), str(new_file))) from None
     if not compared.judged:
         for cell, condition in failed:
             click.echo(printable(failure_line(cell, condition)), err=True)
