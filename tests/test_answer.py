@@ -27,7 +27,7 @@ from taskpace.report.terminal.answer import MOST_LINES, answer_lines
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
 from taskpace.report.words.figures import digits, seconds
-from taskpace.report.words.sentences import makespan_lines as sentences_of_makespan
+from taskpace.report.words.makespan import makespan_lines
 from taskpace.text.safe_text import column_width
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -237,8 +237,8 @@ def test_the_makespan_of_a_load_is_shown_and_fits_the_screen(tmp_path, cli):
     )
     with workers_here(), taskpace.run(experiment, tmp_path / "x.db") as run:
         alone, loaded = run.summary(resamples=0).tables
-    assert sentences_of_makespan(alone) == []
-    (said,) = sentences_of_makespan(loaded)
+    assert makespan_lines(alone) == []
+    (said,) = makespan_lines(loaded)
     for row in loaded.rows:
         assert row.tasks_per_hour == pytest.approx(3600 * row.n / row.makespan_s)
         assert f"{row.system} {seconds(row.makespan_s)} ({digits(row.tasks_per_hour, 3)} tasks an hour)" in said

@@ -23,13 +23,13 @@ from taskpace.report.words.figures import (
     THREE_DIGITS,
     Form,
     digits,
-    seconds,
     within,
     written,
 )
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
-from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines, with_makespan
+from taskpace.report.words.makespan import makespan_in_brief
+from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
@@ -59,7 +59,7 @@ def make_answer(summary: Summary, file: RunFile) -> Answer:
             title=summary.name,
             columns=_columns(summary),
             paragraphs=tuple(
-                filter(None, (_why(summary, told), _cost(summary), _sure(summary), _makespan(summary, shown)))
+                filter(None, (_why(summary, told), _cost(summary), _sure(summary), makespan_in_brief(summary, shown)))
             ),
             legend=_LEGEND,
         ),
@@ -384,21 +384,6 @@ def _range(found: list[Estimate], form: Form) -> str:
     known = sorted(found, key=lambda each: each.value or math.inf)
     least, most = (written(each, form).value for each in (known[0], known[-1]))
     return least if least == most else f"{least} to {most}"
-
-
-def _makespan(summary: Summary, shown: TaskTable | None) -> str:
-    """Of the table that the answer is about, or else of the first one with several requests in flight."""
-    first = () if shown is None else (shown,)
-    table = next((table for table in (*first, *summary.tables) if with_makespan(table)), None)
-    if table is None:
-        return ""
-    rows = with_makespan(table)
-    told = ", ".join(
-        f"{short(row.system)} {seconds(row.makespan_s)}{'' if row.valid else f' ({INVALID})'}"
-        for row in rows[:_MOST_GROUPS]
-    )
-    others = f" and {len(rows) - _MOST_GROUPS} more" if len(rows) > _MOST_GROUPS else ""
-    return f"Makespan{on_tasks([_key(table)], summary)}: {told}{others}."
 
 
 def _sure(summary: Summary) -> str:

@@ -7,37 +7,21 @@ import math
 from taskpace.analysis.schema.summary import Finding, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.pairs import Pair, is_inverted
-from taskpace.report.words.block import INVALID, begun
+from taskpace.report.words.block import begun
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
-from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds, seconds_of, within
+from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
 from taskpace.report.words.gate import gate_line
+from taskpace.report.words.makespan import makespan_lines
 from taskpace.report.words.settled import settled_lines
 from taskpace.report.words.unranked import no_ranking
 
 _MOST_NOTES = 2
-ONE_AT_A_TIME = "single"
-"""The scenario with one request in flight."""
 
 
 def sentences(table: TaskTable) -> list[str]:
     """The paragraphs below a table, the answer first."""
     return _of_the_ranking(table) + makespan_lines(table) + until_lines(table) + _of_the_cache(table)
-
-
-def makespan_lines(table: TaskTable) -> list[str]:
-    """How long all of each cell took, where several were in flight: one at a time it is the sum of the task times."""
-    told = ", ".join(
-        f"{row.system} {seconds(row.makespan_s)} ({digits(row.tasks_per_hour, 3)} tasks an hour"
-        f"{'' if row.valid else f', {INVALID}'})"
-        for row in with_makespan(table)
-    )
-    return [f"Makespan, from the first dispatch to the last end: {told}."] if told else []
-
-
-def with_makespan(table: TaskTable) -> list[SystemRow]:
-    """The rows whose makespan is known and worth a line: those of a load, or of static batches."""
-    return [row for row in table.rows if row.makespan_s is not None and table.scenario != ONE_AT_A_TIME]
 
 
 def until_lines(table: TaskTable) -> list[str]:
