@@ -167,7 +167,7 @@ def test_an_unfinished_run_is_told(tmp_path, undrawn):
         for table in ("record", "turn"):
             db.execute(f"DROP TRIGGER {table}_stays")
         for table in ("grade", "turn", "record"):
-            db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608
+            db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608 - ours
     db.close()
     with taskpace.open(tmp_path / "half.db") as run:
         file = run.report(tmp_path / "half.html")

@@ -279,7 +279,7 @@ def _compare_cell(
     sample = take_sample(trials, ("base", "new"), batched=plans[0].batched, in_order=anytime)
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
-    limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]
+    limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]  # a column of floats
     rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
     if anytime:
         rows = without_asking_for_more(rows)

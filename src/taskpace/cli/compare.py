@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,11 @@ def compare(
         if len(what) != 1:
             raise click.UsageError("with --run give one run file, BASE, or FILE:SYSTEM for one system of it")
         if until is None:
+            new = shlex.quote(str(options["output"] or Path("runs") / f"{file.stem}.db"))
+            asks = f"taskpace run {shlex.quote(str(file))} -o {new}"
             raise click.UsageError(
-                "--run needs --until decided; to ask all items, `taskpace run FILE -o NEW`, then "
-                "`taskpace compare BASE NEW`"
+                f"--run needs --until decided; to ask all items, `{asks}`, then "
+                f"`taskpace compare {shlex.quote(what[0])} {new}`"
             )
         if not conditions:
             raise click.UsageError('--until decided needs a condition to decide: --fail-if "task_time > 5%"')
@@ -147,11 +150,9 @@ def _compared(
     for each in compared.judged:
         click.echo(printable(judged_line(each)), err=True)
     try:
-        failed = failures(compared, conditions)
+        failed = failures(compared, conditions, lambda text, side: with_files(text, files[side]))
     except GateOpenError as exc:
         raise TaskpaceError(printable(f"{open_line(exc.undecided, exc.missing)}: {remedy}")) from None
-    except TaskpaceError as exc:
-        raise TaskpaceError(with_files(str(exc), str(new_file))) from None
     if not compared.judged:
         for cell, condition in failed:
             click.echo(printable(failure_line(cell, condition)), err=True)

@@ -101,6 +101,11 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     return quick_experiment(models=models, **given), Path()
 
 
+def source_of(file: Path | None) -> str:
+    """What errors about an experiment name: its file, or else the flags."""
+    return "flags" if file is None else str(file)
+
+
 def _of_run(file: Path, given: dict[str, Any]) -> Experiment:
     """The experiment that a run file holds; its relative paths start from the current folder."""
     with Store.open(file) as store:

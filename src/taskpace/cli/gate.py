@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,8 +72,10 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(wanted.progress, console)
     if is_sqlite(wanted.file):
+        base = f"{wanted.base}:{wanted.system}" if wanted.system else str(wanted.base)
         raise click.UsageError(
-            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare BASE NEW` compares two"
+            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare "
+            f"{shlex.quote(base)} {shlex.quote(str(wanted.file))}` compares two"
         )
     named = None if wanted.file.exists() else shipped_file(str(wanted.file))
     experiment = load_experiment(named or wanted.file)
@@ -118,7 +121,7 @@ def _plan(
     from taskpace.analysis.baseline import baseline_of
     from taskpace.analysis.compare import Side, matched, systems_of
     from taskpace.experiment.gate import for_gate, gated_plan
-    from taskpace.experiment.prepare import prepare
+    from taskpace.experiment.prepare import errors_of, prepare
 
     label = str(wanted.base)
     older = systems_of(Side(store, label, wanted.system))
@@ -131,7 +134,8 @@ def _plan(
     names = matched(older, there, label, str(wanted.file))
     new = for_gate(experiment, [name for _, name in names], max_items=wanted.max_items, location=str(wanted.file))
     check_trust(new, wanted.file, console, trusted=wanted.trust)
-    plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
+    with errors_of(str(wanted.file)):
+        plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
     for condition in conditions:
         for task in plan.tasks:
             if condition.measure != "task_time" and task.spec.scorer is None:

@@ -122,8 +122,7 @@ def _explain(message: str, kind: Any) -> str:
     if found := _MISSING_FIELD.match(message):
         return f'{_where(found["path"])}the key "{found["key"]}" is missing: add it'
     found = _AT_PATH.match(message)
-    if found is None:  # pragma: no cover - the pattern matches any text
-        return message
+    assert found is not None  # noqa: S101 - the pattern matches any text
     problem = re.sub(r"`([^`]+)`", _in_words, found["problem"])
     return f"{_where(found['path'])}{problem[:1].lower()}{problem[1:]}"
 

@@ -15,6 +15,7 @@ from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.report.words.advice import advice, joined, on_tasks, short
 from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
 from taskpace.report.words.causes import Cause, causes, long_answers, no_cause
+from taskpace.report.words.commands import RunFile
 from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
     PERCENT_ALONE,
@@ -27,6 +28,7 @@ from taskpace.report.words.figures import (
 )
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
+from taskpace.report.words.makespan import makespan_in_brief
 from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
@@ -43,8 +45,8 @@ _LEGEND = (
 Told = tuple[TaskTable, Pair]
 
 
-def make_answer(summary: Summary, file: str | None) -> Answer:
-    """The answer of a run, finished or not; ``file``: its name, for commands."""
+def make_answer(summary: Summary, file: RunFile) -> Answer:
+    """The answer of a run, finished or not; ``file``: of the run, for commands."""
     told = _inversion(summary)
     cautions = advice(summary, file)
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
@@ -56,13 +58,23 @@ def make_answer(summary: Summary, file: str | None) -> Answer:
         block=Block(
             title=summary.name,
             columns=_columns(summary),
-            paragraphs=tuple(filter(None, (_why(summary, told), _cost(summary), _sure(summary)))),
+            paragraphs=tuple(
+                filter(None, (_why(summary, told), _cost(summary), _sure(summary), makespan_in_brief(summary, shown)))
+            ),
             legend=_LEGEND,
         ),
         advice=cautions[:MOST_ADVICE],
         more=len(cautions[MOST_ADVICE:]),
         table=None if shown is None else _key(shown),
+        task=_first_to_read(shown, summary),
     )
+
+
+def _first_to_read(shown: TaskTable | None, summary: Summary) -> str | None:
+    names = list(dict.fromkeys(table.task for table in summary.tables))
+    if len(names) < 2:
+        return None
+    return names[0] if shown is None else shown.task
 
 
 def ranked(table: TaskTable) -> list[SystemRow]:
@@ -181,13 +193,13 @@ def _same_order(summary: Summary) -> str:
     return " Tokens per second gives no significantly different order."
 
 
-def _until(summary: Summary, file: str | None) -> str:
+def _until(summary: Summary, file: RunFile) -> str:
     """Of a run that ends when its ranking is settled: whether it is, and what is open."""
     found = [(table, table.settled) for table in summary.tables if table.settled is not None]
     if not found:
         return ""
     if found[0][1].gate:
-        return gate_line([settled for _, settled in found], file)
+        return gate_line([settled for _, settled in found], file if isinstance(file, str) else None)
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
