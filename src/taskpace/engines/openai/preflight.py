@@ -217,7 +217,9 @@ async def _ask(way: Way, path: str) -> tuple[Answer, int, bytes]:
 
 def key_remedy(options: Options) -> str:
     """What to do about a key that is missing or wrong."""
-    return "set api_key_env" if options.api_key_env is None else f"correct the key in {options.api_key_env}"
+    if options.api_key_env is None:
+        return "set api_key_env in the system's options to the name of the variable that holds the key"
+    return f"correct the key in {options.api_key_env}"
 
 
 def _remedy(exc: EngineError, target: Target) -> str:
