@@ -93,6 +93,17 @@ def test_a_mean_that_says_otherwise_is_explained_and_not_told_first(planted_run)
     assert make_answer(both, None).verdicts[0].startswith("On qa ")
 
 
+def test_ranks_that_are_not_those_of_the_medians_are_explained(planted_run):
+    """Where the table's medians would rank a pair the other way, a line explains that ranks go item by item."""
+    brief = np.where(np.arange(N) < 19, 1.0, 2.0)
+    wordy = np.where(np.arange(N) < 38, 1.6 * brief, 1.0)
+    assert np.median(wordy) < np.median(brief)
+    planted = planted_run("qa", brief={"task_time_s": brief}, wordy={"task_time_s": wordy})
+    told = "Ranks compare times item by item; the medians would put wordy before brief."
+    assert told in " ".join(printed(planted))
+    assert "item by item" not in " ".join(printed(planted_run("qa")))
+
+
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
     """Where tokens per second gives the same order, that is said; no system is said to look fast."""
     verdicts = make_answer(planted_run("qa", brief={"tpot_s": 0.005 * NOISE}), None).verdicts

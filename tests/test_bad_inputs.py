@@ -200,6 +200,7 @@ TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
+    Case("a misspelt experiment that ships", "run core-2 -m sim"),
     Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
     Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
     Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),

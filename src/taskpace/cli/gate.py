@@ -64,7 +64,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     """
     from taskpace.analysis.gate import gate_decider
     from taskpace.experiment.experiment import load_experiment
-    from taskpace.experiment.library import shipped_file
+    from taskpace.experiment.library import found_file
     from taskpace.runner.budget import read_duration
 
     within_s = None if wanted.budget is None else read_duration(wanted.budget)
@@ -77,8 +77,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
             f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare "
             f"{shlex.quote(base)} {shlex.quote(str(wanted.file))}` compares two"
         )
-    named = None if wanted.file.exists() else shipped_file(str(wanted.file))
-    experiment = load_experiment(named or wanted.file)
+    experiment = load_experiment(found_file(wanted.file))
     path = wanted.output or Path("runs") / f"{experiment.name}-gate.db"
     with Store.open(wanted.base) as store:
         plan, baseline, why = _plan(wanted, experiment, store, conditions, console)

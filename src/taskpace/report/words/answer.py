@@ -29,6 +29,7 @@ from taskpace.report.words.figures import (
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.makespan import makespan_in_brief
+from taskpace.report.words.rankings import unlike_medians
 from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
@@ -59,7 +60,16 @@ def make_answer(summary: Summary, file: RunFile) -> Answer:
             title=summary.name,
             columns=_columns(summary),
             paragraphs=tuple(
-                filter(None, (_why(summary, told), _cost(summary), _sure(summary), makespan_in_brief(summary, shown)))
+                filter(
+                    None,
+                    (
+                        _medians(summary),
+                        _why(summary, told),
+                        _cost(summary),
+                        _sure(summary),
+                        makespan_in_brief(summary, shown),
+                    ),
+                )
             ),
             legend=_LEGEND,
         ),
@@ -126,6 +136,15 @@ def _inverted(told: Told, summary: Summary) -> str:
     where = on_tasks([_key(table)], summary).strip()
     names = f"{short(pair.a)} {first} and {short(pair.b)} only looks fast"
     return f"{f'{where.capitalize()} ' if where else ''}{names}: {times}, {speeds} tokens per second{right}."
+
+
+def _medians(summary: Summary) -> str:
+    """That the ranks are not those of the medians in the table, where a reader would see them differ."""
+    found = [(table, pair) for table in summary.tables if (pair := unlike_medians(table)) is not None]
+    if not found:
+        return ""
+    (_, pair), where = found[0], on_tasks([_key(table) for table, _ in found[:1]], summary)
+    return f"Ranks compare times item by item; the medians{where} would put {short(pair.b)} before {short(pair.a)}."
 
 
 def _firsts(table: TaskTable) -> tuple[str, ...]:

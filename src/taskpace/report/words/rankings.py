@@ -32,3 +32,13 @@ def by_tokens_per_s(rows: Sequence[SystemRow]) -> list[SystemRow]:
 def by_task_time(rows: Sequence[SystemRow]) -> list[SystemRow]:
     """The first first; within a shared rank by the median."""
     return sorted(rows, key=lambda row: (row.rank_task_time, row.task_time_median_s.value or 0.0))
+
+
+def unlike_medians(table: TaskTable) -> Pair | None:
+    """A pair whose first is claimed to finish sooner, item by item, though its median task time is the longer one."""
+    medians = {row.system: row.task_time_median_s.value for row in table.rows if row.rank_task_time}
+    for pair in table.pairs:
+        first, second = medians.get(pair.a), medians.get(pair.b)
+        if pair.task_time.lower == "a" and first is not None and second is not None and first > second:
+            return pair
+    return None

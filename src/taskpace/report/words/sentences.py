@@ -121,7 +121,7 @@ def against(a: Estimate, b: Estimate, pair: Pair) -> str:
         return f"{seconds_of(a)} against {seconds_of(b)}"
     change = pair.task_time.change
     if pair.task_time.basis == "most" or change.value is None:
-        return "on most items"
+        return "sooner on most items"
     return f"item by item in {at_least(change.bound)}{change.value:.2f} times the time"
 
 
