@@ -293,13 +293,11 @@ def _ranked_at(values: Floats, positions: list[float]) -> Floats:
     """The values with the right ones at some positions, as if they were in order.
 
     One place at a time parts what is left, as numpy's partition by several places is slower than a sort; places that
-    are near to each other, as those of an interval, lie in a stretch that is sorted.
+    are near to each other, as those of an interval, lie in a range that is sorted.
     """
     last = len(values) - 1
     ranked, begin = values.copy(), 0
-    for first, end in _stretches(
-        {min(place, last) for at in positions for place in (math.floor(at), math.floor(at) + 1)}
-    ):
+    for first, end in _ranges({min(place, last) for at in positions for place in (math.floor(at), math.floor(at) + 1)}):
         ranked[begin:].partition(first - begin)
         ranked[first:].partition(end - first)
         ranked[first:end].sort()
@@ -308,10 +306,10 @@ def _ranked_at(values: Floats, positions: list[float]) -> Floats:
 
 
 _NEAR = 1024
-"""Places that are no farther apart are of one stretch."""
+"""Places this close to each other share one range."""
 
 
-def _stretches(places: set[int]) -> list[tuple[int, int]]:
+def _ranges(places: set[int]) -> list[tuple[int, int]]:
     """First and last of places that follow each other closely, in order."""
     found: list[tuple[int, int]] = []
     for place in sorted(places):

@@ -200,8 +200,8 @@ def _totals(
     totals: tuple[list[Estimate], list[Estimate], list[Estimate]] = ([], [], [])
     # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
     for some in column_blocks(len(totals) * len(arrays.items), len(arrays.systems)):
-        for found, of_some in zip(totals, _totals_of(arrays, some, limit_s, reach), strict=True):
-            found += of_some
+        for of_all, of_some in zip(totals, _totals_of(arrays, some, limit_s, reach), strict=True):
+            of_all.extend(of_some)
     return totals
 
 
