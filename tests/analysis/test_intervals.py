@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.later import Later
 
-from taskpace.analysis.stats import intervals
+from taskpace.analysis.stats import quantiles
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
@@ -20,10 +20,10 @@ from taskpace.analysis.stats.intervals import (
     effective_trials,
     of_influence,
     of_means,
-    of_quantiles,
     of_ratios,
     share_interval,
 )
+from taskpace.analysis.stats.quantiles import of_quantiles
 
 stats = Later("scipy.stats")
 
@@ -214,7 +214,7 @@ def test_values_at_ranks_are_those_of_a_sort(n):
     ):
         positions = [*(rng.random(6) * (n - 1)), 0.0, n - 1.0]
         before = values.copy()
-        ranked, expected = intervals._ranked_at(values, positions), np.sort(values)
+        ranked, expected = quantiles._ranked_at(values, positions), np.sort(values)
         for place in {min(int(at) + step, n - 1) for at in positions for step in (0, 1)}:
             assert ranked[place] == expected[place]
         np.testing.assert_array_equal(values, before)
