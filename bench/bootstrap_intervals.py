@@ -16,7 +16,8 @@ from scipy import special
 
 from harness import Bench, make_pool
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.stats.intervals import Floats, of_means, of_quantiles, of_ratios
+from taskpace.analysis.stats.intervals import Floats, of_means, of_ratios
+from taskpace.analysis.stats.quantiles import of_quantiles
 from taskpace.analysis.stats.split import split
 from worlds import HURRY, SLOWER, TRUTH_ITEMS, WORLDS, Trials, World, draw, side_of
 

@@ -355,7 +355,7 @@ options = { time = "virtual", seed = 1, length = 4, token_time = 0, wait = { kin
 name = "b"
 engine = "simulated"
 options = { time = "virtual", seed = 2, length = 4, token_time = 0, wait = { kind = "lognormal", median = 2.6, sigma = 0.5 } }
-"""  # noqa: E501
+"""  # noqa: E501 - an inline table of TOML 1.0 is one line
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ import numpy as np
 
 from harness import Bench, short_questions
 from taskpace import models
-from taskpace.analysis.stats.intervals import of_quantiles
+from taskpace.analysis.stats.quantiles import of_quantiles
 from taskpace.engines.base import EngineSpec
 from taskpace.experiment.experiment import experiment_of
 from taskpace.experiment.prepare import prepare

@@ -37,7 +37,7 @@ class Faulty(asyncio.Protocol):
 
     asked = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # of a stream
+    def connection_made(self, transport: asyncio.Transport) -> None:
         self.transport = transport
         self.read = b""
         self.loop = asyncio.get_running_loop()

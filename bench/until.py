@@ -61,7 +61,7 @@ def false_ever(bench: Bench, scatter: Scatter, cut: Cut, seed: int, *, systems: 
 
 def _as_world(scatter: Scatter) -> World:
     """What draws log times for ``draw_cut``, which asks for no more than that."""
-    return scatter  # type: ignore[return-value]
+    return scatter
 
 
 def print_error(bench: Bench) -> None:

@@ -378,7 +378,7 @@ def without_constraints(source: Path, target: Path) -> sqlite3.Connection:
             parts.append(f"PRIMARY KEY ({', '.join(key)})")
         kind = "WITHOUT ROWID" if "WITHOUT ROWID" in sql else ""
         db.execute(f"CREATE TABLE main.{table} ({', '.join(parts)}) {kind}")
-        db.execute(f"INSERT INTO main.{table} ({', '.join(names)}) SELECT {', '.join(names)} FROM old.{table}")  # noqa: S608
+        db.execute(f"INSERT INTO main.{table} ({', '.join(names)}) SELECT {', '.join(names)} FROM old.{table}")  # noqa: S608 - ours
     return db
 
 

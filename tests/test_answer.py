@@ -16,6 +16,7 @@ import pytest
 import tomli_w
 from hypothesis import given, settings, strategies as st
 from rich.console import Console
+from tests.in_process import workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import Summary
@@ -25,6 +26,8 @@ from taskpace.report.notebook import notebook_html
 from taskpace.report.terminal.answer import MOST_LINES, answer_lines
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
+from taskpace.report.words.figures import digits, seconds
+from taskpace.report.words.makespan import makespan_lines
 from taskpace.text.safe_text import column_width
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -88,6 +91,17 @@ def test_a_mean_that_says_otherwise_is_explained_and_not_told_first(planted_run)
     table = msgspec.structs.replace(summary.tables[0], task="first")
     both = msgspec.structs.replace(planted, tables=(table, *planted.tables))
     assert make_answer(both, None).verdicts[0].startswith("On qa ")
+
+
+def test_ranks_that_are_not_those_of_the_medians_are_explained(planted_run):
+    """Where the table's medians would rank a pair the other way, a line explains that ranks go item by item."""
+    brief = np.where(np.arange(N) < 19, 1.0, 2.0)
+    wordy = np.where(np.arange(N) < 38, 1.6 * brief, 1.0)
+    assert np.median(wordy) < np.median(brief)
+    planted = planted_run("qa", brief={"task_time_s": brief}, wordy={"task_time_s": wordy})
+    told = "Ranks compare times item by item; the medians would put wordy before brief."
+    assert told in " ".join(printed(planted))
+    assert "item by item" not in " ".join(printed(planted_run("qa")))
 
 
 def test_without_an_inversion_the_first_line_says_who_finishes_first(planted_run):
@@ -222,6 +236,30 @@ def numbers(seed: int) -> Summary:
     return make(*cells, resamples=0)
 
 
+def test_the_makespan_of_a_load_is_shown_and_fits_the_screen(tmp_path, cli):
+    """Short and long form have it where several were in flight, as the JSON has it; one at a time there is no line."""
+    experiment = taskpace.quick_experiment(
+        models=("one", "two"),
+        engine="simulated",
+        tasks=("mmlu-letter",),
+        items=12,
+        scenarios=("single", "concurrency=4"),
+        options={"time": "virtual"},
+    )
+    with workers_here(), taskpace.run(experiment, tmp_path / "x.db") as run:
+        alone, loaded = run.summary(resamples=0).tables
+    assert makespan_lines(alone) == []
+    (said,) = makespan_lines(loaded)
+    for row in loaded.rows:
+        assert row.tasks_per_hour == pytest.approx(3600 * row.n / row.makespan_s)
+        assert f"{row.system} {seconds(row.makespan_s)} ({digits(row.tasks_per_hour, 3)} tasks an hour)" in said
+    short, long = (cli("summary", "x.db", "--resamples", "0", *form).stdout for form in ((), ("--full",)))
+    told = ", ".join(f"{row.system} {seconds(row.makespan_s)}" for row in loaded.rows)
+    assert f"Makespan on mmlu-letter concurrency=4: {told}." in " ".join(short.split())
+    assert max(map(len, short.splitlines())) <= 80
+    assert said in " ".join(long.split())
+
+
 # -- commands ----------------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +309,7 @@ def test_every_command_that_a_summary_names_works_when_pasted(cautious, cli):
     """Short and long form: each command between backticks or on a line of its own exits with 0."""
     texts = cli("summary", "x.db", columns=500).stdout + cli("summary", "x.db", "--full", columns=500).stdout
     found = set(re.findall(r"`(taskpace [^`]*)`", texts)) | set(re.findall(r"^ +(taskpace .*)$", texts, re.MULTILINE))
-    commands = sorted(command.replace("NAME", "qa-context") for command in found)
+    commands = sorted(found)
     assert {shlex.split(command)[1] for command in commands} >= {"run", "show", "summary"}
     assert any("--items" in command for command in commands)
     assert any("--max-tokens" in command for command in commands)

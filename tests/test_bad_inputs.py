@@ -200,6 +200,7 @@ TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
+    Case("a misspelt experiment that ships", "run core-2 -m sim"),
     Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
     Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
     Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),
@@ -347,6 +348,8 @@ CASES = [
     Case("an address that is none", "run x.toml --ray head", file("x.toml", SYSTEM)),
     Case("no cluster at the address", "run x.toml --ray 127.0.0.1:1", file("x.toml", SYSTEM)),
     Case("a load on many machines", f"{QUICK} -t mmlu-letter -s concurrency=4 --ray"),
+    Case("a time budget for static batches", f"{QUICK} -t mmlu-letter -s batch=4 --budget 1m"),
+    Case("a time budget for arrivals at a rate", f"{QUICK} -t mmlu-letter -s rate=2 --budget 1m"),
     Case("a time budget on many machines", f"{QUICK} -t mmlu-letter --budget 1m --ray"),
     Case("an order without pairs on many machines", f"{QUICK} -t mmlu-letter --order sequential --ray"),
     Case("a resource that is none", "run x.toml", file("x.toml", "resources = { GPU = -1 }\n" + SYSTEM)),
@@ -520,6 +523,26 @@ def test_the_page_has_no_other_rows():
     """Every row of the table in the docs is one of the cases."""
     rows = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
     assert len(rows) == len(CASES) + 2 >= 22
+
+
+NAMES = re.compile(
+    r"(?:^|[\s'`(\"])"
+    r"(?:[\w./-]+\.(?:toml|db|jsonl|json|txt|gguf|csv|parquet|xlsx|eval|pkl|bin)\b"  # a file
+    r"|--?[a-z][a-z-]*|flags:"  # a flag, or some of the quick form
+    r"|starter:)"
+)
+NOBODYS_FAULT = re.compile(r"which is not installed|\(see `taskpace [a-z ]*--help`\)$")
+"""What is missing on the machine is in no file, and what is missing on the command line has no name yet."""
+
+
+@pytest.mark.parametrize("row", [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")][2:])
+def test_bad_input_names_where_it_is(row):
+    """Every message names a file, a flag or an argument of the command, as the page says."""
+    _, command, said = row.split(" | ", 2)
+    said = said.removeprefix("taskpace: ").removesuffix(" |")
+    given = {Path(word).stem for word in command.strip("`").split()[2:]}
+    words = {word.rstrip(":") for word in re.findall(r"[\w:./-]+", said)}
+    assert NAMES.search(said) or given & words or NOBODYS_FAULT.search(said), said
 
 
 def main() -> None:

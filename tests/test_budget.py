@@ -242,6 +242,16 @@ def test_arrivals_at_a_rate_are_refused(tmp_path):
         _begin(tmp_path, 60.0, msgspec.structs.replace(experiment, scenarios=(rate,)))
 
 
+def test_static_batches_are_refused_before_anything_is_asked(tmp_path):
+    """Two items are another batch than sixteen: what they take would give a plan for a fraction of the time."""
+    experiment = _experiment(tmp_path)
+    batches = (experiment.scenarios[0], msgspec.structs.replace(experiment.scenarios[0], batch=16))
+    with pytest.raises(
+        ExperimentError, match=r'--budget: .* static batch \("batch=16"\) takes: leave it out, and give'
+    ):
+        _begin(tmp_path, 60.0, msgspec.structs.replace(experiment, scenarios=batches))
+
+
 def test_a_stop_during_the_pilot_keeps_nothing(tmp_path):
     """What fits is not known yet, so there is no run file to continue."""
 

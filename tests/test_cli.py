@@ -80,7 +80,7 @@ def test_run_ends_with_the_table_and_the_sentence(cli, folder, columns):
     done = cli("run", "x.toml", "-o", "x.db", columns=columns)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("On mmlu-explain terse finishes first and verbose only looks fast: ")
-    assert "more: `taskpace summary x.db --task NAME`," in done.stdout
+    assert "more: `taskpace summary x.db --task mmlu-explain`," in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= columns
     assert done.stdout.endswith("\nEverything is in x.db:\n  taskpace report x.db\n  taskpace show x.db\n")
     assert (folder / "x.db").exists()

@@ -596,6 +596,13 @@ def test_a_guard_says_why_a_cost_is_unknown(plain_run):
     )
     with pytest.raises(TaskpaceError, match="the cost of new is unknown, `taskpace summary RUN --full` shows why"):
         failures(msgspec.structs.replace(found, cells=(without,)), [parse_condition("cost_per_correct > 5%")])
+    sides_swapped = msgspec.structs.replace(without, base=msgspec.structs.replace(cell.base, cost=lost), new=cell.new)
+    with pytest.raises(TaskpaceError, match=r"the cost of base is unknown, `taskpace summary base\.db --full` shows"):
+        failures(
+            msgspec.structs.replace(found, cells=(sides_swapped,)),
+            [parse_condition("cost_per_correct > 5%")],
+            lambda text, side: text.replace("RUN", ("base.db", "new.db")[side]),
+        )
 
 
 def test_the_picture_has_every_priced_system_and_the_frontier(priced):

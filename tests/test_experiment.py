@@ -117,7 +117,7 @@ def test_a_file_that_is_not_utf8_is_refused_with_the_line(tmp_path):
 
 def test_a_missing_file_is_refused(tmp_path):
     """A path without a file says so."""
-    with pytest.raises(ExperimentError, match="No such file"):
+    with pytest.raises(ExperimentError, match="file not found: check the path"):
         load_experiment(tmp_path / "none.toml")
 
 

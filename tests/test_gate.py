@@ -27,8 +27,10 @@ from tests.in_process import InProcess, StopAfter, instant
 import taskpace
 from taskpace.analysis.conditions import parse_condition
 from taskpace.analysis.gate import judge
+from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.anytime import per_correct
 from taskpace.analysis.stats.gate import Evidence, OfItems, OfShares, OfTotals, bounds
+from taskpace.analysis.table.gated import by_the_gate
 from taskpace.analysis.until import as_arrays
 from taskpace.experiment.experiment import Experiment
 from taskpace.experiment.until import Against, Gate, Seen
@@ -169,6 +171,40 @@ def test_answers_that_fail_are_no_quicker_ones(made, cli):
     done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db", "--max-items", "30")
     assert done.returncode == 2
     assert "passed" not in done.stderr
+
+
+def test_a_new_system_that_cannot_be_asked_is_what_the_last_line_says(made, cli):
+    """An endpoint that is not there leaves the gate undecided for that reason, and the data are not blamed."""
+    new = made("new")
+    served = 'engine = "openai"\nmodel = "m"\noptions = { url = "http://127.0.0.1:9/v1", proxy = false }\n'
+    new.write_text(new.read_text("utf-8").partition('engine = "simulated"')[0] + served, "utf-8")
+    done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "taskpace: the gate is undecided: no item has both answers: sim could not be asked, see above; the same "
+        "command continues"
+    )
+    assert "judged after 1 item\n" in done.stderr
+
+
+def test_no_remedy_of_a_gate_is_a_command_that_does_not_take_it(made, cli):
+    """What a gate's comparison and summary say to do names the gate, as ``taskpace run`` refuses its run file."""
+    new = made("new", 1.3, 1)
+    new.write_text(new.read_text("utf-8").replace("length = 20", "length = 2000"), "utf-8")
+    done = cli("compare", "base.db", "--run", "new.toml", *GATE, "-o", "new.db")
+    told = [done.stdout, cli("summary", "new.db").stdout, cli("summary", "new.db", "--full").stdout]
+    for each in (" ".join(text.split()) for text in told):
+        assert "taskpace run" not in each
+        assert re.search(
+            "et `max_tokens = [0-9]+` in the experiment file, then run the gate again with another -o", each
+        )
+    (again, other) = by_the_gate([_finding("continue it: `taskpace run RUN`"), _finding("see `taskpace show RUN`")])
+    assert again.remedy == "continue it: run the same gate again"
+    assert other.remedy == "see `taskpace show RUN`"
+
+
+def _finding(remedy: str) -> Finding:
+    return Finding(code="x", text="x", evidence={}, remedy=remedy)
 
 
 def test_time_that_is_up_leaves_the_gate_open(made, cli, monkeypatch):

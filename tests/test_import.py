@@ -17,6 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from hypothesis import given, settings, strategies as st
 from tests.commandline import Cli, run_here
@@ -570,7 +571,6 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_export_fits_the_schemas(exported: Path) -> None:
     """Aggregates and samples fit the JSON Schemas of every-eval-ever 0.3.0, and belong together as its store wants."""
-    jsonschema = pytest.importorskip("jsonschema")
     names = ("eval", "instance_level_eval")
     aggregate, sample = (
         jsonschema.Draft7Validator(json.loads((LOGS / "every_eval" / "schema" / f"{name}.schema.json").read_text()))

@@ -3,7 +3,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import importlib.util
+import io
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -13,11 +15,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from filelock import FileLock
+from rich.console import Console
 
 from taskpace import models
 from taskpace.errors import ModelError
 from taskpace.models import CatalogueEntry, cache, cache_folder, entries, is_cached, resolve, wheel
 from taskpace.models.reference import WheelReference, parse_reference
+from taskpace.report.terminal.downloads import show_downloads
 
 GGUF = b"GGUF" + struct.pack("<IQQ", 3, 0, 0) + bytes(40)
 needs_pip = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="this environment has no pip")
@@ -518,3 +522,15 @@ def test_importing_is_cheap():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     heavy = {"filelock", "subprocess", "zipfile", "huggingface_hub", "numpy", "gguf", "importlib.metadata"}
     assert not heavy & set(loaded.stdout.split())
+
+
+@pytest.mark.parametrize(("terminal", "most"), [(True, 17), (False, 6)])
+def test_a_log_has_few_lines_of_a_file(terminal, most):
+    """A terminal draws one line again and again; a log, which keeps all, gets a line for each quarter of a file."""
+    shown = io.StringIO()
+    report = show_downloads(Console(file=shown, force_terminal=terminal, width=80, highlight=False))
+    for done in range(0, 253_000_001, 1_000_000):
+        report("gemma.gguf: checking", done, 253_000_000)
+    lines = re.split("[\\r\\n]+", shown.getvalue().strip())
+    assert most / 2 < len(lines) <= most
+    assert lines[-1] == "gemma.gguf: checking: 253 MB of 253 MB"

@@ -35,9 +35,9 @@ def outputs(notebook: dict[str, Any]) -> list[list[dict[str, Any]]]:
         with contextlib.redirect_stdout(printed):
             if isinstance(last, ast.Expr):
                 exec(compile(ast.Module(statements, []), "<cell>", "exec"), names)  # noqa: S102 - this repository's
-                value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # noqa: S307
+                value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)  # noqa: S307 - likewise
             else:
-                exec(compile(ast.Module([*statements, last], []), "<cell>", "exec"), names)  # noqa: S102
+                exec(compile(ast.Module([*statements, last], []), "<cell>", "exec"), names)  # noqa: S102 - likewise
         found.append(_kept(printed.getvalue(), value))
     return found
 

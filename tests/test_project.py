@@ -150,3 +150,23 @@ def test_the_fragments_that_are_here_can_be_collected(collect):
     headings = re.findall(r"^## (.*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - (\d{4}-\d\d-\d\d|unreleased)", heading) for heading in headings)
     assert headings
+
+
+SUPPRESSION = re.compile(r"# (?:noqa|type: ignore|pragma|pyright|pylint)\b.*")
+REASONED = re.compile(r"# (?:noqa: [A-Z0-9]+(?:, [A-Z0-9]+)* - \S|noqa: \S.*  # \S|type: ignore\[[\w-]+\]  # \S)")
+OF_NO_CHECK = re.compile(r"type: ignore|pragma|pyright|pylint")
+"""Only mypy and ruff run here, and mypy on ``src`` alone; elsewhere these would be left from another time."""
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "bench", "examples", "docs", "changes"])
+def test_a_check_that_is_silenced_has_its_reason_beside_it(folder):
+    """Each names its rule and why; that it is still needed ruff (RUF100) and mypy (warn_unused_ignores) say."""
+    found = [
+        (f"{path.relative_to(ROOT)}:{number}", silenced[0])
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if (silenced := SUPPRESSION.search(line))
+    ]
+    assert not [each for each in found if not REASONED.match(each[1])]
+    assert not [each for each in found if folder != "src" and OF_NO_CHECK.search(each[1])]

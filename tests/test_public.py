@@ -66,7 +66,7 @@ def test_every_exception_that_is_raised_on_purpose_has_a_name_here():
 def test_an_unknown_name_is_an_attribute_error():
     """As of any module."""
     with pytest.raises(AttributeError, match="no attribute 'sumary'"):
-        taskpace.sumary  # noqa: B018
+        taskpace.sumary  # noqa: B018 - asking for it is the test
 
 
 def test_importing_taskpace_loads_nothing_large():

@@ -210,7 +210,7 @@ def test_a_record_without_its_transaction_is_not_there(tmp_path, plan):
     """A record whose grade cannot be stored is not stored either: all or nothing."""
     cell = plan.cells[0]
     record = a_record(plan.trials(cell)[0].id)
-    impossible = Grade(outcome="splendid", answer=None, score=None, detail=None, committed_ns=None, scorer="x")  # type: ignore[arg-type]
+    impossible = Grade(outcome="splendid", answer=None, score=None, detail=None, committed_ns=None, scorer="x")
     with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
         with pytest.raises(StoreError):
             store.add(record, impossible, cell.id, None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from taskpace.errors import StoreError, TaskpaceError
 from taskpace.experiment.experiment import Experiment, load_experiment
 from taskpace.experiment.plan import Plan
-from taskpace.experiment.prepare import prepare
+from taskpace.experiment.prepare import errors_of, prepare
 from taskpace.experiment.until import Decide, Until
 from taskpace.prices.given import Prices, prices_of
 from taskpace.records import Grade, Record
@@ -202,10 +202,12 @@ def run(
     """
     from taskpace.runner.runner import run_plan
 
+    source = "experiment"
     if isinstance(experiment, str | Path):
-        base = Path(experiment).parent
+        base, source = Path(experiment).parent, str(experiment)
         experiment = load_experiment(Path(experiment))
-    plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
+    with errors_of(source):
+        plan = experiment if isinstance(experiment, Plan) else prepare(experiment, Path(base))
     with Store.create_or_continue(Path(output), plan, __version__) as store:
         run_plan(plan, store, on_event=on_event, decider=decider_for(plan))
     return Run(output)

@@ -119,7 +119,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _accept(self, found: Any, point: EntryPoint) -> T:
         if not isinstance(found, self._kind):
-            raise ValueError(f"{point.value} is of type {type(found).__name__}, not {self._kind.__name__}")  # noqa: TRY004
+            raise ValueError(f"{point.value} is of type {type(found).__name__}, not {self._kind.__name__}")  # noqa: TRY004 - see _in_words
         return self._receive(found, point.name, _distribution(point))
 
 

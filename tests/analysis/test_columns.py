@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
-from taskpace.analysis.data.arrays import arrays_of, cells_of, with_items
+from taskpace.analysis.data.arrays import arrays_of, cells_of, to_arrays, with_items
 from taskpace.analysis.data.columns import Trials
 from taskpace.records import OUTCOMES
 
@@ -104,3 +104,19 @@ def test_a_column_that_is_not_there_is_an_error(trials_of):
     """A wrong name is an error, and not a column of unknown values."""
     with pytest.raises(pl.exceptions.ColumnNotFoundError):
         Trials(trials_of())["task_times"]
+
+
+def test_what_is_the_same_for_all_takes_no_memory(trials_of):
+    """Numbers that all trials share are one number, seen in every place; one trial that is missing is NaN in each."""
+    trials = pl.concat([trials_of("a", 12, tpot_s=np.arange(12.0)), trials_of("b", 12)])
+    arrays = to_arrays(trials, ("a", "b"))
+    for name, value in (("cut", 0.0), ("late", 0.0), ("correct", 1.0), ("cost_usd", np.nan)):
+        cube = getattr(arrays, name)
+        np.testing.assert_array_equal(cube, np.full((2, 12, 1), value))
+        assert cube.strides == (0, 0, 0), name
+    np.testing.assert_array_equal(arrays.tpot_s[..., 0], [np.arange(12.0), np.full(12, 0.01)])
+    fewer = to_arrays(trials[1:], ("a", "b"))
+    for name in ("cut", "late", "correct", "tpot_s"):
+        expected = np.array(getattr(arrays, name))
+        expected[0, 0, 0] = np.nan
+        np.testing.assert_array_equal(getattr(fewer, name), expected)

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.later import Later
 
+from taskpace.analysis.stats import quantiles
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
@@ -19,10 +20,10 @@ from taskpace.analysis.stats.intervals import (
     effective_trials,
     of_influence,
     of_means,
-    of_quantiles,
     of_ratios,
     share_interval,
 )
+from taskpace.analysis.stats.quantiles import of_quantiles
 
 stats = Later("scipy.stats")
 
@@ -200,3 +201,20 @@ def test_at_any_stopping_time_a_mean_has_no_end_beyond_its_tail_while_few_items_
     assert np.isnan(found.high[0]) == (few and skewed_up)
     assert np.isnan(found.low[0]) == (few and not skewed_up)
     assert [turned.low[0], turned.high[0]] == pytest.approx([-found.high[0], -found.low[0]], nan_ok=True)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 3000, 20_000])
+def test_values_at_ranks_are_those_of_a_sort(n):
+    """Quantiles and both ends of their intervals are read from a sort's values, ties and infinite ones among them."""
+    rng = np.random.default_rng(n)
+    for values in (
+        rng.lognormal(0, 1, n),
+        rng.integers(0, 5, n).astype(float),
+        np.where(rng.random(n) < 0.3, np.inf, 1.0),
+    ):
+        positions = [*(rng.random(6) * (n - 1)), 0.0, n - 1.0]
+        before = values.copy()
+        ranked, expected = quantiles._ranked_at(values, positions), np.sort(values)
+        for place in {min(int(at) + step, n - 1) for at in positions for step in (0, 1)}:
+            assert ranked[place] == expected[place]
+        np.testing.assert_array_equal(values, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import StoreError
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Words
+from taskpace.report.words.commands import files_having, with_files
 from taskpace.report.words.sentences import sentences
 from taskpace.store import tables
 from taskpace.store.store import Store
@@ -250,10 +252,44 @@ def test_the_command_line_names_all_files(files, cli):
     done = cli("summary", *given, "--resamples", "0", columns=120)
     assert done.returncode == 0, done.stderr
     assert f"`taskpace summary {' '.join(given)} --full`" in " ".join(done.stdout.split())
-    assert ("taskpace run RUN" in done.stdout) == ("RUN is the file that has the task" in done.stdout)
     done = cli("summary", *given, "--price", "c=1/2")
     assert (done.returncode, done.stdout) == (2, "")
     assert 'unknown system "c"' in done.stderr
+
+
+FORMS = ((), ("--full",), ("--format", "markdown"), ("--format", "csv"))
+
+
+@pytest.mark.parametrize("names", [TASKS, ("first", "second"), ("a", "b")], ids=["by task", "by data", "by system"])
+def test_every_command_of_several_files_works_when_pasted(files, tmp_path, cli, names):
+    """No placeholder is in any form, and each command names the files that its system and task are in."""
+    for name in names:
+        shutil.copy(files[name], tmp_path / f"my-{name}.db")
+    given = [f"my-{name}.db" for name in names]
+    texts = [cli("summary", *given, "--resamples", "0", *form, columns=500).stdout for form in FORMS]
+    found = {line for text in texts for line in re.findall(r"`(taskpace [^`]*)`|^ +(taskpace .*)$", text, re.MULTILINE)}
+    commands = {"".join(each) for each in found}
+    assert any(" --items " in command for command in commands)
+    assert not [command for command in commands if re.search(r"\b(RUN|NEW|NAME|FILE)\b", command)]
+    assert not re.search(r"\b(RUN|NEW)\b", "".join(texts))
+    with workers_here():
+        for each in {part for command in commands for part in command.split(" && ")}:
+            words = shlex.split(each)
+            done = cli(*words[1:], *(("--progress", "quiet") if words[1] == "run" else ()))
+            assert done.returncode == 0, (each, done.stderr)
+
+
+def test_a_remedy_is_for_the_files_that_have_what_it_concerns():
+    """Of several files the one with the cell; of more than one each, and how many others there are."""
+    asks = "ask more: `taskpace run RUN --items 9 -o NEW`"
+    assert with_files(asks, "a.db") == "ask more: `taskpace run a.db --items 9 -o a-new.db`"
+    both = "`taskpace run a.db --items 9 -o a-new.db && taskpace run 'b c.db' --items 9 -o 'b c-new.db'`"
+    assert with_files(asks, "a.db", "b c.db") == f"ask more: {both}"
+    assert with_files(asks, *"abcde").endswith(" && taskpace run c --items 9 -o c-new.db` (likewise 2 more run files)")
+    having = {("s", "t", "single"): ("a.db",), ("s", "u", "single"): ("b.db", "a.db")}
+    assert files_having(having, [("s", "t", "single")]) == ("a.db",)
+    assert files_having(having, having) == ("a.db", "b.db")
+    assert files_having(None, having) == ()
 
 
 def test_no_file_is_no_run():

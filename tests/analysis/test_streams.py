@@ -207,7 +207,7 @@ def test_any_arrivals_are_judged_each_by_itself(streams, data):
 
 def trials(**columns: object) -> pl.DataFrame:
     """Judged trials of one cell, as ``load_frame`` makes them on the way."""
-    count = len(columns["wait_s"])  # type: ignore[arg-type]
+    count = len(columns["wait_s"])
     defaults = {"judged": True, "burst": False, "short": False, "at_once": False, "turns": 1, "hidden_reasoning": False,
                 "reasoning_bytes": 0, "prompt_bytes": 200}  # fmt: skip
     return pl.DataFrame(defaults | columns | {"trial": list(range(count))})

@@ -436,8 +436,10 @@ def test_before_any_trial_is_spent_the_endpoint_is_tried(run_plan, authority, tm
     assert "certificate does not pass" in told["unknown authority"]
     assert "ca_file" in told["unknown authority"]
     assert "if it wants TLS, write https://" in told["plain on tls"]
-    assert "certificate does not pass" in told["name of certificate"]
-    assert "status 401: set api_key_env" in told["key"]
+    assert "certificate is for another name" in told["name of certificate"]
+    assert "write the host's name in url" in told["name of certificate"]
+    assert "ca_file" not in told["name of certificate"]
+    assert "status 401: set api_key_env in the system's options to the name of the variable that" in told["key"]
     assert "serves a, b: name one" in told["no model"]
     assert all("\n" not in line for line in told.values())
 

@@ -24,7 +24,6 @@ HALF = "\ufffd"
 @pytest.fixture
 def transformers_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
     """A model's folder, and the base URL of ``transformers serve`` with it."""
-    pytest.importorskip("fastapi")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model, port = make_tiny(tmp_path / "tiny"), free_port()

@@ -32,7 +32,7 @@ class Known:
     """What the server does for each question, and the truth about it."""
 
     def __init__(self, truth: Path) -> None:
-        self._truth, self._seen = truth, {}  # type: ignore[var-annotated]
+        self._truth, self._seen = truth, {}
 
     async def __call__(self, asked: Asked, writer: Writer, number: int) -> None:
         now = {"at_ns": time.monotonic_ns(), "unix_ns": time.time_ns()}

@@ -16,12 +16,22 @@ import taskpace
 from taskpace.analysis.data.trials import load_trials
 from taskpace.report.charts import CHARTS, panels
 from taskpace.report.files.json_text import json_text
-from taskpace.report.page import chapter
+from taskpace.report.page import chapter, prose
 from taskpace.report.page.bundle import LONGEST, bundle
 from taskpace.report.words.block import texts
 from taskpace.report.words.tasks import task_blocks
 
 pytestmark = pytest.mark.usefixtures("workers_here")
+
+
+def test_commands_in_sentences_are_code_and_names_are_escaped(report):
+    """Whatever stands between the marks of our own sentences is shown as code, and nothing of a name becomes a tag."""
+    page = report.read_text("utf-8")
+    assert "<code>taskpace run planted.db --max-tokens " in page
+    assert not re.search(r">[^<]*`taskpace [^<]*<", page.partition("<script")[0])
+    assert prose("`<i>`: allow it: `taskpace run '<b>.db' -o x`, `max_tokens`") == (
+        "`&lt;i&gt;`: allow it: <code>taskpace run &#39;&lt;b&gt;.db&#39; -o x</code>, <code>max_tokens</code>"
+    )
 
 
 class Reader(HTMLParser):
@@ -167,7 +177,7 @@ def test_an_unfinished_run_is_told(tmp_path, undrawn):
         for table in ("record", "turn"):
             db.execute(f"DROP TRIGGER {table}_stays")
         for table in ("grade", "turn", "record"):
-            db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608
+            db.executemany(f"DELETE FROM {table} WHERE trial_id = ?", [(trial,) for trial in cut])  # noqa: S608 - ours
     db.close()
     with taskpace.open(tmp_path / "half.db") as run:
         file = run.report(tmp_path / "half.html")

@@ -45,7 +45,7 @@ COMPUTED: dict[str, Any] = {
     "What number comes next in the sequence 2, 6, 12, 20, 30?": 6 * 7,
     "A sum of 200 euros earns simple interest": 200 * 5 * 3 // 100,
     "A loan of 1000 euros": f"{(1080 - 1000) * 100 // 1000} per cent",
-    "In the expression NOT (true AND false)": str(not (True and False)).lower(),  # noqa: SIM223
+    "In the expression NOT (true AND false)": str(not (True and False)).lower(),  # noqa: SIM223 - as written
 }
 
 

@@ -276,7 +276,7 @@ def test_json_within_a_cell_is_bounded_too(tmp_path):
         ),
     ],
 )
-def test_text_files_have_limits(tmp_path, monkeypatch, limit, name, text, says):  # noqa: PLR0917
+def test_text_files_have_limits(tmp_path, monkeypatch, limit, name, text, says):  # noqa: PLR0917 - a case's parts
     """Rows, columns and cells, with the limit in the message."""
     monkeypatch.setattr(tables, *limit)
     with pytest.raises(TaskError) as caught:

@@ -128,7 +128,7 @@ def test_any_text_is_either_a_template_or_refused_in_one_line(text: str) -> None
         fields_used(text, "here")
     except TaskError as exc:
         assert str(exc).startswith("here: ")  # noqa: PT017 - either way is right
-        assert "\n" not in str(exc)  # noqa: PT017
+        assert "\n" not in str(exc)  # noqa: PT017 - likewise
 
 
 @given(

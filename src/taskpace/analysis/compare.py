@@ -18,6 +18,7 @@ from taskpace.analysis.gate import judge
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
+from taskpace.analysis.table.gated import row_by_the_gate
 from taskpace.analysis.table.imported import without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
@@ -80,6 +81,10 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
     """Every condition on every cell, where the new run asked until its gate could say pass or fail."""
 
 
+class NothingInCommonError(StoreError):
+    """The two sides have no items of the same task in the same scenario in common."""
+
+
 class Side(msgspec.Struct, frozen=True):
     """What is compared: systems of a run, with a label for it."""
 
@@ -132,7 +137,7 @@ def compare(
                 "an imported system has the items and the load of its log: import both logs with `--task`, or run both "
                 "with taskpace"
             )
-        raise StoreError(
+        raise NothingInCommonError(
             f"{base.label} and {new.label} have no items of the same task in the same scenario in common: {remedy}"
         )
     adjusted = adjust([cell.pair for cell in cells], [cell.comparable for cell in cells])
@@ -254,6 +259,10 @@ def _compare_system(
         pair = Against(base=one, new=other)
         outcomes = Outcomes.of(arrays)
         judged = [judge(each, outcomes, key, pair, gate) for each in conditions] if gate is not None else []
+        if gate is not None:
+            cell = msgspec.structs.replace(cell, new=row_by_the_gate(cell.new))
+        if base.gate is not None:
+            cell = msgspec.structs.replace(cell, base=row_by_the_gate(cell.base))
         found.append((msgspec.structs.replace(cell, base_system=one, new_system=other), judged))
     return found
 
@@ -279,7 +288,7 @@ def _compare_cell(
     sample = take_sample(trials, ("base", "new"), batched=plans[0].batched, in_order=anytime)
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
-    limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]
+    limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]  # a column of floats
     rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
     if anytime:
         rows = without_asking_for_more(rows)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.experiments import experiment_options, read_experiment, source_of
 from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown, say_how_it_ended
 from taskpace.cli.trust import check_trust, trust_option
 from taskpace.experiment.brevity import INSTRUCTION
@@ -48,7 +48,7 @@ def brevity(
     """
     from taskpace.analysis.summary import summarise
     from taskpace.experiment.brevity import with_brevity
-    from taskpace.experiment.prepare import prepare
+    from taskpace.experiment.prepare import errors_of, prepare
     from taskpace.report.terminal.document import print_blocks
     from taskpace.report.terminal.downloads import show_downloads
     from taskpace.report.words.brevity import LEGEND, brevity_blocks
@@ -59,7 +59,8 @@ def brevity(
     check_trust(experiment, file, console, trusted=trust)
     mode = progress_mode(progress, console)
     shown = None if mode == "json" else show_downloads(console)
-    plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
+    with errors_of(source_of(file)):
+        plan = prepare(with_brevity(experiment, instruction, limit), base, fetch=not no_fetch, on_progress=shown)
     path = output or Path("runs") / f"{experiment.name}-brevity.db"
     ended = run_shown(plan, path, console, mode)
     if mode not in ("json", "quiet"):

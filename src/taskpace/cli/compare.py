@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,9 +89,11 @@ def compare(
         if len(what) != 1:
             raise click.UsageError("with --run give one run file, BASE, or FILE:SYSTEM for one system of it")
         if until is None:
+            new = shlex.quote(str(options["output"] or Path("runs") / f"{file.stem}.db"))
+            asks = f"taskpace run {shlex.quote(str(file))} -o {new}"
             raise click.UsageError(
-                "--run needs --until decided; to ask all items, `taskpace run FILE -o NEW`, then "
-                "`taskpace compare BASE NEW`"
+                f"--run needs --until decided; to ask all items, `{asks}`, then "
+                f"`taskpace compare {shlex.quote(what[0])} {new}`"
             )
         if not conditions:
             raise click.UsageError('--until decided needs a condition to decide: --fail-if "task_time > 5%"')
@@ -100,7 +103,7 @@ def compare(
         if carried_out.interrupted:
             return 130
         sides, remedy = ((base, system), (carried_out.path, None)), carried_out.remedy
-    return _compared(sides, conditions, form, resamples, remedy=remedy, prices=prices)
+    return _compared(sides, conditions, form, resamples, remedy=remedy, prices=prices, asked_now=file is not None)
 
 
 def _compared(
@@ -111,9 +114,20 @@ def _compared(
     *,
     remedy: str,
     prices: tuple[str, ...],
+    asked_now: bool,
 ) -> int:
-    """Print the comparison, and what failed; return the exit code. ``remedy``: where a gate is undecided."""
-    from taskpace.analysis.compare import Side, compare as compare_sides
+    """Print the comparison, and what failed; return the exit code.
+
+    Args:
+        sides: run files, and the systems of them.
+        conditions: of ``--fail-if``.
+        form: of the comparison.
+        resamples: of the bootstrap; null: as usual.
+        remedy: where a gate is undecided.
+        prices: as they were given.
+        asked_now: a gate has just been carried out, so ``remedy`` shows why items may be missing.
+    """
+    from taskpace.analysis.compare import NothingInCommonError, Side, compare as compare_sides
     from taskpace.analysis.failures import GateOpenError, failures
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.report.files.json_text import json_text
@@ -131,12 +145,17 @@ def _compared(
         after = before if new_file == base_file else opened.enter_context(Store.open(new_file))
         labels = (base_file.stem, new_file.stem) if base_file.stem != new_file.stem else (str(base_file), str(new_file))
         old, new = prices_by_run(prices, [before, after])
-        compared = compare_sides(
-            Side(before, labels[0], base_system, old),
-            Side(after, labels[1], new_system, new),
-            resamples=RESAMPLES if resamples is None else resamples,
-            conditions=conditions,
-        )
+        try:
+            compared = compare_sides(
+                Side(before, labels[0], base_system, old),
+                Side(after, labels[1], new_system, new),
+                resamples=RESAMPLES if resamples is None else resamples,
+                conditions=conditions,
+            )
+        except NothingInCommonError:
+            if not asked_now:
+                raise
+            raise TaskpaceError(printable(f"the gate is undecided: no item has both answers: {remedy}")) from None
     files = str(base_file), str(new_file)
     if form == "json":
         click.echo(json_text(compared).encode(), nl=False)
@@ -147,11 +166,9 @@ def _compared(
     for each in compared.judged:
         click.echo(printable(judged_line(each)), err=True)
     try:
-        failed = failures(compared, conditions)
+        failed = failures(compared, conditions, lambda text, side: with_files(text, files[side]))
     except GateOpenError as exc:
         raise TaskpaceError(printable(f"{open_line(exc.undecided, exc.missing)}: {remedy}")) from None
-    except TaskpaceError as exc:
-        raise TaskpaceError(with_files(str(exc), str(new_file))) from None
     if not compared.judged:
         for cell, condition in failed:
             click.echo(printable(failure_line(cell, condition)), err=True)

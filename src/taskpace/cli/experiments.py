@@ -13,7 +13,7 @@ from taskpace.errors import ExperimentError, TaskError, TaskpaceError
 from taskpace.experiment.changes import changed
 from taskpace.experiment.experiment import Experiment, for_quick_form, load_experiment, quick_experiment
 from taskpace.experiment.imported import ENGINE
-from taskpace.experiment.library import shipped_file
+from taskpace.experiment.library import found_file
 from taskpace.store import queries
 from taskpace.store.store import Store, is_sqlite
 
@@ -83,7 +83,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     if file is not None and is_sqlite(file):
         return _of_run(file, given | ({"models": models} if models else {})), Path()
     if file is not None:
-        named = None if file.exists() else shipped_file(str(file))
+        found = found_file(file)
         for name in _OF_TASKS:
             if name in given:
                 raise for_quick_form(name, file)
@@ -91,7 +91,7 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
         here = tuple(
             str(Path(model).absolute()) if Path(model).exists() and file.parent != Path() else model for model in models
         )
-        return load_experiment(named or file, here, **given), file.parent
+        return load_experiment(found, here, **given), file.parent
     if not models:
         raise ExperimentError(
             "nothing to run: name an experiment file, or a model with --model (see `taskpace list models`)"
@@ -99,6 +99,11 @@ def read_experiment(file: Path | None, models: tuple[str, ...], **flags: Any) ->
     if "where" in given:
         given["where"] = dict(_pair(text) for text in given["where"])  # numbers too: data compare as they are written
     return quick_experiment(models=models, **given), Path()
+
+
+def source_of(file: Path | None) -> str:
+    """What errors about an experiment name: its file, or else the flags."""
+    return "flags" if file is None else str(file)
 
 
 def _of_run(file: Path, given: dict[str, Any]) -> Experiment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     """
     from taskpace.analysis.gate import gate_decider
     from taskpace.experiment.experiment import load_experiment
-    from taskpace.experiment.library import shipped_file
+    from taskpace.experiment.library import found_file
     from taskpace.runner.budget import read_duration
 
     within_s = None if wanted.budget is None else read_duration(wanted.budget)
@@ -71,11 +72,12 @@ def carry_out(wanted: Wanted, conditions: Sequence[Condition]) -> CarriedOut:
     console = Console(stderr=True, highlight=False)
     mode = progress_mode(wanted.progress, console)
     if is_sqlite(wanted.file):
+        base = f"{wanted.base}:{wanted.system}" if wanted.system else str(wanted.base)
         raise click.UsageError(
-            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare BASE NEW` compares two"
+            f"--run {wanted.file} is a run file, and takes an experiment file: `taskpace compare "
+            f"{shlex.quote(base)} {shlex.quote(str(wanted.file))}` compares two"
         )
-    named = None if wanted.file.exists() else shipped_file(str(wanted.file))
-    experiment = load_experiment(named or wanted.file)
+    experiment = load_experiment(found_file(wanted.file))
     path = wanted.output or Path("runs") / f"{experiment.name}-gate.db"
     with Store.open(wanted.base) as store:
         plan, baseline, why = _plan(wanted, experiment, store, conditions, console)
@@ -118,7 +120,7 @@ def _plan(
     from taskpace.analysis.baseline import baseline_of
     from taskpace.analysis.compare import Side, matched, systems_of
     from taskpace.experiment.gate import for_gate, gated_plan
-    from taskpace.experiment.prepare import prepare
+    from taskpace.experiment.prepare import errors_of, prepare
 
     label = str(wanted.base)
     older = systems_of(Side(store, label, wanted.system))
@@ -131,7 +133,8 @@ def _plan(
     names = matched(older, there, label, str(wanted.file))
     new = for_gate(experiment, [name for _, name in names], max_items=wanted.max_items, location=str(wanted.file))
     check_trust(new, wanted.file, console, trusted=wanted.trust)
-    plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
+    with errors_of(str(wanted.file)):
+        plan = prepare(new, wanted.file.parent, fetch=wanted.fetch, on_progress=show_downloads(console))
     for condition in conditions:
         for task in plan.tasks:
             if condition.measure != "task_time" and task.spec.scorer is None:

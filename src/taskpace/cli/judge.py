@@ -10,6 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from taskpace.cli.experiments import source_of
 from taskpace.cli.running import no_fetch_option, progress_mode, progress_option, run_shown
 from taskpace.cli.trust import check_trust, trust_option
 from taskpace.errors import ExperimentError, StoreError
@@ -46,6 +47,7 @@ def judge(
     JUDGE.toml names the judge and the rubric (docs/judge.md). Judging is a run of its own, in a file of its own:
     its time and tokens are in no number of RUN, which is only read.
     """
+    from taskpace.experiment.prepare import errors_of
     from taskpace.judge.plan import judge_plan
     from taskpace.report.terminal.downloads import show_downloads
     from taskpace.store.store import Store
@@ -62,7 +64,8 @@ def judge(
     with Store.open(run_file) as run:
         base = judge_file.parent if judge_file else Path()
         fetching = show_downloads(console)
-        plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
+        with errors_of(source_of(judge_file)):
+            plan = judge_plan(settings, run, str(run_file), base, fetch=not flags["no_fetch"], on_progress=fetching)
         ended = run_shown(plan, path, console, mode)
         _show(_judged(run, run_file, path, resamples), form)
     if mode != "quiet":

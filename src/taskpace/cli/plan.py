@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 
-from taskpace.cli.experiments import experiment_options, read_experiment
+from taskpace.cli.experiments import experiment_options, read_experiment, source_of
 from taskpace.errors import ExperimentError
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plan(output: Path | None, assume: float, expect_ratio: float | None, **optio
     Models are not loaded, only looked up (and downloaded when they are not here yet).
     """
     from taskpace.analysis.duration import estimate
-    from taskpace.experiment.prepare import prepare
+    from taskpace.experiment.prepare import errors_of, prepare
     from taskpace.report.terminal.plan import print_plan
     from taskpace.store.store import Store
 
@@ -51,7 +51,8 @@ def plan(output: Path | None, assume: float, expect_ratio: float | None, **optio
         raise ExperimentError(
             "--expect-ratio: it is for a run that ends when its ranking is settled: add --until decided"
         )
-    planned = prepare(experiment, base)
+    with errors_of(source_of(options["file"])):
+        planned = prepare(experiment, base)
     console = Console(highlight=False)
     if expect_ratio is not None:
         for line in _expected(planned, output, expect_ratio):

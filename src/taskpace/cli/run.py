@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from taskpace.cli.experiments import experiment_options, paths_start_here, read_experiment
+from taskpace.cli.experiments import experiment_options, paths_start_here, read_experiment, source_of
 from taskpace.cli.running import (
     Interrupts,
     no_fetch_option,
@@ -78,7 +78,7 @@ def run(
     systems, such as the suite core-1, takes them from --model. A run file continues the run that it holds, or grows it
     (--items 100). Without a file, the flags make up an experiment: one system for each --model.
     """
-    from taskpace.experiment.prepare import prepare
+    from taskpace.experiment.prepare import errors_of, prepare
 
     if ray is not None and budget is not None:
         raise ExperimentError("--budget: how long items take is seen on one machine: leave --ray out, and give --items")
@@ -95,11 +95,13 @@ def run(
     if budget is None:
         shown = None if mode == "json" else show_downloads(console)
         try:
-            plan = prepare(experiment, base, fetch=not no_fetch, on_progress=shown)
+            with errors_of(source_of(file)):
+                plan = prepare(experiment, base, fetch=not no_fetch, on_progress=shown)
         except (ModelError, TaskError) as exc:
             raise exc if run_file is None else paths_start_here(exc, run_file) from None
     else:
-        fitted = _fit(experiment, base, path, budget, console=console, mode=mode, fetch=not no_fetch)
+        with errors_of(source_of(file)):
+            fitted = _fit(experiment, base, path, budget, console=console, mode=mode, fetch=not no_fetch)
         if fitted is None:
             return 130
         plan = fitted

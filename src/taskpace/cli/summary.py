@@ -12,6 +12,7 @@ from taskpace.cli.prices import price_option, prices_by_run
 
 if TYPE_CHECKING:
     from taskpace.analysis.schema.summary import Summary
+    from taskpace.report.words.commands import RunFile
 
 
 @click.command()
@@ -64,9 +65,7 @@ def summary(
         if plots:
             raise click.UsageError(f"--plots draws on a terminal, not as {form}: leave it out, or see `taskpace chart`")
         raise click.UsageError(f"--task is for a terminal, and {form} has all tasks: leave one of the two out")
-    summarised = _summarised(run_files, resamples, deadline, reference, prices)
-    # Commands of remedies are for one file; which of several it is, is not known here.
-    file = str(run_files[0]) if len(run_files) == 1 else None
+    summarised, file = _summarised(run_files, resamples, deadline, reference, prices)
     if form != "terminal":
         # Bytes, not text: the same run gives the same file on every machine, whatever its encoding and line ends.
         click.echo(_rendered(summarised, form, file).encode(), nl=False)
@@ -102,8 +101,8 @@ def print_short(
 
     from taskpace.report.terminal.answer import print_answer
 
-    summarised = _summarised(run_files, resamples, deadline_s, reference, prices, known=known)
-    print_answer(summarised, Console(highlight=False), files=tuple(map(str, run_files)))
+    summarised, file = _summarised(run_files, resamples, deadline_s, reference, prices, known=known)
+    print_answer(summarised, Console(highlight=False), files=tuple(map(str, run_files)), file=file)
 
 
 def _check_task(task: str, summarised: Summary) -> None:
@@ -123,7 +122,9 @@ def _summarised(
     prices: tuple[str, ...],
     *,
     known: bool = False,
-) -> Summary:
+) -> tuple[Summary, RunFile]:
+    """The summary, and the run file, or which of several has what, for the commands of remedies."""
+    from taskpace.analysis.data.shards import files_of_cells
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.summary import summarise
     from taskpace.store.store import Store
@@ -131,16 +132,17 @@ def _summarised(
     with ExitStack() as opened:
         stores = [opened.enter_context(Store.open(file, known=known)) for file in run_files]
         given = prices_by_run(prices, stores)
-        return summarise(
+        summarised = summarise(
             *stores,
             resamples=RESAMPLES if resamples is None else resamples,
             deadline_s=deadline_s,
             reference=reference,
             prices={name: price for own in given for name, price in own.items()},
         )
+        return summarised, str(run_files[0]) if len(run_files) == 1 else files_of_cells(stores)
 
 
-def _rendered(view: Summary, form: str, file: str | None) -> str:
+def _rendered(view: Summary, form: str, file: RunFile) -> str:
     if form == "json":
         from taskpace.report.files.json_text import json_text
 

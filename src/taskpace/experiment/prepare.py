@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from taskpace import engines, models
-from taskpace.errors import ExperimentError, TaskError, TaskpaceError
+from taskpace.errors import ExperimentError, ModelError, TaskError, TaskpaceError
 from taskpace.experiment.experiment import DEFAULT_ITEMS, Experiment, System, TaskUse
 from taskpace.experiment.plan import Plan, PlannedItem, PlannedSystem, PlannedTask, make_plan
 from taskpace.experiment.scenario import Scenario
@@ -57,6 +57,21 @@ def prepare(experiment: Experiment, base: Path, *, fetch: bool = True, on_progre
     systems = plan_systems(experiment, base, fetch=fetch, on_progress=on_progress)
     with _without_collecting():
         return make_plan(experiment, systems, tasks)
+
+
+_WITHOUT_FILE = ("key ", "system ", "task ", "unknown ")
+"""What a message begins with that says where in an experiment, and not in which."""
+
+
+@contextlib.contextmanager
+def errors_of(source: str) -> Iterator[None]:
+    """Have errors about an experiment name what it is from: its file, or ``flags``."""
+    try:
+        yield
+    except (ExperimentError, ModelError, TaskError) as exc:
+        if not str(exc).startswith(_WITHOUT_FILE):
+            raise
+        raise type(exc)(f"{source}: {exc}") from None
 
 
 @contextlib.contextmanager

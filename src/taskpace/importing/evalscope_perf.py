@@ -63,7 +63,7 @@ def read(source: Source) -> tuple[Log, ...]:
                     "benchmark_data.db"
                 )
             # The columns are named one by one: what is a pickle is never asked for.
-            found = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM result ORDER BY rowid").fetchall()  # noqa: S608
+            found = db.execute(f"SELECT {', '.join(_COLUMNS)} FROM result ORDER BY rowid").fetchall()  # noqa: S608 - our own names
     except (sqlite3.Error, UnicodeError) as exc:
         raise source.refuse(f"a damaged database ({exc}): copy it again from where evalscope wrote it") from None
     if not found:

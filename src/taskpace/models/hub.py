@@ -81,11 +81,11 @@ def _without(secret: str | None, text: str) -> str:
 
 def _progress_class(name: str, on_progress: Progress) -> Any:
     """A progress bar that draws nothing and reports what it is told."""
-    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]  # documented, not in its __all__
 
     class Reporter(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]  # tqdm's own
             self._done_bytes = int(kwargs.get("initial") or 0)
 
         def update(self, n: float | None = 1) -> None:

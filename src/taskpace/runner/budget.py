@@ -102,7 +102,7 @@ def begin(
     the pilot runs, and not while models are fetched or their digests are computed.
 
     Raises:
-        ExperimentError: an open loop, or a budget in which not even the pilot's items fit.
+        ExperimentError: an open loop, static batches, or a budget in which not even the pilot's items fit.
         Interrupted: a stop was requested during the pilot; nothing is kept.
         StoreError: ``path`` cannot be used, or holds another experiment.
     """
@@ -110,6 +110,11 @@ def begin(
         return Fitted(prepare(_as_begun(experiment, path), base, fetch=fetch), continued=True)
     if any(scenario.rate is not None for scenario in experiment.scenarios):
         raise ExperimentError("--budget: arrivals at a rate must not be interrupted: leave it out, and give items")
+    if batches := [scenario.name for scenario in experiment.scenarios if scenario.batch is not None]:
+        raise ExperimentError(
+            f'--budget: {PILOT_ITEMS} items do not show how long a static batch ("{batches[0]}") takes: leave it out, '
+            "and give items"
+        )
     Store.check_target(path)
     sizes = dict(count_items(use, experiment, base) for use in experiment.tasks)
     if len(sizes) < len(experiment.tasks):
@@ -117,7 +122,7 @@ def begin(
         return Fitted(prepare(experiment, base, fetch=fetch), continued=False)
     asked = {task: min(PILOT_ITEMS, size) for task, size in sizes.items()}
     pilot = prepare(_with_items(experiment, asked), base, fetch=fetch)
-    kept = all(scenario.one_at_a_time and scenario.batch is None for scenario in experiment.scenarios)
+    kept = all(scenario.one_at_a_time for scenario in experiment.scenarios)
     remove_pilots()
     with (
         TemporaryDirectory(prefix=_PILOT) as folder,

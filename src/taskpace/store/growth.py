@@ -39,7 +39,10 @@ def grow(db: sqlite3.Connection, path: Path, plan: Plan) -> None:
         set_prices(db, plan)
         return
     if problem := _conflict(db, msgspec.json.decode(kept), plan):
-        raise StoreError(f"{path}: holds a run of another plan ({problem}): choose another -o, or restore that plan")
+        other = path.with_name(f"{path.stem}-2{path.suffix}")
+        raise StoreError(
+            f"{path}: holds a run of another plan ({problem}): choose another -o, such as {other}, or restore that plan"
+        )
     there = {trial_id for (trial_id,) in db.execute("SELECT id FROM trial")}
     planned = {trial_id for cell in plan.cells for trial_id in plan.trials(cell).ids()}
     if not planned <= there:

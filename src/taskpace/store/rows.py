@@ -219,7 +219,7 @@ def insert(db: sqlite3.Connection, table: str, **values: Any) -> int:
 @cache
 def _insertion(table: str, *columns: str) -> str:
     """The statement; the names are ours alone, values are bound."""
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608 - ours
 
 
 def as_json(value: Any) -> str:

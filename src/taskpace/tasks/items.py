@@ -260,9 +260,7 @@ def _cell(task: Task, number: int, column: str) -> str:
 
 def _parts(task: Task, row: Row, field: str, parts: tuple[str, ...]) -> list[tuple[str, Any]]:
     """The columns of a field with their values. The last ones of a list may be empty: some rows have fewer choices."""
-    found: list[tuple[str, Any]] = []
-    for part in parts:
-        found.append((part, task.data.values[part] if part in task.data.values else _value(row, part)))  # noqa: PERF401
+    found = [(part, task.data.values[part] if part in task.data.values else _value(row, part)) for part in parts]
     if field in _LISTS and len(parts) > 1:
         while found and found[-1][1] is None:
             found.pop()

@@ -59,6 +59,8 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
     try:
         with path.open("rb") as file:
             content = file.read(most_bytes + 1 if most_bytes >= 0 else -1)
+    except FileNotFoundError:
+        raise error(f"{named(path)}: file not found: check the path") from None
     except OSError as exc:
         raise error(f"{named(path)}: cannot be read: {exc.strerror or exc}") from None
     except ValueError as exc:
@@ -122,8 +124,7 @@ def _explain(message: str, kind: Any) -> str:
     if found := _MISSING_FIELD.match(message):
         return f'{_where(found["path"])}the key "{found["key"]}" is missing: add it'
     found = _AT_PATH.match(message)
-    if found is None:  # pragma: no cover - the pattern matches any text
-        return message
+    assert found is not None  # noqa: S101 - the pattern matches any text
     problem = re.sub(r"`([^`]+)`", _in_words, found["problem"])
     return f"{_where(found['path'])}{problem[:1].lower()}{problem[1:]}"
 

@@ -42,7 +42,7 @@ class Worker:
             runner = asyncio.Runner(loop_factory=engine.clock.new_event_loop)
             info = runner.run(engine.open(lambda text: self._run.send(Opening(text=text), True)))
             if not isinstance(info, EngineInfo):
-                raise EngineError(f"the engine's open gives {type(info).__name__}, not EngineInfo")  # noqa: TRY301
+                raise EngineError(f"the engine's open gives {type(info).__name__}, not EngineInfo")  # noqa: TRY301 - as what open raises
             self._open = engine, info, runner
             # What is loaded by now stays: keep the garbage collector from walking it during a trial.
             gc.collect()

@@ -153,10 +153,15 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
         for cell in cells
     ]
 
+    whole = bool(systems and shape[1]) and all(_fill(place, shape[1] * repeats) for place in places)
+
     def cube(values_of: Callable[[Trials], NDArray[Any]]) -> Floats:
-        found = np.full(shape, np.nan)
-        for row, cell, place in zip(found, cells, places, strict=True):
-            row.reshape(-1)[place] = values_of(cell)
+        columns = [values_of(cell) for cell in cells]
+        if whole and (value := _constant(columns)) is not None:
+            return np.broadcast_to(value, shape)
+        found = np.empty(shape) if whole else np.full(shape, np.nan)
+        for row, column, place in zip(found, columns, places, strict=True):
+            row.reshape(-1)[place] = column
         return found
 
     visible = cube(lambda cell: _of_ended(cell, "output_bytes"))
@@ -182,6 +187,25 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
     )
 
 
+def _fill(places: NDArray[Any], size: int) -> bool:
+    """Whether there is a trial for each of so many places."""
+    if len(places) != size:
+        return False
+    filled = np.zeros(size, dtype=bool)
+    filled[places] = True
+    return bool(filled.all())
+
+
+def _constant(columns: Sequence[NDArray[Any]]) -> np.float64 | None:
+    """The one number that all columns have; null: they have several."""
+    first = np.float64(columns[0][0])
+    if np.isnan(first):
+        same = all(np.isnan(column[-1]) and np.isnan(column).all() for column in columns)
+    else:
+        same = all(column[0] == first and column[-1] == first and (column == first).all() for column in columns)
+    return first if same else None
+
+
 def _flags(cell: Columns, found: Flags | None) -> Flags:
     return np.zeros(cell.height, dtype=bool) if found is None else found
 
@@ -202,7 +226,7 @@ def _spent_s(cell: Columns) -> Floats:
 
 
 def _cost_usd(cell: Trials) -> Floats:
-    return cell["cost_usd"] if "cost_usd" in cell.frame.columns else np.full(cell.height, np.nan)
+    return cell["cost_usd"] if "cost_usd" in cell.frame.columns else np.broadcast_to(np.nan, cell.height)
 
 
 TURNS_SHARE = 0.9

@@ -54,4 +54,4 @@ def _span_s(part: pl.DataFrame, planned: int) -> float | None:
         return int(spans["end_clock_ns"].sum()) / 1e9
     if part["worker"].n_unique() != 1:
         return None
-    return (int(part["end_clock_ns"].max()) - int(part["dispatch_ns"].min())) / 1e9  # type: ignore[arg-type]
+    return int(part.select(pl.col("end_clock_ns").max() - pl.col("dispatch_ns").min()).item()) / 1e9

@@ -146,6 +146,15 @@ class Shards:
             yield trials
 
 
+def files_of_cells(sources: Iterable[Reader]) -> dict[Key, tuple[str, ...]]:
+    """The names of the run files that have each cell."""
+    having: dict[Key, tuple[str, ...]] = {}
+    for source in sources:
+        for key in _ids(source):
+            having[key] = (*having.get(key, ()), name_of(source))
+    return having
+
+
 def _key(cell: CellPlan) -> Key:
     return cell.system, cell.task, cell.scenario.name
 
@@ -164,11 +173,15 @@ def _shard(reader: Reader, prices: Mapping[str, Price]) -> _Shard:
             for name, (spec, sha256) in specs.items()
         },
         cells={_key(cell): cell for cell in load_cells(reader, prices)},
-        ids={
-            (system, task, recorded_scenario(scenario).name): cell_id
-            for cell_id, _, system, task, scenario in tables.cells(reader)
-        },
+        ids=_ids(reader),
     )
+
+
+def _ids(reader: Reader) -> dict[Key, str]:
+    return {
+        (system, task, recorded_scenario(scenario).name): cell_id
+        for cell_id, _, system, task, scenario in tables.cells(reader)
+    }
 
 
 # -- whether they are of one run ---------------------------------------------------------------------------------------

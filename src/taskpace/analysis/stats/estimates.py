@@ -13,17 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import (
-    Flags,
-    Floats,
-    Intervals,
-    Reach,
-    of_quantiles,
-    of_ratios,
-    share_interval,
-    wilson,
-)
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Reach, of_ratios, share_interval, wilson
 from taskpace.analysis.stats.items import item_counts, item_sums
+from taskpace.analysis.stats.quantiles import of_quantiles
 
 _CONFIDENCE = 0.99
 

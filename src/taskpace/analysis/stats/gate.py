@@ -16,7 +16,8 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.anytime import FIRST_MEAN, RATIO_SPREAD, SPREAD, Totals, running
-from taskpace.analysis.stats.intervals import Floats, at_share
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.quantiles import at_share
 from taskpace.analysis.stats.sequential import Looked, items_more
 from taskpace.analysis.stats.special import log_sum_exp
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Self
 
 import msgspec
@@ -40,13 +39,6 @@ class Intervals(msgspec.Struct, frozen=True):
     low: Floats
     high: Floats
     p: Floats
-
-
-class Quantiles(Intervals, frozen=True):
-    """Quantiles of values that may be lower bounds; ``value`` and ``low`` take those as they are."""
-
-    most: Floats
-    """The quantiles if they are as great as they may be."""
 
 
 BLOCK_VALUES = 1 << 19
@@ -300,87 +292,6 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
     """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out; no tests."""
     return Influence.of_means(values, skewed=reach is not None).intervals(reach)
-
-
-def of_quantiles(
-    values: Floats,
-    item_of: NDArray[np.intp] | None,
-    shares: tuple[float, ...],
-    most: Floats | None = None,
-    reach: Reach | None = None,
-) -> Quantiles:
-    """Quantiles over trials, linear interpolation, with Woodruff's intervals, from the values at a few ranks.
-
-    The ends are the order statistics at the shares p -+ z sqrt(p (1 - p) / n): n is the number of trials, divided by
-    the design effect of items with several repeats. No assumption about the distribution. Sources: Woodruff (1952),
-    "Confidence intervals for medians and other position measures"; the design effect as in ``share_interval``.
-
-    Args:
-        values: (m,), one for a trial, at least one.
-        item_of: (m,), the item of each trial, from 0; null: each is of an item of its own.
-        shares: which quantiles, 0 to 1.
-        most: (m,), how great each value may be where ``values`` are lower bounds; null: they are exact.
-        reach: null: the number of items was fixed.
-
-    Returns:
-        One for each share; ends are NaN for a single value, p is NaN. With ``most`` the values and lower ends are
-        those of the least values, the upper ends those of the greatest: inf where these have none.
-    """
-    m = len(values)
-    trials = None if item_of is None else np.bincount(item_of)
-    middles = [share * (m - 1) for share in shares]
-    if item_of is None or trials is None or trials.max() == 1:
-        # Where the ends are is known before any value is.
-        ends = [_ends(share, float(m), m, reach) for share in shares]
-        ranked = _ranked_at(values, [*middles, *chain(*ends)])
-    else:
-        ranked = np.sort(values)
-        below = (_trials_below(values, _at(ranked, middle), item_of, trials) for middle in middles)
-        ends = [_ends(share, n, m, reach) for share, n in zip(shares, below, strict=True)]
-    greatest = ranked if most is None else _ranked_at(most, [*middles, *chain(*ends)])
-    found, beyond = (np.array([_at(each, middle) for middle in middles]) for each in (ranked, greatest))
-    low = np.array([_at(ranked, end[0]) if end else math.nan for end in ends])
-    high = np.array([_at(greatest, end[1]) if end else math.nan for end in ends])
-    return Quantiles(found, low, high, np.full(len(shares), np.nan), beyond)
-
-
-def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, ...]:
-    """Positions of the ends of a quantile's interval among ``m`` ascending values, which tell as much as ``n``
-    independent ones; none: they are not known.
-    """
-    half = reached(n, reach) * math.sqrt(share * (1 - share) / n)
-    if m < 2 or not math.isfinite(half):
-        return ()
-    return tuple(min(max((share + side) * m - 0.5, 0.0), m - 1.0) for side in (-half, half))
-
-
-def _ranked_at(values: Floats, positions: list[float]) -> Floats:
-    """The values with the right ones at some positions, as if they were in order: a tenth of the time of a sort."""
-    below = {math.floor(position) for position in positions}
-    return np.partition(values, sorted(below | {min(place + 1, len(values) - 1) for place in below}))
-
-
-def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trials: NDArray[np.intp]) -> float:
-    """``effective_trials`` of the share of values up to ``value``; ``trials``: of each item, 0 or more."""
-    below = np.bincount(item_of, weights=values <= value, minlength=len(trials)).astype(np.float64)
-    return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
-
-
-def at_share(ranked: Floats, share: float) -> float:
-    """A quantile of ascending values, the last of which may be infinite; linear interpolation."""
-    return _at(ranked, share * (len(ranked) - 1))
-
-
-def _at(ranked: Floats, position: float) -> float:
-    before = math.floor(position)
-    part = position - before
-    if part == 0 or before + 1 >= len(ranked):
-        return float(ranked[before])
-    one, other = float(ranked[before]), float(ranked[before + 1])
-    if math.isinf(one) or math.isinf(other):
-        return one if math.isinf(one) else other
-    # As numpy does it, to the last digit.
-    return one + part * (other - one) if part < 0.5 else other - (1 - part) * (other - one)
 
 
 def effective_trials(hits: Floats, trials: Floats) -> float:

@@ -24,7 +24,8 @@ from taskpace.analysis.stats.anytime import (
     one_sided,
 )
 from taskpace.analysis.stats.claims import LogRatios, decide
-from taskpace.analysis.stats.intervals import Flags, Floats, at_share
+from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.quantiles import at_share
 from taskpace.analysis.stats.significance import ALPHA, holm
 
 _HORIZON = 100_000

@@ -12,7 +12,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.makespan import CLOCK_LIMIT, makespan_error_s, makespan_s
 from taskpace.analysis.schema.summary import Reason
-from taskpace.analysis.stats.intervals import at_share
+from taskpace.analysis.stats.quantiles import at_share
 from taskpace.telemetry import ClientMetrics
 
 LAG_LIMIT = 0.05

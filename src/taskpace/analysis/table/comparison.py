@@ -11,7 +11,8 @@ import numpy as np
 from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, at_share
+from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals
+from taskpace.analysis.stats.quantiles import at_share
 from taskpace.analysis.stats.sequential import with_claim
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
 from taskpace.analysis.stats.special import fair_at_most

@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.columns import Columns
-from taskpace.analysis.stats.intervals import Floats, at_share
+from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.quantiles import at_share
 
 
 class Phases(msgspec.Struct, frozen=True, kw_only=True):

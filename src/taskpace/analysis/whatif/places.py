@@ -65,7 +65,8 @@ def check_names(places: Sequence[Given | Elsewhere], names: list[str]) -> None:
     for place in places:
         if place.system is not None and place.system not in names:
             raise StoreError(
-                f'no system "{place.system}" in the run{close_to(place.system, names)}: it has {", ".join(names)}'
+                f'--system: no system "{place.system}" in the run{close_to(place.system, names)}: '
+                f"it has {', '.join(names)}"
             )
 
 

@@ -77,7 +77,7 @@ class Server:
 
     def __init__(self, command: list[str], log: Path | None) -> None:
         # Both stay open as long as the server runs.
-        self._log = tempfile.TemporaryFile() if log is None else open(log, "a+b", opener=_for_owner)  # noqa: SIM115
+        self._log = tempfile.TemporaryFile() if log is None else open(log, "a+b", opener=_for_owner)  # noqa: SIM115 - end closes it
         self._begin = self._log.seek(0, os.SEEK_END)
         self._ended: str | None = None
         self._supervisor = subprocess.Popen(  # noqa: S603 - the user's own command, and no shell reads it

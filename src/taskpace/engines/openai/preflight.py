@@ -17,7 +17,7 @@ from taskpace.engines.base import Stamps, Tell
 from taskpace.engines.openai.head import request_head
 from taskpace.engines.openai.http.coding import unpacked
 from taskpace.engines.openai.http.connection import Answer
-from taskpace.engines.openai.http.pool import Pool
+from taskpace.engines.openai.http.pool import OTHER_NAME, Pool
 from taskpace.engines.openai.http.target import Target
 from taskpace.engines.openai.launch import Server
 from taskpace.engines.openai.models import beside, names_of, some_of
@@ -122,7 +122,7 @@ async def preflight(way: Way, model: str, tell: Tell) -> Found:
     try:
         pool.give_back(await pool.connect())
     except EngineError as exc:
-        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc.kind, target)}") from None
+        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc, target)}") from None
     connect_ns = now_ns() - begun
     listed = await _list(way, named=bool(model))
     names = None if listed.status != _OK else names_of(listed.body)
@@ -162,7 +162,7 @@ async def _list(way: Way, *, named: bool) -> _List:
     except EngineError as exc:
         if named and exc.kind in _NO_LIST:
             return _List(0, b"", None)
-        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc.kind, target)}") from None
+        raise TaskpaceError(f"{options.url}: {exc}: {_remedy(exc, target)}") from None
     if location := answer.redirect:
         where, base = target.redirected(location)
         advice = f"write {base}" if base else "write where it leads, if that is the endpoint"
@@ -194,7 +194,7 @@ async def _get(way: Way, path: str) -> tuple[Answer, int]:
     try:
         answer, took_ns, _ = await _ask(way, path)
     except EngineError as exc:
-        raise TaskpaceError(f"{way.options.url}: {exc}: {_remedy(exc.kind, way.target)}") from None
+        raise TaskpaceError(f"{way.options.url}: {exc}: {_remedy(exc, way.target)}") from None
     return answer, took_ns
 
 
@@ -217,13 +217,18 @@ async def _ask(way: Way, path: str) -> tuple[Answer, int, bytes]:
 
 def key_remedy(options: Options) -> str:
     """What to do about a key that is missing or wrong."""
-    return "set api_key_env" if options.api_key_env is None else f"correct the key in {options.api_key_env}"
+    if options.api_key_env is None:
+        return "set api_key_env in the system's options to the name of the variable that holds the key"
+    return f"correct the key in {options.api_key_env}"
 
 
-def _remedy(kind: str, target: Target) -> str:
+def _remedy(exc: EngineError, target: Target) -> str:
+    kind = exc.kind
     if target.proxy is not None and kind.startswith("connect-"):
         name = f"{target.scheme.upper()}_PROXY"
         return f"start the proxy or correct {name}; or name the host {target.host} in NO_PROXY"
+    if kind == "connect-tls" and OTHER_NAME in str(exc):
+        return "write the host's name in url as the certificate has it, or give the server a certificate for this name"
     if kind == "connect-tls":
         return f"{_NO_TLS}, or name its certificate authority in ca_file"
     if kind in _REMEDIES:

@@ -91,7 +91,7 @@ def check_content(answer: Answer, stamps: Stamps, secrets: Secrets) -> None:
             refusal="perhaps",
         )
     if stamps.arrivals and stamps.arrivals[0][1].startswith(_TEXT):
-        return None  # as nearly all begin
+        return  # as nearly all begin
     body = b""
     for _, data in plain(stamps.arrivals, MOST_BYTES):
         body = (body + data).lstrip(_BLANK)

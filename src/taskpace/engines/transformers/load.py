@@ -141,7 +141,7 @@ def _on_array(reader: Any) -> Any:
         return reader  # this module's own, already kept
     import numpy as np
 
-    class OnArray(reader):  # type: ignore[misc]
+    class OnArray(reader):  # type: ignore[misc]  # gguf's reader is Any here
         @property
         def data(self) -> Any:
             return self._data

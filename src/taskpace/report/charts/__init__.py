@@ -43,7 +43,7 @@ _OF_A_TABLE: dict[str, tuple[str, Callable[[TaskTable, list[str]], list[Panel]]]
     "energy-time": ("time against energy of a correct answer, with the accuracy and the frontier", energy_time),
 }
 _OF_A_RUN: dict[str, tuple[str, Callable[[Summary, list[str]], list[Panel]]]] = {
-    "load": ("task time and makespan against requests in flight", load),
+    "load": ("task time, tasks per hour and share in time against load", load),
     "effects": ("task time, length and accuracy against a setting that was swept", effects),
 }
 CHARTS: dict[str, str] = {name: about for name, (about, _) in {**_OF_A_TABLE, **_OF_A_RUN}.items()}

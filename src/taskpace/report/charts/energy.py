@@ -34,7 +34,7 @@ def energy(table: TaskTable, systems: list[str]) -> list[Panel]:
         if number.value is not None
     ]
     names = [label(row.system) for row, _ in shown]
-    spread = [float(value[end]) for value in values for end in ("joules", "joules_low", "joules_high")]  # type: ignore[arg-type]
+    spread = [float(value[end]) for value in values for end in ("joules", "joules_low", "joules_high")]  # type: ignore[arg-type]  # numbers
     x = alt.X("joules:Q", title="joules, gross (left: less)", scale=scale_for(spread, from_zero=True))
     y = alt.Y("system:N", sort=names, title=None, axis=GRIDDED_NAMES)
     colour = by_place(names, systems, "color", SERIES)

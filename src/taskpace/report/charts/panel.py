@@ -38,7 +38,7 @@ class Panel(msgspec.Struct, frozen=True, kw_only=True):
 
 def chart_of(values: Sequence[Mapping[str, object]], name: str | alt.UndefinedType = alt.Undefined) -> alt.Chart:
     """An altair chart of data in it."""
-    return alt.Chart(alt.Data(values=values), name=name)  # type: ignore[no-untyped-call]
+    return alt.Chart(alt.Data(values=values), name=name)  # type: ignore[no-untyped-call]  # altair's own
 
 
 def label(name: str) -> str:

@@ -120,8 +120,9 @@ def _speed_caption(inverted: list[Pair]) -> str:
     pairs = "; ".join(f"{pair.b} against {pair.a}" for pair in inverted[:4])
     more = f" and {len(inverted) - 4} more" if len(inverted) > 4 else ""
     return (
-        "Whoever stands further right has more tokens per second, whoever stands lower finishes sooner. Dashed red "
-        f"lines join those whom tokens per second rank wrongly: {pairs}{more}. Lines: 95 % intervals."
+        "Whoever stands further right has more tokens per second, whoever stands lower has the shorter median time. "
+        f"Dashed red lines join those whom tokens per second rank wrongly, item by item: {pairs}{more}. "
+        "Lines: 95 % intervals."
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.records import OUTCOMES
-from taskpace.report.words.commands import with_files
+from taskpace.report.words.commands import RunFile, summary_with_files
 from taskpace.report.words.figures import reason_line
 from taskpace.text.safe_text import printable
 
@@ -42,18 +42,18 @@ def _cell(value: Value) -> Value:
     return ("'" if value.startswith(_FORMULA) else "") + printable(value)
 
 
-def summary_csv(summary: Summary, file: str | None = None) -> str:
+def summary_csv(summary: Summary, file: RunFile = None) -> str:
     """One row for each cell of a run, in the experiment's order.
 
     Parts of a field ``x`` are ``x_PART``, and a number ``x`` has its 95 % interval in ``x_low`` and ``x_high``, and
     ``at least`` or ``at most`` in ``x_bound`` where it is no more than that; each outcome's count is ``n_OUTCOME``;
     ``reasons`` and ``findings`` are their codes, and ``explanation`` says the reasons in words, with the remedies.
-    Solve curves and pairs of systems are left out: they are in the JSON. ``file``: the run file's name, for commands.
+    Solve curves and pairs of systems are left out: they are in the JSON. ``file``: of the run, for commands.
     """
     return csv_lines(
         [
             _columns(),
-            *(_values(summary, table, row, file) for table in summary.tables for row in table.rows),
+            *(_values(summary, table, row) for table in summary_with_files(summary, file).tables for row in table.rows),
         ]
     )
 
@@ -104,7 +104,7 @@ def _part(value: Value | tuple[str, ...] | dict[str, int] | Estimate, is_number:
     return ["; ".join(map(str, value)) if isinstance(value, tuple) else value]
 
 
-def _values(summary: Summary, table: TaskTable, row: SystemRow, file: str | None) -> list[Value]:
+def _values(summary: Summary, table: TaskTable, row: SystemRow) -> list[Value]:
     codes = " ".join(reason.code for reason in row.reasons)
     values: list[Value] = [summary.name, table.task, table.scenario, row.system, row.valid, codes]
     for field in msgspec.structs.fields(SystemRow):
@@ -119,4 +119,4 @@ def _values(summary: Summary, table: TaskTable, row: SystemRow, file: str | None
         elif field.name not in _NO_NUMBER:
             values.append(value)
     findings = " ".join(finding.code for finding in row.findings)
-    return [*values, table.par2_limit_s, findings, with_files("; ".join(map(reason_line, row.reasons)), file)]
+    return [*values, table.par2_limit_s, findings, "; ".join(map(reason_line, row.reasons))]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import Answer, Block, Cell, Document, Name, Rank, Words, shown
+from taskpace.report.words.commands import RunFile
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import Form
 from taskpace.text.safe_text import column_width, padded, printable
@@ -14,7 +15,7 @@ from taskpace.text.safe_text import column_width, padded, printable
 _WIDEST_PADDED = 60
 """Columns are padded so that the raw text reads well; one endless name must not blow every row up."""
 
-_OWN_CODE = re.compile(r"(?<!`)(`(?:taskpace |--)[A-Za-z0-9 ./_-]*[A-Za-z0-9]`)(?!`)")
+_OWN_CODE = re.compile(r"(?<!`)(`(?:taskpace |--)(?:[A-Za-z0-9 ./_-]|(?<= )&&(?= ))*[A-Za-z0-9]`)(?!`)")
 """Commands and flags in our own remedies, which stay code; what has any other character in it is shown as text."""
 _SPECIAL = re.compile(
     r"[\\`*\[\]<|~&$#]"
@@ -32,8 +33,8 @@ def document_markdown(whole: Document) -> str:
     return "\n\n".join(_parts(whole)) + "\n"
 
 
-def summary_markdown(summary: Summary, file: str | None = None) -> str:
-    """A run's summary; ``file``: its name, for commands."""
+def summary_markdown(summary: Summary, file: RunFile = None) -> str:
+    """A run's summary; ``file``: of the run, for commands."""
     return document_markdown(document(summary, file))
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import cycle
 
 import jinja2
 from markupsafe import Markup
@@ -18,6 +20,8 @@ from taskpace.report.page.table import Part, make_part
 from taskpace.report.words.comparison import compared_document
 
 _HERE = files("taskpace.report.page")
+_CODE = re.compile(r"`((?:taskpace |--|[a-z_]+(?: = [0-9.]+)?(?=`))[^`]*)`")
+"""In our own sentences; a name of a reader's that has such marks may become code, and is escaped as any other."""
 
 
 def page_parts(runs: list[WholeRun], compared: list[ComparedRuns]) -> Iterator[bytes]:
@@ -46,11 +50,22 @@ def page_parts(runs: list[WholeRun], compared: list[ComparedRuns]) -> Iterator[b
 
 def _templates() -> jinja2.Environment:
     """Whatever a run holds is escaped; a name that the template misspells is an error."""
-    return jinja2.Environment(
+    made = jinja2.Environment(
         autoescape=True,
         keep_trailing_newline=True,
         loader=jinja2.FunctionLoader(lambda name: _HERE.joinpath(name).read_text("utf-8")),
         lstrip_blocks=True,
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
+    )
+    made.filters["prose"] = prose
+    return made
+
+
+def prose(text: str) -> Markup:
+    """A sentence of ours, escaped, with its commands, flags and keys as code."""
+    parts = _CODE.split(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if odd else part
+        for part, odd in zip(parts, cycle((False, True)), strict=False)
     )

@@ -11,6 +11,7 @@ from rich.text import Text
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.answer import make_answer
 from taskpace.report.words.block import Advice, Answer, Block, Number
+from taskpace.report.words.commands import RunFile
 from taskpace.text.safe_text import both_ends, column_width, one_line, padded, printable, told_apart, wrapped
 
 MOST_LINES = 20
@@ -22,9 +23,16 @@ _LONGEST = 1000
 """Columns of a text before it is fitted to its column."""
 
 
-def print_answer(summary: Summary, console: Console, *, files: tuple[str, ...]) -> None:
-    """Print the answer of a run; ``files``: the names of all its files, for commands."""
-    answer = make_answer(summary, files[0] if len(files) == 1 else None)
+def print_answer(summary: Summary, console: Console, *, files: tuple[str, ...], file: RunFile) -> None:
+    """Print the answer of a run.
+
+    Args:
+        summary: of the run.
+        console: where to.
+        files: the names of all its files.
+        file: the one file, or which of them has what, for the commands of remedies.
+    """
+    answer = make_answer(summary, file)
     for line in answer_lines(answer, files, console.width):
         console.print(line, soft_wrap=True)
 
@@ -59,9 +67,7 @@ def answer_lines(answer: Answer, files: tuple[str, ...], width: int) -> Iterator
         if number and number <= spare:
             yield Text()
         yield from part
-    if len(files) > 1 and any(each.command for each in answer.advice[: len(cautions)]):
-        yield from _wrapped("In commands RUN is the file that has the task, NEW a file to make.", width, "dim")
-    yield from _more(more, files, width)
+    yield from _more(more, answer, files, width)
 
 
 def _wrapped(text: str, width: int, style: str = "") -> Iterator[Text]:
@@ -77,10 +83,16 @@ def _caution(advice: Advice, width: int) -> Iterator[Text]:
         yield Text(f"  {printable(advice.command)}", style="yellow")
 
 
-def _more(cautions: int, files: tuple[str, ...], width: int) -> Iterator[Text]:
+def _more(cautions: int, answer: Answer, files: tuple[str, ...], width: int) -> Iterator[Text]:
+    """The commands of the long form: of one task, where the run has several and its name fits, and of all."""
     command = f"taskpace summary {printable(shlex.join(files))}"
     counted = f" ({cautions} more caution{'s' if cautions > 1 else ''})" if cautions else ""
-    parts = (f"more: `{command} --task NAME`,", f"`{command} --full`{counted}")
+    parts = [f"`{command} --full`{counted}"]
+    if answer.task is not None:
+        of_one = f"`{command} --task {printable(shlex.quote(answer.task))}`,"
+        if column_width(f"more: {of_one}") <= width:
+            parts.insert(0, of_one)
+    parts[0] = f"more: {parts[0]}"
     together = " ".join(parts)
     for line in (together,) if column_width(together) <= width else parts:
         yield Text(line, style="dim")

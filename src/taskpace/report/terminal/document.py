@@ -11,6 +11,7 @@ from rich.text import Text
 
 from taskpace.analysis.schema.summary import Summary
 from taskpace.report.words.block import Block, Cell, Column, Document, Number, Rank, shown
+from taskpace.report.words.commands import RunFile
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import UNKNOWN, Form
 from taskpace.text.safe_text import column_width, one_line, padded, printable, told_apart, wrapped
@@ -24,14 +25,14 @@ Plots = Callable[[tuple[str, str], int], Iterable[Text]]
 
 
 def print_summary(
-    summary: Summary, console: Console, *, file: str | None = None, task: str | None = None, plots: bool = False
+    summary: Summary, console: Console, *, file: RunFile = None, task: str | None = None, plots: bool = False
 ) -> None:
     """Print the long form: every task's table, what it says, and what to look into.
 
     Args:
         summary: of the run.
         console: where to.
-        file: the run file's name, for commands.
+        file: of the run, for commands.
         task: only the tables of this one; null: everything.
         plots: with charts below each table.
     """

@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.text import Text
 
 from taskpace.report.terminal.standings import Standings
-from taskpace.report.words.gate import gate_status
+from taskpace.report.words.gate import counted_items, gate_status
 from taskpace.report.words.settled import standing_line, standing_lines
 from taskpace.runner.events import (
     CellGivenUp,
@@ -158,7 +158,7 @@ class Lines:
         if self._live is not None and isinstance(event, RunStarted | TrialFinished | PairsStand):
             self._standings.take(event)
         if isinstance(event, PairsStand) and not event.needed:
-            line = f"{event.task}: {'judged' if event.judged else 'settled'} after {event.items} items"
+            line = f"{event.task}: {'judged' if event.judged else 'settled'} after {counted_items(event.items)}"
             self._console.print(Text(one_line(line)), soft_wrap=True)
         if isinstance(event, OrderChanged):
             self._console.print(Text(one_line(f"the systems alternate in blocks: {event.reason}")), soft_wrap=True)

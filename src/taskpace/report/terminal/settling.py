@@ -55,8 +55,11 @@ def _chosen(path: PathShown) -> list[PathLook]:
     """The last moment, and for each earlier one the look that is closest to it."""
     known = [look for look in path.looks if look.ratio is not None]
     wanted = [share * known[-1].items for share in _MOMENTS]
-    found = [min(known, key=lambda look, at=at: abs(look.items - at)) for at in wanted]  # type: ignore[misc]
-    return list(dict.fromkeys(found))
+
+    def closest(at: float) -> PathLook:
+        return min(known, key=lambda look: abs(look.items - at))
+
+    return list(dict.fromkeys(map(closest, wanted)))
 
 
 def _ends(looks: list[PathLook], margin: float | None) -> tuple[float, float]:

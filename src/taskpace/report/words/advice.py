@@ -9,7 +9,7 @@ from typing import NamedTuple
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
 from taskpace.analysis.stats.per_correct import FEW_CORRECT
 from taskpace.report.words.block import Advice
-from taskpace.report.words.commands import split_remedy, with_files
+from taskpace.report.words.commands import RunFile, files_having, split_remedy, with_files
 from taskpace.text.safe_text import both_ends, one_line
 
 NAME_WIDTH = 24
@@ -52,8 +52,8 @@ class _Told(NamedTuple):
     row: SystemRow | None
 
 
-def advice(summary: Summary, file: str | None) -> tuple[Advice, ...]:
-    """List the cautions, what changes most of the answer first; ``file``: the run file's name, for commands."""
+def advice(summary: Summary, file: RunFile) -> tuple[Advice, ...]:
+    """List the cautions, what changes most of the answer first; ``file``: of the run, for commands."""
     groups: dict[str, list[_Told]] = {}
     for table in summary.tables:
         for told in _told(table):
@@ -89,11 +89,16 @@ def _told(table: TaskTable) -> Iterator[_Told]:
         yield _Told(_FINDINGS.get(finding.code, _REST), finding.code, finding.text, finding.remedy, table, None)
 
 
-def _advice(group: list[_Told], summary: Summary, file: str | None) -> Advice:
+def _advice(group: list[_Told], summary: Summary, file: RunFile) -> Advice:
     first = min(group, key=lambda told: told.rank)
     # Of several the one that asks for most: more items or tokens than a system needs do no harm.
     most = max((told for told in group if told.rank == first.rank or told.row), key=lambda told: _numbers(told.remedy))
-    do, command = split_remedy(with_files(most.remedy, file))
+    cells = [
+        (row.system, told.table.task, told.table.scenario)
+        for told in group
+        for row in (told.table.rows if told.row is None else (told.row,))
+    ]
+    do, command = split_remedy(with_files(most.remedy, *files_having(file, cells)))
     return Advice(
         code=_TOGETHER.get(first.code, first.code),
         who=_who(group, summary),

@@ -6,20 +6,20 @@ Names are cut to a bounded length here; the long form has them whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from taskpace.analysis.schema.summary import Summary, SystemRow, TaskTable
-from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
+from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.table.cost import cost_per_correct
-from taskpace.analysis.table.pairs import Pair, is_inverted
+from taskpace.analysis.table.pairs import Pair
 from taskpace.report.words.advice import advice, joined, on_tasks, short
-from taskpace.report.words.block import INVALID, Answer, Block, Cell, Column, Name, Number, Words
+from taskpace.report.words.answer_table import answer_columns
+from taskpace.report.words.block import Answer, Block
 from taskpace.report.words.causes import Cause, causes, long_answers, no_cause
+from taskpace.report.words.commands import RunFile
 from taskpace.report.words.cost import DOLLARS_ALONE, PER, costs_in_brief, partial_in_brief
 from taskpace.report.words.figures import (
-    PERCENT_ALONE,
     SECONDS_ALONE,
-    THREE_DIGITS,
     Form,
     digits,
     within,
@@ -27,13 +27,13 @@ from taskpace.report.words.figures import (
 )
 from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
+from taskpace.report.words.makespan import makespan_in_brief
+from taskpace.report.words.rankings import firsts_of, ranked, unlike_medians
 from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
-_MOST_ROWS = 12
 _MOST_GROUPS = 3
-_PLACES = ("first", "second", "third")
 _LEGEND = (
     "task time: median seconds from dispatch to the last byte of the answer. tok/s: median decode speed. s/correct: "
     "seconds of all trials / number correct, so that wrong answers' time counts. Looks fast: more tokens per second "
@@ -43,31 +43,41 @@ _LEGEND = (
 Told = tuple[TaskTable, Pair]
 
 
-def make_answer(summary: Summary, file: str | None) -> Answer:
-    """The answer of a run, finished or not; ``file``: its name, for commands."""
+def make_answer(summary: Summary, file: RunFile) -> Answer:
+    """The answer of a run, finished or not; ``file``: of the run, for commands."""
     told = _inversion(summary)
     cautions = advice(summary, file)
     shown = told[0] if told else next((table for table in summary.tables if len(ranked(table)) > 1), None)
     inverted = _inverted(told, summary) if told else ""
+    paragraphs = (
+        _medians(summary),
+        _why(summary, told),
+        _cost(summary),
+        _sure(summary),
+        makespan_in_brief(summary, shown),
+    )
     return Answer(
         verdicts=tuple(
             filter(None, (inverted, _verdict(summary, told), _money(summary), _until(summary, file), _whole(summary)))
         ),
         block=Block(
             title=summary.name,
-            columns=_columns(summary),
-            paragraphs=tuple(filter(None, (_why(summary, told), _cost(summary), _sure(summary)))),
+            columns=answer_columns(summary),
+            paragraphs=tuple(filter(None, paragraphs)),
             legend=_LEGEND,
         ),
         advice=cautions[:MOST_ADVICE],
         more=len(cautions[MOST_ADVICE:]),
         table=None if shown is None else _key(shown),
+        task=_first_to_read(shown, summary),
     )
 
 
-def ranked(table: TaskTable) -> list[SystemRow]:
-    """The rows that have a place."""
-    return [row for row in table.rows if row.rank_task_time]
+def _first_to_read(shown: TaskTable | None, summary: Summary) -> str | None:
+    names = list(dict.fromkeys(table.task for table in summary.tables))
+    if len(names) < 2:
+        return None
+    return names[0] if shown is None else shown.task
 
 
 def _key(table: TaskTable) -> tuple[str, str]:
@@ -103,7 +113,7 @@ def _inverted(told: Told, summary: Summary) -> str:
     table, pair = told
     rows = {row.system: row for row in table.rows}
     a, b = rows[pair.a], rows[pair.b]
-    first = "finishes first" if _firsts(table) == (pair.a,) else "finishes sooner"
+    first = "finishes first" if firsts_of(table) == (pair.a,) else "finishes sooner"
     times = against(a.task_time_median_s, b.task_time_median_s, pair)
     speeds = f"{digits(a.tokens_per_s_median.value, 2)} against {digits(b.tokens_per_s_median.value, 2)}"
     right = (
@@ -116,19 +126,22 @@ def _inverted(told: Told, summary: Summary) -> str:
     return f"{f'{where.capitalize()} ' if where else ''}{names}: {times}, {speeds} tokens per second{right}."
 
 
-def _firsts(table: TaskTable) -> tuple[str, ...]:
-    """Who has the first place; none where fewer than two are ranked."""
-    rows = ranked(table)
-    return tuple(row.system for row in rows if row.rank_task_time == 1) if len(rows) > 1 else ()
+def _medians(summary: Summary) -> str:
+    """That the ranks are not those of the medians in the table, where a reader would see them differ."""
+    found = [(table, pair) for table in summary.tables if (pair := unlike_medians(table)) is not None]
+    if not found:
+        return ""
+    (_, pair), where = found[0], on_tasks([_key(table) for table, _ in found[:1]], summary)
+    return f"Ranks compare times item by item; the medians{where} would put {short(pair.b)} before {short(pair.a)}."
 
 
 def _verdict(summary: Summary, told: Told | None) -> str:
     """Task by task, those together where the same system is first."""
     # Where a system is first alone somewhere, the table shows who shares the first place elsewhere.
-    alone = any(len(_firsts(table)) == 1 for table in summary.tables)
+    alone = any(len(firsts_of(table)) == 1 for table in summary.tables)
     groups: dict[tuple[str, ...] | None, list[TaskTable]] = {}
     for table in summary.tables:
-        firsts = _firsts(table)
+        firsts = firsts_of(table)
         groups.setdefault(None if alone and len(firsts) > 1 else firsts, []).append(table)
     if set(groups) == {()}:
         return nothing_ranked(summary)
@@ -174,20 +187,20 @@ def _by_how_much(first: str, tables: list[TaskTable]) -> str:
 
 
 def _same_order(summary: Summary) -> str:
-    tables = [table for table in summary.tables if len(_firsts(table)) == 1]
+    tables = [table for table in summary.tables if len(firsts_of(table)) == 1]
     fastest = [[row.system for row in table.rows if row.rank_tokens_per_s == 1] for table in tables]
-    if tables and all(names == [*_firsts(table)] for names, table in zip(fastest, tables, strict=True)):
+    if tables and all(names == [*firsts_of(table)] for names, table in zip(fastest, tables, strict=True)):
         return " It has the most tokens per second, too."
     return " Tokens per second gives no significantly different order."
 
 
-def _until(summary: Summary, file: str | None) -> str:
+def _until(summary: Summary, file: RunFile) -> str:
     """Of a run that ends when its ranking is settled: whether it is, and what is open."""
     found = [(table, table.settled) for table in summary.tables if table.settled is not None]
     if not found:
         return ""
     if found[0][1].gate:
-        return gate_line([settled for _, settled in found], file)
+        return gate_line([settled for _, settled in found], file if isinstance(file, str) else None)
     if len(found) == 1:
         return " ".join(until_lines(found[0][0]))
     undecided = [table for table, settled in found if any(pair.verdict == "open" for pair in settled.pairs)]
@@ -200,88 +213,6 @@ def _whole(summary: Summary) -> str:
     start = "The logs have" if summary.imported else "So far"
     rest = "" if summary.done >= summary.planned else f"{start} {summary.done} of {summary.planned} trials."
     return " ".join(filter(None, (import_verdict(summary), rest)))
-
-
-# -- the table ---------------------------------------------------------------------------------------------------------
-
-
-def _columns(summary: Summary) -> tuple[Column, ...]:
-    """A row for each task and system; with more than a page has room for, a row for each task."""
-    if len(summary.tables) > 1 and sum(len(table.rows) for table in summary.tables) > _MOST_ROWS:
-        return _by_task(summary)
-    cells = [(table, row) for table in summary.tables for row in table.rows][:_MOST_ROWS]
-
-    def numbers(read: Callable[[SystemRow], Estimate]) -> tuple[Number, ...]:
-        return tuple(Number(read(row), first=row.rank_task_time == 1) for _, row in cells)
-
-    return (
-        *_task_column([table for table, _ in cells], summary),
-        Column(heading="system", kind="text", cells=tuple(Name(row.system) for _, row in cells)),
-        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
-        Column(heading="tok/s", form=THREE_DIGITS, cells=numbers(lambda row: row.tokens_per_s_median)),
-        Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
-        Column(
-            heading="s/correct", form=SECONDS_ALONE, optional=True, cells=numbers(lambda row: row.time_per_correct_s)
-        ),
-        Column(heading="finishes", kind="text", cells=tuple(Words(_place(table, row)) for table, row in cells)),
-    )
-
-
-def _task_column(tables: Sequence[TaskTable], summary: Summary) -> tuple[Column, ...]:
-    if len(summary.tables) == 1:
-        return ()
-    several = len({table.scenario for table in summary.tables}) > 1
-    names = tuple(Name(f"{table.task} {table.scenario}" if several else table.task) for table in tables)
-    return (Column(heading="task", kind="text", cells=names),)
-
-
-def _place(table: TaskTable, row: SystemRow) -> str:
-    if not row.n:
-        return "not run"
-    if not row.valid:
-        return INVALID
-    if row.rank_task_time is None:
-        return "unknown" if row.task_time_median_s.value is None else "not compared"
-    if row.system in _look_fast(table):
-        return "looks fast"
-    if len(ranked(table)) < 2:
-        return "alone"
-    if row.rank_task_time == 1 and len(_firsts(table)) > 1:
-        return "shared first"
-    rank = row.rank_task_time
-    if sum(each.rank_task_time < rank for each in ranked(table) if each.rank_task_time) >= rank:
-        # Slower than some of those before it, and than others perhaps not.
-        return "not first"
-    return _PLACES[rank - 1] if rank <= len(_PLACES) else f"{rank}th"
-
-
-def _look_fast(table: TaskTable) -> list[str]:
-    """Systems with more tokens per second than one that finishes sooner."""
-    names = {row.system for row in ranked(table) if row.rank_tokens_per_s}
-    return list(dict.fromkeys(pair.b for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)))
-
-
-def _by_task(summary: Summary) -> tuple[Column, ...]:
-    tables = summary.tables[:_MOST_ROWS]
-    first = [next((row for row in table.rows if (row.system,) == _firsts(table)), None) for table in tables]
-
-    def names(read: Callable[[TaskTable], Sequence[str]]) -> tuple[Cell, ...]:
-        return tuple(Words(joined(found) if (found := read(table)) else None) for table in tables)
-
-    def winner(table: TaskTable) -> Cell:
-        firsts = _firsts(table)
-        return Words("not decided" if len(firsts) == len(table.rows) > 1 else joined(firsts) if firsts else None)
-
-    def numbers(read: Callable[[SystemRow], Estimate]) -> tuple[Number, ...]:
-        return tuple(Number(UNKNOWN if row is None else read(row)) for row in first)
-
-    return (
-        *_task_column(tables, summary),
-        Column(heading="finishes first", kind="text", cells=tuple(map(winner, tables))),
-        Column(heading="task time", form=SECONDS_ALONE, cells=numbers(lambda row: row.task_time_median_s)),
-        Column(heading="correct", form=PERCENT_ALONE, optional=True, cells=numbers(lambda row: row.accuracy)),
-        Column(heading="only looks fast", kind="text", cells=names(_look_fast)),
-    )
 
 
 # -- why, at what cost, how sure ---------------------------------------------------------------------------------------

@@ -218,6 +218,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Cautions beyond these."""
     table: tuple[str, str] | None
     """Task and scenario of the picture to show; null: there is none."""
+    task: str | None
+    """Whose long form to read first; null: the run has one task."""
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):

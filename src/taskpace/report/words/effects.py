@@ -104,9 +104,9 @@ def _ranking(summary: Summary, effects: Sequence[Effect]) -> list[str]:
         return []
     orders = []
     for index in range(len(values)):
-        at = [ranks[sweep.points[index].system] for sweep in sweeps]
-        if None in at:
+        at = [rank for sweep in sweeps if (rank := ranks[sweep.points[index].system]) is not None]
+        if len(at) < len(sweeps):
             return []
-        orders.append(sorted(range(len(sweeps)), key=lambda number, at=at: (at[number], number)))  # type: ignore[misc]
+        orders.append([number for _, number in sorted(zip(at, range(len(at)), strict=True))])
     same = all(order == orders[0] for order in orders)
     return [f"The ranking by task time {'is the same' if same else 'changes'} over {setting} {', '.join(values)}."]

@@ -20,7 +20,7 @@ def judged_line(each: Judged) -> str:
     """``passed: task_time > 5%: mmlu-letter · single · sim: +1.2 % (at most +4.8) after 60 items``."""
     return (
         f"{_HEADS[each.verdict]}: {each.condition}: {each.task} · {each.scenario} · {each.new}: "
-        f"{_change(each)} after {_items(each.items)}{_more(each)}"
+        f"{_change(each)} after {counted_items(each.items)}{_more(each)}"
     )
 
 
@@ -48,7 +48,7 @@ def gate_line(settled: Sequence[Settled], file: str | None) -> str:
     told = " and ".join(f'"{each}"' for each in conditions)
     flags = " ".join(f"--fail-if {shlex.quote(each)}" for each in conditions)
     said = (
-        f"Asked until a gate could say pass or fail ({told}): {_items(items)}. "
+        f"Asked until a gate could say pass or fail ({told}): {counted_items(items)}. "
         f"`taskpace compare {shlex.quote(base)} RUN {flags}` shows which. "
         "Claims and intervals are ones that one may stop by: 5 % error in all, whenever that is."
     )
@@ -64,7 +64,7 @@ def open_line(undecided: Sequence[Judged], missing: int) -> str:
     others = f"; {rest} more {'is' if rest == 1 else 'are'} open" if rest else ""
     return (
         f'the gate is undecided: --fail-if "{last.condition}" is open: {last.task} · {last.scenario} · {last.new}: '
-        f"{_change(last)} after {_items(last.items)}{_more(last)}{others}"
+        f"{_change(last)} after {counted_items(last.items)}{_more(last)}{others}"
     )
 
 
@@ -97,5 +97,6 @@ def _more(each: Judged) -> str:
     return f", about {-(-each.more // unit) * unit} more items are needed"
 
 
-def _items(count: int) -> str:
+def counted_items(count: int) -> str:
+    """``1 item``, ``2 items``."""
     return "1 item" if count == 1 else f"{count} items"

@@ -227,7 +227,13 @@ def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> Block:
     def words(heading: str, read: Callable[[Disagreement], str]) -> Column:
         return Column(heading=heading, kind="text", cells=tuple(Words(read(one)) for one in found))
 
-    run_file, judge_file = shlex.quote(judged.run_file), shlex.quote(judged.judge_file)
+    answer, reply = (
+        f"taskpace show {shlex.quote(file)} {trial_id[:_ID_DIGITS]}"
+        for file, trial_id in (
+            (judged.run_file, found[0].trial_id),
+            (judged.judge_file, found[0].judge_trial_id),
+        )
+    )
     return Block(
         title=f"{task.task} · disagreements · {len(found)} of {len(task.disagreements)}",
         columns=(
@@ -238,7 +244,7 @@ def _disagreements(judged: Judged, task: JudgedTask, listed: int) -> Block:
             words("reply", lambda one: one.judge_trial_id[:_ID_DIGITS]),
             words("text", lambda one: one_line(one.answer, _TEXT_WIDTH)),
         ),
-        paragraphs=(f"`taskpace show {run_file} ANSWER` shows one, `taskpace show {judge_file} REPLY` a reply.",),
+        paragraphs=(f"`{answer}` shows the first answer, `{reply}` the judge's reply.",),
     )
 
 

@@ -12,6 +12,7 @@ from taskpace.report.words.causes import why
 from taskpace.report.words.claims import at_least, claim, open_verdict, rests_on_cuts
 from taskpace.report.words.figures import TWO_DECIMALS, digits, seconds_of, within
 from taskpace.report.words.gate import gate_line
+from taskpace.report.words.makespan import makespan_lines
 from taskpace.report.words.settled import settled_lines
 from taskpace.report.words.unranked import no_ranking
 
@@ -20,7 +21,7 @@ _MOST_NOTES = 2
 
 def sentences(table: TaskTable) -> list[str]:
     """The paragraphs below a table, the answer first."""
-    return _of_the_ranking(table) + until_lines(table) + _of_the_cache(table)
+    return _of_the_ranking(table) + makespan_lines(table) + until_lines(table) + _of_the_cache(table)
 
 
 def until_lines(table: TaskTable) -> list[str]:
@@ -120,7 +121,7 @@ def against(a: Estimate, b: Estimate, pair: Pair) -> str:
         return f"{seconds_of(a)} against {seconds_of(b)}"
     change = pair.task_time.change
     if pair.task_time.basis == "most" or change.value is None:
-        return "on most items"
+        return "sooner on most items"
     return f"item by item in {at_least(change.bound)}{change.value:.2f} times the time"
 
 

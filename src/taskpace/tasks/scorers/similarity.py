@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import shlex
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -61,10 +62,11 @@ def _model(folder: str) -> Any:
 
 
 def _missing(name: str) -> FieldProblem:
+    fetch = f": `hf download {shlex.quote(name)}`" if name.count("/") == 1 and not name.startswith((".", "/")) else ""
     return FieldProblem(
         "model",
-        f'embedding model "{name}" not found: give a folder with its {_WEIGHTS} and {_TOKENIZER}, or fetch a '
-        "hub model with `hf download NAME`; nothing is downloaded while scoring",
+        f'embedding model "{name}" not found: give a folder with its {_WEIGHTS} and {_TOKENIZER}, or the name of a '
+        f"hub model that was fetched before{fetch}; nothing is downloaded while scoring",
     )
 
 
