@@ -23,7 +23,7 @@ from taskpace.version import __version__
 
 _REACH_S = 5.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What begins a connection to a head, which speaks gRPC, with no settings of its own. Source: RFC 9113, section 3.4."""
+"""What begins a connection to a head, whose protocol is gRPC, with no settings of its own. Source: RFC 9113, section 3.4."""
 _PORT = 6379
 """Of a cluster's head, unless it was started with another."""
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
@@ -75,13 +75,13 @@ def _check_reachable(address: str) -> None:
         )
     try:
         with socket.create_connection((host, int(port)), _REACH_S) as connection:
-            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _speaks_grpc(connection):
+            if os.environ.get("RAY_USE_TLS", "0") == "0" and not _is_grpc(connection):
                 raise _no_cluster(address, "another program has this port")
     except (OSError, OverflowError) as exc:
         raise _no_cluster(address, str(exc)) from None
 
 
-def _speaks_grpc(connection: socket.socket) -> bool:
+def _is_grpc(connection: socket.socket) -> bool:
     """Whether the other end begins as HTTP/2 servers must, with a SETTINGS frame: its type is the fourth byte."""
     connection.sendall(_PREFACE)
     with connection.makefile("rb") as answer:
