@@ -23,7 +23,7 @@ from taskpace.version import __version__
 
 _REACH_S = 5.0
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
-"""What begins a connection to a head, whose protocol is gRPC, with no settings of its own. Source: RFC 9113, section 3.4."""
+"""What begins a connection to a head, whose protocol is gRPC, without settings. Source: RFC 9113, section 3.4."""
 _PORT = 6379
 """Of a cluster's head, unless it was started with another."""
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
