@@ -14,6 +14,7 @@ from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import Answers, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
+from taskpace.analysis.at_once import in_turn
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.nodes import crossing, within_nodes
@@ -198,13 +199,15 @@ class _Made(NamedTuple):
 def _make_tables(
     part: Part, *, limit_s: float, deadline_s: float | None, resamples: int, until: Until | None
 ) -> Iterator[_Made]:
-    """One by one, so that the arrays of one table alone are in memory."""
+    """In the order of the cells; a table's arrays are in memory no longer than it takes to make it."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in part.cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     own = parts_of(part.trials, "task", "scenario", "system")
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
-    for key, cells in tables.items():
+
+    def make(key: tuple[str, str]) -> _Made:
+        cells = tables[key]
         sample = take_sample(
             pl.concat([own.get((*key, cell.system), part.trials.clear()) for cell in cells], rechunk=False),
             tuple(cell.system for cell in cells),
@@ -223,7 +226,9 @@ def _make_tables(
             settled=settled,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        yield _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
+        return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
+
+    return in_turn(make, list(tables), each=part.trials.height // max(1, len(tables)))
 
 
 def _origin(cell: CellPlan) -> ImportedCell:
