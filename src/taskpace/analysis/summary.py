@@ -18,7 +18,7 @@ from taskpace.analysis.at_once import in_turn
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.nodes import crossing, within_nodes
-from taskpace.analysis.data.parts import parts_of
+from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
@@ -203,13 +203,13 @@ def _make_tables(
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in part.cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
-    own = parts_of(part.trials, "task", "scenario", "system")
+    own = Parts.of(part.trials, "task", "scenario", "system")
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
 
     def make(key: tuple[str, str]) -> _Made:
         cells = tables[key]
         sample = take_sample(
-            pl.concat([own.get((*key, cell.system), part.trials.clear()) for cell in cells], rechunk=False),
+            own.together((*key, cell.system) for cell in cells),
             tuple(cell.system for cell in cells),
             batched=cells[0].batched,
             in_order=until is not None,
