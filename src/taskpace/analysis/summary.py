@@ -214,11 +214,13 @@ def _make_tables(
             batched=cells[0].batched,
             in_order=until is not None,
         )
+        paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)
         table = make_table(
             asked,
             sample,
+            paired,
             anchors=again.get(key),
             limit_s=limit_s,
             deadline_s=deadline_s,
@@ -226,7 +228,7 @@ def _make_tables(
             settled=settled,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
+        return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample, paired) if counts else None)
 
     return in_turn(make, list(tables), each=part.trials.height // max(1, len(tables)))
 
@@ -250,6 +252,7 @@ def _origin(cell: CellPlan) -> ImportedCell:
 def make_table(
     cells: list[CellPlan],
     sample: Sample,
+    paired: Sample,
     *,
     anchors: pl.DataFrame | None,
     limit_s: float,
@@ -259,14 +262,14 @@ def make_table(
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings.
 
-    ``settled``: how it stands, where that decided how many items there are, so that all intervals must allow for it.
+    ``paired``: the sample ``within_nodes``. ``settled``: how it stands, where that decided how many items there are, so
+    that all intervals must allow for it.
     """
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
-    paired = within_nodes(sample)
     found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     found = without_untimed(found, sample.trials)
