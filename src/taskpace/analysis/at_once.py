@@ -15,7 +15,7 @@ LEAST = 20_000
 """Trials of a table, from which on most of its time is spent in numpy and polars, which let other threads run."""
 
 _KEPT_BYTES = 31 << 20
-"""Below the 32 MiB from which on glibc asks the system anew for each array, whatever was given back before."""
+"""Below the 32 MiB from which on glibc asks the system again for each array, whatever was given back before."""
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
