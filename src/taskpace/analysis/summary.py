@@ -14,10 +14,11 @@ from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import Answers, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
+from taskpace.analysis.at_once import in_turn
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.nodes import crossing, within_nodes
-from taskpace.analysis.data.parts import parts_of
+from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
@@ -198,24 +199,28 @@ class _Made(NamedTuple):
 def _make_tables(
     part: Part, *, limit_s: float, deadline_s: float | None, resamples: int, until: Until | None
 ) -> Iterator[_Made]:
-    """One by one, so that the arrays of one table alone are in memory."""
+    """In the order of the cells; a table's arrays are in memory no longer than it takes to make it."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in part.cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
-    own = parts_of(part.trials, "task", "scenario", "system")
+    own = Parts.of(part.trials, "task", "scenario", "system")
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
-    for key, cells in tables.items():
+
+    def make(key: tuple[str, str]) -> _Made:
+        cells = tables[key]
         sample = take_sample(
-            pl.concat([own.get((*key, cell.system), part.trials.clear()) for cell in cells], rechunk=False),
+            own.together((*key, cell.system) for cell in cells),
             tuple(cell.system for cell in cells),
             batched=cells[0].batched,
             in_order=until is not None,
         )
+        paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)
         table = make_table(
             asked,
             sample,
+            paired,
             anchors=again.get(key),
             limit_s=limit_s,
             deadline_s=deadline_s,
@@ -223,7 +228,9 @@ def _make_tables(
             settled=settled,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        yield _Made(table, sum(cell.planned for cell in asked), Answers.of(sample) if counts else None)
+        return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample, paired) if counts else None)
+
+    return in_turn(make, list(tables), each=part.trials.height // max(1, len(tables)))
 
 
 def _origin(cell: CellPlan) -> ImportedCell:
@@ -245,6 +252,7 @@ def _origin(cell: CellPlan) -> ImportedCell:
 def make_table(
     cells: list[CellPlan],
     sample: Sample,
+    paired: Sample,
     *,
     anchors: pl.DataFrame | None,
     limit_s: float,
@@ -254,14 +262,14 @@ def make_table(
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings.
 
-    ``settled``: how it stands, where that decided how many items there are, so that all intervals must allow for it.
+    ``paired``: the sample ``within_nodes``. ``settled``: how it stands, where that decided how many items there are, so
+    that all intervals must allow for it.
     """
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
-    paired = within_nodes(sample)
     found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
     found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
     found = without_untimed(found, sample.trials)

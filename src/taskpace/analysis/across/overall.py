@@ -16,7 +16,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.nodes import within_nodes
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
@@ -52,8 +51,9 @@ class Answers(msgspec.Struct, frozen=True):
     """By item, of all that were asked: what is compared may be less (``within_nodes``). (systems, items, repeats)."""
 
     @classmethod
-    def of(cls, sample: Sample) -> Self:
-        timed = within_nodes(sample).shared
+    def of(cls, sample: Sample, paired: Sample) -> Self:
+        """``paired``: the sample ``within_nodes``."""
+        timed = paired.shared
         priced = known_costs(timed)
         return cls(
             timed.systems,

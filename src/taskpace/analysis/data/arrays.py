@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.columns import Columns, Trials
-from taskpace.analysis.data.parts import parts_of
+from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.records import CUT
 
@@ -140,8 +140,9 @@ def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, known: int) -> tuple
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
     """The trials of each system, all or none of them."""
-    parts = parts_of(trials, "system")
-    return tuple(Trials(parts[system,] if (system,) in parts else trials.clear()) for system in systems)
+    parts = Parts.of(trials, "system")
+    whole = Trials(parts.trials)
+    return tuple(whole.rows(*parts.spans.get((system,), (0, 0))) for system in systems)
 
 
 def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...]) -> Arrays:

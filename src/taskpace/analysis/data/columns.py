@@ -103,9 +103,14 @@ class Columns:
 class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
-    def __init__(self, frame: pl.DataFrame) -> None:
-        super().__init__(frame.height, _Made(lambda name: _as_array(frame[name])))
+    def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None) -> None:
+        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(frame[name])))
         self.frame = frame
+
+    def rows(self, begin: int, count: int) -> Trials:
+        """Some that follow each other, without copies: a column is made once for all who share it."""
+        whole, end = self._arrays, begin + count
+        return Trials(self.frame.slice(begin, count), _Made(lambda name: whole[name][begin:end]))
 
     @cached_property
     def items(self) -> int:

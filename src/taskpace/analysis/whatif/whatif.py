@@ -14,6 +14,7 @@ import polars as pl
 from taskpace.analysis.data.cells import CellPlan, load_cells
 from taskpace.analysis.data.costs import with_costs
 from taskpace.analysis.data.frame import last_attempts, load_frame
+from taskpace.analysis.data.nodes import within_nodes
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.stats.bootstrap import RESAMPLES
@@ -191,7 +192,9 @@ def _table(
             for cell in cells
         ]
     sample = take_sample(part, tuple(cell.system for cell in cells), batched=False)
-    return make_table(cells, sample, anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples)
+    return make_table(
+        cells, sample, within_nodes(sample), anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples
+    )
 
 
 def _with_times(log: ImportedLog | None) -> ImportedLog | None:
