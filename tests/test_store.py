@@ -80,7 +80,7 @@ def test_a_plan_is_written_whole_and_grows_in_place(tmp_path, simulated):
     for items in (4, 7):
         plan = prepare(simulated(models=("a", "b"), items=items, repeats=2), Path())
         with (
-            patch.object(rows, "_TOGETHER", 3),
+            patch.object(rows, "MOST_ROWS", 3),
             Store.create_or_continue(tmp_path / "x.db", plan, "0") as store,
         ):
             trials = store.query("SELECT id, cell_id, item_id, repeat, position FROM trial")[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import overload
 
@@ -20,7 +20,7 @@ from taskpace.experiment.scenario import Scenario
 from taskpace.tasks import Item, Task, task_identity
 from taskpace.text.strict import canonical_json, plain
 
-_ID_BYTES = 12
+ID_BYTES = 12
 """96 bits: a clash among a billion trials has a chance of about 6e-12 (birthday bound n^2 / 2^97)."""
 _MOST_TRIALS = 2_000_000
 """Of a plan, which holds the id of each in memory."""
@@ -62,10 +62,7 @@ class PlannedTask(msgspec.Struct, frozen=True, kw_only=True):
         return self.spec.name
 
     def asked(self) -> list[bytes]:
-        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``.
-
-        Made again each time: to keep it would keep every prompt twice.
-        """
+        """What each item gives to ids: its own and its prompts, as they stand in the JSON of ``content_id``."""
         return [_json((item.id, item.prompts))[1:-1] for item in self.items]
 
 
@@ -105,7 +102,7 @@ class Trials(Sequence[Trial]):
         self._cell_id, self._digests, self._items, self._repeats = cell_id, digests, items, repeats
 
     def __len__(self) -> int:
-        return len(self._digests) // _ID_BYTES
+        return len(self._digests) // ID_BYTES
 
     @overload
     def __getitem__(self, index: int) -> Trial: ...
@@ -119,9 +116,14 @@ class Trials(Sequence[Trial]):
     def __iter__(self) -> Iterator[Trial]:
         return map(self._trial, range(len(self)))
 
+    @property
+    def digests(self) -> bytes:
+        """Their ids as bytes, one after the other."""
+        return self._digests
+
     def ids(self) -> list[str]:
         """Their ids in order, without making the trials."""
-        return self._digests.hex(" ", _ID_BYTES).split()
+        return self._digests.hex(" ", ID_BYTES).split()
 
     def item_ids(self) -> list[str]:
         """The ids of their items in order, likewise."""
@@ -136,10 +138,10 @@ class Trials(Sequence[Trial]):
         return [before + 1 for before in range(len(self) // size) for _ in range(size)] if size else []
 
     def _trial(self, index: int) -> Trial:
-        begin = index * _ID_BYTES
+        begin = index * ID_BYTES
         before, item = divmod(index, len(self._items))
         return Trial(
-            id=self._digests[begin : begin + _ID_BYTES].hex(),
+            id=self._digests[begin : begin + ID_BYTES].hex(),
             cell_id=self._cell_id,
             item=self._items[item],
             repeat=before + 1 if self._repeats is None else self._repeats[index],
@@ -155,7 +157,7 @@ def _trial_digests(cell: Cell, asked: Sequence[bytes], repeats: int) -> bytes:
     digests: list[bytes] = []
     for repeat in range(1, repeats + 1):
         tail = b",%d]" % repeat
-        digests += [hashlib.sha256(head + each + tail).digest()[:_ID_BYTES] for each in asked]
+        digests += [hashlib.sha256(head + each + tail).digest()[:ID_BYTES] for each in asked]
     return b"".join(digests)
 
 
@@ -167,6 +169,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
     systems: tuple[PlannedSystem, ...]
     tasks: tuple[PlannedTask, ...]
     cells: tuple[Cell, ...]
+    digests: dict[str, bytes] = {}
+    """Of each cell by its id: the ids of its trials, ``ID_BYTES`` each. Made with the plan, whose own id takes the same
+    content of every prompt: to make that is most of what making a plan costs."""
 
     def trials(self, cell: Cell) -> Trials:
         """The trials of a cell in order: every item once, then every item again for the next repeat.
@@ -177,14 +182,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):  # a dict for 
 
     @cached_property
     def _trials(self) -> dict[str, Trials]:
-        """By cell: hashing every prompt is most of what making a plan costs, so it is done once."""
-        asked = {task.name: task.asked() for task in self.tasks}
-        return {
-            cell.id: Trials(
-                cell.id, _trial_digests(cell, asked[cell.task.name], self.experiment.repeats), cell.task.items
-            )
-            for cell in self.cells
-        }
+        return {cell.id: Trials(cell.id, self.digests[cell.id], cell.task.items) for cell in self.cells}
 
     def arrivals_ns(self, cell: Cell) -> dict[str, int]:
         """When each trial of an open-loop cell is due, in nanoseconds since the first; empty for a closed loop.
@@ -238,21 +236,32 @@ def make_plan(experiment: Experiment, systems: tuple[PlannedSystem, ...], tasks:
         for task in tasks
         for scenario in experiment.scenarios
     )
-    return Plan(id=_plan_id(experiment, cells, tasks), experiment=experiment, systems=systems, tasks=tasks, cells=cells)
+    asked = {task.name: task.asked() for task in tasks}
+    return Plan(
+        id=_plan_id(experiment, cells, asked.values()),
+        experiment=experiment,
+        systems=systems,
+        tasks=tasks,
+        cells=cells,
+        digests={cell.id: _trial_digests(cell, asked[cell.task.name], experiment.repeats) for cell in cells},
+    )
 
 
-def _plan_id(experiment: Experiment, cells: Sequence[Cell], tasks: Sequence[PlannedTask]) -> str:
-    """``content_id("plan", ids of the cells, id and prompts of every item of every task, repeats, warmup)``."""
+def _plan_id(experiment: Experiment, cells: Sequence[Cell], asked: Iterable[Sequence[bytes]]) -> str:
+    """``content_id("plan", ids of the cells, id and prompts of every item of every task, repeats, warmup)``.
+
+    ``asked``: what the items of each task give to it.
+    """
     hashed = hashlib.sha256(b'["plan",%b,[' % _json([cell.id for cell in cells]))
-    for index, task in enumerate(tasks):
+    for index, of_task in enumerate(asked):
         hashed.update(b",[" if index else b"[")
-        if asked := task.asked():
+        if of_task:
             hashed.update(b"[")
-            hashed.update(b"],[".join(asked))
+            hashed.update(b"],[".join(of_task))
             hashed.update(b"]")
         hashed.update(b"]")
     hashed.update(b"],%d,%d]" % (experiment.repeats, experiment.warmup))
-    return hashed.hexdigest()[: 2 * _ID_BYTES]
+    return hashed.hexdigest()[: 2 * ID_BYTES]
 
 
 def remaining(trials: Sequence[Trial], recorded: Collection[str]) -> Sequence[Trial]:
@@ -273,7 +282,7 @@ def request_seed(trial_id: str, seed: int) -> int:
 
 def content_id(*parts: object) -> str:
     """The first 24 hex digits of the SHA-256 of the parts' canonical JSON."""
-    return hashlib.sha256(canonical_json(parts)).hexdigest()[: 2 * _ID_BYTES]
+    return hashlib.sha256(canonical_json(parts)).hexdigest()[: 2 * ID_BYTES]
 
 
 def same_system(one: PlannedSystem, other: PlannedSystem) -> bool:

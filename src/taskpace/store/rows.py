@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
-from itertools import chain, islice, repeat
+from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from taskpace.experiment.plan import Plan, PlannedTask
+from taskpace.experiment.plan import ID_BYTES, Plan, PlannedTask
 from taskpace.records import Grade, Record, Turn, Usage, pack_arrivals
+from taskpace.store.bulk import MOST_ROWS, BulkInserts, Column
 
 
 def now() -> str:
@@ -47,8 +50,7 @@ _GRADE = ("trial_id", "attempt", *Grade.__struct_fields__)
 _usage = attrgetter(*_USAGE)
 _grade = attrgetter(*Grade.__struct_fields__)
 _json = msgspec.json.Encoder().encode
-_TOGETHER = 50
-"""Rows of a plan that a statement writes: one statement for each takes half as long again."""
+_Order = TypeVar("_Order", list[int], NDArray[np.intp])
 
 
 def insert_records(db: sqlite3.Connection, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
@@ -115,7 +117,6 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
     for position, chosen in enumerate(plan.tasks):
         task = chosen.spec
         _put(db, "task", "name", position=position, name=task.name, version=task.version, spec=as_json(task))
-        _put_items(db, chosen)
     for position, cell in enumerate(plan.cells):
         _put(
             db,
@@ -127,70 +128,62 @@ def put_plan(db: sqlite3.Connection, plan: Plan) -> None:
             task=cell.task.name,
             scenario=cell.scenario.name,
         )
-    _put_trials(db, plan)
+    with BulkInserts(db) as bulk:
+        for chosen in plan.tasks:
+            _put_items(bulk, chosen)
+        _put_trials(bulk, plan)
 
 
-def _put_items(db: sqlite3.Connection, task: PlannedTask) -> None:
+def _put_items(bulk: BulkInserts, task: PlannedTask) -> None:
     """The items of a task, in the order of their ids: a table that is kept in that order only grows at its end, which
     takes a quarter of the time.
     """
-    ids = [item.id for item in task.items]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    items = [task.items[index] for index in order]
-    rows = zip(
-        repeat(task.name),
-        map(ids.__getitem__, order),
-        order,
-        (as_json(item.spec.fields) for item in items),
-        (as_json(item.prompts) for item in items),
-        strict=False,
-    )
-    _put_all(db, "item", "task, id", ("task", "id", "position", "fields", "prompts"), rows)
+    ids = [item.spec.id for item in task.items]
+    for block in _blocks(sorted(range(len(ids)), key=ids.__getitem__)):
+        items = list(map(task.items.__getitem__, block))
+        columns: dict[str, Column] = {
+            "task": task.name,
+            "id": list(map(ids.__getitem__, block)),
+            "position": block,
+            "fields": [_json(item.spec.fields) for item in items],
+            "prompts": [_json(item.prompts) for item in items],
+        }
+        bulk.put("item", "task, id", columns)
 
 
-def _put_trials(db: sqlite3.Connection, plan: Plan) -> None:
+def _put_trials(bulk: BulkInserts, plan: Plan) -> None:
     """The trials of all cells together, in the order of their ids, likewise."""
-    ids: list[str] = []
-    cells: list[str] = []
-    items: list[str] = []
-    repeats: list[int] = []
-    positions: list[int] = []
-    for cell in plan.cells:
-        trials = plan.trials(cell)
-        ids += trials.ids()
-        cells += [cell.id] * len(trials)
-        items += trials.item_ids()
-        repeats += trials.repeats()
-        positions += range(len(trials))
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    # Column by column: no row is made in Python code.
-    columns: tuple[Sequence[Any], ...] = (ids, cells, items, repeats, positions)
-    rows = zip(*(map(column.__getitem__, order) for column in columns), strict=True)
-    _put_all(db, "trial", "id", ("id", "cell_id", "item_id", "repeat", "position"), rows)
+    trials = [plan.trials(cell) for cell in plan.cells]
+    cells = [cell.id for cell in plan.cells]
+    items = list(chain.from_iterable(each.item_ids() for each in trials))
+    repeats = list(chain.from_iterable(each.repeats() for each in trials))
+    cell_of = np.repeat(np.arange(len(cells)), [len(each) for each in trials])
+    position = np.concatenate([np.arange(len(each)) for each in trials])
+    ids = np.frombuffer(b"".join(each.digests for each in trials), np.uint8).reshape(-1, ID_BYTES)
+    # Where the first eight bytes are the same any order is near enough.
+    order = np.argsort(np.ascontiguousarray(ids[:, :8]).view(">u8").ravel().astype(np.uint64), kind="stable")
+    for block in _blocks(order):
+        own = block.tolist()
+        columns: dict[str, Column] = {
+            "id": ids[block],
+            "cell_id": list(map(cells.__getitem__, cell_of[block].tolist())),
+            "item_id": list(map(items.__getitem__, own)),
+            "repeat": list(map(repeats.__getitem__, own)),
+            "position": position[block].tolist(),
+        }
+        bulk.put("trial", "id", columns)
+
+
+def _blocks(order: _Order) -> Iterator[_Order]:
+    """As many rows as a statement takes."""
+    for begin in range(0, len(order), MOST_ROWS):
+        yield order[begin : begin + MOST_ROWS]
 
 
 def _put(db: sqlite3.Connection, table: str, key: str, **values: Any) -> None:
-    """One row, by column; see ``_placing``."""
-    db.execute(_placing(table, key, *values), tuple(values.values()))
-
-
-def _put_all(
-    db: sqlite3.Connection, table: str, key: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
-) -> None:
-    """Many rows; see ``_placing``."""
-    width = len(columns)
-    values = chain.from_iterable(rows)
-    together = _placing(table, key, *columns, rows=_TOGETHER)
-    while len(found := tuple(islice(values, width * _TOGETHER))) == width * _TOGETHER:
-        db.execute(together, found)
-    rest = (found[begin : begin + width] for begin in range(0, len(found), width))
-    db.executemany(_placing(table, key, *columns), rest)
-
-
-def _placing(table: str, key: str, *columns: str, rows: int = 1) -> str:
-    """The statement for so many rows; where there is one of that key it gets the new position alone."""
-    more = f", ({', '.join('?' * len(columns))})" * (rows - 1)
-    return f"{_insertion(table, *columns)}{more} ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
+    """One row, by column; where there is one of that key it gets the new position alone."""
+    statement = f"{_insertion(table, *values)} ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
+    db.execute(statement, tuple(values.values()))
 
 
 def set_experiment(db: sqlite3.Connection, plan: Plan) -> None:
