@@ -75,12 +75,16 @@ def test_what_goes_in_comes_out(tmp_path, plan):
         assert store.find_trials(trial.id[:12]) == [trial.id]
 
 
-def test_a_plan_is_written_whole_and_grows_in_place(tmp_path, simulated):
-    """Every item and every trial of all cells has one row with its place; those of a larger plan come to them."""
+@pytest.mark.parametrize("most_bytes", [rows.MOST_BYTES, 1], ids=["many items", "one item"])
+def test_a_plan_is_written_whole_and_grows_in_place(tmp_path, simulated, most_bytes):
+    """Every item and every trial of all cells has one row with its place; those of a larger plan come to them.
+
+    However many items a statement has room for.
+    """
     for items in (4, 7):
         plan = prepare(simulated(models=("a", "b"), items=items, repeats=2), Path())
         with (
-            patch.object(rows, "MOST_ROWS", 3),
+            patch.multiple(rows, MOST_ROWS=3, MOST_BYTES=most_bytes),
             Store.create_or_continue(tmp_path / "x.db", plan, "0") as store,
         ):
             trials = store.query("SELECT id, cell_id, item_id, repeat, position FROM trial")[1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import accumulate
 from types import TracebackType
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 MOST_ROWS = 20_000
 """Of a statement: it ends within a tenth of a second, and Ctrl-C waits for it."""
-_MOST_BYTES = 4_000_000
-"""Of a text column in a statement, unless a single value has more."""
+MOST_BYTES = 4_000_000
+"""Of the texts in a statement, unless a single row has more."""
 _MOST_WAITING = 8
 """Statements: what they hold is bounded, and SQLite has work while the ids of trials are made."""
 _WIDTH = 12
@@ -53,7 +53,7 @@ class BulkInserts:
             self._wait(0)
 
     def put(self, table: str, key: str, columns: Mapping[str, Column]) -> None:
-        """Insert rows.
+        """Insert some rows, ``MOST_ROWS`` and ``MOST_BYTES`` at most, by one statement.
 
         Args:
             table: where.
@@ -63,16 +63,17 @@ class BulkInserts:
         Raises:
             sqlite3.Error: an earlier statement went wrong.
         """
-        for begin, end in _spans(columns):
-            values: dict[str, Any] = {"rows": end - begin}
-            selected = [_packed(name, column, begin, end, values) for name, column in columns.items()]
-            statement = (
-                "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :rows)"  # noqa: S608 - ours
-                f" INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(selected)} FROM n WHERE true"
-                f" ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
-            )
-            self._wait(_MOST_WAITING - 1)
-            self._waiting.append(self._thread.submit(self._execute, statement, values))
+        values: dict[str, Any] = {
+            "rows": next(len(column) for column in columns.values() if not isinstance(column, str))
+        }
+        selected = [_packed(name, column, values) for name, column in columns.items()]
+        statement = (
+            "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < :rows)"  # noqa: S608 - ours
+            f" INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(selected)} FROM n WHERE true"
+            f" ON CONFLICT ({key}) DO UPDATE SET position = excluded.position"
+        )
+        self._wait(_MOST_WAITING - 1)
+        self._waiting.append(self._thread.submit(self._execute, statement, values))
 
     def _execute(self, statement: str, values: Mapping[str, Any]) -> None:
         # A full disk ends the transaction: what came after it would stay, half a plan.
@@ -80,7 +81,7 @@ class BulkInserts:
             return
         try:
             self._db.execute(statement, values)
-        except sqlite3.Error:
+        except BaseException:
             self._failed = True
             raise
 
@@ -90,29 +91,15 @@ class BulkInserts:
             self._waiting.popleft().result()
 
 
-def _spans(columns: Mapping[str, Column]) -> Iterator[tuple[int, int]]:
-    """The rows of each statement: from the first to the one after the last."""
-    listed: list[Any] = [column for column in columns.values() if not isinstance(column, str)]
-    count = len(listed[0])
-    long = [column for column in listed if count and isinstance(column[0], bytes)]
-    begin = 0
-    while begin < count:
-        end = min(begin + MOST_ROWS, count)
-        while end > begin + 1 and any(sum(map(len, column[begin:end])) > _MOST_BYTES for column in long):
-            end = begin + (end - begin) // 2
-        yield begin, end
-        begin = end
-
-
-def _packed(name: str, column: Column, begin: int, end: int, values: dict[str, Any]) -> str:
-    """Pack a column's values from ``begin`` to ``end`` into ``values``; return the expression for the one of row i."""
+def _packed(name: str, column: Column, values: dict[str, Any]) -> str:
+    """Pack a column into ``values``; return the expression for its value of row i."""
     if isinstance(column, str):
         values[name] = column
         return f":{name}"
     if isinstance(column, np.ndarray):
-        values[name] = column[begin:end].tobytes()
+        values[name] = column.tobytes()
         return f"lower(hex(substr(:{name}, 1 + {column.shape[1]} * i, {column.shape[1]})))"
-    part: Sequence[Any] = column[begin:end]
+    part: Sequence[Any] = column
     if isinstance(part[0], int):
         values[name] = _numbers(part)
         return _number(name, "i")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from taskpace.experiment.plan import ID_BYTES, Plan, PlannedTask
 from taskpace.records import Grade, Record, Turn, Usage, pack_arrivals
-from taskpace.store.bulk import MOST_ROWS, BulkInserts, Column
+from taskpace.store.bulk import MOST_BYTES, MOST_ROWS, BulkInserts, Column
 
 
 def now() -> str:
@@ -50,7 +49,6 @@ _GRADE = ("trial_id", "attempt", *Grade.__struct_fields__)
 _usage = attrgetter(*_USAGE)
 _grade = attrgetter(*Grade.__struct_fields__)
 _json = msgspec.json.Encoder().encode
-_Order = TypeVar("_Order", list[int], NDArray[np.intp])
 
 
 def insert_records(db: sqlite3.Connection, records: Iterable[Kept], cell_id: str, worker: int | None) -> None:
@@ -139,16 +137,26 @@ def _put_items(bulk: BulkInserts, task: PlannedTask) -> None:
     takes a quarter of the time.
     """
     ids = [item.spec.id for item in task.items]
-    for block in _blocks(sorted(range(len(ids)), key=ids.__getitem__)):
-        items = list(map(task.items.__getitem__, block))
-        columns: dict[str, Column] = {
-            "task": task.name,
-            "id": list(map(ids.__getitem__, block)),
-            "position": block,
-            "fields": [_json(item.spec.fields) for item in items],
-            "prompts": [_json(item.prompts) for item in items],
-        }
-        bulk.put("item", "task, id", columns)
+    positions: list[int] = []
+    fields: list[bytes] = []
+    prompts: list[bytes] = []
+    size = 0
+
+    def put() -> None:
+        columns: dict[str, Column] = {"task": task.name, "id": list(map(ids.__getitem__, positions))}
+        bulk.put("item", "task, id", columns | {"position": positions, "fields": fields, "prompts": prompts})
+
+    for index in sorted(range(len(ids)), key=ids.__getitem__):
+        item = task.items[index]
+        positions.append(index)
+        fields.append(_json(item.spec.fields))
+        prompts.append(_json(item.prompts))
+        size += len(fields[-1]) + len(prompts[-1])
+        if len(positions) == MOST_ROWS or size > MOST_BYTES:
+            put()
+            positions, fields, prompts, size = [], [], [], 0
+    if positions:
+        put()
 
 
 def _put_trials(bulk: BulkInserts, plan: Plan) -> None:
@@ -162,7 +170,8 @@ def _put_trials(bulk: BulkInserts, plan: Plan) -> None:
     ids = np.frombuffer(b"".join(each.digests for each in trials), np.uint8).reshape(-1, ID_BYTES)
     # Where the first eight bytes are the same any order is near enough.
     order = np.argsort(np.ascontiguousarray(ids[:, :8]).view(">u8").ravel().astype(np.uint64), kind="stable")
-    for block in _blocks(order):
+    for begin in range(0, len(order), MOST_ROWS):
+        block = order[begin : begin + MOST_ROWS]
         own = block.tolist()
         columns: dict[str, Column] = {
             "id": ids[block],
@@ -172,12 +181,6 @@ def _put_trials(bulk: BulkInserts, plan: Plan) -> None:
             "position": position[block].tolist(),
         }
         bulk.put("trial", "id", columns)
-
-
-def _blocks(order: _Order) -> Iterator[_Order]:
-    """As many rows as a statement takes."""
-    for begin in range(0, len(order), MOST_ROWS):
-        yield order[begin : begin + MOST_ROWS]
 
 
 def _put(db: sqlite3.Connection, table: str, key: str, **values: Any) -> None:
