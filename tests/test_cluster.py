@@ -227,9 +227,11 @@ def test_a_port_of_another_program_is_no_cluster(answer):
         thread = threading.Thread(target=_answers_once, args=(listener, answer))
         thread.start()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(ExperimentError, match=f"{address} \\(another program has this port\\)"):  # noqa: SIM117
-            with connect(address, {}):
-                pass
+        with (
+            pytest.raises(ExperimentError, match=f"{address} \\(another program has this port\\)"),
+            connect(address, {}),
+        ):
+            pass
         thread.join()
 
 
