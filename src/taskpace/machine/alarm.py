@@ -38,7 +38,7 @@ class Alarm:
         weakref.finalize(self, os.close, self._fd)
         loop.add_reader(self._fd, self.ring)
         self._due: list[tuple[int, int, asyncio.Future[None]]] = []
-        """When, which of those that are due then, and who waits."""
+        """Due time in nanoseconds, a number in the order of asking, and the future that is waited for."""
         self._number = itertools.count()
 
     async def wait(self, ns: int) -> None:

@@ -105,11 +105,11 @@ def wilcoxon(differences: Floats) -> float:
     keys.sort()
     signs = keys & 1
     keys >>= 1
-    apart = keys[1:] != keys[:-1]
-    tied = not apart.all()
+    changes = keys[1:] != keys[:-1]
+    tied = not changes.all()
     if tied:
         # Equal ones share the mean of their ranks.
-        begins = np.flatnonzero(np.append(True, apart))
+        begins = np.flatnonzero(np.append(True, changes))
         ties = np.diff(np.append(begins, n))
         ranks = begins + (ties + 1) / 2
         statistic = float((np.add.reduceat(signs, begins) * ranks).sum())
