@@ -1,13 +1,16 @@
 """A cluster of Ray on this machine, in a process of its own: ``python tests/ray_nodes.py NODES``.
 
-It prints the address, then reads lines from standard input: ``kill NUMBER`` ends a node as a power cut would; the end
-of the input ends it all.
+It prints the address, then reads lines from standard input: ``kill NUMBER`` ends a node as a power cut would, ``hold
+NUMBER`` has what runs on it stand still until ``let NUMBER`` (Linux); the end of the input ends it all.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from pathlib import Path
+from typing import Any
 
 
 def main(nodes: int) -> None:
@@ -21,11 +24,23 @@ def main(nodes: int) -> None:
         cluster.wait_for_nodes()
         print(cluster.address, flush=True)
         for line in sys.stdin:
-            _, number = line.split()
-            cluster.remove_node(there[int(number)], allow_graceful=False)
-            print("killed", flush=True)
+            what, number = line.split()
+            node = there[int(number)]
+            if what == "kill":
+                cluster.remove_node(node, allow_graceful=False)
+            else:
+                _send(node, signal.SIGSTOP if what == "hold" else signal.SIGCONT)
+            print("done", flush=True)
     finally:
         cluster.shutdown()
+
+
+def _send(node: Any, number: int) -> None:
+    """A signal to all that a node's raylet has started, actors among them."""
+    (raylet,) = node.all_processes["raylet"]
+    pid = raylet.process.pid
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split():
+        os.kill(int(child), number)
 
 
 if __name__ == "__main__":

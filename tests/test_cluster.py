@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import FakeCluster, FakeLink
 from tests.in_process import StopAfter, instant
 from tests.test_turns import planned
 
@@ -28,9 +28,9 @@ from taskpace.experiment.experiment import experiment_of
 from taskpace.runner.cluster import fleet, node
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
-from taskpace.runner.cluster.messages import Unfit, decode_said
+from taskpace.runner.cluster.messages import Unfit, decode_orders, decode_said
 from taskpace.runner.cluster.ray import _actor_class, _in_one_line, connect
-from taskpace.runner.events import NodeJoined, NodeLost, OrderChanged, TrialFinished
+from taskpace.runner.events import Event, NodeBack, NodeJoined, NodeLost, NodeSilent, OrderChanged, TrialFinished
 from taskpace.runner.session import Part
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -97,6 +97,80 @@ def test_a_machine_on_which_every_node_ends_is_left_out(tmp_path):
     ended, _ = carry_out(planned(("one",), items=40), tmp_path / "run.db", OneBad(2), on_event=events.append)
     assert ended.done == 40
     assert [event.node for event in events if isinstance(event, NodeLost)] == [1, 1, 1]
+
+
+class OneSilent(FakeCluster):
+    """Two machines, and a clock: each look at answers takes half a second. Once the first machine is given blocks, or
+    from the begin, it does not answer for so many looks; then it does again, or is gone.
+    """
+
+    def __init__(self, looks: int, *, gone: bool = False, from_the_begin: bool = False) -> None:
+        super().__init__(2)
+        self.now_s = 0.0
+        self._looks, self._gone, self._silent = looks, gone, from_the_begin
+        self._withheld: list[FakeLink] = []
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def answers(self, timeout_s):
+        self.now_s += 0.5
+        first = [link for link in self.asked if link.member.id == "machine-1"]
+        self._silent = self._silent or any(decode_orders(link.order).blocks for link in first)
+        if self._silent and self._looks:
+            self._looks -= 1
+            self._withheld += first
+            self.asked = [link for link in self.asked if link not in first]
+        elif self._withheld:
+            (link,), self._withheld = self._withheld, []
+            link.dying = self._gone
+            self.asked.append(link)
+        return super().answers(timeout_s)
+
+
+def silences(monkeypatch: pytest.MonkeyPatch, path: Path, cluster: OneSilent) -> list[Event]:
+    """What is told of nodes in a run, from the first silence on; each trial is recorded once."""
+    events: list[Event] = []
+    monkeypatch.setattr(fleet, "time", cluster)
+    ended, frame = carry_out(planned(("one", "two"), items=60), path, cluster, on_event=events.append)
+    assert ended.done == frame.height == frame["trial_id"].n_unique() == 120
+    told = [event for event in events if isinstance(event, NodeSilent | NodeBack | NodeLost)]
+    assert {event.node for event in told} <= {1}
+    return told
+
+
+def test_a_node_that_does_not_answer_is_told_of_at_growing_intervals(tmp_path, monkeypatch):
+    """After 5, 10, 20 s and so on, and once when it answers again; of the other node, which answers, nothing."""
+    *silent, back = silences(monkeypatch, tmp_path / "run.db", OneSilent(looks=60))
+    assert [event.silent_s for event in silent if isinstance(event, NodeSilent) and event.started] == [5.5, 10.5, 20.5]
+    assert isinstance(back, NodeBack)
+    assert 30 <= back.silent_s <= 31
+
+
+def test_a_node_that_is_lost_after_a_silence_is_not_back(tmp_path, monkeypatch):
+    """First that it does not answer, then that it ended."""
+    told = silences(monkeypatch, tmp_path / "run.db", OneSilent(looks=30, gone=True))
+    assert [type(event) for event in told] == [NodeSilent, NodeSilent, NodeLost]
+
+
+def test_a_node_that_never_starts_is_told_of_later(tmp_path, monkeypatch):
+    """As it may be that its machine's resources are taken: after 20 s, with the event that says so."""
+    silent, back = silences(monkeypatch, tmp_path / "run.db", OneSilent(looks=60, from_the_begin=True))
+    assert isinstance(silent, NodeSilent)
+    assert not silent.started
+    assert 20 <= silent.silent_s <= 21
+    assert isinstance(back, NodeBack)
+
+
+def test_a_driver_that_stood_still_has_missed_no_answers(tmp_path, monkeypatch):
+    """A node that answers when it is looked at was not silent in the hour in which the driver itself did not run."""
+
+    class Asleep(OneSilent):
+        def answers(self, timeout_s):
+            self.now_s += 3600.0
+            return super().answers(timeout_s)
+
+    assert silences(monkeypatch, tmp_path / "run.db", Asleep(looks=3)) == []
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):

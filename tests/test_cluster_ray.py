@@ -16,7 +16,16 @@ from tests.endpoint import MODEL, Endpoint
 import taskpace
 from taskpace.experiment.experiment import load_experiment
 from taskpace.experiment.prepare import prepare
-from taskpace.runner.events import Event, NodeJoined, NodeLost, RunEnded, RunStarted, TrialFinished
+from taskpace.runner.events import (
+    Event,
+    NodeBack,
+    NodeJoined,
+    NodeLost,
+    NodeSilent,
+    RunEnded,
+    RunStarted,
+    TrialFinished,
+)
 from taskpace.store import queries
 from taskpace.telemetry import ClientMetrics
 
@@ -53,13 +62,13 @@ class RayNodes:
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().strip()
 
-    def kill(self, number: int) -> None:
-        """End a node as a power cut would."""
+    def do(self, what: str, number: int) -> None:
+        """``kill``: end a node as a power cut would; ``hold``: have it stand still; ``let``: no more."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"kill {number}\n")
+        self._process.stdin.write(f"{what} {number}\n")
         self._process.stdin.flush()
-        assert self._process.stdout.readline() == "killed\n"
+        assert self._process.stdout.readline() == "done\n"
 
     def end(self) -> None:
         self._process.communicate(timeout=120)
@@ -120,6 +129,29 @@ def test_nodes_share_the_load_on_an_endpoint(tmp_path, nodes):
     assert all(client.clock is not None and client.clock.error_ns < 1_000_000_000 for client in clients)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="a node's processes are found in /proc")
+def test_a_node_that_stands_still_is_told_of_and_costs_nothing(tmp_path, nodes):
+    """While one node does not answer the driver says so; when it is back it does its share, and no trial is lost."""
+    (tmp_path / "experiment.toml").write_text(EXPERIMENT, encoding="utf-8")
+    found: list[Event] = []
+    with driver(tmp_path, nodes.address) as (process, events):
+        for event in events:
+            found.append(event)
+            if isinstance(event, TrialFinished) and sum(isinstance(each, TrialFinished) for each in found) == 6:
+                nodes.do("hold", 1)
+            if isinstance(event, NodeSilent):
+                nodes.do("let", 1)
+        assert process.wait() == 0
+    silent, back = (event for event in found if isinstance(event, NodeSilent | NodeBack | NodeLost))
+    assert isinstance(silent, NodeSilent)
+    assert isinstance(back, NodeBack)
+    assert back.silent_s >= silent.silent_s >= 5
+    with taskpace.open(tmp_path / "run.db") as run:
+        frame = run.frame()
+    assert frame.height == frame["trial_id"].n_unique() == 80
+    assert frame["failure_kind"].null_count() == 80
+
+
 def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes):
     """The driver is killed and started again, then a node: each trial has one record, errors those in flight alone."""
     (tmp_path / "experiment.toml").write_text(EXPERIMENT, encoding="utf-8")
@@ -134,7 +166,7 @@ def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes)
         for event in events:
             found.append(event)
             if alive and sum(isinstance(each, TrialFinished) for each in found) == 6:
-                nodes.kill(0)
+                nodes.do("kill", 0)
                 alive = False
         assert process.wait() == 0
     started, ended = found[0], found[-1]

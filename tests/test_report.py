@@ -21,7 +21,15 @@ from taskpace.report.terminal.standings import Standings
 from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.report.words.settled import standing_lines
-from taskpace.runner.events import CellStarted, OrderChanged, PairsStand, RunStarted, TrialFinished
+from taskpace.runner.events import (
+    CellStarted,
+    NodeBack,
+    NodeSilent,
+    OrderChanged,
+    PairsStand,
+    RunStarted,
+    TrialFinished,
+)
 from taskpace.text.safe_text import both_ends, column_width, end_of_line, one_line, padded, printable, told_apart
 
 N = 40
@@ -354,6 +362,20 @@ def test_a_change_of_order_is_a_note():
     with Lines(Console(file=out, width=80), live=False) as lines:
         lines(OrderChanged(reason="5 GB are needed, 3 GB are free"))
     assert out.getvalue() == "the systems alternate in blocks: 5 GB are needed, 3 GB are free\n"
+
+
+def test_a_node_that_does_not_answer_is_a_note():
+    """For how long, or that it has not started and where to look, and that it is back; no color says it was lost."""
+    out, node = io.StringIO(), {"node": 2, "address": "10.0.0.2"}
+    with Lines(Console(file=out, width=80, force_terminal=True), live=False) as lines:
+        lines(NodeSilent(**node, silent_s=5.2, started=True))
+        lines(NodeSilent(**node, silent_s=20.4, started=False))
+        lines(NodeBack(**node, silent_s=160.0))
+    assert out.getvalue().splitlines() == [
+        "node 2 (10.0.0.2) has not answered for 5 s",
+        "node 2 (10.0.0.2) has not started after 20 s: its resources may be taken: see `ray status`",
+        "node 2 (10.0.0.2) answers again after 3 min",
+    ]
 
 
 def test_durations_in_words():

@@ -116,6 +116,25 @@ class NodeJoined(_Event, frozen=True, kw_only=True):
     cpu: str | None
 
 
+class NodeSilent(_Event, frozen=True, kw_only=True):
+    """A node does not answer, and is not known to have ended: its machine or the network may be gone, or come back."""
+
+    node: int
+    address: str
+    silent_s: float
+    """So far; told of again each time that it has doubled."""
+    started: bool
+    """False: it has never answered, as when its machine's resources are taken."""
+
+
+class NodeBack(_Event, frozen=True, kw_only=True):
+    """A node answers that was told of as silent."""
+
+    node: int
+    address: str
+    silent_s: float
+
+
 class NodeLeftOut(_Event, frozen=True, kw_only=True):
     """A machine of a cluster cannot take part; the others go on."""
 
@@ -158,6 +177,8 @@ Event = (
     | CellGivenUp
     | SystemGivenUp
     | NodeJoined
+    | NodeSilent
+    | NodeBack
     | NodeLeftOut
     | NodeLost
     | RunEnded

@@ -21,9 +21,11 @@ from taskpace.runner.events import (
     CellGivenUp,
     CellStarted,
     Event,
+    NodeBack,
     NodeJoined,
     NodeLeftOut,
     NodeLost,
+    NodeSilent,
     OrderChanged,
     PairsStand,
     RunEnded,
@@ -157,11 +159,8 @@ class Lines:
         self._status.take(event)
         if self._live is not None and isinstance(event, RunStarted | TrialFinished | PairsStand):
             self._standings.take(event)
-        if isinstance(event, PairsStand) and not event.needed:
-            line = f"{event.task}: {'judged' if event.judged else 'settled'} after {counted_items(event.items)}"
-            self._console.print(Text(one_line(line)), soft_wrap=True)
-        if isinstance(event, OrderChanged):
-            self._console.print(Text(one_line(f"the systems alternate in blocks: {event.reason}")), soft_wrap=True)
+        if (note := _note_in_words(event)) is not None:
+            self._console.print(Text(note), soft_wrap=True)
         if (trouble := trouble_in_words(event)) is not None:
             self._console.print(Text(trouble, style="red"), soft_wrap=True)
         if self._live is not None and time.monotonic() - self._printed_at >= _DRAW_AT_MOST_EVERY_S:
@@ -293,6 +292,28 @@ def trouble_in_words(event: Event) -> str | None:
             return one_line(f"node {event.node} ({event.address}) takes no part: {event.reason}", 600)
         case RunEnded(interrupted=True):
             return f"stopped: {event.done} of {event.planned} trials are kept in {event.path}"
+        case _:
+            return None
+
+
+def _note_in_words(event: Event) -> str | None:
+    """A line for what is worth knowing and not wrong, or not yet; or nothing."""
+    match event:
+        case PairsStand(needed=()):
+            return one_line(
+                f"{event.task}: {'judged' if event.judged else 'settled'} after {counted_items(event.items)}"
+            )
+        case OrderChanged():
+            return one_line(f"the systems alternate in blocks: {event.reason}")
+        case NodeSilent(started=True):
+            return one_line(f"node {event.node} ({event.address}) has not answered for {in_words(event.silent_s)}")
+        case NodeSilent():
+            waits = "its resources may be taken: see `ray status`"
+            return one_line(
+                f"node {event.node} ({event.address}) has not started after {in_words(event.silent_s)}: {waits}"
+            )
+        case NodeBack():
+            return one_line(f"node {event.node} ({event.address}) answers again after {in_words(event.silent_s)}")
         case _:
             return None
 

@@ -13,7 +13,7 @@ from taskpace.machine.node import NodeHost, node_of
 from taskpace.runner.cluster.known import KnownNode
 from taskpace.runner.cluster.messages import Ready, Said, decode_said
 from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
-from taskpace.runner.events import NodeJoined, NodeLeftOut, NodeLost
+from taskpace.runner.events import NodeBack, NodeJoined, NodeLeftOut, NodeLost, NodeSilent
 from taskpace.runner.session import Session
 from taskpace.store import queries
 from taskpace.store.store import Store
@@ -21,9 +21,14 @@ from taskpace.telemetry import ClockOffset
 from taskpace.version import __version__
 
 _LOOK_EVERY_S = 1.0
-"""How often it is asked which machines there are."""
+"""How often it is asked which machines there are, and which nodes are silent."""
 _OTHERS_S = 30.0
 """How long the first node that is ready waits for the others; those that load models for longer join later."""
+_SILENT_S, _NOT_STARTED_S, _SILENT_PER_NODE_S = 5.0, 20.0, 0.01
+"""After so long it is told that a node does not answer, which does so within half a second, of many nodes later; one
+that has never answered may wait for its machine's resources."""
+_MOST_LISTENED_S = 1.0
+"""At a time. A driver that stood still for longer has not listened meanwhile."""
 _DEATHS_IN_A_ROW = 3
 """A machine whose nodes end this often without a record in between gets no more."""
 
@@ -55,6 +60,10 @@ class Fleet:
         self._looked_s = -_LOOK_EVERY_S
         self._first_s: float | None = None
         """When the first node was ready."""
+        self._listened_s = self._silences_s = 0.0
+        """For how long the driver has listened to nodes, and when, by that, silences are looked at next."""
+        self._heard_s = time.monotonic()
+        """When it did so last."""
         self._last_reason = ""
         """Why the last node that was lost ended."""
 
@@ -71,15 +80,25 @@ class Fleet:
                 continue
             number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
             link = self._cluster.start(member, self._setup)
-            self.nodes[link] = node = KnownNode(number, member, link)
+            self.nodes[link] = node = KnownNode(number, member, link, self._listened_s)
             started.append(node)
         return started
 
     def hear(self, timeout_s: float) -> Iterator[tuple[KnownNode, list[Said] | NodeLostError]]:
         """Wait for answers, and give what nodes say, or why one is gone; a node that was removed is not heard."""
-        for link, said in self._cluster.answers(timeout_s):
-            if (node := self.nodes.get(link)) is not None:
-                yield node, said if isinstance(said, NodeLostError) else decode_said(said)
+        answers = self._cluster.answers(timeout_s)
+        now_s = time.monotonic()
+        self._listened_s += min(now_s - self._heard_s, _MOST_LISTENED_S)
+        self._heard_s = now_s
+        for link, said in answers:
+            if (node := self.nodes.get(link)) is None:
+                continue
+            if isinstance(said, NodeLostError):
+                yield node, said
+                continue
+            self._end_silence(node)
+            yield node, decode_said(said)
+        self._tell_silences()
 
     def check_any(self) -> None:
         """See that there is a node, or a machine that one can be started on.
@@ -134,6 +153,31 @@ class Fleet:
     def revived(self, node: KnownNode) -> None:
         """Note that a node has given a record: its machine is of use."""
         self._deaths.pop(node.member.id, None)
+
+    # -- nodes that do not answer ----------------------------------------------------------------------------------
+
+    def _tell_silences(self) -> None:
+        """Tell of nodes that do not answer, after some seconds and each time that those have doubled.
+
+        Nothing is asked of them for that: each node always has an exchange under way.
+        """
+        if self._listened_s < self._silences_s:
+            return
+        self._silences_s = self._listened_s + _LOOK_EVERY_S
+        for node in self.nodes.values():
+            silent_s = self._listened_s - node.heard_s
+            first_s = (_SILENT_S if node.answered else _NOT_STARTED_S) + _SILENT_PER_NODE_S * len(self.nodes)
+            if silent_s >= first_s * 2**node.silences_told:
+                node.silences_told += 1
+                self._session.tell(
+                    NodeSilent(node=node.number, address=node.member.address, silent_s=silent_s, started=node.answered)
+                )
+
+    def _end_silence(self, node: KnownNode) -> None:
+        if node.silences_told:
+            silent_s = self._listened_s - node.heard_s
+            self._session.tell(NodeBack(node=node.number, address=node.member.address, silent_s=silent_s))
+        node.answered, node.heard_s, node.silences_told = True, self._listened_s, 0
 
     # -- nodes that end --------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from taskpace.runner.cluster.protocol import Link, Member
 class KnownNode:
     """What the driver knows of a node."""
 
-    def __init__(self, number: int, member: Member, link: Link) -> None:
+    def __init__(self, number: int, member: Member, link: Link, started_s: float) -> None:
         self.number = number
         self.member = member
         self.link = link
@@ -27,6 +27,12 @@ class KnownNode:
         self.in_flight: dict[str, int] = {}
         """The attempt under way, by trial."""
         self.told_to_close = False
+        # Of its silence.
+        self.answered = False
+        """Whether it ever has."""
+        self.heard_s = started_s
+        """When it answered last, or was started, by how long the driver had listened."""
+        self.silences_told = 0
         # Of its share of a load.
         self.clock = OtherClock()
         self.asked_ns = 0
