@@ -186,7 +186,9 @@ def test_a_node_that_is_lost_costs_what_it_had_in_flight(tmp_path, scenario, inv
         assert errors.height <= 2
     assert frame["worker"].n_unique() == 2
     assert table.rows[0].makespan_s is None
-    assert "resumed" in {reason.code for reason in table.rows[0].reasons if reason.invalidates == invalid}
+    (resumed,) = [reason for reason in table.rows[0].reasons if reason.code == "resumed"]
+    assert resumed.invalidates == invalid
+    assert resumed.text.startswith("a node was lost and others asked the rest, so the ")
 
 
 def test_an_endpoint_that_each_node_has_for_itself_is_refused():

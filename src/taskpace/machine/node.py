@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from taskpace.machine.host import Host
@@ -22,3 +24,13 @@ def node_of(host: str) -> int | None:
     """The number of the node whose session's host (JSON) this is; null: of none."""
     node = msgspec.json.decode(host).get("node")
     return node if isinstance(node, int) and 0 < node < 2**53 else None
+
+
+def lost_node(node: int) -> str:
+    """Why trials and workers ended that were on a node that was lost; without its machine's name, as it is kept."""
+    return f"node {node} ended meanwhile"
+
+
+def of_lost_node(reason: str) -> bool:
+    """Whether that is why."""
+    return re.fullmatch(r"node \d+ ended meanwhile", reason) is not None

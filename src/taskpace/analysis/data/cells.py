@@ -9,6 +9,7 @@ import msgspec
 
 from taskpace.experiment.imported import Imported, ImportedLog
 from taskpace.experiment.scenario import Scenario, recorded_scenario
+from taskpace.machine.node import of_lost_node
 from taskpace.prices.given import check_systems
 from taskpace.prices.price import Price
 from taskpace.store import queries
@@ -30,6 +31,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     graded: bool
     """The task has right answers."""
     segments: tuple[ClientMetrics, ...] = ()
+    lost_node: bool = False
+    """A node was lost that shared a load on the system with others."""
     in_process: bool = True
     """The model runs in the worker process, whose processor time is then the model's too."""
     round_trip_s: float | None = None
@@ -127,6 +130,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
     segments: dict[str, list[ClientMetrics]] = {}
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
+    lost_nodes = {death.system for death in queries.worker_deaths(reader) if of_lost_node(death.reason)}
     cells = queries.cells(reader)
     tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
@@ -145,6 +149,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
             planned=cell.planned,
             graded=cell.graded,
             segments=tuple(segments.get(cell.id, ())),
+            lost_node=cell.system in lost_nodes,
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
             max_tokens=tasks[cell.task].max_tokens,

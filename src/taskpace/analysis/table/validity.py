@@ -12,6 +12,7 @@ from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.counts import same_count
+from taskpace.analysis.data.nodes import place_column
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
@@ -56,7 +57,7 @@ def reasons_against(trials: Trials, cell: CellPlan) -> tuple[Reason, ...]:
         *(() if cell.in_process else business(trials, cell.segments)),
         *clocks(trials, cell),
         *_cached(trials),
-        *_resumed(trials, open_loop=cell.open_loop),
+        *_resumed(trials, cell),
         *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
         *_token_counts(trials),
         *_decode_speed(trials),
@@ -282,18 +283,26 @@ def _decode_speed(trials: Trials) -> Iterator[Reason]:
         )
 
 
-def _resumed(trials: Trials, *, open_loop: bool) -> Iterator[Reason]:
+def _resumed(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     workers = trials["worker"]
     if not np.isnan(trials["round"]).any() or not (workers > np.fmin.reduce(workers, initial=np.inf)).any():
         return
-    if open_loop:
-        yield against_result(
-            "resumed", "interrupted and resumed, so the queue was empty again", f"run it without interruption: {AGAIN}"
-        )
+    what, remedy = _why_resumed(trials, cell)
+    if cell.open_loop:
+        yield against_result("resumed", f"{what}, so the queue was empty again", remedy)
     else:
-        yield Reason(
-            code="resumed",
-            text="interrupted, so the makespan is unknown",
-            remedy=f"run it without interruption: {AGAIN}",
-            invalidates="makespan",
-        )
+        yield Reason(code="resumed", text=f"{what}, so the makespan is unknown", remedy=remedy, invalidates="makespan")
+
+
+def _why_resumed(trials: Trials, cell: CellPlan) -> tuple[str, str]:
+    """Why several workers asked a cell's trials, and what to do about it."""
+    place = place_column(trials.frame)
+    if place is not None and (count := trials.frame[place].drop_nulls().n_unique()) > 1:
+        if place == "shard":
+            return f"asked in {count} run files", f"ask all of it in one run: {AGAIN}"
+        return f"asked on {count} nodes", f"leave --ray out for a makespan: {AGAIN}"
+    if len(np.unique(trials["session"])) > 1:
+        return "interrupted and resumed", f"run it without interruption: {AGAIN}"
+    if cell.lost_node:
+        return "a node was lost and others asked the rest", f"repeat it: {AGAIN}"
+    return "its worker crashed and another asked the rest", f"repeat it: {AGAIN}"

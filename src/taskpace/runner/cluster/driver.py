@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from taskpace.experiment.plan import Plan, Trial
+from taskpace.machine.node import lost_node
 from taskpace.records import Failure
 from taskpace.runner.cluster.blocks import Deck, units
 from taskpace.runner.cluster.fleet import Fleet
@@ -320,8 +321,7 @@ class _Driver:
         session = self._session
         self._fleet.bury(node, reason)
         lost = list(self._in_flight(node))
-        # Without the reason, which may name machines.
-        failure = Failure(kind="node-lost", message=f"node {node.number} ended meanwhile")
+        failure = Failure(kind="node-lost", message=lost_node(node.number))
         numbers = {system: node.workers[number] for number, system in node.systems.items()}
         for part, trial in lost:
             attempt = node.in_flight[trial.id]

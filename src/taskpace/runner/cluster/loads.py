@@ -16,6 +16,7 @@ import msgspec
 from taskpace.errors import ExperimentError
 from taskpace.experiment.plan import Cell, Plan
 from taskpace.machine.clock import RealClock
+from taskpace.machine.node import lost_node
 from taskpace.machine.offset import RoundTrip, over
 from taskpace.records import Record
 from taskpace.runner.cluster.fleet import Fleet
@@ -165,8 +166,7 @@ class Loads:
         self._fleet.bury(node, reason)
         for generator in self._generators.values():
             if generator.node is node:
-                # Without the reason, which may name machines.
-                generator.death = NodeDiedError(f"node {node.number} ended meanwhile")
+                generator.death = NodeDiedError(lost_node(node.number))
         self._fleet.tell_lost(node, reason, lost=0)
 
 
