@@ -99,6 +99,16 @@ def test_a_machine_on_which_every_node_ends_is_left_out(tmp_path):
     assert [event.node for event in events if isinstance(event, NodeLost)] == [1, 1, 1]
 
 
+def test_two_nodes_of_one_machine_are_told_of(tmp_path):
+    """Where Ray was started twice on a machine: the second node that is ready there names the first."""
+    cluster = FakeCluster(3)
+    cluster.there[2] = cluster.there[2]._replace(address="10.0.0.1")
+    events: list[Event] = []
+    carry_out(planned(("one",), items=20), tmp_path / "run.db", cluster, on_event=events.append)
+    joined = {event.node: event.beside for event in events if isinstance(event, NodeJoined)}
+    assert joined in ({1: None, 2: None, 3: 1}, {1: 3, 2: None, 3: None})
+
+
 class OneSilent(FakeCluster):
     """Two machines, and a clock: each look at answers takes half a second. Once the first machine is given blocks, or
     from the begin, it does not answer for so many looks; then it does again, or is gone.

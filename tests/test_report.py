@@ -24,6 +24,7 @@ from taskpace.report.words.settled import standing_lines
 from taskpace.runner.events import (
     CellStarted,
     NodeBack,
+    NodeJoined,
     NodeSilent,
     OrderChanged,
     PairsStand,
@@ -364,17 +365,22 @@ def test_a_change_of_order_is_a_note():
     assert out.getvalue() == "the systems alternate in blocks: 5 GB are needed, 3 GB are free\n"
 
 
-def test_a_node_that_does_not_answer_is_a_note():
-    """For how long, or that it has not started and where to look, and that it is back; no color says it was lost."""
+def test_what_is_worth_knowing_of_nodes_is_a_note():
+    """For how long one has not answered, or that it has not started and where to look, that it is back, and that it
+    shares a machine; no color says that it was lost.
+    """
     out, node = io.StringIO(), {"node": 2, "address": "10.0.0.2"}
     with Lines(Console(file=out, width=80, force_terminal=True), live=False) as lines:
         lines(NodeSilent(**node, silent_s=5.2, started=True))
         lines(NodeSilent(**node, silent_s=20.4, started=False))
         lines(NodeBack(**node, silent_s=160.0))
+        lines(NodeJoined(**node, cpu=None))
+        lines(NodeJoined(**node, cpu=None, beside=1))
     assert out.getvalue().splitlines() == [
         "node 2 (10.0.0.2) has not answered for 5 s",
         "node 2 (10.0.0.2) has not started after 20 s: its resources may be taken: see `ray status`",
         "node 2 (10.0.0.2) answers again after 3 min",
+        "nodes 1 and 2 are both on 10.0.0.2 and slow each other down: start Ray once on each machine",
     ]
 
 

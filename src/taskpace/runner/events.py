@@ -114,6 +114,8 @@ class NodeJoined(_Event, frozen=True, kw_only=True):
     address: str
     """As the cluster knows it; the run file has it not."""
     cpu: str | None
+    beside: int | None = None
+    """Another node at the same address: a machine where Ray was started twice. Null: there is none."""
 
 
 class NodeSilent(_Event, frozen=True, kw_only=True):

@@ -305,6 +305,11 @@ def _note_in_words(event: Event) -> str | None:
             )
         case OrderChanged():
             return one_line(f"the systems alternate in blocks: {event.reason}")
+        case NodeJoined(beside=int(beside)):
+            return one_line(
+                f"nodes {beside} and {event.node} are both on {event.address} and slow each other down: "
+                "start Ray once on each machine"
+            )
         case NodeSilent(started=True):
             return one_line(f"node {event.node} ({event.address}) has not answered for {in_words(event.silent_s)}")
         case NodeSilent():

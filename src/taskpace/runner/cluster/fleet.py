@@ -142,7 +142,9 @@ class Fleet:
         """Note that a node is ready."""
         node.ready = ready
         self._first_s = self._first_s or time.monotonic()
-        self._session.tell(NodeJoined(node=node.number, address=node.member.address, cpu=ready.host.cpu))
+        address = node.member.address
+        beside = next((each.number for each in self.ready if each is not node and each.member.address == address), None)
+        self._session.tell(NodeJoined(node=node.number, address=address, cpu=ready.host.cpu, beside=beside))
 
     def enlist(self, node: KnownNode, clock: ClockOffset | None = None) -> None:
         """Begin the session of a node that is ready; ``clock``: see ``NodeHost``."""
