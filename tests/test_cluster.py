@@ -250,15 +250,32 @@ def test_what_cannot_be_dealt_out_is_refused(changed, said):
         check_plan(plan)
 
 
-def test_a_node_that_lacks_a_file_ends_the_run_before_it_begins(tmp_path):
-    """The driver's machine has the model file and the node has another: which system, which file, what to do."""
-    system = planned().systems[0]
-    there = msgspec.structs.replace(system, sha256="0" * 64, path="/models/one.gguf")
-    plan = planned(("one",))
-    plan = msgspec.structs.replace(plan, systems=(there,))
-    with pytest.raises(ExperimentError, match=r'--ray: node 1 \(10\.0\.0\.1\): system "one": .*one') as caught:
+@pytest.mark.parametrize(
+    ("sha256", "there", "said"),
+    [
+        ("0" * 64, None, "there is no {path} on it: copy it there"),
+        (None, None, "there is no {path} on it: copy it there"),
+        ("0" * 64, b"another", "{path} is not the file that the driver has: copy it from there"),
+    ],
+)
+def test_a_node_that_lacks_a_file_ends_the_run_before_it_begins(tmp_path, sha256, there, said):
+    """The driver's machine has the model, and the node has none, or another one under its path: which node, which
+    system, which file and what to do, in one line, and nothing was asked. A folder is known by its path alone.
+    """
+    path = tmp_path / "one.bin"
+    if there is not None:
+        path.write_bytes(there)
+    plan = planned(("one",), items=3)
+    (system,) = plan.systems
+    spec = msgspec.structs.replace(system.spec, model=str(path))
+    system = msgspec.structs.replace(system, spec=spec, sha256=sha256, path=str(path))
+    plan = msgspec.structs.replace(plan, systems=(system,))
+    said = f'--ray: node 1 (10.0.0.1): system "one": {said.format(path=path)}'
+    with pytest.raises(ExperimentError, match=re.escape(said)) as caught:
         carry_out(plan, tmp_path / "run.db", FakeCluster(1))
     assert "\n" not in str(caught.value)
+    with taskpace.open(tmp_path / "run.db") as run:
+        assert run.frame().height == 0
 
 
 def test_no_node_with_what_is_asked_for_is_said_in_one_line(tmp_path):
@@ -340,7 +357,7 @@ def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
     (said,) = decode_said(_actor_class()(b"no plan", "9.9", bounded=False).exchange(b"no orders"))
     assert isinstance(said, Unfit)
     assert said.problem.startswith(
-        f"taskpace is {taskpace.__version__} there, and 9.9 here: install this version there"
+        f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install taskpace==9.9` there"
     )
 
 

@@ -80,6 +80,14 @@ def names_a_file(reference: str, base: Path = Path()) -> bool:
     )
 
 
+def is_path(reference: str) -> bool:
+    """Whether it is a path, which nothing is fetched for.
+
+    Raises ModelError for a malformed reference.
+    """
+    return isinstance(_parse(reference), PathReference)
+
+
 def is_cached(reference: str, base: Path = Path()) -> bool:
     """Whether ``resolve`` would find the file without fetching anything.
 

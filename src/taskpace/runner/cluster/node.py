@@ -52,6 +52,7 @@ from taskpace.runner.together import why_not_together
 from taskpace.runner.worker_process import WorkerHandle, WorkerProcess, launch_workers
 from taskpace.store.rows import Kept
 from taskpace.telemetry import Calibration, ClientMetrics
+from taskpace.text.safe_text import one_line
 from taskpace.worker.messages import Dispatched, FromWorker, RunCell, ToWorker
 
 _MOST_UNTOLD = 20_000
@@ -267,9 +268,13 @@ def _found_here(setup: Setup) -> Plan:
 
 def _system_here(system: PlannedSystem, setup: Setup) -> PlannedSystem:
     reference = system.spec.model
+    missing = f'system "{system.name}": there is no {one_line(system.path, 300)} on it: copy it there'
     if system.sha256 is not None:
+        base = Path(setup.base)
+        if models.is_path(reference) and not models.is_cached(reference, base):
+            raise TaskpaceError(missing)
         try:
-            found = models.resolve(reference, Path(setup.base), fetch=setup.fetch)
+            found = models.resolve(reference, base, fetch=setup.fetch)
         except TaskpaceError as exc:
             raise type(exc)(f'system "{system.name}": {exc}') from None
         if found.sha256 != system.sha256:
@@ -278,5 +283,5 @@ def _system_here(system: PlannedSystem, setup: Setup) -> PlannedSystem:
             )
         return msgspec.structs.replace(system, path=found.path)
     if Path(system.path).is_absolute() and not Path(system.path).exists():
-        raise TaskpaceError(f'system "{system.name}": there is no {system.path} on it: copy it there')
+        raise TaskpaceError(missing)
     return system

@@ -188,7 +188,9 @@ def _actor_class() -> type:
                 there = ""
             if there != version:
                 have = f"is {there}" if there else "is not installed"
-                self._problem = f"taskpace {have} there, and {version} here: install this version there, too"
+                self._problem = (
+                    f"taskpace {have} there, and {version} here: run `pip install taskpace=={version}` there"
+                )
                 return
             import os
             from functools import partial
