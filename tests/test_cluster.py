@@ -28,9 +28,19 @@ from taskpace.experiment.experiment import experiment_of
 from taskpace.runner.cluster import fleet, node
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
-from taskpace.runner.cluster.messages import Unfit, decode_orders, decode_said
+from taskpace.runner.cluster.messages import Unfit, decode_orders, decode_said, encode
+from taskpace.runner.cluster.protocol import Member
 from taskpace.runner.cluster.ray import _actor_class, _in_one_line, connect
-from taskpace.runner.events import Event, NodeBack, NodeJoined, NodeLost, NodeSilent, OrderChanged, TrialFinished
+from taskpace.runner.events import (
+    Event,
+    NodeBack,
+    NodeJoined,
+    NodeLeftOut,
+    NodeLost,
+    NodeSilent,
+    OrderChanged,
+    TrialFinished,
+)
 from taskpace.runner.session import Part
 from taskpace.store.store import Store
 from taskpace.worker import worker
@@ -276,6 +286,32 @@ def test_a_node_that_lacks_a_file_ends_the_run_before_it_begins(tmp_path, sha256
     assert "\n" not in str(caught.value)
     with taskpace.open(tmp_path / "run.db") as run:
         assert run.frame().height == 0
+
+
+def test_a_machine_that_joins_and_lacks_something_is_left_out(tmp_path):
+    """Once trials were asked a node that cannot take part ends no run: it is told of once, with why, and is asked
+    nothing; its machine gets no other.
+    """
+
+    class Joining(FakeCluster):
+        def start(self, member, setup):
+            link = super().start(member, setup)
+            if member.id == "machine-2":
+                link.answer = lambda *_: encode([Unfit("there is no one.gguf on it")])
+            return link
+
+    cluster, events = Joining(1), []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if sum(isinstance(each, TrialFinished) for each in events) == 5 and len(cluster.there) == 1:
+            cluster.there.append(Member("machine-2", "10.0.0.2"))
+
+    ended, frame = carry_out(planned(("one",), items=60), tmp_path / "run.db", cluster, on_event=listen)
+    assert ended.done == frame.height == 60
+    (left_out,) = [event for event in events if isinstance(event, NodeLeftOut | NodeLost)]
+    assert left_out == NodeLeftOut(node=2, address="10.0.0.2", reason="there is no one.gguf on it")
+    assert cluster.started == 2
 
 
 def test_no_node_with_what_is_asked_for_is_said_in_one_line(tmp_path):
