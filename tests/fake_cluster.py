@@ -94,6 +94,9 @@ class FakeCluster:
     def members(self) -> list[Member]:
         return list(self.there)
 
+    def listed(self) -> bool:
+        return True
+
     def start(self, member: Member, setup: bytes) -> Link:
         self.started += 1
         return FakeLink(self, member, setup)
@@ -219,6 +222,9 @@ class ClockedCluster:
 
     def members(self) -> list[Member]:
         return list(self.there)
+
+    def listed(self) -> bool:
+        return True
 
     def start(self, member: Member, setup: bytes) -> Link:
         self.links.append(ClockedLink(self, setup, self._ahead_ns[member.id]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import re
 import socket
 import sys
@@ -25,7 +26,7 @@ from taskpace.analysis.data.nodes import crossing, with_nodes
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.errors import ExperimentError, MissingExtraError
 from taskpace.experiment.experiment import experiment_of
-from taskpace.runner.cluster import fleet, node
+from taskpace.runner.cluster import fleet, node, ray as cluster_ray
 from taskpace.runner.cluster.blocks import MOST_ROUNDS, Deck, check_plan
 from taskpace.runner.cluster.driver import run_on_cluster
 from taskpace.runner.cluster.messages import Unfit, decode_orders, decode_said, encode
@@ -33,6 +34,8 @@ from taskpace.runner.cluster.protocol import Member
 from taskpace.runner.cluster.ray import _actor_class, _in_one_line, connect
 from taskpace.runner.events import (
     Event,
+    HeadBack,
+    HeadSilent,
     NodeBack,
     NodeJoined,
     NodeLeftOut,
@@ -180,6 +183,55 @@ def test_a_node_that_never_starts_is_told_of_later(tmp_path, monkeypatch):
     assert not silent.started
     assert 20 <= silent.silent_s <= 21
     assert isinstance(back, NodeBack)
+
+
+def test_a_head_that_does_not_answer_is_told_of_and_nodes_go_on(tmp_path, monkeypatch):
+    """After 5, 10, 20 s and so on, and when it is back; meanwhile no node is started on what may not be there."""
+
+    class Headless(OneSilent):
+        def listed(self) -> bool:
+            return not 8 < self.now_s <= 40
+
+        def answers(self, timeout_s):
+            if self.now_s == 8.5:
+                self.there.append(Member("machine-3", "10.0.0.3"))
+            return super().answers(timeout_s)
+
+        def start(self, member, setup):
+            assert self.listed()
+            return super().start(member, setup)
+
+    events: list[Event] = []
+    cluster = Headless(looks=90)
+    monkeypatch.setattr(fleet, "time", cluster)
+    ended, frame = carry_out(planned(("one", "two"), items=60), tmp_path / "run.db", cluster, on_event=events.append)
+    assert ended.done == frame.height == 120
+    told = [(type(event), event.silent_s) for event in events if isinstance(event, HeadSilent | HeadBack)]
+    assert told == [(HeadSilent, 5.0), (HeadSilent, 10.0), (HeadSilent, 20.0), (HeadBack, 32.5)]
+
+
+def test_the_list_of_machines_is_not_waited_for(monkeypatch):
+    """While the head does not answer the machines are those that were known; then the new ones; a failure is raised."""
+    monkeypatch.setattr(cluster_ray, "_LIST_S", 0.0)
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def nodes() -> list[dict[str, Any]]:
+        if isinstance(answer := answers.get(), Exception):
+            raise answer
+        return answer
+
+    answers.put([{"NodeID": "a"}])
+    listing = cluster_ray.Listing(nodes)
+    assert listing.listed()
+    assert listing.get() == listing.get() == [{"NodeID": "a"}]
+    assert not listing.listed()
+    answers.put([{"NodeID": "b"}])
+    while not listing.listed():
+        pass
+    assert listing.get() == [{"NodeID": "b"}]
+    answers.put(ConnectionError("gone"))
+    with pytest.raises(ConnectionError, match="gone"):
+        any(iter(listing.listed, True))
 
 
 def test_a_driver_that_stood_still_has_missed_no_answers(tmp_path, monkeypatch):

@@ -23,6 +23,8 @@ from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.report.words.settled import standing_lines
 from taskpace.runner.events import (
     CellStarted,
+    HeadBack,
+    HeadSilent,
     NodeBack,
     NodeJoined,
     NodeSilent,
@@ -374,12 +376,16 @@ def test_what_is_worth_knowing_of_nodes_is_a_note():
         lines(NodeSilent(**node, silent_s=5.2, started=True))
         lines(NodeSilent(**node, silent_s=20.4, started=False))
         lines(NodeBack(**node, silent_s=160.0))
+        lines(HeadSilent(silent_s=10.2))
+        lines(HeadBack(silent_s=12.0))
         lines(NodeJoined(**node, cpu=None))
         lines(NodeJoined(**node, cpu=None, beside=1))
     assert out.getvalue().splitlines() == [
         "node 2 (10.0.0.2) has not answered for 5 s",
         "node 2 (10.0.0.2) has not started after 20 s: its resources may be taken: see `ray status`",
         "node 2 (10.0.0.2) answers again after 3 min",
+        "the head of the cluster has not answered for 10 s: if Ray ends this command, the same command continues",
+        "the head of the cluster answers again after 12 s",
         "nodes 1 and 2 are both on 10.0.0.2 and slow each other down: start Ray once on each machine",
     ]
 

@@ -137,6 +137,19 @@ class NodeBack(_Event, frozen=True, kw_only=True):
     silent_s: float
 
 
+class HeadSilent(_Event, frozen=True, kw_only=True):
+    """The cluster does not say which machines there are: nodes go on, and none is started."""
+
+    silent_s: float
+    """So far; told of again each time that it has doubled."""
+
+
+class HeadBack(_Event, frozen=True, kw_only=True):
+    """The cluster says so again."""
+
+    silent_s: float
+
+
 class NodeLeftOut(_Event, frozen=True, kw_only=True):
     """A machine of a cluster cannot take part; the others go on."""
 
@@ -181,6 +194,8 @@ Event = (
     | NodeJoined
     | NodeSilent
     | NodeBack
+    | HeadSilent
+    | HeadBack
     | NodeLeftOut
     | NodeLost
     | RunEnded

@@ -21,6 +21,8 @@ from taskpace.runner.events import (
     CellGivenUp,
     CellStarted,
     Event,
+    HeadBack,
+    HeadSilent,
     NodeBack,
     NodeJoined,
     NodeLeftOut,
@@ -317,6 +319,11 @@ def _note_in_words(event: Event) -> str | None:
             return one_line(
                 f"node {event.node} ({event.address}) has not started after {in_words(event.silent_s)}: {waits}"
             )
+        case HeadSilent():
+            ends = "if Ray ends this command, the same command continues"
+            return f"the head of the cluster has not answered for {in_words(event.silent_s)}: {ends}"
+        case HeadBack():
+            return f"the head of the cluster answers again after {in_words(event.silent_s)}"
         case NodeBack():
             return one_line(f"node {event.node} ({event.address}) answers again after {in_words(event.silent_s)}")
         case _:

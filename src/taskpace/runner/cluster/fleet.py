@@ -13,7 +13,7 @@ from taskpace.machine.node import NodeHost, node_of
 from taskpace.runner.cluster.known import KnownNode
 from taskpace.runner.cluster.messages import Ready, Said, decode_said
 from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
-from taskpace.runner.events import NodeBack, NodeJoined, NodeLeftOut, NodeLost, NodeSilent
+from taskpace.runner.events import HeadBack, HeadSilent, NodeBack, NodeJoined, NodeLeftOut, NodeLost, NodeSilent
 from taskpace.runner.session import Session
 from taskpace.store import queries
 from taskpace.store.store import Store
@@ -64,6 +64,8 @@ class Fleet:
         """For how long the driver has listened to nodes, and when, by that, silences are looked at next."""
         self._heard_s = time.monotonic()
         """When it did so last."""
+        self._head_s, self._head_told = 0.0, 0
+        """When it was last known which machines there are, by how long the driver had listened by then."""
         self._last_reason = ""
         """Why the last node that was lost ended."""
 
@@ -74,8 +76,11 @@ class Fleet:
             return []
         self._looked_s = now_s
         taken = {node.member.id for node in self.nodes.values()} | self._left_out
+        members = self._members()
+        if not self._cluster.listed():
+            return []
         started = []
-        for member in self._members().values():
+        for member in members.values():
             if member.id in taken:
                 continue
             number = self._numbers.setdefault(member.id, self._first_number + len(self._numbers))
@@ -166,6 +171,7 @@ class Fleet:
         if self._listened_s < self._silences_s:
             return
         self._silences_s = self._listened_s + _LOOK_EVERY_S
+        self._tell_of_head()
         for node in self.nodes.values():
             silent_s = self._listened_s - node.heard_s
             first_s = (_SILENT_S if node.answered else _NOT_STARTED_S) + _SILENT_PER_NODE_S * len(self.nodes)
@@ -174,6 +180,16 @@ class Fleet:
                 self._session.tell(
                     NodeSilent(node=node.number, address=node.member.address, silent_s=silent_s, started=node.answered)
                 )
+
+    def _tell_of_head(self) -> None:
+        silent_s = self._listened_s - self._head_s
+        if self._cluster.listed():
+            if self._head_told:
+                self._session.tell(HeadBack(silent_s=silent_s))
+            self._head_s, self._head_told = self._listened_s, 0
+        elif silent_s >= _SILENT_S * 2**self._head_told:
+            self._head_told += 1
+            self._session.tell(HeadSilent(silent_s=silent_s))
 
     def _end_silence(self, node: KnownNode) -> None:
         if node.silences_told:

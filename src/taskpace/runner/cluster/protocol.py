@@ -33,7 +33,11 @@ class Cluster(Protocol):
     """Many machines."""
 
     def members(self) -> list[Member]:
-        """Those that are there now and have what a node of this run needs."""
+        """Those that are there now and have what a node of this run needs; as it was last known, if not ``listed``."""
+        ...
+
+    def listed(self) -> bool:
+        """False: the cluster was asked for its members and has not answered yet."""
         ...
 
     def start(self, member: Member, setup: bytes) -> Link:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import re
 import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from taskpace.errors import ExperimentError, MissingExtraError
@@ -28,6 +30,8 @@ _PORT = 6379
 """Of a cluster's head, unless it was started with another."""
 _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """What an actor's options call the resources that Ray knows by itself."""
+_LIST_S = 2.0
+"""How long the driver waits for the list of machines, while it hears no node."""
 _MOST_LETTERS = 300
 _NOISE = re.compile(
     r"^The actor [0-9a-f]+ is unavailable: |Node Id: [0-9a-f]+ | rpc_code: \d+"
@@ -108,15 +112,20 @@ class RayCluster:
         self._bounded = "CPU" in resources
         """Whether somebody has said how many processors a node has."""
         self._pending: dict[Any, _Actor] = {}
+        self._listing = Listing(ray.nodes)
 
     def members(self) -> list[Member]:
         """The machines that are alive and have what a node reserves, whether it is free now or not."""
         return [
             Member(node["NodeID"], node["NodeManagerAddress"])
-            for node in self._ray.nodes()
+            for node in self._listing.get()
             if node["Alive"]
             and all(node["Resources"].get(name, 0.0) >= least for name, least in self._resources.items())
         ]
+
+    def listed(self) -> bool:
+        """See ``protocol.Cluster``."""
+        return self._listing.listed()
 
     def start(self, member: Member, setup: bytes) -> Link:
         """Start an actor there; what goes wrong shows in its answer."""
@@ -160,6 +169,55 @@ class RayCluster:
         self._pending = {reference: each for reference, each in self._pending.items() if each is not actor}
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(actor.handle)
+
+
+class Listing:
+    """What machines there are, asked in a thread: a head that does not answer holds whoever asks up for minutes.
+
+    Meanwhile nodes, which the driver reaches without it, go on. In the end Ray ends this process.
+
+    Args:
+        nodes: asks for them.
+    """
+
+    def __init__(self, nodes: Callable[[], list[dict[str, Any]]]) -> None:
+        self._nodes = nodes
+        self._found = nodes()
+        self._answer: queue.SimpleQueue[list[dict[str, Any]] | Exception] | None = None
+        """Of the question under way; null: there is none."""
+
+    def get(self) -> list[dict[str, Any]]:
+        """The machines; as they were last known, if that takes too long."""
+        if self._answer is None:
+            self._answer = queue.SimpleQueue()
+            threading.Thread(target=self._ask, args=(self._answer,), name="taskpace-machines", daemon=True).start()
+            self._take(_LIST_S)
+        else:
+            self._take(0.0)
+        return self._found
+
+    def listed(self) -> bool:
+        """Whether there is no question without an answer."""
+        self._take(0.0)
+        return self._answer is None
+
+    def _take(self, timeout_s: float) -> None:
+        if self._answer is None:
+            return
+        try:
+            answer = self._answer.get(timeout=timeout_s)
+        except queue.Empty:
+            return
+        self._answer = None
+        if isinstance(answer, Exception):
+            raise answer
+        self._found = answer
+
+    def _ask(self, answer: queue.SimpleQueue[list[dict[str, Any]] | Exception]) -> None:
+        try:
+            answer.put(self._nodes())
+        except Exception as exc:  # noqa: BLE001 - whoever asked has it raised
+            answer.put(exc)
 
 
 class _Actor:
