@@ -216,7 +216,7 @@ def test_under_load_the_pilot_is_asked_again(tmp_path):
 
 @pytest.mark.parametrize(("load", "told"), [(Scenario(), False), (Scenario(concurrency=8), True)])
 def test_that_a_load_may_end_early_is_told_beforehand(tmp_path, load, told):
-    """Two items in flight show more than an item of eight takes: a line says so of a load, and of nothing else."""
+    """Two items in flight show more than an item of eight takes: a line shows it of a load, and of nothing else."""
     plan = prepare(msgspec.structs.replace(_experiment(tmp_path), scenarios=(Scenario(), load)), tmp_path)
     lines = list(fitted_lines(plan, "1m", 50.0, continued=False))
     assert any(line.startswith("concurrency=8 may take much less: ") for line in lines) is told

@@ -81,7 +81,7 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
 def is_utf16(content: bytes) -> bool:
     """Whether a text begins as Windows PowerShell's ``>`` and Excel's "Unicode text" write it.
 
-    That is with a byte order mark, or with a first character of which one byte is 0, as in no UTF-8 text of ours.
+    They put a byte order mark first; without one a byte of the first character is 0, as in no UTF-8 text of ours.
     """
     return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in content[:2]
 
