@@ -1,10 +1,13 @@
 """How much does one run gain by more nodes, and how many records can one driver take in?
 
-Run: python bench/cluster.py [--rounds N] [--items N] [--records N]. First `taskpace run --ray` on 1, 2 and 4 nodes of
-Ray on this machine, with two simulated systems that wait and compute nothing, from the first dispatch to the last end;
-beside it what these nodes find their clocks to be off by when they share a load, which on one machine is truly nothing;
-then the driver alone, real but for its nodes: each answers at once with records of 100 arrivals, and what making them
-takes is left out of the driver's time.
+Run: python bench/cluster.py [--rounds N] [--items N] [--arrivals N] [--records N]. First `taskpace run --ray` on 1, 2
+and 4 nodes of Ray on this machine, each with as many items, and two simulated systems that wait and compute nothing,
+from the first dispatch to the last end; beside it what these nodes find their clocks to be off by when they share a
+load, which on one machine is truly nothing; then the driver alone, real but for its nodes: each answers at once with
+records of 100 arrivals, and what making them takes is left out of the driver's time.
+
+Most of its time it waits for the systems, so each node has as much to do however many there are, and the rounds of as
+many nodes share one cluster of Ray, which is started once.
 """
 
 from __future__ import annotations
@@ -202,27 +205,30 @@ def records_per_s(nodes: int, records: int, folder: Path) -> float:
 
 
 def main() -> None:
-    bench = Bench("cluster", __doc__, {"rounds": (3, 1), "items": (200, 6), "records": (20_000, 400)})
-    rounds, items, records = bench.chosen.rounds, bench.chosen.items, bench.chosen.records
+    sizes = {"rounds": (3, 1), "items": (50, 3), "arrivals": (60, 6), "records": (20_000, 400)}
+    bench = Bench("cluster", __doc__, sizes)
+    rounds, records = bench.chosen.rounds, bench.chosen.records
     nodes = (2,) if bench.quick else NODES  # two share a load, too
     bench.head(f"{rounds} rounds, median (least to greatest)")
     bench.say(
-        f"  {len(SYSTEMS)} simulated systems of {1000 * TRIAL_S:.0f} ms a trial, {items} items, nodes of Ray here:"
+        f"  {len(SYSTEMS)} simulated systems of {1000 * TRIAL_S:.0f} ms a trial, {bench.chosen.items} items for each "
+        "node, nodes of Ray here:"
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for count in NODES:
-            rates, off_ms, error_ms = [], [], []
-            for _ in range(rounds if count in nodes else 0):
+            rates: list[float] = []
+            loads: list[list[ClockOffset]] = []
+            if count in nodes:
                 with ray_nodes(count) as address:
-                    rates.append(trials_per_s(address, items, folder))
-                    if count > 1:
-                        found = clocks(address, items, folder)
-                        off_ms.append(max(abs(clock.offset_ns) for clock in found) / 1e6)
-                        error_ms.append(max(clock.error_ns for clock in found) / 1e6)
+                    for _ in range(rounds):
+                        rates.append(trials_per_s(address, count * bench.chosen.items, folder))
+                        loads += [clocks(address, bench.chosen.arrivals, folder)] if count > 1 else []
             figure = bench.figure(f"trials per second on {count} nodes", rates, "1/s")
             bench.say(f"  {count:>5} nodes: {figure:.1f} trials per second")
             if count > 1:
+                off_ms = [max(abs(clock.offset_ns) for clock in load) / 1e6 for load in loads]
+                error_ms = [max(clock.error_ns for clock in load) / 1e6 for load in loads]
                 off = bench.figure(f"worst clock of {count} nodes, found to be off", off_ms, "ms", optional=True)
                 error = bench.figure(f"its error, at most, on {count} nodes", error_ms, "ms", optional=True)
                 bench.say(f"               worst clock found to be off by {off:.3f} ms, error {error:.3f} ms")

@@ -16,11 +16,12 @@ import pytest
 import tomli_w
 from hypothesis import given, settings, strategies as st
 from rich.console import Console
-from tests.in_process import workers_here
+from tests.in_process import StopAfter, workers_here
 
 import taskpace
 from taskpace.analysis.schema.summary import Summary
 from taskpace.analysis.summary import summarise
+from taskpace.experiment.prepare import prepare
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.notebook import notebook_html
 from taskpace.report.terminal.answer import MOST_LINES, answer_lines
@@ -28,6 +29,8 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
 from taskpace.report.words.figures import digits, seconds
 from taskpace.report.words.makespan import makespan_lines
+from taskpace.runner.runner import run_plan
+from taskpace.store.store import Store
 from taskpace.text.safe_text import column_width
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -167,6 +170,17 @@ def test_cautions_are_grouped_ranked_and_counted(planted_run):
     assert answer.advice[1].what == "6 of 48 answers hit the token limit"
     assert answer.advice[2].command == "taskpace run x.db --items 30"
     assert answer.more >= 0
+
+
+def test_one_is_no_plural(tmp_path, simulated):
+    """Of a run that was stopped after its first trial: one item, not "1 items"; likewise a trial that is left."""
+    plan = prepare(simulated(tasks=("mmlu-letter", "qa-context"), items=1), tmp_path)
+    with Store.create_or_continue(tmp_path / "x.db", plan, "0") as store:
+        first = StopAfter(1)
+        run_plan(plan, store, on_event=first, stop=first)
+        told = [each.what for each in make_answer(summarise(store), None).advice]
+    assert "one trial is not run yet" in told
+    assert any(each.startswith("one item") for each in told)
 
 
 def test_many_tasks_have_a_row_each(planted_run):

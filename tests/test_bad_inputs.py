@@ -205,6 +205,7 @@ CASES = [
     Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
     Case("a wrong type", "run x.toml", file("x.toml", 'items = "many"\n' + SYSTEM)),
     Case("not TOML", "run x.toml", file("x.toml", "items = = 3\n")),
+    Case("an experiment in UTF-16", "run x.toml", file("x.toml", SYSTEM.encode("utf-16"))),
     Case("broken UTF-8", "run x.toml", file("x.toml", b'name = "caf\xe9"\n' + SYSTEM.encode())),
     Case("an invalid margin", "run x.toml --until decided --margin 0%", file("x.toml", TWO)),
     Case("a margin without --until", "run x.toml --margin 5%", file("x.toml", TWO)),
@@ -297,6 +298,12 @@ CASES = [
     Case(
         "data that are not UTF-8", f"{QUICK} --prompts x.jsonl", file("x.jsonl", ROW.encode() + b'{"prompt": "\xff"}\n')
     ),
+    Case(
+        "CSV in UTF-16",
+        f"{QUICK} -t math --data x.csv",
+        file("x.csv", "question,answer\nHow many?,3\n".encode("utf-16")),
+    ),
+    Case("a task file in UTF-16", f"{QUICK} -t ./x.toml", file("x.toml", 'name = "x"\n'.encode("utf-16"))),
     Case("a damaged Parquet file", f"{QUICK} -t mmlu-letter --data x.parquet", file("x.parquet", "PAR1 nothing more")),
     Case("data of an unknown kind", f"{QUICK} -t mmlu-letter --data x.xlsx", file("x.xlsx", "?")),
     Case("a filter without matching rows", f"{QUICK} -t mmlu-letter --where subject=alchemy"),
@@ -435,6 +442,7 @@ CASES = [
     Case("an export where nothing can be written", "export x.db --to csv -o fixed/x.csv", finished, READ_ONLY),
     Case("a kind's flag for another kind", "export x.db --to csv --organization us", finished),
     Case("a log of an unknown kind", "import x.txt -o y.db", file("x.txt", "hello\n")),
+    Case("a log that was saved as UTF-16", "import x.json -o y.db", file("x.json", '{"a": 1}'.encode("utf-16"))),
     Case("a log that is a pickle", "import x.pkl -o y.db", file("x.pkl", b"\x80\x04N.")),
     Case("a log that is cut", "import x.eval -o y.db", file("x.eval", b"PK\x03\x04" + bytes(40))),
     Case("a log of an unknown format", "import x.txt --from inspekt -o y.db", file("x.txt", "hello\n")),

@@ -25,6 +25,7 @@ from taskpace.runner import budget
 from taskpace.runner.budget import PILOT_ITEMS, Interrupted, begin, read_duration, share_out
 from taskpace.runner.runner import run_plan
 from taskpace.runner.session import Never
+from taskpace.store import queries
 from taskpace.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("workers_here")
@@ -211,6 +212,30 @@ def test_under_load_the_pilot_is_asked_again(tmp_path):
         run_plan(plan, store)
     with taskpace.open(tmp_path / "run.db") as run:
         assert all(row.makespan_s for table in run.summary(resamples=0).tables for row in table.rows)
+
+
+@pytest.mark.parametrize(("load", "told"), [(Scenario(), False), (Scenario(concurrency=8), True)])
+def test_that_a_load_may_end_early_is_told_beforehand(tmp_path, load, told):
+    """Two items in flight show more than an item of eight takes: a line shows it of a load, and of nothing else."""
+    plan = prepare(msgspec.structs.replace(_experiment(tmp_path), scenarios=(Scenario(), load)), tmp_path)
+    lines = list(fitted_lines(plan, "1m", 50.0, continued=False))
+    assert any(line.startswith("concurrency=8 may take much less: ") for line in lines) is told
+
+
+@pytest.mark.slow
+def test_a_load_of_eight_that_costs_as_two_takes_a_quarter_of_its_time(tmp_path):
+    """What docs/suite.md says of a server that answers eight as quickly as two."""
+    (tmp_path / "prompts.jsonl").write_text("".join(f'{{"prompt": "say {n}"}}\n' for n in range(400)))
+    path = tmp_path / "load.toml"
+    suite = SUITE.format(time="virtual", token_time=0.1)
+    path.write_text(
+        suite.replace('suite = "core-1"', 'tasks = [{prompts = "prompts.jsonl"}]\nscenarios = ["concurrency=8"]')
+    )
+    plan = _begin(tmp_path, 300.0, load_experiment(path))
+    with Store.create_or_continue(tmp_path / "run.db", plan, "0") as store:
+        run_plan(plan, store)
+        spent_s = sum(span.span_ns for span in queries.cell_spans(store)) / 1e9
+    assert 0.24 * 300 < spent_s < 0.3 * 300
 
 
 def test_an_overrun_is_told():

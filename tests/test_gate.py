@@ -26,13 +26,14 @@ from tests.in_process import InProcess, StopAfter, instant
 
 import taskpace
 from taskpace.analysis.conditions import parse_condition
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.gate import judge
-from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.anytime import per_correct
 from taskpace.analysis.stats.gate import Evidence, OfItems, OfShares, OfTotals, bounds
-from taskpace.analysis.table.gated import by_the_gate
+from taskpace.analysis.table.again import again, further
 from taskpace.analysis.until import as_arrays
 from taskpace.experiment.experiment import Experiment
+from taskpace.experiment.scenario import Scenario
 from taskpace.experiment.until import Against, Gate, Seen
 from taskpace.report.words.answer import make_answer
 from taskpace.runner.runner import run_plan
@@ -198,13 +199,35 @@ def test_no_remedy_of_a_gate_is_a_command_that_does_not_take_it(made, cli):
         assert re.search(
             "et `max_tokens = [0-9]+` in the experiment file, then run the gate again with another -o", each
         )
-    (again, other) = by_the_gate([_finding("continue it: `taskpace run RUN`"), _finding("see `taskpace show RUN`")])
-    assert again.remedy == "continue it: run the same gate again"
-    assert other.remedy == "see `taskpace show RUN`"
 
 
-def _finding(remedy: str) -> Finding:
-    return Finding(code="x", text="x", evidence={}, remedy=remedy)
+@pytest.mark.parametrize(
+    ("of_gate", "in_another", "in_its_own"),
+    [
+        (False, "`taskpace run RUN --max-tokens 9 -o NEW`", "`taskpace run RUN --items 9`"),
+        (
+            True,
+            "set `max_tokens = 9` in the experiment file, then run the gate again with another -o",
+            "set `items = 9` in the experiment file, then run the same gate again",
+        ),
+    ],
+)
+def test_a_remedy_knows_whether_a_gate_carries_the_run_out(of_gate, in_another, in_its_own):
+    """Measuring again, and going on, is said of ``taskpace run`` or of the gate, with the setting that changes."""
+    cell = CellPlan(system="a", task="t", scenario=Scenario(), planned=1, graded=True, of_gate=of_gate)
+    assert again(cell, max_tokens="9") == in_another
+    assert further(cell, items="9") == in_its_own
+    assert [again(cell), further(cell)] == (
+        ["run the gate again with another -o", "run the same gate again"]
+        if of_gate
+        else ["`taskpace run RUN -o NEW`", "`taskpace run RUN`"]
+    )
+
+
+def test_every_remedy_that_carries_a_run_out_asks_who_does():
+    """No other module of the analysis writes the command, which would not hold for a run with a gate."""
+    modules = (Path(taskpace.__file__).parent / "analysis").rglob("*.py")
+    assert [path.name for path in modules if "`taskpace run RUN" in path.read_text("utf-8")] == ["again.py"]
 
 
 def test_time_that_is_up_leaves_the_gate_open(made, cli, monkeypatch):

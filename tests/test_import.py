@@ -383,6 +383,7 @@ BAD = {
     "a new format": (lambda folder: zipped(folder / "x.eval", header={"version": 9}), "newer taskpace"),
     "no samples": (lambda folder: zipped(folder / "x.eval", header={"version": 2, "eval": {}}), "--log-samples"),
     "JSON that is cut": (written("x.json", '{"version": 2, "status": "success", "eval": {'), "is it complete"),
+    "UTF-16": (written("x.jsonl", SAMPLES.read_text("utf-8").encode("utf-16")), "is UTF-16 text: .* save it as UTF-8"),
     "a pickle": (written("x.pkl", pickle.dumps({"a": 1})), "pickle"),
     "another tool's SQLite": (other_sqlite, "not recognised"),
     "predictions without reviews": (without_reviews, "has no reviews"),

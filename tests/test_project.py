@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from taskpace.version import __version__
+
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
@@ -111,8 +113,9 @@ def test_templates_of_issues_are_forms(path):
 
 
 def test_the_citation_is_of_this_project():
-    """The file's format, the name and the licence."""
+    """The file's format, the name, the licence, and the version, which a release changes in both files."""
     read = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert read["version"] == __version__, "write the version of src/taskpace/version.py into CITATION.cff"
     assert (read["cff-version"], read["title"], read["license"]) == ("1.2.0", PROJECT["name"], PROJECT["license"])
     assert all(url.startswith("https://") for url in PROJECT["urls"].values())
 

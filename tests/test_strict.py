@@ -100,3 +100,20 @@ def test_every_kind_that_msgspec_names_has_a_readers_word():
     for kind, value in values.items():
         with pytest.raises(msgspec.ValidationError, match=f"got `{kind}`"):
             msgspec.convert(value, int if kind == "array" else list[int], strict=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("read", [strict.read_text, lambda path, error: strict.read_toml(path, Outer, error)])
+def test_a_file_in_utf_16_says_so(tmp_path, encoding, read):
+    """With a byte order mark or without one it is one line with the file and the remedy, not a complaint of a key."""
+    path = tmp_path / "x.toml"
+    path.write_bytes('name = "x"\n'.encode(encoding))
+    with pytest.raises(ExperimentError) as raised:
+        read(path, ExperimentError)
+    assert str(raised.value) == f"{path}: is UTF-16 text: save the file as UTF-8"
+
+
+@pytest.mark.parametrize("content", [b"", b"a", "\ufeffé".encode(), "ā = 1".encode()])
+def test_short_and_marked_utf_8_is_no_utf_16(content):
+    """A byte order mark of UTF-8, a letter beyond ASCII at the start, and hardly anything at all are UTF-8."""
+    assert not strict.is_utf16(content)

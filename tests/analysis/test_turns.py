@@ -8,7 +8,9 @@ import pytest
 from tests.later import Later
 
 from taskpace.analysis.data.arrays import cells_of, with_items
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.table.turns import _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
 
@@ -42,9 +44,14 @@ def cells_by_system(trials: pl.DataFrame) -> dict[str, Trials]:
     return dict(zip(systems, cells_of(trials, systems), strict=True))
 
 
+def order_in(cells: dict[str, Trials]) -> tuple[Finding, ...]:
+    """Of a run that ``taskpace run`` carries out."""
+    return order_findings(cells, CellPlan(system="a", task="t", scenario=Scenario(), planned=40, graded=True))
+
+
 def test_a_planted_predecessor_is_named(rounds_of):
     """B takes 15 % longer after A: that is found and nothing else."""
-    found = order_findings(cells_by_system(rounds_of("ABC", 200, np.random.default_rng(1), {("B", "A"): 1.15})))
+    found = order_in(cells_by_system(rounds_of("ABC", 200, np.random.default_rng(1), {("B", "A"): 1.15})))
     assert [finding.code for finding in found] == ["order"]
     assert found[0].text.startswith("B is 1")
     assert found[0].text.endswith("slower after A than otherwise")
@@ -53,7 +60,7 @@ def test_a_planted_predecessor_is_named(rounds_of):
 
 def test_a_planted_place_is_named(rounds_of):
     """With two systems, what comes first takes 20 % longer: the place is found, of both or of one."""
-    found = order_findings(
+    found = order_in(
         cells_by_system(rounds_of("AB", 200, np.random.default_rng(2), {("A", None): 1.2, ("B", None): 1.2}))
     )
     assert found
@@ -64,7 +71,7 @@ def test_without_an_effect_nothing_is_found(rounds_of):
     """Of 100 tables of pure noise hardly one shows an effect, with few rounds or many."""
     rng = np.random.default_rng(3)
     found = sum(
-        bool(order_findings(cells_by_system(rounds_of("ABCD", rounds, rng)))) for rounds in (20, 60) for _ in range(50)
+        bool(order_in(cells_by_system(rounds_of("ABCD", rounds, rng)))) for rounds in (20, 60) for _ in range(50)
     )
     assert found <= 3
 
@@ -73,13 +80,13 @@ def test_a_system_that_rests_is_no_predecessor_s_effect(rounds_of):
     """A slow system that is asked in the first rounds alone leaves no effect behind in those that go on without it."""
     rng = np.random.default_rng(4)
     resting = pl.col("system").is_in(list("AB")) | (pl.col("round") < 40)
-    found = [order_findings(cells_by_system(rounds_of("ABCD", 120, rng).filter(resting))) for _ in range(20)]
+    found = [order_in(cells_by_system(rounds_of("ABCD", 120, rng).filter(resting))) for _ in range(20)]
     assert sum(map(bool, found)) <= 1
 
 
 def test_systems_that_took_no_turns_have_no_order(trials_of):
     """Without rounds there is nothing to look at."""
-    assert order_findings(cells_by_system(with_items(pl.concat([trials_of("a"), trials_of("b")]))[0])) == ()
+    assert order_in(cells_by_system(with_items(pl.concat([trials_of("a"), trials_of("b")]))[0])) == ()
 
 
 def test_the_ramp_of_blocks_is_stated(trials_of):

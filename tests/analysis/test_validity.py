@@ -302,4 +302,5 @@ def test_nine_tenths_of_the_common_items_make_turns(trials_of, summary_of, commo
 )
 def test_no_more_items_are_asked_for_than_the_starter_set_has(items, asked, available, remedy):
     """A remedy that changes nothing is none."""
-    assert ask(items, asked, available) == remedy
+    cell = CellPlan(system="a", task="t", scenario=Scenario(), planned=asked, graded=True, starter_items=available)
+    assert ask(items, asked, cell) == remedy

@@ -18,7 +18,6 @@ from taskpace.analysis.gate import judge
 from taskpace.analysis.schema.summary import MeasuredRow
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
-from taskpace.analysis.table.gated import row_by_the_gate
 from taskpace.analysis.table.imported import without_untimed
 from taskpace.analysis.table.pairs import Pair, adjust, compare_pairs
 from taskpace.analysis.table.rows import make_rows
@@ -259,10 +258,6 @@ def _compare_system(
         pair = Against(base=one, new=other)
         outcomes = Outcomes.of(arrays)
         judged = [judge(each, outcomes, key, pair, gate) for each in conditions] if gate is not None else []
-        if gate is not None:
-            cell = msgspec.structs.replace(cell, new=row_by_the_gate(cell.new))
-        if base.gate is not None:
-            cell = msgspec.structs.replace(cell, base=row_by_the_gate(cell.base))
         found.append((msgspec.structs.replace(cell, base_system=one, new_system=other), judged))
     return found
 

@@ -43,7 +43,6 @@ from taskpace.analysis.table.diagnosis import (
     row_findings,
     table_findings,
 )
-from taskpace.analysis.table.gated import by_the_gate, row_by_the_gate
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.nodes import node_findings
 from taskpace.analysis.table.pairs import adjust, compare_leaning_first
@@ -278,9 +277,9 @@ def make_table(
     findings = {
         row.system: (
             *origin_findings(cell),
-            *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell.starter_items), cell),
+            *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell), cell),
             *request_findings(cell),
-            *as_imported(tuple(grader_findings(part.frame)), cell),
+            *as_imported(tuple(grader_findings(part.frame, cell)), cell),
         )
         for row, cell, part in zip(rows, cells, sample.cells, strict=True)
     }
@@ -289,17 +288,13 @@ def make_table(
         findings = {
             name: tuple(each for each in own if each.code not in ASKS_FOR_MORE) for name, own in findings.items()
         }
-    of_gate = settled is not None and bool(settled.gate)
-    if of_gate:
-        rows = [row_by_the_gate(row) for row in rows]
-        findings = {name: by_the_gate(own) for name, own in findings.items()}
     ranked = rank(rows, pairs, findings)
     about_table = (
         *data_findings(cells[0].left_out),
         *claims_findings(cells, pairs),
         *table_findings(ranked, pairs),
         *anchor_findings(anchored),
-        *order_findings(dict(zip(sample.own.systems, sample.cells, strict=True))),
+        *order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0]),
         *ramp_findings(sample.trials, cells[0].scenario),
         *node_findings(sample.trials, int(crossing(sample.own.session).sum()) if paired is not sample else 0),
     )
@@ -310,7 +305,7 @@ def make_table(
         rows=tuple(ranked),
         pairs=tuple(pairs),
         agreement=agreement(arrays, [row.system for row in ranked if row.rank_task_time and not row.cut], drawn),
-        findings=by_the_gate(about_table) if of_gate else about_table,
+        findings=about_table,
         frontier=frontier(ranked, cost_per_correct),
         settled=settled,
     )

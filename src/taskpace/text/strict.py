@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import re
 import tomllib
@@ -67,12 +68,22 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
         raise error(f"{named(path)}: cannot be read: {exc}") from None  # a path with a NUL
     if 0 <= most_bytes < len(content):
         raise error(f"{path}: has more than {most_bytes:,} bytes: shorten it, or put data into a file of their own")
+    if is_utf16(content):
+        raise error(f"{path}: is UTF-16 text: save the file as UTF-8")
     try:
         text = content.decode()
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
         raise error(f"{path}: line {line} is not UTF-8 text: save the file as UTF-8") from None
     return text.replace("\r\n", "\n").replace("\r", "\n") if any_line_end else text
+
+
+def is_utf16(content: bytes) -> bool:
+    """Whether a text begins as Windows PowerShell's ``>`` and Excel's "Unicode text" write it.
+
+    They put a byte order mark first; without one a byte of the first character is 0, as in no UTF-8 text of ours.
+    """
+    return content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in content[:2]
 
 
 def read_toml(path: Path, kind: type[T], error: type[TaskpaceError]) -> T:

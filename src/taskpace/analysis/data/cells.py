@@ -9,6 +9,7 @@ import msgspec
 
 from taskpace.experiment.imported import Imported, ImportedLog
 from taskpace.experiment.scenario import Scenario, recorded_scenario
+from taskpace.experiment.until import Until
 from taskpace.machine.node import of_lost_node
 from taskpace.prices.given import check_systems
 from taskpace.prices.price import Price
@@ -57,6 +58,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The other tool's log that the cell comes from; null: taskpace measured it."""
     imported_by: str | None = None
     """That tool, with its version."""
+    of_gate: bool = False
+    """A gate carries the run out: `taskpace compare` goes on with it, and `taskpace run` does not take it."""
 
     @property
     def batched(self) -> bool:
@@ -115,6 +118,7 @@ class _System(msgspec.Struct, frozen=True):
 class _Experiment(msgspec.Struct, frozen=True):
     timeout_s: float | None = None
     prices: dict[str, Price] = {}
+    until: Until | None = None
 
 
 def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> list[CellPlan]:
@@ -160,6 +164,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
             starter_items=available[cell.task],
             omitted=own[cell.system].omitted,
             price=by_system.get(cell.system),
+            of_gate=experiment.until is not None and experiment.until.gate is not None,
         )
         for cell in cells
     ]

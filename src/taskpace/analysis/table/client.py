@@ -13,6 +13,7 @@ from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.makespan import CLOCK_LIMIT, makespan_error_s, makespan_s
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats.quantiles import at_share
+from taskpace.analysis.table.again import again
 from taskpace.telemetry import ClientMetrics
 
 LAG_LIMIT = 0.05
@@ -24,9 +25,6 @@ LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.1, 100
 that the caution comes before results suffer: where the process was at work for a tenth of a core and more, as with
 thousands of events per second, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
 """
-AGAIN = "`taskpace run RUN -o NEW`"
-"""The command that repeats the measurement. ``RUN`` and ``NEW`` are the run file and another one; what is shown
-to a reader has their names (``report.words.commands``)."""
 
 
 def against_result(code: str, text: str, remedy: str) -> Reason:
@@ -34,7 +32,7 @@ def against_result(code: str, text: str, remedy: str) -> Reason:
     return Reason(code=code, text=text, remedy=remedy, invalidates="result")
 
 
-def lateness(trials: Trials) -> Iterator[Reason]:
+def lateness(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """What each trial's own stamps show: the client was late, or its requests left late."""
     # What a retried trial waited for was the server.
     first = trials["attempt"] == 1
@@ -51,7 +49,7 @@ def lateness(trials: Trials) -> Iterator[Reason]:
             yield against_result(
                 code,
                 f"{what}: by {100 * tenth:.0f} % of the task time or more in one of ten trials",
-                f"leave the client more processor time, or lower the load, then {AGAIN}",
+                f"leave the client more processor time, or lower the load, then {again(cell)}",
             )
 
 
@@ -81,13 +79,13 @@ class _Fared(NamedTuple):
         )
 
 
-def business(trials: Trials, segments: Sequence[ClientMetrics]) -> Iterator[Reason]:
+def business(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """One thread sends, stamps and reads: when a core has no more to give, the client is what is measured.
 
     Of several nodes that share a load each is a client of its own, and one that is late is enough.
     """
     by_node: dict[int | None, list[ClientMetrics]] = {}
-    for segment in segments:
+    for segment in cell.segments:
         by_node.setdefault(segment.node, []).append(segment)
     clients = [_Fared.of(node, of_node) for node, of_node in by_node.items()]
     busiest = max(clients, key=lambda client: client.process, default=None)
@@ -96,7 +94,7 @@ def business(trials: Trials, segments: Sequence[ClientMetrics]) -> Iterator[Reas
             "client-cpu",
             f"taskpace was the bottleneck: its process{busiest.where} was at work for {100 * busiest.process:.0f} % of "
             "the time",
-            f"lower the load, or share it among more `processes` on a machine with more cores, then {AGAIN}",
+            f"lower the load, or share it among more `processes` on a machine with more cores, then {again(cell)}",
         )
         return
     late = [client for client in clients if client.lag_ns > LATE_STAMP_NS]
@@ -113,7 +111,7 @@ def business(trials: Trials, segments: Sequence[ClientMetrics]) -> Iterator[Reas
             text=f"taskpace stamped one arrival in a hundred {worst.lag_ns / 1e6:.1f} ms late or more{worst.where} "
             f"({who} at work for {100 * worst.core:.0f} % of a core's time)",
             remedy="leave the client more processor time, lower the load, or share it among more `processes`, "
-            f"then {AGAIN}",
+            f"then {again(cell)}",
             invalidates="absolute seconds",
         )
 
@@ -126,6 +124,6 @@ def clocks(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         yield Reason(
             code="clocks",
             text=f"the clocks of its nodes leave {1e3 * error_s:.3g} ms of {whole_s:.3g} s in doubt",
-            remedy=f"ask more items, or take machines with a shorter way between them, then {AGAIN}",
+            remedy=f"ask more items, or take machines with a shorter way between them, then {again(cell)}",
             invalidates="makespan",
         )

@@ -13,7 +13,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.table.client import AGAIN
+from taskpace.analysis.table.again import again
 from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
@@ -41,18 +41,18 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(row: MeasuredRow, arrays: Arrays, index: int, available: int | None = None) -> tuple[Finding, ...]:
-    """What one system's trials show by themselves; ``available``: items of the starter set, null: unknown."""
+def row_findings(row: MeasuredRow, arrays: Arrays, index: int, cell: CellPlan) -> tuple[Finding, ...]:
+    """What one system's trials show by themselves; ``cell``: as planned."""
     if not row.n:
         return ()
     times = arrays.task_time_s[index]
     return (
-        *_few(row, available),
+        *_few(row, cell),
         *_cut(row),
         *_endpoint(row),
         *_never_answered(row),
         *_silent(arrays, index),
-        *_batches(row, available),
+        *_batches(row, cell),
         *_retried(row),
         *_spread(times, arrays.written_bytes[index]),
         *heavy_tail(times),
@@ -74,10 +74,10 @@ def request_findings(cell: CellPlan) -> Iterator[Finding]:
         )
 
 
-def grader_findings(trials: pl.DataFrame) -> Iterator[Finding]:
+def grader_findings(trials: pl.DataFrame, cell: CellPlan) -> Iterator[Finding]:
     """A scorer or an extraction that raises something grades nothing: the answer may have been right.
 
-    ``trials``: of one system (columns of ``load_frame``).
+    ``trials``: of the cell (columns of ``load_frame``).
     """
     details = trials["detail"]
     if details.null_count() == trials.height:
@@ -91,7 +91,7 @@ def grader_findings(trials: pl.DataFrame) -> Iterator[Finding]:
             text=f"the grader failed on {failed.len()} of {trials.height} answers, "
             f"which count as not correct ({fault})",
             evidence={"failed": failed.len()},
-            remedy=f"repair the task's scorer, then {AGAIN}",
+            remedy=f"repair the task's scorer, then {again(cell)}",
         )
 
 
@@ -120,13 +120,13 @@ def data_findings(left_out: LeftOut | None) -> tuple[Finding, ...]:
     )
 
 
-def _few(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
+def _few(row: MeasuredRow, cell: CellPlan) -> Iterator[Finding]:
     if row.items < FEW_ITEMS:
         yield Finding(
             code="few-items",
             text=f"{row.items} items: with so few an interval may be too narrow",
             evidence={"items": row.items},
-            remedy=ask(FEW_ITEMS, row.items, available),
+            remedy=ask(FEW_ITEMS, row.items, cell),
         )
     correct = row.outcomes.get("correct", 0)
     if row.accuracy.value is not None and 0 < correct < FEW_CORRECT:
@@ -134,7 +134,7 @@ def _few(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
             code="few-correct",
             text=f"only {correct} correct: time per correct answer is a rough figure",
             evidence={"correct": correct},
-            remedy=ask(_tens(row.items * FEW_CORRECT / correct), row.items, available),
+            remedy=ask(_tens(row.items * FEW_CORRECT / correct), row.items, cell),
         )
 
 
@@ -153,9 +153,9 @@ def _retried(row: MeasuredRow) -> Iterator[Finding]:
         )
 
 
-def _batches(row: MeasuredRow, available: int | None) -> Iterator[Finding]:
+def _batches(row: MeasuredRow, cell: CellPlan) -> Iterator[Finding]:
     if row.batches is not None and row.batches < FEW_BATCHES:
-        more = ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, available)
+        more = ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, cell)
         yield Finding(
             code="few-batches",
             text=f"its {row.n} trials are {row.batches} static batches, and of times each batch is one "

@@ -10,10 +10,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Columns
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.significance import Groups, holm, welch
+from taskpace.analysis.table.again import again
 from taskpace.experiment.scenario import Scenario
 
 LEAST_EFFECT = 0.05
@@ -24,7 +26,7 @@ _LEAST_ON_A_SIDE = 5
 _MOST_FINDINGS = 3
 
 
-def order_findings(cells: Mapping[str, Columns]) -> tuple[Finding, ...]:
+def order_findings(cells: Mapping[str, Columns], of_table: CellPlan) -> tuple[Finding, ...]:
     """Effects of the order within rounds, the greatest first.
 
     Each trial's logarithmic pace (TPOT, which depends on the item least; task time where most answers have no second
@@ -35,6 +37,7 @@ def order_findings(cells: Mapping[str, Columns]) -> tuple[Finding, ...]:
 
     Args:
         cells: by system its last attempts at one task in one scenario (columns of ``load_frame``, and ``item``).
+        of_table: one of the cells, as planned.
     """
     turned = {name: cell.where(~np.isnan(cell["round"] + cell["place"])) for name, cell in sorted(cells.items())}
     height = sum(cell.height for cell in turned.values())
@@ -49,7 +52,7 @@ def order_findings(cells: Mapping[str, Columns]) -> tuple[Finding, ...]:
     while len(found) < _MOST_FINDINGS and (greatest := _greatest(paced)):
         system, after, effect, p = greatest
         name = None if after == _FIRST else paced.names[after]
-        found.append(_finding(paced.names[system], name, effect, p))
+        found.append(_finding(paced.names[system], name, effect, p, again(of_table, order="blocks")))
         paced = paced.without(system, after, effect)
     return tuple(found)
 
@@ -187,7 +190,7 @@ def _grouped(paced: _Paced) -> Groups:
     return Groups(n, mean.reshape(n.shape), squares.reshape(n.shape))
 
 
-def _finding(system: str, after: str | None, effect: float, p: float) -> Finding:
+def _finding(system: str, after: str | None, effect: float, p: float, in_blocks: str) -> Finding:
     way = "slower" if effect > 0 else "faster"
     percent = abs(100 * np.expm1(effect))
     when = "first in a round" if after is None else f"after {after}"
@@ -195,7 +198,7 @@ def _finding(system: str, after: str | None, effect: float, p: float) -> Finding
         code="order",
         text=f"{system} is {percent:.0f} % {way} {when} than otherwise",
         evidence={"ratio": float(np.exp(effect)), "p": p},
-        remedy="see what is left of it in blocks: `taskpace run RUN --order blocks -o NEW`",
+        remedy=f"see what is left of it in blocks: {in_blocks}",
     )
 
 

@@ -16,11 +16,12 @@ from taskpace.analysis.data.nodes import place_column
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
 from taskpace.analysis.stats.significance import growth
-from taskpace.analysis.table.client import AGAIN, against_result, business, clocks, lateness
+from taskpace.analysis.table.again import again, further
+from taskpace.analysis.table.client import against_result, business, clocks, lateness
 from taskpace.analysis.table.imported import as_imported
 from taskpace.analysis.table.pairs import Pair
 from taskpace.records import Outcome
-from taskpace.telemetry import POWER_LIMIT, ClientMetrics
+from taskpace.telemetry import POWER_LIMIT
 
 LEAST_ITEMS = 10
 """With fewer, most items are all that can be claimed about."""
@@ -53,13 +54,13 @@ def reasons_against(trials: Trials, cell: CellPlan) -> tuple[Reason, ...]:
         cell: as planned, and how the client fared.
     """
     found = (
-        *lateness(trials),
-        *(() if cell.in_process else business(trials, cell.segments)),
+        *lateness(trials, cell),
+        *(() if cell.in_process else business(trials, cell)),
         *clocks(trials, cell),
-        *_cached(trials),
+        *_cached(trials, cell),
         *_resumed(trials, cell),
-        *_machine(trials, cell.segments, drifts=not (cell.open_loop or cell.batched)),
-        *_token_counts(trials),
+        *_machine(trials, cell),
+        *_token_counts(trials, cell),
         *_decode_speed(trials),
         *_cut_short(trials, cell),
         *_incomplete(trials, cell),
@@ -97,23 +98,22 @@ def _incomplete(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         yield Reason(
             code="not-run",
             text=f"{planned - trials.height} of {planned} not run",
-            remedy="continue it: `taskpace run RUN`",
+            remedy=f"continue it: {further(cell)}",
             invalidates="certainty",
         )
     items = trials.items
     if 0 < items < LEAST_ITEMS:
         what = "one item" if items == 1 else f"only {items} items"
-        yield Reason(
-            code="too-few", text=what, remedy=ask(LEAST_ITEMS, items, cell.starter_items), invalidates="certainty"
-        )
+        yield Reason(code="too-few", text=what, remedy=ask(LEAST_ITEMS, items, cell), invalidates="certainty")
 
 
-def ask(items: int, asked: int, available: int | None) -> str:
-    """The remedy of too few items: ``items`` of them; ``available``: as many as the starter set has, null: unknown."""
+def ask(items: int, asked: int, cell: CellPlan) -> str:
+    """The remedy of too few items: ``items`` of them, or as many as the starter set has."""
+    available = cell.starter_items
     if available is None or items <= available:
-        return f"ask {items} or more: `taskpace run RUN --items {items}`"
+        return f"ask {items} or more: {further(cell, items=str(items))}"
     if asked < available:
-        return f"ask all {available} of the starter set: `taskpace run RUN --items {available}`"
+        return f"ask all {available} of the starter set: {further(cell, items=str(available))}"
     return f"the starter set has no more than these {available}: give the task data of your own (docs/tasks.md)"
 
 
@@ -125,13 +125,14 @@ def more_tokens(cell: CellPlan) -> str:
     if cell.limited or cell.max_tokens is None:
         return "raise the `max_tokens` of the system in its experiment file"
     limit = max(2 * cell.max_tokens, cell.greatest_limit)
-    return f"allow {limit} tokens: `taskpace run RUN --max-tokens {limit} -o NEW`"
+    return f"allow {limit} tokens: {again(cell, max_tokens=str(limit))}"
 
 
 def _more_time(cell: CellPlan) -> str:
     if cell.timeout_s is None:
         return "raise `timeout` in the experiment file"
-    return f"allow {2 * cell.timeout_s:g} s: `taskpace run RUN --timeout {2 * cell.timeout_s:g} -o NEW`"
+    limit = f"{2 * cell.timeout_s:g}"
+    return f"allow {limit} s: {again(cell, timeout=limit)}"
 
 
 def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
@@ -152,16 +153,17 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         yield Reason(
             code="suspended",
             text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
-            remedy=f"keep the machine awake and its memory free, then {AGAIN}",
+            remedy=f"keep the machine awake and its memory free, then {again(cell)}",
             invalidates="full task time",
         )
 
 
-def _machine(trials: Trials, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
+def _machine(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
     took_turns = trials.height > 0 and np.count_nonzero(~np.isnan(trials["round"])) >= TURNS_SHARE * trials.height
     invalidates: Invalidates = "absolute seconds" if took_turns else "claims between systems"
-    for code, text, remedy in (*_foreign(segments), *(_drift(trials) if drifts else ())):
+    drifts = not (cell.open_loop or cell.batched)
+    for code, text, remedy in (*_foreign(cell), *(_drift(trials, cell) if drifts else ())):
         yield Reason(code=code, text=text, remedy=remedy, invalidates=invalidates)
 
 
@@ -169,14 +171,15 @@ Told = tuple[str, str, str]
 """Code, text and remedy."""
 
 
-def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
+def _foreign(cell: CellPlan) -> Iterator[Told]:
+    segments = cell.segments
     stolen = sum(segment.steal_ticks or 0 for segment in segments)
     ticks = sum(segment.cpu_ticks or 0 for segment in segments)
     if stolen >= LEAST_STOLEN_TICKS and stolen > STEAL_LIMIT * ticks:
         yield (
             "steal",
             f"other machines took {100 * stolen / ticks:.0f} % of the processor",
-            f"use a machine of your own: {AGAIN}",
+            f"use a machine of your own: {again(cell)}",
         )
     throttled = sum(segment.throttled_ns or 0 for segment in segments)
     wall = sum(segment.wall_ns for segment in segments)
@@ -184,7 +187,7 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         yield (
             "throttled",
             f"held back by its CPU quota for {100 * throttled / wall:.0f} % of the time",
-            f"raise the quota, then {AGAIN}",
+            f"raise the quota, then {again(cell)}",
         )
     # A power limit is the card's normal state at full load; heat and a power brake are not.
     held = [
@@ -198,11 +201,11 @@ def _foreign(segments: tuple[ClientMetrics, ...]) -> Iterator[Told]:
         yield (
             "gpu-throttled",
             f"the GPU held its clock back: {', '.join(dict.fromkeys(held))}",
-            f"cool it, then {AGAIN}",
+            f"cool it, then {again(cell)}",
         )
 
 
-def _drift(trials: Trials) -> Iterator[Told]:
+def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
     """The machine's pace in the first against the last third of the trials, by Welch's t-test on logarithms.
 
     TPOT, because it depends on the item least; task time where answers have no second token. Neither shows the
@@ -220,11 +223,11 @@ def _drift(trials: Trials) -> Iterator[Told]:
         yield (
             "drift",
             f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
-            f"keep other work off it, then {AGAIN}",
+            f"keep other work off it, then {again(cell)}",
         )
 
 
-def _cached(trials: Trials) -> Iterator[Reason]:
+def _cached(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
     cached_tokens, prompt_tokens = trials["first_cached_tokens"], trials["first_prompt_tokens"]
     known = ~(np.isnan(cached_tokens) | np.isnan(prompt_tokens))
@@ -235,16 +238,16 @@ def _cached(trials: Trials) -> Iterator[Reason]:
         yield against_result(
             "cached-prompts",
             f"{100 * cached / prompt:.0f} % of the prompt tokens came from a cache",
-            f"turn prompt caching off, then {AGAIN}",
+            f"turn prompt caching off, then {again(cell)}",
         )
 
 
-def _token_counts(trials: Trials) -> Iterator[Reason]:
+def _token_counts(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     if (trials.frame["token_source"] == FOREIGN).any():
         yield Reason(
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
-            remedy=f"have the server report usage, then {AGAIN}",
+            remedy=f"have the server report usage, then {again(cell)}",
             invalidates="token counts",
         )
     if (wrong := int(np.count_nonzero(trials["miscounted"]))) > MISCOUNTED_LIMIT * trials.height:
@@ -259,7 +262,7 @@ def _token_counts(trials: Trials) -> Iterator[Reason]:
             code="same-prompt-tokens",
             text=f"the longest prompts have {count} tokens alike, though their lengths differ: the server cut them, or "
             "did not count them",
-            remedy=f"raise the server's context (Ollama: `num_ctx`), then {AGAIN}",
+            remedy=f"raise the server's context (Ollama: `num_ctx`), then {again(cell)}",
             invalidates="token counts",
         )
 
@@ -299,10 +302,10 @@ def _why_resumed(trials: Trials, cell: CellPlan) -> tuple[str, str]:
     place = place_column(trials.frame)
     if place is not None and (count := trials.frame[place].drop_nulls().n_unique()) > 1:
         if place == "shard":
-            return f"asked in {count} run files", f"ask all of it in one run: {AGAIN}"
-        return f"asked on {count} nodes", f"leave --ray out for a makespan: {AGAIN}"
+            return f"asked in {count} run files", f"ask all of it in one run: {again(cell)}"
+        return f"asked on {count} nodes", f"leave --ray out for a makespan: {again(cell)}"
     if len(np.unique(trials["session"])) > 1:
-        return "interrupted and resumed", f"run it without interruption: {AGAIN}"
+        return "interrupted and resumed", f"run it without interruption: {again(cell)}"
     if cell.lost_node:
-        return "a node was lost and others asked the rest", f"repeat it: {AGAIN}"
-    return "its worker crashed and another asked the rest", f"repeat it: {AGAIN}"
+        return "a node was lost and others asked the rest", f"repeat it: {again(cell)}"
+    return "its worker crashed and another asked the rest", f"repeat it: {again(cell)}"

@@ -17,7 +17,7 @@ from taskpace.engines.base import Stamps, Tell
 from taskpace.engines.openai.head import request_head
 from taskpace.engines.openai.http.coding import unpacked
 from taskpace.engines.openai.http.connection import Answer
-from taskpace.engines.openai.http.pool import OTHER_NAME, Pool
+from taskpace.engines.openai.http.pool import OtherNameError, Pool
 from taskpace.engines.openai.http.target import Target
 from taskpace.engines.openai.launch import Server
 from taskpace.engines.openai.models import beside, names_of, some_of
@@ -227,7 +227,7 @@ def _remedy(exc: EngineError, target: Target) -> str:
     if target.proxy is not None and kind.startswith("connect-"):
         name = f"{target.scheme.upper()}_PROXY"
         return f"start the proxy or correct {name}; or name the host {target.host} in NO_PROXY"
-    if kind == "connect-tls" and OTHER_NAME in str(exc):
+    if isinstance(exc, OtherNameError):
         return "write the host's name in url as the certificate has it, or give the server a certificate for this name"
     if kind == "connect-tls":
         return f"{_NO_TLS}, or name its certificate authority in ca_file"

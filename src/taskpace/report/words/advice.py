@@ -138,7 +138,15 @@ def _few(rows: Sequence[SystemRow], _trials: int) -> str:
     items = [row.items for row in rows]
     correct = [row.outcomes.get("correct", 0) for row in rows if row.accuracy.value is not None]
     right = f", {_span(correct)} correct" if correct and min(correct) < FEW_CORRECT else ""
-    return f"only {_span(items)} items{right}"
+    return f"{'one item' if max(items) == 1 else f'only {_span(items)} items'}{right}"
+
+
+def _lacking(what: str) -> Counted:
+    def told(rows: Sequence[SystemRow], _trials: int) -> str:
+        count = sum(row.planned - row.n for row in rows)
+        return f"one trial is {what}" if count == 1 else f"{count} trials are {what}"
+
+    return told
 
 
 def _span(counts: Sequence[int]) -> str:
@@ -150,8 +158,8 @@ _COUNTED: dict[str, Counted] = {
     "truncated": _outcome("truncated", "answers hit the token limit"),
     "timeouts": _outcome("timeout", "answers hit the time limit"),
     "errors": _outcome("error", "trials failed"),
-    "not-run": lambda rows, _trials: f"{sum(row.planned - row.n for row in rows)} trials are not run yet",
-    "missing": lambda rows, _trials: f"{sum(row.planned - row.n for row in rows)} trials are missing from the log",
+    "not-run": _lacking("not run yet"),
+    "missing": _lacking("missing from the log"),
     "too-few": _few,
 }
 

@@ -40,6 +40,11 @@ def fitted_lines(plan: Plan, budget: str, left_s: float, *, continued: bool) -> 
         yield printable(f"continues the plan that the run was begun with, whatever the time is now: {listed}")
         return
     yield printable(f"{budget} should be time for so many items: {listed}; about {in_words(max(0.0, left_s))} left")
+    if loads := [scenario.name for scenario in plan.experiment.scenarios if not scenario.one_at_a_time]:
+        yield printable(
+            f"{' and '.join(loads)} may take much less: two items in flight do not show what more of them take; "
+            "--items instead of --budget asks as many as you like"
+        )
     if few := [name for name, count in counts.items() if count < LEAST_ITEMS]:
         yield printable(
             f"fewer than {LEAST_ITEMS} items are not ranked, which concerns {', '.join(few)}: "

@@ -20,9 +20,14 @@ _SETTLED_NS = 20_000_000
 _FRESH_NS = 1_000_000_000
 """All close idle ones after some seconds (llama.cpp's after five)."""
 _LONGEST_HEAD = 16 * 1024
-OTHER_NAME = "its certificate is for another name"
 _NAME_MISMATCHES = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH, which Python's ssl does not name."""
+
+
+class OtherNameError(EngineError):
+    """The server's certificate is for another host's name, or another address."""
+
+    kind = "connect-tls"
 
 
 class Pool:
@@ -100,8 +105,10 @@ class Pool:
                 f"{at}: no connection within {self._connect_timeout_s:g} s", kind="connect-timeout"
             ) from None
         except ssl.SSLCertVerificationError as exc:
-            what = OTHER_NAME if exc.verify_code in _NAME_MISMATCHES else "its certificate does not pass"
-            raise EngineError(f"{at}: {what}: {exc.verify_message.rstrip('.')}", kind="connect-tls") from None
+            said = exc.verify_message.rstrip(".")
+            if exc.verify_code in _NAME_MISMATCHES:
+                raise OtherNameError(f"{at}: its certificate is for another name: {said}") from None
+            raise EngineError(f"{at}: its certificate does not pass: {said}", kind="connect-tls") from None
         except ssl.SSLError as exc:
             raise EngineError(f"{at}: no TLS: {exc.reason or exc}", kind="connect-tls") from None
         except socket.gaierror:
