@@ -17,9 +17,10 @@ from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.at_once import in_turn
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Whole
 from taskpace.analysis.data.nodes import crossing, within_nodes
 from taskpace.analysis.data.parts import Parts
-from taskpace.analysis.data.sample import Sample, take_sample
+from taskpace.analysis.data.sample import Sample, sample_of
 from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
@@ -204,16 +205,13 @@ def _make_tables(
     for cell in part.cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     own = Parts.of(part.trials, "task", "scenario", "system")
+    whole = Whole(own.trials)
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
 
     def make(key: tuple[str, str]) -> _Made:
         cells = tables[key]
-        sample = take_sample(
-            own.together((*key, cell.system) for cell in cells),
-            tuple(cell.system for cell in cells),
-            batched=cells[0].batched,
-            in_order=until is not None,
-        )
+        keys = [(*key, cell.system) for cell in cells]
+        sample = sample_of(own, whole, keys, batched=cells[0].batched, in_order=until is not None)
         paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)

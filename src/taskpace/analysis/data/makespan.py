@@ -47,7 +47,8 @@ def _span_s(part: pl.DataFrame, planned: int) -> float | None:
     if not part.height or part.height < planned or part["dispatch_ns"].null_count():
         return None
     if not part["round"].null_count():
-        if (np.diff(part["round"].to_numpy()) > 0).all():
+        rounds = part["round"].to_numpy()
+        if (rounds[1:] > rounds[:-1]).all():
             # One trial a round, as a rule.
             return int((part["end_clock_ns"] - part["dispatch_ns"]).sum()) / 1e9
         spans = part.group_by("worker", "round").agg(pl.col("end_clock_ns").max() - pl.col("dispatch_ns").min())

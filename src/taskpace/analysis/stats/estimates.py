@@ -122,12 +122,12 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     recorded = ~np.isnan(correct)
     trials = item_counts(recorded)
     asked = trials > 0
+    n = int(np.count_nonzero(asked))
+    if n and trials.max() == 1:
+        solved = np.searchsorted(np.sort(time_s[correct > 0]), deadlines_s, "right").tolist()
+        return [number(*wilson(count / n, float(n), reach)) for count in solved]
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
-    if asked.any() and (trials[asked] == 1).all():
-        n, solved_s = len(solved_s), solved_s[recorded[asked]]
-        solved = np.searchsorted(np.sort(solved_s), deadlines_s, "right").tolist()
-        return [number(*wilson(count / n, float(n), reach)) for count in solved]
     return [
         number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s

@@ -283,9 +283,10 @@ def log_influence(numerators: Floats, denominators: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         d: Floats = numerators / numerators.sum(axis=0)
         d -= denominators / denominators.sum(axis=0)
-    neither = (numerators == 0) & (denominators == 0)
+    # Numerators first: hardly any of them is 0.
+    neither = numerators == 0
     if neither.any():
-        d[neither] = np.nan
+        d[neither & (denominators == 0)] = np.nan
     return d
 
 

@@ -20,7 +20,8 @@ def item_means(values: Floats) -> Floats:
 
 def item_sums(values: Floats) -> Floats:
     """Sum over the last axis (repeats), leaving NaN out."""
-    known = np.where(np.isnan(values), 0.0, values)
+    unknown = np.isnan(values)
+    known = np.where(unknown, 0.0, values) if unknown.any() else values
     sums: Floats = known[..., 0] if values.shape[-1] == 1 else known.sum(axis=-1)
     return sums
 

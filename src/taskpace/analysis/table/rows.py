@@ -134,8 +134,8 @@ def make_rows(
 
 def _in_time(trials: Columns, name: str) -> Floats:
     """Of a time, NaN where the client stood still meanwhile."""
-    late = trials["late"]
-    return np.where(late, np.nan, trials[name]) if late.any() else trials[name]
+    late = trials.flagged("late")
+    return trials[name] if late is None else np.where(late, np.nan, trials[name])
 
 
 def _never_answered(part: Columns) -> int:
@@ -153,8 +153,8 @@ def _task_times(trials: Trials, reach: Reach | None, *, by_item: bool, batched: 
     cut, failed, recorded = trials.having(*CUT), trials.having("error"), trials["task_time_s"]
     if failed is not None:
         recorded = np.where(failed & trials["timed"], np.nan_to_num(recorded), recorded)
-    if trials["late"].any():
-        recorded = np.where(trials["late"], np.nan, recorded)
+    if (late := trials.flagged("late")) is not None:
+        recorded = np.where(late, np.nan, recorded)
     if batched and cut is not None:
         sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
         of_batch = trials.frame.select("worker", sent.alias("sent"), cut=pl.Series(cut))
@@ -178,15 +178,13 @@ def _median(
 
 def _score_mean(part: Columns, reach: Reach | None, *, by_item: bool) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scores = part["score"]
-    known = ~np.isnan(scores)
-    if not known.any():
+    known = part.knowing("score")
+    if not known.height:
         return UNKNOWN
-    if by_item and (np.bincount(item_of := part["item"][known]) > 1).any():
-        scored = pl.DataFrame({"item": item_of, "score": scores[known]}).group_by("item", maintain_order=True)
+    scores = known["score"]
+    if by_item and (np.bincount(item_of := known["item"]) > 1).any():
+        scored = pl.DataFrame({"item": item_of, "score": scores}).group_by("item", maintain_order=True)
         scores = scored.agg(pl.col("score").mean())["score"].to_numpy()
-    elif not known.all():
-        scores = scores[known]
     found = of_means(scores[:, None], reach)
     # What is not known stays so: NaN is clipped to itself.
     value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
@@ -249,8 +247,8 @@ def _with_untimed(per_correct: Estimate, part: Columns) -> Estimate:
 
 
 def _any_imported_without(trials: Columns, column: str) -> bool:
-    imported = trials["imported"]
-    return bool(imported.any() and np.isnan(trials[column][imported]).any())
+    imported, unknown = trials.flagged("imported"), trials.unknown(column)
+    return imported is not None and unknown is not None and bool((imported & unknown).any())
 
 
 def _at_least(mean: Estimate) -> Estimate:
@@ -260,7 +258,9 @@ def _at_least(mean: Estimate) -> Estimate:
 
 def _deadlines(arrays: Arrays) -> Floats:
     """A common grid, even on a logarithmic scale, from the quickest trial of the table to the slowest."""
-    times = arrays.task_time_s[arrays.task_time_s > 0]
+    times = arrays.task_time_s
+    if not times.size or not times.min() > 0:
+        times = times[times > 0]
     if not len(times):
         return np.empty(0)
     return np.geomspace(times.min(), times.max(), _DEADLINES)
@@ -285,8 +285,7 @@ def _goodput(trials: Columns, wanted: Outcome, deadline_s: float | None, reach: 
 
 def _client(part: Columns, cell: CellPlan) -> Client:
     segments = cell.segments
-    delays = part["send_delay_s"]
-    delays = delays[~np.isnan(delays)]
+    delays = part.known("send_delay_s")
     p99 = -(-99 * len(delays) // 100) - 1
     cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
     wall_s = sum(segment.wall_ns for segment in segments) / 1e9
@@ -313,20 +312,12 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 def _bytes_per_token(ended: Columns, sizes: tuple[str, ...], tokens: str) -> Estimate:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
-    known = ended.where(~np.isnan(ended[tokens]))
-    total = float(known[tokens].sum())
-    if not total:
-        return UNKNOWN
-    return number(sum(float(np.nansum(known[size])) for size in sizes) / total)
+    known = ended.knowing(tokens)
+    total = known.total(tokens)
+    return number(sum(map(known.total, sizes)) / total) if total else UNKNOWN
 
 
 def _cached_between_turns(ended: Columns) -> float | None:
-    counted = ~np.isnan(ended["cached_tokens"])
-    if not counted.any():
-        return None
-    known = ended.where(counted & ~np.isnan(ended["prompt_tokens"]))
-    prompt, cached = (
-        float(np.nansum(known[f"{name}_tokens"]) - np.nansum(known[f"first_{name}_tokens"]))
-        for name in ("prompt", "cached")
-    )
+    known = ended.knowing("cached_tokens").knowing("prompt_tokens")
+    prompt, cached = (known.total(f"{name}_tokens") - known.total(f"first_{name}_tokens") for name in ("prompt", "cached"))
     return cached / prompt if prompt else None

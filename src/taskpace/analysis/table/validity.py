@@ -147,7 +147,8 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
                 remedy=remedy,
                 invalidates="full task time",
             )
-    if late := int(np.count_nonzero(trials["late"])):
+    if (flags := trials.flagged("late")) is not None:
+        late = int(np.count_nonzero(flags))
         yield Reason(
             code="suspended",
             text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
@@ -158,7 +159,7 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
 
 def _machine(trials: Trials, segments: tuple[ClientMetrics, ...], *, drifts: bool) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
-    took_turns = trials.height > 0 and np.count_nonzero(~np.isnan(trials["round"])) >= TURNS_SHARE * trials.height
+    took_turns = trials.height > 0 and len(trials.known("round")) >= TURNS_SHARE * trials.height
     invalidates: Invalidates = "absolute seconds" if took_turns else "claims between systems"
     for code, text, remedy in (*_foreign(segments), *(_drift(trials) if drifts else ())):
         yield Reason(code=code, text=text, remedy=remedy, invalidates=invalidates)
@@ -208,7 +209,7 @@ def _drift(trials: Trials) -> Iterator[Told]:
     machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
-    enough = np.count_nonzero(~np.isnan(trials["tpot_s"])) > trials.height / 2
+    enough = len(trials.known("tpot_s")) > trials.height / 2
     grown = growth(trials["tpot_s" if enough else "task_time_s"])
     if grown is None:
         return
@@ -225,11 +226,8 @@ def _drift(trials: Trials) -> Iterator[Told]:
 
 def _cached(trials: Trials) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
-    cached_tokens, prompt_tokens = trials["first_cached_tokens"], trials["first_prompt_tokens"]
-    known = ~(np.isnan(cached_tokens) | np.isnan(prompt_tokens))
-    if not known.any():
-        return
-    prompt, cached = float(prompt_tokens[known].sum()), float(cached_tokens[known].sum())
+    known = trials.knowing("first_cached_tokens").knowing("first_prompt_tokens")
+    prompt, cached = float(known["first_prompt_tokens"].sum()), float(known["first_cached_tokens"].sum())
     if cached > CACHED_LIMIT * prompt:
         yield against_result(
             "cached-prompts",
@@ -239,7 +237,7 @@ def _cached(trials: Trials) -> Iterator[Reason]:
 
 
 def _token_counts(trials: Trials) -> Iterator[Reason]:
-    if (trials.frame["token_source"] == FOREIGN).any():
+    if trials.flagged(FOREIGN) is not None:
         yield Reason(
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
@@ -265,7 +263,7 @@ def _token_counts(trials: Trials) -> Iterator[Reason]:
 
 def _decode_speed(trials: Trials) -> Iterator[Reason]:
     """Where tokens have no times of their own (``data.streams``), or some of them none at all."""
-    if trials["bursts"].any():
+    if trials.flagged("bursts") is not None:
         yield Reason(
             code="bursts",
             text="the stream arrives in bursts; TTFT and tokens per second are the proxy's",
@@ -283,8 +281,8 @@ def _decode_speed(trials: Trials) -> Iterator[Reason]:
 
 
 def _resumed(trials: Trials, *, open_loop: bool) -> Iterator[Reason]:
-    workers = trials["worker"]
-    if not np.isnan(trials["round"]).any() or not (workers > np.fmin.reduce(workers, initial=np.inf)).any():
+    workers = () if trials.unknown("round") is None else trials.known("worker")
+    if not len(workers) or workers.max() == workers.min():
         return
     if open_loop:
         yield against_result(
