@@ -205,7 +205,7 @@ def _as_array(values: pl.Series) -> NDArray[Any]:
             return flags
         return values.to_numpy()
     if kind.is_numeric() or kind == pl.Null:
-        if unknown == len(values):
+        if unknown and unknown == len(values):
             return np.broadcast_to(np.nan, len(values))
         return (values.cast(pl.Float64) if unknown else values).to_numpy()
     if unknown == len(values):
