@@ -9,7 +9,15 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import Estimate, number
-from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Intervals, log_influence
+from taskpace.analysis.stats.intervals import (
+    AT_A_TIME,
+    Flags,
+    Floats,
+    Influence,
+    Intervals,
+    column_blocks,
+    log_influence,
+)
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import few_correct, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
@@ -26,6 +34,11 @@ class _Totals(msgspec.Struct, frozen=True, dict=True):
     spent: Floats
     right: Floats
     asked: Floats
+
+    @cached_property
+    def items(self) -> int:
+        """How many were asked."""
+        return int(np.count_nonzero(self.asked))
 
     @cached_property
     def all_right(self) -> float:
@@ -72,8 +85,13 @@ class PerCorrect:
         known: Flags = ~np.isnan(self.correct[a] - self.correct[b] + self.amounts[a] - self.amounts[b])
         return known
 
-    def of_pair(self, a: int, b: int) -> tuple[float, Floats, int]:
+    def of_pair(self, a: int, b: int, into: Floats | None = None) -> tuple[float, Floats, int]:
         """Logarithm of b's amount per correct answer over a's, with what each item contributes.
+
+        Args:
+            a: one system.
+            b: the other.
+            into: (items,), where to put what items contribute; null: a new array.
 
         Returns:
             The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
@@ -81,7 +99,7 @@ class PerCorrect:
         """
         one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
-            return other.log - one.log, other.influence - one.influence, int(np.count_nonzero(one.asked))
+            return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
 
     def totals(self, a: int, b: int) -> tuple[_Totals, _Totals]:
         """Of both over the trials that both were asked."""
@@ -102,12 +120,14 @@ class PerCorrect:
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
-        logs, counts = [], []
-        for a, b in indices:
-            log, influence, items = self.of_pair(a, b)
-            logs.append(Influence.of(np.array([log]), influence[:, None]))
-            counts.append(items)
-        return Influence.together(logs), counts
+        parts, counts = [], []
+        items = self.amounts.shape[1]
+        for block in column_blocks(items, len(indices), AT_A_TIME):
+            influence = np.empty((len(indices[block]), items))
+            found = [self.of_pair(*pair, into=row) for pair, row in zip(indices[block], influence, strict=True)]
+            parts.append(Influence.of(np.array([log for log, *_ in found]), influence.T))
+            counts += [asked for *_, asked in found]
+        return Influence.together(parts), counts
 
 
 def of_time(arrays: Arrays) -> PerCorrect:
