@@ -17,9 +17,8 @@ Counts = NDArray[np.intp]
 _LEAST_BITS = 10
 _EXACT = 53
 _NEGLIGIBLE = 1e-17
-_AT_ONCE = 1 << 12
-"""Terms of all sums together between two looks at which of them still count; of each no fewer and no more than"""
-_FEWEST, _MOST = 8, 256
+_AT_ONCE = 32
+"""Terms of a sum between two looks at whether they still count."""
 _CLOSE = 1e-15
 _TINY = 1e-300
 _MOST_STEPS = 100_000
@@ -78,8 +77,8 @@ def _lower_tail(k: Counts, n: Counts, rounded: NDArray[np.bool_]) -> Floats:
     enough = np.where(rounded.ravel(), 1 / np.maximum(last, _TINY), 1.0)
     left = np.arange(len(last))
     above, below, term = k.ravel().astype(np.float64), (n - k).ravel() + 1.0, total
+    steps = np.arange(_AT_ONCE)
     while len(left):
-        steps = np.arange(min(max(_AT_ONCE // len(left), _FEWEST), _MOST))
         # After k terms the factor is 0, and so is all that follows.
         terms = np.maximum(above[:, None] - steps, 0) / (below[:, None] + steps)
         terms[:, 0] *= term
@@ -87,7 +86,7 @@ def _lower_tail(k: Counts, n: Counts, rounded: NDArray[np.bool_]) -> Floats:
         total[left] += terms.sum(axis=1)
         term = terms[:, -1]
         more = term > _NEGLIGIBLE * np.maximum(enough[left], total[left])
-        left, above, below, term = left[more], above[more] - len(steps), below[more] + len(steps), term[more]
+        left, above, below, term = left[more], above[more] - _AT_ONCE, below[more] + _AT_ONCE, term[more]
     return np.asarray((last * total).reshape(k.shape))
 
 

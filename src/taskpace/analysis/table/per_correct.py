@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats.estimates import Estimate, number
+from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import (
     AT_A_TIME,
     Flags,
@@ -16,48 +16,15 @@ from taskpace.analysis.stats.intervals import (
     Influence,
     Intervals,
     column_blocks,
-    log_influence,
 )
 from taskpace.analysis.stats.items import item_counts, item_sums
-from taskpace.analysis.stats.per_correct import few_correct, none_against_some
+from taskpace.analysis.stats.per_correct import Spent, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
 from taskpace.analysis.until import per_correct_totals
 
 Indices = list[tuple[int, int]]
 """Of pairs of systems, (a, b)."""
-
-
-class _Totals(msgspec.Struct, frozen=True, dict=True):
-    """One system's items, added up over their repeats: arrays (items,)."""
-
-    spent: Floats
-    right: Floats
-    asked: Floats
-
-    @cached_property
-    def items(self) -> int:
-        """How many were asked."""
-        return int(np.count_nonzero(self.asked))
-
-    @cached_property
-    def all_right(self) -> float:
-        return float(self.right.sum())
-
-    @cached_property
-    def log(self) -> float:
-        """Logarithm of what a correct answer takes."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.log(self.spent.sum()) - np.log(self.right.sum()))
-
-    @cached_property
-    def influence(self) -> Floats:
-        """Each item's on it."""
-        return log_influence(self.spent, self.right)
-
-    @cached_property
-    def without_correct(self) -> Estimate:
-        return few_correct(self.spent, self.right, self.asked)
 
 
 class PerCorrect:
@@ -70,7 +37,7 @@ class PerCorrect:
 
     def __init__(self, amounts: Floats, correct: Floats) -> None:
         self.amounts, self.correct = amounts, correct
-        self._found: dict[int, _Totals] = {}
+        self._found: dict[int, Spent] = {}
 
     @cached_property
     def _complete(self) -> list[bool]:
@@ -101,22 +68,22 @@ class PerCorrect:
         with np.errstate(invalid="ignore"):
             return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
 
-    def totals(self, a: int, b: int) -> tuple[_Totals, _Totals]:
+    def totals(self, a: int, b: int) -> tuple[Spent, Spent]:
         """Of both over the trials that both were asked."""
         if self._complete[a] and self._complete[b]:
             return self._of_all(a), self._of_all(b)
         both = self._both_known(a, b)
         return self._over(a, both), self._over(b, both)
 
-    def _of_all(self, index: int) -> _Totals:
+    def _of_all(self, index: int) -> Spent:
         if index not in self._found:
             spent, right = (item_sums(values[index]) for values in (self.amounts, self.correct))
-            self._found[index] = _Totals(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
+            self._found[index] = Spent(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
         return self._found[index]
 
-    def _over(self, index: int, trials: Flags) -> _Totals:
+    def _over(self, index: int, trials: Flags) -> Spent:
         spent, right = (item_sums(np.where(trials, values[index], 0.0)) for values in (self.amounts, self.correct))
-        return _Totals(spent, right, item_counts(trials))
+        return Spent(spent, right, item_counts(trials))
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
@@ -198,9 +165,5 @@ def _without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Co
         return msgspec.structs.replace(NOT_COMPARED, items=items)
     ratio = least / float(spent / some)
     change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
-    claim = by_totals(
-        change,
-        none_against_some(*((each.spent, each.right, each.asked) for each in (totals[none], totals[1 - none]))),
-        items,
-    )
+    claim = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
     return msgspec.structs.replace(claim, leaning=None if claim.p is None else "a" if none == 1 else "b")
