@@ -264,9 +264,17 @@ class Turns:
         self._asked = ~np.isnan(arrays.correct)
         self._in_round = ~np.isnan(arrays.round)
         self._session = arrays.session
+        # Asked everything in rounds of one session, as most are.
+        always = self._asked & self._in_round & (self._session == self._session[:, :1, :1])
+        self._always_in = [
+            float(session[0, 0]) if each.size and each.all() else None
+            for each, session in zip(always, self._session, strict=True)
+        ]
 
     def taken(self, a: int, b: int) -> bool:
         """Whether two systems were asked the items that they have in common in rounds of the same session."""
+        if self._always_in[a] is not None and self._always_in[a] == self._always_in[b]:
+            return True
         both = self._asked[a] & self._asked[b]
         in_turns = self._in_round[a] & self._in_round[b] & (self._session[a] == self._session[b])
         alternated = in_turns | ~both

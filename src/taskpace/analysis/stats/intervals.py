@@ -45,9 +45,13 @@ BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
-def column_blocks(rows: int, columns: int) -> list[slice]:
-    """The columns of tall arrays in blocks of a few megabytes."""
-    size = max(1, BLOCK_VALUES // max(1, rows))
+AT_A_TIME = 1 << 15
+"""Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
+
+
+def column_blocks(rows: int, columns: int, values: int = BLOCK_VALUES) -> list[slice]:
+    """The columns of tall arrays in blocks of so many values, a few megabytes; one column at least."""
+    size = max(1, values // max(1, rows))
     return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
 
 
@@ -72,11 +76,10 @@ class Moments(msgspec.Struct, frozen=True):
             total = values.sum(axis=0)
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
-                away = np.empty(len(values))
-                for column in range(values.shape[1]):
-                    np.subtract(values[:, column], mean[column], out=away)
+                for block in column_blocks(*values.shape, AT_A_TIME):
+                    away = _as_rows(values[:, block], mean[block])
                     away *= away
-                    squares[column] = away.sum()
+                    squares[block] = away.sum(axis=1)
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
                 finite = np.isfinite(values)
@@ -143,9 +146,10 @@ class Influence(msgspec.Struct, frozen=True):
     def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
         """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
         with np.errstate(invalid="ignore"):
-            complete = np.isfinite(influence.sum(axis=0)).all()
-        if complete:
-            return cls(value, np.full(value.shape, float(len(influence))), *_powers(influence, skewed=skewed))
+            powers = _powers(influence, skewed=skewed)
+        # Of what is unknown so are the powers.
+        if np.isfinite(powers[0]).all():
+            return cls(value, np.full(value.shape, float(len(influence))), *powers)
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
         return cls(value, n, *_powers(known, skewed=skewed))
@@ -217,16 +221,20 @@ class Influence(msgspec.Struct, frozen=True):
 def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False) -> Floats:
     """Sums over items of the second, third and fourth power of ``values``, (items, k), less their means: (3, k)."""
     found = np.full((3, values.shape[1]), np.nan)
-    d, d2 = np.empty((2, len(values)))
-    for column in range(values.shape[1]):
-        np.subtract(values[:, column], 0.0 if means is None else means[column], out=d)
-        np.multiply(d, d, out=d2)
-        found[0, column] = d2.sum()
+    for block in column_blocks(*values.shape, AT_A_TIME):
+        d = _as_rows(values[:, block], None if means is None else means[block])
+        d2 = d * d
+        found[0, block] = d2.sum(axis=1)
         if skewed:
-            found[1, column] = np.multiply(d, d2, out=d).sum()
+            found[1, block] = (d * d2).sum(axis=1)
         d2 *= d2
-        found[2, column] = d2.sum()
+        found[2, block] = d2.sum(axis=1)
     return found
+
+
+def _as_rows(columns: Floats, means: Floats | None) -> Floats:
+    """(items, k) less their means as rows, (k, items): each in one piece, which sums to the digit as it does alone."""
+    return np.ascontiguousarray(columns.T) if means is None else np.subtract(columns.T, means[:, None], order="C")
 
 
 def of_influence(value: Floats, influence: Floats) -> Intervals:

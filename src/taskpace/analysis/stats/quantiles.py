@@ -106,6 +106,14 @@ def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trial
     return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
 
 
+def median(values: Floats) -> float:
+    """Of values that are all known, at least one; numpy's asks for several places at once, which takes far longer."""
+    ranked, middle = values.copy(), len(values) // 2
+    ranked.partition(middle)
+    upper = float(ranked[middle])
+    return upper if len(values) % 2 else (float(ranked[:middle].max()) + upper) / 2
+
+
 def at_share(ranked: Floats, share: float) -> float:
     """A quantile of ascending values, the last of which may be infinite; linear interpolation."""
     return _at(ranked, share * (len(ranked) - 1))
