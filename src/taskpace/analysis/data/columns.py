@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
 
+FOREIGN = "foreign"
+"""A source of tokens: another model's tokenizer."""
 _CODES = pl.Enum(OUTCOMES)
 _NONE = len(OUTCOMES)
 """In place of an outcome that is unknown."""
@@ -183,8 +185,8 @@ class Whole:
 
 
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:
-    if name == "foreign":
-        return (frame["token_source"] == "foreign").fill_null(value=False)
+    if name == FOREIGN:
+        return (frame["token_source"] == FOREIGN).fill_null(value=False)
     return frame[name]
 
 

@@ -6,16 +6,26 @@ Arrays are (items, repeats); what was not recorded is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Reach, of_ratios, share_interval, wilson
+from taskpace.analysis.stats.intervals import (
+    Flags,
+    Floats,
+    Intervals,
+    Reach,
+    column_blocks,
+    of_ratios,
+    share_interval,
+    wilson,
+)
 from taskpace.analysis.stats.items import item_counts, item_sums
-from taskpace.analysis.stats.quantiles import of_quantiles
+from taskpace.analysis.stats.quantiles import of_many, of_quantiles
 
 _CONFIDENCE = 0.99
 
@@ -86,6 +96,37 @@ def quantiles(
     return [
         number(value, low, high, bound=">=" if most > value else None)
         for value, low, high, most in zip(found.value, found.low, found.high, found.most, strict=True)
+    ]
+
+
+class Sampled(NamedTuple):
+    """Values of the trials of one system, as ``quantiles`` takes them."""
+
+    values: NDArray[Any]
+    item_of: NDArray[np.intp] | None = None
+    cut: Flags | None = None
+
+
+def quantiles_of_each(
+    systems: Sequence[Sampled], shares: tuple[float, ...], reach: Reach | None = None
+) -> list[list[Estimate]]:
+    """``quantiles`` of several systems; those with as many values, all of them exact, are ranked together."""
+    found: dict[int, list[Estimate]] = {}
+    alike: dict[tuple[int, np.dtype[Any]], list[int]] = {}
+    for index, (values, item_of, cut) in enumerate(systems):
+        if item_of is None and (cut is None or not cut.any()) and len(values):
+            alike.setdefault((len(values), values.dtype), []).append(index)
+    for (m, kind), indices in alike.items():
+        for block in column_blocks(m, len(indices)):
+            some = np.array([systems[index].values for index in indices[block]])
+            exact = ~np.isnan(some).any(axis=1) if kind.kind == "f" else np.ones(len(some), dtype=bool)
+            if exact.any():
+                estimates = numbers(of_many(some if exact.all() else some[exact], shares, reach))
+                for place, index in enumerate(np.array(indices[block])[exact].tolist()):
+                    found[index] = estimates[place * len(shares) : (place + 1) * len(shares)]
+    return [
+        found[index] if index in found else quantiles(each.values, each.item_of, shares, each.cut, reach)
+        for index, each in enumerate(systems)
     ]
 
 

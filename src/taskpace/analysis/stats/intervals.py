@@ -271,26 +271,37 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     Returns:
         The ratios themselves; nothing is tested. All NaN where a total is 0.
     """
-    blocks = column_blocks(*numerators.shape)
-    if len(blocks) > 1:
-        apart = [of_ratios(numerators[:, block], denominators[:, block], reach) for block in blocks]
-        return Intervals(
-            *(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__)
-        )
+    blocks = column_blocks(*numerators.shape, AT_A_TIME) or [slice(0)]
+    parts = [log_ratios(numerators[:, block], denominators[:, block], skewed=reach is not None) for block in blocks]
+    return ratios_of(Influence.together(parts), reach)
+
+
+def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False) -> Influence:
+    """Logarithms of ratios of totals, of (items, k), and what each item contributes; ``skewed``: with the cubes."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
-        influence = log_influence(numerators, denominators)
-        found = Influence.of(logs, influence, skewed=reach is not None).intervals(reach)
-        values = np.where(np.isfinite(logs), np.exp(logs), np.nan)
-    with np.errstate(over="ignore"):
+        above, below = numerators.sum(axis=0), denominators.sum(axis=0)
+        logs = np.log(above) - np.log(below)
+    return Influence.of(logs, _log_influence(numerators, denominators, above, below), skewed=skewed)
+
+
+def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:
+    """``of_ratios`` from their logarithms."""
+    found = logs.intervals(reach)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.where(np.isfinite(logs.value), np.exp(logs.value), np.nan)
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
 
 
 def log_influence(numerators: Floats, denominators: Floats) -> Floats:
     """D of ln(sum x / sum c), (items, k); NaN for items with neither."""
+    return _log_influence(numerators, denominators, numerators.sum(axis=0), denominators.sum(axis=0))
+
+
+def _log_influence(numerators: Floats, denominators: Floats, above: Floats, below: Floats) -> Floats:
+    """``log_influence`` where the totals are known."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        d: Floats = numerators / numerators.sum(axis=0)
-        d -= denominators / denominators.sum(axis=0)
+        d: Floats = numerators / above
+        d -= denominators / below
     # Numerators first: hardly any of them is 0.
     neither = numerators == 0
     if neither.any():

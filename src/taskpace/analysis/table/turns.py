@@ -90,15 +90,15 @@ class _Paced(msgspec.Struct, frozen=True):
             asked[each] = system
         log, order = np.zeros((k, len(in_round))), []
         of_group = np.empty((k, 1, k + 2))
-        for system, (cell, of_round) in enumerate(zip(cells.values(), rounds, strict=True)):
-            logs = np.log(cell[pace])
+        for system, cell in enumerate(cells.values()):
+            logs, asked_in = np.log(cell[pace]), rounds[system]
             logs -= logs.mean()
             before = np.where(places[system] > 1, asked[at[system] - 1], _FIRST) % (k + 2)
             if in_round.min() < 2:
-                there = in_round[of_round] > 1
-                of_round, logs, before = of_round[there], logs[there], before[there]
-            log[system, of_round] = logs
-            order.append(of_round[before.argsort(kind="stable")])
+                there = in_round[asked_in] > 1
+                asked_in, logs, before = asked_in[there], logs[there], before[there]
+            log[system, asked_in] = logs
+            order.append(asked_in[before.argsort(kind="stable")])
             of_group[system, 0] = np.bincount(before, minlength=k + 2)
         return cls(names, log, np.maximum(in_round - 1.0, 1.0), order, of_group)
 

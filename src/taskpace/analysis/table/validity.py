@@ -10,7 +10,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.columns import FOREIGN, Trials
 from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
@@ -35,8 +35,6 @@ STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
 """A tick is 10 ms or so: in a short cell one of them is not a share worth naming."""
 THROTTLE_LIMIT = 0.01
-FOREIGN = "foreign"
-
 
 ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
 """Codes of what a server, or a proxy before it, does not let anybody know."""
@@ -281,7 +279,9 @@ def _decode_speed(trials: Trials) -> Iterator[Reason]:
 
 
 def _resumed(trials: Trials, *, open_loop: bool) -> Iterator[Reason]:
-    workers = () if trials.unknown("round") is None else trials.known("worker")
+    if trials.unknown("round") is None:
+        return
+    workers = trials.known("worker")
     if not len(workers) or workers.max() == workers.min():
         return
     if open_loop:
