@@ -45,7 +45,7 @@ BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
-AT_A_TIME = 1 << 15
+AT_A_TIME = 1 << 16
 """Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
 
 
@@ -117,13 +117,17 @@ class Moments(msgspec.Struct, frozen=True):
         any spread the mean is known exactly: p is 1 at 0, else 0. With fewer than two items the ends and p are NaN.
         Source: Student (1908), "The probable error of a mean".
         """
-        freedom = self.n - 1
+        half = self.half()
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = t_quantiles((1 + LEVEL) / 2, freedom) * self.error
-            p = 2 * ts_below(-np.abs(self.mean) / self.error, freedom)
-        half = np.where(self.exact, 0.0, half)
+            p = 2 * ts_below(-np.abs(self.mean) / self.error, self.n - 1)
         p = np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
+
+    def half(self) -> Floats:
+        """How far the intervals reach to either side of the means."""
+        with np.errstate(invalid="ignore"):
+            half = t_quantiles((1 + LEVEL) / 2, self.n - 1) * self.error
+        return np.where(self.exact, 0.0, half)
 
 
 class Influence(msgspec.Struct, frozen=True):
