@@ -337,9 +337,9 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Quickness and speed: both grow the better a system is.
-    items = np.concatenate([-log[both] for log in logs]).T
+    items = np.concatenate([-log[both] for log in logs])
     known = np.isfinite(items)
-    columns = np.concatenate([np.where(known, items, 0.0), known], axis=1)
+    of_items = np.where(known, items, 0.0), known
 
     def coefficients(totals: Floats) -> tuple[Floats, Floats]:
         k = len(both)
@@ -347,7 +347,9 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
             means = totals[..., : 2 * k] / totals[..., 2 * k :]
         return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-    values = coefficients(columns.sum(axis=0))
-    ends = [percentile(draws) for draws in coefficients(drawn.totals(columns))] if drawn else [(np.nan, np.nan)] * 2
+    values = coefficients(np.concatenate([each.sum(axis=1) for each in of_items]))
+    ends = [(np.nan, np.nan)] * 2
+    if drawn:
+        ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate(of_items).T))]
     tau, rho = (number(float(value), *end) for value, end in zip(values, ends, strict=True))
     return Agreement(systems=len(both), kendall_tau_b=tau, spearman_rho=rho)

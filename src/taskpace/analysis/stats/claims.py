@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Moments
+from taskpace.analysis.stats.intervals import Flags, Floats, Moments
 from taskpace.analysis.stats.items import any_of_item, item_means
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
@@ -67,9 +67,15 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
         return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
 
     @cached_property
-    def means(self) -> Intervals:
-        """The means of what was recorded."""
-        return self.moments.intervals()
+    def means(self) -> list[tuple[float, float, float]]:
+        """The means of what was recorded, each with the ends of its interval."""
+        mean, half = self.moments.mean, self.moments.half()
+        return list(zip(*(each.tolist() for each in (mean, mean - half, mean + half)), strict=True))
+
+    @cached_property
+    def finite(self) -> list[tuple[bool, bool]]:
+        """Of each pair whether the least that its items may be is known of each, and the most."""
+        return list(zip(*(each.bounded.tolist() for each in (self.moments_low, self.moments_high)), strict=True))
 
     @cached_property
     def moments_low(self) -> Moments:

@@ -45,7 +45,7 @@ BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
-AT_A_TIME = 1 << 15
+AT_A_TIME = 1 << 16
 """Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
 
 
@@ -76,8 +76,10 @@ class Moments(msgspec.Struct, frozen=True):
             total = values.sum(axis=0)
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
-                for block in column_blocks(*values.shape, AT_A_TIME):
-                    away = _as_rows(values[:, block], mean[block])
+                rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+                work = _work(1, rows, blocks)
+                for block in blocks:
+                    away = np.subtract(rows[block], mean[block, None], out=work[0, : len(rows[block])])
                     away *= away
                     squares[block] = away.sum(axis=1)
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
@@ -115,13 +117,17 @@ class Moments(msgspec.Struct, frozen=True):
         any spread the mean is known exactly: p is 1 at 0, else 0. With fewer than two items the ends and p are NaN.
         Source: Student (1908), "The probable error of a mean".
         """
-        freedom = self.n - 1
+        half = self.half()
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = t_quantiles((1 + LEVEL) / 2, freedom) * self.error
-            p = 2 * ts_below(-np.abs(self.mean) / self.error, freedom)
-        half = np.where(self.exact, 0.0, half)
+            p = 2 * ts_below(-np.abs(self.mean) / self.error, self.n - 1)
         p = np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
+
+    def half(self) -> Floats:
+        """How far the intervals reach to either side of the means."""
+        with np.errstate(invalid="ignore"):
+            half = t_quantiles((1 + LEVEL) / 2, self.n - 1) * self.error
+        return np.where(self.exact, 0.0, half)
 
 
 class Influence(msgspec.Struct, frozen=True):
@@ -146,28 +152,26 @@ class Influence(msgspec.Struct, frozen=True):
     def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
         """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
         with np.errstate(invalid="ignore"):
-            powers = _powers(influence, skewed=skewed)
+            powers, _ = _powers(influence, skewed=skewed)
         # Of what is unknown so are the powers.
         if np.isfinite(powers[0]).all():
             return cls(value, np.full(value.shape, float(len(influence))), *powers)
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
-        return cls(value, n, *_powers(known, skewed=skewed))
+        return cls(value, n, *_powers(known, skewed=skewed)[0])
 
     @classmethod
     def of_means(cls, values: Floats, *, skewed: bool = False) -> Self:
         """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = values.sum(axis=0)
-            if np.isfinite(total).all():
-                n = np.full(total.shape, float(len(values)))
-                means = total / n
-                powers = _powers(values, means, skewed=skewed)
-            else:
+            powers, means = _powers(values, skewed=skewed, centred=True)
+            n = np.full(means.shape, float(len(values)))
+            # Of what is unknown so is the mean.
+            if not np.isfinite(means).all():
                 there = ~np.isnan(values)
                 n = there.sum(axis=0).astype(np.float64)
                 means = np.where(there, values, 0.0).sum(axis=0) / n
-                powers = _powers(np.where(there, values - means, 0.0), skewed=skewed)
+                powers, _ = _powers(np.where(there, values - means, 0.0), skewed=skewed)
             return cls(means, n, *(power / n**k for k, power in enumerate(powers, 2)))
 
     @classmethod
@@ -218,23 +222,31 @@ class Influence(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.intervals(), p=self.tested())
 
 
-def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False) -> Floats:
-    """Sums over items of the second, third and fourth power of ``values``, (items, k), less their means: (3, k)."""
-    found = np.full((3, values.shape[1]), np.nan)
-    for block in column_blocks(*values.shape, AT_A_TIME):
-        d = _as_rows(values[:, block], None if means is None else means[block])
-        d2 = d * d
+def _powers(values: Floats, *, skewed: bool = False, centred: bool = False) -> tuple[Floats, Floats]:
+    """Sums over items of the second, third and fourth power of ``values``, (items, k), ``centred`` less their means:
+    (3, k); and those means, else 0: (k,).
+    """
+    means, found = np.zeros(values.shape[1]), np.full((3, values.shape[1]), np.nan)
+    # As rows, each in one piece: it sums as it does alone, to the digit.
+    rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+    work = _work(2, rows, blocks)
+    for block in blocks:
+        d, d2 = work[:, : len(rows[block])]
+        if centred:
+            means[block] = rows[block].sum(axis=1) / len(values)
+        np.subtract(rows[block], means[block, None], out=d)
+        np.multiply(d, d, out=d2)
         found[0, block] = d2.sum(axis=1)
         if skewed:
-            found[1, block] = (d * d2).sum(axis=1)
+            found[1, block] = np.multiply(d, d2, out=d).sum(axis=1)
         d2 *= d2
         found[2, block] = d2.sum(axis=1)
-    return found
+    return found, means
 
 
-def _as_rows(columns: Floats, means: Floats | None) -> Floats:
-    """(items, k) less their means as rows, (k, items): each in one piece, which sums to the digit as it does alone."""
-    return np.ascontiguousarray(columns.T) if means is None else np.subtract(columns.T, means[:, None], order="C")
+def _work(count: int, rows: Floats, blocks: list[slice]) -> Floats:
+    """Arrays to work in, block after block of rows: the same memory each time is still close to the core."""
+    return np.empty((count, len(rows[blocks[0]]) if blocks else 0, rows.shape[1]))
 
 
 def of_influence(value: Floats, influence: Floats) -> Intervals:
@@ -249,7 +261,7 @@ def degrees_of_freedom(d: Floats, n: int) -> Floats:
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
-    squares, _, fourths = _powers(d)
+    (squares, _, fourths), _ = _powers(d)
     return _freedom(squares, fourths, np.full(squares.shape, float(n)))
 
 

@@ -69,6 +69,11 @@ class Side(msgspec.Struct, frozen=True, dict=True):
         return np.isfinite(self.log_tpot)
 
     @cached_property
+    def plain(self) -> Flags:
+        """Of each system, whether all of that is so for every trial."""
+        return (~self.unknown & self.writes & self.long & self.paced).all(axis=-1)
+
+    @cached_property
     def log_writing(self) -> Floats:
         return _log(self.writing_s)
 
@@ -101,7 +106,9 @@ def split(base: Side, other: Side) -> Floats:
     return by_cause(sides, [(0, 1)])[:, 0].T
 
 
-def by_cause(sides: Side, pairs: list[tuple[int, int]], into: Floats | None = None) -> Floats:
+def by_cause(
+    sides: Side, pairs: list[tuple[int, int]], into: Floats | None = None, spare: Floats | None = None
+) -> Floats:
     """Seconds by which ``b`` of each pair (a, b) takes longer than ``a``, per cause and trial: (4, pairs, trials) in the
     order of ``PARTS``.
 
@@ -118,58 +125,59 @@ def by_cause(sides: Side, pairs: list[tuple[int, int]], into: Floats | None = No
         sides: of several systems, (systems, trials).
         pairs: of their indices.
         into: where to put the parts; null: a new array.
+        spare: (pairs, trials), what is worked in; null: a new array.
     """
     # Each array is worked in until its last value stands: to ask for memory takes longer than a step.
     parts = np.empty((len(PARTS), len(pairs), sides.time_s.shape[1])) if into is None else into
+    spare = np.empty(parts.shape[1:]) if spare is None else spare
     wait, verbosity, tokenizer, decode = parts
     a, b = np.array(pairs, dtype=np.intp).T
 
-    def less(values: Floats, out: Floats | None = None) -> Floats:
-        return np.subtract(_of(values, b), _of(values, a), out=out)
+    def less(values: Floats, out: Floats) -> Floats:
+        return np.subtract(rows_of(values, b), rows_of(values, a), out=out)
 
     def in_both(flags: Flags) -> Flags:
-        return np.logical_and(_of(flags, a), _of(flags, b))
+        return np.logical_and(rows_of(flags, a), rows_of(flags, b))
 
-    both = in_both(sides.writes)
-    everywhere = bool(both.all())
-    known = (in_both(sides.paced) | ~both).all(axis=1)
-    if known.any() and not known.all():
-        for alike in (known, ~known):
-            parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
-        return parts
+    # As a rule there are none of the three cases, and nothing to look for trial by trial.
+    plain = bool(sides.plain[a].all() and sides.plain[b].all())
+    if not plain:
+        both = in_both(sides.writes)
+        known = (in_both(sides.paced) | ~both).all(axis=1)
+        if known.any() and not known.all():
+            for alike in (known, ~known):
+                parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
+            return parts
 
     less(sides.wait_s, wait)
     writing = less(sides.writing_s, verbosity)
     with np.errstate(invalid="ignore"):
-        weight = log_mean(writing, _of(sides.writing_s, a), less(sides.log_writing), into=tokenizer)
-        if not everywhere:
+        weight = log_mean(writing, rows_of(sides.writing_s, a), less(sides.log_writing, spare), into=tokenizer)
+        if not plain:
             weight[~both] = 0.0
-        if known.all():
+        if plain or known.all():
             less(sides.log_tpot, decode)
-            if not everywhere:
+            per_byte = less(sides.log_per_byte, spare)
+            if not plain:
                 decode[~both] = 0.0
+                per_byte[~(both & in_both(sides.long))] = 0.0
             decode *= weight
-            per_byte = less(sides.log_per_byte)
-            enough = both & in_both(sides.long)
-            if not enough.all():
-                per_byte[~enough] = 0.0
             tokenizer *= per_byte
             verbosity -= tokenizer
             verbosity -= decode
         else:
-            by_length = less(sides.log_written)
+            by_length = less(sides.log_written, spare)
             by_length *= weight
-            if not everywhere:
-                by_length = np.where(both, by_length, writing)
+            by_length = np.where(both, by_length, writing)
             np.subtract(writing, by_length, out=decode)
             verbosity[:] = by_length
             tokenizer[:] = np.nan
-    if (unknown := _of(sides.unknown, a) | _of(sides.unknown, b)).any():
-        parts[:, unknown] = np.nan
+    if not plain:
+        parts[:, rows_of(sides.unknown, a) | rows_of(sides.unknown, b)] = np.nan
     return parts
 
 
-def _of(values: NDArray[Any], systems: NDArray[np.intp]) -> NDArray[Any]:
+def rows_of(values: NDArray[Any], systems: NDArray[np.intp]) -> NDArray[Any]:
     """The rows of some systems; of one as they are, for long rows come one by one."""
     if len(systems) > 1:
         return values.take(systems, axis=0)

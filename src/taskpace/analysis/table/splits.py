@@ -10,9 +10,9 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import AT_A_TIME, Influence, Reach, column_blocks
+from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, Influence, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.stats.split import PARTS, Side, by_cause
+from taskpace.analysis.stats.split import PARTS, Side, by_cause, rows_of
 
 _ROWS = ("difference", *PARTS)
 """What is averaged over items, in this order."""
@@ -69,7 +69,9 @@ class Splits:
             return []
         _, items, repeats = self._arrays.task_time_s.shape
         blocks = [indices[block] for block in column_blocks(items * repeats, len(indices), AT_A_TIME)]
-        means, counted = zip(*map(self._influence, blocks), strict=True)
+        # What the splits of a block are made in, one block after the other.
+        work = np.empty((len(_ROWS) + 1, len(blocks[0]), items * repeats))
+        means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
         found = iter(numbers(Influence.together(means).intervals(self._reach)))
         by_row = [[list(islice(found, len(block))) for _ in _ROWS] for block in blocks]
         return [
@@ -93,15 +95,15 @@ class Splits:
             decode_s=decode,
         )
 
-    def _influence(self, pairs: list[tuple[int, int]]) -> tuple[Influence, list[bool]]:
+    def _influence(self, pairs: list[tuple[int, int]], work: Floats) -> tuple[Influence, list[bool]]:
         """The means over items of the difference and of its four parts, row by row of all pairs; and of each pair
         whether the tokenizer's part can be told (else it is 0 here, within decode).
         """
         _, items, repeats = self._arrays.task_time_s.shape
-        found = np.empty((len(_ROWS), len(pairs), items * repeats))
+        found, spare = work[:-1], work[-1]
         a, b = np.array(pairs, dtype=np.intp).T
-        np.subtract(self._sides.time_s[b], self._sides.time_s[a], out=found[0])
-        parts = by_cause(self._sides, pairs, into=found[1:])
+        np.subtract(rows_of(self._sides.time_s, b), rows_of(self._sides.time_s, a), out=found[0])
+        parts = by_cause(self._sides, pairs, into=found[1:], spare=spare)
         untold = np.isnan(parts[PARTS.index("tokenizer")]).all(axis=1)
         if untold.any():
             some = parts[:, untold]
