@@ -283,7 +283,8 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     Returns:
         The ratios themselves; nothing is tested. All NaN where a total is 0.
     """
-    blocks = column_blocks(*numerators.shape, AT_A_TIME) or [slice(0)]
+    items, columns = numerators.shape
+    blocks = column_blocks(items, columns, AT_A_TIME) or [slice(0)]
     parts = [log_ratios(numerators[:, block], denominators[:, block], skewed=reach is not None) for block in blocks]
     return ratios_of(Influence.together(parts), reach)
 

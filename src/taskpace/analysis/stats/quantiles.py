@@ -76,8 +76,9 @@ def of_many(values: NDArray[Any], shares: tuple[float, ...], reach: Reach | None
     ranked = _ranked_at(values, [*middles, *chain(*ends)])
     unknown = np.full(len(values), math.nan)
     low, high = ([_column_at(ranked, end[side]) if end else unknown for end in ends] for side in (0, 1))
-    found = (np.stack(each, axis=1).ravel() for each in ([_column_at(ranked, at) for at in middles], low, high))
-    return Intervals(*found, np.full(len(values) * len(shares), math.nan))
+    middle = [_column_at(ranked, at) for at in middles]
+    value, low_end, high_end = (np.stack(each, axis=1).ravel() for each in (middle, low, high))
+    return Intervals(value, low_end, high_end, np.full(value.shape, math.nan))
 
 
 def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, ...]:

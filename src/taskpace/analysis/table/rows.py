@@ -191,7 +191,9 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
         for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
             row[name] = median
     for name, column in _LENGTHS.items():
-        of_each = [Sampled(trials[column], *each) for trials, *each in zip(ended, item_of, cut_off, strict=True)]
+        of_each = [
+            Sampled(trials[column], item, cut) for trials, item, cut in zip(ended, item_of, cut_off, strict=True)
+        ]
         for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
             row[name] = median
     return found

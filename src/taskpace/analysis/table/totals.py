@@ -115,8 +115,7 @@ def _with(others: Mapping[int, Estimate], estimates: list[Estimate]) -> list[Est
 
 def _any(flags: Flags) -> Flags:
     """By system."""
-    found: Flags = flags.any(axis=(1, 2))
-    return found
+    return np.asarray(flags.any(axis=(1, 2)))
 
 
 def _at_least_where(bounds: Iterable[bool], estimates: list[Estimate]) -> list[Estimate]:

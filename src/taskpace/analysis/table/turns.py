@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from taskpace.analysis.data.columns import Columns
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
-from taskpace.analysis.stats.significance import Groups, holm, welch
+from taskpace.analysis.stats.significance import Groups, error_of_difference, holm, welch
+from taskpace.analysis.stats.student import normal_quantile
 from taskpace.experiment.scenario import Scenario
 
 LEAST_EFFECT = 0.05
@@ -128,9 +129,9 @@ class _Paced(msgspec.Struct, frozen=True):
 
 def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
     """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
-    first, *others = cells
+    first = cells[0]
     names = ("item", "repeat", "round", "session")
-    if all(np.array_equal(first[name], cell[name]) for name in names for cell in others):
+    if all(np.array_equal(first[name], cell[name]) for name in names for cell in cells[1:]):
         return [np.arange(first.height)] * len(cells)
     repeats = max(int(cell["repeat"].max(initial=1)) for cell in cells)
     of_item = [cell["item"].astype(np.intp) for cell in cells]
@@ -167,7 +168,11 @@ def _greatest(paced: _Paced) -> Contrast | None:
 
 
 def _contrasts(paced: _Paced) -> list[Contrast]:
-    """Each system first in a round against later, and of the later ones after each predecessor against any other."""
+    """Each system first in a round against later, and of the later ones after each predecessor against any other.
+
+    p is 1 where it is more than ``LEAST_P`` at any degrees of freedom, as most are: it can neither be significant nor
+    make another less so.
+    """
     k = len(paced.names)
     places = k + 2
     groups = paced.grouped()
@@ -178,7 +183,11 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     wanted = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
     if np.count_nonzero(groups.n.any(axis=(1, 2))) <= 2:
         wanted[:, 1:] = False
-    effects, p = welch(*both)
+    effects = both[0].mean - both[1].mean
+    error = np.sqrt(error_of_difference(*both)[0])
+    far = wanted & (np.abs(effects) >= normal_quantile(1 - LEAST_P / 2) * error)
+    p = np.ones(effects.shape)
+    p[far] = welch(*(Groups(each.n[far], each.mean[far], each.squares[far]) for each in both))[1]
     return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]
 
 
