@@ -53,6 +53,7 @@ class Columns:
         self.height = height
         self._arrays = arrays
         self._unknown: dict[str, Flags | None] = {}
+        self._totals: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
@@ -77,13 +78,17 @@ class Columns:
 
     def total(self, name: str) -> float:
         """The sum of the numbers that are not NaN."""
-        unknown = self.unknown(name)
-        return float(self[name].sum() if unknown is None else np.where(unknown, 0.0, self[name]).sum())
+        if name not in self._totals:
+            unknown = self.unknown(name)
+            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
+            self._totals[name] = float(known.sum())
+        return self._totals[name]
 
     def flagged(self, name: str) -> Flags | None:
         """The trials with a flag; null: there are none."""
         flags = self[name]
-        return flags if flags.any() else None
+        # One flag that is seen in every place is looked at once.
+        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
@@ -205,7 +210,9 @@ def _as_array(values: pl.Series) -> NDArray[Any]:
         if unknown:
             flags: Flags = values.cast(pl.Float64).to_numpy() == 1
             return flags
-        return values.to_numpy()
+        # Bits, which polars looks at faster than it makes bytes of them.
+        found = values.any()
+        return values.to_numpy() if found and not values.all() else np.broadcast_to(np.bool_(found), len(values))
     if kind.is_numeric() or kind == pl.Null:
         if unknown and unknown == len(values):
             return np.broadcast_to(np.nan, len(values))

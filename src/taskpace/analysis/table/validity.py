@@ -225,7 +225,7 @@ def _drift(trials: Trials) -> Iterator[Told]:
 def _cached(trials: Trials) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
     known = trials.knowing("first_cached_tokens").knowing("first_prompt_tokens")
-    prompt, cached = float(known["first_prompt_tokens"].sum()), float(known["first_cached_tokens"].sum())
+    prompt, cached = known.total("first_prompt_tokens"), known.total("first_cached_tokens")
     if cached > CACHED_LIMIT * prompt:
         yield against_result(
             "cached-prompts",
