@@ -133,6 +133,35 @@ def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
     assert min(p for *_, p in found) < LEAST_P < 1 == max(p for *_, p in found)
 
 
+@pytest.mark.parametrize("missing", [0, 7])
+def test_in_whatever_order_trials_come(rounds_of, missing):
+    """Systems whose trials come in one order, the rule, and systems whose trials do not have the same effects."""
+    rng = np.random.default_rng(7)
+    trials = rounds_of("ABC", 60, rng, {("B", "A"): 1.4})[missing:]
+    shuffled = trials.sample(fraction=1.0, shuffle=True, seed=1)
+    one, other = (_Paced.of(cells_by_system(each), "tpot_s") for each in (trials, shuffled))
+    assert one is not None
+    assert other is not None
+    for _ in range(2):
+        found, expected = _contrasts(other), _contrasts(one)
+        assert [each[:2] for each in found] == [each[:2] for each in expected]
+        np.testing.assert_allclose([each[2:] for each in found], [each[2:] for each in expected], rtol=1e-9)
+        for paced in (one, other):
+            paced.take_out(1, 0, 0.3)
+
+
+def test_an_effect_is_taken_out_of_its_own_trials_alone(rounds_of):
+    """What B takes after A is less by the effect, beside its round's others; what B takes first is not."""
+    paced = _Paced.of(cells_by_system(rounds_of("ABC", 60, np.random.default_rng(8))), "tpot_s")
+    assert paced is not None
+    before = paced.grouped()
+    paced.take_out(1, 0, 0.3)
+    after = paced.grouped()
+    assert after.mean[1, 0, 0] == pytest.approx(before.mean[1, 0, 0] - 0.3)
+    for place in (2, 4):
+        assert after.mean[1, 0, place] == pytest.approx(before.mean[1, 0, place])
+
+
 def test_an_item_in_two_rounds_is_two_rounds(rounds_of):
     """Trials of one item in different rounds or sessions are held against those of their own alone."""
     trials = rounds_of("AB", 6, np.random.default_rng(6))
