@@ -338,8 +338,10 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
         return None
     # Quickness and speed: both grow the better a system is.
     items = np.concatenate([-log[both] for log in logs])
-    known = np.isfinite(items)
-    of_items = np.where(known, items, 0.0), known
+    totals, known = items.sum(axis=1), np.isfinite(items)
+    if not np.isfinite(totals).all():
+        items = np.where(known, items, 0.0)
+        totals = items.sum(axis=1)
 
     def coefficients(totals: Floats) -> tuple[Floats, Floats]:
         k = len(both)
@@ -347,9 +349,9 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
             means = totals[..., : 2 * k] / totals[..., 2 * k :]
         return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-    values = coefficients(np.concatenate([each.sum(axis=1) for each in of_items]))
+    values = coefficients(np.concatenate([totals, np.count_nonzero(known, axis=1)]))
     ends = [(np.nan, np.nan)] * 2
     if drawn:
-        ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate(of_items).T))]
+        ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate([items, known]).T))]
     tau, rho = (number(float(value), *end) for value, end in zip(values, ends, strict=True))
     return Agreement(systems=len(both), kendall_tau_b=tau, spearman_rho=rho)

@@ -105,13 +105,13 @@ class Logs(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, values: Floats, cut: Flags, late: Flags | None = None) -> Self:
         """Of values as recorded, (systems, items, repeats); see ``log_ratios``."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(values)
         there = values > 0
         if cut.any():
             there |= cut & (values == 0)
-        if not there.all():
-            logs[~there] = np.nan
+        # As a rule all are there; or none, as of reasoning.
+        logs = np.full(values.shape, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.log(values, out=logs, where=True if there.all() else there)
         late = np.zeros(cut.shape, dtype=bool) if late is None else late
         bounds = [bool(one.any() or other.any()) for one, other in zip(cut, late, strict=True)]
         return cls(logs, cut, late, [bool(system.any()) for system in there], bounds)
