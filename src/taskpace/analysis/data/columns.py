@@ -72,7 +72,7 @@ class Columns:
         return self[name] if unknown is None else self[name][~unknown]
 
     def knowing(self, name: str) -> Columns:
-        """The trials of which a number is not NaN."""
+        """The trials whose number is not NaN."""
         unknown = self.unknown(name)
         return self if unknown is None else self.where(~unknown)
 
