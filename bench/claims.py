@@ -17,7 +17,7 @@ from harness import Bench
 from taskpace.analysis.stats.claims import log_ratios
 from taskpace.analysis.stats.estimates import quantiles
 from taskpace.analysis.stats.intervals import Flags, Floats
-from taskpace.analysis.stats.per_correct import few_correct, none_against_some
+from taskpace.analysis.stats.per_correct import Spent, few_correct, none_against_some
 from taskpace.analysis.table.comparison import Comparison, adjusted, compared_by_item
 from worlds import WORLDS, Cut, World, draw_cut
 
@@ -212,8 +212,8 @@ def print_per_correct(bench: Bench) -> None:
                     low = found.value if found.bound else found.low
                     counted += 1
                     held += (low or 0.0) <= truth <= (np.inf if found.high is None else found.high)
-                sides = [(seconds[s, i], correct[s, i], asked) for s in (0, 1)]
-                hits = [side[1].sum() for side in sides]
+                sides = [Spent(seconds[s, i], correct[s, i], asked) for s in (0, 1)]
+                hits = [side.all_right for side in sides]
                 if min(hits) == 0 < max(hits):
                     none = int(hits[1] == 0)
                     wrong += none_against_some(sides[none], sides[1 - none]) <= 0.05

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.analysis.data.arrays import arrays_of, cells_of, to_arrays, with_items
-from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.columns import Trials, Whole
 from taskpace.records import OUTCOMES
 
 rows = st.lists(
@@ -79,6 +79,56 @@ def test_all_of_them_are_no_copy(trials_of):
     assert trials.ended is trials
     assert trials.ended.in_time is trials
     assert np.shares_memory(trials["task_time_s"], trials.frame["task_time_s"].to_numpy())
+
+
+@given(rows)
+def test_what_is_known_is_what_the_frame_has(found):
+    """Which numbers are unknown, which trials have a flag and what numbers add up to, of all trials and of a cell's."""
+    frame = as_frame(found, coded=True)
+    half = len(found) // 2
+    whole = Whole(frame)
+    for trials, part in (
+        (Trials(frame), frame),
+        (whole.rows(0, half), frame[:half]),
+        (whole.rows(half, len(found) - half), frame[half:]),
+    ):
+        for name in ("count", "task_time_s"):
+            numbers = part[name].drop_nulls()
+            unknown = trials.unknown(name)
+            assert (unknown is None) == (not part[name].null_count())
+            assert unknown is None or unknown.tolist() == part[name].is_null().to_list()
+            assert trials.known(name).tolist() == numbers.to_list()
+            assert trials.knowing(name)["item"].tolist() == part.drop_nulls(name)["item"].to_list()
+            assert trials.total(name) == pytest.approx(sum(numbers), abs=1e-6)
+        for name in ("unanswered", "imported"):
+            flags = (part[name] if name == "unanswered" else part[name].is_not_null()).fill_null(value=False).to_list()
+            seen = trials.flagged(name)
+            assert (seen is None) == (not any(flags))
+            assert seen is None or seen.tolist() == flags
+        outcomes = part["outcome"].to_list()
+        assert trials.outcomes == {each: n for each in OUTCOMES if (n := outcomes.count(each))}
+
+
+def test_cells_see_the_frame_and_copy_what_has_gaps(trials_of):
+    """Numbers without a gap, whole or not, are the frame's own in every cell; each copies columns with gaps."""
+    frame = pl.concat([trials_of("a", 4, score=[None, 1.0, 0.5, None]), trials_of("b", 4)], rechunk=True)
+    whole = Whole(frame)
+    cells = [whole.rows(0, 4), whole.rows(4, 4)]
+    for cell in cells:
+        for name in ("task_time_s", "output_tokens", "trial_position"):
+            assert np.shares_memory(cell[name], frame[name].to_numpy()), name
+        assert cell["imported"].strides == cell["late"].strides == (0,)
+    assert cells[0]["score"].base is not cells[1]["score"].base
+    np.testing.assert_array_equal(cells[0]["score"], [np.nan, 1.0, 0.5, np.nan])
+    assert np.isnan(cells[1]["score"]).all()
+
+
+def test_another_model_s_tokens_are_flagged(trials_of):
+    """Where another model's tokenizer counted, and nowhere where the source is unknown."""
+    frame = trials_of("a", 3, token_source=["foreign", "engine", None])
+    for each in (frame, frame.with_columns(pl.col("token_source").cast(pl.Enum(["engine", "foreign"])))):
+        assert Trials(each)["foreign"].tolist() == [True, False, False]
+    assert Whole(frame[1:]).rows(0, 2).flagged("foreign") is None
 
 
 def test_trials_and_arrays_are_gone_with_their_last_reader(trials_of):

@@ -14,10 +14,12 @@ from tests.later import Later
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Estimate,
+    Sampled,
     accuracy,
     number,
     par2_values,
     quantiles,
+    quantiles_of_each,
     ratios,
     samples_for,
     solve_curve,
@@ -105,3 +107,37 @@ def test_what_is_not_finite_becomes_null():
     """A value that is not a number has no interval either; an end that is none is null by itself."""
     assert number(math.inf, 1, 2) == UNKNOWN
     assert number(1.5, 1, math.inf) == Estimate(1.5, 1.0, None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.none() | st.floats(0, 1e6) | st.just(math.inf), min_size=5, max_size=5) | st.just([]),
+            st.booleans(),
+            st.booleans(),
+        ),
+        max_size=5,
+    )
+)
+def test_quantiles_of_each_system_are_its_own(found):
+    """Ranked together or alone, with gaps, cut values, repeats and none at all: numbers are the same to the digit."""
+    systems = [
+        Sampled(
+            np.array(values, dtype=float),
+            np.zeros(len(values), dtype=np.intp) if repeated else None,
+            np.arange(len(values)) % 2 == 0 if cut else None,
+        )
+        for values, repeated, cut in found
+    ]
+    shares = (0.5, 0.9)
+    expected = [quantiles(values, items, shares, cut) for values, items, cut in systems]
+    assert quantiles_of_each(systems, shares) == expected
+
+
+def test_quantiles_of_whole_numbers_are_those_of_floats():
+    """Columns that stay whole, in the frame's own memory, are ranked in a copy."""
+    counts = np.random.default_rng(1).integers(0, 50, (3, 99), dtype=np.int32)
+    before = counts.copy()
+    found = quantiles_of_each([Sampled(each) for each in counts], (0.5,))
+    assert found == [quantiles(each.astype(float), None, (0.5,)) for each in counts]
+    np.testing.assert_array_equal(counts, before)

@@ -213,8 +213,8 @@ def test_values_at_ranks_are_those_of_a_sort(n):
         np.where(rng.random(n) < 0.3, np.inf, 1.0),
     ):
         positions = [*(rng.random(6) * (n - 1)), 0.0, n - 1.0]
-        before = values.copy()
-        ranked, expected = quantiles._ranked_at(values, positions), np.sort(values)
+        ranked, expected = quantiles._ranked_at(values.copy(), positions), np.sort(values)
+        rows = quantiles._ranked_at(np.stack([values, -values]), positions)
         for place in {min(int(at) + step, n - 1) for at in positions for step in (0, 1)}:
             assert ranked[place] == expected[place]
-        np.testing.assert_array_equal(values, before)
+            assert rows[:, place].tolist() == [expected[place], np.sort(-values)[place]]

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from tests.later import Later
 
 from taskpace.analysis.stats.estimates import Estimate
-from taskpace.analysis.stats.per_correct import few_correct, least_per_correct, most_per_correct, none_against_some
+from taskpace.analysis.stats.per_correct import Spent, few_correct, none_against_some
 from taskpace.analysis.table.per_correct import PerCorrect
 
 stats = Later("scipy.stats")
@@ -44,10 +44,10 @@ def test_none_against_many_is_a_claim_and_against_few_is_not():
     """0 of 60 against 55 of 60 at the same pace cannot be chance; 0 of 20 against 2 of 20 can."""
     seconds = np.random.default_rng(2).lognormal(0, 0.3, 60)
     many = np.array([1.0] * 55 + [0.0] * 5)
-    assert none_against_some((seconds, np.zeros(60), np.ones(60)), (seconds, many, np.ones(60))) < 1e-4
+    assert none_against_some(Spent(seconds, np.zeros(60), np.ones(60)), Spent(seconds, many, np.ones(60))) < 1e-4
     few = np.array([1.0] * 2 + [0.0] * 18)
     cut = seconds[:20]
-    assert none_against_some((cut, np.zeros(20), np.ones(20)), (cut, few, np.ones(20))) > 0.5
+    assert none_against_some(Spent(cut, np.zeros(20), np.ones(20)), Spent(cut, few, np.ones(20))) > 0.5
 
 
 def test_the_p_value_is_where_the_two_bounds_meet():
@@ -55,9 +55,10 @@ def test_the_p_value_is_where_the_two_bounds_meet():
     rng = np.random.default_rng(3)
     seconds, ones = rng.lognormal(0, 0.5, 40), np.ones(40)
     correct = (np.arange(40) % 3 == 0).astype(float)
-    p = none_against_some((seconds, np.zeros(40), ones), (seconds, correct, ones))
+    none, some = Spent(seconds, np.zeros(40), ones), Spent(seconds, correct, ones)
+    p = none_against_some(none, some)
     assert 1e-12 < p < 1
-    least, most = least_per_correct(seconds, ones, p / 4), most_per_correct(seconds, correct, ones, p / 4)
+    least, most = none.least_per_correct(p / 4), some.most_per_correct(p / 4)
     assert math.log(least / most) == pytest.approx(0, abs=1e-4)
 
 

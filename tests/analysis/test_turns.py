@@ -11,7 +11,7 @@ from taskpace.analysis.data.arrays import cells_of, with_items
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.schema.summary import Finding
-from taskpace.analysis.table.turns import _contrasts, _Paced, _rounds, order_findings, ramp_findings
+from taskpace.analysis.table.turns import LEAST_P, _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
 
 stats = Later("scipy.stats")
@@ -105,7 +105,9 @@ def test_the_ramp_of_blocks_is_stated(trials_of):
 
 
 def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
-    """Each effect and p-value is that of Welch's test on the two lists of trials, put together one by one."""
+    """Each effect and p-value is that of Welch's test on the two lists of trials, put together one by one; one that is
+    not significant by itself may be 1.
+    """
     trials = rounds_of("ABC", 40, np.random.default_rng(5), {("B", "A"): 1.3}).filter(
         (pl.col("system") != "C") | (pl.col("round") % 3 > 0)
     )
@@ -133,7 +135,38 @@ def test_contrasts_are_welchs_tests_of_the_trials(rounds_of):
             for value in values
         ]
         assert effect == pytest.approx(np.mean(mine) - np.mean(rest), rel=1e-9)
-        assert p == pytest.approx(stats.ttest_ind(mine, rest, equal_var=False).pvalue, rel=1e-9)
+        expected = stats.ttest_ind(mine, rest, equal_var=False).pvalue
+        assert p == pytest.approx(1 if p == 1 and expected > LEAST_P else expected, rel=1e-9)
+    assert min(p for *_, p in found) < LEAST_P < 1 == max(p for *_, p in found)
+
+
+@pytest.mark.parametrize("missing", [0, 7])
+def test_in_whatever_order_trials_come(rounds_of, missing):
+    """Systems whose trials come in one order, the rule, and systems whose trials do not have the same effects."""
+    rng = np.random.default_rng(7)
+    trials = rounds_of("ABC", 60, rng, {("B", "A"): 1.4})[missing:]
+    shuffled = trials.sample(fraction=1.0, shuffle=True, seed=1)
+    one, other = (_Paced.of(cells_by_system(each), "tpot_s") for each in (trials, shuffled))
+    assert one is not None
+    assert other is not None
+    for _ in range(2):
+        found, expected = _contrasts(other), _contrasts(one)
+        assert [each[:2] for each in found] == [each[:2] for each in expected]
+        np.testing.assert_allclose([each[2:] for each in found], [each[2:] for each in expected], rtol=1e-9)
+        for paced in (one, other):
+            paced.take_out(1, 0, 0.3)
+
+
+def test_an_effect_is_taken_out_of_its_own_trials_alone(rounds_of):
+    """What B takes after A is less by the effect, beside its round's others; what B takes first is not."""
+    paced = _Paced.of(cells_by_system(rounds_of("ABC", 60, np.random.default_rng(8))), "tpot_s")
+    assert paced is not None
+    before = paced.grouped()
+    paced.take_out(1, 0, 0.3)
+    after = paced.grouped()
+    assert after.mean[1, 0, 0] == pytest.approx(before.mean[1, 0, 0] - 0.3)
+    for place in (2, 4):
+        assert after.mean[1, 0, place] == pytest.approx(before.mean[1, 0, place])
 
 
 def test_an_item_in_two_rounds_is_two_rounds(rounds_of):

@@ -17,9 +17,10 @@ from taskpace.analysis.across.sweeps import Sweep, find_sweeps
 from taskpace.analysis.at_once import in_turn
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Whole
 from taskpace.analysis.data.nodes import crossing, within_nodes
 from taskpace.analysis.data.parts import Parts
-from taskpace.analysis.data.sample import Sample, take_sample
+from taskpace.analysis.data.sample import Sample, sample_of
 from taskpace.analysis.data.shards import Part, Shards
 from taskpace.analysis.schema.summary import (
     SCHEMA_VERSION,
@@ -203,16 +204,13 @@ def _make_tables(
     for cell in part.cells:
         tables.setdefault((cell.task, cell.scenario.name), []).append(cell)
     own = Parts.of(part.trials, "task", "scenario", "system")
+    whole = Whole(own.trials)
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
 
     def make(key: tuple[str, str]) -> _Made:
         cells = tables[key]
-        sample = take_sample(
-            own.together((*key, cell.system) for cell in cells),
-            tuple(cell.system for cell in cells),
-            batched=cells[0].batched,
-            in_order=until is not None,
-        )
+        keys = [(*key, cell.system) for cell in cells]
+        sample = sample_of(own, whole, keys, batched=cells[0].batched, in_order=until is not None)
         paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)
@@ -334,9 +332,11 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Quickness and speed: both grow the better a system is.
-    items = np.concatenate([-log[both] for log in logs]).T
-    known = np.isfinite(items)
-    columns = np.concatenate([np.where(known, items, 0.0), known], axis=1)
+    items = np.concatenate([-log[both] for log in logs])
+    totals, known = items.sum(axis=1), np.isfinite(items)
+    if not np.isfinite(totals).all():
+        items = np.where(known, items, 0.0)
+        totals = items.sum(axis=1)
 
     def coefficients(totals: Floats) -> tuple[Floats, Floats]:
         k = len(both)
@@ -344,7 +344,9 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
             means = totals[..., : 2 * k] / totals[..., 2 * k :]
         return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-    values = coefficients(columns.sum(axis=0))
-    ends = [percentile(draws) for draws in coefficients(drawn.totals(columns))] if drawn else [(np.nan, np.nan)] * 2
+    values = coefficients(np.concatenate([totals, np.count_nonzero(known, axis=1)]))
+    ends = [(np.nan, np.nan)] * 2
+    if drawn:
+        ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate([items, known]).T))]
     tau, rho = (number(float(value), *end) for value, end in zip(values, ends, strict=True))
     return Agreement(systems=len(both), kendall_tau_b=tau, spearman_rho=rho)

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.columns import Columns, Trials
+from taskpace.analysis.data.columns import Columns, Trials, Whole
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.records import CUT
@@ -115,33 +115,37 @@ def to_arrays(trials: pl.DataFrame, systems: tuple[str, ...], *, in_order: bool 
 
 def with_items(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[pl.DataFrame, pl.Series]:
     """The same trials with ``item``, the place of their item among all, and the items; ``in_order`` as above."""
+    place, items = find_places(trials, in_order=in_order)
+    return trials.with_columns(item=pl.Series(place, dtype=pl.UInt32)), items
+
+
+def find_places(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[NDArray[np.intp], pl.Series]:
+    """The place of each trial's item among all, and the items; ``in_order`` as above."""
     ids = trials["item_id"]
-    # Asked once: polars makes the names of all codes again for each answer.
-    if not in_order and isinstance(kind := ids.dtype, pl.Enum):
-        return _with_coded_items(trials, ids, len(kind.categories))
+    codes = ids.to_physical()
+    # Not its own type: polars makes the names of all codes again for each answer.
+    if not in_order and codes.dtype.is_unsigned_integer():
+        return _places_of_codes(codes.to_numpy(), ids)
     items = (
         ids.gather(trials["trial_position"].arg_sort()).unique(maintain_order=True) if in_order else ids.unique().sort()
     ).cast(pl.String)
-    return trials.with_columns(ids.cast(pl.Enum(items)).to_physical().cast(pl.UInt32).alias("item")), items
+    return ids.cast(pl.Enum(items)).to_physical().to_numpy().astype(np.intp), items
 
 
-def _with_coded_items(trials: pl.DataFrame, ids: pl.Series, known: int) -> tuple[pl.DataFrame, pl.Series]:
-    """``with_items`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0.
-
-    ``known``: how many codes there are.
-    """
-    codes = ids.to_physical().to_numpy()
-    one = np.full(known, -1)
-    one[codes] = np.arange(len(codes))
+def _places_of_codes(codes: NDArray[Any], ids: pl.Series) -> tuple[NDArray[np.intp], pl.Series]:
+    """``find_places`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
+    one = np.full(1 + int(codes.max(initial=0)), -1, dtype=np.int32)
+    one[codes] = np.arange(len(codes), dtype=np.int32)
     occurs = one >= 0
-    place = (np.cumsum(occurs) - 1).astype(np.uint32)
-    return trials.with_columns(item=pl.Series(place[codes], dtype=pl.UInt32)), ids.gather(one[occurs])
+    place = np.cumsum(occurs, dtype=np.intp)
+    place -= 1
+    return place[codes], ids.gather(one[occurs])
 
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
-    """The trials of each system, all or none of them."""
+    """The trials of each system, all or none of them; with the places of their items (``with_items``)."""
     parts = Parts.of(trials, "system")
-    whole = Trials(parts.trials)
+    whole = Whole(parts.trials)
     return tuple(whole.rows(*parts.spans.get((system,), (0, 0))) for system in systems)
 
 
@@ -149,11 +153,11 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
     """``to_arrays`` of the trials of each system with their items' places (``with_items``)."""
     repeats = max((int(cell["repeat"].max(initial=1)) for cell in cells), default=1)
     shape = (len(systems), len(items), repeats)
-    places = [
-        cell["item"] if repeats == 1 else cell["item"].astype(np.intp) * repeats + cell["repeat"].astype(np.intp) - 1
-        for cell in cells
-    ]
-
+    places = [cell["item"].astype(np.intp, copy=False) for cell in cells]
+    if repeats > 1:
+        places = [
+            place * repeats + cell["repeat"].astype(np.intp) - 1 for place, cell in zip(places, cells, strict=True)
+        ]
     whole = bool(systems and shape[1]) and all(_fill(place, shape[1] * repeats) for place in places)
 
     def cube(values_of: Callable[[Trials], NDArray[Any]]) -> Floats:
@@ -167,13 +171,14 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
 
     visible = cube(lambda cell: _of_ended(cell, "output_bytes"))
     reasoning = cube(lambda cell: _of_ended(cell, "reasoning_bytes"))
+    task_time_s = cube(lambda cell: _of_known_time(cell, "task_time_s"))
     return Arrays(
         systems=systems,
         items=items,
-        task_time_s=cube(lambda cell: _of_known_time(cell, "task_time_s")),
-        spent_s=cube(_spent_s),
+        task_time_s=task_time_s,
+        spent_s=task_time_s if all(map(_spent_is_task_time, cells)) else cube(_spent_s),
         wait_s=cube(lambda cell: _of_known_time(cell, "wait_s")),
-        written_bytes=visible + reasoning,
+        written_bytes=visible if _is_nothing(reasoning) else visible + reasoning,
         visible_bytes=visible,
         reasoning_bytes=reasoning,
         tpot_s=cube(lambda cell: _of_known_time(cell, "tpot_s")),
@@ -182,8 +187,8 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
         cut=cube(lambda cell: _flags(cell, cell.having(*CUT))),
         session=cube(lambda cell: cell["session"]),
         round=cube(lambda cell: cell["round"]),
-        untimed=cube(lambda cell: cell["untimed"]),
-        late=cube(lambda cell: cell["late"]),
+        untimed=cube(lambda cell: _flags(cell, cell.flagged("untimed"))),
+        late=cube(lambda cell: _flags(cell, cell.flagged("late"))),
         cost_usd=cube(_cost_usd),
     )
 
@@ -201,24 +206,42 @@ def _constant(columns: Sequence[NDArray[Any]]) -> np.float64 | None:
     """The one number that all columns have; null: they have several."""
     first = np.float64(columns[0][0])
     if np.isnan(first):
-        same = all(np.isnan(column[-1]) and np.isnan(column).all() for column in columns)
+        same = all(np.isnan(column[-1]) and (_is_one(column) or np.isnan(column).all()) for column in columns)
     else:
-        same = all(column[0] == first and column[-1] == first and (column == first).all() for column in columns)
+        same = all(
+            column[0] == first and column[-1] == first and (_is_one(column) or (column == first).all())
+            for column in columns
+        )
     return first if same else None
 
 
+def _is_one(values: NDArray[Any]) -> bool:
+    """Whether it is one number, seen in every place; false: who knows."""
+    return not any(values.strides)
+
+
+def _is_nothing(values: Floats) -> bool:
+    """Whether it is one 0, seen in every place."""
+    return bool(values.size) and _is_one(values) and values.flat[0] == 0
+
+
 def _flags(cell: Columns, found: Flags | None) -> Flags:
-    return np.zeros(cell.height, dtype=bool) if found is None else found
+    return np.broadcast_to(np.False_, cell.height) if found is None else found
 
 
-def _of_ended(cell: Columns, name: str) -> Floats:
+def _of_ended(cell: Columns, name: str) -> NDArray[Any]:
     failed = cell.having("error")
     return cell[name] if failed is None else np.where(failed, np.nan, cell[name])
 
 
 def _of_known_time(cell: Columns, name: str) -> Floats:
-    values, late = _of_ended(cell, name), cell["late"]
-    return np.where(late, np.nan, values) if late.any() else values
+    values, late = _of_ended(cell, name), cell.flagged("late")
+    return values if late is None else np.where(late, np.nan, values)
+
+
+def _spent_is_task_time(cell: Columns) -> bool:
+    """Every trial ended in time, and its time is known."""
+    return cell.ended.in_time is cell and cell.unknown("task_time_s") is None and bool(cell["timed"].all())
 
 
 def _spent_s(cell: Columns) -> Floats:
@@ -241,9 +264,17 @@ class Turns:
         self._asked = ~np.isnan(arrays.correct)
         self._in_round = ~np.isnan(arrays.round)
         self._session = arrays.session
+        # Asked everything in rounds of one session, as most are.
+        always = self._asked & self._in_round & (self._session == self._session[:, :1, :1])
+        self._always_in = [
+            float(session[0, 0]) if each.size and each.all() else None
+            for each, session in zip(always, self._session, strict=True)
+        ]
 
     def taken(self, a: int, b: int) -> bool:
         """Whether two systems were asked the items that they have in common in rounds of the same session."""
+        if self._always_in[a] is not None and self._always_in[a] == self._always_in[b]:
+            return True
         both = self._asked[a] & self._asked[b]
         in_turns = self._in_round[a] & self._in_round[b] & (self._session[a] == self._session[b])
         alternated = in_turns | ~both

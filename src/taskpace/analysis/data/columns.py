@@ -1,13 +1,15 @@
 """The trials of one cell as arrays, column by column: each is made once, and copied where it must be.
 
-A number is a float, NaN where it is unknown; a flag is false where it is unknown; of a text all that is said is whether
-it is known. ``outcome`` is the index of ``records.OUTCOMES``; what counts places from 0 (``item``) stays whole.
+A number is a float, NaN where it is unknown, and stays whole where the frame knows all of it as whole numbers; a flag
+is false where it is unknown; of a text all that is said is whether it is known. ``outcome`` is the index of
+``records.OUTCOMES``, ``foreign`` whether another model's tokenizer counted the tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
 
+FOREIGN = "foreign"
+"""A source of tokens: another model's tokenizer."""
 _CODES = pl.Enum(OUTCOMES)
 _NONE = len(OUTCOMES)
 """In place of an outcome that is unknown."""
@@ -25,9 +29,12 @@ _NONE = len(OUTCOMES)
 class _Made:
     """Arrays by name, each made when it is first asked for."""
 
-    def __init__(self, make: Callable[[str], NDArray[Any]]) -> None:
+    def __init__(self, make: Callable[[str], NDArray[Any]], found: dict[str, NDArray[Any]] | None = None) -> None:
         self._make = make
-        self._found: dict[str, NDArray[Any]] = {}
+        self._found = found or {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._found
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if (found := self._found.get(name)) is None:
@@ -45,9 +52,43 @@ class Columns:
     def __init__(self, height: int, arrays: _Made) -> None:
         self.height = height
         self._arrays = arrays
+        self._unknown: dict[str, Flags | None] = {}
+        self._totals: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
+
+    def unknown(self, name: str) -> Flags | None:
+        """Where a number is NaN; null: nowhere."""
+        if name not in self._unknown:
+            values = self[name]
+            nan = np.isnan(values) if values.dtype.kind == "f" else None
+            self._unknown[name] = nan if nan is not None and nan.any() else None
+        return self._unknown[name]
+
+    def known(self, name: str) -> NDArray[Any]:
+        """The numbers that are not NaN."""
+        unknown = self.unknown(name)
+        return self[name] if unknown is None else self[name][~unknown]
+
+    def knowing(self, name: str) -> Columns:
+        """The trials whose number is not NaN."""
+        unknown = self.unknown(name)
+        return self if unknown is None else self.where(~unknown)
+
+    def total(self, name: str) -> float:
+        """The sum of the numbers that are not NaN."""
+        if name not in self._totals:
+            unknown = self.unknown(name)
+            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
+            self._totals[name] = float(known.sum())
+        return self._totals[name]
+
+    def flagged(self, name: str) -> Flags | None:
+        """The trials with a flag; null: there are none."""
+        flags = self[name]
+        # One flag that is seen in every place is looked at once.
+        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
@@ -86,7 +127,8 @@ class Columns:
     @cached_property
     def _some_in_time(self) -> Columns | None:
         """Null: all are."""
-        return self._some(~self["late"])
+        late = self.flagged("late")
+        return None if late is None else self._some(~late)
 
     def _some(self, flags: Flags) -> Columns | None:
         if flags.all():
@@ -104,20 +146,59 @@ class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
     def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None) -> None:
-        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(frame[name])))
+        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))))
         self.frame = frame
-
-    def rows(self, begin: int, count: int) -> Trials:
-        """Some that follow each other, without copies: a column is made once for all who share it."""
-        whole, end = self._arrays, begin + count
-        return Trials(self.frame.slice(begin, count), _Made(lambda name: whole[name][begin:end]))
 
     @cached_property
     def items(self) -> int:
         """How many items they are of."""
-        if "item" in self.frame.columns:
+        if "item" in self._arrays or "item" in self.frame.columns:
             return int(np.count_nonzero(np.bincount(self["item"])))
         return self.frame["item_id"].n_unique()
+
+
+class Whole:
+    """A frame whose trials are asked for cell by cell, in several threads: columns that can be seen are not copied."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+        self._views: dict[str, NDArray[Any] | None] = {}
+        self._lock = Lock()
+
+    def rows(self, begin: int, count: int, item: NDArray[np.intp] | None = None) -> Trials:
+        """Some that follow each other; ``item``: the places of their items, in place of the column."""
+        frame, end = self._frame.slice(begin, count), begin + count
+        found = {} if item is None else {"item": item}
+
+        def make(name: str) -> NDArray[Any]:
+            view = self._view(name)
+            return _as_array(_column(frame, name)) if view is None else view[begin:end]
+
+        return Trials(frame, _Made(make, found))
+
+    def _view(self, name: str) -> NDArray[Any] | None:
+        """A column that all cells share, of 8 bytes a trial at most where it is the frame's own and else of one.
+
+        Null: it has gaps, or is in pieces, so that each cell copies its own, and frees it with its table.
+        """
+        with self._lock:
+            if name not in self._views:
+                column = _column(self._frame, name)
+                own = column.n_chunks() == 1 and (column.null_count() in (0, len(column)) or not _is_number(column))
+                self._views[name] = _as_array(column) if own else None
+            return self._views[name]
+
+
+def _column(frame: pl.DataFrame, name: str) -> pl.Series:
+    if name == FOREIGN:
+        return (frame["token_source"] == FOREIGN).fill_null(value=False)
+    return frame[name]
+
+
+def _is_number(values: pl.Series) -> bool:
+    # Codes, whose type is slow to ask for: polars makes the names of all of them again.
+    kind = values.to_physical().dtype
+    return kind.is_numeric() and not kind.is_unsigned_integer()
 
 
 def _as_array(values: pl.Series) -> NDArray[Any]:
@@ -129,11 +210,13 @@ def _as_array(values: pl.Series) -> NDArray[Any]:
         if unknown:
             flags: Flags = values.cast(pl.Float64).to_numpy() == 1
             return flags
-        return values.to_numpy()
-    if kind.is_unsigned_integer():
-        return values.to_numpy()
+        # Bits, which polars looks at faster than it makes bytes of them.
+        found = values.any()
+        return values.to_numpy() if found and not values.all() else np.broadcast_to(np.bool_(found), len(values))
     if kind.is_numeric() or kind == pl.Null:
-        return values.cast(pl.Float64).to_numpy()
+        if unknown and unknown == len(values):
+            return np.broadcast_to(np.nan, len(values))
+        return (values.cast(pl.Float64) if unknown else values).to_numpy()
     if unknown == len(values):
-        return np.zeros(len(values), dtype=bool)
-    return values.is_not_null().to_numpy() if unknown else np.ones(len(values), dtype=bool)
+        return np.broadcast_to(np.False_, len(values))
+    return values.is_not_null().to_numpy() if unknown else np.broadcast_to(np.True_, len(values))

@@ -64,8 +64,7 @@ def same_count(lengths: Floats, tokens: Floats) -> int | None:
     if not known.all():
         lengths, tokens = lengths[known], tokens[known]
     count = tokens[lengths.argmax()]
-    same = tokens == count
-    alike = np.unique(lengths[same & (lengths > lengths[~same].max(initial=0))])
+    alike = np.unique(lengths[lengths > np.where(tokens == count, 0, lengths).max()])
     if not len(alike):
         return None
     ratio = alike[-1] / alike[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import polars as pl
 
 from taskpace.telemetry import ClientMetrics
@@ -47,7 +46,8 @@ def _span_s(part: pl.DataFrame, planned: int) -> float | None:
     if not part.height or part.height < planned or part["dispatch_ns"].null_count():
         return None
     if not part["round"].null_count():
-        if (np.diff(part["round"].to_numpy()) > 0).all():
+        rounds = part["round"].to_numpy()
+        if (rounds[1:] > rounds[:-1]).all():
             # One trial a round, as a rule.
             return int((part["end_clock_ns"] - part["dispatch_ns"]).sum()) / 1e9
         spans = part.group_by("worker", "round").agg(pl.col("end_clock_ns").max() - pl.col("dispatch_ns").min())

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, with_items
-from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, find_places, with_items
+from taskpace.analysis.data.columns import Trials, Whole
+from taskpace.analysis.data.parts import Key, Parts
 
 Indices = NDArray[np.intp]
 
@@ -17,10 +20,9 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """One task in one scenario, for two kinds of questions. Without static batches both are the same."""
 
     trials: pl.DataFrame
-    """As ``load_frame`` gives them, last attempts, with the place of their item (``item``) in ``own``: the unit is the
-    item. For answers and lengths."""
+    """As ``load_frame`` gives them, last attempts. The unit is the item. For answers and lengths."""
     cells: tuple[Trials, ...]
-    """``trials`` system by system."""
+    """``trials`` system by system, with the places of their items among all (``item``)."""
     own: Arrays
     """``trials`` as arrays."""
     timed: tuple[Trials, ...]
@@ -32,8 +34,26 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
     """``batched``: in static batches of two or more; ``in_order``: items in the order in which they were asked."""
-    trials, items = with_items(trials, in_order=in_order)
-    cells = cells_of(trials, systems)
+    parts = Parts.of(trials, "system")
+    keys = [(system,) for system in systems]
+    return sample_of(parts, Whole(parts.trials), keys, batched=batched, in_order=in_order)
+
+
+def sample_of(parts: Parts, whole: Whole, keys: Sequence[Key], *, batched: bool, in_order: bool = False) -> Sample:
+    """``take_sample`` of some parts of a frame.
+
+    Args:
+        parts: of it.
+        whole: of it, too.
+        keys: of the parts, each a system's, whose name is the key's last; there may be no such part.
+        batched: as above.
+        in_order: as above.
+    """
+    systems = tuple(key[-1] for key in keys)
+    trials, spans = parts.together(keys), [parts.spans.get(key, (0, 0)) for key in keys]
+    place, items = find_places(trials, in_order=in_order)
+    own_place = np.split(place, np.cumsum([count for _, count in spans])[:-1])
+    cells = tuple(whole.rows(*span, item=item) for span, item in zip(spans, own_place, strict=True))
     own = arrays_of(cells, items, systems)
     if not batched:
         return Sample(trials=trials, cells=cells, own=own, timed=cells, shared=own)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Moments
+from taskpace.analysis.stats.intervals import Flags, Floats, Moments
 from taskpace.analysis.stats.items import any_of_item, item_means
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
@@ -67,9 +67,15 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
         return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
 
     @cached_property
-    def means(self) -> Intervals:
-        """The means of what was recorded."""
-        return self.moments.intervals()
+    def means(self) -> list[tuple[float, float, float]]:
+        """The means of what was recorded, each with the ends of its interval."""
+        mean, half = self.moments.mean, self.moments.half()
+        return list(zip(*(each.tolist() for each in (mean, mean - half, mean + half)), strict=True))
+
+    @cached_property
+    def finite(self) -> list[tuple[bool, bool]]:
+        """Of each pair whether the least that its items may be is known of each, and the most."""
+        return list(zip(*(each.bounded.tolist() for each in (self.moments_low, self.moments_high)), strict=True))
 
     @cached_property
     def moments_low(self) -> Moments:
@@ -99,13 +105,13 @@ class Logs(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, values: Floats, cut: Flags, late: Flags | None = None) -> Self:
         """Of values as recorded, (systems, items, repeats); see ``log_ratios``."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(values)
         there = values > 0
         if cut.any():
             there |= cut & (values == 0)
-        if not there.all():
-            logs[~there] = np.nan
+        # As a rule all are there; or none, as of reasoning.
+        logs = np.full(values.shape, np.nan)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.log(values, out=logs, where=True if there.all() else there)
         late = np.zeros(cut.shape, dtype=bool) if late is None else late
         bounds = [bool(one.any() or other.any()) for one, other in zip(cut, late, strict=True)]
         return cls(logs, cut, late, [bool(system.any()) for system in there], bounds)

@@ -6,16 +6,26 @@ Arrays are (items, repeats); what was not recorded is NaN.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Reach, of_ratios, share_interval, wilson
+from taskpace.analysis.stats.intervals import (
+    Flags,
+    Floats,
+    Intervals,
+    Reach,
+    column_blocks,
+    of_ratios,
+    share_interval,
+    wilson,
+)
 from taskpace.analysis.stats.items import item_counts, item_sums
-from taskpace.analysis.stats.quantiles import of_quantiles
+from taskpace.analysis.stats.quantiles import of_many, of_quantiles
 
 _CONFIDENCE = 0.99
 
@@ -89,6 +99,37 @@ def quantiles(
     ]
 
 
+class Sampled(NamedTuple):
+    """Values of the trials of one system, as ``quantiles`` takes them."""
+
+    values: NDArray[Any]
+    item_of: NDArray[np.intp] | None = None
+    cut: Flags | None = None
+
+
+def quantiles_of_each(
+    systems: Sequence[Sampled], shares: tuple[float, ...], reach: Reach | None = None
+) -> list[list[Estimate]]:
+    """``quantiles`` of several systems; those with as many values, all of them exact, are ranked together."""
+    found: dict[int, list[Estimate]] = {}
+    alike: dict[tuple[int, np.dtype[Any]], list[int]] = {}
+    for index, (values, item_of, cut) in enumerate(systems):
+        if item_of is None and (cut is None or not cut.any()) and len(values):
+            alike.setdefault((len(values), values.dtype), []).append(index)
+    for (m, kind), indices in alike.items():
+        for block in column_blocks(m, len(indices)):
+            some = np.array([systems[index].values for index in indices[block]])
+            exact = ~np.isnan(some).any(axis=1) if kind.kind == "f" else np.ones(len(some), dtype=bool)
+            if exact.any():
+                estimates = numbers(of_many(some if exact.all() else some[exact], shares, reach))
+                for place, index in enumerate(np.array(indices[block])[exact].tolist()):
+                    found[index] = estimates[place * len(shares) : (place + 1) * len(shares)]
+    return [
+        found[index] if index in found else quantiles(each.values, each.item_of, shares, each.cut, reach)
+        for index, each in enumerate(systems)
+    ]
+
+
 def ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None) -> list[Estimate]:
     """Ratios of totals with ``of_ratios``' intervals: (items, k) over (items, k).
 
@@ -122,12 +163,12 @@ def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Rea
     recorded = ~np.isnan(correct)
     trials = item_counts(recorded)
     asked = trials > 0
+    n = int(np.count_nonzero(asked))
+    if n and trials.max() == 1:
+        solved = np.searchsorted(np.sort(time_s[correct > 0]), deadlines_s, "right").tolist()
+        return [number(*wilson(count / n, float(n), reach)) for count in solved]
     # Of each item's trials the moments from which on they are solved; others never are.
     solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
-    if asked.any() and (trials[asked] == 1).all():
-        n, solved_s = len(solved_s), solved_s[recorded[asked]]
-        solved = np.searchsorted(np.sort(solved_s), deadlines_s, "right").tolist()
-        return [number(*wilson(count / n, float(n), reach)) for count in solved]
     return [
         number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s

@@ -45,9 +45,13 @@ BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
-def column_blocks(rows: int, columns: int) -> list[slice]:
-    """The columns of tall arrays in blocks of a few megabytes."""
-    size = max(1, BLOCK_VALUES // max(1, rows))
+AT_A_TIME = 1 << 16
+"""Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
+
+
+def column_blocks(rows: int, columns: int, values: int = BLOCK_VALUES) -> list[slice]:
+    """The columns of tall arrays in blocks of so many values, a few megabytes; one column at least."""
+    size = max(1, values // max(1, rows))
     return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
 
 
@@ -72,11 +76,12 @@ class Moments(msgspec.Struct, frozen=True):
             total = values.sum(axis=0)
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
-                away = np.empty(len(values))
-                for column in range(values.shape[1]):
-                    np.subtract(values[:, column], mean[column], out=away)
+                rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+                work = _work(1, rows, blocks)
+                for block in blocks:
+                    away = np.subtract(rows[block], mean[block, None], out=work[0, : len(rows[block])])
                     away *= away
-                    squares[column] = away.sum()
+                    squares[block] = away.sum(axis=1)
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
                 finite = np.isfinite(values)
@@ -112,13 +117,17 @@ class Moments(msgspec.Struct, frozen=True):
         any spread the mean is known exactly: p is 1 at 0, else 0. With fewer than two items the ends and p are NaN.
         Source: Student (1908), "The probable error of a mean".
         """
-        freedom = self.n - 1
+        half = self.half()
         with np.errstate(divide="ignore", invalid="ignore"):
-            half = t_quantiles((1 + LEVEL) / 2, freedom) * self.error
-            p = 2 * ts_below(-np.abs(self.mean) / self.error, freedom)
-        half = np.where(self.exact, 0.0, half)
+            p = 2 * ts_below(-np.abs(self.mean) / self.error, self.n - 1)
         p = np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
         return Intervals(self.mean, self.mean - half, self.mean + half, p)
+
+    def half(self) -> Floats:
+        """How far the intervals reach to either side of the means."""
+        with np.errstate(invalid="ignore"):
+            half = t_quantiles((1 + LEVEL) / 2, self.n - 1) * self.error
+        return np.where(self.exact, 0.0, half)
 
 
 class Influence(msgspec.Struct, frozen=True):
@@ -143,27 +152,26 @@ class Influence(msgspec.Struct, frozen=True):
     def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
         """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
         with np.errstate(invalid="ignore"):
-            complete = np.isfinite(influence.sum(axis=0)).all()
-        if complete:
-            return cls(value, np.full(value.shape, float(len(influence))), *_powers(influence, skewed=skewed))
+            powers, _ = _powers(influence, skewed=skewed)
+        # Of what is unknown so are the powers.
+        if np.isfinite(powers[0]).all():
+            return cls(value, np.full(value.shape, float(len(influence))), *powers)
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
-        return cls(value, n, *_powers(known, skewed=skewed))
+        return cls(value, n, *_powers(known, skewed=skewed)[0])
 
     @classmethod
     def of_means(cls, values: Floats, *, skewed: bool = False) -> Self:
         """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            total = values.sum(axis=0)
-            if np.isfinite(total).all():
-                n = np.full(total.shape, float(len(values)))
-                means = total / n
-                powers = _powers(values, means, skewed=skewed)
-            else:
+            powers, means = _powers(values, skewed=skewed, centred=True)
+            n = np.full(means.shape, float(len(values)))
+            # Of what is unknown so is the mean.
+            if not np.isfinite(means).all():
                 there = ~np.isnan(values)
                 n = there.sum(axis=0).astype(np.float64)
                 means = np.where(there, values, 0.0).sum(axis=0) / n
-                powers = _powers(np.where(there, values - means, 0.0), skewed=skewed)
+                powers, _ = _powers(np.where(there, values - means, 0.0), skewed=skewed)
             return cls(means, n, *(power / n**k for k, power in enumerate(powers, 2)))
 
     @classmethod
@@ -214,19 +222,31 @@ class Influence(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.intervals(), p=self.tested())
 
 
-def _powers(values: Floats, means: Floats | None = None, *, skewed: bool = False) -> Floats:
-    """Sums over items of the second, third and fourth power of ``values``, (items, k), less their means: (3, k)."""
-    found = np.full((3, values.shape[1]), np.nan)
-    d, d2 = np.empty((2, len(values)))
-    for column in range(values.shape[1]):
-        np.subtract(values[:, column], 0.0 if means is None else means[column], out=d)
+def _powers(values: Floats, *, skewed: bool = False, centred: bool = False) -> tuple[Floats, Floats]:
+    """Sums over items of the second, third and fourth power of ``values``, (items, k), ``centred`` less their means:
+    (3, k); and those means, else 0: (k,).
+    """
+    means, found = np.zeros(values.shape[1]), np.full((3, values.shape[1]), np.nan)
+    # As rows, each in one piece: it sums as it does alone, to the digit.
+    rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+    work = _work(2, rows, blocks)
+    for block in blocks:
+        d, d2 = work[:, : len(rows[block])]
+        if centred:
+            means[block] = rows[block].sum(axis=1) / len(values)
+        np.subtract(rows[block], means[block, None], out=d)
         np.multiply(d, d, out=d2)
-        found[0, column] = d2.sum()
+        found[0, block] = d2.sum(axis=1)
         if skewed:
-            found[1, column] = np.multiply(d, d2, out=d).sum()
+            found[1, block] = np.multiply(d, d2, out=d).sum(axis=1)
         d2 *= d2
-        found[2, column] = d2.sum()
-    return found
+        found[2, block] = d2.sum(axis=1)
+    return found, means
+
+
+def _work(count: int, rows: Floats, blocks: list[slice]) -> Floats:
+    """Arrays to work in, block after block of rows: the same memory each time is still close to the core."""
+    return np.empty((count, len(rows[blocks[0]]) if blocks else 0, rows.shape[1]))
 
 
 def of_influence(value: Floats, influence: Floats) -> Intervals:
@@ -241,7 +261,7 @@ def degrees_of_freedom(d: Floats, n: int) -> Floats:
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
-    squares, _, fourths = _powers(d)
+    (squares, _, fourths), _ = _powers(d)
     return _freedom(squares, fourths, np.full(squares.shape, float(n)))
 
 
@@ -263,29 +283,42 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     Returns:
         The ratios themselves; nothing is tested. All NaN where a total is 0.
     """
-    blocks = column_blocks(*numerators.shape)
-    if len(blocks) > 1:
-        apart = [of_ratios(numerators[:, block], denominators[:, block], reach) for block in blocks]
-        return Intervals(
-            *(np.concatenate([getattr(each, end) for each in apart]) for end in Intervals.__struct_fields__)
-        )
+    items, columns = numerators.shape
+    blocks = column_blocks(items, columns, AT_A_TIME) or [slice(0)]
+    parts = [log_ratios(numerators[:, block], denominators[:, block], skewed=reach is not None) for block in blocks]
+    return ratios_of(Influence.together(parts), reach)
+
+
+def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False) -> Influence:
+    """Logarithms of ratios of totals, of (items, k), and what each item contributes; ``skewed``: with the cubes."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(numerators.sum(axis=0)) - np.log(denominators.sum(axis=0))
-        influence = log_influence(numerators, denominators)
-        found = Influence.of(logs, influence, skewed=reach is not None).intervals(reach)
-        values = np.where(np.isfinite(logs), np.exp(logs), np.nan)
-    with np.errstate(over="ignore"):
+        above, below = numerators.sum(axis=0), denominators.sum(axis=0)
+        logs = np.log(above) - np.log(below)
+    return Influence.of(logs, _log_influence(numerators, denominators, above, below), skewed=skewed)
+
+
+def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:
+    """``of_ratios`` from their logarithms."""
+    found = logs.intervals(reach)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.where(np.isfinite(logs.value), np.exp(logs.value), np.nan)
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
 
 
 def log_influence(numerators: Floats, denominators: Floats) -> Floats:
     """D of ln(sum x / sum c), (items, k); NaN for items with neither."""
+    return _log_influence(numerators, denominators, numerators.sum(axis=0), denominators.sum(axis=0))
+
+
+def _log_influence(numerators: Floats, denominators: Floats, above: Floats, below: Floats) -> Floats:
+    """``log_influence`` where the totals are known."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        d: Floats = numerators / numerators.sum(axis=0)
-        d -= denominators / denominators.sum(axis=0)
-    neither = (numerators == 0) & (denominators == 0)
+        d: Floats = numerators / above
+        d -= denominators / below
+    # Numerators first: hardly any of them is 0.
+    neither = numerators == 0
     if neither.any():
-        d[neither] = np.nan
+        d[neither & (denominators == 0)] = np.nan
     return d
 
 

@@ -20,9 +20,16 @@ def item_means(values: Floats) -> Floats:
 
 def item_sums(values: Floats) -> Floats:
     """Sum over the last axis (repeats), leaving NaN out."""
-    known = np.where(np.isnan(values), 0.0, values)
+    return item_totals(values)[0]
+
+
+def item_totals(values: Floats) -> tuple[Floats, Floats]:
+    """Sum over the last axis (repeats), leaving NaN out, and of how many."""
+    unknown = np.isnan(values)
+    gaps = bool(unknown.any())
+    known = np.where(unknown, 0.0, values) if gaps else values
     sums: Floats = known[..., 0] if values.shape[-1] == 1 else known.sum(axis=-1)
-    return sums
+    return sums, item_counts(~unknown) if gaps else np.full(sums.shape, float(values.shape[-1]))
 
 
 def item_counts(flags: Flags) -> Floats:

@@ -6,7 +6,10 @@ Arrays are (items,): seconds of all trials of an item, how many were correct, ho
 from __future__ import annotations
 
 import math
+from functools import cached_property
+from typing import NamedTuple, Self
 
+import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, ratios
@@ -73,7 +76,8 @@ def few_correct(seconds: Floats, correct: Floats, trials: Floats, *, anytime: bo
     share = float(correct.sum() / trials.sum())
     error = (1 - LEVEL) / 2
     value = math.log(mean / share)
-    least, most = (_mean_end(seconds, trials, error, sign) for sign in (-1, 1))
+    limits = _Ratio.of(seconds, trials)
+    least, most = (limits.end(error, sign) for sign in (-1, 1))
     fewer, more = _share_ends(correct, trials, error)
     # Of one item, or where one took almost all the time, nothing is known of the mean's ends.
     known = least > 0 and most < math.inf
@@ -83,21 +87,70 @@ def few_correct(seconds: Floats, correct: Floats, trials: Floats, *, anytime: bo
         return number(*np.exp((value, low, high)))
 
 
-def none_against_some(none: tuple[Floats, Floats, Floats], some: tuple[Floats, Floats, Floats]) -> float:
-    """P-value, two-sided, of "a correct answer takes no longer" of a system without a correct one against another.
+class Spent(msgspec.Struct, frozen=True, dict=True):
+    """What one system spent on its items, added up over their repeats: arrays (items,). Made once for all pairs."""
+
+    spent: Floats
+    right: Floats
+    asked: Floats
+
+    @cached_property
+    def items(self) -> int:
+        """How many were asked."""
+        return int(np.count_nonzero(self.asked))
+
+    @cached_property
+    def all_right(self) -> float:
+        return float(self.right.sum())
+
+    @cached_property
+    def log(self) -> float:
+        """Logarithm of what a correct answer takes."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.log(self.spent.sum()) - np.log(self.right.sum()))
+
+    @cached_property
+    def influence(self) -> Floats:
+        """Each item's on it."""
+        return log_influence(self.spent, self.right)
+
+    @cached_property
+    def without_correct(self) -> Estimate:
+        return few_correct(self.spent, self.right, self.asked)
+
+    @cached_property
+    def mean(self) -> _Ratio:
+        """Of a trial."""
+        return _Ratio.of(self.spent, self.asked)
+
+    @cached_property
+    def per_correct(self) -> _Ratio:
+        return _Ratio.of(self.spent, self.right)
+
+    def least_per_correct(self, error: float) -> float:
+        """Lower confidence limit without a correct answer, wrong with probability ``error`` at most."""
+        return self.mean.end(error / 2, -1) / -math.expm1(math.log(error / 2) / self.items)
+
+    def most_per_correct(self, error: float) -> float:
+        """Upper confidence limit with one or more correct answers, wrong with probability ``error`` at most."""
+        if self.all_right >= FEW_CORRECT:
+            return self.per_correct.end(error, 1)
+        share, _ = _share_ends(self.right, self.asked, error / 2)
+        return self.mean.end(error / 2, 1) / share
+
+
+def none_against_some(none: Spent, some: Spent) -> float:
+    """P-value, two-sided, of "a correct answer takes no longer" of a system without a correct one against another,
+    which has one or more.
 
     The lower bound of the one against the upper bound of the other, each with a quarter of the error (two bounds, two
     sides), split again between mean and share where both are estimated (Bonferroni): the least error at which they
     part. It errs on the safe side.
-
-    Args:
-        none: seconds, correct and trials of the system without a correct answer.
-        some: the same of the other, which has one or more.
     """
 
     def part(log_error: float) -> bool:
         error = math.exp(log_error)
-        return least_per_correct(none[0], none[2], error / 4) > most_per_correct(*some, error / 4)
+        return none.least_per_correct(error / 4) > some.most_per_correct(error / 4)
 
     low, high = math.log(_LEAST_ERROR), 0.0
     if not part(high):
@@ -110,40 +163,33 @@ def none_against_some(none: tuple[Floats, Floats, Floats], some: tuple[Floats, F
     return math.exp(high)
 
 
-def least_per_correct(seconds: Floats, trials: Floats, error: float) -> float:
-    """Lower confidence limit without a correct answer, wrong with probability ``error`` at most."""
-    n = int((trials > 0).sum())
-    return _mean_end(seconds, trials, error / 2, -1) / -math.expm1(math.log(error / 2) / n)
-
-
-def most_per_correct(seconds: Floats, correct: Floats, trials: Floats, error: float) -> float:
-    """Upper confidence limit with one or more correct answers, wrong with probability ``error`` at most."""
-    if correct.sum() >= FEW_CORRECT:
-        return _ratio_end(seconds, correct, error, 1)
-    share, _ = _share_ends(correct, trials, error / 2)
-    return _mean_end(seconds, trials, error / 2, 1) / share
-
-
 def _mean(seconds: Floats, trials: Floats) -> float:
     return float(seconds.sum() / trials.sum()) if trials.sum() else math.nan
 
 
-def _mean_end(seconds: Floats, trials: Floats, error: float, sign: int) -> float:
-    """One-sided confidence limit of the mean time, Student's t on its logarithm; ``sign``: -1 lower, 1 upper."""
-    return _ratio_end(seconds, trials, error, sign)
+class _Ratio(NamedTuple):
+    """A ratio of totals, and how far its logarithm scatters; of fewer than two items, any way."""
 
+    value: float
+    deviation: float
+    freedom: float
 
-def _ratio_end(above: Floats, below: Floats, error: float, sign: int) -> float:
-    d = log_influence(above[:, None], below[:, None])
-    asked = ~np.isnan(d[:, 0])
-    d, n = d[asked], int(asked.sum())
-    value = float(above.sum() / below.sum())
-    if n < 2:
-        return math.inf if sign > 0 else 0.0
-    deviation = math.sqrt(n / (n - 1) * float((d**2).sum()))
-    freedom = float(degrees_of_freedom(d, n)[0])
-    with np.errstate(over="ignore"):
-        return value * float(np.exp(sign * t_quantile(1 - error, freedom) * deviation))
+    @classmethod
+    def of(cls, above: Floats, below: Floats) -> Self:
+        d = log_influence(above[:, None], below[:, None])
+        asked = ~np.isnan(d[:, 0])
+        d, n = d[asked], int(asked.sum())
+        value = float(above.sum() / below.sum())
+        if n < 2:
+            return cls(value, math.inf, math.nan)
+        return cls(value, math.sqrt(n / (n - 1) * float((d**2).sum())), float(degrees_of_freedom(d, n)[0]))
+
+    def end(self, error: float, sign: int) -> float:
+        """One-sided confidence limit, Student's t on the logarithm; ``sign``: -1 lower, 1 upper."""
+        if self.deviation == math.inf:
+            return math.inf if sign > 0 else 0.0
+        with np.errstate(over="ignore"):
+            return self.value * float(np.exp(sign * t_quantile(1 - error, self.freedom) * self.deviation))
 
 
 def _share_ends(correct: Floats, trials: Floats, error: float) -> tuple[float, float]:

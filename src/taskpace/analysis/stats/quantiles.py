@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import chain
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,16 +52,33 @@ def of_quantiles(
     if item_of is None or trials is None or trials.max() == 1:
         # Where the ends are is known before any value is.
         ends = [_ends(share, float(m), m, reach) for share in shares]
-        ranked = _ranked_at(values, [*middles, *chain(*ends)])
+        ranked = _ranked_at(values.copy(), [*middles, *chain(*ends)])
     else:
         ranked = np.sort(values)
         below = (_trials_below(values, _at(ranked, middle), item_of, trials) for middle in middles)
         ends = [_ends(share, n, m, reach) for share, n in zip(shares, below, strict=True)]
-    greatest = ranked if most is None else _ranked_at(most, [*middles, *chain(*ends)])
+    greatest = ranked if most is None else _ranked_at(most.copy(), [*middles, *chain(*ends)])
     found, beyond = (np.array([_at(each, middle) for middle in middles]) for each in (ranked, greatest))
     low = np.array([_at(ranked, end[0]) if end else math.nan for end in ends])
     high = np.array([_at(greatest, end[1]) if end else math.nan for end in ends])
     return Quantiles(found, low, high, np.full(len(shares), np.nan), beyond)
+
+
+def of_many(values: NDArray[Any], shares: tuple[float, ...], reach: Reach | None = None) -> Intervals:
+    """``of_quantiles`` of many systems at a time: (systems, m), all exact, and each of an item of its own; by system
+    and share.
+
+    ``values``: are put in another order.
+    """
+    m = values.shape[1]
+    middles = [share * (m - 1) for share in shares]
+    ends = [_ends(share, float(m), m, reach) for share in shares]
+    ranked = _ranked_at(values, [*middles, *chain(*ends)])
+    unknown = np.full(len(values), math.nan)
+    low, high = ([_column_at(ranked, end[side]) if end else unknown for end in ends] for side in (0, 1))
+    middle = [_column_at(ranked, at) for at in middles]
+    value, low_end, high_end = (np.stack(each, axis=1).ravel() for each in (middle, low, high))
+    return Intervals(value, low_end, high_end, np.full(value.shape, math.nan))
 
 
 def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, ...]:
@@ -73,18 +91,17 @@ def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, .
     return tuple(min(max((share + side) * m - 0.5, 0.0), m - 1.0) for side in (-half, half))
 
 
-def _ranked_at(values: Floats, positions: list[float]) -> Floats:
-    """The values with the right ones at some positions, as if they were in order.
+def _ranked_at(ranked: NDArray[Any], positions: list[float]) -> NDArray[Any]:
+    """The values, of each row if there are several, with the right ones at some positions, as if they were in order.
 
     One place at a time parts what is left, as numpy's partition by several places is slower than a sort; places that
     are near to each other, as those of an interval, lie in a range that is sorted.
     """
-    last = len(values) - 1
-    ranked, begin = values.copy(), 0
+    last, begin = ranked.shape[-1] - 1, 0
     for first, end in _ranges({min(place, last) for at in positions for place in (math.floor(at), math.floor(at) + 1)}):
-        ranked[begin:].partition(first - begin)
-        ranked[first:].partition(end - first)
-        ranked[first:end].sort()
+        ranked[..., begin:].partition(first - begin)
+        ranked[..., first:].partition(end - first)
+        ranked[..., first:end].sort()
         begin = end + 1
     return ranked
 
@@ -106,6 +123,14 @@ def _trials_below(values: Floats, value: float, item_of: NDArray[np.intp], trial
     return effective_trials(below[trials > 0], trials[trials > 0].astype(np.float64))
 
 
+def median(values: Floats) -> float:
+    """Of values that are all known, at least one; numpy's asks for several places at once, which takes far longer."""
+    ranked, middle = values.copy(), len(values) // 2
+    ranked.partition(middle)
+    upper = float(ranked[middle])
+    return upper if len(values) % 2 else (float(ranked[:middle].max()) + upper) / 2
+
+
 def at_share(ranked: Floats, share: float) -> float:
     """A quantile of ascending values, the last of which may be infinite; linear interpolation."""
     return _at(ranked, share * (len(ranked) - 1))
@@ -119,5 +144,25 @@ def _at(ranked: Floats, position: float) -> float:
     one, other = float(ranked[before]), float(ranked[before + 1])
     if math.isinf(one) or math.isinf(other):
         return one if math.isinf(one) else other
-    # As numpy does it, to the last digit.
+    return _between(one, other, part)
+
+
+Value = TypeVar("Value", float, Floats)
+
+
+def _between(one: Value, other: Value, part: float) -> Value:
+    """As numpy does it, to the last digit."""
     return one + part * (other - one) if part < 0.5 else other - (1 - part) * (other - one)
+
+
+def _column_at(ranked: NDArray[Any], position: float) -> Floats:
+    """``_at`` of each row."""
+    before = math.floor(position)
+    part = position - before
+    one = ranked[:, before].astype(np.float64)
+    if part == 0 or before + 1 >= ranked.shape[1]:
+        return one
+    other = ranked[:, before + 1].astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        between = _between(one, other, part)
+    return np.where(np.isinf(one), one, np.where(np.isinf(other), other, between))

@@ -6,6 +6,7 @@ Items are the sampling unit: repeats of an item are averaged first, so every tes
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Self
 
 import msgspec
@@ -117,16 +118,22 @@ def wilcoxon(differences: Floats) -> float:
         signs *= np.arange(1, n + 1, dtype=np.uint64)
         statistic = float(signs.sum())
     if n <= _EXACT_WILCOXON and not tied:
-        ways = np.zeros(n * (n + 1) // 2 + 1)
-        ways[0] = 1.0
-        for rank in range(1, n + 1):
-            ways[rank:] = ways[rank:] + ways[:-rank]
         least = round(min(statistic, n * (n + 1) / 2 - statistic))
-        return min(1.0, 2 * float(ways[: least + 1].sum()) / 2.0**n)
+        return min(1.0, 2 * float(_signed_ranks_at_most(n)[least]))
     variance = n * (n + 1) * (2 * n + 1) / 24
     if tied:
         variance -= float((ties**3 - ties).sum()) / 48
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
+
+
+@cache
+def _signed_ranks_at_most(n: int) -> Floats:
+    """The probabilities that the sum of the positive ones among n signed ranks is at most 0, 1, ..., by counting."""
+    ways = np.zeros(n * (n + 1) // 2 + 1)
+    ways[0] = 1.0
+    for rank in range(1, n + 1):
+        ways[rank:] = ways[rank:] + ways[:-rank]
+    return np.cumsum(ways) / 2.0**n
 
 
 def mcnemar(first_only: Counts, second_only: Counts) -> Floats:

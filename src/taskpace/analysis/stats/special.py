@@ -17,7 +17,7 @@ Counts = NDArray[np.intp]
 _LEAST_BITS = 10
 _EXACT = 53
 _NEGLIGIBLE = 1e-17
-_AT_ONCE = 8
+_AT_ONCE = 32
 """Terms of a sum between two looks at whether they still count."""
 _CLOSE = 1e-15
 _TINY = 1e-300
@@ -77,14 +77,16 @@ def _lower_tail(k: Counts, n: Counts, rounded: NDArray[np.bool_]) -> Floats:
     enough = np.where(rounded.ravel(), 1 / np.maximum(last, _TINY), 1.0)
     left = np.arange(len(last))
     above, below, term = k.ravel().astype(np.float64), (n - k).ravel() + 1.0, total
+    steps = np.arange(_AT_ONCE)
     while len(left):
-        for _ in range(_AT_ONCE):
-            # After k terms the factor is 0, and so is all that follows.
-            term = term * np.maximum(above, 0) / below
-            total[left] += term
-            above, below = above - 1, below + 1
+        # After k terms the factor is 0, and so is all that follows.
+        terms = np.maximum(above[:, None] - steps, 0) / (below[:, None] + steps)
+        terms[:, 0] *= term
+        np.cumprod(terms, axis=1, out=terms)
+        total[left] += terms.sum(axis=1)
+        term = terms[:, -1]
         more = term > _NEGLIGIBLE * np.maximum(enough[left], total[left])
-        left, above, below, term = left[more], above[more], below[more], term[more]
+        left, above, below, term = left[more], above[more] - _AT_ONCE, below[more] + _AT_ONCE, term[more]
     return np.asarray((last * total).reshape(k.shape))
 
 

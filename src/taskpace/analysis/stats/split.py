@@ -13,9 +13,11 @@ Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", En
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats
 
@@ -31,7 +33,7 @@ _NEAR = 1e-3
 class Side(msgspec.Struct, frozen=True, dict=True):
     """One system's trials, arrays of one length, paired by index with the other side's. NaN where there is no time.
 
-    What a side is to all its pairs is worked out once.
+    Or those of several systems, (systems, trials): what each is to all its pairs is worked out once.
     """
 
     time_s: Floats
@@ -67,6 +69,11 @@ class Side(msgspec.Struct, frozen=True, dict=True):
         return np.isfinite(self.log_tpot)
 
     @cached_property
+    def plain(self) -> Flags:
+        """Of each system, whether all of that is so for every trial."""
+        return (~self.unknown & self.writes & self.long & self.paced).all(axis=-1)
+
+    @cached_property
     def log_writing(self) -> Floats:
         return _log(self.writing_s)
 
@@ -93,15 +100,20 @@ def _log(values: Floats) -> Floats:
 
 
 def split(base: Side, other: Side) -> Floats:
-    """``by_cause``, trial by trial: (trials, 4)."""
-    return by_cause(base, other).T
+    """``by_cause`` of one pair, trial by trial: (trials, 4)."""
+    names = Side.__struct_fields__
+    sides = Side(*(np.stack([getattr(base, name), getattr(other, name)]) for name in names))
+    return by_cause(sides, [(0, 1)])[:, 0].T
 
 
-def by_cause(base: Side, other: Side, into: Floats | None = None, spare: Floats | None = None) -> Floats:
-    """Seconds by which ``other`` takes longer, per cause and trial: (4, trials) in the order of ``PARTS``.
+def by_cause(
+    sides: Side, pairs: list[tuple[int, int]], into: Floats | None = None, spare: Floats | None = None
+) -> Floats:
+    """Seconds by which ``b`` of each pair (a, b) takes longer than ``a``, per cause and trial: (4, pairs, trials) in the
+    order of ``PARTS``.
 
-    Each column sums to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases
-    have less to compare:
+    They sum to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases have
+    less to compare:
 
     - A side has no writing time: it wrote nothing, or one token, after which nothing had to be waited for. All of the
       other side's writing time is then verbosity (the limit of the formula as the bytes go to nothing).
@@ -110,66 +122,83 @@ def by_cause(base: Side, other: Side, into: Floats | None = None, spare: Floats 
     - A side wrote fewer than ``LEAST_TEXT_BYTES``: the tokenizer part is 0, and verbosity is counted in tokens.
 
     Args:
-        base: what is compared with.
-        other: what is compared.
-        into: where to put them; null: a new array.
-        spare: (trials,), what is worked in; null: a new array.
+        sides: of several systems, (systems, trials).
+        pairs: of their indices.
+        into: where to put the parts; null: a new array.
+        spare: (pairs, trials), what is worked in; null: a new array.
     """
     # Each array is worked in until its last value stands: to ask for memory takes longer than a step.
-    parts = np.empty((len(PARTS), len(base.time_s))) if into is None else into
-    spare = np.empty(len(base.time_s)) if spare is None else spare
+    parts = np.empty((len(PARTS), len(pairs), sides.time_s.shape[1])) if into is None else into
+    spare = np.empty(parts.shape[1:]) if spare is None else spare
     wait, verbosity, tokenizer, decode = parts
-    np.subtract(other.wait_s, base.wait_s, out=wait)
-    writing = np.subtract(other.writing_s, base.writing_s, out=verbosity)
-    both = base.writes & other.writes
-    everywhere = bool(both.all())
+    a, b = np.array(pairs, dtype=np.intp).T
+
+    def less(values: Floats, out: Floats) -> Floats:
+        return np.subtract(rows_of(values, b), rows_of(values, a), out=out)
+
+    def in_both(flags: Flags) -> Flags:
+        return np.logical_and(rows_of(flags, a), rows_of(flags, b))
+
+    # As a rule there are none of the three cases, and nothing to look for trial by trial.
+    plain = bool(sides.plain[a].all() and sides.plain[b].all())
+    if not plain:
+        both = in_both(sides.writes)
+        known = (in_both(sides.paced) | ~both).all(axis=1)
+        if known.any() and not known.all():
+            for alike in (known, ~known):
+                parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
+            return parts
+
+    less(sides.wait_s, wait)
+    writing = less(sides.writing_s, verbosity)
     with np.errstate(invalid="ignore"):
-        ratio = np.subtract(other.log_writing, base.log_writing, out=spare)
-        weight = log_mean(other.writing_s, base.writing_s, ratio, writing, into=tokenizer)
-        if not everywhere:
+        weight = log_mean(writing, rows_of(sides.writing_s, a), less(sides.log_writing, spare), into=tokenizer)
+        if not plain:
             weight[~both] = 0.0
-        if (base.paced & other.paced | ~both).all():
-            np.subtract(other.log_tpot, base.log_tpot, out=decode)
-            if not everywhere:
+        if plain or known.all():
+            less(sides.log_tpot, decode)
+            per_byte = less(sides.log_per_byte, spare)
+            if not plain:
                 decode[~both] = 0.0
+                per_byte[~(both & in_both(sides.long))] = 0.0
             decode *= weight
-            np.subtract(other.log_per_byte, base.log_per_byte, out=spare)
-            enough = both & base.long & other.long
-            if not enough.all():
-                spare[~enough] = 0.0
-            tokenizer *= spare
+            tokenizer *= per_byte
             verbosity -= tokenizer
             verbosity -= decode
         else:
-            np.subtract(other.log_written, base.log_written, out=spare)
-            spare *= weight
-            by_length = spare if everywhere else np.where(both, spare, writing)
+            by_length = less(sides.log_written, spare)
+            by_length *= weight
+            by_length = np.where(both, by_length, writing)
             np.subtract(writing, by_length, out=decode)
             verbosity[:] = by_length
             tokenizer[:] = np.nan
-    if (unknown := base.unknown | other.unknown).any():
-        parts[:, unknown] = np.nan
+    if not plain:
+        parts[:, rows_of(sides.unknown, a) | rows_of(sides.unknown, b)] = np.nan
     return parts
 
 
-def log_mean(
-    u: Floats, v: Floats, log_ratio: Floats, difference: Floats | None = None, into: Floats | None = None
-) -> Floats:
+def rows_of(values: NDArray[Any], systems: NDArray[np.intp]) -> NDArray[Any]:
+    """The rows of some systems; of one as they are, for long rows come one by one."""
+    if len(systems) > 1:
+        return values.take(systems, axis=0)
+    return values[systems[0] : systems[0] + 1]
+
+
+def log_mean(difference: Floats, v: Floats, log_ratio: Floats, into: Floats | None = None) -> Floats:
     """The logarithmic mean of positive numbers, (u - v) / ln(u / v), and u where they are equal.
 
     Args:
-        u: one number of each pair.
-        v: the other one.
+        difference: u - v.
+        v: the second number of each pair.
         log_ratio: ln(u / v), of which a difference of logarithms has digits enough.
-        difference: u - v, where it is known already.
-        into: where to put it; null: a new array.
+        into: where to put it, in one piece; null: a new array.
     """
-    difference = u - v if difference is None else difference
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient: Floats = np.divide(difference, log_ratio, out=into)
         # Near equality the quotient is one of two small numbers; its series loses nothing.
         near = np.flatnonzero((log_ratio < _NEAR) & (log_ratio > -_NEAR))
     if len(near):
-        small = difference[near] / v[near]
-        quotient[near] = v[near] * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
+        beside = v.reshape(-1)[near]
+        small = difference.reshape(-1)[near] / beside
+        quotient.reshape(-1)[near] = beside * (1 + small / 2 - small**2 / 12 + small**3 / 24 - 19 * small**4 / 720)
     return quotient

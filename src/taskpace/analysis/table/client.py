@@ -40,6 +40,8 @@ def lateness(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
     ):
+        if not (trials[column] > 0).any():
+            continue
         with np.errstate(divide="ignore", invalid="ignore"):
             share = trials[column] / trials["task_time_s"]
         if not (first & (share > LAG_LIMIT)).any():
@@ -100,7 +102,7 @@ def business(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     late = [client for client in clients if client.lag_ns > LATE_STAMP_NS]
     if not late:
         return
-    ttft_s = np.sort(trials["ttft_s"][~np.isnan(trials["ttft_s"])])
+    ttft_s = np.sort(trials.known("ttft_s"))
     much_s = LAG_LIMIT * at_share(ttft_s, 0.5) if len(ttft_s) else math.inf
     too_late = [client for client in late if client.lag_ns / 1e9 > much_s or client.core > LATE_STAMP_CPU]
     worst = max(too_late, key=lambda client: client.lag_ns, default=None)

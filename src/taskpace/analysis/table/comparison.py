@@ -66,13 +66,12 @@ def compared_by_item(found: LogRatios, *, anytime: bool = False) -> list[Compari
     ``anytime``: the data decided how many items there are, which come in the order in which they were asked.
     """
     claims = decide(found, one_sided if anytime else None)
-    of_pair = _at_any_time if anytime else _of_pair
-    return [of_pair(found, claims, index) for index in range(found.low.shape[1])]
+    made = _of_pairs(found, claims)
+    return [_at_any_time(found, claims, index, fixed) for index, fixed in enumerate(made)] if anytime else made
 
 
-def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
+def _at_any_time(found: LogRatios, claims: Claims, index: int, fixed: Comparison) -> Comparison:
     """The comparison of a pair with ends that one may stop by: a median's too where items are few."""
-    fixed = _of_pair(found, claims, index)
     known = ~np.isnan(found.low[:, index])
     recorded, low, high = (each[known, index] for each in (found.recorded, found.low, found.high))
     if not len(low):
@@ -96,19 +95,25 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int) -> Comparison:
     )
 
 
-def _of_pair(found: LogRatios, claims: Claims, index: int) -> Comparison:
-    on_most, p = bool(claims.on_most[index]), float(claims.p[index])
-    return Comparison(
-        change=_change(found, index, on_most=on_most),
-        p=_known(p),
-        p_holm=None,
-        items=int(found.moments_low.n[index]),
-        basis=None if math.isnan(p) else "most" if on_most else "mean",
-        leaning=_leaning(float(claims.leaning[index])),
-        p_least=_known(float(claims.p_least[index])),
-        cut_a=found.bounds[0][index],
-        cut_b=found.bounds[1][index],
-    )
+def _of_pairs(found: LogRatios, claims: Claims) -> list[Comparison]:
+    # As lists: to ask an array for one value after the other takes longer than all that is done with it.
+    each = (claims.p, claims.p_least, claims.leaning, claims.on_most, found.moments_low.n)
+    return [
+        Comparison(
+            change=_change(found, index, on_most=on_most),
+            p=_known(p),
+            p_holm=None,
+            items=int(items),
+            basis=None if math.isnan(p) else "most" if on_most else "mean",
+            leaning=_leaning(leaning),
+            p_least=_known(p_least),
+            cut_a=cut_a,
+            cut_b=cut_b,
+        )
+        for index, (p, p_least, leaning, on_most, items, cut_a, cut_b) in enumerate(
+            zip(*(values.tolist() for values in each), *found.bounds, strict=True)
+        )
+    ]
 
 
 def _leaning(sign: float) -> System | None:
@@ -120,12 +125,11 @@ def _known(p: float) -> float | None:
 
 
 def _change(found: LogRatios, index: int, *, on_most: bool) -> Estimate:
-    bounded_below, bounded_above = (bool(each.bounded[index]) for each in (found.moments_low, found.moments_high))
+    bounded_below, bounded_above = found.finite[index]
     if not (bounded_below and bounded_above) and (on_most or not (bounded_below or bounded_above)):
         known = ~np.isnan(found.low[:, index])
         return _median_ratio(found.low[known, index], found.high[known, index])
-    ends = (float(each[index]) for each in (found.means.value, found.means.low, found.means.high))
-    mean, least, most = (math.exp(end) if math.isfinite(end) else end for end in ends)
+    mean, least, most = (math.exp(end) if math.isfinite(end) else end for end in found.means[index])
     if bounded_below and bounded_above:
         return number(mean, least, most)
     return number(mean, least, bound=">=") if bounded_below else number(mean, high=most, bound="<=")
@@ -163,10 +167,10 @@ def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
     With fewer than ten items there is no claim: the error of a total is not known well enough.
     """
     with np.errstate(over="ignore"):
-        ends = zip(np.exp(found.value), np.exp(found.low), np.exp(found.high), found.p, counts, strict=True)
+        ends = [np.exp(each).tolist() for each in (found.value, found.low, found.high)]
     return [
-        by_totals(number(value, low, high) if value else UNKNOWN, _known(float(p)), n)
-        for value, low, high, p, n in ends
+        by_totals(number(value, low, high) if value else UNKNOWN, _known(p), n)
+        for value, low, high, p, n in zip(*ends, found.p.tolist(), counts, strict=True)
     ]
 
 
@@ -203,7 +207,9 @@ def adjusted(comparisons: list[Comparison], family: list[bool], *, shared: bool 
     holm = over_family([each.p for each in comparisons])
     least = over_family([each.p_least for each in comparisons])
     return [
-        msgspec.structs.replace(
+        each
+        if p is None and each.p_holm is None
+        else msgspec.structs.replace(
             each,
             p_holm=p,
             lower=each.leaning if p is not None and p <= ALPHA else None,

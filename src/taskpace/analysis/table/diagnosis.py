@@ -13,6 +13,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.quantiles import median
 from taskpace.analysis.table.again import again
 from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
@@ -195,13 +196,14 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
 
 def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
     """Report completed answers without a visible byte: whoever ends at once finishes first."""
-    ended = (arrays.cut[index] == 0) & ~np.isnan(arrays.visible_bytes[index])
-    silent = int((arrays.visible_bytes[index][ended] == 0).sum())
-    if silent > MUCH_SILENCE * ended.sum():
+    completed, visible = ~arrays.is_cut[index], arrays.visible_bytes[index]
+    ended = int(np.count_nonzero(completed & ~np.isnan(visible)))
+    silent = int(np.count_nonzero(completed & (visible == 0)))
+    if silent > MUCH_SILENCE * ended:
         yield Finding(
             code="no-answer",
-            text=f"{silent} of {ended.sum()} completed answers are empty, and task time counts them as finished",
-            evidence={"empty": silent, "ended": int(ended.sum())},
+            text=f"{silent} of {ended} completed answers are empty, and task time counts them as finished",
+            evidence={"empty": silent, "ended": ended},
             remedy="compare times per correct answer; read the prompts: `taskpace show RUN`",
         )
 
@@ -258,7 +260,7 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
         return
     freedom = float(degrees_of_freedom((items - items.mean())[:, None], len(items))[0])
     index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
-    greatest = float(known.max() / np.median(known))
+    greatest = float(known.max() / median(known))
     if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
         yield Finding(
             code="heavy-tail",

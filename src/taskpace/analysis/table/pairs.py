@@ -206,16 +206,15 @@ def adjust(pairs: list[Pair], family: list[bool], *, shared: str | None = None) 
 
     ``shared``: the measure whose error the pairs share evenly instead (``comparison.adjusted``).
     """
-    found = pairs
-    for measure in MEASURES:
-        comparisons = adjusted([getattr(pair, measure) for pair in found], family, shared=measure == shared)
-        found = [
-            msgspec.structs.replace(pair, **{measure: comparison})
-            for pair, comparison in zip(found, comparisons, strict=True)
-        ]
-    return [
-        msgspec.structs.replace(pair, inversion_probability=None) if pair.task_time.open else pair for pair in found
+    found = [
+        adjusted([getattr(pair, measure) for pair in pairs], family, shared=measure == shared) for measure in MEASURES
     ]
+    made = []
+    for pair, *comparisons in zip(pairs, *found, strict=True):
+        changed = msgspec.structs.replace(pair, **dict(zip(MEASURES, comparisons, strict=True)))
+        is_open = changed.task_time.open
+        made.append(msgspec.structs.replace(changed, inversion_probability=None) if is_open else changed)
+    return made
 
 
 def _for_claim(times: LogRatios, comparisons: list[Comparison]) -> Floats:

@@ -8,43 +8,23 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats.estimates import Estimate, number
-from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Intervals, log_influence
+from taskpace.analysis.stats.estimates import number
+from taskpace.analysis.stats.intervals import (
+    AT_A_TIME,
+    Flags,
+    Floats,
+    Influence,
+    Intervals,
+    column_blocks,
+)
 from taskpace.analysis.stats.items import item_counts, item_sums
-from taskpace.analysis.stats.per_correct import few_correct, none_against_some
+from taskpace.analysis.stats.per_correct import Spent, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
 from taskpace.analysis.until import per_correct_totals
 
 Indices = list[tuple[int, int]]
 """Of pairs of systems, (a, b)."""
-
-
-class _Totals(msgspec.Struct, frozen=True, dict=True):
-    """One system's items, added up over their repeats: arrays (items,)."""
-
-    spent: Floats
-    right: Floats
-    asked: Floats
-
-    @cached_property
-    def all_right(self) -> float:
-        return float(self.right.sum())
-
-    @cached_property
-    def log(self) -> float:
-        """Logarithm of what a correct answer takes."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return float(np.log(self.spent.sum()) - np.log(self.right.sum()))
-
-    @cached_property
-    def influence(self) -> Floats:
-        """Each item's on it."""
-        return log_influence(self.spent, self.right)
-
-    @cached_property
-    def without_correct(self) -> Estimate:
-        return few_correct(self.spent, self.right, self.asked)
 
 
 class PerCorrect:
@@ -57,7 +37,7 @@ class PerCorrect:
 
     def __init__(self, amounts: Floats, correct: Floats) -> None:
         self.amounts, self.correct = amounts, correct
-        self._found: dict[int, _Totals] = {}
+        self._found: dict[int, Spent] = {}
 
     @cached_property
     def _complete(self) -> list[bool]:
@@ -72,8 +52,13 @@ class PerCorrect:
         known: Flags = ~np.isnan(self.correct[a] - self.correct[b] + self.amounts[a] - self.amounts[b])
         return known
 
-    def of_pair(self, a: int, b: int) -> tuple[float, Floats, int]:
+    def of_pair(self, a: int, b: int, into: Floats | None = None) -> tuple[float, Floats, int]:
         """Logarithm of b's amount per correct answer over a's, with what each item contributes.
+
+        Args:
+            a: one system.
+            b: the other.
+            into: (items,), where to put what items contribute; null: a new array.
 
         Returns:
             The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
@@ -81,33 +66,35 @@ class PerCorrect:
         """
         one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
-            return other.log - one.log, other.influence - one.influence, int(np.count_nonzero(one.asked))
+            return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
 
-    def totals(self, a: int, b: int) -> tuple[_Totals, _Totals]:
+    def totals(self, a: int, b: int) -> tuple[Spent, Spent]:
         """Of both over the trials that both were asked."""
         if self._complete[a] and self._complete[b]:
             return self._of_all(a), self._of_all(b)
         both = self._both_known(a, b)
         return self._over(a, both), self._over(b, both)
 
-    def _of_all(self, index: int) -> _Totals:
+    def _of_all(self, index: int) -> Spent:
         if index not in self._found:
             spent, right = (item_sums(values[index]) for values in (self.amounts, self.correct))
-            self._found[index] = _Totals(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
+            self._found[index] = Spent(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
         return self._found[index]
 
-    def _over(self, index: int, trials: Flags) -> _Totals:
+    def _over(self, index: int, trials: Flags) -> Spent:
         spent, right = (item_sums(np.where(trials, values[index], 0.0)) for values in (self.amounts, self.correct))
-        return _Totals(spent, right, item_counts(trials))
+        return Spent(spent, right, item_counts(trials))
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
-        logs, counts = [], []
-        for a, b in indices:
-            log, influence, items = self.of_pair(a, b)
-            logs.append(Influence.of(np.array([log]), influence[:, None]))
-            counts.append(items)
-        return Influence.together(logs), counts
+        parts, counts = [], []
+        items = self.amounts.shape[1]
+        for block in column_blocks(items, len(indices), AT_A_TIME):
+            influence = np.empty((len(indices[block]), items))
+            found = [self.of_pair(*pair, into=row) for pair, row in zip(indices[block], influence, strict=True)]
+            parts.append(Influence.of(np.array([log for log, *_ in found]), influence.T))
+            counts += [asked for *_, asked in found]
+        return Influence.together(parts), counts
 
 
 def of_time(arrays: Arrays) -> PerCorrect:
@@ -127,6 +114,23 @@ class CostPerCorrect:
         priced = [pair for pair in indices if self._known[pair[0]] and self._known[pair[1]]]
         found = dict(zip(priced, compared(self._per_correct, priced, anytime=anytime), strict=True))
         return [found.get(pair, NOT_COMPARED) for pair in indices]
+
+
+def known_costs(arrays: Arrays) -> list[bool]:
+    """Of each system whether the cost of every trial is known and there is some."""
+    known = []
+    for costs, correct in zip(arrays.cost_usd, arrays.correct, strict=True):
+        there = ~np.isnan(correct)
+        all_known = there.any() and not (there & np.isnan(costs)).any()
+        known.append(bool(all_known and costs[there].sum() > 0))
+    return known
+
+
+def compared(self, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
+    """Each pair, as ``compared``."""
+    priced = [pair for pair in indices if self._known[pair[0]] and self._known[pair[1]]]
+    found = dict(zip(priced, compared(self._per_correct, priced, anytime=anytime), strict=True))
+    return [found.get(pair, NOT_COMPARED) for pair in indices]
 
 
 def known_costs(arrays: Arrays) -> list[bool]:
@@ -178,9 +182,5 @@ def _without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Co
         return msgspec.structs.replace(NOT_COMPARED, items=items)
     ratio = least / float(spent / some)
     change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
-    claim = by_totals(
-        change,
-        none_against_some(*((each.spent, each.right, each.asked) for each in (totals[none], totals[1 - none]))),
-        items,
-    )
+    claim = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
     return msgspec.structs.replace(claim, leaning=None if claim.p is None else "a" if none == 1 else "b")

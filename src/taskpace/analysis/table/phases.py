@@ -35,15 +35,17 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 
 def phases(ended: Columns) -> Phases | None:
     """Of the trials that ended; null when none has a task time."""
-    trials = ended.where(~np.isnan(ended["task_time_s"]))
+    trials = ended.knowing("task_time_s")
     if not trials.height:
         return None
     whole, committed = trials["task_time_s"], trials["committed_s"]
     # What is unknown: all of the time is waiting, none of it reasoning, and the answer stood at the end.
     wait = np.fmin(trials["wait_s"], whole)
     left = whole - wait
-    reasoning = _within(trials["reasoning_s"], left)
-    left -= reasoning
+    reasoning = trials["reasoning_s"]
+    if reasoning.any():
+        reasoning = _within(reasoning, left)
+        left -= reasoning
     trailing = _within(whole - committed, left)
     answer = left - trailing
     means = (float(part.mean()) for part in (wait, reasoning, answer, trailing))
@@ -57,8 +59,11 @@ def _within(seconds: Floats, most: Floats) -> Floats:
 
 def written_bytes(ended: Columns) -> Spread | None:
     """Of output bytes, reasoning included; null without trials."""
-    sizes = ended["output_bytes"] + ended["reasoning_bytes"]
-    sizes = np.sort(sizes[~np.isnan(sizes)])
+    known = ended.knowing("output_bytes").knowing("reasoning_bytes")
+    sizes = known["output_bytes"]
+    if known["reasoning_bytes"].any():
+        sizes = sizes.astype(np.float64) + known["reasoning_bytes"]
+    sizes = np.sort(sizes)
     if not len(sizes):
         return None
     least, first, middle, third, most = (at_share(sizes, share) for share in (0.0, 0.25, 0.5, 0.75, 1.0))

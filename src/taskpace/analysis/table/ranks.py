@@ -46,9 +46,13 @@ def _comparable(systems: list[str], pairs: list[Pair]) -> list[str]:
 
     Without that, systems that were never compared would share a rank.
     """
-    met = {frozenset((pair.a, pair.b)) for pair in pairs if _common_items(pair)}
+    met: dict[str, set[str]] = {system: set() for system in systems}
+    for pair in pairs:
+        if pair.a in met and pair.b in met and _common_items(pair):
+            met[pair.a].add(pair.b)
+            met[pair.b].add(pair.a)
     while systems:
-        others = {one: sum(frozenset((one, other)) in met for other in systems) for one in systems}
+        others = {one: len(met[one].intersection(systems)) for one in systems}
         fewest = min(others.values())
         if fewest == len(systems) - 1:
             break
@@ -62,8 +66,9 @@ def _common_items(pair: Pair) -> bool:
 
 def _ranks(members: list[str], pairs: list[Pair], measure: str, *, more_is_better: bool = False) -> dict[str, int]:
     beats = []
+    ranked = set(members)
     for pair in pairs:
         lower = getattr(pair, measure).lower
-        if {pair.a, pair.b} <= set(members) and lower is not None:
+        if lower is not None and pair.a in ranked and pair.b in ranked:
             beats.append((pair.a, pair.b) if (lower == "a") != more_is_better else (pair.b, pair.a))
     return shared_ranks(members, beats)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
@@ -15,21 +16,19 @@ from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Estimate,
+    Sampled,
     accuracy,
     number,
-    par2_values,
-    quantiles,
-    ratios,
+    quantiles_of_each,
     samples_for,
     solve_curve,
 )
-from taskpace.analysis.stats.intervals import Flags, Floats, Reach, column_blocks, of_means, share_interval
-from taskpace.analysis.stats.items import item_counts, item_sums
-from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct, mean_and_per_correct
+from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
 from taskpace.analysis.table.phases import Phases, phases, written_bytes
+from taskpace.analysis.table.totals import at_least, time_totals, token_totals
 from taskpace.analysis.table.validity import reasons_against
 from taskpace.records import CUT, CUT_OFF, Outcome
 
@@ -68,15 +67,14 @@ def make_rows(
         reach: of all intervals, where the data decided how many items there are; null: their number was fixed.
     """
     in_time = sample.shared.in_time
-    means, per_correct, par2 = _totals(in_time, limit_s, reach)
-    tokens = _tokens(sample.own.in_time, reach)
+    means, per_correct, par2 = time_totals(in_time, limit_s, reach)
+    tokens, tokens_per_correct = token_totals(sample.own.in_time, reach)
     deadlines = _deadlines(in_time)
+    task_times = _task_times(cells, sample, reach)
+    medians = _medians(sample, reach)
     rows = []
     for index, (cell, part, timed) in enumerate(zip(cells, sample.cells, sample.timed, strict=True)):
         ended = part.ended
-        item_of = ended["item"] if sample.own.repeats > 1 else None
-        unit_of = timed.ended["item"] if sample.shared.repeats > 1 else None
-        cut_off = ended.having(*CUT_OFF)
         reasons = reasons_against(part, cell)
         whole_s = makespan_s(part.frame, cell.planned, cell.segments)
         graded = cell.graded and part.height > 0
@@ -99,14 +97,13 @@ def make_rows(
                 outcomes=part.outcomes,
                 cut=sum(part.outcomes.get(outcome, 0) for outcome in CUT),
                 never_answered=_never_answered(part),
-                **_task_times(timed, reach, by_item=sample.shared.repeats > 1, batched=cell.batched),
+                **task_times[index],
                 task_time_mean_s=means[index],
                 phases=_phases(ended.in_time),
                 written_bytes=written_bytes(ended),
-                **{name: _median(_in_time(ended, column), unit_of, reach) for name, column in _TIMES.items()},
-                **{name: _median(ended[column], item_of, reach, cut_off) for name, column in _LENGTHS.items()},
-                output_tokens_mean=tokens[index][0],
-                tokens_per_correct=tokens[index][1] if graded else UNKNOWN,
+                **medians[index],
+                output_tokens_mean=tokens[index],
+                tokens_per_correct=tokens_per_correct[index] if graded else UNKNOWN,
                 bytes_per_output_token=_bytes_per_token(ended, ("output_bytes", "reasoning_bytes"), "output_tokens"),
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 cached_between_turns_share=_cached_between_turns(ended),
@@ -134,8 +131,8 @@ def make_rows(
 
 def _in_time(trials: Columns, name: str) -> Floats:
     """Of a time, NaN where the client stood still meanwhile."""
-    late = trials["late"]
-    return np.where(late, np.nan, trials[name]) if late.any() else trials[name]
+    late = trials.flagged("late")
+    return trials[name] if late is None else np.where(late, np.nan, trials[name])
 
 
 def _never_answered(part: Columns) -> int:
@@ -143,99 +140,78 @@ def _never_answered(part: Columns) -> int:
     return 0 if cut_off is None else int(np.count_nonzero(cut_off & part["unanswered"]))
 
 
-def _task_times(trials: Trials, reach: Reach | None, *, by_item: bool, batched: bool) -> dict[str, Estimate]:
+def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     """The median, and the percentiles for which there are enough samples, of all trials: a cut one took as long as was
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
     Times of late ones are not known.
-
-    ``by_item``: items have several trials, or none.
     """
-    cut, failed, recorded = trials.having(*CUT), trials.having("error"), trials["task_time_s"]
+    by_item = sample.shared.repeats > 1
+    times = [
+        Sampled(_recorded(trials), trials["item"] if by_item else None, _cut(trials, batched=cell.batched))
+        for cell, trials in zip(cells, sample.timed, strict=True)
+    ]
+    found = [dict.fromkeys(("task_time_median_s", *_PERCENTILES), UNKNOWN) for _ in times]
+    # Those with as many samples have the same percentiles.
+    by_number: dict[int, list[int]] = {}
+    for index, each in enumerate(times):
+        by_number.setdefault(int(np.count_nonzero(np.isfinite(each.values))), []).append(index)
+    for n, indices in by_number.items():
+        able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
+        estimates = quantiles_of_each([times[index] for index in indices], (0.5, *able.values()), reach)
+        for index, of_one in zip(indices, estimates, strict=True):
+            found[index] |= dict(zip(("task_time_median_s", *able), of_one, strict=True))
+    return found
+
+
+def _recorded(trials: Trials) -> Floats:
+    failed, late, recorded = trials.having("error"), trials.flagged("late"), trials["task_time_s"]
     if failed is not None:
         recorded = np.where(failed & trials["timed"], np.nan_to_num(recorded), recorded)
-    if trials["late"].any():
-        recorded = np.where(trials["late"], np.nan, recorded)
-    if batched and cut is not None:
-        sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
-        of_batch = trials.frame.select("worker", sent.alias("sent"), cut=pl.Series(cut))
-        cut = of_batch.select(pl.col("cut").any().over("worker", "sent")).to_series().to_numpy()
-    n = int(np.count_nonzero(np.isfinite(recorded)))
-    able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-    unit_of = trials["item"] if by_item else None
-    median, *high = quantiles(recorded, unit_of, (0.5, *able.values()), cut, reach)
-    return (
-        {"task_time_median_s": median}
-        | dict.fromkeys(_PERCENTILES, UNKNOWN)
-        | dict(zip(able, high, strict=True))
-    )  # fmt: skip
+    return recorded if late is None else np.where(late, np.nan, recorded)
 
 
-def _median(
-    values: Floats, item_of: NDArray[np.intp] | None, reach: Reach | None, cut: Flags | None = None
-) -> Estimate:
-    return quantiles(values, item_of, (0.5,), cut, reach)[0]
+def _cut(trials: Trials, *, batched: bool) -> Flags | None:
+    cut = trials.having(*CUT)
+    if not batched or cut is None:
+        return cut
+    sent = pl.coalesce("dispatch_ns", -pl.int_range(1, pl.len() + 1))
+    of_batch = trials.frame.select("worker", sent.alias("sent"), cut=pl.Series(cut))
+    return of_batch.select(pl.col("cut").any().over("worker", "sent")).to_series().to_numpy()
+
+
+def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
+    """Of times and lengths, by the name of the row's field."""
+    ended = [part.ended for part in sample.cells]
+    unit_of = [timed.ended["item"] if sample.shared.repeats > 1 else None for timed in sample.timed]
+    item_of = [trials["item"] if sample.own.repeats > 1 else None for trials in ended]
+    cut_off = [trials.having(*CUT_OFF) for trials in ended]
+    found: list[dict[str, Estimate]] = [{} for _ in ended]
+    for name, column in _TIMES.items():
+        of_each = [Sampled(_in_time(trials, column), unit) for trials, unit in zip(ended, unit_of, strict=True)]
+        for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
+            row[name] = median
+    for name, column in _LENGTHS.items():
+        of_each = [
+            Sampled(trials[column], item, cut) for trials, item, cut in zip(ended, item_of, cut_off, strict=True)
+        ]
+        for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
+            row[name] = median
+    return found
 
 
 def _score_mean(part: Columns, reach: Reach | None, *, by_item: bool) -> Estimate:
     """Over items, each the mean of its trials that have a score."""
-    scores = part["score"]
-    known = ~np.isnan(scores)
-    if not known.any():
+    known = part.knowing("score")
+    if not known.height:
         return UNKNOWN
-    if by_item and (np.bincount(item_of := part["item"][known]) > 1).any():
-        scored = pl.DataFrame({"item": item_of, "score": scores[known]}).group_by("item", maintain_order=True)
+    scores = known["score"]
+    if by_item and (np.bincount(item_of := known["item"]) > 1).any():
+        scored = pl.DataFrame({"item": item_of, "score": scores}).group_by("item", maintain_order=True)
         scores = scored.agg(pl.col("score").mean())["score"].to_numpy()
-    elif not known.all():
-        scores = scores[known]
     found = of_means(scores[:, None], reach)
     # What is not known stays so: NaN is clipped to itself.
     value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
     return number(value, low, high)
-
-
-def _totals(
-    arrays: Arrays, limit_s: float, reach: Reach | None
-) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
-    """Per system: mean task time, time per correct answer, PAR-2."""
-    totals: tuple[list[Estimate], list[Estimate], list[Estimate]] = ([], [], [])
-    # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
-    for some in column_blocks(len(totals) * len(arrays.items), len(arrays.systems)):
-        for of_all, of_some in zip(totals, _totals_of(arrays, some, limit_s, reach), strict=True):
-            of_all.extend(of_some)
-    return totals
-
-
-def _totals_of(
-    arrays: Arrays, some: slice, limit_s: float, reach: Reach | None
-) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
-    """``_totals`` of some systems."""
-    recorded, correct, is_cut = arrays.recorded_s[some], arrays.correct[some], arrays.is_cut[some]
-    par2 = par2_values(arrays.task_time_s[some], correct, limit_s)
-    above = np.concatenate([item_sums(values) for values in (recorded, arrays.spent_s[some], par2)])
-    below = np.concatenate([item_counts(~np.isnan(recorded)), item_sums(correct), item_counts(~np.isnan(par2))])
-    found = ratios(above.T, below.T, reach)
-    k = len(correct)
-    means = [_at_least(mean) if cut.any() else mean for mean, cut in zip(found[:k], is_cut, strict=True)]
-    per_correct = [
-        few_correct(seconds, right, item_counts(~np.isnan(asked)), anytime=reach is not None)
-        if right.sum() < FEW_CORRECT
-        else each
-        for each, seconds, right, asked in zip(
-            found[k : 2 * k], above[k : 2 * k], below[k : 2 * k], correct, strict=True
-        )
-    ]
-    return means, per_correct, found[2 * k :]
-
-
-def _tokens(arrays: Arrays, reach: Reach | None) -> list[tuple[Estimate, Estimate]]:
-    """Per system: mean output tokens, and output tokens per correct answer. What an error wrote is unknown."""
-    ended = ~np.isnan(arrays.task_time_s)
-    found = []
-    for tokens, correct, there, cut in zip(arrays.output_tokens, arrays.correct, ended, arrays.is_cut, strict=True):
-        mean, per_correct = mean_and_per_correct(tokens, correct, there, reach)
-        failed = bool((~there & ~np.isnan(correct)).any())
-        found.append((_at_least(mean) if cut.any() else mean, _at_least(per_correct) if failed else per_correct))
-    return found
 
 
 def _phases(ended: Columns) -> Phases | None:
@@ -245,22 +221,19 @@ def _phases(ended: Columns) -> Phases | None:
 
 def _with_untimed(per_correct: Estimate, part: Columns) -> Estimate:
     """A lower bound where another tool's log does not say how long its failed samples took."""
-    return _at_least(per_correct) if _any_imported_without(part, "task_time_s") else per_correct
+    return at_least(per_correct) if _any_imported_without(part, "task_time_s") else per_correct
 
 
 def _any_imported_without(trials: Columns, column: str) -> bool:
-    imported = trials["imported"]
-    return bool(imported.any() and np.isnan(trials[column][imported]).any())
-
-
-def _at_least(mean: Estimate) -> Estimate:
-    """Of cut answers only a lower bound is known, and so of their mean."""
-    return UNKNOWN if mean.value is None else Estimate(mean.value, mean.low, bound=">=")
+    imported, unknown = trials.flagged("imported"), trials.unknown(column)
+    return imported is not None and unknown is not None and bool((imported & unknown).any())
 
 
 def _deadlines(arrays: Arrays) -> Floats:
     """A common grid, even on a logarithmic scale, from the quickest trial of the table to the slowest."""
-    times = arrays.task_time_s[arrays.task_time_s > 0]
+    times = arrays.task_time_s
+    if not times.size or not times.min() > 0:
+        times = times[times > 0]
     if not len(times):
         return np.empty(0)
     return np.geomspace(times.min(), times.max(), _DEADLINES)
@@ -285,8 +258,7 @@ def _goodput(trials: Columns, wanted: Outcome, deadline_s: float | None, reach: 
 
 def _client(part: Columns, cell: CellPlan) -> Client:
     segments = cell.segments
-    delays = part["send_delay_s"]
-    delays = delays[~np.isnan(delays)]
+    delays = part.known("send_delay_s")
     p99 = -(-99 * len(delays) // 100) - 1
     cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
     wall_s = sum(segment.wall_ns for segment in segments) / 1e9
@@ -313,20 +285,12 @@ def _greatest(values: list[int | None], scale: float) -> float | None:
 
 def _bytes_per_token(ended: Columns, sizes: tuple[str, ...], tokens: str) -> Estimate:
     """Ratio of totals over the trials whose tokens are known; without an interval: it describes these trials alone."""
-    known = ended.where(~np.isnan(ended[tokens]))
-    total = float(known[tokens].sum())
-    if not total:
-        return UNKNOWN
-    return number(sum(float(np.nansum(known[size])) for size in sizes) / total)
+    known = ended.knowing(tokens)
+    total = known.total(tokens)
+    return number(sum(map(known.total, sizes)) / total) if total else UNKNOWN
 
 
 def _cached_between_turns(ended: Columns) -> float | None:
-    counted = ~np.isnan(ended["cached_tokens"])
-    if not counted.any():
-        return None
-    known = ended.where(counted & ~np.isnan(ended["prompt_tokens"]))
-    prompt, cached = (
-        float(np.nansum(known[f"{name}_tokens"]) - np.nansum(known[f"first_{name}_tokens"]))
-        for name in ("prompt", "cached")
-    )
-    return cached / prompt if prompt else None
+    known = ended.knowing("cached_tokens").knowing("prompt_tokens")
+    prompt = known.total("prompt_tokens") - known.total("first_prompt_tokens")
+    return (known.total("cached_tokens") - known.total("first_cached_tokens")) / prompt if prompt else None

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import islice
 
 import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import Floats, Influence, Reach
+from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, Influence, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.stats.split import PARTS, Side, by_cause
+from taskpace.analysis.stats.split import PARTS, Side, by_cause, rows_of
 
 _ROWS = ("difference", *PARTS)
 """What is averaged over items, in this order."""
@@ -48,14 +49,15 @@ class Splits:
         self._arrays, self._reach = arrays, reach
 
     @cached_property
-    def _sides(self) -> list[Side]:
-        return [_side(self._arrays, index) for index in range(len(self._arrays.systems))]
-
-    @cached_property
-    def _work(self) -> Floats:
-        """What the split of a pair is made in, one after the other."""
-        _, items, repeats = self._arrays.task_time_s.shape
-        return np.empty((len(_ROWS) + 1, items * repeats))
+    def _sides(self) -> Side:
+        arrays, shape = self._arrays, (len(self._arrays.systems), -1)
+        time_s = arrays.task_time_s.reshape(shape)
+        return Side(
+            time_s=time_s,
+            wait_s=np.fmin(arrays.wait_s.reshape(shape), time_s),
+            written_bytes=arrays.written_bytes.reshape(shape),
+            tpot_s=arrays.tpot_s.reshape(shape),
+        )
 
     @cached_property
     def _untimed(self) -> list[bool]:
@@ -65,11 +67,17 @@ class Splits:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
-        means, counted = zip(*(self._influence(self._sides[a], self._sides[b]) for a, b in indices), strict=True)
-        found = numbers(Influence.together(means).intervals(self._reach))
+        _, items, repeats = self._arrays.task_time_s.shape
+        blocks = [indices[block] for block in column_blocks(items * repeats, len(indices), AT_A_TIME)]
+        # What the splits of a block are made in, one block after the other.
+        work = np.empty((len(_ROWS) + 1, len(blocks[0]), items * repeats))
+        means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
+        found = iter(numbers(Influence.together(means).intervals(self._reach)))
+        by_row = [[list(islice(found, len(block))) for _ in _ROWS] for block in blocks]
         return [
-            self._split(found[len(_ROWS) * index :], counted=each, untimed=self._untimed[a] or self._untimed[b])
-            for index, (each, (a, b)) in enumerate(zip(counted, indices, strict=True))
+            self._split(estimates, counted=told, untimed=self._untimed[a] or self._untimed[b])
+            for rows, some, block in zip(by_row, counted, blocks, strict=True)
+            for *estimates, told, (a, b) in zip(*rows, some, block, strict=True)
         ]
 
     @staticmethod
@@ -87,26 +95,18 @@ class Splits:
             decode_s=decode,
         )
 
-    def _influence(self, base: Side, other: Side) -> tuple[Influence, bool]:
-        """The means over items of the difference and of its four parts; and whether the tokenizer's part can be told
-        (else it is 0 here, within decode).
+    def _influence(self, pairs: list[tuple[int, int]], work: Floats) -> tuple[Influence, list[bool]]:
+        """The means over items of the difference and of its four parts, row by row of all pairs; and of each pair
+        whether the tokenizer's part can be told (else it is 0 here, within decode).
         """
         _, items, repeats = self._arrays.task_time_s.shape
-        found, spare = self._work[:-1], self._work[-1]
-        np.subtract(other.time_s, base.time_s, out=found[0])
-        parts = by_cause(base, other, into=found[1:], spare=spare)
-        counted = not np.isnan(parts[PARTS.index("tokenizer")]).all()
-        if not counted:
-            parts[:] = np.where(np.isnan(parts[:1]), np.nan, np.nan_to_num(parts))
-        by_item = item_means(found.reshape(len(_ROWS), items, repeats))
-        return Influence.of_means(by_item.T, skewed=self._reach is not None), counted
-
-
-def _side(arrays: Arrays, index: int) -> Side:
-    time_s = arrays.task_time_s[index].ravel()
-    return Side(
-        time_s=time_s,
-        wait_s=np.fmin(arrays.wait_s[index].ravel(), time_s),
-        written_bytes=arrays.written_bytes[index].ravel(),
-        tpot_s=arrays.tpot_s[index].ravel(),
-    )
+        found, spare = work[:-1], work[-1]
+        a, b = np.array(pairs, dtype=np.intp).T
+        np.subtract(rows_of(self._sides.time_s, b), rows_of(self._sides.time_s, a), out=found[0])
+        parts = by_cause(self._sides, pairs, into=found[1:], spare=spare)
+        untold = np.isnan(parts[PARTS.index("tokenizer")]).all(axis=1)
+        if untold.any():
+            some = parts[:, untold]
+            parts[:, untold] = np.where(np.isnan(some[:1]), np.nan, np.nan_to_num(some))
+        by_item = item_means(found.reshape(len(_ROWS) * len(pairs), items, repeats))
+        return Influence.of_means(by_item.T, skewed=self._reach is not None), (~untold).tolist()

@@ -14,7 +14,8 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Columns
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats
-from taskpace.analysis.stats.significance import Groups, holm, welch
+from taskpace.analysis.stats.significance import Groups, error_of_difference, holm, welch
+from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.again import again
 from taskpace.experiment.scenario import Scenario
 
@@ -39,9 +40,9 @@ def order_findings(cells: Mapping[str, Columns], of_table: CellPlan) -> tuple[Fi
         cells: by system its last attempts at one task in one scenario (columns of ``load_frame``, and ``item``).
         of_table: one of the cells, as planned.
     """
-    turned = {name: cell.where(~np.isnan(cell["round"] + cell["place"])) for name, cell in sorted(cells.items())}
+    turned = {name: cell.knowing("round").knowing("place") for name, cell in sorted(cells.items())}
     height = sum(cell.height for cell in turned.values())
-    known = sum(np.count_nonzero(~np.isnan(cell["tpot_s"])) for cell in turned.values())
+    known = sum(len(cell.known("tpot_s")) for cell in turned.values())
     pace = "tpot_s" if known > height / 2 else "task_time_s"
     with_pace = {name: cell.where(cell[pace] > 0) for name, cell in turned.items()}
     paced = _Paced.of({name: cell for name, cell in with_pace.items() if cell.height}, pace)
@@ -53,7 +54,7 @@ def order_findings(cells: Mapping[str, Columns], of_table: CellPlan) -> tuple[Fi
         system, after, effect, p = greatest
         name = None if after == _FIRST else paced.names[after]
         found.append(_finding(paced.names[system], name, effect, p, again(of_table, order="blocks")))
-        paced = paced.without(system, after, effect)
+        paced.take_out(system, after, effect)
     return tuple(found)
 
 
@@ -62,20 +63,20 @@ _FIRST, _UNKNOWN = -1, -2
 
 
 class _Paced(msgspec.Struct, frozen=True):
-    """Trials with a pace that are not alone in their round: arrays (trials,)."""
+    """Trials with a pace that are not alone in their round, by system and round."""
 
     names: tuple[str, ...]
     """Of the systems, sorted."""
-    round: NDArray[np.intp]
-    """Which, from 0."""
-    others: Floats
-    """How many there are in the same round."""
-    group: NDArray[np.intp]
-    """Its system and what was before it in its round: ``_place``."""
-    of_group: Floats
-    """How many trials each group has: (systems, 1, places)."""
     log: Floats
-    """Of its pace, less the mean of its system: rounds differ in who was asked, where decided systems rest."""
+    """Of the pace, less the mean of its system: rounds differ in who was asked, where decided systems rest. (systems,
+    rounds); 0 where there is none."""
+    others: Floats
+    """How many others a trial has in its round: (rounds,)."""
+    rounds: list[NDArray[np.intp]]
+    """Of each system the rounds it was asked in: those that follow the same predecessor together, in the order of
+    ``of_group``."""
+    of_group: Floats
+    """How many trials each system has after each of the others, after an unknown one, first: (systems, 1, places)."""
 
     @classmethod
     def of(cls, cells: Mapping[str, Columns], pace: str) -> Self | None:
@@ -84,52 +85,57 @@ class _Paced(msgspec.Struct, frozen=True):
             return None
         names, k = tuple(cells), len(cells)
         rounds = _rounds(list(cells.values()))
+        in_round = np.bincount(np.concatenate(rounds))
         # A round has no more places than there are systems.
         places = [cell["place"].clip(0, k + 1).astype(np.intp) for cell in cells.values()]
         at = [of_round * (k + 2) + place for of_round, place in zip(rounds, places, strict=True)]
-        asked = np.full(1 + max(int(each.max()) for each in at), _place(k, 0, _UNKNOWN))
+        asked = np.full(len(in_round) * (k + 2), _UNKNOWN, dtype=np.int16)
         for system, each in enumerate(at):
             asked[each] = system
-        group = np.concatenate(
-            [
-                _place(k, system, 0) + np.where(place > 1, asked[each - 1], _place(k, 0, _FIRST))
-                for system, (each, place) in enumerate(zip(at, places, strict=True))
-            ]
-        )
-        logs = [np.log(cell[pace]) for cell in cells.values()]
-        log = np.concatenate([each - each.mean() for each in logs])
-        of_round = np.concatenate(rounds)
-        in_round: Floats = np.bincount(of_round).astype(np.float64)
-        others = in_round[of_round] - 1
-        if not others.all():
-            there = others > 0
-            of_round, others, group, log = of_round[there], others[there], group[there], log[there]
-        counts = np.bincount(group, minlength=k * (k + 2)).astype(np.float64).reshape(k, 1, k + 2)
-        return cls(names, of_round, others, group, counts, log)
+        log, order = np.zeros((k, len(in_round))), []
+        of_group = np.empty((k, 1, k + 2))
+        for system, cell in enumerate(cells.values()):
+            logs, asked_in = np.log(cell[pace]), rounds[system]
+            logs -= logs.mean()
+            before = np.where(places[system] > 1, asked[at[system] - 1], _FIRST) % (k + 2)
+            if in_round.min() < 2:
+                there = in_round[asked_in] > 1
+                asked_in, logs, before = asked_in[there], logs[there], before[there]
+            log[system, asked_in] = logs
+            order.append(asked_in[before.argsort(kind="stable")])
+            of_group[system, 0] = np.bincount(before, minlength=k + 2)
+        return cls(names, log, np.maximum(in_round - 1.0, 1.0), order, of_group)
 
-    def relative(self) -> Floats:
-        """Each trial's logarithm to the mean of the others in its round."""
-        total: Floats = np.bincount(self.round, self.log).astype(np.float64)
-        found = total[self.round]
-        found -= self.log
-        found /= self.others
-        return np.subtract(self.log, found, out=found)
+    def grouped(self) -> Groups:
+        """Each trial's logarithm to the mean of the others in its round, by its system and its predecessor."""
+        total: Floats = self.log.sum(axis=0)
+        mean, squares = np.zeros((2, *self.of_group.shape))
+        for system, (own, rounds) in enumerate(zip(self.log, self.rounds, strict=True)):
+            left = total - own
+            left /= self.others
+            left = np.subtract(own, left, out=left)[rounds]
+            there = np.flatnonzero(self.of_group[system, 0])
+            counts = self.of_group[system, 0, there].astype(np.intp)
+            begins = np.cumsum(counts) - counts
+            mean[system, 0, there] = np.add.reduceat(left, begins) / counts if len(there) else 0.0
+            left -= np.repeat(mean[system, 0, there], counts)
+            left *= left
+            squares[system, 0, there] = np.add.reduceat(left, begins) if len(there) else 0.0
+        return Groups(self.of_group, mean, squares)
 
-    def without(self, system: int, after: int, effect: float) -> Self:
-        """The same without an effect on what a system did after another."""
-        hit = self.group == _place(len(self.names), system, after)
-        return msgspec.structs.replace(self, log=np.where(hit, self.log - effect, self.log))
-
-
-def _place(k: int, system: int, after: int) -> int:
-    """Of a system among ``k`` and its predecessor, ``_FIRST`` or ``_UNKNOWN``, one number: of each system there are
-    ``k + 2``, after each of the others, after an unknown one, first.
-    """
-    return system * (k + 2) + after % (k + 2)
+    def take_out(self, system: int, after: int, effect: float) -> None:
+        """Take an effect on what a system did after another out of the logarithms."""
+        ends = np.cumsum(self.of_group[system, 0]).astype(np.intp)
+        hit = self.rounds[system][ends[after] - int(self.of_group[system, 0, after]) : ends[after]]
+        self.log[system, hit] -= effect
 
 
 def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
     """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
+    first = cells[0]
+    names = ("item", "repeat", "round", "session")
+    if all(np.array_equal(first[name], cell[name]) for name in names for cell in cells[1:]):
+        return [np.arange(first.height)] * len(cells)
     repeats = max(int(cell["repeat"].max(initial=1)) for cell in cells)
     of_item = [cell["item"].astype(np.intp) for cell in cells]
     if repeats > 1:
@@ -165,10 +171,14 @@ def _greatest(paced: _Paced) -> Contrast | None:
 
 
 def _contrasts(paced: _Paced) -> list[Contrast]:
-    """Each system first in a round against later, and of the later ones after each predecessor against any other."""
+    """Each system first in a round against later, and of the later ones after each predecessor against any other.
+
+    p is 1 where it is more than ``LEAST_P`` at any degrees of freedom, as most are: it can neither be significant nor
+    make another less so.
+    """
     k = len(paced.names)
     places = k + 2
-    groups = _grouped(paced)
+    groups = paced.grouped()
     place = np.arange(places)
     one = np.concatenate([place[None] == places - 1, np.eye(k, places, dtype=bool)])
     rest = np.concatenate([place[None] < places - 1, (place < k) & ~np.eye(k, places, dtype=bool)])
@@ -176,18 +186,12 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     wanted = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
     if np.count_nonzero(groups.n.any(axis=(1, 2))) <= 2:
         wanted[:, 1:] = False
-    effects, p = welch(*both)
+    effects = both[0].mean - both[1].mean
+    error = np.sqrt(error_of_difference(*both)[0])
+    far = wanted & (np.abs(effects) >= normal_quantile(1 - LEAST_P / 2) * error)
+    p = np.ones(effects.shape)
+    p[far] = welch(*(Groups(each.n[far], each.mean[far], each.squares[far]) for each in both))[1]
     return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]
-
-
-def _grouped(paced: _Paced) -> Groups:
-    """What is left of each trial beside the others of its round, by group."""
-    left, group, n = paced.relative(), paced.group, paced.of_group
-    mean = np.bincount(group, left, n.size) / np.maximum(n.ravel(), 1)
-    left -= mean[group]
-    left *= left
-    squares = np.bincount(group, left, n.size).astype(np.float64)
-    return Groups(n, mean.reshape(n.shape), squares.reshape(n.shape))
 
 
 def _finding(system: str, after: str | None, effect: float, p: float, in_blocks: str) -> Finding:

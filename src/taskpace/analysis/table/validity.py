@@ -10,7 +10,7 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.columns import FOREIGN, Trials
 from taskpace.analysis.data.counts import same_count
 from taskpace.analysis.data.nodes import place_column
 from taskpace.analysis.data.streams import BURST_SHARE
@@ -37,8 +37,6 @@ STEAL_LIMIT = 0.05
 LEAST_STOLEN_TICKS = 10
 """A tick is 10 ms or so: in a short cell one of them is not a share worth naming."""
 THROTTLE_LIMIT = 0.01
-FOREIGN = "foreign"
-
 
 ENDPOINT = frozenset({"bursts", "hidden-reasoning", "miscounted", "same-prompt-tokens"})
 """Codes of what a server, or a proxy before it, does not let anybody know."""
@@ -149,7 +147,8 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
                 remedy=remedy,
                 invalidates="full task time",
             )
-    if late := int(np.count_nonzero(trials["late"])):
+    if (flags := trials.flagged("late")) is not None:
+        late = int(np.count_nonzero(flags))
         yield Reason(
             code="suspended",
             text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
@@ -160,7 +159,7 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
 
 def _machine(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """What the machine did to the seconds: of systems that took turns it did the same to all."""
-    took_turns = trials.height > 0 and np.count_nonzero(~np.isnan(trials["round"])) >= TURNS_SHARE * trials.height
+    took_turns = trials.height > 0 and len(trials.known("round")) >= TURNS_SHARE * trials.height
     invalidates: Invalidates = "absolute seconds" if took_turns else "claims between systems"
     drifts = not (cell.open_loop or cell.batched)
     for code, text, remedy in (*_foreign(cell), *(_drift(trials, cell) if drifts else ())):
@@ -212,7 +211,7 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
     machine in an open loop, where with a growing backlog tasks share it with more, nor in static batches, where a step
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
-    enough = np.count_nonzero(~np.isnan(trials["tpot_s"])) > trials.height / 2
+    enough = len(trials.known("tpot_s")) > trials.height / 2
     grown = growth(trials["tpot_s" if enough else "task_time_s"])
     if grown is None:
         return
@@ -229,11 +228,8 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
 
 def _cached(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """Of first turns: what is cached there comes from other conversations; later turns begin with their own."""
-    cached_tokens, prompt_tokens = trials["first_cached_tokens"], trials["first_prompt_tokens"]
-    known = ~(np.isnan(cached_tokens) | np.isnan(prompt_tokens))
-    if not known.any():
-        return
-    prompt, cached = float(prompt_tokens[known].sum()), float(cached_tokens[known].sum())
+    known = trials.knowing("first_cached_tokens").knowing("first_prompt_tokens")
+    prompt, cached = known.total("first_prompt_tokens"), known.total("first_cached_tokens")
     if cached > CACHED_LIMIT * prompt:
         yield against_result(
             "cached-prompts",
@@ -243,7 +239,7 @@ def _cached(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
 
 
 def _token_counts(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
-    if (trials.frame["token_source"] == FOREIGN).any():
+    if trials.flagged(FOREIGN) is not None:
         yield Reason(
             code="foreign-tokens",
             text="tokens were counted by another model's tokenizer",
@@ -269,7 +265,7 @@ def _token_counts(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
 
 def _decode_speed(trials: Trials) -> Iterator[Reason]:
     """Where tokens have no times of their own (``data.streams``), or some of them none at all."""
-    if trials["bursts"].any():
+    if trials.flagged("bursts") is not None:
         yield Reason(
             code="bursts",
             text="the stream arrives in bursts; TTFT and tokens per second are the proxy's",
@@ -287,8 +283,10 @@ def _decode_speed(trials: Trials) -> Iterator[Reason]:
 
 
 def _resumed(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
-    workers = trials["worker"]
-    if not np.isnan(trials["round"]).any() or not (workers > np.fmin.reduce(workers, initial=np.inf)).any():
+    if trials.unknown("round") is None:
+        return
+    workers = trials.known("worker")
+    if not len(workers) or workers.max() == workers.min():
         return
     what, remedy = _why_resumed(trials, cell)
     if cell.open_loop:
