@@ -30,6 +30,15 @@ class Circle:
         self.itself = self
 
 
+@pytest.fixture(autouse=True)
+def often() -> Iterator[None]:
+    """As Python begins: the command line, which other tests call in this process, lets much more be allocated."""
+    before = gc.get_threshold()
+    gc.set_threshold(700, 10, 10)
+    yield
+    gc.set_threshold(*before)
+
+
 @contextmanager
 def walks() -> Iterator[Counter[int]]:
     """Of each generation how often it was walked."""
