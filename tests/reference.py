@@ -503,7 +503,14 @@ def plugins_page() -> str:
     for title, about, structs in PLUGIN_SECTIONS:
         parts += [f"## {title}", about, *map(_struct_part, structs)]
         if title == "Engine: what it gives":
-            kinds = (engine.Engine, engine.BatchEngine, engine.DeviceEngine, engine.Stamps, engine.AnswerBuilder)
+            kinds = (
+                engine.Engine,
+                engine.BatchEngine,
+                engine.ThreadedReader,
+                engine.DeviceEngine,
+                engine.Stamps,
+                engine.AnswerBuilder,
+            )
             parts.append("## Engine: its methods")
             parts += [f"### `{each.__name__}`\n\n{_about(each)}\n\n{_methods(each)}".rstrip() for each in kinds]
         if title == "Importer":

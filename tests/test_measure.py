@@ -7,6 +7,7 @@ import gc
 import random
 import re
 import sys
+import threading
 import tracemalloc
 from typing import Any
 
@@ -24,7 +25,7 @@ from taskpace.worker.lag import Histogram, Lag, LagMonitor
 from taskpace.worker.messages import Dispatched, Job, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.schedule import AtHand, closed_loop
-from taskpace.worker.trial import make_turn, measure
+from taskpace.worker.trial import Gates, make_turn, measure
 
 SECOND = 1_000_000_000
 
@@ -474,3 +475,49 @@ def test_a_run_that_is_to_end_does_not_wait_for_a_connection(connected):
         runner.run(cell.run(None))
     assert [(type(each), each.trial_id) for each in sent] == [(Dispatched, "a")]
     assert cell.records_sent == 0
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "reads_in_thread", "beside"), [(600, True, True), (600, False, False), (500, True, False)]
+)
+def test_a_long_answer_is_read_beside_the_loop(arrivals, reads_in_thread, beside):
+    """While an answer of many arrivals is read the loop goes on, if the engine allows it; no two are read at once."""
+
+    class Long(ScriptedEngine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.clock = RealClock()
+            self.reads_in_thread = reads_in_thread
+
+        async def generate(self, payload: Any, stamps: Stamps) -> None:
+            del payload
+            stamps.arrivals += [(self.clock.now_ns(), "a") for _ in range(arrivals)]
+
+        def read(self, stamps: Stamps) -> Generation:
+            read_by.append(threading.get_ident())
+            reading.append(stamps)
+            assert len(reading) == 1
+            loop_ran = threading.Event()
+            loop.call_soon_threadsafe(loop_ran.set)
+            # On the loop's own thread this would last for ever.
+            loop_went_on.append(loop_ran.wait(30 if beside else 0))
+            reading.clear()
+            return super().read(stamps)
+
+    async def main() -> list[Record]:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        gates = Gates()
+        async with LagMonitor(engine.clock) as lag:
+            both = [measure(engine, job(trial_id=name), 60, lag, lambda _: None, gates=gates) for name in "ab"]
+            return await asyncio.gather(*both)
+
+    engine, loop = Long(), None
+    read_by: list[int] = []
+    reading: list[Stamps] = []
+    loop_went_on: list[bool] = []
+    with asyncio.Runner(loop_factory=engine.clock.new_event_loop) as runner:
+        records = runner.run(main())
+    assert [record.turns[0].text for record in records] == ["a" * arrivals] * 2
+    assert loop_went_on == [beside] * 2
+    assert [each != threading.get_ident() for each in read_by] == [beside] * 2

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.endpoint import DONE, event, usage
 
-from taskpace.engines.openai import answer
+from taskpace.engines.openai import answer, chunks
 from taskpace.engines.openai.answer import Reader
 from taskpace.engines.openai.chunks import REASONING_FIELDS, read_chunks
 from taskpace.engines.openai.complaint import complaint, complaint_of, refusal
@@ -239,14 +239,17 @@ text_event = st.builds(
 others = st.sampled_from([DONE, STOP, b": ping\n\n", b"data: {\n\n", b"data: a\ndata: b\n\n", choice("stop", delta={})])
 
 
-@given(st.lists(any_event | text_event | others, max_size=8), st.lists(st.integers(0, 900), max_size=4))
-def test_the_usual_events_are_read_like_any_other(events, cuts):
+@given(
+    st.lists(any_event | text_event | others, max_size=8), st.lists(st.integers(0, 900), max_size=4), st.integers(1, 9)
+)
+def test_the_usual_events_are_read_like_any_other(events, cuts, at_once):
     """The quick way for events as nearly all are gives what the slow one gives, in any company, however cut."""
     stream = b"".join(events)
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
     pieces = [stream[start:end] for start, end in pairwise(places)]
-    found = read(*pieces)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "_AT_ONCE", at_once)
+        found = read(*pieces)
         patch.setattr(answer, "read_texts", lambda events: [None] * len(events))
         expected = read(*pieces)
     assert repr(found) == repr(expected)

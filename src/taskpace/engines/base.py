@@ -2,7 +2,8 @@
 
 An engine runs inside a worker process and nowhere else. Adding one is a file in this package and a line in
 ``taskpace.engines``, or an entry point in the group ``taskpace.engines`` of another distribution: both name an
-``EngineEntry``. What not every engine can do is a protocol of its own (``BatchEngine``, ``DeviceEngine``).
+``EngineEntry``. What not every engine can do is a protocol of its own (``BatchEngine``, ``ThreadedReader``,
+``DeviceEngine``).
 """
 
 from __future__ import annotations
@@ -296,6 +297,18 @@ class BatchEngine(Engine, Protocol):
         Raises ``EngineMemoryError`` for a batch that does not fit; the engine can go on with smaller ones.
         """
         ...
+
+
+@runtime_checkable
+class ThreadedReader(Engine, Protocol):
+    """Optional capability: with ``reads_in_thread = True`` a long answer is read in a thread of its own.
+
+    The arrivals of others do not wait for it then. ``read`` must touch nothing that changes while requests are in
+    flight. Two answers are never read at once.
+    """
+
+    reads_in_thread: bool
+    """Whether it may be."""
 
 
 @runtime_checkable

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from taskpace.engines.base import Engine, Generation, Message, Request, Stamps
+from taskpace.engines.base import Engine, Generation, Message, Request, Stamps, ThreadedReader
 from taskpace.errors import EngineError
 from taskpace.machine.clock import Clock, RealClock
 from taskpace.records import MOST_COUNT, Arrival, Failure, Record, Turn
@@ -24,6 +24,8 @@ from taskpace.worker.schedule import Turnstile, wait_until
 
 _MOST_CHARACTERS = 2000
 """Of what an engine says is wrong."""
+_LONG = 512
+"""Arrivals of an answer that takes about a millisecond to read. A thread costs a tenth of that."""
 
 
 class Gates:
@@ -34,6 +36,8 @@ class Gates:
         """Before a clock starts."""
         self.read = Turnstile()
         """After it has stopped, before the answer is read."""
+        self.thread = asyncio.Lock()
+        """Held while a long answer is read beside the event loop."""
         self.unsent: set[asyncio.Task[Any]] = set()
         """The tasks of trials whose turn is being prepared: cancelled now, they have sent nothing of it."""
 
@@ -145,9 +149,8 @@ async def _take_turn(
     known_ns, failure = await generate_within(
         engine.generate(payload, stamps), limit_ns, engine.clock, dispatch_ns, [stamps], spent_ns=send_delay_ns
     )
-    await gates.read.wait()
     try:
-        generation = read_of(engine, stamps, dispatch_ns, known_ns)
+        generation = await _read(engine, stamps, dispatch_ns, known_ns, gates)
     except BaseException as exc:  # noqa: BLE001 - as above
         return None, failure or failure_of(exc)
     if failure is None and generation.failure is not None:
@@ -198,6 +201,15 @@ async def generate_within(
     for each in stamps:
         each.arrivals = [arrival for arrival in each.arrivals if arrival[0] - dispatch_ns <= limit_ns]
     return limit_ns, failure
+
+
+async def _read(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int, gates: Gates) -> Generation:
+    """As ``read_of``, without keeping others' arrivals waiting where that can be helped."""
+    await gates.read.wait()
+    if len(stamps.arrivals) > _LONG and isinstance(engine, ThreadedReader) and engine.reads_in_thread:
+        async with gates.thread:
+            return await asyncio.to_thread(read_of, engine, stamps, dispatch_ns, known_ns)
+    return read_of(engine, stamps, dispatch_ns, known_ns)
 
 
 def read_of(engine: Engine, stamps: Stamps, dispatch_ns: int, known_ns: int) -> Generation:

@@ -6,6 +6,7 @@ It is free of what ties it to this machine: it takes messages and gives messages
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 
 from taskpace.engines import create
@@ -16,6 +17,7 @@ from taskpace.machine.energy import Found, find
 from taskpace.records import Failure
 from taskpace.worker.calibrate import calibrate
 from taskpace.worker.cell import CellRun, Link, Reach
+from taskpace.worker.garbage import Portions
 from taskpace.worker.messages import Closed, Open, Opened, OpenFailed, Opening, RunCell
 from taskpace.worker.refusals import Refusals
 from taskpace.worker.trial import failure_of
@@ -80,7 +82,10 @@ class Worker:
             refusals=self._refusals,
             records_sent=self._records_sent,
         )
-        self._run.send(await cell.run(_counters(engine, info) if message.energy else None), True)
+        # A model that runs in this process may leave more behind than a portion is meant for.
+        with contextlib.nullcontext() if info.in_process else Portions():
+            ended = await cell.run(_counters(engine, info) if message.energy else None)
+        self._run.send(ended, True)
         self._records_sent = cell.records_sent
 
 

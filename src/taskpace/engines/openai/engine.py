@@ -53,6 +53,8 @@ class OpenAIEngine:
     Raises ``ExperimentError`` for an option that cannot be used.
     """
 
+    reads_in_thread = True
+
     def __init__(self, spec: EngineSpec) -> None:
         self.clock: Clock = FastClock()
         self._spec_options = spec.options
