@@ -152,7 +152,7 @@ def test_only_the_family_is_adjusted():
 
 
 def test_short_columns_are_worked_on_together(monkeypatch):
-    """Splits of all pairs of a small table are made in one go, and of a larger one in as few as its blocks allow."""
+    """Splits of all pairs of a small table are made by one call, and of a larger one in as few as its blocks allow."""
     made: list[int] = []
     monkeypatch.setattr(
         splits, "by_cause", lambda sides, pairs, **kept: made.append(len(pairs)) or by_cause(sides, pairs, **kept)

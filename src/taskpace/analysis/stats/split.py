@@ -13,7 +13,7 @@ Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", En
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -71,7 +71,7 @@ class Side(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def plain(self) -> Flags:
         """Of each system, whether every trial is known, paced, and of a text long enough: as a rule all are."""
-        return (~self.unknown & self.writes & self.long & self.paced).all(axis=-1)
+        return np.asarray((~self.unknown & self.writes & self.long & self.paced).all(axis=-1))
 
     @cached_property
     def log_writing(self) -> Floats:
@@ -134,16 +134,17 @@ def by_cause(
     a, b = np.array(pairs, dtype=np.intp).T
 
     def less(values: Floats, out: Floats) -> Floats:
-        return np.subtract(rows_of(values, b), rows_of(values, a), out=out)
+        np.subtract(rows_of(values, b), rows_of(values, a), out=out)
+        return out
 
     def in_both(flags: Flags) -> Flags:
-        return np.logical_and(rows_of(flags, a), rows_of(flags, b))
+        return rows_of(flags, a) & rows_of(flags, b)
 
     # Without the three cases there is nothing to look for trial by trial.
     plain = bool(sides.plain[a].all() and sides.plain[b].all())
     if not plain:
         both = in_both(sides.writes)
-        known = (in_both(sides.paced) | ~both).all(axis=1)
+        known: Flags = np.asarray((in_both(sides.paced) | ~both).all(axis=1))
         if known.any() and not known.all():
             for alike in (known, ~known):
                 parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
@@ -177,7 +178,10 @@ def by_cause(
     return parts
 
 
-def rows_of(values: NDArray[Any], systems: NDArray[np.intp]) -> NDArray[Any]:
+Rows = TypeVar("Rows", Floats, Flags)
+
+
+def rows_of(values: Rows, systems: NDArray[np.intp]) -> Rows:
     """The rows of some systems; of one as they are, for long rows come one by one."""
     if len(systems) > 1:
         return values.take(systems, axis=0)
