@@ -163,7 +163,7 @@ def test_short_columns_are_worked_on_together(monkeypatch):
     assert made == [6]
     made.clear()
     for module in (splits, intervals, per_correct):
-        monkeypatch.setattr(module, "AT_A_TIME", 40)
+        monkeypatch.setattr(module, "AT_A_TIME", 4 * 5 * 10)
     assert compare_pairs(arrays, pairs, None, graded=True) == whole
     assert made == [4, 2]
 
