@@ -126,6 +126,7 @@ def known_costs(arrays: Arrays) -> list[bool]:
     return known
 
 
+<<<<<<< HEAD
 def compared(self, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
     """Each pair, as ``compared``."""
     priced = [pair for pair in indices if self._known[pair[0]] and self._known[pair[1]]]
@@ -141,6 +142,8 @@ def known_costs(arrays: Arrays) -> list[bool]:
     ]
 
 
+=======
+>>>>>>> A
 def compared(found: PerCorrect, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
     """Ratio of (amounts / correct), on its logarithm, over the items that both were asked; a bound where one of the two
     has no correct answer. ``anytime``: the data decided how many items there are.
