@@ -230,10 +230,7 @@ def test_values_at_ranks_are_those_of_a_sort(n):
         rows = quantiles._ranked_at(np.stack([values, -values]), positions)
         for place in {min(int(at) + step, n - 1) for at in positions for step in (0, 1)}:
             assert ranked[place] == expected[place]
-<<<<<<< HEAD
             assert rows[:, place].tolist() == [expected[place], np.sort(-values)[place]]
-=======
-        np.testing.assert_array_equal(values, before)
 
 
 @given(positive)
@@ -242,4 +239,3 @@ def test_the_median_is_numpys(values):
     before = values.copy()
     assert quantiles.median(values) == np.median(values)
     np.testing.assert_array_equal(values, before)
->>>>>>> A
