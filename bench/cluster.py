@@ -172,7 +172,10 @@ class InstantCluster:
         self.begun_s = 0.0
 
     def members(self) -> list[Member]:
-        return [Member(str(number), "") for number in range(self._nodes)]
+        return [Member(str(number), str(number)) for number in range(self._nodes)]
+
+    def listed(self) -> bool:
+        return True
 
     def start(self, member: Member, setup: bytes) -> Link:
         del member, setup
