@@ -72,8 +72,8 @@ class _Paced(msgspec.Struct, frozen=True):
     rounds); 0 where there is none."""
     others: Floats
     """How many others a trial has in its round: (rounds,)."""
-    rounds: list[NDArray[np.intp]]
-    """Of each system the rounds it was asked in: those that follow the same predecessor together, in the order of
+    places: NDArray[np.intp]
+    """Of each trial in ``log``, row after row: by system, and those after the same one together, in the order of
     ``of_group``."""
     of_group: Floats
     """How many trials each system has after each of the others, after an unknown one, first: (systems, 1, places)."""
@@ -102,32 +102,31 @@ class _Paced(msgspec.Struct, frozen=True):
                 there = in_round[asked_in] > 1
                 asked_in, logs, before = asked_in[there], logs[there], before[there]
             log[system, asked_in] = logs
-            order.append(asked_in[before.argsort(kind="stable")])
+            order.append(system * len(in_round) + asked_in[before.argsort(kind="stable")])
             of_group[system, 0] = np.bincount(before, minlength=k + 2)
-        return cls(names, log, np.maximum(in_round - 1.0, 1.0), order, of_group)
+        return cls(names, log, np.maximum(in_round - 1.0, 1.0), np.concatenate(order), of_group)
 
     def grouped(self) -> Groups:
         """Each trial's logarithm to the mean of the others in its round, by its system and its predecessor."""
-        total: Floats = self.log.sum(axis=0)
-        mean, squares = np.zeros((2, *self.of_group.shape))
-        for system, (own, rounds) in enumerate(zip(self.log, self.rounds, strict=True)):
-            left = total - own
-            left /= self.others
-            left = np.subtract(own, left, out=left)[rounds]
-            there = np.flatnonzero(self.of_group[system, 0])
-            counts = self.of_group[system, 0, there].astype(np.intp)
-            begins = np.cumsum(counts) - counts
-            mean[system, 0, there] = np.add.reduceat(left, begins) / counts if len(there) else 0.0
-            left -= np.repeat(mean[system, 0, there], counts)
-            left *= left
-            squares[system, 0, there] = np.add.reduceat(left, begins) if len(there) else 0.0
-        return Groups(self.of_group, mean, squares)
+        left = self.log.sum(axis=0) - self.log
+        left /= self.others
+        left = np.subtract(self.log, left, out=left).ravel()[self.places]
+        mean, squares = np.zeros((2, self.of_group.size))
+        there = np.flatnonzero(self.of_group)
+        n = self.of_group.ravel()[there].astype(np.intp)
+        begins = np.cumsum(n) - n
+        mean[there] = np.add.reduceat(left, begins) / n
+        left -= np.repeat(mean[there], n)
+        left *= left
+        squares[there] = np.add.reduceat(left, begins)
+        return Groups(self.of_group, mean.reshape(self.of_group.shape), squares.reshape(self.of_group.shape))
 
     def take_out(self, system: int, after: int, effect: float) -> None:
         """Take an effect on what a system did after another out of the logarithms."""
-        ends = np.cumsum(self.of_group[system, 0]).astype(np.intp)
-        hit = self.rounds[system][ends[after] - int(self.of_group[system, 0, after]) : ends[after]]
-        self.log[system, hit] -= effect
+        group = np.ravel_multi_index((system, 0, after % self.of_group.shape[-1]), self.of_group.shape)
+        end = int(self.of_group.ravel()[: group + 1].sum())
+        hit = self.places[end - int(self.of_group.ravel()[group]) : end]
+        self.log.ravel()[hit] -= effect
 
 
 def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
