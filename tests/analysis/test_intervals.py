@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.later import Later
 
-from taskpace.analysis.stats import quantiles
+from taskpace.analysis.stats import intervals, quantiles
 from taskpace.analysis.stats.anytime import reach
 from taskpace.analysis.stats.intervals import (
     LEAST_FREEDOM,
@@ -105,6 +105,19 @@ def test_sums_of_columns_are_those_of_each_in_a_plain_loop(seed):
     assert np.isnan(together.p).all()
     for end in ("value", "low", "high"):
         np.testing.assert_allclose(getattr(together, end), getattr(found.intervals(), end), rtol=1e-12)
+
+
+@pytest.mark.parametrize("items", [1, 3, 40])
+def test_columns_in_blocks_are_each_alone(monkeypatch, items):
+    """Two short columns at a time, a last one by itself, or a long one in a block of its own: to the digit the same."""
+    values = np.random.default_rng(8).lognormal(0, 1, (7, items)).T
+    monkeypatch.setattr(intervals, "AT_A_TIME", 7)
+    whole, moments = Influence.of_means(values, skewed=True), Moments.of(values)
+    for column in range(7):
+        alone = Influence.of_means(values[:, [column]], skewed=True)
+        for name in Influence.__struct_fields__:
+            assert getattr(whole, name)[column] == getattr(alone, name)[0]
+        np.testing.assert_equal(moments.deviation[column], Moments.of(values[:, [column]]).deviation[0])
 
 
 @given(positive, st.randoms(use_true_random=False))
@@ -218,3 +231,11 @@ def test_values_at_ranks_are_those_of_a_sort(n):
         for place in {min(int(at) + step, n - 1) for at in positions for step in (0, 1)}:
             assert ranked[place] == expected[place]
             assert rows[:, place].tolist() == [expected[place], np.sort(-values)[place]]
+
+
+@given(positive)
+def test_the_median_is_numpys(values):
+    """Of odd and even numbers of values, to the digit, and what was given stays in its order."""
+    before = values.copy()
+    assert quantiles.median(values) == np.median(values)
+    np.testing.assert_array_equal(values, before)

@@ -14,6 +14,8 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats import intervals
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.significance import holm
+from taskpace.analysis.stats.split import by_cause
+from taskpace.analysis.table import per_correct, splits
 from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
 
 stats = Later("scipy.stats")
@@ -147,6 +149,36 @@ def test_only_the_family_is_adjusted():
         assert [after[0], after[2]] == pytest.approx(expected)
         assert after[1] is None
         assert not getattr(adjusted[1], measure).significant
+
+
+def test_short_columns_are_worked_on_together(monkeypatch):
+    """Splits of all pairs of a small table are made by one call, and of a larger one in as few as its blocks allow."""
+    made: list[int] = []
+    monkeypatch.setattr(
+        splits, "by_cause", lambda sides, pairs, **kept: made.append(len(pairs)) or by_cause(sides, pairs, **kept)
+    )
+    arrays = arrays_of(4, 10, 1)
+    pairs = list(itertools.combinations(arrays.systems, 2))
+    whole = compare_pairs(arrays, pairs, None, graded=True)
+    assert made == [6]
+    made.clear()
+    for module in (splits, intervals, per_correct):
+        monkeypatch.setattr(module, "AT_A_TIME", 4 * 5 * 10)
+    assert compare_pairs(arrays, pairs, None, graded=True) == whole
+    assert made == [4, 2]
+
+
+def test_a_pair_that_is_adjusted_is_made_once(monkeypatch):
+    """Whatever the number of measures; a measure that was not tested stays the comparison that it was."""
+    arrays = arrays_of(3, 30, 1)
+    free = msgspec.structs.replace(arrays, cost_usd=np.full(arrays.cost_usd.shape, np.nan))
+    pairs = compare_pairs(free, [("a", "b"), ("a", "c")], None, graded=True)
+    made = []
+    replace = msgspec.structs.replace
+    monkeypatch.setattr(msgspec.structs, "replace", lambda each, **new: made.append(type(each)) or replace(each, **new))
+    adjusted = adjust(pairs, [True, True])
+    assert made.count(Pair) == 2
+    assert all(after.cost_per_correct is before.cost_per_correct for after, before in zip(adjusted, pairs, strict=True))
 
 
 def test_equal_systems_are_equal_exactly():

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.later import Later
 
+from taskpace.analysis.stats import per_correct
 from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.stats.intervals import log_influence
 from taskpace.analysis.stats.per_correct import Spent, few_correct, none_against_some
 from taskpace.analysis.table.per_correct import PerCorrect
 
@@ -60,6 +62,17 @@ def test_the_p_value_is_where_the_two_bounds_meet():
     assert 1e-12 < p < 1
     least, most = none.least_per_correct(p / 4), some.most_per_correct(p / 4)
     assert math.log(least / most) == pytest.approx(0, abs=1e-4)
+
+
+def test_limits_are_found_once_for_all_errors(monkeypatch):
+    """The p-value is searched for at some thirty errors; how far the totals scatter is worked out once a total."""
+    made = []
+    monkeypatch.setattr(per_correct, "log_influence", lambda *totals: made.append(1) or log_influence(*totals))
+    seconds, ones = np.random.default_rng(3).lognormal(0, 0.5, 40), np.ones(40)
+    none, some = Spent(seconds, np.zeros(40), ones), Spent(seconds, (np.arange(40) % 3 == 0).astype(float), ones)
+    assert 1e-12 < none_against_some(none, some) < 1
+    assert none_against_some(none, some) < 1
+    assert len(made) == 2
 
 
 @given(

@@ -76,7 +76,7 @@ class Moments(msgspec.Struct, frozen=True):
             total = values.sum(axis=0)
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
-                rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+                rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
                 work = _work(1, rows, blocks)
                 for block in blocks:
                     away = np.subtract(rows[block], mean[block, None], out=work[0, : len(rows[block])])
@@ -228,7 +228,7 @@ def _powers(values: Floats, *, skewed: bool = False, centred: bool = False) -> t
     """
     means, found = np.zeros(values.shape[1]), np.full((3, values.shape[1]), np.nan)
     # As rows, each in one piece: it sums as it does alone, to the digit.
-    rows, blocks = values.T, column_blocks(*values.shape, AT_A_TIME)
+    rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
     work = _work(2, rows, blocks)
     for block in blocks:
         d, d2 = work[:, : len(rows[block])]

@@ -13,7 +13,7 @@ Ang (2005), "The LMDI approach to decomposition analysis: a practical guide", En
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -70,8 +70,8 @@ class Side(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def plain(self) -> Flags:
-        """Of each system, whether all of that is so for every trial."""
-        return (~self.unknown & self.writes & self.long & self.paced).all(axis=-1)
+        """Of each system, whether every trial is known, paced, and of a text long enough: as a rule all are."""
+        return np.asarray((~self.unknown & self.writes & self.long & self.paced).all(axis=-1))
 
     @cached_property
     def log_writing(self) -> Floats:
@@ -109,9 +109,9 @@ def split(base: Side, other: Side) -> Floats:
 def by_cause(
     sides: Side, pairs: list[tuple[int, int]], into: Floats | None = None, spare: Floats | None = None
 ) -> Floats:
-    """Seconds by which ``b`` of each pair (a, b) takes longer than ``a``, per cause and trial: (4, pairs, trials) in the
-    order of ``PARTS``.
+    """Seconds by which ``b`` of each pair (a, b) takes longer than ``a``, per cause and trial.
 
+    Returns (4, pairs, trials), in the order of ``PARTS``.
     They sum to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases have
     less to compare:
 
@@ -134,16 +134,17 @@ def by_cause(
     a, b = np.array(pairs, dtype=np.intp).T
 
     def less(values: Floats, out: Floats) -> Floats:
-        return np.subtract(rows_of(values, b), rows_of(values, a), out=out)
+        np.subtract(rows_of(values, b), rows_of(values, a), out=out)
+        return out
 
     def in_both(flags: Flags) -> Flags:
-        return np.logical_and(rows_of(flags, a), rows_of(flags, b))
+        return rows_of(flags, a) & rows_of(flags, b)
 
-    # As a rule there are none of the three cases, and nothing to look for trial by trial.
+    # Without the three cases there is nothing to look for trial by trial.
     plain = bool(sides.plain[a].all() and sides.plain[b].all())
     if not plain:
         both = in_both(sides.writes)
-        known = (in_both(sides.paced) | ~both).all(axis=1)
+        known: Flags = np.asarray((in_both(sides.paced) | ~both).all(axis=1))
         if known.any() and not known.all():
             for alike in (known, ~known):
                 parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
@@ -154,13 +155,13 @@ def by_cause(
     with np.errstate(invalid="ignore"):
         weight = log_mean(writing, rows_of(sides.writing_s, a), less(sides.log_writing, spare), into=tokenizer)
         if not plain:
-            weight[~both] = 0.0
+            np.copyto(weight, 0.0, where=~both)
         if plain or known.all():
             less(sides.log_tpot, decode)
             per_byte = less(sides.log_per_byte, spare)
             if not plain:
-                decode[~both] = 0.0
-                per_byte[~(both & in_both(sides.long))] = 0.0
+                np.copyto(decode, 0.0, where=~both)
+                np.copyto(per_byte, 0.0, where=~(both & in_both(sides.long)))
             decode *= weight
             tokenizer *= per_byte
             verbosity -= tokenizer
@@ -173,11 +174,14 @@ def by_cause(
             verbosity[:] = by_length
             tokenizer[:] = np.nan
     if not plain:
-        parts[:, rows_of(sides.unknown, a) | rows_of(sides.unknown, b)] = np.nan
+        np.copyto(parts, np.nan, where=rows_of(sides.unknown, a) | rows_of(sides.unknown, b))
     return parts
 
 
-def rows_of(values: NDArray[Any], systems: NDArray[np.intp]) -> NDArray[Any]:
+Rows = TypeVar("Rows", Floats, Flags)
+
+
+def rows_of(values: Rows, systems: NDArray[np.intp]) -> Rows:
     """The rows of some systems; of one as they are, for long rows come one by one."""
     if len(systems) > 1:
         return values.take(systems, axis=0)

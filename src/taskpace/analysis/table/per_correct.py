@@ -126,21 +126,6 @@ def known_costs(arrays: Arrays) -> list[bool]:
     return known
 
 
-def compared(self, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
-        """Each pair, as ``compared``."""
-        priced = [pair for pair in indices if self._known[pair[0]] and self._known[pair[1]]]
-        found = dict(zip(priced, compared(self._per_correct, priced, anytime=anytime), strict=True))
-        return [found.get(pair, NOT_COMPARED) for pair in indices]
-
-
-def known_costs(arrays: Arrays) -> list[bool]:
-    """Of each system whether the cost of every trial is known and there is some."""
-    return [
-        bool((there := ~np.isnan(correct)).any() and not np.isnan(costs[there]).any() and costs[there].sum() > 0)
-        for costs, correct in zip(arrays.cost_usd, arrays.correct, strict=True)
-    ]
-
-
 def compared(found: PerCorrect, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
     """Ratio of (amounts / correct), on its logarithm, over the items that both were asked; a bound where one of the two
     has no correct answer. ``anytime``: the data decided how many items there are.

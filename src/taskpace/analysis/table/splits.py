@@ -68,7 +68,8 @@ class Splits:
         if not indices:
             return []
         _, items, repeats = self._arrays.task_time_s.shape
-        blocks = [indices[block] for block in column_blocks(items * repeats, len(indices), AT_A_TIME)]
+        rows = len(_ROWS) * items * repeats
+        blocks = [indices[block] for block in column_blocks(rows, len(indices), AT_A_TIME)]
         # What the splits of a block are made in, one block after the other.
         work = np.empty((len(_ROWS) + 1, len(blocks[0]), items * repeats))
         means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
