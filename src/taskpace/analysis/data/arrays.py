@@ -235,8 +235,7 @@ def _of_ended(cell: Columns, name: str) -> NDArray[Any]:
 
 
 def _of_known_time(cell: Columns, name: str) -> Floats:
-    values, late = _of_ended(cell, name), cell.flagged("late")
-    return values if late is None else np.where(late, np.nan, values)
+    return cell.unless_late(_of_ended(cell, name))
 
 
 def _spent_is_task_time(cell: Columns) -> bool:

@@ -90,6 +90,11 @@ class Columns:
         # One flag that is seen in every place is looked at once.
         return flags if (flags if any(flags.strides) else flags[:1]).any() else None
 
+    def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Times of these trials, NaN where the client stood still meanwhile."""
+        late = self.flagged("late")
+        return values if late is None else np.where(late, np.nan, values)
+
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """How many trials have each outcome, of those that occur."""

@@ -20,16 +20,26 @@ def item_means(values: Floats) -> Floats:
 
 def item_sums(values: Floats) -> Floats:
     """Sum over the last axis (repeats), leaving NaN out."""
-    return item_totals(values)[0]
+    return _sums(values, _unknown(values))
 
 
 def item_totals(values: Floats) -> tuple[Floats, Floats]:
     """Sum over the last axis (repeats), leaving NaN out, and of how many."""
+    unknown = _unknown(values)
+    sums = _sums(values, unknown)
+    return sums, np.full(sums.shape, float(values.shape[-1])) if unknown is None else item_counts(~unknown)
+
+
+def _unknown(values: Floats) -> Flags | None:
+    """Where it is NaN; null: nowhere."""
     unknown = np.isnan(values)
-    gaps = bool(unknown.any())
-    known = np.where(unknown, 0.0, values) if gaps else values
+    return unknown if unknown.any() else None
+
+
+def _sums(values: Floats, unknown: Flags | None) -> Floats:
+    known = values if unknown is None else np.where(unknown, 0.0, values)
     sums: Floats = known[..., 0] if values.shape[-1] == 1 else known.sum(axis=-1)
-    return sums, item_counts(~unknown) if gaps else np.full(sums.shape, float(values.shape[-1]))
+    return sums
 
 
 def item_counts(flags: Flags) -> Floats:

@@ -129,12 +129,6 @@ def make_rows(
     return rows
 
 
-def _in_time(trials: Columns, name: str) -> Floats:
-    """Of a time, NaN where the client stood still meanwhile."""
-    late = trials.flagged("late")
-    return trials[name] if late is None else np.where(late, np.nan, trials[name])
-
-
 def _never_answered(part: Columns) -> int:
     cut_off = part.having(*CUT_OFF)
     return 0 if cut_off is None else int(np.count_nonzero(cut_off & part["unanswered"]))
@@ -164,10 +158,10 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
 
 
 def _recorded(trials: Trials) -> Floats:
-    failed, late, recorded = trials.having("error"), trials.flagged("late"), trials["task_time_s"]
+    failed, recorded = trials.having("error"), trials["task_time_s"]
     if failed is not None:
         recorded = np.where(failed & trials["timed"], np.nan_to_num(recorded), recorded)
-    return recorded if late is None else np.where(late, np.nan, recorded)
+    return trials.unless_late(recorded)
 
 
 def _cut(trials: Trials, *, batched: bool) -> Flags | None:
@@ -185,15 +179,15 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     unit_of = [timed.ended["item"] if sample.shared.repeats > 1 else None for timed in sample.timed]
     item_of = [trials["item"] if sample.own.repeats > 1 else None for trials in ended]
     cut_off = [trials.having(*CUT_OFF) for trials in ended]
+    sampled = {
+        name: [Sampled(trials.unless_late(trials[column]), unit) for trials, unit in zip(ended, unit_of, strict=True)]
+        for name, column in _TIMES.items()
+    } | {
+        name: [Sampled(trials[column], item, cut) for trials, item, cut in zip(ended, item_of, cut_off, strict=True)]
+        for name, column in _LENGTHS.items()
+    }
     found: list[dict[str, Estimate]] = [{} for _ in ended]
-    for name, column in _TIMES.items():
-        of_each = [Sampled(_in_time(trials, column), unit) for trials, unit in zip(ended, unit_of, strict=True)]
-        for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
-            row[name] = median
-    for name, column in _LENGTHS.items():
-        of_each = [
-            Sampled(trials[column], item, cut) for trials, item, cut in zip(ended, item_of, cut_off, strict=True)
-        ]
+    for name, of_each in sampled.items():
         for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
             row[name] = median
     return found

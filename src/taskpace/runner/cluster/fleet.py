@@ -10,7 +10,7 @@ import msgspec
 
 from taskpace.errors import ExperimentError
 from taskpace.machine.node import NodeHost, node_of
-from taskpace.runner.cluster.known import KnownNode
+from taskpace.runner.cluster.known import KnownNode, Silence
 from taskpace.runner.cluster.messages import Ready, Said, decode_said
 from taskpace.runner.cluster.protocol import Cluster, Link, Member, NodeLostError
 from taskpace.runner.events import HeadBack, HeadSilent, NodeBack, NodeJoined, NodeLeftOut, NodeLost, NodeSilent
@@ -64,8 +64,8 @@ class Fleet:
         """For how long the driver has listened to nodes, and when, by that, silences are looked at next."""
         self._heard_s = time.monotonic()
         """When it did so last."""
-        self._head_s, self._head_told = 0.0, 0
-        """When it was last known which machines there are, by how long the driver had listened by then."""
+        self._head = Silence(0.0)
+        """Of the head, which knows the machines there are."""
         self._last_reason = ""
         """Why the last node that was lost ended."""
 
@@ -173,29 +173,23 @@ class Fleet:
         self._silences_s = self._listened_s + _LOOK_EVERY_S
         self._tell_of_head()
         for node in self.nodes.values():
-            silent_s = self._listened_s - node.heard_s
             first_s = (_SILENT_S if node.answered else _NOT_STARTED_S) + _SILENT_PER_NODE_S * len(self.nodes)
-            if silent_s >= first_s * 2**node.silences_told:
-                node.silences_told += 1
+            if (silent_s := node.silence.grown(self._listened_s, first_s)) is not None:
                 self._session.tell(
                     NodeSilent(node=node.number, address=node.member.address, silent_s=silent_s, started=node.answered)
                 )
 
     def _tell_of_head(self) -> None:
-        silent_s = self._listened_s - self._head_s
         if self._cluster.listed():
-            if self._head_told:
+            if (silent_s := self._head.end(self._listened_s)) is not None:
                 self._session.tell(HeadBack(silent_s=silent_s))
-            self._head_s, self._head_told = self._listened_s, 0
-        elif silent_s >= _SILENT_S * 2**self._head_told:
-            self._head_told += 1
+        elif (silent_s := self._head.grown(self._listened_s, _SILENT_S)) is not None:
             self._session.tell(HeadSilent(silent_s=silent_s))
 
     def _end_silence(self, node: KnownNode) -> None:
-        if node.silences_told:
-            silent_s = self._listened_s - node.heard_s
+        if (silent_s := node.silence.end(self._listened_s)) is not None:
             self._session.tell(NodeBack(node=node.number, address=node.member.address, silent_s=silent_s))
-        node.answered, node.heard_s, node.silences_told = True, self._listened_s, 0
+        node.answered = True
 
     # -- nodes that end --------------------------------------------------------------------------------------------
 

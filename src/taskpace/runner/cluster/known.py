@@ -8,6 +8,31 @@ from taskpace.runner.cluster.messages import ForGenerator, Ready
 from taskpace.runner.cluster.protocol import Link, Member
 
 
+class Silence:
+    """Since when somebody does not answer, and how often that was told: each time that it has doubled.
+
+    Times are what the driver has listened for by then, in seconds.
+    """
+
+    def __init__(self, since_s: float) -> None:
+        self._since_s = since_s
+        self._told = 0
+
+    def grown(self, now_s: float, first_s: float) -> float | None:
+        """How long it is, if that is to be told again (``first_s``: for the first time after so long)."""
+        silent_s = now_s - self._since_s
+        if silent_s < first_s * 2**self._told:
+            return None
+        self._told += 1
+        return silent_s
+
+    def end(self, now_s: float) -> float | None:
+        """There is an answer; returns how long it took, if it was told of as missing."""
+        silent_s = now_s - self._since_s if self._told else None
+        self._since_s, self._told = now_s, 0
+        return silent_s
+
+
 class KnownNode:
     """What the driver knows of a node."""
 
@@ -30,9 +55,7 @@ class KnownNode:
         # Of its silence.
         self.answered = False
         """Whether it ever has."""
-        self.heard_s = started_s
-        """When it answered last, or was started, by how long the driver had listened."""
-        self.silences_told = 0
+        self.silence = Silence(started_s)
         # Of its share of a load.
         self.clock = OtherClock()
         self.asked_ns = 0
