@@ -6,11 +6,12 @@ import math
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import example, given, strategies as st
 from tests.later import Later
 
-from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, t_quantile
+from taskpace.analysis.stats.student import normal_below, normal_quantile, t_below, t_quantile, t_quantiles, ts_below
 
 special = Later("scipy.special")
 
@@ -50,3 +51,27 @@ def test_a_summary_of_one_system_imports_no_scipy():
     """Which would take longer than the summary itself."""
     code = "import sys, taskpace.report.terminal.answer, taskpace.analysis.summary; sys.exit('scipy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.lists(st.tuples(st.floats(-40, 40), freedoms), min_size=1, max_size=12))
+@example([(t, freedom) for t in (-37.0, -2.0, 0.0, 1e-9, 6.0) for freedom in (8.0, 9.5, 79.9, 80.0, 384.0, 7e5)])
+def test_many_at_once_are_scipys(pairs):
+    """Tails that are integrated together, and those that are too few or have few degrees of freedom, are exact."""
+    t, freedom = np.array(pairs).T
+    np.testing.assert_allclose(ts_below(t, freedom), special.stdtr(freedom, t), rtol=1e-11, atol=1e-300)
+
+
+@given(shares, st.lists(freedoms, min_size=1, max_size=12))
+@example(0.975, [8.0, 20.5, 79.0, 81.0, 384.0, 385.0, 1e6])
+def test_quantiles_of_many_are_those_of_each(share, freedom):
+    """To the last digits, however many degrees of freedom are asked for at once."""
+    alone = [t_quantile(share, each) for each in freedom]
+    np.testing.assert_allclose(t_quantiles(share, np.array(freedom)), alone, rtol=1e-13, atol=1e-15)
+
+
+def test_what_is_unknown_among_many_stays_unknown():
+    """NaN, infinite t and no degrees of freedom beside values that are integrated together."""
+    t = np.array([1.0, -1.0, math.nan, math.inf, -math.inf, 1.0, 2.0, 3.0, 1.0, 1e200])
+    freedom = np.array([9.0, 10.0, 11.0, 12.0, 13.0, math.nan, 0.0, 14.0, 2.0, 20.0])
+    np.testing.assert_allclose(ts_below(t, freedom), [t_below(*each) for each in zip(t.tolist(), freedom.tolist(), strict=True)])
+    np.testing.assert_allclose(t_quantiles(0.975, freedom), [t_quantile(0.975, each) for each in freedom.tolist()])
