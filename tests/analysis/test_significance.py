@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 from tests.later import Later
 
+from taskpace.analysis.stats import significance
 from taskpace.analysis.stats.significance import (
     Groups,
     average_ranks,
@@ -19,6 +20,7 @@ from taskpace.analysis.stats.significance import (
     mcnemar,
     welch,
     wilcoxon,
+    wilcoxons,
 )
 
 stats = Later("scipy.stats")
@@ -122,3 +124,27 @@ def test_the_items_needed_have_the_power_they_promise(deviation):
 def test_average_ranks_are_scipys(values):
     """Ties share the mean of their ranks, along the last axis."""
     assert average_ranks(values).tolist() == stats.rankdata(values, axis=-1).tolist()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.sampled_from([1, 90, 1 << 18]))
+def test_wilcoxon_of_rows_is_that_of_each(seed, items, values):
+    """In blocks of any size: scipy's p-value of each row, with unknown, zero and equal differences left where they are,
+    and the exact one of few without ties.
+    """
+    rng = np.random.default_rng(seed)
+    rows = rng.normal(0.2, 1, (5, items))
+    rows[1] = np.round(rows[1])
+    rows[2, rng.random(items) < 0.3] = np.nan
+    rows[3, rng.random(items) < 0.3] = -0.0
+    rows[4] = np.nan
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(significance, "IN_A_STEP", values)
+        found = wilcoxons(rows)
+    for row, p in zip(rows, found, strict=True):
+        known = row[~np.isnan(row) & (row != 0)]
+        if not len(known):
+            assert p == 1
+            continue
+        exact = len(known) <= 25 and len(set(np.abs(known))) == len(known)
+        theirs = stats.wilcoxon(known, method="exact" if exact else "approx", correction=False).pvalue
+        assert p == pytest.approx(theirs, rel=1e-9)

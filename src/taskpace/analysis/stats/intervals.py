@@ -47,6 +47,9 @@ BLOCK_VALUES = 1 << 19
 
 AT_A_TIME = 1 << 16
 """Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
+IN_A_STEP = 1 << 18
+"""Values of all pairs that one step works on: some ten pairs of 20,000 items. It takes numpy longer than it takes two
+threads to hand Python over to each other; with fewer they wait for each other more than they work."""
 
 
 def column_blocks(rows: int, columns: int, values: int = BLOCK_VALUES) -> list[slice]:

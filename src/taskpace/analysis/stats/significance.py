@@ -11,8 +11,9 @@ from typing import Self
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats
+from taskpace.analysis.stats.intervals import IN_A_STEP, LEVEL, Flags, Floats, column_blocks
 from taskpace.analysis.stats.special import Counts, fair_at_most
 from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
@@ -21,6 +22,9 @@ POWER = 0.8
 _LEAST_IN_A_THIRD = 3
 _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
+_INFINITE = int(np.array(np.inf).view(np.uint64))
+"""Bits of infinity; of NaN they are more, without the sign."""
+Sizes = NDArray[np.uint64]
 
 
 class Groups(msgspec.Struct, frozen=True):
@@ -86,42 +90,64 @@ def growth(values: Floats) -> tuple[float, float] | None:
 
 
 def wilcoxon(differences: Floats) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test, a check on the t-test that no outlier can sway.
+    """``wilcoxons`` of one row of differences, (items,)."""
+    return wilcoxons(differences[None])[0]
 
-    Zero differences are dropped. Up to 25 differences without ties the p-value is exact, else by the normal
+
+def wilcoxons(differences: Floats) -> list[float]:
+    """Two-sided p-values of Wilcoxon's signed-rank test of each row of differences, (k, items): a check on the t-test
+    that no outlier can sway.
+
+    NaN and zero differences are dropped. Up to 25 differences without ties the p-value is exact, else by the normal
     approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
     Source: Wilcoxon (1945), "Individual Comparisons by Ranking Methods".
     """
-    positive = differences > 0
-    apart = positive | (differences < 0)
-    if not apart.all():
-        differences, positive = differences[apart], positive[apart]
-    n = len(differences)
+    count, items = differences.shape
+    if not items:
+        return [1.0] * count
+    found: list[float] = []
+    blocks = column_blocks(items, count, IN_A_STEP)
+    work = np.empty((2, len(differences[blocks[0]]) if blocks else 0, items), dtype=np.uint64)
+    for block in blocks:
+        keys, signs = work[:, : len(differences[block])]
+        bits = np.ascontiguousarray(differences[block]).view(np.uint64)
+        # The bits of a positive double are in its order. With the sign moved to the end one sort has sizes and signs.
+        np.left_shift(bits, 1, out=keys)
+        np.right_shift(bits, 63, out=signs)
+        keys |= signs
+        keys.sort(axis=1)
+        np.bitwise_and(keys, 1, out=signs)
+        keys >>= 1
+        plain = (keys[:, 0] > 0) & (keys[:, -1] <= _INFINITE) & (keys[:, 1:] != keys[:, :-1]).all(axis=1)
+        by_rank = np.vecdot(signs, np.arange(1, items + 1, dtype=np.uint64)).tolist()
+        found += [
+            _signed_ranks_p(items, float(negative)) if known else _dropping(row, negatives)
+            for known, negative, row, negatives in zip(plain.tolist(), by_rank, keys, signs, strict=True)
+        ]
+    return found
+
+
+def _dropping(sizes: Sizes, negative: Sizes) -> float:
+    """``wilcoxon`` of sorted sizes, as bits, among which are zeros, NaN or equal ones; ``negative``: 1 or 0."""
+    known = slice(*np.searchsorted(sizes, [1, _INFINITE + 1]))
+    sizes, negative = sizes[known], negative[known]
+    n = len(sizes)
     if n == 0:
         return 1.0
-    # The bits of a positive double are in its order and leave one free, for the sign: one sort has sizes and signs.
-    keys = np.abs(differences).view(np.uint64)
-    keys <<= 1
-    keys |= positive
-    keys.sort()
-    signs = keys & 1
-    keys >>= 1
-    changes = keys[1:] != keys[:-1]
-    tied = not changes.all()
-    if tied:
-        # Equal ones share the mean of their ranks.
-        begins = np.flatnonzero(np.append(True, changes))
-        ties = np.diff(np.append(begins, n))
-        ranks = begins + (ties + 1) / 2
-        statistic = float((np.add.reduceat(signs, begins) * ranks).sum())
-    else:
-        signs *= np.arange(1, n + 1, dtype=np.uint64)
-        statistic = float(signs.sum())
-    if n <= _EXACT_WILCOXON and not tied:
+    # Equal ones share the mean of their ranks.
+    begins = np.flatnonzero(np.append(True, sizes[1:] != sizes[:-1]))
+    ties = np.diff(np.append(begins, n))
+    statistic = float((np.add.reduceat(negative, begins) * (begins + (ties + 1) / 2)).sum())
+    return _signed_ranks_p(n, statistic, None if len(begins) == n else ties)
+
+
+def _signed_ranks_p(n: int, statistic: float, ties: Counts | None = None) -> float:
+    """``statistic``: sum of the ranks of one sign; ``ties``: how many are equal to each other; null: none are."""
+    if n <= _EXACT_WILCOXON and ties is None:
         least = round(min(statistic, n * (n + 1) / 2 - statistic))
         return min(1.0, 2 * float(_signed_ranks_at_most(n)[least]))
     variance = n * (n + 1) * (2 * n + 1) / 24
-    if tied:
+    if ties is not None:
         variance -= float((ties**3 - ties).sum()) / 48
     return 2 * normal_below(-abs(statistic - n * (n + 1) / 4) / math.sqrt(variance))
 

@@ -18,7 +18,7 @@ from taskpace.analysis.stats.intervals import Floats, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.ranking import inversion_probability
 from taskpace.analysis.stats.shares import Answered, PairedShares
-from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxon
+from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxons
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
     Comparison,
@@ -127,16 +127,19 @@ class Pairing:
         costs = self._costs.compared(indices, anytime=anytime) if self._graded else nothing
         accuracies = self._accuracies.compared(indices) if self._graded else nothing
         splits = self._splits.of(indices)
+        # Ranks and the power of the t-test are about ratios that are known.
+        cuts = [bool(each.cut_a or each.cut_b) for each in task_time]
+        ranked = [index for index, each in enumerate(task_time) if each.items and not cuts[index]]
+        rows = times.recorded.T
+        by_ranks = dict(zip(ranked, wilcoxons(rows if len(ranked) == len(rows) else rows[ranked]), strict=True))
         found = []
-        for index, (a, b) in enumerate(indices):
-            # Ranks and the power of the t-test are about ratios that are known.
-            cut = task_time[index].cut_a or task_time[index].cut_b
+        for index, ((a, b), cut) in enumerate(zip(indices, cuts, strict=True)):
             found.append(
                 Pair(
                     a=self._arrays.systems[a],
                     b=self._arrays.systems[b],
                     task_time=task_time[index],
-                    wilcoxon_p=None if cut or not task_time[index].items else wilcoxon(times.recorded[:, index]),
+                    wilcoxon_p=by_ranks.get(index),
                     items_for_5_percent=items_needed(
                         math.nan if cut else float(times.moments.deviation[index]), RESOLVE
                     ),
