@@ -138,7 +138,7 @@ def test_wilcoxon_of_rows_is_that_of_each(seed, items, values):
     rows[3, rng.random(items) < 0.3] = -0.0
     rows[4] = np.nan
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(significance, "IN_A_STEP", values)
+        patch.setattr(significance, "AT_A_TIME", values)
         found = wilcoxons(rows)
     for row, p in zip(rows, found, strict=True):
         known = row[~np.isnan(row) & (row != 0)]

@@ -45,11 +45,11 @@ BLOCK_VALUES = 1 << 19
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
-AT_A_TIME = 1 << 16
-"""Values that stay close to a processor core while they are worked on: many short columns, or a long one."""
-IN_A_STEP = 1 << 18
-"""Values of all pairs that one step works on: some ten pairs of 20,000 items. It takes numpy longer than it takes two
-threads to hand Python over to each other; with fewer they wait for each other more than they work."""
+AT_A_TIME = 1 << 18
+"""Values that one step works on: many short columns, ten of 20,000 items, or a long one. They stay in the processor's
+cache, and numpy works on them for longer than it takes two threads to hand Python over to each other: with fewer values
+the threads wait for each other more than they work.
+"""
 
 
 def column_blocks(rows: int, columns: int, values: int = BLOCK_VALUES) -> list[slice]:
@@ -83,8 +83,7 @@ class Moments(msgspec.Struct, frozen=True):
                 work = _work(1, rows, blocks)
                 for block in blocks:
                     away = np.subtract(rows[block], mean[block, None], out=work[0, : len(rows[block])])
-                    away *= away
-                    squares[block] = away.sum(axis=1)
+                    squares[block] = dots(away, away)
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
                 finite = np.isfinite(values)
@@ -232,19 +231,33 @@ def _powers(values: Floats, *, skewed: bool = False, centred: bool = False) -> t
     means, found = np.zeros(values.shape[1]), np.full((3, values.shape[1]), np.nan)
     # As rows, each in one piece: it sums as it does alone, to the digit.
     rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
-    work = _work(2, rows, blocks)
+    work = _work(1 + centred, rows, blocks)
     for block in blocks:
-        d, d2 = work[:, : len(rows[block])]
+        d = np.ascontiguousarray(rows[block])
+        d2, *free = work[:, : len(d)]
         if centred:
-            means[block] = rows[block].sum(axis=1) / len(values)
-        np.subtract(rows[block], means[block, None], out=d)
+            means[block] = d.sum(axis=1) / len(values)
+            d = np.subtract(d, means[block, None], out=free[0])
+        found[0, block] = dots(d, d)
         np.multiply(d, d, out=d2)
-        found[0, block] = d2.sum(axis=1)
         if skewed:
-            found[1, block] = np.multiply(d, d2, out=d).sum(axis=1)
-        d2 *= d2
-        found[2, block] = d2.sum(axis=1)
+            found[1, block] = dots(d, d2)
+        found[2, block] = dots(d2, d2)
     return found, means
+
+
+_LONGEST_DOT = 1 << 13
+"""OpenBLAS deals longer ones out to threads, which takes more of the processor's time than it saves."""
+
+
+def dots(one: Floats, other: Floats) -> Floats:
+    """Sums of the products of two rows each, (k, items) -> (k,)."""
+    whole = one.shape[1] - one.shape[1] % _LONGEST_DOT
+    found: Floats = np.vecdot(one[:, whole:], other[:, whole:])
+    if whole:
+        parts = (each[:, :whole].reshape(len(each), -1, _LONGEST_DOT) for each in (one, other))
+        found += np.vecdot(*parts).sum(axis=1)
+    return found
 
 
 def _work(count: int, rows: Floats, blocks: list[slice]) -> Floats:

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
+
 import numpy as np
 
 from taskpace.analysis.stats.intervals import Flags, Floats
+
+
+def differences(values: Floats, pairs: list[tuple[int, int]], out: Floats) -> Floats:
+    """Rows of ``b`` less those of ``a`` of each pair (a, b) of systems, (systems, items) -> (pairs, items), into ``out``.
+
+    Pairs that follow each other and have ``a`` in common are subtracted at once.
+    """
+    start = 0
+    for a, same in groupby(pairs, key=itemgetter(0)):
+        others = [b for _, b in same]
+        some = out[start : start + len(others)]
+        if len(others) == 1:
+            np.subtract(values[others[0]], values[a], out=some[0])
+        else:
+            # Without "clip" numpy would make a copy first, lest a wrong index leave ``out`` half done.
+            np.take(values, others, axis=0, out=some, mode="clip")
+            some -= values[a]
+        start += len(others)
+    return out
 
 
 def item_means(values: Floats) -> Floats:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import IN_A_STEP, LEVEL, Flags, Floats, column_blocks
+from taskpace.analysis.stats.intervals import AT_A_TIME, LEVEL, Flags, Floats, column_blocks
 from taskpace.analysis.stats.special import Counts, fair_at_most
 from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
@@ -106,7 +106,7 @@ def wilcoxons(differences: Floats) -> list[float]:
     if not items:
         return [1.0] * count
     found: list[float] = []
-    blocks = column_blocks(items, count, IN_A_STEP)
+    blocks = column_blocks(items, count, AT_A_TIME)
     work = np.empty((2, len(differences[blocks[0]]) if blocks else 0, items), dtype=np.uint64)
     for block in blocks:
         keys, signs = work[:, : len(differences[block])]

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.items import differences
 
 PARTS = ("wait", "verbosity", "tokenizer", "decode")
 
@@ -134,8 +135,7 @@ def by_cause(
     a, b = np.array(pairs, dtype=np.intp).T
 
     def less(values: Floats, out: Floats) -> Floats:
-        np.subtract(rows_of(values, b), rows_of(values, a), out=out)
-        return out
+        return differences(values, pairs, out)
 
     def in_both(flags: Flags) -> Flags:
         return rows_of(flags, a) & rows_of(flags, b)

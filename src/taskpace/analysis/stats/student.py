@@ -22,8 +22,6 @@ _MANY = 100.0
 """Degrees of freedom, per unit of the squared normal quantile; from there the expansion is off by 1e-13 or less."""
 _NEAR = 1e-8
 """A correction after which there is nothing left to correct, as its square is next to nothing."""
-_LEAST_AT_ONCE = 4
-"""Values; fewer take less time one by one."""
 _LEAST_FREEDOM = 8.0
 """From which on ``_NODES`` tell a tail to 14 digits."""
 _NODES = 32
@@ -109,9 +107,9 @@ def ts_below(t: Floats, freedom: Floats) -> Floats:
 
 
 def _at_once(freedom: Floats) -> NDArray[np.bool_]:
-    """Which of several degrees of freedom are worked out together."""
-    enough = np.isfinite(freedom) & (freedom >= _LEAST_FREEDOM)
-    return enough if np.count_nonzero(enough) >= _LEAST_AT_ONCE else np.zeros(freedom.shape, dtype=bool)
+    """Which of several degrees of freedom are worked out together, each as it is alone, to the digit."""
+    enough: NDArray[np.bool_] = np.isfinite(freedom) & (freedom >= _LEAST_FREEDOM)
+    return enough
 
 
 def _tails(t: Floats, freedom: Floats) -> Floats:
@@ -127,7 +125,7 @@ def _tails(t: Floats, freedom: Floats) -> Floats:
     half = np.log((least + np.sqrt(least**2 - 1 + tanh**2)) / (1 + tanh)) / 2
     grown = np.expm1(half[:, None] * (1 + nodes))
     beyond = grown * (grown + tanh[:, None] * (2 + grown)) / (2 * (1 + grown))
-    left = np.exp(-freedom[:, None] * np.log1p(beyond)) @ weights * half
+    left = np.vecdot(np.exp(-freedom[:, None] * np.log1p(beyond)), weights) * half
     return np.asarray(np.exp(_log_gamma_steps(freedom / 2) - _LOG_PI / 2 - freedom / 2 * np.log1p(squared)) * left)
 
 
@@ -160,10 +158,12 @@ def _quantiles(share: float, freedom: Floats) -> Floats:
         tail = _tails(found, freedom)
         slope = density * np.exp(-(freedom + 1) / 2 * np.log1p(found**2 / freedom))
         step = np.log(tail / (1 - share)) * tail / (found * slope)
-        found *= np.exp(np.clip(step, -1, 1))
-        if (np.abs(step) < _NEAR).all():
+        t[few] = found * np.exp(np.clip(step, -1, 1))
+        more = np.abs(step) >= _NEAR
+        if not more.any():
             break
-    t[few] = found
+        few[few] = more
+        found, freedom, density = t[few], freedom[more], density[more]
     return t
 
 

@@ -17,7 +17,7 @@ from taskpace.analysis.stats.intervals import (
     Intervals,
     column_blocks,
 )
-from taskpace.analysis.stats.items import item_counts, item_sums
+from taskpace.analysis.stats.items import differences, item_counts, item_sums
 from taskpace.analysis.stats.per_correct import Spent, none_against_some
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
@@ -85,15 +85,32 @@ class PerCorrect:
         spent, right = (item_sums(np.where(trials, values[index], 0.0)) for values in (self.amounts, self.correct))
         return Spent(spent, right, item_counts(trials))
 
+    @cached_property
+    def _influences(self) -> Floats:
+        """Of each system, (systems, items), on the logarithm of what a correct answer takes; 0 of incomplete ones."""
+        each = [self._of_all(index).influence if whole else 0.0 for index, whole in enumerate(self._complete)]
+        return np.array([np.broadcast_to(one, self.amounts.shape[1]) for one in each])
+
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
         parts, counts = [], []
         items = self.amounts.shape[1]
-        for block in column_blocks(items, len(indices), AT_A_TIME):
-            influence = np.empty((len(indices[block]), items))
-            found = [self.of_pair(*pair, into=row) for pair, row in zip(indices[block], influence, strict=True)]
-            parts.append(Influence.of(np.array([log for log, *_ in found]), influence.T))
-            counts += [asked for *_, asked in found]
+        blocks = column_blocks(items, len(indices), AT_A_TIME)
+        work = np.empty((len(indices[blocks[0]]), items))
+        for block in blocks:
+            pairs = indices[block]
+            influence = work[: len(pairs)]
+            if all(self._complete[a] and self._complete[b] for a, b in pairs):
+                differences(self._influences, pairs, influence)
+                sides = [(self._of_all(a), self._of_all(b)) for a, b in pairs]
+                with np.errstate(invalid="ignore"):
+                    value = np.array([other.log for _, other in sides]) - np.array([one.log for one, _ in sides])
+                counts += [one.items for one, _ in sides]
+            else:
+                found = [self.of_pair(*pair, into=row) for pair, row in zip(pairs, influence, strict=True)]
+                value = np.array([log for log, *_ in found])
+                counts += [asked for *_, asked in found]
+            parts.append(Influence.of(value, influence.T))
         return Influence.together(parts), counts
 
 

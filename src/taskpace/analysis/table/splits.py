@@ -10,12 +10,14 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, Influence, Reach, column_blocks
-from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.stats.split import PARTS, Side, by_cause, rows_of
+from taskpace.analysis.stats.intervals import Floats, Influence, Reach, column_blocks
+from taskpace.analysis.stats.items import differences, item_means
+from taskpace.analysis.stats.split import PARTS, Side, by_cause
 
 _ROWS = ("difference", *PARTS)
 """What is averaged over items, in this order."""
+AT_A_TIME = 1 << 20
+"""Values of all rows of a block of pairs: of each row as many as one step works on (``intervals.AT_A_TIME``)."""
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -102,10 +104,13 @@ class Splits:
         """
         _, items, repeats = self._arrays.task_time_s.shape
         found, spare = work[:-1], work[-1]
-        a, b = np.array(pairs, dtype=np.intp).T
-        np.subtract(rows_of(self._sides.time_s, b), rows_of(self._sides.time_s, a), out=found[0])
+        differences(self._sides.time_s, pairs, found[0])
         parts = by_cause(self._sides, pairs, into=found[1:], spare=spare)
-        untold = np.isnan(parts[PARTS.index("tokenizer")]).all(axis=1)
+        tokenizer = parts[PARTS.index("tokenizer")]
+        # As a rule it can be told, and the first trial is known.
+        untold = np.isnan(tokenizer[:, :1]).all(axis=1)
+        if untold.any():
+            untold = np.isnan(tokenizer).all(axis=1)
         if untold.any():
             some = parts[:, untold]
             parts[:, untold] = np.where(np.isnan(some[:1]), np.nan, np.nan_to_num(some))
