@@ -10,15 +10,16 @@ Identification of Probability Distributions", 1 and 2 (worst-case bounds without
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
-from typing import Self
+from functools import cached_property, partial
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats, Moments
-from taskpace.analysis.stats.items import any_of_item, item_means
+from taskpace.analysis.stats.items import any_of_item, differences, item_means
+from taskpace.analysis.stats.products import Apart, apart
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
@@ -39,7 +40,7 @@ class Claims(msgspec.Struct, frozen=True):
     """The claim that p supports is about more than half of the items (sign test); else about the mean."""
 
 
-class LogRatios(msgspec.Struct, frozen=True, dict=True):
+class Columns(NamedTuple):
     """ln(b / a) of pairs, item by item: (items, pairs), NaN where an item is not common."""
 
     recorded: Floats
@@ -53,16 +54,57 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
     cut_b: Flags
     """Likewise."""
 
+
+class LogRatios:
+    """Pairs by what tests and intervals need of their log ratios, and the ratios themselves, made where one asks.
+
+    Args:
+        columns: makes the ratios.
+        moments: of what was recorded, where nothing is bounded; null: to be made of the ratios.
+    """
+
+    def __init__(self, columns: Callable[[], Columns], moments: Moments | None = None) -> None:
+        self._make, self._exact = columns, moments
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return self._make()
+
+    @property
+    def recorded(self) -> Floats:
+        """See ``Columns``."""
+        return self._columns.recorded
+
+    @property
+    def low(self) -> Floats:
+        """See ``Columns``."""
+        return self._columns.low
+
+    @property
+    def high(self) -> Floats:
+        """See ``Columns``."""
+        return self._columns.high
+
+    @property
+    def cut_a(self) -> Flags:
+        """See ``Columns``."""
+        return self._columns.cut_a
+
+    @property
+    def cut_b(self) -> Flags:
+        """See ``Columns``."""
+        return self._columns.cut_b
+
     @cached_property
     def moments(self) -> Moments:
         """Of what was recorded."""
-        return Moments.of(self.recorded)
+        return Moments.of(self.recorded) if self._exact is None else self._exact
 
     @cached_property
     def bounds(self) -> tuple[list[int], list[int]]:
         """How many items of each pair have a bound of A, and of B."""
-        if self.low is self.recorded and self.high is self.recorded:
-            none = [0] * self.recorded.shape[1]
+        if self._exact is not None:
+            none = [0] * len(self._exact.n)
             return none, none
         return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
 
@@ -80,15 +122,15 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def moments_low(self) -> Moments:
         """Of the least that they may be."""
-        return self.moments if self.low is self.recorded else Moments.of(self.low)
+        return Moments.of(self.low) if self._exact is None else self._exact
 
     @cached_property
     def moments_high(self) -> Moments:
         """Of the most."""
-        return self.moments if self.high is self.recorded else Moments.of(self.high)
+        return Moments.of(self.high) if self._exact is None else self._exact
 
 
-class Logs(msgspec.Struct, frozen=True):
+class Logs(msgspec.Struct, frozen=True, dict=True):
     """Logarithms of one measure of several systems, made once for all pairs: arrays (systems, items, repeats)."""
 
     values: Floats
@@ -109,7 +151,7 @@ class Logs(msgspec.Struct, frozen=True):
         if cut.any():
             there |= cut & (values == 0)
         # As a rule all are there; or none, as of reasoning.
-        logs = np.full(values.shape, np.nan)
+        logs = np.empty(values.shape) if there.all() else np.full(values.shape, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
             np.log(values, out=logs, where=True if there.all() else there)
         late = np.zeros(cut.shape, dtype=bool) if late is None else late
@@ -118,22 +160,55 @@ class Logs(msgspec.Struct, frozen=True):
 
     def ratios(self, indices: list[tuple[int, int]]) -> LogRatios:
         """Of pairs (a, b) of systems."""
-        shape = (self.values.shape[1], len(indices))
-        none = np.zeros(shape, dtype=bool)
-        if not indices:
-            nothing = np.empty(shape)
-            return LogRatios(nothing, nothing, nothing, none, none)
-        if not any(self.bounded[system] for pair in indices for system in pair):
-            rows = np.empty(shape[::-1])
-            for row, (a, b) in zip(rows, indices, strict=True):
-                if self.values.shape[-1] == 1:
-                    np.subtract(self.values[b, :, 0], self.values[a, :, 0], out=row)
-                else:
-                    row[:] = item_means(self.values[b] - self.values[a])
-            recorded = rows.T
-            return LogRatios(recorded, recorded, recorded, none, none)
+        if any(self.bounded[system] for pair in indices for system in pair):
+            return LogRatios(partial(self._with_bounds, indices))
+        return LogRatios(partial(self._without_bounds, indices), self._moments(indices))
+
+    def _with_bounds(self, indices: list[tuple[int, int]]) -> Columns:
         columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
-        return LogRatios(*(np.stack(each).T for each in zip(*columns, strict=True)))
+        return Columns(*(np.stack(each).T for each in zip(*columns, strict=True)))
+
+    def _without_bounds(self, indices: list[tuple[int, int]]) -> Columns:
+        recorded = self._rows(indices).T
+        none = np.broadcast_to(np.False_, recorded.shape)
+        return Columns(recorded, recorded, recorded, none, none)
+
+    def _rows(self, indices: list[tuple[int, int]]) -> Floats:
+        """What was recorded, pair by pair."""
+        rows = np.empty((len(indices), self.values.shape[1]))
+        if self.values.shape[-1] == 1:
+            return differences(self.values[..., 0], indices, rows)
+        for row, (a, b) in zip(rows, indices, strict=True):
+            row[:] = item_means(self.values[b] - self.values[a])
+        return rows
+
+    @cached_property
+    def _apart(self) -> tuple[Floats, Floats, Apart]:
+        """The systems' means, what their rounding left, and how far the systems lie apart; unknown where a trial is, as
+        means over repeats would be over others in each pair.
+        """
+        items = self.values[..., 0] if self.values.shape[-1] == 1 else self.values.mean(axis=-1)
+        n = max(1, items.shape[1])
+        with np.errstate(invalid="ignore"):
+            means = items.sum(axis=1) / n
+            away = items - means[:, None]
+            return means, away.sum(axis=1) / n, apart(away)
+
+    def _moments(self, indices: list[tuple[int, int]]) -> Moments:
+        """Of pairs without bounds: what the systems have in common is worked out once for all pairs."""
+        a, b = np.array(indices, dtype=np.intp).reshape(-1, 2).T
+        n = float(self.values.shape[1])
+        means, left, (squares, known) = self._apart
+        mean = means[b] - means[a] + (left[b] - left[a])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation = np.sqrt(squares[a, b] / (n - 1))
+        found = Moments(np.full(len(indices), n), mean, deviation, np.ones(len(indices), dtype=bool))
+        others = np.flatnonzero(~known[a, b])
+        if len(others):
+            subtracted = Moments.of(self._rows([indices[index] for index in others]).T)
+            for name in Moments.__struct_fields__:
+                getattr(found, name)[others] = getattr(subtracted, name)
+        return found
 
 
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
