@@ -17,6 +17,7 @@ from taskpace.analysis.stats.intervals import (
     Influence,
     Moments,
     degrees_of_freedom,
+    dots,
     effective_trials,
     of_influence,
     of_means,
@@ -118,6 +119,14 @@ def test_columns_in_blocks_are_each_alone(monkeypatch, items):
         for name in Influence.__struct_fields__:
             assert getattr(whole, name)[column] == getattr(alone, name)[0]
         np.testing.assert_equal(moments.deviation[column], Moments.of(values[:, [column]]).deviation[0])
+
+
+@pytest.mark.parametrize("items", [0, 5, 8, 24, 29])
+def test_sums_of_products_of_long_rows_come_in_pieces(monkeypatch, items):
+    """Shorter than a piece, some pieces, and what is left of them: the sum of all."""
+    monkeypatch.setattr(intervals, "_LONGEST_DOT", 8)
+    one, other = np.random.default_rng(9).normal(size=(2, 3, items))
+    np.testing.assert_allclose(dots(one, other), (one * other).sum(axis=1), rtol=1e-12)
 
 
 @given(positive, st.randoms(use_true_random=False))

@@ -13,6 +13,7 @@ from taskpace.analysis.stats import per_correct
 from taskpace.analysis.stats.estimates import Estimate
 from taskpace.analysis.stats.intervals import log_influence
 from taskpace.analysis.stats.per_correct import Spent, few_correct, none_against_some
+from taskpace.analysis.table import per_correct as table_per_correct
 from taskpace.analysis.table.per_correct import PerCorrect
 
 stats = Later("scipy.stats")
@@ -112,3 +113,21 @@ def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
         assert np.isnan(each[-1])
         np.testing.assert_array_equal((log, count), (one, items))
         np.testing.assert_array_equal(influence, each[:-1])
+
+
+@pytest.mark.parametrize("values", [1, 16, 1 << 18])
+def test_blocks_of_pairs_are_those_of_each(monkeypatch, values):
+    """One pair at a time, two, or all; with a system that misses an item or without: the pair's own numbers."""
+    monkeypatch.setattr(table_per_correct, "AT_A_TIME", values)
+    rng = np.random.default_rng(3)
+    seconds, correct = rng.lognormal(0, 1, (4, 8, 1)), (rng.random((4, 8, 1)) < 0.6).astype(float)
+    correct[3, 2] = seconds[3, 2] = np.nan
+    indices = [(0, 1), (0, 2), (1, 2), (0, 3), (3, 1), (2, 0)]
+    each = PerCorrect(seconds, correct)
+    found, counts = each.logs(indices)
+    for index, pair in enumerate(indices):
+        log, influence, items = each.of_pair(*pair)
+        known = influence[~np.isnan(influence)]
+        assert (found.value[index], counts[index], found.n[index]) == (log, items, len(known))
+        assert found.squares[index] == pytest.approx((known**2).sum(), rel=1e-12)
+        assert found.fourths[index] == pytest.approx((known**4).sum(), rel=1e-12)

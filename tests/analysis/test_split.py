@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from taskpace.analysis.stats.items import differences
 from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, by_cause, log_mean, split
 
 seconds = st.floats(1e-6, 1e5)
@@ -102,6 +103,16 @@ def test_many_pairs_at_a_time_are_each_pair_alone(systems):
     by_cause(table, pairs, into=into)
     for pair, (a, b) in enumerate(pairs):
         np.testing.assert_array_equal(into[:, pair].T, split(systems[a], systems[b]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12))
+def test_differences_are_those_of_each_pair(pairs):
+    """In any order, one system against several or not, into what held other numbers: row of b less row of a."""
+    values = np.random.default_rng(2).normal(size=(4, 5))
+    into = np.full((len(pairs), 5), 7.0)
+    assert differences(values, pairs, into) is into
+    for row, (a, b) in zip(into, pairs, strict=True):
+        np.testing.assert_array_equal(row, values[b] - values[a])
 
 
 def test_a_silent_side_makes_all_writing_verbosity():

@@ -73,5 +73,7 @@ def test_what_is_unknown_among_many_stays_unknown():
     """NaN, infinite t and no degrees of freedom beside values that are integrated together."""
     t = np.array([1.0, -1.0, math.nan, math.inf, -math.inf, 1.0, 2.0, 3.0, 1.0, 1e200])
     freedom = np.array([9.0, 10.0, 11.0, 12.0, 13.0, math.nan, 0.0, 14.0, 2.0, 20.0])
-    np.testing.assert_allclose(ts_below(t, freedom), [t_below(*each) for each in zip(t.tolist(), freedom.tolist(), strict=True)])
+    np.testing.assert_allclose(
+        ts_below(t, freedom), [t_below(*each) for each in zip(t.tolist(), freedom.tolist(), strict=True)]
+    )
     np.testing.assert_allclose(t_quantiles(0.975, freedom), [t_quantile(0.975, each) for each in freedom.tolist()])

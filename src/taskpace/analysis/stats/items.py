@@ -11,7 +11,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats
 
 
 def differences(values: Floats, pairs: list[tuple[int, int]], out: Floats) -> Floats:
-    """Rows of ``b`` less those of ``a`` of each pair (a, b) of systems, (systems, items) -> (pairs, items), into ``out``.
+    """Of each pair (a, b) of systems the row of ``b`` less that of ``a``, (systems, items) -> (pairs, items): ``out``.
 
     Pairs that follow each other and have ``a`` in common are subtracted at once.
     """

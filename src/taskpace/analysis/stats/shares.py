@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -12,11 +13,17 @@ from taskpace.analysis.stats.intervals import Flags, Floats, Reach, reached
 from taskpace.analysis.stats.student import normal_below
 
 
-class Answered(msgspec.Struct, frozen=True):
+class Answered(msgspec.Struct, frozen=True, dict=True):
     """One system's answers to items that were asked once: arrays (items,); neither where there is no record."""
 
     right: Flags
     wrong: Flags
+
+    @cached_property
+    def bits(self) -> tuple[int, int]:
+        """Both as whole numbers with a bit for each item: Python counts the bits of a pair at once."""
+        right, wrong = (int.from_bytes(np.packbits(each).tobytes()) for each in (self.right, self.wrong))
+        return right, wrong
 
 
 class PairedShares(msgspec.Struct, frozen=True):
@@ -41,11 +48,10 @@ class PairedShares(msgspec.Struct, frozen=True):
     @classmethod
     def of_once(cls, a: Answered, b: Answered) -> Self:
         """Of items that were asked once, where counting is all."""
-        above, below, right, wrong = (
-            int(np.count_nonzero(each))
-            for each in (a.wrong & b.right, a.right & b.wrong, a.right & b.right, a.wrong & b.wrong)
-        )
-        return cls(above + below + right + wrong, above, below, float(above - below), float(above + below))
+        (right_a, wrong_a), (right_b, wrong_b) = a.bits, b.bits
+        above, below = (wrong_a & right_b).bit_count(), (right_a & wrong_b).bit_count()
+        both = ((right_a | wrong_a) & (right_b | wrong_b)).bit_count()
+        return cls(both, above, below, float(above - below), float(above + below))
 
     def difference(self, reach: Reach | None = None) -> tuple[float, float, float]:
         """The mean difference with its 95 % interval; NaN without items.

@@ -72,7 +72,7 @@ class Side(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def plain(self) -> Flags:
         """Of each system, whether every trial is known, paced, and of a text long enough: as a rule all are."""
-        return np.asarray((~self.unknown & self.writes & self.long & self.paced).all(axis=-1))
+        return np.asarray(((self.writing_s > 0) & self.long & self.paced).all(axis=-1))
 
     @cached_property
     def log_writing(self) -> Floats:
