@@ -28,6 +28,8 @@ from taskpace.analysis.stats.student import t_quantile
 FEW_CORRECT = 10
 """Fewer correct answers, and the error of a share is not normal on any scale."""
 _LEAST_ERROR = 1e-12
+_STEPS = 1 << 30
+"""From that to 1, on the logarithm: between two errors that follow each other nothing is looked for."""
 
 
 def mean_and_per_correct(
@@ -148,19 +150,30 @@ def none_against_some(none: Spent, some: Spent) -> float:
     part. It errs on the safe side.
     """
 
-    def part(log_error: float) -> bool:
-        error = math.exp(log_error)
-        return none.least_per_correct(error / 4) > some.most_per_correct(error / 4)
+    def gap(step: int) -> float:
+        """How far they part: above 0 where they do. The greater the error, the more."""
+        error = math.exp(math.log(_LEAST_ERROR) * (1 - step / _STEPS))
+        least, most = none.least_per_correct(error / 4), some.most_per_correct(error / 4)
+        return math.log(least) - math.log(most) if least > 0 and most < math.inf else -math.inf
 
-    low, high = math.log(_LEAST_ERROR), 0.0
-    if not part(high):
+    left, right, moved = 0, _STEPS, -1
+    below, above = gap(left), gap(right)
+    if not above > 0:
         return 1.0
-    if part(low):
+    if below > 0:
         return _LEAST_ERROR
-    for _ in range(30):
-        middle = (low + high) / 2
-        low, high = (low, middle) if part(middle) else (middle, high)
-    return math.exp(high)
+    # False position; the end that stays twice counts half, so that it moves (the Illinois algorithm).
+    while right - left > 1:
+        share = below / (below - above) if math.isfinite(below) else 0.5
+        step = min(max(left + round(share * (right - left)), left + 1), right - 1)
+        found = gap(step)
+        if found > 0:
+            below = below / 2 if right == moved else below
+            right, above, moved = step, found, step
+        else:
+            above = above / 2 if left == moved else above
+            left, below, moved = step, found, step
+    return math.exp(math.log(_LEAST_ERROR) * (1 - right / _STEPS))
 
 
 def _mean(seconds: Floats, trials: Floats) -> float:
