@@ -7,13 +7,16 @@ is false where it is unknown; of a text all that is said is whether it is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags
@@ -42,21 +45,24 @@ class _Made:
         return found
 
 
-class Columns:
-    """So many trials, and their columns by name.
+class _Values:
+    """Columns by name, whatever their shape.
 
     None holds itself, nor do some of its trials hold it: they would stay in memory, arrays and all, until the garbage
     collector comes by.
     """
 
-    def __init__(self, height: int, arrays: _Made) -> None:
-        self.height = height
+    def __init__(self, arrays: _Made) -> None:
         self._arrays = arrays
         self._unknown: dict[str, Flags | None] = {}
-        self._totals: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials have each outcome, of those that occur."""
+        raise NotImplementedError
 
     def unknown(self, name: str) -> Flags | None:
         """Where a number is NaN; null: nowhere."""
@@ -65,6 +71,35 @@ class Columns:
             nan = np.isnan(values) if values.dtype.kind == "f" else None
             self._unknown[name] = nan if nan is not None and nan.any() else None
         return self._unknown[name]
+
+    def flagged(self, name: str) -> Flags | None:
+        """The trials with a flag; null: there are none."""
+        flags = self[name]
+        # One flag that is seen in every place is looked at once.
+        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
+
+    def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Times of these trials, NaN where the client stood still meanwhile."""
+        late = self.flagged("late")
+        return values if late is None else np.where(late, np.nan, values)
+
+    def having(self, *outcomes: Outcome) -> Flags | None:
+        """The trials with one of these outcomes; null: there are none."""
+        found: Flags | None = None
+        for outcome in outcomes:
+            if outcome in self.outcomes:
+                flags = self["outcome"] == OUTCOMES.index(outcome)
+                found = flags if found is None else found | flags
+        return found
+
+
+class Columns(_Values):
+    """So many trials of a cell, and their columns by name."""
+
+    def __init__(self, height: int, arrays: _Made) -> None:
+        super().__init__(arrays)
+        self.height = height
+        self._totals: dict[str, float] = {}
 
     def known(self, name: str) -> NDArray[Any]:
         """The numbers that are not NaN."""
@@ -84,31 +119,11 @@ class Columns:
             self._totals[name] = float(known.sum())
         return self._totals[name]
 
-    def flagged(self, name: str) -> Flags | None:
-        """The trials with a flag; null: there are none."""
-        flags = self[name]
-        # One flag that is seen in every place is looked at once.
-        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
-
-    def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Times of these trials, NaN where the client stood still meanwhile."""
-        late = self.flagged("late")
-        return values if late is None else np.where(late, np.nan, values)
-
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """How many trials have each outcome, of those that occur."""
         counts = np.bincount(self["outcome"], minlength=_NONE).tolist()
         return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=False) if count}
-
-    def having(self, *outcomes: Outcome) -> Flags | None:
-        """The trials with one of these outcomes; null: there are none."""
-        found: Flags | None = None
-        for outcome in outcomes:
-            if outcome in self.outcomes:
-                flags = self["outcome"] == OUTCOMES.index(outcome)
-                found = flags if found is None else found | flags
-        return found
 
     @property
     def ended(self) -> Columns:
@@ -150,9 +165,11 @@ class Columns:
 class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
-    def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None) -> None:
+    def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None, *, of: tuple[Whole, int] | None = None) -> None:
+        """``of``: the frame that these are rows of, and the first of them."""
         super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))))
         self.frame = frame
+        self.of = of
 
     @cached_property
     def items(self) -> int:
@@ -179,7 +196,16 @@ class Whole:
             view = self._view(name)
             return _as_array(_column(frame, name)) if view is None else view[begin:end]
 
-        return Trials(frame, _Made(make, found))
+        return Trials(frame, _Made(make, found), of=(self, begin))
+
+    def seen(self, name: str, begins: Sequence[int], count: int) -> NDArray[Any] | None:
+        """A column of several cells at even distances, (cells, count), where it is; null: it cannot be seen."""
+        steps = {after - before for before, after in pairwise(begins)}
+        view = self._view(name) if len(steps) == 1 else None
+        if view is None:
+            return None
+        shape, (stride,) = (len(begins), count), view.strides
+        return as_strided(view[begins[0] :], shape, (steps.pop() * stride, stride), writeable=False)
 
     def _view(self, name: str) -> NDArray[Any] | None:
         """A column that all cells share, of 8 bytes a trial at most where it is the frame's own and else of one.
@@ -192,6 +218,42 @@ class Whole:
                 own = column.n_chunks() == 1 and (column.null_count() in (0, len(column)) or not _is_number(column))
                 self._views[name] = _as_array(column) if own else None
             return self._views[name]
+
+
+class Alike(_Values):
+    """Cells with as many trials each, to be worked on at once: each column is (cells, trials).
+
+    It is seen where it is, if that can be, and copied else.
+    """
+
+    def __init__(self, cells: Sequence[Columns]) -> None:
+        wholes = [cell.of for cell in cells if isinstance(cell, Trials) and cell.of is not None]
+        same = len(cells) == len(wholes) > 1 and all(whole is wholes[0][0] for whole, _ in wholes)
+        begins = [begin for _, begin in wholes]
+
+        def make(name: str) -> NDArray[Any]:
+            # Each cell has the places of its items of its own.
+            seen = wholes[0][0].seen(name, begins, cells[0].height) if same and name != "item" else None
+            if seen is not None:
+                return seen
+            return cells[0][name][None] if len(cells) == 1 else np.stack([cell[name] for cell in cells])
+
+        super().__init__(_Made(make))
+        self.cells = cells
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials of all cells have each outcome, of those that occur."""
+        return dict(sum((Counter(cell.outcomes) for cell in self.cells), Counter()))
+
+
+def together(cells: Sequence[Columns]) -> list[tuple[list[int], Alike]]:
+    """Those that have trials in groups that are alike, each with the places of its cells among all: one, as a rule."""
+    by_height: dict[int, list[int]] = {}
+    for place, cell in enumerate(cells):
+        if cell.height:
+            by_height.setdefault(cell.height, []).append(place)
+    return [(places, Alike([cells[place] for place in places])) for places in by_height.values()]
 
 
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:
