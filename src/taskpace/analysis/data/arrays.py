@@ -134,19 +134,20 @@ def find_places(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[NDArra
 
 def _places_of_codes(codes: NDArray[Any], ids: pl.Series) -> tuple[NDArray[np.intp], pl.Series]:
     """``find_places`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
+    codes = codes.astype(np.intp)
     one = np.full(1 + int(codes.max(initial=0)), -1, dtype=np.int32)
     one[codes] = np.arange(len(codes), dtype=np.int32)
     occurs = one >= 0
     place = np.cumsum(occurs, dtype=np.intp)
     place -= 1
-    return place[codes], ids.gather(one[occurs])
+    return place.take(codes), ids.gather(one[occurs])
 
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
     """The trials of each system, all or none of them; with the places of their items (``with_items``)."""
     parts = Parts.of(trials, "system")
     whole = Whole(parts.trials)
-    return tuple(whole.rows(*parts.spans.get((system,), (0, 0))) for system in systems)
+    return whole.cells([parts.spans.get((system,), (0, 0)) for system in systems])
 
 
 def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...]) -> Arrays:

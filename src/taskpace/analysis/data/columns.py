@@ -19,6 +19,7 @@ import polars as pl
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from taskpace.analysis.data.parts import Span
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
 
@@ -93,13 +94,62 @@ class _Values:
         return found
 
 
-class Columns(_Values):
-    """So many trials of a cell, and their columns by name."""
+class Alike(_Values):
+    """So many cells with as many trials each, to be worked on at once: each column is (cells, trials)."""
 
     def __init__(self, height: int, arrays: _Made) -> None:
         super().__init__(arrays)
         self.height = height
-        self._totals: dict[str, float] = {}
+        self._totals: dict[str, list[float]] = {}
+
+    def row(self, row: int) -> _Made:
+        """The columns of one cell."""
+        arrays = self._arrays
+        return _Made(lambda name: arrays[name][row])
+
+    def totals(self, name: str) -> list[float]:
+        """The sum of each cell's numbers that are not NaN."""
+        if name not in self._totals:
+            unknown = self.unknown(name)
+            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
+            self._totals[name] = known.sum(axis=1).astype(np.float64).tolist()
+        return self._totals[name]
+
+    @cached_property
+    def outcomes_of_each(self) -> list[dict[Outcome, int]]:
+        """How many trials of each cell have each outcome, of those that occur there."""
+        counts = [np.bincount(codes, minlength=_NONE).tolist() for codes in self["outcome"]]
+        return [{outcome: n for outcome, n in zip(OUTCOMES, own, strict=False) if n} for own in counts]
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials of all cells have each outcome, of those that occur."""
+        return dict(sum(map(Counter, self.outcomes_of_each), Counter()))
+
+
+class Columns(_Values):
+    """So many trials of a cell, and their columns by name.
+
+    ``beside``: what they are a row of, and which: then what is asked of one cell is found for all of them at once.
+    """
+
+    def __init__(self, height: int, arrays: _Made, beside: tuple[Alike, int] | None = None) -> None:
+        super().__init__(arrays)
+        self.height = height
+        self.beside = beside
+
+    def unknown(self, name: str) -> Flags | None:
+        """Where a number is NaN; null: nowhere."""
+        if self.beside is None or name in self._unknown:
+            return super().unknown(name)
+        alike, row = self.beside
+        of_all = alike.unknown(name)
+        self._unknown[name] = of_all[row] if of_all is not None and of_all[row].any() else None
+        return self._unknown[name]
+
+    def flagged(self, name: str) -> Flags | None:
+        """The trials with a flag; null: there are none."""
+        return None if self.beside is not None and self.beside[0].flagged(name) is None else super().flagged(name)
 
     def known(self, name: str) -> NDArray[Any]:
         """The numbers that are not NaN."""
@@ -113,17 +163,19 @@ class Columns(_Values):
 
     def total(self, name: str) -> float:
         """The sum of the numbers that are not NaN."""
-        if name not in self._totals:
-            unknown = self.unknown(name)
-            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
-            self._totals[name] = float(known.sum())
-        return self._totals[name]
+        alike, row = self._as_row
+        return alike.totals(name)[row]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """How many trials have each outcome, of those that occur."""
-        counts = np.bincount(self["outcome"], minlength=_NONE).tolist()
-        return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=False) if count}
+        alike, row = self._as_row
+        return alike.outcomes_of_each[row]
+
+    @cached_property
+    def _as_row(self) -> tuple[Alike, int]:
+        arrays = self._arrays
+        return self.beside or (Alike(1, _Made(lambda name: arrays[name][None])), 0)
 
     @property
     def ended(self) -> Columns:
@@ -165,11 +217,11 @@ class Columns(_Values):
 class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
-    def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None, *, of: tuple[Whole, int] | None = None) -> None:
-        """``of``: the frame that these are rows of, and the first of them."""
-        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))))
+    def __init__(
+        self, frame: pl.DataFrame, arrays: _Made | None = None, beside: tuple[Alike, int] | None = None
+    ) -> None:
+        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))), beside)
         self.frame = frame
-        self.of = of
 
     @cached_property
     def items(self) -> int:
@@ -189,22 +241,45 @@ class Whole:
 
     def rows(self, begin: int, count: int, item: NDArray[np.intp] | None = None) -> Trials:
         """Some that follow each other; ``item``: the places of their items, in place of the column."""
-        frame, end = self._frame.slice(begin, count), begin + count
-        found = {} if item is None else {"item": item}
+        return self.cells([(begin, count)], item)[0]
+
+    def cells(self, spans: Sequence[Span], item: NDArray[np.intp] | None = None) -> tuple[Trials, ...]:
+        """Rows that follow each other, of each cell of a table.
+
+        Args:
+            spans: where they begin, and how many there are.
+            item: the places of the items of all of them, in place of the column.
+        """
+        frames, counts = [self._frame.slice(*span) for span in spans], [count for _, count in spans]
+        items = [] if item is None else np.split(item, np.cumsum(counts)[:-1])
+        if len(set(counts)) == 1 and counts[0]:
+            begins = [begin for begin, _ in spans]
+            found = {} if item is None else {"item": item.reshape(len(spans), -1)}
+            table = Alike(len(spans), _Made(lambda name: self._columns(name, begins, frames), found))
+            return tuple(Trials(frame, table.row(row), (table, row)) for row, frame in enumerate(frames))
+        return tuple(
+            Trials(frame, self._column_of(span, frame, {} if item is None else {"item": items[row]}))
+            for row, (span, frame) in enumerate(zip(spans, frames, strict=True))
+        )
+
+    def _column_of(self, span: Span, frame: pl.DataFrame, found: dict[str, NDArray[Any]]) -> _Made:
+        begin, end = span[0], sum(span)
 
         def make(name: str) -> NDArray[Any]:
             view = self._view(name)
             return _as_array(_column(frame, name)) if view is None else view[begin:end]
 
-        return Trials(frame, _Made(make, found), of=(self, begin))
+        return _Made(make, found)
 
-    def seen(self, name: str, begins: Sequence[int], count: int) -> NDArray[Any] | None:
-        """A column of several cells at even distances, (cells, count), where it is; null: it cannot be seen."""
-        steps = {after - before for before, after in pairwise(begins)}
-        view = self._view(name) if len(steps) == 1 else None
+    def _columns(self, name: str, begins: list[int], frames: list[pl.DataFrame]) -> NDArray[Any]:
+        """A column of cells of one height, seen where it is if they lie at even distances, and copied else."""
+        view = self._view(name)
+        steps = {after - before for before, after in pairwise(begins)} or {0}
         if view is None:
-            return None
-        shape, (stride,) = (len(begins), count), view.strides
+            return np.stack([_as_array(_column(frame, name)) for frame in frames])
+        if len(steps) > 1:
+            return np.stack([view[begin : begin + frames[0].height] for begin in begins])
+        shape, (stride,) = (len(begins), frames[0].height), view.strides
         return as_strided(view[begins[0] :], shape, (steps.pop() * stride, stride), writeable=False)
 
     def _view(self, name: str) -> NDArray[Any] | None:
@@ -220,40 +295,21 @@ class Whole:
             return self._views[name]
 
 
-class Alike(_Values):
-    """Cells with as many trials each, to be worked on at once: each column is (cells, trials).
-
-    It is seen where it is, if that can be, and copied else.
-    """
-
-    def __init__(self, cells: Sequence[Columns]) -> None:
-        wholes = [cell.of for cell in cells if isinstance(cell, Trials) and cell.of is not None]
-        same = len(cells) == len(wholes) > 1 and all(whole is wholes[0][0] for whole, _ in wholes)
-        begins = [begin for _, begin in wholes]
-
-        def make(name: str) -> NDArray[Any]:
-            # Each cell has the places of its items of its own.
-            seen = wholes[0][0].seen(name, begins, cells[0].height) if same and name != "item" else None
-            if seen is not None:
-                return seen
-            return cells[0][name][None] if len(cells) == 1 else np.stack([cell[name] for cell in cells])
-
-        super().__init__(_Made(make))
-        self.cells = cells
-
-    @cached_property
-    def outcomes(self) -> dict[Outcome, int]:
-        """How many trials of all cells have each outcome, of those that occur."""
-        return dict(sum((Counter(cell.outcomes) for cell in self.cells), Counter()))
-
-
 def together(cells: Sequence[Columns]) -> list[tuple[list[int], Alike]]:
     """Those that have trials in groups that are alike, each with the places of its cells among all: one, as a rule."""
     by_height: dict[int, list[int]] = {}
     for place, cell in enumerate(cells):
         if cell.height:
             by_height.setdefault(cell.height, []).append(place)
-    return [(places, Alike([cells[place] for place in places])) for places in by_height.values()]
+    return [(places, _beside([cells[place] for place in places])) for places in by_height.values()]
+
+
+def _beside(cells: Sequence[Columns]) -> Alike:
+    """Cells of one height, as the table has them if these are all of it."""
+    whole = cells[0].beside
+    if whole is not None and [cell.beside for cell in cells] == [(whole[0], row) for row in range(whole[0].height)]:
+        return whole[0]
+    return Alike(len(cells), _Made(lambda name: np.stack([cell[name] for cell in cells])))
 
 
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:
