@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.data.columns import Alike, Columns, Trials, Whole, together
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.items import item_totals
 from taskpace.records import CUT
 
 _FLAGS = ("cut", "late", "untimed")
@@ -68,6 +69,11 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """``late`` as flags."""
         flags: Flags = self.late > 0
         return flags
+
+    @cached_property
+    def answers(self) -> tuple[Floats, Floats]:
+        """Of each item how many trials are correct, and how many there are: (systems, items)."""
+        return item_totals(self.correct)
 
     @cached_property
     def recorded_s(self) -> Floats:

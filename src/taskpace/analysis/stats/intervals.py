@@ -297,6 +297,14 @@ def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False
     return Influence.of(logs, _log_influence(numerators, denominators, above, below), skewed=skewed)
 
 
+def log_means(values: Floats, count: float, *, skewed: bool = False) -> Influence:
+    """``log_ratios`` where all denominators are ``count``."""
+    found = Influence.of_means(values, skewed=skewed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = (power / found.value**k for k, power in enumerate((found.squares, found.cubes, found.fourths), 2))
+        return Influence(np.log(found.value / count), found.n, *powers)
+
+
 def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:
     """``of_ratios`` from their logarithms."""
     found = logs.intervals(reach)
@@ -378,3 +386,14 @@ def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, f
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
     return share, max(0.0, middle - half), min(1.0, middle + half)
+
+
+def wilsons(shares: Floats, n: float, reach: Reach | None = None) -> Intervals:
+    """``wilson`` of several shares of as many trials; nothing is tested."""
+    z2 = reached(n, reach) ** 2
+    unknown = np.full(shares.shape, math.nan)
+    if not math.isfinite(z2):
+        return Intervals(shares, np.zeros(shares.shape), np.ones(shares.shape), unknown)
+    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    return Intervals(shares, np.maximum(0.0, middle - half), np.minimum(1.0, middle + half), unknown)

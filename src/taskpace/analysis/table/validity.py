@@ -212,7 +212,8 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
     enough = len(trials.known("tpot_s")) > trials.height / 2
-    grown = growth(trials["tpot_s" if enough else "task_time_s"])
+    # The logarithm of a decrease by as much is farther from 0.
+    grown = growth(trials["tpot_s" if enough else "task_time_s"], least=math.log1p(DRIFT_LIMIT))
     if grown is None:
         return
     difference, p = grown
