@@ -111,7 +111,9 @@ def quantiles_of_each(
     """``quantiles`` of several systems with as many values: (systems, trials); by system, each with its ``item_of`` and
     ``cut``. Those whose values are all exact are ranked together.
     """
-    able = np.array([item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)])
+    able = np.array(
+        [item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)]
+    )
     if able.any() and values.dtype.kind == "f":
         able &= ~np.isnan(values).any(axis=1)
     together = np.flatnonzero(able)
