@@ -311,14 +311,11 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.in_time.recorded_s)
+    logs = arrays.in_time.log_recorded
+    known = np.isfinite(logs)
+    means = item_means(item_means(logs if known.all() else np.where(known, logs, np.nan)))
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
-
-
-def _log_means(values: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
 
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
@@ -326,15 +323,15 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     indices = [arrays.index(system) for system in valid]
     if not indices:
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [item_means(np.log(values[indices])) for values in (arrays.task_time_s, arrays.tpot_s)]
+    logs = [item_means(each[indices]) for each in (arrays.log_time, arrays.log_tpot)]
     both = [index for index in range(len(indices)) if all(np.isfinite(log[index]).any() for log in logs)]
     if len(both) < _LEAST_TO_AGREE:
         return None
-    # Quickness and speed: both grow the better a system is.
-    items = np.concatenate([-log[both] for log in logs])
-    totals, known = items.sum(axis=1), np.isfinite(items)
+    # Slowness of both kinds: they grow the worse a system is.
+    items = np.concatenate(logs) if len(both) == len(indices) else np.concatenate([log[both] for log in logs])
+    totals, known = items.sum(axis=1), np.broadcast_to(np.True_, items.shape)
     if not np.isfinite(totals).all():
+        known = np.isfinite(items)
         items = np.where(known, items, 0.0)
         totals = items.sum(axis=1)
 

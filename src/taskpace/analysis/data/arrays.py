@@ -81,6 +81,21 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         bound = self.is_cut | self.is_late
         return np.where(bound, self.spent_s, self.task_time_s) if bound.any() else self.task_time_s
 
+    @cached_property
+    def log_time(self) -> Floats:
+        """Logarithms of task times; not finite where there is none above 0 s."""
+        return _logs(self.task_time_s)
+
+    @cached_property
+    def log_recorded(self) -> Floats:
+        """Logarithms of recorded times, likewise."""
+        return self.log_time if self.recorded_s is self.task_time_s else _logs(self.recorded_s)
+
+    @cached_property
+    def log_tpot(self) -> Floats:
+        """Logarithms of seconds per token, likewise."""
+        return _logs(self.tpot_s)
+
     @property
     def in_time(self) -> Arrays:
         """The arrays as if late trials had not been asked: for means and totals, on which a standstill has no say."""
@@ -93,6 +108,11 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
+
+
+def _logs(values: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(values))
 
 
 def without(arrays: Arrays, left_out: Flags) -> Arrays:
