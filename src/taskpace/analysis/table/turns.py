@@ -136,7 +136,11 @@ def _by_round(cells: Sequence[Columns], pace: str) -> tuple[NDArray[Any], Floats
     shape = (len(cells), 1 + max(int(each.max()) for each in rounds))
     place, log, there = np.ones(shape, dtype=np.intp), np.zeros(shape), np.zeros(shape, dtype=bool)
     for system, (cell, asked_in) in enumerate(zip(cells, rounds, strict=True)):
-        place[system, asked_in], log[system, asked_in], there[system, asked_in] = cell["place"], np.log(cell[pace]), True
+        place[system, asked_in], log[system, asked_in], there[system, asked_in] = (
+            cell["place"],
+            np.log(cell[pace]),
+            True,
+        )
     return place, log, there
 
 
