@@ -277,7 +277,8 @@ def _of_known_time(cell: Columns | Alike, name: str) -> Floats:
 
 def _spent_is_task_time(cell: Columns) -> bool:
     """Every trial ended in time, and its time is known."""
-    return cell.ended.in_time is cell and cell.unknown("task_time_s") is None and bool(cell["timed"].all())
+    once = cell["timed"] if any(cell["timed"].strides) else cell["timed"][:1]
+    return cell.ended.in_time is cell and cell.unknown("task_time_s") is None and bool(once.all())
 
 
 def _spent_s(cell: Columns | Alike) -> Floats:

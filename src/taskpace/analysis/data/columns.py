@@ -151,6 +151,11 @@ class Columns(_Values):
         """The trials with a flag; null: there are none."""
         return None if self.beside is not None and self.beside[0].flagged(name) is None else super().flagged(name)
 
+    def count(self, name: str) -> int:
+        """How many have a flag."""
+        flags = self.flagged(name)
+        return 0 if flags is None else int(np.count_nonzero(flags))
+
     def known(self, name: str) -> NDArray[Any]:
         """The numbers that are not NaN."""
         unknown = self.unknown(name)

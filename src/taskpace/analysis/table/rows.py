@@ -147,9 +147,9 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
     cut = [_cut(trials, batched=cell.batched) for cell, trials in zip(cells, sample.timed, strict=True)]
     for indices, alike in together(sample.timed):
         times = _recorded(alike)
-        known = np.isfinite(times).sum(axis=1)
+        known = np.array([np.count_nonzero(np.isfinite(own)) for own in times])
         # Those with as many samples have the same percentiles.
-        for n in np.unique(known).tolist():
+        for n in sorted(set(known.tolist())):
             able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
             some = np.flatnonzero(known == n)
             estimates = quantiles_of_each(
