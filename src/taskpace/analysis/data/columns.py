@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.parts import Span
@@ -284,8 +283,10 @@ class Whole:
             return np.stack([_as_array(_column(frame, name)) for frame in frames])
         if len(steps) > 1:
             return np.stack([view[begin : begin + frames[0].height] for begin in begins])
-        shape, (stride,) = (len(begins), frames[0].height), view.strides
-        return as_strided(view[begins[0] :], shape, (steps.pop() * stride, stride), writeable=False)
+        shape, (stride,), (step,) = (len(begins), frames[0].height), view.strides, steps
+        # Of one value that is seen in every place the memory is that of one.
+        memory = view if stride else view[:1]
+        return np.ndarray(shape, view.dtype, memory, begins[0] * stride, (step * stride, stride))
 
     def _view(self, name: str) -> NDArray[Any] | None:
         """A column that all cells share, of 8 bytes a trial at most where it is the frame's own and else of one.
