@@ -317,9 +317,11 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    logs = arrays.in_time.log_recorded
-    known = np.isfinite(logs)
-    means = item_means(item_means(logs if known.all() else np.where(known, logs, np.nan)))
+    logs = item_means(arrays.in_time.log_recorded)
+    means = logs.sum(axis=1) / max(1, logs.shape[1])
+    if not (logs.size and np.isfinite(means).all()):
+        logs = arrays.in_time.log_recorded
+        means = item_means(item_means(np.where(np.isfinite(logs), logs, np.nan)))
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
 
@@ -329,17 +331,18 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     indices = [arrays.index(system) for system in valid]
     if not indices:
         return None
-    logs = [item_means(each[indices]) for each in (arrays.log_time, arrays.log_tpot)]
-    both = [index for index in range(len(indices)) if all(np.isfinite(log[index]).any() for log in logs)]
+    logs = [item_means(each) for each in (arrays.log_time, arrays.log_tpot)]
+    both = [index for index in indices if all(np.isfinite(log[index]).any() for log in logs)]
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Slowness of both kinds: they grow the worse a system is.
-    items = np.concatenate(logs) if len(both) == len(indices) else np.concatenate([log[both] for log in logs])
-    totals, known = items.sum(axis=1), np.broadcast_to(np.True_, items.shape)
-    if not np.isfinite(totals).all():
+    totals = np.concatenate([log.sum(axis=1)[both] for log in logs])
+    counts = np.full(len(totals), logs[0].shape[1])
+    if drawn or not np.isfinite(totals).all():
+        items = np.concatenate([log[both] for log in logs])
         known = np.isfinite(items)
         items = np.where(known, items, 0.0)
-        totals = items.sum(axis=1)
+        totals, counts = items.sum(axis=1), np.count_nonzero(known, axis=1)
 
     def coefficients(totals: Floats) -> tuple[Floats, Floats]:
         k = len(both)
@@ -347,7 +350,7 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
             means = totals[..., : 2 * k] / totals[..., 2 * k :]
         return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-    values = coefficients(np.concatenate([totals, np.count_nonzero(known, axis=1)]))
+    values = coefficients(np.concatenate([totals, counts]))
     ends = [(np.nan, np.nan)] * 2
     if drawn:
         ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate([items, known]).T))]
