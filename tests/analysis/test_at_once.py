@@ -102,7 +102,7 @@ def test_who_has_no_table_left_takes_what_was_given_away(two_cores):
     assert maker is not other
 
 
-def test_what_nobody_has_begun_is_done_by_who_asks_and_forgotten(two_cores):
+def test_what_no_thread_has_begun_is_done_by_who_asks_and_forgotten(two_cores):
     """With a table for each thread no part waits for another thread, and the queue behind the tables keeps none."""
     meet = threading.Barrier(2, timeout=60)
     left = []

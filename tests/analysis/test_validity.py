@@ -216,7 +216,7 @@ def test_drift_is_the_machine_s_not_the_items_order(trials_of):
 
 
 def test_what_is_no_drift_for_its_size_is_not_tested(trials_of, monkeypatch):
-    """A change below 10 % either way is no drift, however sure; most cells have one."""
+    """A change below 10 % is not reported, however sure, and most cells have one: there is no test of it."""
     tested = []
     welch = significance.welch
     monkeypatch.setattr(significance, "welch", lambda *groups: tested.append(groups) or welch(*groups))

@@ -53,7 +53,7 @@ def in_turn(make: Callable[[Key, Meanwhile], Made], keys: list[Key], *, each: in
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="taskpace-table") as threads:
 
         def meanwhile(work: Callable[[], Done], /) -> Callable[[], Done]:
-            # It queues behind all tables. What nobody has begun by the time that it is asked for is done by who asks.
+            # It queues behind all tables. If no thread has begun it when it is asked for, who asks does it.
             once = _Once(work)
             begun = threads.submit(once.do)
             return lambda: once.do() if begun.cancel() else begun.result()

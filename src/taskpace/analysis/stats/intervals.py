@@ -386,14 +386,3 @@ def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, f
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
     return share, max(0.0, middle - half), min(1.0, middle + half)
-
-
-def wilsons(shares: Floats, n: float, reach: Reach | None = None) -> Intervals:
-    """``wilson`` of several shares of as many trials; nothing is tested."""
-    z2 = reached(n, reach) ** 2
-    unknown = np.full(shares.shape, math.nan)
-    if not math.isfinite(z2):
-        return Intervals(shares, np.zeros(shares.shape), np.ones(shares.shape), unknown)
-    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    return Intervals(shares, np.maximum(0.0, middle - half), np.minimum(1.0, middle + half), unknown)
