@@ -24,13 +24,14 @@ from taskpace.analysis.data.frame import last_attempts
 from taskpace.analysis.stats.bootstrap import RESAMPLES, Resamples
 from taskpace.analysis.stats.estimates import (
     Estimate,
-    accuracy,
     par2_values,
     quantiles,
     ratios,
     samples_for,
-    solve_curve,
+    shares_of_correct,
+    solve_curves,
 )
+from taskpace.analysis.stats.items import item_totals
 from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.summary import agreement
 from taskpace.analysis.table.diagnosis import heavy_tail
@@ -78,9 +79,9 @@ def intervals(arrays: Arrays) -> Iterator[tuple[str, Estimate]]:
         ("PAR-2", par2_values(time_s, correct, LIMIT_S).sum(axis=2), counts),
     ):
         yield from ((name, found) for found in ratios(above.T, below.T))
-    for times, right in zip(time_s, correct, strict=True):
-        yield "accuracy", accuracy(right)
-        yield "solve curve at the median", solve_curve(times, right, np.array([_median_of[0]]))[0]
+    yield from (("accuracy", found) for found in shares_of_correct(*item_totals(correct)))
+    for (found,) in solve_curves(time_s, correct, np.array([_median_of[0]])):
+        yield "solve curve at the median", found
     pairs = [(arrays.systems[place], arrays.systems[place + 1]) for place in firsts]
     for pair in compare_pairs(arrays, pairs, None, graded=True):
         assert pair.split is not None

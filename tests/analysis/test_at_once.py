@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import polars as pl
 import pytest
@@ -48,7 +49,7 @@ def test_two_are_made_at_a_time(two_cores):
     meet, lock = threading.Barrier(2, timeout=60), threading.Lock()
     at_work, most = 0, 0
 
-    def make(key):
+    def make(key, _):
         nonlocal at_work, most
         with lock:
             at_work += 1
@@ -66,7 +67,7 @@ def test_two_are_made_at_a_time(two_cores):
 def test_small_tables_and_one_core_take_no_thread(each, threads, monkeypatch):
     """Few trials, or one thread for polars: every table is made by whoever asks."""
     monkeypatch.setattr(pl, "thread_pool_size", lambda: threads)
-    makers = in_turn(lambda _: threading.current_thread(), [1, 2, 3], each=each)
+    makers = in_turn(lambda *_: threading.current_thread(), [1, 2, 3], each=each)
     assert set(makers) == {threading.current_thread()}
 
 
@@ -74,7 +75,7 @@ def test_the_first_that_fails_raises(two_cores):
     """Of several failures it is the first table's that is told, though another came sooner."""
     failed = threading.Event()
 
-    def make(key):
+    def make(key, _):
         if key == "first":
             assert failed.wait(60)
         failed.set()
@@ -82,3 +83,62 @@ def test_the_first_that_fails_raises(two_cores):
 
     with pytest.raises(ValueError, match="first"):
         list(in_turn(make, ["first", "second"], each=at_once.LEAST))
+
+
+def test_who_has_no_table_left_takes_what_was_given_away(two_cores):
+    """Of three tables the third is made by two threads: its part is begun by the other one before it is asked for."""
+    begun = threading.Event()
+
+    def part():
+        begun.set()
+        return threading.current_thread()
+
+    def make(key, meanwhile):
+        done = meanwhile(part if key == "last" else lambda: None)
+        assert key != "last" or begun.wait(60)
+        return threading.current_thread(), done()
+
+    *_, (maker, other) = in_turn(make, ["first", "second", "last"], each=at_once.LEAST)
+    assert maker is not other
+
+
+def test_what_no_thread_has_begun_is_done_by_who_asks_and_forgotten(two_cores):
+    """With a table for each thread no part waits for another thread, and the queue behind the tables keeps none."""
+    meet = threading.Barrier(2, timeout=60)
+    left = []
+
+    class Work:
+        def __call__(self):
+            return threading.current_thread()
+
+    def make(key, meanwhile):
+        meet.wait()
+        work = Work()
+        left.append(weakref.ref(work))
+        done = meanwhile(work)
+        del work
+        maker = done()
+        del done
+        kept = [each() for each in left[-1:]]
+        meet.wait()
+        return maker is threading.current_thread(), kept
+
+    assert list(in_turn(make, [1, 2], each=at_once.LEAST)) == [(True, [None])] * 2
+
+
+@pytest.mark.parametrize("each", [0, at_once.LEAST])
+def test_a_part_that_fails_fails_its_table(each, two_cores):
+    """Whoever does it, the error is raised where the part is asked for; without threads it is not begun before."""
+    asked = []
+
+    def make(key, meanwhile):
+        def part():
+            assert each or asked
+            raise ValueError(key)
+
+        done = meanwhile(part)
+        asked.append(key)
+        return done()
+
+    with pytest.raises(ValueError, match="first"):
+        list(in_turn(make, ["first", "second"], each=each))

@@ -11,8 +11,11 @@ import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
+from taskpace.analysis.data import columns
 from taskpace.analysis.data.arrays import arrays_of, cells_of, to_arrays, with_items
-from taskpace.analysis.data.columns import Trials, Whole
+from taskpace.analysis.data.columns import Trials, Whole, together
+from taskpace.analysis.data.parts import Parts
+from taskpace.analysis.data.sample import sample_of
 from taskpace.records import OUTCOMES
 
 rows = st.lists(
@@ -170,3 +173,52 @@ def test_what_is_the_same_for_all_takes_no_memory(trials_of):
         expected = np.array(getattr(arrays, name))
         expected[0, 0, 0] = np.nan
         np.testing.assert_array_equal(getattr(fewer, name), expected)
+
+
+@given(rows, st.integers(1, 3), st.integers(0, 2))
+def test_cells_that_are_alike_say_what_each_says(found, count, gap):
+    """Cells of one height, at even distances in their frame, at others, or of frames of their own: columns, sums,
+    flags and outcomes of all at once are those of each cell by itself.
+    """
+    frame = as_frame(found, coded=True)
+    size = max(0, len(found) - 2 * gap) // count
+    begins = [row * (size + gap * (row > 1)) for row in range(count)]
+    whole = Whole(frame)
+    cells = whole.cells([(begin, size) for begin in begins])
+    alone = [Trials(frame[begin : begin + size]) for begin in begins]
+    for of_all in (cells, alone):
+        groups = together(of_all)
+        assert [places for places, _ in groups] == ([list(range(count))] if size else [])
+        for _, alike in groups:
+            for name in ("count", "task_time_s", "unanswered", "outcome", "item"):
+                np.testing.assert_array_equal(alike[name], [each[name] for each in alone])
+            assert alike.totals("count") == [each.total("count") for each in alone]
+            assert alike.outcomes_of_each == [each.outcomes for each in alone]
+            unknown = alike.unknown("task_time_s")
+            expected = [each.unknown("task_time_s") for each in alone]
+            assert (unknown is None) == all(each is None for each in expected)
+    for cell, other in zip(cells, alone, strict=True):
+        assert cell.count("unanswered") == other.count("unanswered")
+        np.testing.assert_array_equal(cell.knowing("count")["count"], other.knowing("count")["count"])
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_complete_run_s_columns_are_made_once(trials_of, monkeypatch, missing):
+    """Whatever the number of cells: their tables see them where they are. With a gap a table makes its own."""
+    made: list[str] = []
+    as_array = columns._as_array
+    monkeypatch.setattr(columns, "_as_array", lambda values: made.append(values.name) or as_array(values))
+    systems, tasks = ("a", "b", "c"), ("t", "u")
+    trials = pl.concat([trials_of(system, 6, task=task) for system in systems for task in tasks], rechunk=True)
+    if missing:
+        trials = trials.with_columns(ttft_s=pl.when(pl.int_range(pl.len()) > 0).then("ttft_s"))
+    parts = Parts.of(trials, "task", "system")
+    whole = Whole(parts.trials)
+    for task in tasks:
+        sample = sample_of(parts, whole, [(task, system) for system in systems], batched=False)
+        for cell in sample.cells:
+            assert cell["ttft_s"].shape == (6,)
+        ((_, alike),) = together(sample.cells)
+        assert np.shares_memory(alike["task_time_s"], trials["task_time_s"].to_numpy())
+    assert made.count("ttft_s") == (6 if missing else 1)
+    assert {made.count(name) for name in set(made) - {"ttft_s"}} == {1}

@@ -14,16 +14,16 @@ from tests.later import Later
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Estimate,
-    Sampled,
-    accuracy,
     number,
     par2_values,
     quantiles,
     quantiles_of_each,
     ratios,
     samples_for,
-    solve_curve,
+    shares_of_correct,
+    solve_curves,
 )
+from taskpace.analysis.stats.items import item_totals
 
 stats = Later("scipy.stats")
 
@@ -55,7 +55,7 @@ def test_par2_is_the_mean_of_time_or_twice_the_limit(data, limit):
 @given(trials(), st.floats(0.01, 100))
 def test_the_solve_curve_counts_what_is_right_in_time(data, deadline):
     """#(correct and t <= tau) / #recorded, errors and wrong answers in the denominator."""
-    (found,) = solve_curve(*data, np.array([deadline]))
+    ((found,),) = solve_curves(*(each[None] for each in data), np.array([deadline]))
     known = recorded(*data)
     if known:
         assert found.value == pytest.approx(sum(bool(c) and t <= deadline for t, c in known) / len(known))
@@ -68,7 +68,7 @@ def test_accuracy_counts_every_record(data):
     """Correct over recorded; errors count against it."""
     _, correct = data
     known = [c for c in correct.ravel() if not math.isnan(c)]
-    found = accuracy(correct)
+    (found,) = shares_of_correct(*item_totals(correct[None]))
     if known:
         assert found.value == pytest.approx(sum(known) / len(known))
         assert found.low <= found.value + 1e-12
@@ -112,7 +112,7 @@ def test_what_is_not_finite_becomes_null():
 @given(
     st.lists(
         st.tuples(
-            st.lists(st.none() | st.floats(0, 1e6) | st.just(math.inf), min_size=5, max_size=5) | st.just([]),
+            st.lists(st.none() | st.floats(0, 1e6) | st.just(math.inf), min_size=5, max_size=5),
             st.booleans(),
             st.booleans(),
         ),
@@ -121,23 +121,18 @@ def test_what_is_not_finite_becomes_null():
 )
 def test_quantiles_of_each_system_are_its_own(found):
     """Ranked together or alone, with gaps, cut values, repeats and none at all: numbers are the same to the digit."""
-    systems = [
-        Sampled(
-            np.array(values, dtype=float),
-            np.zeros(len(values), dtype=np.intp) if repeated else None,
-            np.arange(len(values)) % 2 == 0 if cut else None,
-        )
-        for values, repeated, cut in found
-    ]
+    rows = np.array([values for values, *_ in found], dtype=float).reshape(len(found), 5)
+    item_of = [np.zeros(5, dtype=np.intp) if repeated else None for _, repeated, _ in found]
+    cut = [np.arange(5) % 2 == 0 if some else None for *_, some in found]
     shares = (0.5, 0.9)
-    expected = [quantiles(values, items, shares, cut) for values, items, cut in systems]
-    assert quantiles_of_each(systems, shares) == expected
+    expected = [quantiles(*each[:2], shares, each[2]) for each in zip(rows, item_of, cut, strict=True)]
+    assert quantiles_of_each(rows, shares, item_of=item_of, cut=cut) == expected
 
 
 def test_quantiles_of_whole_numbers_are_those_of_floats():
     """Columns that stay whole, in the frame's own memory, are ranked in a copy."""
     counts = np.random.default_rng(1).integers(0, 50, (3, 99), dtype=np.int32)
     before = counts.copy()
-    found = quantiles_of_each([Sampled(each) for each in counts], (0.5,))
+    found = quantiles_of_each(counts, (0.5,), item_of=[None] * 3, cut=[None] * 3)
     assert found == [quantiles(each.astype(float), None, (0.5,)) for each in counts]
     np.testing.assert_array_equal(counts, before)

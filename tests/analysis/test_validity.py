@@ -13,6 +13,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.makespan import makespan_s
 from taskpace.analysis.schema.summary import Reason
+from taskpace.analysis.stats import significance
 from taskpace.analysis.table.validity import ask, reasons_against
 from taskpace.experiment.scenario import Scenario
 from taskpace.report.words.sentences import sentences
@@ -212,6 +213,19 @@ def test_drift_is_the_machine_s_not_the_items_order(trials_of):
     assert against(trials_of(task_time_s=growing, tpot_s=[0.01] * 60)) == {}
     # Where no answer has a second token, task time must stand in.
     assert set(against(trials_of(task_time_s=growing, tpot_s=[None] * 60))) == {"drift"}
+
+
+def test_what_is_no_drift_for_its_size_is_not_tested(trials_of, monkeypatch):
+    """A change below 10 % is not reported, however sure, and most cells have one: there is no test of it."""
+    tested = []
+    welch = significance.welch
+    monkeypatch.setattr(significance, "welch", lambda *groups: tested.append(groups) or welch(*groups))
+    for change in (0.92, 1.09):
+        assert "drift" not in against(trials_of(tpot_s=list(np.geomspace(0.01, 0.01 * change, 40))))
+    assert not tested
+    for change in (0.7, 1.4):
+        assert "drift" in against(trials_of(tpot_s=list(np.geomspace(0.01, 0.01 * change, 40))))
+    assert len(tested) == 2
 
 
 def test_noise_without_a_trend_is_no_drift(trials_of):

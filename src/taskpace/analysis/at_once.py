@@ -1,16 +1,16 @@
-"""Two tables at a time, where each has trials enough to be worth a thread of its own."""
+"""Two threads for the tables of a run, where each has trials enough to be worth it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import polars as pl
 
 AT_ONCE = 2
-"""Tables in memory at a time. Python runs one thread at a time: a third would wait, and its arrays, too."""
+"""Threads, and so tables in memory at a time. Python runs one thread at a time: a third would wait."""
 LEAST = 20_000
 """Trials of a table, from which on most of its time is spent in numpy and polars, which let other threads run."""
 
@@ -19,24 +19,56 @@ _KEPT_BYTES = 31 << 20
 
 Key = TypeVar("Key")
 Made = TypeVar("Made")
+Done = TypeVar("Done")
 
 
-def in_turn(make: Callable[[Key], Made], keys: list[Key], *, each: int) -> Iterator[Made]:
+class Meanwhile(Protocol):
+    """Takes work that another thread may do, if one has nothing else to do; what it returns gives what came of it."""
+
+    def __call__(self, work: Callable[[], Done], /) -> Callable[[], Done]: ...
+
+
+def when_asked(work: Callable[[], Done], /) -> Callable[[], Done]:
+    """``Meanwhile`` without another thread: it is done, once, when somebody asks for it."""
+    return work
+
+
+def in_turn(make: Callable[[Key, Meanwhile], Made], keys: list[Key], *, each: int) -> Iterator[Made]:
     """What is made of each key, in their order; the first that fails in that order is the one that raises.
 
+    Each thread takes the next table. One that finds none left takes what ``make`` gave away: tables need not come out
+    even, and a table alone has two threads, too.
+
     Args:
-        make: leaves alone what it shares with others.
+        make: of a key; leaves alone what it shares with others.
         keys: one for each table.
         each: how many trials one has as a rule.
     """
     if each >= LEAST:
         _keep_memory()
     # Who gives polars one thread, as one core does, gets one here.
-    if len(keys) < AT_ONCE or each < LEAST or pl.thread_pool_size() < AT_ONCE:
-        yield from map(make, keys)
+    if each < LEAST or pl.thread_pool_size() < AT_ONCE:
+        yield from (make(key, when_asked) for key in keys)
         return
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="taskpace-table") as threads:
-        yield from threads.map(make, keys)
+
+        def meanwhile(work: Callable[[], Done], /) -> Callable[[], Done]:
+            # It queues behind all tables. If no thread has begun it when it is asked for, who asks does it.
+            once = _Once(work)
+            begun = threads.submit(once.do)
+            return lambda: once.do() if begun.cancel() else begun.result()
+
+        yield from threads.map(lambda key: make(key, meanwhile), keys)
+
+
+class _Once(Generic[Done]):
+    """Work that is forgotten when it is begun, and its arrays with it, whoever may still have it in a queue."""
+
+    def __init__(self, work: Callable[[], Done]) -> None:
+        self._work = [work]
+
+    def do(self) -> Done:
+        return self._work.pop()()
 
 
 def _keep_memory() -> None:

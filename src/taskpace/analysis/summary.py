@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import polars as pl
 
@@ -14,7 +15,7 @@ from taskpace.analysis.across.effects import find_effects
 from taskpace.analysis.across.load import find_loads
 from taskpace.analysis.across.overall import Answers, find_overall
 from taskpace.analysis.across.sweeps import Sweep, find_sweeps
-from taskpace.analysis.at_once import in_turn
+from taskpace.analysis.at_once import Meanwhile, in_turn, when_asked
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Whole
@@ -80,9 +81,7 @@ def summarise(
         TaskpaceError: there is no such system; the files are not of one run.
     """
     run = Shards(sources, prices, deadline_s=deadline_s)
-    return _summarise_parts(
-        run.parts(),
-        run.cells,
+    wanted = _Wanted(
         name=run.name,
         limit_s=run.experiment.timeout_s,
         deadline_s=run.deadline_s,
@@ -92,6 +91,7 @@ def summarise(
         reference=reference,
         until=run.experiment.until,
     )
+    return _summarise_parts(run.parts(), run.cells, wanted)
 
 
 def summarise_trials(
@@ -123,9 +123,7 @@ def summarise_trials(
         reference: likewise.
         until: what ended each task; null: all its items were to be asked.
     """
-    return _summarise_parts(
-        [Part(cells, trials, anchors)],
-        cells,
+    wanted = _Wanted(
         name=name,
         limit_s=limit_s,
         deadline_s=deadline_s,
@@ -135,54 +133,56 @@ def summarise_trials(
         reference=reference,
         until=until,
     )
+    return _summarise_parts([Part(cells, trials, anchors)], cells, wanted)
 
 
-def _summarise_parts(
-    parts: Iterable[Part],
-    cells: list[CellPlan],
-    *,
-    name: str,
-    limit_s: float,
-    deadline_s: float | None,
-    resamples: int,
-    sweeps: tuple[Sweep, ...],
-    forms: tuple[Forms, ...],
-    reference: str | None,
-    until: Until | None,
-) -> Summary:
-    """Make the tables part by part, each part gone before the next one is read; arguments as of ``summarise_trials``.
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a summary is to be of its trials: see ``summarise_trials``."""
 
-    ``cells``: of all parts.
-    """
-    if until is not None:
-        resamples = 0
+    name: str
+    limit_s: float
+    deadline_s: float | None
+    resamples: int
+    sweeps: tuple[Sweep, ...]
+    forms: tuple[Forms, ...]
+    reference: str | None
+    until: Until | None
+
+    @property
+    def drawn(self) -> int:
+        """Resamples: none where the data decided how many items there are."""
+        return self.resamples if self.until is None else 0
+
+
+def _summarise_parts(parts: Iterable[Part], cells: list[CellPlan], wanted: _Wanted) -> Summary:
+    """Make the tables part by part, each part gone before the next one is read; ``cells``: of all parts."""
     made: list[_Made] = []
     done = 0
     for part in parts:
-        made += _make_tables(part, limit_s=limit_s, deadline_s=deadline_s, resamples=resamples, until=until)
+        made += _make_tables(part, wanted)
         done += part.trials.height
         del part
     tables = tuple(each.table for each in made)
     return Summary(
         schema_version=SCHEMA_VERSION,
-        name=name,
+        name=wanted.name,
         planned=sum(each.planned for each in made),
         done=done,
-        deadline_s=deadline_s,
-        resamples=resamples,
+        deadline_s=wanted.deadline_s,
+        resamples=wanted.drawn,
         tables=tables,
-        sweeps=sweeps,
-        effects=find_effects(sweeps, tables),
+        sweeps=wanted.sweeps,
+        effects=find_effects(wanted.sweeps, tables),
         imported=tuple(map(_origin, (cell for cell in cells if cell.imported is not None))),
         loads=find_loads(tables, {cell.scenario.name: cell.scenario for cell in cells}),
-        brevity=find_brevity(forms, tables),
+        brevity=find_brevity(wanted.forms, tables),
         # Over tasks with numbers of items that the data decided there are no intervals that one may stop by.
         overall=()
-        if until is not None
+        if wanted.until is not None
         else find_overall(
             tables,
             {(each.table.task, each.table.scenario): each.answers for each in made if each.answers is not None},
-            reference=reference,
+            reference=wanted.reference,
         ),
     )
 
@@ -196,9 +196,7 @@ class _Made(NamedTuple):
     """For the mean over tasks; null: the table is in none."""
 
 
-def _make_tables(
-    part: Part, *, limit_s: float, deadline_s: float | None, resamples: int, until: Until | None
-) -> Iterator[_Made]:
+def _make_tables(part: Part, wanted: _Wanted) -> Iterator[_Made]:
     """In the order of the cells; a table's arrays are in memory no longer than it takes to make it."""
     tables: dict[tuple[str, str], list[CellPlan]] = {}
     for cell in part.cells:
@@ -206,8 +204,9 @@ def _make_tables(
     own = Parts.of(part.trials, "task", "scenario", "system")
     whole = Whole(own.trials)
     again = {} if part.anchors is None else dict(part.anchors.group_by("task", "scenario"))
+    until = wanted.until
 
-    def make(key: tuple[str, str]) -> _Made:
+    def make(key: tuple[str, str], meanwhile: Meanwhile) -> _Made:
         cells = tables[key]
         keys = [(*key, cell.system) for cell in cells]
         sample = sample_of(own, whole, keys, batched=cells[0].batched, in_order=until is not None)
@@ -219,10 +218,11 @@ def _make_tables(
             sample,
             paired,
             anchors=again.get(key),
-            limit_s=limit_s,
-            deadline_s=deadline_s,
-            resamples=resamples,
+            limit_s=wanted.limit_s,
+            deadline_s=wanted.deadline_s,
+            resamples=wanted.drawn,
             settled=settled,
+            meanwhile=meanwhile,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
         return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample, paired) if counts else None)
@@ -256,30 +256,36 @@ def make_table(
     deadline_s: float | None,
     resamples: int,
     settled: Settled | None = None,
+    meanwhile: Meanwhile = when_asked,
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings.
 
     ``paired``: the sample ``within_nodes``. ``settled``: how it stands, where that decided how many items there are, so
-    that all intervals must allow for it.
+    that all intervals must allow for it. ``meanwhile``: the pairs are compared beside the rows, if a thread is free.
     """
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
+    names, graded = _quicker_first(arrays), cells[0].graded
+    compared = meanwhile(lambda: compare_leaning_first(paired, names, drawn, graded=graded, anytime=anytime))
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
-    found = compare_leaning_first(paired, _quicker_first(arrays), drawn, graded=cells[0].graded, anytime=anytime)
-    found, anchored = by_anchors(found, sample.trials, anchors, cells[0], resamples)
+    of_rows = [
+        row_findings(row, sample.own, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))
+    ]
+    of_order = order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0])
+    found, anchored = by_anchors(compared(), sample.trials, anchors, cells[0], resamples)
     found = without_untimed(found, sample.trials)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found], shared=shared)
     findings = {
         row.system: (
             *origin_findings(cell),
-            *as_imported(row_findings(row, sample.own, arrays.index(row.system), cell), cell),
+            *as_imported(own, cell),
             *request_findings(cell),
             *as_imported(tuple(grader_findings(part.frame, cell)), cell),
         )
-        for row, cell, part in zip(rows, cells, sample.cells, strict=True)
+        for row, own, cell, part in zip(rows, of_rows, cells, sample.cells, strict=True)
     }
     if anytime:
         rows = without_asking_for_more(rows)
@@ -292,7 +298,7 @@ def make_table(
         *claims_findings(cells, pairs),
         *table_findings(ranked, pairs),
         *anchor_findings(anchored),
-        *order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0]),
+        *of_order,
         *ramp_findings(sample.trials, cells[0].scenario),
         *node_findings(sample.trials, int(crossing(sample.own.session).sum()) if paired is not sample else 0),
     )
@@ -311,14 +317,13 @@ def make_table(
 
 def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
     """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    means = _log_means(arrays.in_time.recorded_s)
+    logs = item_means(arrays.in_time.log_recorded)
+    means = logs.sum(axis=1) / max(1, logs.shape[1])
+    if not (logs.size and np.isfinite(means).all()):
+        logs = arrays.in_time.log_recorded
+        means = item_means(item_means(np.where(np.isfinite(logs), logs, np.nan)))
     order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
     return list(combinations([arrays.systems[index] for index in order], 2))
-
-
-def _log_means(values: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return item_means(item_means(np.where(values > 0, np.log(values), np.nan)))
 
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:
@@ -326,17 +331,18 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     indices = [arrays.index(system) for system in valid]
     if not indices:
         return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = [item_means(np.log(values[indices])) for values in (arrays.task_time_s, arrays.tpot_s)]
-    both = [index for index in range(len(indices)) if all(np.isfinite(log[index]).any() for log in logs)]
+    logs = [item_means(each) for each in (arrays.log_time, arrays.log_tpot)]
+    both = [index for index in indices if all(np.isfinite(log[index]).any() for log in logs)]
     if len(both) < _LEAST_TO_AGREE:
         return None
-    # Quickness and speed: both grow the better a system is.
-    items = np.concatenate([-log[both] for log in logs])
-    totals, known = items.sum(axis=1), np.isfinite(items)
-    if not np.isfinite(totals).all():
+    # Slowness of both kinds: they grow the worse a system is.
+    totals = np.concatenate([log.sum(axis=1)[both] for log in logs])
+    counts = np.full(len(totals), logs[0].shape[1])
+    if drawn or not np.isfinite(totals).all():
+        items = np.concatenate([log[both] for log in logs])
+        known = np.isfinite(items)
         items = np.where(known, items, 0.0)
-        totals = items.sum(axis=1)
+        totals, counts = items.sum(axis=1), np.count_nonzero(known, axis=1)
 
     def coefficients(totals: Floats) -> tuple[Floats, Floats]:
         k = len(both)
@@ -344,7 +350,7 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
             means = totals[..., : 2 * k] / totals[..., 2 * k :]
         return kendall_tau_b(means[..., :k], means[..., k:]), spearman_rho(means[..., :k], means[..., k:])
 
-    values = coefficients(np.concatenate([totals, np.count_nonzero(known, axis=1)]))
+    values = coefficients(np.concatenate([totals, counts]))
     ends = [(np.nan, np.nan)] * 2
     if drawn:
         ends = [percentile(draws) for draws in coefficients(drawn.totals(np.concatenate([items, known]).T))]

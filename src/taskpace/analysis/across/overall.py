@@ -72,8 +72,13 @@ class _Graded(msgspec.Struct, frozen=True):
     rows: dict[str, SystemRow]
     answers: Answers
     pairs: tuple[Pair, ...]
-    place: NDArray[np.intp]
-    """Of each of ``answers.items`` among the items of all tasks."""
+    place: NDArray[np.intp] | slice
+    """Of each of ``answers.items`` among the items of all tasks; a slice where they follow each other."""
+
+    @property
+    def end(self) -> int:
+        """Past the last of these places."""
+        return self.place.stop if isinstance(self.place, slice) else 1 + int(self.place.max())
 
     def index(self, system: str) -> int:
         return self.answers.systems.index(system)
@@ -119,10 +124,15 @@ def _graded(tables: list[TaskTable], answers: list[Answers]) -> list[_Graded]:
             rows={row.system: row for row in table.rows},
             answers=each,
             pairs=table.pairs,
-            place=place,
+            place=_as_slice(place),
         )
         for table, each, place in zip(tables, answers, places, strict=True)
     ]
+
+
+def _as_slice(place: NDArray[np.intp]) -> NDArray[np.intp] | slice:
+    first = int(place[0]) if len(place) else 0
+    return slice(first, first + len(place)) if (place == np.arange(first, first + len(place))).all() else place
 
 
 def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
@@ -221,7 +231,7 @@ def _mean_ratio(
     reference it is an upper bound. A bound has no interval and claims nothing.
     """
     total, pairs = 0.0, 0
-    items = 1 + max(int(task.place.max(initial=-1)) for task in tasks)
+    items = max(task.end for task in tasks)
     influence, met = np.zeros(items), np.zeros(items, dtype=bool)
     bounds: dict[Bound, str] = {}
     for task in tasks:
@@ -242,14 +252,15 @@ def _mean_ratio(
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)
         both = ~np.isnan(found)
-        influence[task.place[both]] += found[both] / len(tasks)
-        met[task.place[both]] = True
+        influence[task.place] += (found if both.all() else np.where(both, found, 0.0)) / len(tasks)
+        met[task.place] |= both
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
     if bounds:
         (bound,) = bounds
         return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
-    return compared_by_log(of_influence(np.array([total]), influence[met][:, None]), [pairs])[0], None
+    known = influence if met.all() else influence[met]
+    return compared_by_log(of_influence(np.array([total]), known[:, None]), [pairs])[0], None
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:

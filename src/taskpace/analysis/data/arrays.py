@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.columns import Columns, Trials, Whole
+from taskpace.analysis.data.columns import Alike, Columns, Trials, Whole, together
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
+from taskpace.analysis.stats.items import item_totals
 from taskpace.records import CUT
 
 _FLAGS = ("cut", "late", "untimed")
@@ -70,10 +71,30 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return flags
 
     @cached_property
+    def answers(self) -> tuple[Floats, Floats]:
+        """Of each item how many trials are correct, and how many there are: (systems, items)."""
+        return item_totals(self.correct)
+
+    @cached_property
     def recorded_s(self) -> Floats:
         """Task times with those of failed trials and of late ones: all of the time, or a bound of it."""
         bound = self.is_cut | self.is_late
         return np.where(bound, self.spent_s, self.task_time_s) if bound.any() else self.task_time_s
+
+    @cached_property
+    def log_time(self) -> Floats:
+        """Logarithms of task times; not finite where there is none above 0 s."""
+        return _logs(self.task_time_s)
+
+    @cached_property
+    def log_recorded(self) -> Floats:
+        """Logarithms of recorded times, likewise."""
+        return self.log_time if self.recorded_s is self.task_time_s else _logs(self.recorded_s)
+
+    @cached_property
+    def log_tpot(self) -> Floats:
+        """Logarithms of seconds per token, likewise."""
+        return _logs(self.tpot_s)
 
     @property
     def in_time(self) -> Arrays:
@@ -87,6 +108,11 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def index(self, system: str) -> int:
         return self.systems.index(system)
+
+
+def _logs(values: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.log(values))
 
 
 def without(arrays: Arrays, left_out: Flags) -> Arrays:
@@ -134,44 +160,52 @@ def find_places(trials: pl.DataFrame, *, in_order: bool = False) -> tuple[NDArra
 
 def _places_of_codes(codes: NDArray[Any], ids: pl.Series) -> tuple[NDArray[np.intp], pl.Series]:
     """``find_places`` of ids that are codes in the ids' order (``frame.compact``): those that occur, from 0."""
+    codes = codes.astype(np.intp)
     one = np.full(1 + int(codes.max(initial=0)), -1, dtype=np.int32)
     one[codes] = np.arange(len(codes), dtype=np.int32)
     occurs = one >= 0
     place = np.cumsum(occurs, dtype=np.intp)
     place -= 1
-    return place[codes], ids.gather(one[occurs])
+    return place.take(codes), ids.gather(one[occurs])
 
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
     """The trials of each system, all or none of them; with the places of their items (``with_items``)."""
     parts = Parts.of(trials, "system")
     whole = Whole(parts.trials)
-    return tuple(whole.rows(*parts.spans.get((system,), (0, 0))) for system in systems)
+    return whole.cells([parts.spans.get((system,), (0, 0)) for system in systems])
 
 
 def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...]) -> Arrays:
     """``to_arrays`` of the trials of each system with their items' places (``with_items``)."""
-    repeats = max((int(cell["repeat"].max(initial=1)) for cell in cells), default=1)
+    groups = together(cells)
+    repeats = max((int(alike["repeat"].max()) for _, alike in groups), default=1)
     shape = (len(systems), len(items), repeats)
     places = [cell["item"].astype(np.intp, copy=False) for cell in cells]
     if repeats > 1:
         places = [
             place * repeats + cell["repeat"].astype(np.intp) - 1 for place, cell in zip(places, cells, strict=True)
         ]
-    whole = bool(systems and shape[1]) and all(_fill(place, shape[1] * repeats) for place in places)
+    orders = _orders(places, shape[1] * repeats)
 
-    def cube(values_of: Callable[[Trials], NDArray[Any]]) -> Floats:
-        columns = [values_of(cell) for cell in cells]
-        if whole and (value := _constant(columns)) is not None:
+    def cube(values_of: Callable[[Columns | Alike], NDArray[Any]]) -> Floats:
+        if orders is None:
+            found = np.full(shape, np.nan)
+            for row, cell, place in zip(found, cells, places, strict=True):
+                row.reshape(-1)[place] = values_of(cell)
+            return found
+        ((_, alike),) = groups
+        rows = values_of(alike)
+        if (value := _constant(rows)) is not None:
             return np.broadcast_to(value, shape)
-        found = np.empty(shape) if whole else np.full(shape, np.nan)
-        for row, column, place in zip(found, columns, places, strict=True):
-            row.reshape(-1)[place] = column
-        return found
+        same = len(orders) == 1
+        ordered = rows.take(orders[0], axis=1) if same else np.stack([*map(np.take, rows, orders)])
+        return ordered.astype(np.float64, copy=False).reshape(shape)
 
     visible = cube(lambda cell: _of_ended(cell, "output_bytes"))
     reasoning = cube(lambda cell: _of_ended(cell, "reasoning_bytes"))
     task_time_s = cube(lambda cell: _of_known_time(cell, "task_time_s"))
+    priced = any("cost_usd" in cell.frame.columns for cell in cells)
     return Arrays(
         systems=systems,
         items=items,
@@ -189,30 +223,33 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
         round=cube(lambda cell: cell["round"]),
         untimed=cube(lambda cell: _flags(cell, cell.flagged("untimed"))),
         late=cube(lambda cell: _flags(cell, cell.flagged("late"))),
-        cost_usd=cube(_cost_usd),
+        cost_usd=cube(lambda cell: cell["cost_usd"]) if priced else np.broadcast_to(np.nan, shape),
     )
 
 
-def _fill(places: NDArray[Any], size: int) -> bool:
-    """Whether there is a trial for each of so many places."""
-    if len(places) != size:
-        return False
-    filled = np.zeros(size, dtype=bool)
-    filled[places] = True
-    return bool(filled.all())
+def _orders(places: Sequence[NDArray[np.intp]], size: int) -> list[NDArray[np.intp]] | None:
+    """Of each system the trials in the order of their places, once if it is the same for all; null: one of so many
+    places has no trial.
+    """
+    if not size or not places or any(len(place) != size for place in places):
+        return None
+    same = all(np.array_equal(places[0], place) for place in places[1:])
+    orders = []
+    for place in places[: 1 if same else None]:
+        order = np.full(size, -1, dtype=np.intp)
+        order[place] = np.arange(size)
+        if order.min() < 0:
+            return None
+        orders.append(order)
+    return orders
 
 
-def _constant(columns: Sequence[NDArray[Any]]) -> np.float64 | None:
-    """The one number that all columns have; null: they have several."""
-    first = np.float64(columns[0][0])
-    if np.isnan(first):
-        same = all(np.isnan(column[-1]) and (_is_one(column) or np.isnan(column).all()) for column in columns)
-    else:
-        same = all(
-            column[0] == first and column[-1] == first and (_is_one(column) or (column == first).all())
-            for column in columns
-        )
-    return first if same else None
+def _constant(rows: NDArray[Any]) -> np.float64 | None:
+    """The one number that all rows have; null: they have several."""
+    first = np.float64(rows[0, 0])
+    same = np.isnan if np.isnan(first) else first.__eq__
+    once = rows if any(rows.strides) else rows[:1, :1]
+    return first if same(once[:, -1]).all() and same(once).all() else None
 
 
 def _is_one(values: NDArray[Any]) -> bool:
@@ -225,31 +262,28 @@ def _is_nothing(values: Floats) -> bool:
     return bool(values.size) and _is_one(values) and values.flat[0] == 0
 
 
-def _flags(cell: Columns, found: Flags | None) -> Flags:
-    return np.broadcast_to(np.False_, cell.height) if found is None else found
+def _flags(cell: Columns | Alike, found: Flags | None) -> Flags:
+    return np.broadcast_to(np.False_, cell["outcome"].shape) if found is None else found
 
 
-def _of_ended(cell: Columns, name: str) -> NDArray[Any]:
+def _of_ended(cell: Columns | Alike, name: str) -> NDArray[Any]:
     failed = cell.having("error")
     return cell[name] if failed is None else np.where(failed, np.nan, cell[name])
 
 
-def _of_known_time(cell: Columns, name: str) -> Floats:
+def _of_known_time(cell: Columns | Alike, name: str) -> Floats:
     return cell.unless_late(_of_ended(cell, name))
 
 
 def _spent_is_task_time(cell: Columns) -> bool:
     """Every trial ended in time, and its time is known."""
-    return cell.ended.in_time is cell and cell.unknown("task_time_s") is None and bool(cell["timed"].all())
+    once = cell["timed"] if any(cell["timed"].strides) else cell["timed"][:1]
+    return cell.ended.in_time is cell and cell.unknown("task_time_s") is None and bool(once.all())
 
 
-def _spent_s(cell: Columns) -> Floats:
+def _spent_s(cell: Columns | Alike) -> Floats:
     seconds, timed = np.nan_to_num(cell["task_time_s"]), cell["timed"]
     return seconds if timed.all() else np.where(timed, seconds, np.nan)
-
-
-def _cost_usd(cell: Trials) -> Floats:
-    return cell["cost_usd"] if "cost_usd" in cell.frame.columns else np.broadcast_to(np.nan, cell.height)
 
 
 TURNS_SHARE = 0.9

@@ -7,8 +7,10 @@ is false where it is unknown; of a text all that is said is whether it is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from taskpace.analysis.data.parts import Span
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
 
@@ -42,21 +45,24 @@ class _Made:
         return found
 
 
-class Columns:
-    """So many trials, and their columns by name.
+class _Values:
+    """Columns by name, whatever their shape.
 
     None holds itself, nor do some of its trials hold it: they would stay in memory, arrays and all, until the garbage
     collector comes by.
     """
 
-    def __init__(self, height: int, arrays: _Made) -> None:
-        self.height = height
+    def __init__(self, arrays: _Made) -> None:
         self._arrays = arrays
         self._unknown: dict[str, Flags | None] = {}
-        self._totals: dict[str, float] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials have each outcome, of those that occur."""
+        raise NotImplementedError
 
     def unknown(self, name: str) -> Flags | None:
         """Where a number is NaN; null: nowhere."""
@@ -65,6 +71,89 @@ class Columns:
             nan = np.isnan(values) if values.dtype.kind == "f" else None
             self._unknown[name] = nan if nan is not None and nan.any() else None
         return self._unknown[name]
+
+    def flagged(self, name: str) -> Flags | None:
+        """The trials with a flag; null: there are none."""
+        flags = self[name]
+        # One flag that is seen in every place is looked at once.
+        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
+
+    def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Times of these trials, NaN where the client stood still meanwhile."""
+        late = self.flagged("late")
+        return values if late is None else np.where(late, np.nan, values)
+
+    def having(self, *outcomes: Outcome) -> Flags | None:
+        """The trials with one of these outcomes; null: there are none."""
+        found: Flags | None = None
+        for outcome in outcomes:
+            if outcome in self.outcomes:
+                flags = self["outcome"] == OUTCOMES.index(outcome)
+                found = flags if found is None else found | flags
+        return found
+
+
+class Alike(_Values):
+    """So many cells with as many trials each, to be worked on at once: each column is (cells, trials)."""
+
+    def __init__(self, height: int, arrays: _Made) -> None:
+        super().__init__(arrays)
+        self.height = height
+        self._totals: dict[str, list[float]] = {}
+
+    def row(self, row: int) -> _Made:
+        """The columns of one cell."""
+        arrays = self._arrays
+        return _Made(lambda name: arrays[name][row])
+
+    def totals(self, name: str) -> list[float]:
+        """The sum of each cell's numbers that are not NaN."""
+        if name not in self._totals:
+            unknown = self.unknown(name)
+            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
+            self._totals[name] = known.sum(axis=1).astype(np.float64).tolist()
+        return self._totals[name]
+
+    @cached_property
+    def outcomes_of_each(self) -> list[dict[Outcome, int]]:
+        """How many trials of each cell have each outcome, of those that occur there."""
+        counts = [np.bincount(codes, minlength=_NONE).tolist() for codes in self["outcome"]]
+        return [{outcome: n for outcome, n in zip(OUTCOMES, own, strict=False) if n} for own in counts]
+
+    @cached_property
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many trials of all cells have each outcome, of those that occur."""
+        return dict(sum(map(Counter, self.outcomes_of_each), Counter()))
+
+
+class Columns(_Values):
+    """So many trials of a cell, and their columns by name.
+
+    ``beside``: what they are a row of, and which: then what is asked of one cell is found for all of them at once.
+    """
+
+    def __init__(self, height: int, arrays: _Made, beside: tuple[Alike, int] | None = None) -> None:
+        super().__init__(arrays)
+        self.height = height
+        self.beside = beside
+
+    def unknown(self, name: str) -> Flags | None:
+        """Where a number is NaN; null: nowhere."""
+        if self.beside is None or name in self._unknown:
+            return super().unknown(name)
+        alike, row = self.beside
+        of_all = alike.unknown(name)
+        self._unknown[name] = of_all[row] if of_all is not None and of_all[row].any() else None
+        return self._unknown[name]
+
+    def flagged(self, name: str) -> Flags | None:
+        """The trials with a flag; null: there are none."""
+        return None if self.beside is not None and self.beside[0].flagged(name) is None else super().flagged(name)
+
+    def count(self, name: str) -> int:
+        """How many have a flag."""
+        flags = self.flagged(name)
+        return 0 if flags is None else int(np.count_nonzero(flags))
 
     def known(self, name: str) -> NDArray[Any]:
         """The numbers that are not NaN."""
@@ -78,37 +167,19 @@ class Columns:
 
     def total(self, name: str) -> float:
         """The sum of the numbers that are not NaN."""
-        if name not in self._totals:
-            unknown = self.unknown(name)
-            known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
-            self._totals[name] = float(known.sum())
-        return self._totals[name]
-
-    def flagged(self, name: str) -> Flags | None:
-        """The trials with a flag; null: there are none."""
-        flags = self[name]
-        # One flag that is seen in every place is looked at once.
-        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
-
-    def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Times of these trials, NaN where the client stood still meanwhile."""
-        late = self.flagged("late")
-        return values if late is None else np.where(late, np.nan, values)
+        alike, row = self._as_row
+        return alike.totals(name)[row]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
         """How many trials have each outcome, of those that occur."""
-        counts = np.bincount(self["outcome"], minlength=_NONE).tolist()
-        return {outcome: count for outcome, count in zip(OUTCOMES, counts, strict=False) if count}
+        alike, row = self._as_row
+        return alike.outcomes_of_each[row]
 
-    def having(self, *outcomes: Outcome) -> Flags | None:
-        """The trials with one of these outcomes; null: there are none."""
-        found: Flags | None = None
-        for outcome in outcomes:
-            if outcome in self.outcomes:
-                flags = self["outcome"] == OUTCOMES.index(outcome)
-                found = flags if found is None else found | flags
-        return found
+    @cached_property
+    def _as_row(self) -> tuple[Alike, int]:
+        arrays = self._arrays
+        return self.beside or (Alike(1, _Made(lambda name: arrays[name][None])), 0)
 
     @property
     def ended(self) -> Columns:
@@ -150,8 +221,10 @@ class Columns:
 class Trials(Columns):
     """Of a frame of last attempts (columns of ``load_frame``)."""
 
-    def __init__(self, frame: pl.DataFrame, arrays: _Made | None = None) -> None:
-        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))))
+    def __init__(
+        self, frame: pl.DataFrame, arrays: _Made | None = None, beside: tuple[Alike, int] | None = None
+    ) -> None:
+        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))), beside)
         self.frame = frame
 
     @cached_property
@@ -172,14 +245,48 @@ class Whole:
 
     def rows(self, begin: int, count: int, item: NDArray[np.intp] | None = None) -> Trials:
         """Some that follow each other; ``item``: the places of their items, in place of the column."""
-        frame, end = self._frame.slice(begin, count), begin + count
-        found = {} if item is None else {"item": item}
+        return self.cells([(begin, count)], item)[0]
+
+    def cells(self, spans: Sequence[Span], item: NDArray[np.intp] | None = None) -> tuple[Trials, ...]:
+        """Rows that follow each other, of each cell of a table.
+
+        Args:
+            spans: where they begin, and how many there are.
+            item: the places of the items of all of them, in place of the column.
+        """
+        frames, counts = [self._frame.slice(*span) for span in spans], [count for _, count in spans]
+        items = [] if item is None else np.split(item, np.cumsum(counts)[:-1])
+        if len(set(counts)) == 1 and counts[0]:
+            begins = [begin for begin, _ in spans]
+            found = {} if item is None else {"item": item.reshape(len(spans), -1)}
+            table = Alike(len(spans), _Made(lambda name: self._columns(name, begins, frames), found))
+            return tuple(Trials(frame, table.row(row), (table, row)) for row, frame in enumerate(frames))
+        return tuple(
+            Trials(frame, self._column_of(span, frame, {} if item is None else {"item": items[row]}))
+            for row, (span, frame) in enumerate(zip(spans, frames, strict=True))
+        )
+
+    def _column_of(self, span: Span, frame: pl.DataFrame, found: dict[str, NDArray[Any]]) -> _Made:
+        begin, end = span[0], sum(span)
 
         def make(name: str) -> NDArray[Any]:
             view = self._view(name)
             return _as_array(_column(frame, name)) if view is None else view[begin:end]
 
-        return Trials(frame, _Made(make, found))
+        return _Made(make, found)
+
+    def _columns(self, name: str, begins: list[int], frames: list[pl.DataFrame]) -> NDArray[Any]:
+        """A column of cells of one height, seen where it is if they lie at even distances, and copied else."""
+        view = self._view(name)
+        steps = {after - before for before, after in pairwise(begins)} or {0}
+        if view is None:
+            return np.stack([_as_array(_column(frame, name)) for frame in frames])
+        if len(steps) > 1:
+            return np.stack([view[begin : begin + frames[0].height] for begin in begins])
+        shape, (stride,), (step,) = (len(begins), frames[0].height), view.strides, steps
+        # Of one value that is seen in every place the memory is that of one.
+        memory = view if stride else view[:1]
+        return np.ndarray(shape, view.dtype, memory, begins[0] * stride, (step * stride, stride))
 
     def _view(self, name: str) -> NDArray[Any] | None:
         """A column that all cells share, of 8 bytes a trial at most where it is the frame's own and else of one.
@@ -192,6 +299,23 @@ class Whole:
                 own = column.n_chunks() == 1 and (column.null_count() in (0, len(column)) or not _is_number(column))
                 self._views[name] = _as_array(column) if own else None
             return self._views[name]
+
+
+def together(cells: Sequence[Columns]) -> list[tuple[list[int], Alike]]:
+    """Those that have trials in groups that are alike, each with the places of its cells among all: one, as a rule."""
+    by_height: dict[int, list[int]] = {}
+    for place, cell in enumerate(cells):
+        if cell.height:
+            by_height.setdefault(cell.height, []).append(place)
+    return [(places, _beside([cells[place] for place in places])) for places in by_height.values()]
+
+
+def _beside(cells: Sequence[Columns]) -> Alike:
+    """Cells of one height, as the table has them if these are all of it."""
+    whole = cells[0].beside
+    if whole is not None and [cell.beside for cell in cells] == [(whole[0], row) for row in range(whole[0].height)]:
+        return whole[0]
+    return Alike(len(cells), _Made(lambda name: np.stack([cell[name] for cell in cells])))
 
 
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:

@@ -59,14 +59,15 @@ def same_count(lengths: Floats, tokens: Floats) -> int | None:
         tokens: likewise, as counted; NaN where they were not.
     """
     known = ~np.isnan(tokens) & (lengths > 0)
-    if not known.any():
-        return None
     if not known.all():
         lengths, tokens = lengths[known], tokens[known]
+    if not len(lengths):
+        return None
     count = tokens[lengths.argmax()]
-    alike = np.unique(lengths[lengths > np.where(tokens == count, 0, lengths).max()])
+    alike = lengths[lengths > np.multiply(lengths, tokens != count).max()]
     if not len(alike):
         return None
-    ratio = alike[-1] / alike[0]
-    enough = ratio >= _MUCH_LONGER or (len(alike) >= _FEW_PROMPTS and ratio >= _LONGER)
-    return int(count) if enough else None
+    ratio = alike.max() / alike.min()
+    if ratio < _LONGER:
+        return None
+    return int(count) if ratio >= _MUCH_LONGER or len(np.unique(alike)) >= _FEW_PROMPTS else None

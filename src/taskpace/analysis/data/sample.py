@@ -52,8 +52,7 @@ def sample_of(parts: Parts, whole: Whole, keys: Sequence[Key], *, batched: bool,
     systems = tuple(key[-1] for key in keys)
     trials, spans = parts.together(keys), [parts.spans.get(key, (0, 0)) for key in keys]
     place, items = find_places(trials, in_order=in_order)
-    own_place = np.split(place, np.cumsum([count for _, count in spans])[:-1])
-    cells = tuple(whole.rows(*span, item=item) for span, item in zip(spans, own_place, strict=True))
+    cells = whole.cells(spans, place)
     own = arrays_of(cells, items, systems)
     if not batched:
         return Sample(trials=trials, cells=cells, own=own, timed=cells, shared=own)

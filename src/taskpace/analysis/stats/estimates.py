@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from itertools import islice
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -21,10 +22,10 @@ from taskpace.analysis.stats.intervals import (
     Reach,
     column_blocks,
     of_ratios,
+    reached,
     share_interval,
-    wilson,
 )
-from taskpace.analysis.stats.items import item_counts, item_sums
+from taskpace.analysis.stats.items import item_counts
 from taskpace.analysis.stats.quantiles import of_many, of_quantiles
 
 _CONFIDENCE = 0.99
@@ -99,34 +100,31 @@ def quantiles(
     ]
 
 
-class Sampled(NamedTuple):
-    """Values of the trials of one system, as ``quantiles`` takes them."""
-
-    values: NDArray[Any]
-    item_of: NDArray[np.intp] | None = None
-    cut: Flags | None = None
-
-
 def quantiles_of_each(
-    systems: Sequence[Sampled], shares: tuple[float, ...], reach: Reach | None = None
+    values: NDArray[Any],
+    shares: tuple[float, ...],
+    reach: Reach | None = None,
+    *,
+    item_of: Sequence[NDArray[np.intp] | None],
+    cut: Sequence[Flags | None],
 ) -> list[list[Estimate]]:
-    """``quantiles`` of several systems; those with as many values, all of them exact, are ranked together."""
+    """``quantiles`` of several systems with as many values: (systems, trials); by system, each with its ``item_of`` and
+    ``cut``. Those whose values are all exact are ranked together.
+    """
+    able = np.array(
+        [item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)]
+    )
+    if able.any() and values.dtype.kind == "f":
+        able &= ~np.isnan(values).any(axis=1)
+    together = np.flatnonzero(able)
     found: dict[int, list[Estimate]] = {}
-    alike: dict[tuple[int, np.dtype[Any]], list[int]] = {}
-    for index, (values, item_of, cut) in enumerate(systems):
-        if item_of is None and (cut is None or not cut.any()) and len(values):
-            alike.setdefault((len(values), values.dtype), []).append(index)
-    for (m, kind), indices in alike.items():
-        for block in column_blocks(m, len(indices)):
-            some = np.array([systems[index].values for index in indices[block]])
-            exact = ~np.isnan(some).any(axis=1) if kind.kind == "f" else np.ones(len(some), dtype=bool)
-            if exact.any():
-                estimates = numbers(of_many(some if exact.all() else some[exact], shares, reach))
-                for place, index in enumerate(np.array(indices[block])[exact].tolist()):
-                    found[index] = estimates[place * len(shares) : (place + 1) * len(shares)]
+    for block in column_blocks(values.shape[1], len(together)):
+        some = together[block]
+        estimates = iter(numbers(of_many(values.take(some, axis=0), shares, reach)))
+        found |= {index: list(islice(estimates, len(shares))) for index in some.tolist()}
     return [
-        found[index] if index in found else quantiles(each.values, each.item_of, shares, each.cut, reach)
-        for index, each in enumerate(systems)
+        found[index] if index in found else quantiles(own, item, shares, cuts, reach)
+        for index, (own, item, cuts) in enumerate(zip(values, item_of, cut, strict=True))
     ]
 
 
@@ -139,11 +137,18 @@ def ratios(numerators: Floats, denominators: Floats, reach: Reach | None = None)
     return numbers(of_ratios(numerators, denominators, reach))
 
 
-def accuracy(correct: Floats, reach: Reach | None = None) -> Estimate:
-    """Share of recorded trials that are correct; ``correct`` is 1, 0, or NaN where there is no record."""
-    trials = item_counts(~np.isnan(correct))
-    asked = trials > 0
-    return number(*share_interval(item_sums(correct)[asked], trials[asked], reach))
+def shares_of_correct(right: Floats, asked: Floats, reach: Reach | None = None) -> list[Estimate]:
+    """Of each system the share of recorded trials that are correct.
+
+    Args:
+        right: of each item's trials how many are, (systems, items).
+        asked: how many there are, likewise.
+        reach: null: the number of items was fixed.
+    """
+    return [
+        number(*share_interval(*((hits, trials) if trials.all() else (hits[trials > 0], trials[trials > 0])), reach))
+        for hits, trials in zip(right, asked, strict=True)
+    ]
 
 
 def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
@@ -151,26 +156,56 @@ def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
 
     The score of SAT competitions: Froleyks et al. (2021), "SAT Competition 2020", Artificial Intelligence 301, 2.3.
     """
-    return np.where(np.isnan(correct), np.nan, np.where(correct > 0, time_s, 2 * limit_s))
+    values, unknown = np.where(correct > 0, time_s, 2 * limit_s), np.isnan(correct)
+    values[unknown] = np.nan
+    return values
 
 
-def solve_curve(time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Reach | None = None) -> list[Estimate]:
-    """Share of trials answered correctly within each deadline, F(tau) = #(correct and t <= tau) / #recorded.
+def solve_curves(
+    time_s: Floats, correct: Floats, deadlines_s: Floats, reach: Reach | None = None
+) -> list[list[Estimate]]:
+    """Share of trials answered correctly within each deadline, F(tau) = #(correct and t <= tau) / #recorded, by system.
 
     The cactus plot of SAT competitions. A wrong answer is a competing event, not a censored one, so this is a plain
-    share (the Aalen-Johansen estimator without censoring), pointwise with ``accuracy``'s interval.
+    share (the Aalen-Johansen estimator without censoring), pointwise with the interval of ``shares_of_correct``.
+
+    Args:
+        time_s: (systems, items, repeats).
+        correct: 1, 0, or NaN where there is no record; likewise.
+        deadlines_s: ascending.
+        reach: null: the number of items was fixed.
     """
     recorded = ~np.isnan(correct)
-    trials = item_counts(recorded)
-    asked = trials > 0
-    n = int(np.count_nonzero(asked))
-    if n and trials.max() == 1:
-        solved = np.searchsorted(np.sort(time_s[correct > 0]), deadlines_s, "right").tolist()
-        return [number(*wilson(count / n, float(n), reach)) for count in solved]
-    # Of each item's trials the moments from which on they are solved; others never are.
-    solved_s = np.where(recorded & (correct > 0), time_s, np.inf)[asked]
+    # The moments from which on trials are solved; others never are.
+    solved_s = np.where(correct > 0, time_s, np.inf)
+    if correct.shape[-1] == 1:
+        solved_s = np.sort(solved_s[..., 0], axis=1)
+        found = []
+        for moments, n in zip(solved_s, np.count_nonzero(recorded, axis=(1, 2)).tolist(), strict=True):
+            solved = np.searchsorted(moments, deadlines_s, "right")
+            found.append(numbers(_wilsons(solved / n, n, reach)) if n else [UNKNOWN] * len(deadlines_s))
+        return found
     return [
-        number(*share_interval((solved_s <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
+        _shares_of_repeats(moments, item_counts(there), deadlines_s, reach)
+        for moments, there in zip(solved_s, recorded, strict=True)
+    ]
+
+
+def _wilsons(shares: Floats, n: float, reach: Reach | None = None) -> Intervals:
+    """``wilson`` of several shares of as many trials; nothing is tested."""
+    z2 = reached(n, reach) ** 2
+    unknown = np.full(shares.shape, math.nan)
+    if not math.isfinite(z2):
+        return Intervals(shares, np.zeros(shares.shape), np.ones(shares.shape), unknown)
+    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    return Intervals(shares, np.maximum(0.0, middle - half), np.minimum(1.0, middle + half), unknown)
+
+
+def _shares_of_repeats(solved_s: Floats, trials: Floats, deadlines_s: Floats, reach: Reach | None) -> list[Estimate]:
+    asked = trials > 0
+    return [
+        number(*share_interval((solved_s[asked] <= deadline).sum(axis=1).astype(np.float64), trials[asked], reach))
         for deadline in deadlines_s
     ]
 

@@ -313,6 +313,14 @@ def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False
     return Influence.of(logs, _log_influence(numerators, denominators, above, below), skewed=skewed)
 
 
+def log_means(values: Floats, count: float, *, skewed: bool = False) -> Influence:
+    """``log_ratios`` where all denominators are ``count``."""
+    found = Influence.of_means(values, skewed=skewed)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = (power / found.value**k for k, power in enumerate((found.squares, found.cubes, found.fourths), 2))
+        return Influence(np.log(found.value / count), found.n, *powers)
+
+
 def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:
     """``of_ratios`` from their logarithms."""
     found = logs.intervals(reach)

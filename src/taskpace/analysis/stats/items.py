@@ -46,10 +46,14 @@ def item_sums(values: Floats) -> Floats:
 
 
 def item_totals(values: Floats) -> tuple[Floats, Floats]:
-    """Sum over the last axis (repeats), leaving NaN out, and of how many."""
+    """Sum over the last axis (repeats), leaving NaN out, and of how many: one number, seen in every place, where
+    nothing is left out.
+    """
     unknown = _unknown(values)
     sums = _sums(values, unknown)
-    return sums, np.full(sums.shape, float(values.shape[-1])) if unknown is None else item_counts(~unknown)
+    if unknown is None:
+        return sums, np.broadcast_to(float(values.shape[-1]), sums.shape)
+    return sums, item_counts(~unknown)
 
 
 def _unknown(values: Floats) -> Flags | None:

@@ -74,19 +74,24 @@ def error_of_difference(a: Groups, b: Groups) -> tuple[Floats, Floats]:
         return va + vb, (va + vb) ** 2 / (va**2 / (a.n - 1) + vb**2 / (b.n - 1))
 
 
-def growth(values: Floats) -> tuple[float, float] | None:
+def growth(values: Floats, least: float = 0.0) -> tuple[float, float] | None:
     """The last third of ``values`` against the first: difference of the mean logarithms, and Welch's p.
 
-    What is unknown or not positive is left out; null where a third has fewer than three left.
+    What is unknown or not positive is left out; null where a third has fewer than three left, and where the difference
+    is less than ``least`` either way, which is then not tested.
     """
     third = len(values) // 3
-    first, last = (
-        np.log(part[np.isfinite(part) & (part > 0)]) for part in (values[:third], values[len(values) - third :])
-    )
-    if min(len(first), len(last)) < _LEAST_IN_A_THIRD:
+    first, last = (_logs(part) for part in (values[:third], values[len(values) - third :]))
+    if min(len(first), len(last)) < _LEAST_IN_A_THIRD or abs(last.mean() - first.mean()) < least:
         return None
     difference, p = welch(Groups.of(last), Groups.of(first))
     return float(difference[0]), float(p[0])
+
+
+def _logs(values: Floats) -> Floats:
+    """Logarithms of what is known and positive."""
+    able = np.isfinite(values) & (values > 0)
+    return np.log(values if able.all() else values[able])
 
 
 def wilcoxon(differences: Floats) -> float:

@@ -11,7 +11,7 @@ import polars as pl
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
-from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
+from taskpace.analysis.stats.intervals import Flags, Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.quantiles import median
 from taskpace.analysis.table.again import again
@@ -55,7 +55,7 @@ def row_findings(row: MeasuredRow, arrays: Arrays, index: int, cell: CellPlan) -
         *_silent(arrays, index),
         *_batches(row, cell),
         *_retried(row),
-        *_spread(times, arrays.written_bytes[index]),
+        *_spread(arrays, index),
         *heavy_tail(times),
         # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
         *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
@@ -196,9 +196,13 @@ def _never_answered(row: MeasuredRow) -> Iterator[Finding]:
 
 def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
     """Report completed answers without a visible byte: whoever ends at once finishes first."""
-    completed, visible = ~arrays.is_cut[index], arrays.visible_bytes[index]
+    visible = arrays.visible_bytes[index]
+    empty = visible == 0
+    if not empty.any():
+        return
+    completed = ~arrays.is_cut[index]
     ended = int(np.count_nonzero(completed & ~np.isnan(visible)))
-    silent = int(np.count_nonzero(completed & (visible == 0)))
+    silent = int(np.count_nonzero(completed & empty))
     if silent > MUCH_SILENCE * ended:
         yield Finding(
             code="no-answer",
@@ -208,16 +212,18 @@ def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
         )
 
 
-def _spread(times: Floats, written: Floats) -> Iterator[Finding]:
-    timed = times > 0
-    logs = np.log(times[timed])
+def _spread(arrays: Arrays, index: int) -> Iterator[Finding]:
+    log_time = arrays.log_time[index]
+    timed = np.isfinite(log_time)
+    logs = _only(log_time, timed)
     if len(logs) < 3:
         return
     spread = float(np.exp(logs.std(ddof=1)))
     if spread <= MUCH_SPREAD:
         return
+    written = arrays.written_bytes[index]
     known = timed & (written > 0)
-    length_share = _explained(np.log(times[known]), np.log(written[known]))
+    length_share = _explained(log_time[known], np.log(written[known]))
     from_length = f"; the length of its answers explains {100 * length_share:.0f} % of that" if length_share > 0 else ""
     yield Finding(
         code="unpredictable",
@@ -226,6 +232,11 @@ def _spread(times: Floats, written: Floats) -> Iterator[Finding]:
         remedy="plan with p90 and not with the median"
         + ("; ask for a fixed form of answer" if length_share > 0.5 else ""),
     )
+
+
+def _only(values: Floats, flags: Flags) -> Floats:
+    """Those that are flagged, as a rule all."""
+    return values.ravel() if flags.all() else values[flags]
 
 
 def _explained(y: Floats, x: Floats) -> float:
@@ -253,15 +264,16 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
 
     ``times``: (items, repeats), NaN where unknown. docs/statistics.md says how often it sees a tail that is there.
     """
-    known = times[times > 0]
-    items = item_means(times)
-    items = items[~np.isnan(items)]
-    if len(items) < LEAST_TO_DECIDE:
+    known, items = _only(times, times > 0), item_means(times)
+    items = _only(items, ~np.isnan(items))
+    if len(items) < LEAST_TO_DECIDE or not len(known):
+        return
+    greatest = float(known.max() / median(known))
+    if greatest < LONG:
         return
     freedom = float(degrees_of_freedom((items - items.mean())[:, None], len(items))[0])
     index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
-    greatest = float(known.max() / median(known))
-    if greatest >= LONG and (freedom < FEW_DECIDE or index < HEAVY_TAIL):
+    if freedom < FEW_DECIDE or index < HEAVY_TAIL:
         yield Finding(
             code="heavy-tail",
             text=f"a few answers take so long (up to {greatest:.1f} times the median) that they decide every mean; its "
@@ -273,8 +285,8 @@ def heavy_tail(times: Floats) -> Iterator[Finding]:
 
 
 def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
-    total = np.nansum(times)
-    share = float(np.nansum(waits) / total) if total else 0.0
+    total = _total(times)
+    share = _total(waits) / total if total else 0.0
     if share > MOSTLY_WAITING:
         yield Finding(
             code="waiting",
@@ -282,6 +294,12 @@ def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
             evidence={"wait_share": share},
             remedy="shorten the prompt or check the queue; faster decoding will not help",
         )
+
+
+def _total(values: Floats) -> float:
+    """Of those that are known."""
+    total = float(values.sum())
+    return total if math.isfinite(total) else float(np.nansum(values))
 
 
 def _trailing(row: MeasuredRow) -> Iterator[Finding]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Columns, Trials
+from taskpace.analysis.data.columns import Alike, Columns, Trials, together
 from taskpace.analysis.data.makespan import clocks_apart_s, makespan_s
 from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Client, MeasuredRow, SolvePoint
 from taskpace.analysis.stats.estimates import (
     UNKNOWN,
     Estimate,
-    Sampled,
-    accuracy,
     number,
     quantiles_of_each,
     samples_for,
-    solve_curve,
+    shares_of_correct,
+    solve_curves,
 )
 from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
 from taskpace.analysis.table.backlog import find_backlog
@@ -69,9 +69,13 @@ def make_rows(
     in_time = sample.shared.in_time
     means, per_correct, par2 = time_totals(in_time, limit_s, reach)
     tokens, tokens_per_correct = token_totals(sample.own.in_time, reach)
-    deadlines = _deadlines(in_time)
     task_times = _task_times(cells, sample, reach)
     medians = _medians(sample, reach)
+    accuracies = shares_of_correct(*sample.own.answers, reach)
+    scores = _score_means(sample, reach)
+    curves = _curves(in_time, reach)
+    stages = _phases([part.ended for part in sample.cells])
+    written = written_bytes([part.ended for part in sample.cells])
     rows = []
     for index, (cell, part, timed) in enumerate(zip(cells, sample.cells, sample.timed, strict=True)):
         ended = part.ended
@@ -79,8 +83,7 @@ def make_rows(
         whole_s = makespan_s(part.frame, cell.planned, cell.segments)
         graded = cell.graded and part.height > 0
         has_times = cell.imported is None or "time" not in cell.imported.unknown
-        solved = (in_time.task_time_s[index], in_time.correct[index])
-        share = accuracy(sample.own.correct[index], reach) if graded else UNKNOWN
+        share = accuracies[index] if graded else UNKNOWN
         joules, no_joules = find_energy(
             [segment.energy for segment in cell.segments], part.height, share, alone=cell.alone
         )
@@ -99,8 +102,8 @@ def make_rows(
                 never_answered=_never_answered(part),
                 **task_times[index],
                 task_time_mean_s=means[index],
-                phases=_phases(ended.in_time),
-                written_bytes=written_bytes(ended),
+                phases=stages[index],
+                written_bytes=written[index],
                 **medians[index],
                 output_tokens_mean=tokens[index],
                 tokens_per_correct=tokens_per_correct[index] if graded else UNKNOWN,
@@ -108,11 +111,11 @@ def make_rows(
                 bytes_per_prompt_token=_bytes_per_token(ended, ("prompt_bytes",), "prompt_tokens"),
                 cached_between_turns_share=_cached_between_turns(ended),
                 accuracy=share,
-                score_mean=_score_mean(part, reach, by_item=sample.own.repeats > 1),
+                score_mean=scores[index],
                 time_per_correct_s=_with_untimed(per_correct[index], part) if graded and has_times else UNKNOWN,
                 # Without a time limit of its own, as of an imported log, a system has no penalty for a wrong answer.
                 par2_s=par2[index] if graded and cell.imported is None else UNKNOWN,
-                solve_curve=_curve(*solved, deadlines, reach) if graded and has_times else (),
+                solve_curve=curves[index] if graded and has_times else (),
                 makespan_s=whole_s,
                 tasks_per_hour=3600 * part.height / whole_s if whole_s else None,
                 goodput=_goodput(
@@ -139,25 +142,34 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
     recorded or longer, a failed one without a time 0 s or longer. With one answer of a static batch all of it is cut.
     Times of late ones are not known.
     """
-    by_item = sample.shared.repeats > 1
-    times = [
-        Sampled(_recorded(trials), trials["item"] if by_item else None, _cut(trials, batched=cell.batched))
-        for cell, trials in zip(cells, sample.timed, strict=True)
-    ]
-    found = [dict.fromkeys(("task_time_median_s", *_PERCENTILES), UNKNOWN) for _ in times]
-    # Those with as many samples have the same percentiles.
-    by_number: dict[int, list[int]] = {}
-    for index, each in enumerate(times):
-        by_number.setdefault(int(np.count_nonzero(np.isfinite(each.values))), []).append(index)
-    for n, indices in by_number.items():
-        able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
-        estimates = quantiles_of_each([times[index] for index in indices], (0.5, *able.values()), reach)
-        for index, of_one in zip(indices, estimates, strict=True):
-            found[index] |= dict(zip(("task_time_median_s", *able), of_one, strict=True))
+    found = [dict.fromkeys(("task_time_median_s", *_PERCENTILES), UNKNOWN) for _ in cells]
+    item_of = _items(sample.timed, sample.shared)
+    cut = [_cut(trials, batched=cell.batched) for cell, trials in zip(cells, sample.timed, strict=True)]
+    for indices, alike in together(sample.timed):
+        times = _recorded(alike)
+        known = np.array([np.count_nonzero(np.isfinite(own)) for own in times])
+        # Those with as many samples have the same percentiles.
+        for n in sorted(set(known.tolist())):
+            able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
+            some = np.flatnonzero(known == n)
+            estimates = quantiles_of_each(
+                times if len(some) == len(times) else times[some],
+                (0.5, *able.values()),
+                reach,
+                item_of=[item_of[indices[row]] for row in some],
+                cut=[cut[indices[row]] for row in some],
+            )
+            for row, of_one in zip(some, estimates, strict=True):
+                found[indices[row]] |= dict(zip(("task_time_median_s", *able), of_one, strict=True))
     return found
 
 
-def _recorded(trials: Trials) -> Floats:
+def _items(cells: Sequence[Columns], arrays: Arrays) -> list[NDArray[np.intp] | None]:
+    """Of each cell the items of the trials; null where each has one of its own."""
+    return [trials["item"] if arrays.repeats > 1 else None for trials in cells]
+
+
+def _recorded(trials: Alike) -> Floats:
     failed, recorded = trials.having("error"), trials["task_time_s"]
     if failed is not None:
         recorded = np.where(failed & trials["timed"], np.nan_to_num(recorded), recorded)
@@ -176,41 +188,59 @@ def _cut(trials: Trials, *, batched: bool) -> Flags | None:
 def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     """Of times and lengths, by the name of the row's field."""
     ended = [part.ended for part in sample.cells]
-    unit_of = [timed.ended["item"] if sample.shared.repeats > 1 else None for timed in sample.timed]
-    item_of = [trials["item"] if sample.own.repeats > 1 else None for trials in ended]
+    units, items = _items([timed.ended for timed in sample.timed], sample.shared), _items(ended, sample.own)
     cut_off = [trials.having(*CUT_OFF) for trials in ended]
-    sampled = {
-        name: [Sampled(trials.unless_late(trials[column]), unit) for trials, unit in zip(ended, unit_of, strict=True)]
-        for name, column in _TIMES.items()
-    } | {
-        name: [Sampled(trials[column], item, cut) for trials, item, cut in zip(ended, item_of, cut_off, strict=True)]
-        for name, column in _LENGTHS.items()
-    }
-    found: list[dict[str, Estimate]] = [{} for _ in ended]
-    for name, of_each in sampled.items():
-        for row, (median,) in zip(found, quantiles_of_each(of_each, (0.5,), reach), strict=True):
-            row[name] = median
+    found = [dict.fromkeys((*_TIMES, *_LENGTHS), UNKNOWN) for _ in ended]
+    for indices, alike in together(ended):
+        for name, column in (_TIMES | _LENGTHS).items():
+            of_time = name in _TIMES
+            medians = quantiles_of_each(
+                alike.unless_late(alike[column]) if of_time else alike[column],
+                (0.5,),
+                reach,
+                item_of=[(units if of_time else items)[index] for index in indices],
+                cut=[None if of_time else cut_off[index] for index in indices],
+            )
+            for index, (median,) in zip(indices, medians, strict=True):
+                found[index][name] = median
     return found
 
 
-def _score_mean(part: Columns, reach: Reach | None, *, by_item: bool) -> Estimate:
-    """Over items, each the mean of its trials that have a score."""
-    known = part.knowing("score")
-    if not known.height:
-        return UNKNOWN
-    scores = known["score"]
-    if by_item and (np.bincount(item_of := known["item"]) > 1).any():
-        scored = pl.DataFrame({"item": item_of, "score": scores}).group_by("item", maintain_order=True)
-        scores = scored.agg(pl.col("score").mean())["score"].to_numpy()
-    found = of_means(scores[:, None], reach)
+def _score_means(sample: Sample, reach: Reach | None) -> list[Estimate]:
+    """Of each system over items, each the mean of its trials that have a score."""
+    known = [part.knowing("score") for part in sample.cells]
+    found = [UNKNOWN] * len(known)
+    if sample.own.repeats > 1:
+        for index, trials in enumerate(known):
+            if trials.height:
+                (found[index],) = _of_scores(_by_item(trials["item"], trials["score"])[None], reach)
+        return found
+    for indices, alike in together(known):
+        for index, mean in zip(indices, _of_scores(alike["score"], reach), strict=True):
+            found[index] = mean
+    return found
+
+
+def _by_item(item_of: NDArray[np.intp], scores: Floats) -> Floats:
+    scored = pl.DataFrame({"item": item_of, "score": scores}).group_by("item", maintain_order=True)
+    return scored.agg(pl.col("score").mean())["score"].to_numpy()
+
+
+def _of_scores(scores: Floats, reach: Reach | None) -> Iterator[Estimate]:
+    """Of (systems, items)."""
+    found = of_means(scores.T, reach)
     # What is not known stays so: NaN is clipped to itself.
-    value, low, high = (float(np.clip(end[0], 0, 1)) for end in (found.value, found.low, found.high))
-    return number(value, low, high)
+    for ends in zip(*(np.clip(each, 0, 1).tolist() for each in (found.value, found.low, found.high)), strict=True):
+        yield number(*ends)
 
 
-def _phases(ended: Columns) -> Phases | None:
+def _phases(ended: Sequence[Columns]) -> list[Phases | None]:
     """Unknown where another tool's log does not say when an answer began."""
-    return None if _any_imported_without(ended, "ttft_s") else phases(ended)
+    found = phases([trials.in_time for trials in ended])
+    return [
+        None if _any_imported_without(trials.in_time, "ttft_s") else own
+        for trials, own in zip(ended, found, strict=True)
+    ]
 
 
 def _with_untimed(per_correct: Estimate, part: Columns) -> Estimate:
@@ -233,9 +263,13 @@ def _deadlines(arrays: Arrays) -> Floats:
     return np.geomspace(times.min(), times.max(), _DEADLINES)
 
 
-def _curve(time_s: Floats, correct: Floats, deadlines: Floats, reach: Reach | None) -> tuple[SolvePoint, ...]:
-    shares = solve_curve(time_s, correct, deadlines, reach)
-    return tuple(SolvePoint(float(deadline), share) for deadline, share in zip(deadlines, shares, strict=True))
+def _curves(arrays: Arrays, reach: Reach | None) -> list[tuple[SolvePoint, ...]]:
+    deadlines = _deadlines(arrays)
+    moments = deadlines.tolist()
+    return [
+        tuple(map(SolvePoint, moments, shares))
+        for shares in solve_curves(arrays.task_time_s, arrays.correct, deadlines, reach)
+    ]
 
 
 def _goodput(trials: Columns, wanted: Outcome, deadline_s: float | None, reach: Reach | None) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 import numpy as np
@@ -16,10 +16,11 @@ from taskpace.analysis.stats.intervals import (
     Influence,
     Reach,
     column_blocks,
+    log_means,
     log_ratios,
     ratios_of,
 )
-from taskpace.analysis.stats.items import item_counts, item_sums, item_totals
+from taskpace.analysis.stats.items import item_sums, item_totals
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 
 _Ratio = tuple[Floats, Floats]
@@ -30,47 +31,29 @@ def time_totals(
     arrays: Arrays, limit_s: float, reach: Reach | None
 ) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Per system: mean task time, time per correct answer, PAR-2."""
-    few: dict[int, Estimate] = {}
-
-    def some_at_a_time() -> Iterator[tuple[_Ratio, ...]]:
-        for some in _few_systems(arrays):
-            recorded_s, correct = arrays.recorded_s[some], arrays.correct[some]
-            recorded, (right, asked) = item_totals(recorded_s), item_totals(correct)
-            spent = recorded[0] if arrays.spent_s is arrays.recorded_s else item_sums(arrays.spent_s[some])
-            few.update(_with_few_correct(some, spent, right, asked, reach))
-            yield (
-                recorded,
-                (spent, right),
-                item_totals(par2_values(arrays.task_time_s[some], correct, limit_s)),
-            )
-
-    means, per_correct, par2 = _together(some_at_a_time(), 3, reach)
-    return _at_least_where(_any(arrays.is_cut), means), _with(few, per_correct), par2
+    recorded, (right, _) = item_totals(arrays.recorded_s), arrays.answers
+    spent = recorded[0] if arrays.spent_s is arrays.recorded_s else item_sums(arrays.spent_s)
+    par2 = item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s))
+    means, per_correct, penalised = _estimates([recorded, (spent, right), par2], reach)
+    return _at_least_where(_any(arrays.is_cut), means), _or_of_few(per_correct, spent, arrays, reach), penalised
 
 
 def token_totals(arrays: Arrays, reach: Reach | None) -> tuple[list[Estimate], list[Estimate]]:
     """Per system: mean output tokens, and output tokens per correct answer. What an error wrote is unknown."""
-    unknown: dict[int, Estimate] = {}
-    few: dict[int, Estimate] = {}
-    failed: list[bool] = []
-
-    def some_at_a_time() -> Iterator[tuple[_Ratio, ...]]:
-        for some in _few_systems(arrays):
-            tokens, correct = arrays.output_tokens[some], arrays.correct[some]
-            missing = np.isnan(arrays.task_time_s[some])
-            known = ~np.isnan(tokens)
-            there = ~missing
-            for index, all_known in enumerate(_any(there) & ~_any(there & ~known), some.start):
-                if not all_known:
-                    unknown[index] = UNKNOWN
-            right, asked = item_totals(correct)
-            failed.extend(_any(missing & ~np.isnan(correct)))
-            spent, counted = item_sums(np.where(there, tokens, 0.0)), item_counts(there)
-            few.update(_with_few_correct(some, spent, right, asked, reach))
-            yield (spent, counted), (spent, right)
-
-    means, per_correct = _together(some_at_a_time(), 2, reach)
-    means, per_correct = _with(unknown, means), _with(few | unknown, per_correct)
+    tokens, missing = arrays.output_tokens, np.isnan(arrays.task_time_s)
+    uncounted = np.isnan(tokens)
+    failed = np.zeros(len(tokens), dtype=bool)
+    if missing.any():
+        failed = _any(missing & ~np.isnan(arrays.correct))
+        tokens = np.where(missing, np.nan, tokens)
+    unknown = missing.all(axis=(1, 2)) | _any(uncounted & ~missing)
+    spent, counted = item_totals(tokens)
+    means, per_correct = _estimates([(spent, counted), (spent, arrays.answers[0])], reach)
+    per_correct = _or_of_few(per_correct, spent, arrays, reach)
+    means, per_correct = (
+        [UNKNOWN if lost else each for lost, each in zip(unknown, estimates, strict=True)]
+        for estimates in (means, per_correct)
+    )
     return _at_least_where(_any(arrays.is_cut), means), _at_least_where(failed, per_correct)
 
 
@@ -79,38 +62,27 @@ def at_least(estimate: Estimate) -> Estimate:
     return UNKNOWN if estimate.value is None else Estimate(estimate.value, estimate.low, bound=">=")
 
 
-def _few_systems(arrays: Arrays) -> list[slice]:
-    """Some systems at a time, whose totals stay in the processor's cache from one step to the next."""
-    return column_blocks(len(arrays.items) * arrays.repeats, len(arrays.systems), AT_A_TIME)
-
-
-def _together(some: Iterable[tuple[_Ratio, ...]], kinds: int, reach: Reach | None) -> list[list[Estimate]]:
+def _estimates(kinds: Sequence[_Ratio], reach: Reach | None) -> list[list[Estimate]]:
     """The ratios of each kind, system by system: what follows from the sums is worked out once."""
-    parts, systems = [], []
-    for ratios in some:
-        above, below = (np.concatenate(each) for each in zip(*ratios, strict=True))
-        parts.append(log_ratios(above.T, below.T, skewed=reach is not None))
-        systems.append(len(above) // kinds)
-    found: list[list[Estimate]] = [[] for _ in range(kinds)]
-    if parts:
-        values = iter(numbers(ratios_of(Influence.together(parts), reach)))
-        for count in systems:
-            for of_kind in found:
-                of_kind.extend(islice(values, count))
-    return found
+    parts = []
+    for above, below in kinds:
+        # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
+        for some in column_blocks(above.shape[1], len(above), AT_A_TIME):
+            if below.size and not any(below.strides):
+                parts.append(log_means(above[some].T, below.flat[0], skewed=reach is not None))
+            else:
+                parts.append(log_ratios(above[some].T, below[some].T, skewed=reach is not None))
+    values = iter(numbers(ratios_of(Influence.together(parts), reach)) if parts else ())
+    return [list(islice(values, len(above))) for above, _ in kinds]
 
 
-def _with_few_correct(
-    some: slice, spent: Floats, right: Floats, asked: Floats, reach: Reach | None
-) -> Iterator[tuple[int, Estimate]]:
-    """What is known of those of some systems that have hardly a correct answer, by their index."""
-    for index, each in enumerate(zip(spent, right, asked, strict=True), some.start):
-        if each[1].sum() < FEW_CORRECT:
-            yield index, few_correct(*each, anytime=reach is not None)
-
-
-def _with(others: Mapping[int, Estimate], estimates: list[Estimate]) -> list[Estimate]:
-    return [others.get(index, each) for index, each in enumerate(estimates)]
+def _or_of_few(estimates: list[Estimate], spent: Floats, arrays: Arrays, reach: Reach | None) -> list[Estimate]:
+    """With what is known of systems that have hardly a correct answer."""
+    right, asked = arrays.answers
+    return [
+        few_correct(spent[index], right[index], asked[index], anytime=reach is not None) if few else each
+        for index, (each, few) in enumerate(zip(estimates, right.sum(axis=1) < FEW_CORRECT, strict=True))
+    ]
 
 
 def _any(flags: Flags) -> Flags:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import numpy as np
@@ -11,9 +11,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Columns
+from taskpace.analysis.data.columns import Alike, Columns, together
 from taskpace.analysis.schema.summary import Finding
-from taskpace.analysis.stats.intervals import Floats
+from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.significance import Groups, error_of_difference, holm, welch
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.again import again
@@ -84,27 +84,25 @@ class _Paced(msgspec.Struct, frozen=True):
         if not cells:
             return None
         names, k = tuple(cells), len(cells)
-        rounds = _rounds(list(cells.values()))
-        in_round = np.bincount(np.concatenate(rounds))
+        place, log, there = _by_round(list(cells.values()), pace)
+        log -= log.sum(axis=1, keepdims=True) / there.sum(axis=1, keepdims=True)
+        log[~there] = 0.0
+        in_round = there.sum(axis=0)
         # A round has no more places than there are systems.
-        places = [cell["place"].clip(0, k + 1).astype(np.intp) for cell in cells.values()]
-        at = [of_round * (k + 2) + place for of_round, place in zip(rounds, places, strict=True)]
-        asked = np.full(len(in_round) * (k + 2), _UNKNOWN, dtype=np.int16)
-        for system, each in enumerate(at):
-            asked[each] = system
-        log, order = np.zeros((k, len(in_round))), []
-        of_group = np.empty((k, 1, k + 2))
-        for system, cell in enumerate(cells.values()):
-            logs, asked_in = np.log(cell[pace]), rounds[system]
-            logs -= logs.mean()
-            before = np.where(places[system] > 1, asked[at[system] - 1], _FIRST) % (k + 2)
-            if in_round.min() < 2:
-                there = in_round[asked_in] > 1
-                asked_in, logs, before = asked_in[there], logs[there], before[there]
-            log[system, asked_in] = logs
-            order.append(system * len(in_round) + asked_in[before.argsort(kind="stable")])
-            of_group[system, 0] = np.bincount(before, minlength=k + 2)
-        return cls(names, log, np.maximum(in_round - 1.0, 1.0), np.concatenate(order), of_group)
+        at = place.clip(1, k + 1).astype(np.intp)
+        at += np.arange(len(in_round)) * (k + 2)
+        asked = np.full((len(in_round), k + 2), _UNKNOWN % (k + 2), dtype=np.int16)
+        asked[:, 0] = _FIRST % (k + 2)
+        for system, (each, own) in enumerate(zip(at, there, strict=True)):
+            asked.ravel()[each if own.all() else each[own]] = system
+        before = asked.ravel().take(at - 1)
+        # Those without a pace, or alone in their round, come last.
+        before[~there | (in_round < 2)] = k + 2
+        of_group = np.array([np.bincount(own, minlength=k + 3) for own in before], dtype=np.float64)[:, None, :-1]
+        order = before.argsort(axis=1, kind="stable")
+        order += np.arange(k)[:, None] * len(in_round)
+        paced = [own[:n] for own, n in zip(order, of_group.sum(axis=(1, 2)).astype(np.intp), strict=True)]
+        return cls(names, log, np.maximum(in_round - 1.0, 1.0), np.concatenate(paced), of_group)
 
     def grouped(self) -> Groups:
         """Each trial's logarithm to the mean of the others in its round, by its system and its predecessor."""
@@ -129,12 +127,36 @@ class _Paced(msgspec.Struct, frozen=True):
         self.log.ravel()[hit] -= effect
 
 
+def _by_round(cells: Sequence[Columns], pace: str) -> tuple[NDArray[Any], Floats, Flags]:
+    """Of each system in each round: the place, the logarithm of the pace, and whether there is one."""
+    if (alike := _in_same_rounds(cells)) is not None:
+        log = np.log(alike[pace])
+        return alike["place"], log, np.ones(log.shape, dtype=bool)
+    rounds = _rounds(cells)
+    shape = (len(cells), 1 + max(int(each.max()) for each in rounds))
+    place, log, there = np.ones(shape, dtype=np.intp), np.zeros(shape), np.zeros(shape, dtype=bool)
+    for system, (cell, asked_in) in enumerate(zip(cells, rounds, strict=True)):
+        place[system, asked_in], log[system, asked_in], there[system, asked_in] = (
+            cell["place"],
+            np.log(cell[pace]),
+            True,
+        )
+    return place, log, there
+
+
+_ROUND = ("item", "repeat", "round", "session")
+"""What a round is told by."""
+
+
+def _in_same_rounds(cells: Sequence[Columns]) -> Alike | None:
+    """Cells whose trials are of the same rounds, in one order; null: they are not."""
+    (_, alike), *others = together(cells)
+    same = not others and all((alike[name] == alike[name][:1]).all() for name in _ROUND)
+    return alike if same else None
+
+
 def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
-    """Which round each trial is of, from 0: those of the same item, repeat, round and session."""
-    first = cells[0]
-    names = ("item", "repeat", "round", "session")
-    if all(np.array_equal(first[name], cell[name]) for name in names for cell in cells[1:]):
-        return [np.arange(first.height)] * len(cells)
+    """Which round each trial is of, from 0: those of the same ``_ROUND``."""
     repeats = max(int(cell["repeat"].max(initial=1)) for cell in cells)
     of_item = [cell["item"].astype(np.intp) for cell in cells]
     if repeats > 1:

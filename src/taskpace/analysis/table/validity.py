@@ -147,8 +147,7 @@ def _cut_short(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
                 remedy=remedy,
                 invalidates="full task time",
             )
-    if (flags := trials.flagged("late")) is not None:
-        late = int(np.count_nonzero(flags))
+    if late := trials.count("late"):
         yield Reason(
             code="suspended",
             text=f"{late} of {trials.height} while taskpace itself stood still, so their task time is an upper bound",
@@ -212,7 +211,8 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
     enough = len(trials.known("tpot_s")) > trials.height / 2
-    grown = growth(trials["tpot_s" if enough else "task_time_s"])
+    # The logarithm of a decrease by as much is farther from 0.
+    grown = growth(trials["tpot_s" if enough else "task_time_s"], least=math.log1p(DRIFT_LIMIT))
     if grown is None:
         return
     difference, p = grown
@@ -246,7 +246,7 @@ def _token_counts(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
             remedy=f"have the server report usage, then {again(cell)}",
             invalidates="token counts",
         )
-    if (wrong := int(np.count_nonzero(trials["miscounted"]))) > MISCOUNTED_LIMIT * trials.height:
+    if (wrong := trials.count("miscounted")) > MISCOUNTED_LIMIT * trials.height:
         yield Reason(
             code="miscounted",
             text=f"{wrong} of {trials.height} token counts contradict themselves or the text, and are unknown",
@@ -273,7 +273,7 @@ def _decode_speed(trials: Trials) -> Iterator[Reason]:
             "itself",
             invalidates="decode speed",
         )
-    elif (hidden := int(np.count_nonzero(trials["hidden_reasoning"]))) > BURST_SHARE * trials.height:
+    elif (hidden := trials.count("hidden_reasoning")) > BURST_SHARE * trials.height:
         yield Reason(
             code="hidden-reasoning",
             text=f"{hidden} of {trials.height} answers count reasoning that is not sent: tokens per second are unknown",
