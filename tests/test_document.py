@@ -366,3 +366,21 @@ def test_causes_say_what_they_know():
         "On average b takes 1.0 s longer than a: +0.8 s because each byte comes slower, "
         "+0.2 s (~) waiting for the first token."
     )
+
+
+def test_a_difference_that_rounds_to_nothing_is_none():
+    """What a reader would see as 0 seconds is "as long as", with the causes that cancel out, where there are any."""
+    nothing = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
+    none = Estimate(0.0, 0.0, 0.0)
+    equal = Split(difference_s=none, wait_s=none, verbosity_s=none, tokenizer_s=none, decode_s=none)
+    assert why("a", "b", equal, nothing) == "On average b takes as long as a."
+    cancelled = msgspec.structs.replace(
+        equal,
+        difference_s=Estimate(-0.01, -0.4, 0.4),
+        wait_s=Estimate(1.2, 1.0, 1.4),
+        decode_s=Estimate(-1.21, -1.4, -1.0),
+    )
+    assert why("a", "b", cancelled, nothing, recorded=True, sooner=True) == (
+        "By the recorded times b takes as long as a: +1.2 s waiting for the first token, "
+        "-1.2 s because each token comes faster."
+    )

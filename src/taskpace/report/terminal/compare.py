@@ -25,7 +25,7 @@ from taskpace.report.words.figures import (
     written,
 )
 from taskpace.report.words.gate import JUDGED_LEGEND
-from taskpace.report.words.sentences import not_distinguished
+from taskpace.report.words.sentences import no_difference, not_distinguished
 from taskpace.text.safe_text import end_of_line, one_line, padded, printable
 
 _WIDEST_NAME = 16
@@ -84,6 +84,9 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console, fi
         console.print(Text(printable(f"{name}: {outcomes_in_words(row)}"), style="dim"))
         for reason in row.reasons:
             console.print(Text(printable(f"{name}: {with_files(reason_line(reason), file)}"), style="yellow"))
+    if same := no_difference(names, cell.pair):
+        console.print(Text(printable(same)))
+        return
     if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
         cut = cell.pair.task_time.cut_a + cell.pair.task_time.cut_b > 0
         console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))))

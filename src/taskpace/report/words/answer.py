@@ -235,6 +235,8 @@ def _why(summary: Summary, told: Told | None) -> str:
     )
     whole = difference.value or 0.0
     where, parts_listed = on_tasks([_key(table)], summary), listed or no_cause(split)
+    if not round(whole, decimals):
+        return f"Why{where}: on average {short(pair.b)} takes as long as {short(pair.a)}: {parts_listed}."
     if whole < 0:
         less = f"on average {short(pair.b)} takes {-whole:.{decimals}f} s less"
         return f"{long_answers(short(pair.a), where)}: {less}: {parts_listed}."

@@ -196,8 +196,21 @@ def _undecided(pairs: list[Pair]) -> list[str]:
     return [*notes, f"{more} more pairs cannot be distinguished."] if more > 0 else notes
 
 
+def no_difference(names: tuple[str, str], pair: Pair) -> str:
+    """That two took the same time on each item, as a run and its copy do; nothing where they did not."""
+    split = pair.split
+    if split is None or any((split.difference_s.value, split.difference_s.low, split.difference_s.high)):
+        return ""
+    recorded = " by the recorded times" if pair.task_time.cut_a + pair.task_time.cut_b else ""
+    items = pair.task_time.items
+    which = f"any of {items} items" if items > 1 else "the one item that both have"
+    return f"{names[0]} ~ {names[1]}: no difference in task time on {which}{recorded}."
+
+
 def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     """The power note of one pair; nothing where it cannot be computed."""
+    if same := no_difference(names, pair):
+        return same
     if not pair.items_for_5_percent:
         return ""
     return (
