@@ -15,7 +15,7 @@ from taskpace.importing.foreign import checked
 from taskpace.importing.logs import Log
 from taskpace.importing.source import Source
 from taskpace.plugins import Registry
-from taskpace.text.strict import did_you_mean, is_utf16, named
+from taskpace.text.strict import did_you_mean, named
 
 FORMATS: Registry[Importer] = Registry(
     "taskpace.importers",
@@ -74,8 +74,7 @@ def _read(source: Source, name: str | None) -> tuple[Log, ...]:
         return importer.read(source)
     if not source.is_folder and source.head[:1] == b"\x80":
         raise source.refuse("a Python pickle, which can run anything when it is read: export the log as JSON instead")
-    if is_utf16(source.head):
-        raise source.refuse("is UTF-16 text: import the file as the tool wrote it, or save it as UTF-8")
+    source.refuse_utf16()
     raise source.refuse(
         f"not recognised as a log: name the file that the tool wrote, and --from one of {', '.join(FORMATS)}"
     )
