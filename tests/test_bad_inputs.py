@@ -200,6 +200,7 @@ TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
+    Case("a folder for an experiment file", "run old", lambda folder: (folder / "old").mkdir()),
     Case("a misspelt experiment that ships", "run core-2 -m sim"),
     Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
     Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
@@ -322,6 +323,8 @@ CASES = [
         file("x.txt", "not a database, but long enough to look at " * 9),
     ),
     Case("a run file that is not there", "summary none.db"),
+    Case("a folder for a run file", "summary runs", lambda folder: (folder / "runs").mkdir()),
+    Case("an empty run file", "summary x.db", file("x.db", "")),
     Case("a damaged run file", "summary x.db", damaged),
     Case("a run file cut short", "summary x.db", cut_short),
     Case("another plan's run file", f"{QUICK} --prompts one.jsonl -n 1 --seed 5 -o x.db", finished),

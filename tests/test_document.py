@@ -32,6 +32,7 @@ from taskpace.report.charts import panels
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.notebook import notebook_html
 from taskpace.report.terminal.document import print_summary
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.report.words.block import Block, Caution, Column, Document, Name, Number, Rank, Words, shown, texts
 from taskpace.report.words.brevity import brevity_blocks
 from taskpace.report.words.causes import causes, why
@@ -337,6 +338,16 @@ def test_a_legend_is_given_once():
     other = Block(title="b", columns=(), legend="Other.", cautions=(Caution(0, "x", "y"),))
     whole = Document(title="t", warnings=(), blocks=(one, one, other), closing=())
     assert (whole.legend, whole.narrow_legend) == ("Long. Other.", "Short. Other.")
+
+
+def test_a_command_in_a_sentence_is_never_broken():
+    """It stays in one line to be pasted, however narrow the terminal is; all else is as wide as that."""
+    written = io.StringIO()
+    command = "`taskpace run 'a folder/of a long name/runs of today.db' --max-tokens 192 -o new.db`"
+    print_sentence(Console(file=written, width=40), f"demo: 1 of 30 cut: allow 192 tokens: {command}. Then compare it.")
+    lines = written.getvalue().splitlines()
+    assert [line for line in lines if len(line) > 40] == [f"{command}."]
+    assert " ".join(lines).endswith(f"allow 192 tokens: {command}. Then compare it.")
 
 
 def test_sentence_and_chart_have_the_same_causes(summary):
