@@ -309,6 +309,7 @@ def test_numbers_are_written_in_one_way():
     assert written(Estimate(1.0, 0.1, 9.0), SECONDS_WITH_ERROR).text == "1.00 s ±>100 %"
     assert written(Estimate(0.0, 0.0, 0.1), SECONDS_WITH_ERROR).text == "0.00 s"
     assert written(Estimate(-0.05, -0.12, 0.02), POINTS).text == "-5 (-12 to +2)"
+    assert written(Estimate(-0.001, -0.12, 0.02), POINTS).text == "+0 (-12 to +2)"
     assert written(Estimate(3.2e7), GIGABYTES).text == "0.03 GB"
     assert written(UNKNOWN, RATIO).text == "–"
     assert [digits(value, 2) for value in (99.7, 12.7, 2.5, 0.123, 1234.5)] == ["100", "13", "2.5", "0.12", "1234"]
