@@ -17,6 +17,8 @@ from taskpace.report.words.settled import settled_lines
 from taskpace.report.words.unranked import no_ranking
 
 _MOST_NOTES = 2
+NO_SPEEDS = "There is no ranking by tokens per second"
+"""As where the log of another tool does not show them."""
 
 
 def sentences(table: TaskTable) -> list[str]:
@@ -143,7 +145,8 @@ def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
         )
     if firsts == fastest and len(firsts) == 1:
         return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
-    return f"{_finish_first(firsts)}. Tokens per second gives no significantly different order."
+    order = "Tokens per second gives no significantly different order" if fastest else NO_SPEEDS
+    return f"{_finish_first(firsts)}. {order}."
 
 
 def _finish_first(firsts: list[str]) -> str:
