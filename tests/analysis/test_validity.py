@@ -85,7 +85,7 @@ def test_what_could_not_be_opened_is_mended_before_it_is_continued(trials_of):
     why = "http://host:1/v1: host:1: nothing listens there: start the server, or correct the port"
     (reason,) = reasons_against(trials, cell(41, not_opened=why))
     assert (reason.code, reason.text) == ("not-opened", f"1 of 41 not run: {why}")
-    assert reason.remedy == "once that is done, continue it: `taskpace run RUN`"
+    assert reason.remedy == "see to that, then continue it: `taskpace run RUN`"
     assert reasons_against(trials, cell(40, not_opened=why)) == ()
 
 

@@ -413,7 +413,7 @@ def test_a_server_that_is_gone_is_named_before_the_command_that_continues(run_pl
     nowhere = f"127.0.0.1:{free_port()}"
     (told,) = advised(run_plan(f"http://{nowhere}/v1", items=3))
     assert f"{nowhere}: nothing listens there: start the server" in told.what
-    assert told.do == "once that is done, continue it"
+    assert told.do == "see to that, then continue it"
     with Endpoint() as server:
         assert run_plan(server.url, items=2).frame().height == 2
     grown = tmp_path / "x1.toml"

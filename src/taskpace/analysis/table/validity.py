@@ -96,7 +96,7 @@ def _incomplete(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
         yield Reason(
             code="not-opened",
             text=f"{planned - trials.height} of {planned} not run: {cell.not_opened}",
-            remedy=f"once that is done, continue it: {further(cell)}",
+            remedy=f"see to that, then continue it: {further(cell)}",
             invalidates="certainty",
         )
     elif trials.height < planned:
