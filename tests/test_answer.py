@@ -96,6 +96,16 @@ def test_a_mean_that_says_otherwise_is_explained_and_not_told_first(planted_run)
     assert make_answer(both, None).verdicts[0].startswith("On qa ")
 
 
+def test_means_that_are_alike_are_called_so(planted_run):
+    """Sooner on most items and as long on average, to the digits shown: no "0.0 s longer"."""
+    often = np.arange(N) % 13 == 0
+    missing = (WORDY["task_time_s"] - BRIEF["task_time_s"]).sum() / BRIEF["task_time_s"][often].sum()
+    long = np.where(often, 1.0 + missing, 1.0)
+    rambling = {"task_time_s": BRIEF["task_time_s"] * long, "output_bytes": BRIEF["output_bytes"] * long}
+    why = make_answer(planted_run("qa", brief=rambling), None).block.paragraphs[0]
+    assert why.startswith("Why: on average wordy takes as long as brief: ")
+
+
 def test_ranks_that_are_not_those_of_the_medians_are_explained(planted_run):
     """Where the table's medians would rank a pair the other way, a line explains that ranks go item by item."""
     brief = np.where(np.arange(N) < 19, 1.0, 2.0)

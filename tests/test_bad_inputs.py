@@ -200,6 +200,7 @@ TWELVE = "".join(f'{{"prompt": "Say {number}."}}\n' for number in range(12))
 
 CASES = [
     Case("an experiment file that is not there", "run none.toml"),
+    Case("a folder for an experiment file", "run old", lambda folder: (folder / "old").mkdir()),
     Case("a misspelt experiment that ships", "run core-2 -m sim"),
     Case("an unknown key", "run x.toml", file("x.toml", "itms = 3\n" + SYSTEM)),
     Case("an unknown key of a system", "run x.toml", file("x.toml", SYSTEM + "temprature = 0.5\n")),
@@ -322,6 +323,8 @@ CASES = [
         file("x.txt", "not a database, but long enough to look at " * 9),
     ),
     Case("a run file that is not there", "summary none.db"),
+    Case("a folder for a run file", "summary runs", lambda folder: (folder / "runs").mkdir()),
+    Case("an empty run file", "summary x.db", file("x.db", "")),
     Case("a damaged run file", "summary x.db", damaged),
     Case("a run file cut short", "summary x.db", cut_short),
     Case("another plan's run file", f"{QUICK} --prompts one.jsonl -n 1 --seed 5 -o x.db", finished),
@@ -379,6 +382,7 @@ CASES = [
     ),
     Case("nothing to compare with", "compare x.db", finished),
     Case("a run to compare with that is not there", "compare x.db none.db", finished),
+    Case("one system of a run to compare", "compare x.db sim", finished),
     Case("an unknown system to compare", "compare x.db sim simm", finished),
     Case("a colon without a system", "compare x.db: x.db", finished),
     Case("a system named twice over", "compare x.db:sim sim sim", finished),
@@ -443,6 +447,7 @@ CASES = [
     Case("a kind's flag for another kind", "export x.db --to csv --organization us", finished),
     Case("a log of an unknown kind", "import x.txt -o y.db", file("x.txt", "hello\n")),
     Case("a log that was saved as UTF-16", "import x.json -o y.db", file("x.json", '{"a": 1}'.encode("utf-16"))),
+    Case("a log that is a run file already", "import x.db -o y.db", finished),
     Case("a log that is a pickle", "import x.pkl -o y.db", file("x.pkl", b"\x80\x04N.")),
     Case("a log that is cut", "import x.eval -o y.db", file("x.eval", b"PK\x03\x04" + bytes(40))),
     Case("a log of an unknown format", "import x.txt --from inspekt -o y.db", file("x.txt", "hello\n")),

@@ -155,6 +155,7 @@ def test_plan_shows_cells_and_runs_nothing(cli, folder):
     assert done.returncode == 0, done.stderr
     assert "2 systems x 2 tasks x 1 scenario = 4 cells, 16 trials" in done.stdout
     assert "up to" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert [path.name for path in folder.iterdir()] == ["x.toml"]
     cli("run", "x.toml", "-o", "x.db")
     assert "about" in cli("plan", "x.toml", "-o", "x.db").stdout
@@ -169,7 +170,7 @@ def test_show_lists_trials_and_opens_one(cli, folder):
     shown = cli("show", "x.db", trial).stdout
     for words in ("prompt", "answer", "timeline", "first token 0.100 s", "outcome:"):
         assert words in shown
-    assert cli("show", "x.db", "--outcome", "timeout").stdout.count("\n") == 1
+    assert cli("show", "x.db", "--outcome", "timeout").stdout == "No recorded trial matches.\n"
 
 
 @pytest.mark.parametrize(("columns", "headings"), [(80, "system task outcome"), (60, "system outcome")])

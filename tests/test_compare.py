@@ -93,6 +93,16 @@ def test_two_systems_of_one_run_are_compared_in_their_turns(make_run, cli):
     assert [cell["pair"]["turns"] for cell in json.loads(apart.stdout)["cells"]] == [False]
 
 
+def test_a_run_and_its_copy_show_no_difference(make_run, cli):
+    """A system beside itself: one sentence says that no difference was seen, and none how many seconds longer it is."""
+    base = make_run("base.db", items=12)
+    base.with_name("copy.db").write_bytes(base.read_bytes())
+    for asked in (("base.db", "copy.db"), ("base.db", "sim", "sim")):
+        said = " ".join(cli("compare", *asked, "--resamples", "0").stdout.split())
+        assert "no difference in task time on any of 12 items." in said
+        assert not re.search(r"longer than|a 5 % difference", said)
+
+
 @pytest.mark.slow
 def test_a_real_change_fails_the_build(make_run, cli):
     """A tenth more task time, with limit 5 %: exit code 1, and the line that failed."""

@@ -32,6 +32,7 @@ from taskpace.report.charts import panels
 from taskpace.report.files.markdown import summary_markdown
 from taskpace.report.notebook import notebook_html
 from taskpace.report.terminal.document import print_summary
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.report.words.block import Block, Caution, Column, Document, Name, Number, Rank, Words, shown, texts
 from taskpace.report.words.brevity import brevity_blocks
 from taskpace.report.words.causes import causes, why
@@ -308,6 +309,7 @@ def test_numbers_are_written_in_one_way():
     assert written(Estimate(1.0, 0.1, 9.0), SECONDS_WITH_ERROR).text == "1.00 s ±>100 %"
     assert written(Estimate(0.0, 0.0, 0.1), SECONDS_WITH_ERROR).text == "0.00 s"
     assert written(Estimate(-0.05, -0.12, 0.02), POINTS).text == "-5 (-12 to +2)"
+    assert written(Estimate(-0.001, -0.12, 0.02), POINTS).text == "+0 (-12 to +2)"
     assert written(Estimate(3.2e7), GIGABYTES).text == "0.03 GB"
     assert written(UNKNOWN, RATIO).text == "–"
     assert [digits(value, 2) for value in (99.7, 12.7, 2.5, 0.123, 1234.5)] == ["100", "13", "2.5", "0.12", "1234"]
@@ -339,6 +341,16 @@ def test_a_legend_is_given_once():
     assert (whole.legend, whole.narrow_legend) == ("Long. Other.", "Short. Other.")
 
 
+def test_a_command_in_a_sentence_is_never_broken():
+    """It stays in one line to be pasted, however narrow the terminal is; all else is as wide as that."""
+    written = io.StringIO()
+    command = "`taskpace run 'a folder/of a long name/runs of today.db' --max-tokens 192 -o new.db`"
+    print_sentence(Console(file=written, width=40), f"demo: 1 of 30 cut: allow 192 tokens: {command}. Then compare it.")
+    lines = written.getvalue().splitlines()
+    assert [line for line in lines if len(line) > 40] == [f"{command}."]
+    assert " ".join(lines).endswith(f"allow 192 tokens: {command}. Then compare it.")
+
+
 def test_sentence_and_chart_have_the_same_causes(summary):
     """The seconds beside a waterfall's bars are those of the sentence below it, and they add up."""
     found = [panel for panel in panels(summary, "why") if "On average" in panel.caption]
@@ -365,4 +377,22 @@ def test_causes_say_what_they_know():
     assert why("a", "b", known, nothing) == (
         "On average b takes 1.0 s longer than a: +0.8 s because each byte comes slower, "
         "+0.2 s (~) waiting for the first token."
+    )
+
+
+def test_a_difference_that_rounds_to_nothing_is_none():
+    """What a reader would see as 0 seconds is "as long as", with the causes that cancel out, where there are any."""
+    nothing = Comparison(change=UNKNOWN, p=None, p_holm=None, items=0)
+    none = Estimate(0.0, 0.0, 0.0)
+    equal = Split(difference_s=none, wait_s=none, verbosity_s=none, tokenizer_s=none, decode_s=none)
+    assert why("a", "b", equal, nothing) == "On average b takes as long as a."
+    cancelled = msgspec.structs.replace(
+        equal,
+        difference_s=Estimate(-0.01, -0.4, 0.4),
+        wait_s=Estimate(1.2, 1.0, 1.4),
+        decode_s=Estimate(-1.21, -1.4, -1.0),
+    )
+    assert why("a", "b", cancelled, nothing, recorded=True, sooner=True) == (
+        "By the recorded times b takes as long as a: +1.2 s waiting for the first token, "
+        "-1.2 s because each token comes faster."
     )

@@ -11,6 +11,7 @@ import json
 import math
 import pickle
 import random
+import re
 import shutil
 import sqlite3
 import zipfile
@@ -407,6 +408,27 @@ def test_bad_input_is_one_line_with_a_remedy(what: str, cli: Cli, tmp_path: Path
     with pytest.raises(TaskpaceError, match=expected):
         read_logs([path], None)
     assert not (tmp_path / "made.db").exists()
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+@pytest.mark.parametrize(
+    ("log", "file"),
+    [
+        ("aiperf/six", "profile_export.jsonl"),
+        ("aiperf/six", "profile_export_aiperf.json"),
+        ("llmeter/six", "responses.jsonl"),
+        ("llmeter/six", "run_config.json"),
+        ("evalscope/nine", "predictions/known/gsm8k_default.jsonl"),
+        ("evalscope/nine", "configs/task_config.yaml"),
+        ("inspect", "six-go.json"),
+    ],
+)
+def test_utf_16_within_a_folder_is_named(log: str, file: str, encoding: str, tmp_path: Path) -> None:
+    """Of a folder the file that is UTF-16, as of a file that is imported alone, with or without a byte order mark."""
+    folder = Path(shutil.copytree(LOGS / log, tmp_path / "log"))
+    (folder / file).write_bytes((folder / file).read_text("utf-8").encode(encoding))
+    with pytest.raises(LogError, match=re.escape(f"{folder / file}: is UTF-16 text: import the file as")):
+        read_logs([folder], None)
 
 
 def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from taskpace.experiment.until import PairStanding
 from taskpace.report.terminal.document import print_summary
 from taskpace.report.terminal.progress import Lines, Status, in_words
 from taskpace.report.terminal.standings import Standings
+from taskpace.report.words.answer import make_answer
 from taskpace.report.words.figures import seconds
 from taskpace.report.words.sentences import finding_lines, sentences
 from taskpace.report.words.settled import standing_lines
@@ -130,6 +131,17 @@ def test_what_cannot_be_told_apart_shares_a_rank_and_says_how_many_it_takes(tria
     n = int(re.search(r"takes about ([\d,]+) items", text)[1].replace(",", ""))
     # ((1.96 + 0.84) sd / ln 1.05)^2, for an sd of 0.42 within what 40 items show of it.
     assert 250 < n < 1100
+
+
+def test_where_speeds_are_unknown_no_order_of_theirs_is_told(trials_of, summary_of):
+    """Of a log without token counts, say: neither the short nor the long form compares orders."""
+    jitter = np.exp(np.random.default_rng(3).normal(0, 0.3, (2, N)))
+    trials = (trials_of(name, task_time_s=t, tpot_s=[None] * N) for name, t in zip("ab", jitter, strict=True))
+    summary = summary_of(*trials)
+    for said in (rendered(summary, 80), " ".join(make_answer(summary, None).verdicts)):
+        text = " ".join(said.split())
+        assert "There is no ranking by tokens per second." in text
+        assert "Tokens per second gives" not in text
 
 
 def test_an_invalid_row_says_why_and_is_not_in_the_sentence(two):

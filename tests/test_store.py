@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
+import filelock
 import msgspec
 import pytest
 from hypothesis import given, strategies as st
@@ -266,6 +267,17 @@ def test_a_run_file_is_its_owner_s_alone(tmp_path, plan):
     finally:
         os.umask(before)
     assert modes == dict.fromkeys(("x.db", "x.db-wal", "x.db-shm", "x.db.lock"), 0o600)
+
+
+def test_a_folder_that_takes_no_lock_is_not_called_busy(tmp_path, plan, monkeypatch):
+    """Where no lock can be made, as in /proc, no other `taskpace run` is said to write to the file."""
+
+    def never(self: filelock.FileLock, *_: object, **__: object) -> None:
+        raise filelock.Timeout(self.lock_file)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", never)
+    with pytest.raises(StoreError, match="no file can be made in its folder: choose another -o"):
+        Store.create_or_continue(tmp_path / "x.db", plan, "0")
 
 
 def test_a_lock_is_the_file_s_by_whatever_name_it_is_opened(tmp_path, plan):

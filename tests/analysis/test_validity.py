@@ -80,6 +80,16 @@ def test_what_was_not_run_is_missing(trials_of):
     assert against(trials_of(), planned=41)["not-run"].text == "1 of 41 not run"
 
 
+def test_what_could_not_be_opened_is_mended_before_it_is_continued(trials_of):
+    """The reason and what it asks for come first, then the command; of a cell that is complete nothing is said."""
+    trials = Trials(trials_of())
+    why = "http://host:1/v1: host:1: nothing listens there: start the server, or correct the port"
+    (reason,) = reasons_against(trials, cell(41, not_opened=why))
+    assert (reason.code, reason.text) == ("not-opened", f"1 of 41 not run: {why}")
+    assert reason.remedy == "see to that, then continue it: `taskpace run RUN`"
+    assert reasons_against(trials, cell(40, not_opened=why)) == ()
+
+
 @pytest.mark.parametrize(("items", "few"), [(9, True), (10, False)])
 def test_too_few_items_are_not_ranked(trials_of, items, few):
     """Ten different items at least; repeats of one item do not count as more."""

@@ -25,6 +25,8 @@ from taskpace.api import Run
 from taskpace.engines.openai.answer import Reader
 from taskpace.engines.openai.http.connection import Connection
 from taskpace.errors import EngineError, ExperimentError
+from taskpace.report.words.advice import advice
+from taskpace.report.words.block import Advice
 
 if TYPE_CHECKING:
     import trustme
@@ -400,6 +402,26 @@ def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return one.getsockname()[1]
+
+
+def test_a_server_that_is_gone_is_named_before_the_command_that_continues(run_plan, tmp_path):
+    """From the first trial on, or when a run that it answered goes on: what to start comes before the command."""
+
+    def advised(run: Run) -> list[Advice]:
+        return [each for each in advice(run.summary(resamples=0), "x.db") if each.command == "taskpace run x.db"]
+
+    nowhere = f"127.0.0.1:{free_port()}"
+    (told,) = advised(run_plan(f"http://{nowhere}/v1", items=3))
+    assert f"{nowhere}: nothing listens there: start the server" in told.what
+    assert told.do == "see to that, then continue it"
+    with Endpoint() as server:
+        assert run_plan(server.url, items=2).frame().height == 2
+    grown = tmp_path / "x1.toml"
+    grown.write_text(grown.read_text("utf-8").replace("items = 2", "items = 4"), "utf-8")
+    with taskpace.run(grown, grown.with_suffix(".db")) as run:
+        assert run.frame().height == 2
+        (told,) = advised(run)
+    assert told.what.startswith(f"2 of 4 not run: {server.url}: ")
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -209,6 +210,8 @@ def test_a_model_that_is_not_there_is_one_line(tmp_path, monkeypatch):
             opened(model)
         assert "\n" not in str(bad.value)
         assert "cannot be loaded by transformers" in str(bad.value)
+        # What the library says ends in a full stop, or is cut with an ellipsis; neither runs into the remedy.
+        assert re.search(r"(…|[^.\s]): (see that|write a hub name)", str(bad.value))
 
 
 class Hub(BaseHTTPRequestHandler):

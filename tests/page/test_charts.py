@@ -289,9 +289,10 @@ def test_svg_and_png_are_files_of_their_kind(cli, planted, tmp_path):
 
 
 def test_without_a_name_the_charts_are_listed(cli, planted, tmp_path):
-    """Every chart with what it shows; what this run has nothing for says so."""
+    """Every chart with what it shows, as wide as the terminal; what this run has nothing for says so."""
     (tmp_path / "x.db").write_bytes(planted.path.read_bytes())
-    lines = cli("chart", "x.db", "--resamples", "0").stdout.splitlines()
+    assert max(map(len, cli("chart", "x.db", "--resamples", "0", columns=80).stdout.splitlines())) <= 80
+    lines = cli("chart", "x.db", "--resamples", "0", columns=200).stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(CHARTS)
     assert {line.split()[0] for line in lines if "nothing to show" in line} == UNASKED
 

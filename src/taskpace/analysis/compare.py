@@ -32,7 +32,7 @@ from taskpace.store.decoding import decoded
 from taskpace.store.imported import load_imported
 from taskpace.store.queries import Reader
 from taskpace.tasks import Task, task_identity
-from taskpace.text.strict import did_you_mean
+from taskpace.text.strict import close_to
 
 _ANYTIME = "a run ended when its {0}, so intervals and claims are ones that one may stop by"
 _OTHER_SESSION = (
@@ -172,7 +172,7 @@ def systems_of(side: Side) -> list[str]:
         return names
     if side.system not in names:
         raise StoreError(
-            f'{side.label}: unknown system "{side.system}" in the run{did_you_mean(side.system, names)}: '
+            f'{side.label}: unknown system "{side.system}" in the run{close_to(side.system, names)}: '
             f"it has {', '.join(names)}"
         )
     return [side.system]

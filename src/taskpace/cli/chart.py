@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from taskpace.cli.prices import price_option, prices_by_run
 from taskpace.errors import TaskpaceError
@@ -60,9 +62,11 @@ def chart(
         summary = summarise(store, resamples=drawn, prices=prices_by_run(prices, [store])[0])
     found = list(panels(summary, name))
     if name is None:
+        table = Table.grid(padding=(0, 2))
         for known, about in CHARTS.items():
-            there = sum(panel.chart == known for panel in found)
-            click.echo(f"{known:<12} {about}{'' if there else ' (nothing to show in this run)'}")
+            there = any(panel.chart == known for panel in found)
+            table.add_row(known, about if there else f"{about} (nothing to show in this run)")
+        Console(highlight=False).print(table)
         return
     if not found:
         raise TaskpaceError(f'chart "{name}": {run_file} has nothing to show in it ({CHARTS[name]}): choose another')

@@ -211,6 +211,8 @@ def _sides(what: tuple[str, ...]) -> tuple[tuple[Path, str | None], tuple[Path, 
             raise StoreError(f"{what[0]}: two systems are named after it already: leave out the colon and {system}")
         return (Path(what[0]), what[1]), (Path(what[0]), what[2])
     if len(what) == 2:
+        if not Path(what[1]).exists() and not Path(what[1]).suffix:
+            raise StoreError(f"{what[1]}: run file not found: to compare systems of {what[0]}, name two of them")
         return read_side(what[0]), read_side(what[1])
     raise click.UsageError("give two run files (or FILE:SYSTEM twice), or one run file and two of its systems")
 

@@ -44,6 +44,7 @@ def plan(output: Path | None, assume: float, expect_ratio: float | None, **optio
     from taskpace.analysis.duration import estimate
     from taskpace.experiment.prepare import errors_of, prepare
     from taskpace.report.terminal.plan import print_plan
+    from taskpace.report.terminal.sentence import print_sentence
     from taskpace.store.store import Store
 
     experiment, base = read_experiment(**options)
@@ -59,9 +60,10 @@ def plan(output: Path | None, assume: float, expect_ratio: float | None, **optio
             console.print(line, soft_wrap=True)
     if output is None:
         print_plan(planned, estimate(planned, None, assume), console)
-        console.print(
-            f"\n(up to: longest answers at {assume:g} tokens/s, see --assume; without loading and prompt processing)",
-            soft_wrap=True,
+        console.print()
+        print_sentence(
+            console,
+            f"(up to: longest answers at {assume:g} tokens/s, see --assume; without loading and prompt processing)",
         )
         return
     with Store.open(output) as store:

@@ -72,9 +72,8 @@ def report(
         ]
         write(path, page_parts(runs, _compared(stores, run_files, drawn, by_run)))
     size = path.stat().st_size / 1e6
-    click.echo(
-        printable(f"The report is {path} ({size:.1f} MB); it needs no network: open it in a browser, or mail it")
-    )
+    click.echo(printable(f"The report is {path} ({size:.1f} MB)."))
+    click.echo("It needs no network: open it in a browser, or mail it.")
 
 
 def _judged(

@@ -31,7 +31,12 @@ def show(run_file: Path, trial: str | None, system: str | None, task: str | None
     console = Console(highlight=False)
     with Store.open(run_file) as store:
         if trial is None:
-            print_trials(list_trials(store, system=system, task=task, outcome=outcome), console)
+            trials = list_trials(store, system=system, task=task, outcome=outcome)
+            if trials.is_empty():
+                narrowed = system is not None or task is not None or outcome is not None
+                click.echo("No recorded trial matches." if narrowed else "No trial is recorded yet.")
+                return
+            print_trials(trials, console)
             return
         found = store.find_trials(trial)
         if not found:

@@ -179,6 +179,7 @@ def _config(source: Source) -> dict[str, Any]:
     file = source.beside(_CONFIG)
     if not file.exists or file.path.stat().st_size > _MOST_CONFIG:
         return {}
+    file.refuse_utf16()
     found: dict[str, Any] = {}
     above: dict[str, Any] = found
     for line in file.content().decode("utf-8", "replace").splitlines():

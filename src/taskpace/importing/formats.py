@@ -6,6 +6,7 @@ the group ``taskpace.importers`` that names its ``Importer`` (docs/extending.md)
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from taskpace.importing.foreign import checked
 from taskpace.importing.logs import Log
 from taskpace.importing.source import Source
 from taskpace.plugins import Registry
-from taskpace.text.strict import did_you_mean, is_utf16, named
+from taskpace.store.store import APPLICATION_ID
+from taskpace.text.strict import did_you_mean, named
 
 FORMATS: Registry[Importer] = Registry(
     "taskpace.importers",
@@ -34,6 +36,11 @@ FORMATS: Registry[Importer] = Registry(
     checked,
 )
 """Every importer by the name that ``--from`` takes, in the order in which they are tried."""
+
+
+_SQLITE = b"SQLite format 3\0"
+_APPLICATION = slice(68, 72)
+"""Where an SQLite file shows whose it is."""
 
 
 def read_logs(paths: Sequence[Path], name: str | None) -> list[Log]:
@@ -74,8 +81,9 @@ def _read(source: Source, name: str | None) -> tuple[Log, ...]:
         return importer.read(source)
     if not source.is_folder and source.head[:1] == b"\x80":
         raise source.refuse("a Python pickle, which can run anything when it is read: export the log as JSON instead")
-    if is_utf16(source.head):
-        raise source.refuse("is UTF-16 text: import the file as the tool wrote it, or save it as UTF-8")
+    if source.head.startswith(_SQLITE) and source.head[_APPLICATION] == APPLICATION_ID.to_bytes(4):
+        raise source.refuse(f"a run file of taskpace already: see `taskpace summary {shlex.quote(str(source.path))}`")
+    source.refuse_utf16()
     raise source.refuse(
         f"not recognised as a log: name the file that the tool wrote, and --from one of {', '.join(FORMATS)}"
     )

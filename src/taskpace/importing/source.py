@@ -10,7 +10,7 @@ from typing import Any
 
 from taskpace.errors import LogError
 from taskpace.text.bounded import JsonProblem, decode_json, decode_lenient
-from taskpace.text.strict import named
+from taskpace.text.strict import is_utf16, named
 
 MOST_BYTES = 1 << 30
 """Of a file."""
@@ -49,6 +49,13 @@ class Source:
                 return file.read(_HEAD_BYTES)
         except OSError as exc:
             raise self.refuse(f"cannot be read: {exc.strerror or exc}") from None
+
+    def refuse_utf16(self) -> None:
+        """Raises ``LogError`` where the file, or a JSON file of the folder, was saved as UTF-16."""
+        files = [*self.files("*.json"), *self.files("*.jsonl")] if self.is_folder else [self]
+        for each in files:
+            if is_utf16(each.head):
+                raise each.refuse("is UTF-16 text: import the file as the tool wrote it, or save it as UTF-8")
 
     def beside(self, name: str) -> Source:
         """Another file of the same folder, or of this folder; it may not exist."""
@@ -96,8 +103,10 @@ class Source:
         try:
             return decode_lenient(content.decode())
         except UnicodeDecodeError:
+            self.refuse_utf16()
             raise self.refuse(f"{at}not UTF-8 text: import the file as the tool wrote it") from None
         except JsonProblem as exc:
+            self.refuse_utf16()
             raise self.refuse(f"{at}{exc}: is it complete? Import the file as the tool wrote it") from None
 
     def json_lines(self) -> Iterator[tuple[int, dict[str, Any]]]:

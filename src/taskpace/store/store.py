@@ -67,6 +67,8 @@ class Store:
         Raises:
             StoreError: no such file, not a run file, or a format newer than this taskpace.
         """
+        if path.is_dir():
+            raise StoreError(f"{path}: this is a folder: name the run file in it")
         if not path.is_file():
             raise StoreError(f"{path}: run file not found: `taskpace run ... -o {shlex.quote(str(path))}` makes one")
         with _explained(path):
@@ -296,6 +298,8 @@ def _take_lock(path: Path) -> filelock.BaseFileLock:
         lock = filelock.FileLock(f"{real}.lock", mode=0o600, blocking=False)
         lock.acquire()
     except filelock.Timeout:
+        if not Path(f"{real}.lock").exists():  # as where no file can be made at all, such as in /proc
+            raise StoreError(f"{path}: no file can be made in its folder: choose another -o") from None
         raise StoreError(
             f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
         ) from None
@@ -349,7 +353,8 @@ def _check_ours(db: sqlite3.Connection, path: Path) -> None:
     application = db.execute("PRAGMA application_id").fetchone()[0]
     version = format_version(db)
     if application != APPLICATION_ID:
-        raise StoreError(f"{path}: an SQLite file, but not of taskpace: choose another file")
+        what = "an SQLite file, but not of taskpace" if path.stat().st_size else "an empty file"
+        raise StoreError(f"{path}: {what}: choose another file")
     if version > FORMAT_VERSION:
         raise StoreError(
             f"{path}: has format version {version}, this taskpace knows {FORMAT_VERSION}: install a newer taskpace"

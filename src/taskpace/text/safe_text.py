@@ -98,7 +98,7 @@ def _beginning(text: str, width: int) -> str:
 def wrapped(text: str, width: int) -> list[str]:
     """``printable`` in lines of at most ``width`` terminal columns, broken between words, or within one too long.
 
-    What stands between backticks is one word, so that a command can be pasted.
+    What stands between backticks is one word and is never broken, so that a command can be pasted.
     """
     lines, line = [], ""
     for word in _WORD.findall(" ".join(printable(text).split())):
@@ -108,7 +108,7 @@ def wrapped(text: str, width: int) -> list[str]:
         if line:
             lines.append(line)
         line = word
-        while column_width(line) > width:
+        while column_width(line) > width and "`" not in line:
             head = _beginning(line, width) or line[0]
             lines.append(head)
             line = line[len(head) :]

@@ -62,6 +62,8 @@ def read_text(path: Path, error: type[TaskpaceError], *, most_bytes: int = -1, a
             content = file.read(most_bytes + 1 if most_bytes >= 0 else -1)
     except FileNotFoundError:
         raise error(f"{named(path)}: file not found: check the path") from None
+    except IsADirectoryError:
+        raise error(f"{named(path)}: this is a folder: name a file in it") from None
     except OSError as exc:
         raise error(f"{named(path)}: cannot be read: {exc.strerror or exc}") from None
     except ValueError as exc:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -34,6 +34,8 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[ClientMetrics, ...] = ()
     lost_node: bool = False
     """A node was lost that shared a load on the system with others."""
+    not_opened: str | None = None
+    """Why the system could not be opened when it was last tried, such as that no server listens; null: it could."""
     in_process: bool = True
     """The model runs in the worker process, whose processor time is then the model's too."""
     round_trip_s: float | None = None
@@ -134,7 +136,9 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
     segments: dict[str, list[ClientMetrics]] = {}
     for segment in queries.segments(reader):
         segments.setdefault(segment.cell_id, []).append(msgspec.json.decode(segment.client, type=ClientMetrics))
-    lost_nodes = {death.system for death in queries.worker_deaths(reader) if of_lost_node(death.reason)}
+    deaths = queries.worker_deaths(reader)
+    lost_nodes = {death.system for death in deaths if of_lost_node(death.reason)}
+    not_opened = _not_opened(reader, deaths)
     cells = queries.cells(reader)
     tasks = {task.name: decoded(task.spec, _Task, reader, "task") for task in queries.tasks(reader)}
     own = {system.name: msgspec.json.decode(system.spec, type=_System) for system in queries.systems(reader)}
@@ -154,6 +158,7 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
             graded=cell.graded,
             segments=tuple(segments.get(cell.id, ())),
             lost_node=cell.system in lost_nodes,
+            not_opened=not_opened.get(cell.system),
             in_process=cell.in_process,
             round_trip_s=None if cell.round_trip_ns is None else cell.round_trip_ns / 1e9,
             max_tokens=tasks[cell.task].max_tokens,
@@ -169,6 +174,15 @@ def load_cells(reader: Reader, prices: Mapping[str, Price] | None = None) -> lis
         for cell in cells
     ]
     return [_as_imported(plan, logs.get((plan.system, plan.task, plan.scenario.name)), own) for plan in plans]
+
+
+def _not_opened(reader: Reader, deaths: Iterable[queries.WorkerDeath]) -> dict[str, str]:
+    """By system, why it was not opened in the last session that tried; those that were are left out."""
+    failed = {death.system: death for death in deaths if death.worker is None}
+    if not failed:
+        return {}
+    opened = {worker.system: worker.session for worker in queries.workers(reader)}
+    return {system: death.reason for system, death in failed.items() if death.session > opened.get(system, 0)}
 
 
 def _as_imported(

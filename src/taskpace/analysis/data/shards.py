@@ -274,6 +274,7 @@ def _joined_cell(cells: Sequence[CellPlan], key: Key, shards: Sequence[_Shard]) 
         planned=len(planned),
         segments=tuple(chain.from_iterable(cell.segments for cell in cells)),
         lost_node=any(cell.lost_node for cell in cells),
+        not_opened=next((cell.not_opened for cell in cells if cell.not_opened is not None), None),
         in_process=all(cell.in_process for cell in cells),
         round_trip_s=max(trips, default=None),
         starter_items=cells[0].starter_items if len({cell.starter_items for cell in cells}) == 1 else None,

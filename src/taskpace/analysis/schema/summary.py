@@ -43,7 +43,7 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
     """A word for programs: ``client-lag``, ``send-delay``, ``client-cpu``, ``late-stamps``, ``clocks``,
     ``cached-prompts``, ``resumed``, ``drift``, ``steal``, ``throttled``, ``gpu-throttled``, ``foreign-tokens``,
     ``miscounted``, ``same-prompt-tokens``, ``bursts``, ``hidden-reasoning``, ``truncated``, ``timeouts``, ``errors``,
-    ``suspended``, ``not-run``, ``missing`` (from an imported log), ``too-few``."""
+    ``suspended``, ``not-run``, ``not-opened``, ``missing`` (from an imported log), ``too-few``."""
     text: str
     remedy: str
     """What to do. In its commands ``RUN`` stands for the run file and ``NEW`` for a run file to be made."""

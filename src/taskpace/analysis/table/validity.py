@@ -92,6 +92,13 @@ def _incomplete(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
             remedy="import a complete log",
             invalidates="certainty",
         )
+    elif trials.height < planned and cell.not_opened is not None:
+        yield Reason(
+            code="not-opened",
+            text=f"{planned - trials.height} of {planned} not run: {cell.not_opened}",
+            remedy=f"see to that, then continue it: {further(cell)}",
+            invalidates="certainty",
+        )
     elif trials.height < planned:
         yield Reason(
             code="not-run",

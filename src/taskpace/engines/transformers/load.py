@@ -232,7 +232,7 @@ def _limit_memory(megabytes: int) -> None:
 
 
 def _refusal(model: str, bad: Exception) -> ModelError:
-    said = one_line(str(bad))[:200]
+    said = one_line(str(bad).rstrip(". \n"), 200)
     if any(word in str(bad) for word in _GATED):
         remedy = "ask for access on its page, then run `export HF_TOKEN=...`"
     elif "not a valid model identifier" in str(bad) or "is not a local folder" in str(bad):

@@ -10,6 +10,7 @@ from taskpace.analysis.conditions import Condition
 from taskpace.analysis.stats.anytime import FIRST_MEAN
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate
 from taskpace.analysis.table.comparison import Comparison
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.report.words.causes import why
 from taskpace.report.words.claims import claim, open_verdict, rests_on_cuts
 from taskpace.report.words.commands import NO_FILES, Files, with_files
@@ -25,8 +26,8 @@ from taskpace.report.words.figures import (
     written,
 )
 from taskpace.report.words.gate import JUDGED_LEGEND
-from taskpace.report.words.sentences import not_distinguished
-from taskpace.text.safe_text import end_of_line, one_line, padded, printable
+from taskpace.report.words.sentences import no_difference, not_distinguished
+from taskpace.text.safe_text import end_of_line, one_line, padded
 
 _WIDEST_NAME = 16
 _ROOM_FOR_P = 96
@@ -40,17 +41,17 @@ def print_comparison(compared: ComparedRuns, console: Console, files: Files = NO
         _print_cell(compared, cell, console, files)
     console.print()
     for note in compared.notes:
-        console.print(Text(printable(f"note: {note}"), style="yellow"))
+        print_sentence(console, f"note: {note}", "yellow")
     legend = (
         "Medians with 95 % intervals; change: ratio of geometric means over paired items (accuracy: points)"
         f"{_MEDIANS if _by_medians(compared) else ''}, with its 95 % interval. ~: not significant at 5 % (p after Holm "
         f"over {len(compared.cells)} comparison{'s' if len(compared.cells) > 1 else ''})."
     )
-    console.print(Text(legend, style="dim"))
+    print_sentence(console, legend, "dim")
     if compared.judged:
-        console.print(Text(JUDGED_LEGEND, style="dim"))
+        print_sentence(console, JUDGED_LEGEND, "dim")
     if told := price_sentence(prices_compared(compared)):
-        console.print(Text(printable(told), style="dim"))
+        print_sentence(console, told, "dim")
 
 
 def _by_medians(compared: ComparedRuns) -> bool:
@@ -81,19 +82,22 @@ def _print_cell(compared: ComparedRuns, cell: ComparedCell, console: Console, fi
             text.append(change.text + p, style=style)
         console.print(text, soft_wrap=True)
     for name, row, file in zip(names, (cell.base, cell.new), files, strict=True):
-        console.print(Text(printable(f"{name}: {outcomes_in_words(row)}"), style="dim"))
+        print_sentence(console, f"{name}: {outcomes_in_words(row)}", "dim")
         for reason in row.reasons:
-            console.print(Text(printable(f"{name}: {with_files(reason_line(reason), file)}"), style="yellow"))
+            print_sentence(console, f"{name}: {with_files(reason_line(reason), file)}", "yellow")
+    if same := no_difference(names, cell.pair):
+        print_sentence(console, same)
+        return
     if cell.pair.split is not None and cell.pair.task_time.change.value is not None:
         cut = cell.pair.task_time.cut_a + cell.pair.task_time.cut_b > 0
-        console.print(Text(printable(why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))))
+        print_sentence(console, why(*names, cell.pair.split, cell.pair.output_bytes, recorded=cut))
     if cell.pair.task_time.open:
         said = open_verdict(names, cell.pair.task_time, (cell.base, cell.new), files)
-        console.print(Text(printable(said), style="yellow"))
+        print_sentence(console, said, "yellow")
     elif rests_on_cuts(cell.pair.task_time) and (said := claim(names, cell.pair.task_time)):
-        console.print(Text(printable(said)))
+        print_sentence(console, said)
     if cell.comparable and not cell.pair.task_time.significant and (note := not_distinguished(names, cell.pair)):
-        console.print(Text(printable(note)))
+        print_sentence(console, note)
 
 
 def _names(compared: ComparedRuns, cell: ComparedCell) -> tuple[str, str]:

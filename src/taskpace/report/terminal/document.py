@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.text import Text
 
 from taskpace.analysis.schema.summary import Summary
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.report.words.block import Block, Cell, Column, Document, Number, Rank, shown
 from taskpace.report.words.commands import RunFile
 from taskpace.report.words.document import document
 from taskpace.report.words.figures import UNKNOWN, Form
-from taskpace.text.safe_text import column_width, one_line, padded, printable, told_apart, wrapped
+from taskpace.text.safe_text import column_width, one_line, padded, told_apart, wrapped
 
 _LEAST_NAME_WIDTH = 12
 _LONGEST = 1000
@@ -52,14 +53,14 @@ def print_summary(
 def print_document(whole: Document, console: Console, *, titled: bool = False, plots: Plots | None = None) -> None:
     """Print all blocks, then what the columns mean; ``titled``: with the title above, else only before a warning."""
     if titled:
-        console.print(Text(printable(whole.title), style="bold"))
+        print_sentence(console, whole.title, "bold")
     for warning in whole.warnings:
-        console.print(Text(printable(warning if titled else f"{whole.title}: {warning}"), style="yellow"))
+        print_sentence(console, warning if titled else f"{whole.title}: {warning}", "yellow")
     print_blocks(whole.blocks, console, plots=plots)
     console.print()
     for sentence in whole.closing:
-        console.print(Text(printable(sentence), style="dim"))
-    console.print(Text(printable(whole.narrow_legend), style="dim"))
+        print_sentence(console, sentence, "dim")
+    print_sentence(console, whole.narrow_legend, "dim")
 
 
 def print_blocks(blocks: Iterable[Block], console: Console, *, plots: Plots | None = None) -> None:
@@ -71,7 +72,7 @@ def print_blocks(blocks: Iterable[Block], console: Console, *, plots: Plots | No
         if block.task is not None:
             console.print()
         for paragraph in block.paragraphs:
-            console.print(Text(printable(paragraph)))
+            print_sentence(console, paragraph)
         for finding in block.findings:
             for number, part in enumerate(wrapped(finding, console.width - 4)):
                 console.print(Text(("    " if number else "  - ") + part, style="dim"), soft_wrap=True)

@@ -11,6 +11,7 @@ from rich.text import Text
 from taskpace.analysis.duration import CellEstimate
 from taskpace.experiment.plan import Plan
 from taskpace.report.terminal.progress import in_words
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.report.words.coverage import left_out_lines
 from taskpace.report.words.programs import key_lines, program_lines
 from taskpace.text.safe_text import printable
@@ -35,16 +36,11 @@ def print_plan(plan: Plan, cells: Sequence[CellEstimate], console: Console) -> N
     measured = all(cell.measured for cell in cells)
     bound = f"about {in_words(total)}, by what was measured" if measured else f"up to {in_words(total)}"
     console.print()
-    console.print(
-        Text(
-            printable(
-                f"{experiment.name}: {_count(len(plan.systems), 'system')} x {_count(len(plan.tasks), 'task')} x "
-                f"{_count(len(experiment.scenarios), 'scenario')} = {_count(len(plan.cells), 'cell')}, "
-                f"{_count(plan.trial_count, 'trial')}, "
-                f"{bound}. Nothing was run."
-            )
-        ),
-        soft_wrap=True,
+    print_sentence(
+        console,
+        f"{experiment.name}: {_count(len(plan.systems), 'system')} x {_count(len(plan.tasks), 'task')} x "
+        f"{_count(len(experiment.scenarios), 'scenario')} = {_count(len(plan.cells), 'cell')}, "
+        f"{_count(plan.trial_count, 'trial')}, {bound}. Nothing was run.",
     )
     for line in (*program_lines(experiment), *key_lines(experiment), *left_out_lines(plan)):
         console.print(Text(line, style="yellow"), soft_wrap=True)

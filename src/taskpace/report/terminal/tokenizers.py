@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from taskpace.report.terminal.sentence import print_sentence
 from taskpace.text.safe_text import one_line
 from taskpace.tokenizers import TokenizerRow
 
@@ -27,7 +28,7 @@ def print_tokenizers(rows: list[TokenizerRow], console: Console) -> None:
     table.add_row("tokens for the same text", *(f"{row.relative_tokens:.2f} x" for row in rows))
     console.print(table)
     for line in sentences(rows):
-        console.print(Text(line), soft_wrap=True)
+        print_sentence(console, line)
 
 
 def sentences(rows: list[TokenizerRow]) -> Iterable[str]:

@@ -15,6 +15,8 @@ from taskpace.text.safe_text import both_ends, one_line
 NAME_WIDTH = 24
 """Columns of a name in a sentence of the short form; the tables of the long form have it whole."""
 _MOST_NAMES = 2
+_LONGEST = 240
+"""Columns of an observation: why a server was not reached ends with what to do."""
 _CHANGES = {
     "result": 0,
     "claims between systems": 1,
@@ -119,7 +121,7 @@ def _what(group: list[_Told], first: _Told, summary: Summary) -> str:
         return counted([*rows.values()], sum(row.n for table in summary.tables for row in table.rows))
     texts = list(dict.fromkeys(told.text for told in group))
     invalid = "INVALID, " if first.rank == 0 else ""
-    return invalid + one_line(texts[0], 160) + (f" (and {len(texts) - 1} similar)" if len(texts) > 1 else "")
+    return invalid + one_line(texts[0], _LONGEST) + (f" (and {len(texts) - 1} similar)" if len(texts) > 1 else "")
 
 
 Counted = Callable[[Sequence[SystemRow], int], str]

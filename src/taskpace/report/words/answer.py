@@ -29,7 +29,7 @@ from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.makespan import makespan_in_brief
 from taskpace.report.words.rankings import firsts_of, ranked, unlike_medians
-from taskpace.report.words.sentences import against, headline, slowest_pair, until_lines
+from taskpace.report.words.sentences import NO_SPEEDS, against, headline, slowest_pair, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
@@ -191,6 +191,8 @@ def _same_order(summary: Summary) -> str:
     fastest = [[row.system for row in table.rows if row.rank_tokens_per_s == 1] for table in tables]
     if tables and all(names == [*firsts_of(table)] for names, table in zip(fastest, tables, strict=True)):
         return " It has the most tokens per second, too."
+    if not any(row.rank_tokens_per_s for table in summary.tables for row in table.rows):
+        return f" {NO_SPEEDS}."
     return " Tokens per second gives no significantly different order."
 
 
@@ -235,6 +237,8 @@ def _why(summary: Summary, told: Told | None) -> str:
     )
     whole = difference.value or 0.0
     where, parts_listed = on_tasks([_key(table)], summary), listed or no_cause(split)
+    if not round(whole, decimals):
+        return f"Why{where}: on average {short(pair.b)} takes as long as {short(pair.a)}: {parts_listed}."
     if whole < 0:
         less = f"on average {short(pair.b)} takes {-whole:.{decimals}f} s less"
         return f"{long_answers(short(pair.a), where)}: {less}: {parts_listed}."

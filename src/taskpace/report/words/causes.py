@@ -90,9 +90,11 @@ def why(a: str, b: str, split: Split, output_bytes: Comparison, *, recorded: boo
         for cause in sorted(found, key=lambda cause: -abs(cause.rounded))
         if cause.rounded
     ]
-    longer = "longer" if whole >= 0 else "less"
-    parts = ", ".join(told) or no_cause(split)
     when = "By the recorded times" if recorded else "On average"
+    if not round(whole, decimals):
+        return f"{when} {b} takes as long as {a}{': ' if told else ''}{', '.join(told)}."
+    longer = "longer" if whole > 0 else "less"
+    parts = ", ".join(told) or no_cause(split)
     if sooner and whole < 0:
         when = f"{long_answers(a)}. {when}"
     return f"{when} {b} takes {abs(whole):.{decimals}f} s {longer} than {a}: {parts}."

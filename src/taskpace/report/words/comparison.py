@@ -123,7 +123,7 @@ def change_of(comparison: Comparison, *, points: bool) -> Changed:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.{_decimals(value)}f}"
+    return f"{value:+z.{_decimals(value)}f}"
 
 
 def _decimals(value: float) -> int:

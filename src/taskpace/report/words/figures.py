@@ -78,8 +78,8 @@ TWO_DIGITS, THREE_DIGITS, FOUR_DIGITS = (Form(significant_digits(count), spread=
 THREE_DIGITS_WITH_ENDS = Form(significant_digits(3))
 TWO_DECIMALS = Form(fixed(2))
 RATIO = Form(fixed(2), before="x")
-POINTS = Form(lambda share: f"{100 * share:+.0f}")
-SECONDS_MORE = Form(lambda value: f"{value:+.2f}")
+POINTS = Form(lambda share: f"{100 * share:+z.0f}")
+SECONDS_MORE = Form(lambda value: f"{value:+z.2f}")
 GIGABYTES = Form(lambda size: f"{size / 1e9:.2f}", unit=" GB", spread="none")
 
 

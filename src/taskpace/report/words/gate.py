@@ -85,7 +85,7 @@ def _change(each: Judged) -> str:
 
 def _signed(share: float) -> str:
     """Near a limit of a few per cent the second decimal matters."""
-    return f"{100 * share:+.{0 if abs(share) >= 0.2 else 1 if abs(share) >= 0.1 else 2}f}"
+    return f"{100 * share:+z.{0 if abs(share) >= 0.2 else 1 if abs(share) >= 0.1 else 2}f}"
 
 
 def _more(each: Judged) -> str:

@@ -21,8 +21,7 @@ def firsts_of(table: TaskTable) -> tuple[str, ...]:
 
 def looking_fast(table: TaskTable) -> list[str]:
     """Systems with more tokens per second than one that finishes sooner."""
-    names = {row.system for row in with_both_ranks(table)}
-    return list(dict.fromkeys(pair.b for pair in table.pairs if {pair.a, pair.b} <= names and is_inverted(pair)))
+    return list(dict.fromkeys(pair.b for pair in inverted_pairs(table, with_both_ranks(table))))
 
 
 def with_both_speeds(table: TaskTable) -> list[SystemRow]:

@@ -17,6 +17,8 @@ from taskpace.report.words.settled import settled_lines
 from taskpace.report.words.unranked import no_ranking
 
 _MOST_NOTES = 2
+NO_SPEEDS = "There is no ranking by tokens per second"
+"""As where the log of another tool does not show them."""
 
 
 def sentences(table: TaskTable) -> list[str]:
@@ -143,7 +145,8 @@ def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
         )
     if firsts == fastest and len(firsts) == 1:
         return f"Both rankings agree: {firsts[0]} is first by task time and by tokens per second."
-    return f"{_finish_first(firsts)}. Tokens per second gives no significantly different order."
+    order = "Tokens per second gives no significantly different order" if fastest else NO_SPEEDS
+    return f"{_finish_first(firsts)}. {order}."
 
 
 def _finish_first(firsts: list[str]) -> str:
@@ -196,8 +199,21 @@ def _undecided(pairs: list[Pair]) -> list[str]:
     return [*notes, f"{more} more pairs cannot be distinguished."] if more > 0 else notes
 
 
+def no_difference(names: tuple[str, str], pair: Pair) -> str:
+    """That two took the same time on each item, as a run and its copy do; nothing where they did not."""
+    split = pair.split
+    if split is None or any((split.difference_s.value, split.difference_s.low, split.difference_s.high)):
+        return ""
+    recorded = " by the recorded times" if pair.task_time.cut_a + pair.task_time.cut_b else ""
+    items = pair.task_time.items
+    which = f"any of {items} items" if items > 1 else "the one item that both have"
+    return f"{names[0]} ~ {names[1]}: no difference in task time on {which}{recorded}."
+
+
 def not_distinguished(names: tuple[str, str], pair: Pair) -> str:
     """The power note of one pair; nothing where it cannot be computed."""
+    if same := no_difference(names, pair):
+        return same
     if not pair.items_for_5_percent:
         return ""
     return (

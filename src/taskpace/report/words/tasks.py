@@ -62,9 +62,9 @@ def task_blocks(summary: Summary) -> Iterator[Block]:
             cautions=tuple(
                 Caution(index, row.system, reason_line(reason))
                 for index, row in enumerate(table.rows)
-                # Of a row without a trial its outcomes say all: "40 not run".
-                if row.n
                 for reason in row.reasons
+                # Of a row without a trial its outcomes say all, "40 not run", but why it could not be opened.
+                if row.n or reason.code == "not-opened"
             ),
             paragraphs=(*sentences(table), *cost_lines(table), *energy_lines(table)),
             findings=tuple(finding_lines(table)),
