@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import socket
@@ -286,6 +287,19 @@ def test_a_head_that_was_started_anew_is_not_asked_for_its_machines():
     with pytest.raises(ExperimentError, match="the head of the cluster was started anew and knows none of its nodes"):
         cluster._machines()
     assert len(asked) == 3
+
+
+def test_the_driver_has_ray_let_it_live_without_a_head_for_a_day(monkeypatch):
+    """By Ray's own variable, which holds for nodes, too; a value that somebody has given it is kept."""
+    pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+    for value in ("86400", "77"):
+        with pytest.raises(ExperimentError), connect("127.0.0.1:1", {}):
+            pass
+        assert os.environ[name] == value
+        monkeypatch.setenv(name, "77")
 
 
 def test_the_list_of_machines_is_not_waited_for(monkeypatch):

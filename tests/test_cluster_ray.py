@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -52,9 +53,10 @@ options = { wait = 0.06, token_time = 0.001, length = 20 }
 class RayNodes:
     """Nodes of Ray, each a machine as far as the run can see."""
 
-    def __init__(self, nodes: int = NODES) -> None:
+    def __init__(self, nodes: int = NODES, **environment: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("ray_nodes.py")), str(nodes)],
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -191,12 +193,13 @@ def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a node's processes are found in /proc")
 def test_a_head_that_was_started_anew_ends_the_command_and_the_same_one_goes_on(tmp_path):
-    """The head's process is killed: nodes go on. Another one at its address: the last line says what to do, and the
-    same command does the rest on the new nodes, so that each trial has one record, and none is an error.
+    """The head's process is killed: nodes go on for longer than Ray is told to let them. Another one at its address: the
+    last line says what to do, and the same command does the rest on the new nodes, so that each trial has one record, and
+    none is an error.
     """
     pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
-    (tmp_path / "experiment.toml").write_text(EXPERIMENT.replace("items = 40", "items = 20"), encoding="utf-8")
-    nodes = RayNodes(1)
+    (tmp_path / "experiment.toml").write_text(EXPERIMENT, encoding="utf-8")
+    nodes = RayNodes(1, RAY_gcs_rpc_server_reconnect_timeout_s="2")
     try:
         with (
             (tmp_path / "errors").open("wb") as errors,
@@ -206,11 +209,11 @@ def test_a_head_that_was_started_anew_ends_the_command_and_the_same_one_goes_on(
             for _ in range(6):
                 next(finished)
             nodes.do("kill", "head")
-            for _ in range(6):
+            for _ in range(45):
                 next(finished)
             nodes.do("hold", 0)  # else it might be through before there is another head
             nodes.do("start", "head")
-            done = 12 + sum(1 for _ in finished)
+            done = 51 + sum(1 for _ in finished)
             assert process.wait() == 2
         *_, last = (tmp_path / "errors").read_text(encoding="utf-8").splitlines()
         assert last.startswith("taskpace: --ray: the head of the cluster was started anew and knows none of its nodes: ")
@@ -222,8 +225,8 @@ def test_a_head_that_was_started_anew_ends_the_command_and_the_same_one_goes_on(
         nodes.end()
     assert isinstance(started, RunStarted)
     assert isinstance(ended, RunEnded)
-    assert done == started.done < ended.done == ended.planned == 40
+    assert done == started.done < ended.done == ended.planned == 80
     with taskpace.open(tmp_path / "run.db") as run:
         frame = run.frame()
-    assert frame.height == frame["trial_id"].n_unique() == 40
-    assert frame["failure_kind"].null_count() == 40
+    assert frame.height == frame["trial_id"].n_unique() == 80
+    assert frame["failure_kind"].null_count() == 80
