@@ -220,7 +220,7 @@ class HeadGone(OneSilent):
 
 
 def test_without_a_head_the_driver_gives_silent_nodes_up_itself(tmp_path, monkeypatch):
-    """Nobody else is left to do it: after 90 s without an answer a node is lost, and the other asks the rest."""
+    """Ray cannot do it then: after 90 s without an answer a node is lost, and the other asks the rest."""
     told = silences(monkeypatch, tmp_path / "run.db", HeadGone(looks=10**6))
     assert [type(event) for event in told] == [*[NodeSilent] * 5, NodeLost]
     assert isinstance(told[-1], NodeLost)
@@ -242,7 +242,7 @@ def test_without_a_head_and_without_a_node_the_run_ends_and_goes_on_later(tmp_pa
     plan, cluster = planned(("one", "two"), items=60), NodesGone(looks=0)
     with monkeypatch.context() as patched:
         patched.setattr(fleet, "time", cluster)
-        said = "no node is left that could go on (the last one: the machine is gone), and the head of the cluster does not"
+        said = "(the last one: the machine is gone), and the head of the cluster does not answer: see `ray status`"
         with pytest.raises(ExperimentError, match=re.escape(said)):
             carry_out(plan, tmp_path / "run.db", cluster)
     assert 98 <= cluster.now_s <= 100
@@ -253,8 +253,8 @@ def test_without_a_head_and_without_a_node_the_run_ends_and_goes_on_later(tmp_pa
     assert before <= set(frame["trial_id"])
 
 
-def test_a_head_that_was_started_anew_is_not_asked_for_its_machines():
-    """Ray would end this process with a stack: what is asked first says in one line what to do. One that does not
+def test_a_head_that_was_started_again_is_not_asked_for_its_machines():
+    """Ray would end this process with a stack: what is asked first leads to one line with what to do. One that does not
     answer is asked again, and one that does has its machines.
     """
 
@@ -284,7 +284,7 @@ def test_a_head_that_was_started_anew_is_not_asked_for_its_machines():
     error = RpcError("timed out")
     assert cluster._machines() is None
     error = AuthenticationError("WrongClusterID")
-    with pytest.raises(ExperimentError, match="the head of the cluster was started anew and knows none of its nodes"):
+    with pytest.raises(ExperimentError, match="the head of the cluster was started again and knows none of its nodes"):
         cluster._machines()
     assert len(asked) == 3
 

@@ -192,10 +192,10 @@ def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a node's processes are found in /proc")
-def test_a_head_that_was_started_anew_ends_the_command_and_the_same_one_goes_on(tmp_path):
-    """The head's process is killed: nodes go on for longer than Ray is told to let them. Another one at its address: the
-    last line says what to do, and the same command does the rest on the new nodes, so that each trial has one record, and
-    none is an error.
+def test_a_head_that_was_started_again_ends_the_command_and_the_same_one_goes_on(tmp_path):
+    """The head's process is killed: nodes go on for longer than Ray is told to let them. Another one at its address:
+    the last line has what to do, and the same command does the rest on the new nodes, so that each trial has one
+    record, and none is an error.
     """
     pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
     (tmp_path / "experiment.toml").write_text(EXPERIMENT, encoding="utf-8")
@@ -216,7 +216,7 @@ def test_a_head_that_was_started_anew_ends_the_command_and_the_same_one_goes_on(
             done = 51 + sum(1 for _ in finished)
             assert process.wait() == 2
         *_, last = (tmp_path / "errors").read_text(encoding="utf-8").splitlines()
-        assert last.startswith("taskpace: --ray: the head of the cluster was started anew and knows none of its nodes: ")
+        assert last.startswith("taskpace: --ray: the head of the cluster was started again")
         assert last.endswith("the same command continues")
         with driver(tmp_path, nodes.address) as (process, events):
             started, *_, ended = events

@@ -192,7 +192,7 @@ class Fleet:
         return 0.0 if self._cluster.listed() else self._head.so_far(self._listened_s)
 
     def _given_up(self) -> list[KnownNode]:
-        """Nodes that nobody is left to give up but the driver."""
+        """Nodes that only the driver can give up, as the head does not answer."""
         if self._head_silent_s < _GONE_S:
             return []
         return [node for node in self.nodes.values() if node.silence.so_far(self._listened_s) >= _GONE_S]

@@ -147,7 +147,7 @@ class RayCluster:
             head.check_alive([], timeout=_LIST_S)
         except self._ray.exceptions.AuthenticationError:
             raise ExperimentError(
-                "--ray: the head of the cluster was started anew and knows none of its nodes: run `ray stop` and `ray "
+                "--ray: the head of the cluster was started again and knows none of its nodes: run `ray stop` and `ray "
                 "start` on the other machines, so that they join it; the same command continues"
             ) from None
         except self._ray.exceptions.RpcError:
