@@ -146,12 +146,21 @@ def test_quick_form_runs_and_gives_the_figures_of_the_results_file(
 
 @pytest.mark.real_model
 def test_gpu_script_runs_in_its_quick_form_without_a_gpu(tmp_path: Path) -> None:
-    """The script for a machine with a GPU leaves its tables and its report on any machine."""
+    """The GPU script leaves its tables and its report on any machine; without the extra charts, its tables."""
     done = run("sh", BENCH / "gpu.sh", "--quick", tmp_path / "gpu", cwd=tmp_path, PYTHON=sys.executable)
 
     assert done.returncode == 0, done.stderr
     assert "tiny bfloat16" in (tmp_path / "gpu" / "gpu.md").read_text("utf-8")
     assert (tmp_path / "gpu" / "gpu.html").exists()
+
+    (tmp_path / "altair.py").write_text('raise ImportError("as if it were not installed")\n', "utf-8")
+    again = run("sh", BENCH / "gpu.sh", "--quick", tmp_path / "gpu", cwd=tmp_path, PYTHON=sys.executable,
+                PYTHONPATH=str(tmp_path))  # fmt: skip
+
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == (
+        "no report without the extra charts: where there is one, run taskpace report gpu.db"
+    )
 
 
 def test_peers_quick_form_names_what_is_installed_and_installs_nothing(tmp_path: Path) -> None:

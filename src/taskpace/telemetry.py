@@ -64,9 +64,11 @@ class ClientMetrics(msgspec.Struct, frozen=True, kw_only=True):
     """How the client itself fared over a segment: an uninterrupted part of one cell."""
 
     loop_lag_median_ns: int | None
+    """How late the event loop woke up; as the 99th percentile, each look once for each trial in flight."""
     loop_lag_p99_ns: int | None
     loop_lag_max_ns: int | None
     lag_samples: int
+    """Looks at the event loop, each once."""
     client_cpu_ns: int
     """CPU time of the whole worker process; for an engine in process that includes the model's own."""
     wall_ns: int

@@ -19,7 +19,10 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 class Lag(NamedTuple):
-    """How late the loop was, in nanoseconds; null without samples."""
+    """How late the loop was, in nanoseconds; null without samples.
+
+    Median and 99th percentile are those of the trials in flight: a sample counts once for each of them.
+    """
 
     samples: int
     median_ns: int | None = None
@@ -68,8 +71,8 @@ class LagMonitor:
             self.add(max(0, self._clock.now_ns() - due) + slept_ns)
 
     def add(self, lag_ns: int) -> None:
-        """Take a sample into account."""
-        self._counts.add(lag_ns)
+        """Take a sample into account, once for each trial in flight: the more there are, the more it makes late."""
+        self._counts.add(lag_ns, len(self._open) or 1)
         if self._open:
             self._recent.append(lag_ns)
         else:
@@ -102,21 +105,23 @@ class Histogram:
 
     def __init__(self) -> None:
         self._counts: defaultdict[int, array[int]] = defaultdict(_octave)
+        self._samples = 0
         self._greatest = -1
 
-    def add(self, lag_ns: int) -> None:
-        """Count a lag."""
+    def add(self, lag_ns: int, weight: int = 1) -> None:
+        """Count a lag, as if it had been seen so many times."""
         bits = max(0, lag_ns.bit_length() - _DIGITS)
         octave, at = divmod(bits * _BINS + (lag_ns >> bits), _BINS)
-        self._counts[octave][at] += 1
+        self._counts[octave][at] += weight
+        self._samples += 1
         self._greatest = max(self._greatest, lag_ns)
 
     def summary(self) -> Lag:
         """Median (of an even number the lower), 99th percentile (nearest rank) and maximum."""
-        count = sum(map(sum, self._counts.values()))
-        if not count:
+        if not self._samples:
             return Lag(0)
-        return Lag(count, self._at(-(-count // 2)), self._at(-(-99 * count // 100)), self._greatest)
+        count = sum(map(sum, self._counts.values()))
+        return Lag(self._samples, self._at(-(-count // 2)), self._at(-(-99 * count // 100)), self._greatest)
 
     def _at(self, rank: int) -> int:
         """The lag of that rank, from 1."""

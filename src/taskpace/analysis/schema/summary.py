@@ -85,7 +85,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     """How taskpace itself fared while it measured. Null: not known, as everything is in virtual time."""
 
     loop_lag_p99_s: float | None = None
-    """How late the event loop woke up, 99th percentile: of the worst segment."""
+    """How late the event loop woke up, 99th percentile, of the trials in flight: of the worst segment."""
     loop_lag_max_s: float | None = None
     """The greatest lag."""
     send_delay_p99_s: float | None = None

@@ -20,10 +20,11 @@ LAG_LIMIT = 0.05
 """Of the task time, in one of ten trials."""
 BUSY_LIMIT = 0.9
 """Of one core."""
-LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_500_000, 0.1, 100
-"""A loop that wakes up so late in one of a hundred looks stamps as late. Half of the 5 ms that stamps are held to, so
-that the caution comes before results suffer: where the process was at work for a tenth of a core and more, as with
-thousands of events per second, or where it is more than ``LAG_LIMIT`` of TTFT, whoever took the processor.
+LATE_STAMP_NS, LATE_STAMP_CPU, LEAST_LOOKS = 2_000_000, 0.1, 100
+"""A loop that wakes up so late in one of a hundred looks stamps as late. Less than half of the 5 ms that stamps are
+held to, so that the caution comes before results suffer, and twice the millisecond to which a look is timed: where the
+process was at work for a tenth of a core and more, as with thousands of events per second, or where it is more than
+``LAG_LIMIT`` of TTFT, whoever took the processor.
 """
 
 
