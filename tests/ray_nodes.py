@@ -1,7 +1,9 @@
 """A cluster of Ray on this machine, in a process of its own: ``python tests/ray_nodes.py NODES``.
 
 It prints the address, then reads lines from standard input: ``kill NUMBER`` ends a node as a power cut would, ``hold
-NUMBER`` has what runs on it stand still until ``let NUMBER`` (Linux); the end of the input ends it all.
+NUMBER`` has what runs on it stand still until ``let NUMBER`` (Linux). ``kill head`` ends the head's process, ``start
+head`` starts another at its address, which knows none of the nodes, and as many new nodes. The end of the input ends it
+all.
 """
 
 from __future__ import annotations
@@ -15,24 +17,34 @@ from typing import Any
 
 def main(nodes: int) -> None:
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_enable_metrics_collection": "0"}
-    from ray.cluster_utils import Cluster
+    clusters, there = [], []
 
-    least = {"object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0} | least)
-    try:
-        there = [cluster.add_node(num_cpus=1, wait=False, **least) for _ in range(nodes)]
+    def start(**head: Any) -> str:
+        from ray.cluster_utils import Cluster
+
+        least = {"object_store_memory": 80 * 1024 * 1024, "include_dashboard": False}
+        clusters.append(cluster := Cluster(initialize_head=True, head_node_args={"num_cpus": 0} | least | head))
+        there.extend(cluster.add_node(num_cpus=1, wait=False, **least) for _ in range(nodes))
         cluster.wait_for_nodes()
-        print(cluster.address, flush=True)
+        return str(cluster.address)
+
+    try:
+        address = start()
+        print(address, flush=True)
         for line in sys.stdin:
-            what, number = line.split()
-            node = there[int(number)]
-            if what == "kill":
-                cluster.remove_node(node, allow_graceful=False)
-            else:
-                _send(node, signal.SIGSTOP if what == "hold" else signal.SIGCONT)
+            match line.split():
+                case "kill", "head":
+                    clusters[-1].head_node.kill_gcs_server()
+                case "start", "head":
+                    start(gcs_server_port=int(address.rpartition(":")[2]))
+                case "kill", number:
+                    clusters[-1].remove_node(there[int(number)], allow_graceful=False)
+                case what, number:
+                    _send(there[int(number)], signal.SIGSTOP if what == "hold" else signal.SIGCONT)
             print("done", flush=True)
     finally:
-        cluster.shutdown()
+        for cluster in clusters:
+            cluster.shutdown()
 
 
 def _send(node: Any, number: int) -> None:

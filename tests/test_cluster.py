@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import socket
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -210,12 +212,105 @@ def test_a_head_that_does_not_answer_is_told_of_and_nodes_go_on(tmp_path, monkey
     assert told == [(HeadSilent, 5.0), (HeadSilent, 10.0), (HeadSilent, 20.0), (HeadBack, 32.5)]
 
 
+class HeadGone(OneSilent):
+    """From the eighth second on the head does not answer any more."""
+
+    def listed(self) -> bool:
+        return self.now_s <= 8
+
+
+def test_without_a_head_the_driver_gives_silent_nodes_up_itself(tmp_path, monkeypatch):
+    """Ray cannot do it then: after 90 s without an answer a node is lost, and the other asks the rest."""
+    told = silences(monkeypatch, tmp_path / "run.db", HeadGone(looks=10**6))
+    assert [type(event) for event in told] == [*[NodeSilent] * 5, NodeLost]
+    assert isinstance(told[-1], NodeLost)
+    assert told[-1].reason == "it did not answer, nor did the head of the cluster"
+    assert told[-1].lost <= 1
+
+
+def test_without_a_head_and_without_a_node_the_run_ends_and_goes_on_later(tmp_path, monkeypatch):
+    """Said in one line, after 90 s in which the head might have come back; the same run goes on on another cluster, and
+    each planned trial has one record.
+    """
+
+    class NodesGone(HeadGone):
+        def answers(self, timeout_s):
+            for link in self.asked if self.now_s > 10 else ():
+                link.dying = True
+            return super().answers(timeout_s)
+
+    plan, cluster = planned(("one", "two"), items=60), NodesGone(looks=0)
+    with monkeypatch.context() as patched:
+        patched.setattr(fleet, "time", cluster)
+        said = "(the last one: the machine is gone), and the head of the cluster does not answer: see `ray status`"
+        with pytest.raises(ExperimentError, match=re.escape(said)):
+            carry_out(plan, tmp_path / "run.db", cluster)
+    assert 98 <= cluster.now_s <= 100
+    with taskpace.open(tmp_path / "run.db") as run:
+        before = set(run.frame()["trial_id"])
+    ended, frame = carry_out(plan, tmp_path / "run.db", FakeCluster(2))
+    assert 0 < len(before) < ended.done == frame.height == frame["trial_id"].n_unique() == 120
+    assert before <= set(frame["trial_id"])
+
+
+def test_a_head_that_was_started_again_is_not_asked_for_its_machines():
+    """Ray would end this process with a stack: what is asked first leads to one line with what to do. One that does not
+    answer is asked again, and one that does has its machines.
+    """
+
+    class RpcError(Exception):
+        pass
+
+    class AuthenticationError(Exception):
+        pass
+
+    asked = []
+
+    def check_alive(nodes: list[bytes], timeout: float) -> None:
+        asked.append((nodes, timeout))
+        if error is not None:
+            raise error
+
+    head = SimpleNamespace(global_worker=SimpleNamespace(gcs_client=SimpleNamespace(check_alive=check_alive)))
+    cluster = object.__new__(cluster_ray.RayCluster)
+    cluster._ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RpcError=RpcError, AuthenticationError=AuthenticationError),
+        nodes=lambda: [{"NodeID": "a"}],
+        _private=SimpleNamespace(worker=head),
+    )
+    error: Exception | None = None
+    assert cluster._machines() == [{"NodeID": "a"}]
+    cluster._ray.nodes = pytest.fail
+    error = RpcError("timed out")
+    assert cluster._machines() is None
+    error = AuthenticationError("WrongClusterID")
+    with pytest.raises(ExperimentError, match="the head of the cluster was started again and knows none of its nodes"):
+        cluster._machines()
+    assert len(asked) == 3
+
+
+def test_the_driver_has_ray_let_it_live_without_a_head_for_a_day(monkeypatch):
+    """By Ray's own variable, which holds for nodes, too; a value that somebody has given it is kept."""
+    pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
+    name = "RAY_gcs_rpc_server_reconnect_timeout_s"
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)
+    for value in ("86400", "77"):
+        with pytest.raises(ExperimentError), connect("127.0.0.1:1", {}):
+            pass
+        assert os.environ[name] == value
+        monkeypatch.setenv(name, "77")
+
+
 def test_the_list_of_machines_is_not_waited_for(monkeypatch):
-    """While the head does not answer the machines are those that were known; then the new ones; a failure is raised."""
+    """While the head does not answer the machines are those that were known, and it is asked again; then the new ones;
+    a failure is raised.
+    """
     monkeypatch.setattr(cluster_ray, "_LIST_S", 0.0)
+    monkeypatch.setattr(cluster_ray, "_AGAIN_S", 0.0)
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def nodes() -> list[dict[str, Any]]:
+    def nodes() -> list[dict[str, Any]] | None:
         if isinstance(answer := answers.get(), Exception):
             raise answer
         return answer
@@ -225,6 +320,7 @@ def test_the_list_of_machines_is_not_waited_for(monkeypatch):
     assert listing.listed()
     assert listing.get() == listing.get() == [{"NodeID": "a"}]
     assert not listing.listed()
+    answers.put(None)
     answers.put([{"NodeID": "b"}])
     while not listing.listed():
         pass
@@ -438,6 +534,15 @@ def test_why_a_node_ended_is_one_line_without_numbers_of_ray():
         "node was terminated"
     )
     assert _in_one_line(Exception(gone)) == "The actor died. Its node has died. the actor's node was terminated"
+    without_driver = (
+        "The actor died unexpectedly before finishing this task. The actor is dead because its owner has died. Owner "
+        "Id: 01000000ffff Owner Ip address: 10.0.0.2 Owner worker exit type: SYSTEM_ERROR Worker exit detail: Owner's "
+        "node has crashed."
+    )
+    assert _in_one_line(Exception(without_driver)) == (
+        "The actor died unexpectedly before finishing this task. The actor is dead because its owner has died. Owner's "
+        "node has crashed."
+    )
 
 
 def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -51,9 +53,10 @@ options = { wait = 0.06, token_time = 0.001, length = 20 }
 class RayNodes:
     """Nodes of Ray, each a machine as far as the run can see."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int = NODES, **environment: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("ray_nodes.py")), str(NODES)],
+            [sys.executable, str(Path(__file__).with_name("ray_nodes.py")), str(nodes)],
+            env=os.environ | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -62,8 +65,10 @@ class RayNodes:
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().strip()
 
-    def do(self, what: str, number: int) -> None:
-        """``kill``: end a node as a power cut would; ``hold``: have it stand still; ``let``: no more."""
+    def do(self, what: str, number: int | str) -> None:
+        """``kill``: end a node as a power cut would; ``hold``: have it stand still; ``let``: no more. Or ``kill`` and
+        ``start`` the head.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{what} {number}\n")
@@ -83,11 +88,13 @@ def nodes() -> Iterator[RayNodes]:
 
 
 @contextlib.contextmanager
-def driver(folder: Path, address: str) -> Iterator[tuple[subprocess.Popen[bytes], Iterator[Event]]]:
+def driver(
+    folder: Path, address: str, stderr: IO[bytes] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], Iterator[Event]]]:
     """The command, begun, and its events as they come."""
     command = [sys.executable, "-m", "taskpace", "run", "experiment.toml", "--ray", address]
     with subprocess.Popen(
-        [*command, "-o", "run.db", "--progress", "json"], cwd=folder, stdout=subprocess.PIPE
+        [*command, "-o", "run.db", "--progress", "json"], cwd=folder, stdout=subprocess.PIPE, stderr=stderr
     ) as process:
         assert process.stdout is not None
         yield process, (msgspec.json.decode(line, type=Event) for line in process.stdout)
@@ -182,3 +189,44 @@ def test_every_planned_trial_is_recorded_once_whoever_is_killed(tmp_path, nodes)
     assert frame.filter(frame["outcome"] == "error").height == lost[0].lost <= 1
     # Those of the first driver, one at least, and of the second's nodes; the killed one may have recorded nothing.
     assert frame["session"].n_unique() >= NODES
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a node's processes are found in /proc")
+def test_a_head_that_was_started_again_ends_the_command_and_the_same_one_goes_on(tmp_path):
+    """The head's process is killed: nodes go on for longer than Ray is told to let them. Another one at its address:
+    the last line has what to do, and the same command does the rest on the new nodes, so that each trial has one
+    record, and none is an error.
+    """
+    pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
+    (tmp_path / "experiment.toml").write_text(EXPERIMENT, encoding="utf-8")
+    nodes = RayNodes(1, RAY_gcs_rpc_server_reconnect_timeout_s="2")
+    try:
+        with (
+            (tmp_path / "errors").open("wb") as errors,
+            driver(tmp_path, nodes.address, errors) as (process, events),
+        ):
+            finished = (event for event in events if isinstance(event, TrialFinished))
+            for _ in range(6):
+                next(finished)
+            nodes.do("kill", "head")
+            for _ in range(45):
+                next(finished)
+            nodes.do("hold", 0)  # else it might be through before there is another head
+            nodes.do("start", "head")
+            done = 51 + sum(1 for _ in finished)
+            assert process.wait() == 2
+        *_, last = (tmp_path / "errors").read_text(encoding="utf-8").splitlines()
+        assert last.startswith("taskpace: --ray: the head of the cluster was started again")
+        assert last.endswith("the same command continues")
+        with driver(tmp_path, nodes.address) as (process, events):
+            started, *_, ended = events
+            assert process.wait() == 0
+    finally:
+        nodes.end()
+    assert isinstance(started, RunStarted)
+    assert isinstance(ended, RunEnded)
+    assert done == started.done < ended.done == ended.planned == 80
+    with taskpace.open(tmp_path / "run.db") as run:
+        frame = run.frame()
+    assert frame.height == frame["trial_id"].n_unique() == 80
+    assert frame["failure_kind"].null_count() == 80

@@ -396,7 +396,7 @@ def test_what_is_worth_knowing_of_nodes_is_a_note():
         "node 2 (10.0.0.2) has not answered for 5 s",
         "node 2 (10.0.0.2) has not started after 20 s: its resources may be taken: see `ray status`",
         "node 2 (10.0.0.2) answers again after 3 min",
-        "the head of the cluster has not answered for 10 s: if Ray ends this command, the same command continues",
+        "the head of the cluster has not answered for 10 s: nodes go on, and none is started",
         "the head of the cluster answers again after 12 s",
         "nodes 1 and 2 are both on 10.0.0.2 and slow each other down: start Ray once on each machine",
     ]

@@ -15,11 +15,12 @@ import taskpace
 import taskpace.runner.events
 from taskpace.engines.base import Sampling
 from taskpace.experiment.prepare import prepare
+from taskpace.machine.node import lost_node, of_lost_node
 from taskpace.records import Failure
 from taskpace.runner import worker_group
 from taskpace.runner.session import never_sent
 from taskpace.runner.worker_group import WorkerGroup, merge, share
-from taskpace.runner.worker_process import WorkerDiedError
+from taskpace.runner.worker_process import NodeDiedError, WorkerDiedError
 from taskpace.telemetry import ClientMetrics
 from taskpace.worker.messages import (
     CellEnded,
@@ -151,6 +152,20 @@ def test_when_one_crashes_the_others_finish_what_they_have_in_flight():
     with pytest.raises(WorkerDiedError, match="it crashed") as caught:
         group.receive(0.0)
     assert caught.value.lost == {("t1", 1)}
+
+
+def test_nodes_that_are_lost_together_are_known_as_lost_nodes():
+    """Two machines that end in one part of a load: what is recorded of the group is read as that, and as no crash."""
+    group, workers = begun(3)
+    workers[1].death, workers[2].death = NodeDiedError(lost_node(2)), NodeDiedError(lost_node(3))
+    assert group.receive(0.0) == []
+    workers[0].says = [ended()]
+    with pytest.raises(NodeDiedError) as caught:
+        group.receive(0.0)
+    assert caught.value.lost == {("t1", 1), ("t2", 1)}
+    assert str(caught.value) == "node 2 ended meanwhile; node 3 ended meanwhile"
+    assert of_lost_node(str(caught.value))
+    assert not of_lost_node("node 2 ended meanwhile; ended with status 1")
 
 
 @pytest.mark.parametrize("gather_s", [0.0, 0.02])

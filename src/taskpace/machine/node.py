@@ -32,5 +32,5 @@ def lost_node(node: int) -> str:
 
 
 def of_lost_node(reason: str) -> bool:
-    """Whether that is why."""
-    return re.fullmatch(r"node \d+ ended meanwhile", reason) is not None
+    """Whether that is why, of one node or of several."""
+    return re.fullmatch(r"node \d+ ended meanwhile(; node \d+ ended meanwhile)*", reason) is not None

@@ -320,8 +320,8 @@ def _note_in_words(event: Event) -> str | None:
                 f"node {event.node} ({event.address}) has not started after {in_words(event.silent_s)}: {waits}"
             )
         case HeadSilent():
-            ends = "if Ray ends this command, the same command continues"
-            return f"the head of the cluster has not answered for {in_words(event.silent_s)}: {ends}"
+            silent = in_words(event.silent_s)
+            return f"the head of the cluster has not answered for {silent}: nodes go on, and none is started"
         case HeadBack():
             return f"the head of the cluster answers again after {in_words(event.silent_s)}"
         case NodeBack():

@@ -27,6 +27,9 @@ _OTHERS_S = 30.0
 _SILENT_S, _NOT_STARTED_S, _SILENT_PER_NODE_S = 5.0, 20.0, 0.01
 """After so long it is told that a node does not answer, which does so within half a second, of many nodes later; one
 that has never answered may wait for its machine's resources."""
+_GONE_S = 90.0
+"""After so long without an answer a node is lost if the head, which would say so sooner, does not answer either; and
+without a node the run ends."""
 _MOST_LISTENED_S = 1.0
 """At a time. A driver that stood still for longer has not listened meanwhile."""
 _DEATHS_IN_A_ROW = 3
@@ -104,19 +107,24 @@ class Fleet:
             self._end_silence(node)
             yield node, decode_said(said)
         self._tell_silences()
+        for node in self._given_up():
+            yield node, NodeLostError("it did not answer, nor did the head of the cluster")
 
     def check_any(self) -> None:
-        """See that there is a node, or a machine that one can be started on.
+        """See that there is a node, or a machine that one can be started on, or a head that will soon say so.
 
         Raises:
-            ExperimentError: there is neither.
+            ExperimentError: there is none.
         """
-        if self.nodes or set(self._members()) - self._left_out:
+        if self.nodes:
+            return
+        if set(self._members()) - self._left_out and (self._cluster.listed() or self._head_silent_s < _GONE_S):
             return
         if self._numbers:
+            head = "" if self._cluster.listed() else ", and the head of the cluster does not answer"
             raise ExperimentError(
-                f"--ray: no node is left that could go on (the last one: {self._last_reason}): see `ray status`; the "
-                "same command continues"
+                f"--ray: no node is left that could go on (the last one: {self._last_reason}){head}: see `ray status`; "
+                "the same command continues"
             )
         resources = {"CPU": 1.0} | self._session.plan.experiment.resources
         wanted = ", ".join(f"{name} = {amount:g}" for name, amount in resources.items())
@@ -178,6 +186,16 @@ class Fleet:
                 self._session.tell(
                     NodeSilent(node=node.number, address=node.member.address, silent_s=silent_s, started=node.answered)
                 )
+
+    @property
+    def _head_silent_s(self) -> float:
+        return 0.0 if self._cluster.listed() else self._head.so_far(self._listened_s)
+
+    def _given_up(self) -> list[KnownNode]:
+        """Nodes that only the driver can give up, as the head does not answer."""
+        if self._head_silent_s < _GONE_S:
+            return []
+        return [node for node in self.nodes.values() if node.silence.so_far(self._listened_s) >= _GONE_S]
 
     def _tell_of_head(self) -> None:
         if self._cluster.listed():

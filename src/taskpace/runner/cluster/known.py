@@ -18,9 +18,13 @@ class Silence:
         self._since_s = since_s
         self._told = 0
 
+    def so_far(self, now_s: float) -> float:
+        """How long it is."""
+        return now_s - self._since_s
+
     def grown(self, now_s: float, first_s: float) -> float | None:
         """How long it is, if that is to be told again (``first_s``: for the first time after so long)."""
-        silent_s = now_s - self._since_s
+        silent_s = self.so_far(now_s)
         if silent_s < first_s * 2**self._told:
             return None
         self._told += 1
@@ -28,7 +32,7 @@ class Silence:
 
     def end(self, now_s: float) -> float | None:
         """There is an answer; returns how long it took, if it was told of as missing."""
-        silent_s = now_s - self._since_s if self._told else None
+        silent_s = self.so_far(now_s) if self._told else None
         self._since_s, self._told = now_s, 0
         return silent_s
 

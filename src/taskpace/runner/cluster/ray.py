@@ -32,10 +32,17 @@ _OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """What an actor's options call the resources that Ray knows by itself."""
 _LIST_S = 2.0
 """How long the driver waits for the list of machines, while it hears no node."""
+_AGAIN_S = 0.5
+"""After which a head that did not answer is asked again."""
+_HEAD_TIMEOUT, _HEAD_S = "RAY_gcs_rpc_server_reconnect_timeout_s", 86_400
+"""Ray's variable for how long a process lives on without the head, and a day in place of its minute: to go on, driver
+and nodes need each other alone. Source: https://docs.ray.io/en/latest/cluster/kubernetes/user-guides/kuberay-gcs-ft.html
+"""
 _MOST_LETTERS = 300
 _NOISE = re.compile(
     r"^The actor [0-9a-f]+ is unavailable: |Node Id: [0-9a-f]+ | rpc_code: \d+"
     r"|[. ]*The task may or may not have been executed on the actor\."
+    r"|Owner (Id: [0-9a-f]+|Ip address: \S+|worker exit type: \w+) |Worker exit detail: "
 )
 
 
@@ -50,6 +57,8 @@ def connect(address: str, resources: Mapping[str, float]) -> Iterator[RayCluster
     Raises:
         TaskpaceError: Ray is not installed, or there is no cluster, or it is of another version.
     """
+    # Ray reads it once, in this process.
+    os.environ.setdefault(_HEAD_TIMEOUT, str(_HEAD_S))
     try:
         import ray
     except ModuleNotFoundError:
@@ -112,7 +121,7 @@ class RayCluster:
         self._bounded = "CPU" in resources
         """Whether somebody has said how many processors a node has."""
         self._pending: dict[Any, _Actor] = {}
-        self._listing = Listing(ray.nodes)
+        self._listing = Listing(self._machines)
 
     def members(self) -> list[Member]:
         """The machines that are alive and have what a node reserves, whether it is free now or not."""
@@ -127,6 +136,25 @@ class RayCluster:
         """See ``protocol.Cluster``."""
         return self._listing.listed()
 
+    def _machines(self) -> list[dict[str, Any]] | None:
+        """What Ray knows of them; null: the head does not answer.
+
+        It is first asked for something else, by a client that says what is wrong: ``nodes`` ends this process, and what
+        it says is a stack, where the head that answers in the end is another than the one that did not.
+        """
+        head = self._ray._private.worker.global_worker.gcs_client  # noqa: SLF001 - there is no other way
+        try:
+            head.check_alive([], timeout=_LIST_S)
+        except self._ray.exceptions.AuthenticationError:
+            raise ExperimentError(
+                "--ray: the head of the cluster was started again and knows none of its nodes: run `ray stop` and `ray "
+                "start` on the other machines, so that they join it; the same command continues"
+            ) from None
+        except self._ray.exceptions.RpcError:
+            return None
+        found: list[dict[str, Any]] = self._ray.nodes()
+        return found
+
     def start(self, member: Member, setup: bytes) -> Link:
         """Start an actor there; what goes wrong shows in its answer."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -137,6 +165,7 @@ class RayCluster:
             **options,
             resources=custom,
             max_restarts=0,
+            runtime_env={"env_vars": {_HEAD_TIMEOUT: os.environ[_HEAD_TIMEOUT]}},
             scheduling_strategy=NodeAffinitySchedulingStrategy(member.id, soft=False),
         )
         return _Actor(self, actor.remote(setup, __version__, bounded=self._bounded))
@@ -172,17 +201,17 @@ class RayCluster:
 
 
 class Listing:
-    """What machines there are, asked in a thread: a head that does not answer holds whoever asks up for minutes.
+    """What machines there are, asked in a thread: a head that does not answer holds up whoever asks.
 
-    Meanwhile nodes, which the driver reaches without it, go on. In the end Ray ends this process.
+    Meanwhile nodes, which the driver reaches without it, go on.
 
     Args:
-        nodes: asks for them.
+        nodes: asks for them; null: there was no answer, and they are to be asked for again.
     """
 
-    def __init__(self, nodes: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(self, nodes: Callable[[], list[dict[str, Any]] | None]) -> None:
         self._nodes = nodes
-        self._found = nodes()
+        self._found = nodes() or []
         self._answer: queue.SimpleQueue[list[dict[str, Any]] | Exception] | None = None
         """Of the question under way; null: there is none."""
 
@@ -215,7 +244,9 @@ class Listing:
 
     def _ask(self, answer: queue.SimpleQueue[list[dict[str, Any]] | Exception]) -> None:
         try:
-            answer.put(self._nodes())
+            while (found := self._nodes()) is None:
+                time.sleep(_AGAIN_S)
+            answer.put(found)
         except Exception as exc:  # noqa: BLE001 - whoever asked has it raised
             answer.put(exc)
 
