@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from tests.later import Later
 
-from taskpace.analysis.stats import claims, products
-from taskpace.analysis.stats.claims import Logs, decide, log_ratios, one_sided
+from taskpace.analysis.stats.claims import decide, log_ratios, one_sided
 from taskpace.analysis.stats.estimates import quantiles
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.table.comparison import Comparison, adjusted, compared_by_item
@@ -226,54 +225,3 @@ def test_an_item_without_bounds_on_either_side_is_unknown():
     assert np.isnan(found.recorded[0, 0])
     assert (found.low[0, 0], found.high[0, 0]) == (-np.inf, np.inf)
     assert found.recorded[1, 0] == found.low[1, 0] == found.high[1, 0] == np.log(2.0)
-
-
-@pytest.mark.parametrize("repeats", [1, 2])
-@pytest.mark.parametrize("at_once", [1 << 18, 7])
-def test_moments_by_products_are_those_of_the_ratios(monkeypatch, repeats, at_once):
-    """Means and deviations of ordinary pairs, of two systems that nearly agree, of a system and its copy, of one that
-    misses an item, and of constant ones, whatever the items' number in one product: those of each ratio added up.
-    """
-    monkeypatch.setattr(products, "_PRODUCTS", at_once)
-    monkeypatch.setattr(products, "_LEAST_ITEMS", 1)
-    rng = np.random.default_rng(5)
-    values = np.exp(rng.normal(3, 0.5, (7, 60, repeats)))
-    values[1] = values[0] * (1 + 1e-8 * rng.normal(size=(60, repeats)))
-    values[2] = values[0]
-    values[3, 4] = np.nan
-    values[4:6] = [[[2.0]], [[3.0]]]
-    pairs = [(a, b) for a in range(7) for b in range(7)]
-    found = log_ratios(values, np.zeros(values.shape, dtype=bool), pairs).moments
-    for index, (a, b) in enumerate(pairs):
-        ratios = [
-            math.fsum(math.log(y) - math.log(x) for x, y in zip(*each, strict=True)) / repeats
-            for each in zip(values[a].tolist(), values[b].tolist(), strict=True)
-            if not any(map(math.isnan, each[0] + each[1]))
-        ]
-        mean = math.fsum(ratios) / len(ratios)
-        deviation = math.sqrt(math.fsum((each - mean) ** 2 for each in ratios) / (len(ratios) - 1))
-        assert found.n[index] == len(ratios)
-        assert found.mean[index] == pytest.approx(mean, rel=1e-12, abs=1e-15)
-        # Of two that nearly agree the logarithms themselves have lost eight of their digits.
-        near = {a, b} <= {0, 1, 2}
-        assert found.deviation[index] == pytest.approx(deviation, rel=1e-7 if near else 1e-12, abs=1e-14)
-        assert bool(found.bounded[index])
-        if a == b or {a, b} == {0, 2}:
-            assert found.mean[index] == found.deviation[index] == 0
-
-
-def test_pairs_are_subtracted_only_where_products_lose_digits(monkeypatch):
-    """Of ten systems alike in nothing no ratio is made for means and p-values; of a copy, its one pair's."""
-    made: list[int] = []
-    subtract = claims.differences
-    monkeypatch.setattr(
-        claims, "differences", lambda values, pairs, out: made.append(len(pairs)) or subtract(values, pairs, out)
-    )
-    values = np.random.default_rng(6).lognormal(0, 0.5, (10, 30, 1))
-    pairs = [(a, b) for b in range(10) for a in range(b)]
-    logs = Logs.of(values, np.zeros(values.shape, dtype=bool))
-    compared_by_item(logs.ratios(pairs))
-    assert made == []
-    values[9] = values[0]
-    compared_by_item(Logs.of(values, np.zeros(values.shape, dtype=bool)).ratios(pairs))
-    assert made == [1]

@@ -10,7 +10,7 @@ Identification of Probability Distributions", 1 and 2 (worst-case bounds without
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import msgspec
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats, Moments
 from taskpace.analysis.stats.items import any_of_item, differences, item_means
-from taskpace.analysis.stats.products import Apart, apart
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
@@ -56,19 +55,15 @@ class Columns(NamedTuple):
 
 
 class LogRatios:
-    """Pairs by what tests and intervals need of their log ratios, and the ratios themselves, made where one asks.
+    """Pairs by what tests and intervals need of their log ratios, and the ratios themselves.
 
     Args:
-        columns: makes the ratios.
+        columns: the ratios.
         moments: of what was recorded, where nothing is bounded; null: to be made of the ratios.
     """
 
-    def __init__(self, columns: Callable[[], Columns], moments: Moments | None = None) -> None:
-        self._make, self._exact = columns, moments
-
-    @cached_property
-    def _columns(self) -> Columns:
-        return self._make()
+    def __init__(self, columns: Columns, moments: Moments | None = None) -> None:
+        self._columns, self._exact = columns, moments
 
     @property
     def recorded(self) -> Floats:
@@ -130,7 +125,7 @@ class LogRatios:
         return Moments.of(self.high) if self._exact is None else self._exact
 
 
-class Logs(msgspec.Struct, frozen=True, dict=True):
+class Logs(msgspec.Struct, frozen=True):
     """Logarithms of one measure of several systems, made once for all pairs: arrays (systems, items, repeats)."""
 
     values: Floats
@@ -161,8 +156,9 @@ class Logs(msgspec.Struct, frozen=True, dict=True):
     def ratios(self, indices: list[tuple[int, int]]) -> LogRatios:
         """Of pairs (a, b) of systems."""
         if any(self.bounded[system] for pair in indices for system in pair):
-            return LogRatios(partial(self._with_bounds, indices))
-        return LogRatios(partial(self._without_bounds, indices), self._moments(indices))
+            return LogRatios(self._with_bounds(indices))
+        columns = self._without_bounds(indices)
+        return LogRatios(columns, Moments.of(columns.recorded))
 
     def _with_bounds(self, indices: list[tuple[int, int]]) -> Columns:
         columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
@@ -181,34 +177,6 @@ class Logs(msgspec.Struct, frozen=True, dict=True):
         for row, (a, b) in zip(rows, indices, strict=True):
             row[:] = item_means(self.values[b] - self.values[a])
         return rows
-
-    @cached_property
-    def _apart(self) -> tuple[Floats, Floats, Apart]:
-        """The systems' means, what their rounding left, and how far the systems lie apart; unknown where a trial is, as
-        means over repeats would be over others in each pair.
-        """
-        items = self.values[..., 0] if self.values.shape[-1] == 1 else self.values.mean(axis=-1)
-        n = max(1, items.shape[1])
-        with np.errstate(invalid="ignore"):
-            means = items.sum(axis=1) / n
-            away = items - means[:, None]
-            return means, away.sum(axis=1) / n, apart(away)
-
-    def _moments(self, indices: list[tuple[int, int]]) -> Moments:
-        """Of pairs without bounds: what the systems have in common is worked out once for all pairs."""
-        a, b = np.array(indices, dtype=np.intp).reshape(-1, 2).T
-        n = float(self.values.shape[1])
-        means, left, (squares, known) = self._apart
-        mean = means[b] - means[a] + (left[b] - left[a])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            deviation = np.sqrt(squares[a, b] / (n - 1))
-        found = Moments(np.full(len(indices), n), mean, deviation, np.ones(len(indices), dtype=bool))
-        others = np.flatnonzero(~known[a, b])
-        if len(others):
-            subtracted = Moments.of(self._rows([indices[index] for index in others]).T)
-            for name in Moments.__struct_fields__:
-                getattr(found, name)[others] = getattr(subtracted, name)
-        return found
 
 
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:

@@ -101,9 +101,9 @@ class PerCorrect:
             pairs = indices[block]
             influence = work[: len(pairs)]
             if all(self._complete[a] and self._complete[b] for a, b in pairs):
-                differences(self._influences, pairs, influence)
                 sides = [(self._of_all(a), self._of_all(b)) for a, b in pairs]
                 with np.errstate(invalid="ignore"):
+                    differences(self._influences, pairs, influence)
                     value = np.array([other.log for _, other in sides]) - np.array([one.log for one, _ in sides])
                 counts += [one.items for one, _ in sides]
             else:
