@@ -550,7 +550,7 @@ def test_a_node_with_another_taskpace_says_so_before_it_reads_anything():
     (said,) = decode_said(_actor_class()(b"no plan", "9.9", bounded=False).exchange(b"no orders"))
     assert isinstance(said, Unfit)
     assert said.problem.startswith(
-        f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install taskpace==9.9` there"
+        f"taskpace is {taskpace.__version__} there, and 9.9 here: run `pip install .` there, in a clone of 9.9"
     )
 
 

@@ -14,7 +14,7 @@ import click
 def tokenizers(model: tuple[str, ...], form: str, no_fetch: bool) -> None:
     """Compare the tokenizers of each MODEL on one fixed text and on the tasks' prompts.
 
-    MODEL is a name of `taskpace list models`, a GGUF file, a folder or a hub name. Needs taskpace[transformers].
+    MODEL is a name of `taskpace list models`, a GGUF file, a folder or a hub name. Needs the extra transformers.
     """
     from rich.console import Console
 

@@ -278,7 +278,7 @@ def _actor_class() -> type:
             if there != version:
                 have = f"is {there}" if there else "is not installed"
                 self._problem = (
-                    f"taskpace {have} there, and {version} here: run `pip install taskpace=={version}` there"
+                    f"taskpace {have} there, and {version} here: run `pip install .` there, in a clone of {version}"
                 )
                 return
             import os
