@@ -345,6 +345,26 @@ def test_a_lag_counts_once_for_each_trial_in_flight():
     assert busy.so_far().samples == 202
 
 
+def test_looks_that_were_due_during_a_standstill_count():
+    """A look 200 ms late stands for the twenty of its time: of 1,000 in all the percentile is half of that."""
+    monitor = LagMonitor(RealClock())
+    for _ in range(990):
+        monitor.look(0)
+    monitor.look(200_000_000)
+
+    assert monitor.so_far().samples == 1_010
+    assert monitor.so_far().p99_ns == pytest.approx(100_000_000, rel=0.002)
+
+
+def test_a_day_of_standstill_is_counted_at_once():
+    """What a suspended machine missed is bounded, and the greatest lag stays exact."""
+    monitor = LagMonitor(RealClock())
+    monitor.look(86_400 * SECOND)
+
+    assert monitor.so_far().samples <= 200
+    assert monitor.so_far().max_ns == 86_400 * SECOND
+
+
 def test_the_arrivals_of_a_record_leave_no_memory():
     """Whatever their number: tuples that are cut to their size fill Python's lists of free ones, 2,000 of each size."""
     gc.collect()  # which empties those lists

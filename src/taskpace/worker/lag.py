@@ -11,7 +11,9 @@ from typing import NamedTuple, Self
 
 from taskpace.machine.clock import Clock, RealClock
 
-_LAG_INTERVAL_S = 0.02
+_INTERVAL_NS = 10_000_000
+_MOST_MISSED = 100
+"""Looks that a late one stands for at most. Of a longer standstill each trial shows the whole."""
 _DIGITS = 10
 _BINS = 1 << (_DIGITS - 1)
 _BOOT = getattr(time, "CLOCK_BOOTTIME", None)
@@ -60,18 +62,28 @@ class LagMonitor:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _sample(self) -> None:
-        interval_ns = round(_LAG_INTERVAL_S * 1e9)
         asleep_ns = _asleep_ns()
         while True:
-            due = self._clock.now_ns() + interval_ns
-            await asyncio.sleep(_LAG_INTERVAL_S)
+            due = self._clock.now_ns() + _INTERVAL_NS
+            await asyncio.sleep(_INTERVAL_NS / 1e9)
             before_ns, asleep_ns = asleep_ns, _asleep_ns()
             # The two clocks are read one after the other, so that they differ by a little each time.
-            slept_ns = asleep_ns - before_ns if asleep_ns - before_ns > interval_ns else 0
-            self.add(max(0, self._clock.now_ns() - due) + slept_ns)
+            slept_ns = asleep_ns - before_ns if asleep_ns - before_ns > _INTERVAL_NS else 0
+            self.look(max(0, self._clock.now_ns() - due) + slept_ns)
+
+    def look(self, lag_ns: int) -> None:
+        """Take a look into account, and those that were due while it was late: less late by an interval each.
+
+        Without them a standstill would count for no more than a short lag. Source: Tene, "How NOT to Measure Latency"
+        (coordinated omission), and HdrHistogram's ``recordValueWithExpectedInterval``.
+        """
+        self.add(lag_ns)
+        least_ns = max(0, lag_ns - _MOST_MISSED * _INTERVAL_NS)
+        for missed_ns in range(lag_ns - _INTERVAL_NS, least_ns, -_INTERVAL_NS):
+            self._counts.add(missed_ns, len(self._open) or 1)
 
     def add(self, lag_ns: int) -> None:
-        """Take a sample into account, once for each trial in flight: the more there are, the more it makes late."""
+        """Take a lag into account, once for each trial in flight: the more there are, the more it makes late."""
         self._counts.add(lag_ns, len(self._open) or 1)
         if self._open:
             self._recent.append(lag_ns)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -39,7 +39,7 @@ class Claims(msgspec.Struct, frozen=True):
     """The claim that p supports is about more than half of the items (sign test); else about the mean."""
 
 
-class Columns(NamedTuple):
+class LogRatios(msgspec.Struct, frozen=True, dict=True):
     """ln(b / a) of pairs, item by item: (items, pairs), NaN where an item is not common."""
 
     recorded: Floats
@@ -47,59 +47,28 @@ class Columns(NamedTuple):
     low: Floats
     """The least that it may be: -inf where a repeat of A was cut, or one of B late."""
     high: Floats
-    """The most: inf where a repeat of B was cut, or one of A late. Where nothing is bounded all three are one array."""
+    """The most: inf where a repeat of B was cut, or one of A late."""
     cut_a: Flags
     """A repeat of A was cut, or late: its value is a bound."""
     cut_b: Flags
     """Likewise."""
 
-
-class LogRatios:
-    """Pairs by what tests and intervals need of their log ratios, and the ratios themselves.
-
-    Args:
-        columns: the ratios.
-        moments: of what was recorded, where nothing is bounded; null: to be made of the ratios.
-    """
-
-    def __init__(self, columns: Columns, moments: Moments | None = None) -> None:
-        self._columns, self._exact = columns, moments
-
-    @property
-    def recorded(self) -> Floats:
-        """See ``Columns``."""
-        return self._columns.recorded
-
-    @property
-    def low(self) -> Floats:
-        """See ``Columns``."""
-        return self._columns.low
-
-    @property
-    def high(self) -> Floats:
-        """See ``Columns``."""
-        return self._columns.high
-
-    @property
-    def cut_a(self) -> Flags:
-        """See ``Columns``."""
-        return self._columns.cut_a
-
-    @property
-    def cut_b(self) -> Flags:
-        """See ``Columns``."""
-        return self._columns.cut_b
+    @classmethod
+    def exact(cls, recorded: Floats) -> Self:
+        """Where nothing is bounded: all three are one array."""
+        none = np.broadcast_to(np.False_, recorded.shape)
+        return cls(recorded, recorded, recorded, none, none)
 
     @cached_property
     def moments(self) -> Moments:
         """Of what was recorded."""
-        return Moments.of(self.recorded) if self._exact is None else self._exact
+        return Moments.of(self.recorded)
 
     @cached_property
     def bounds(self) -> tuple[list[int], list[int]]:
         """How many items of each pair have a bound of A, and of B."""
-        if self._exact is not None:
-            none = [0] * len(self._exact.n)
+        if self.low is self.recorded is self.high:
+            none = [0] * self.recorded.shape[1]
             return none, none
         return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
 
@@ -117,12 +86,12 @@ class LogRatios:
     @cached_property
     def moments_low(self) -> Moments:
         """Of the least that they may be."""
-        return Moments.of(self.low) if self._exact is None else self._exact
+        return self.moments if self.low is self.recorded else Moments.of(self.low)
 
     @cached_property
     def moments_high(self) -> Moments:
         """Of the most."""
-        return Moments.of(self.high) if self._exact is None else self._exact
+        return self.moments if self.high is self.recorded else Moments.of(self.high)
 
 
 class Logs(msgspec.Struct, frozen=True):
@@ -156,27 +125,15 @@ class Logs(msgspec.Struct, frozen=True):
     def ratios(self, indices: list[tuple[int, int]]) -> LogRatios:
         """Of pairs (a, b) of systems."""
         if any(self.bounded[system] for pair in indices for system in pair):
-            return LogRatios(self._with_bounds(indices))
-        columns = self._without_bounds(indices)
-        return LogRatios(columns, Moments.of(columns.recorded))
-
-    def _with_bounds(self, indices: list[tuple[int, int]]) -> Columns:
-        columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
-        return Columns(*(np.stack(each).T for each in zip(*columns, strict=True)))
-
-    def _without_bounds(self, indices: list[tuple[int, int]]) -> Columns:
-        recorded = self._rows(indices).T
-        none = np.broadcast_to(np.False_, recorded.shape)
-        return Columns(recorded, recorded, recorded, none, none)
-
-    def _rows(self, indices: list[tuple[int, int]]) -> Floats:
-        """What was recorded, pair by pair."""
+            columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
+            return LogRatios(*(np.stack(each).T for each in zip(*columns, strict=True)))
         rows = np.empty((len(indices), self.values.shape[1]))
         if self.values.shape[-1] == 1:
-            return differences(self.values[..., 0], indices, rows)
-        for row, (a, b) in zip(rows, indices, strict=True):
-            row[:] = item_means(self.values[b] - self.values[a])
-        return rows
+            differences(self.values[..., 0], indices, rows)
+        else:
+            for row, (a, b) in zip(rows, indices, strict=True):
+                row[:] = item_means(self.values[b] - self.values[a])
+        return LogRatios.exact(rows.T)
 
 
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
