@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 from taskpace.machine.clock import Clock, RealClock
 
-_INTERVAL_NS = 10_000_000
+_INTERVAL_NS = 20_000_000
 _MOST_MISSED = 100
 """Looks that a late one stands for at most. Of a longer standstill each trial shows the whole."""
 _DIGITS = 10
