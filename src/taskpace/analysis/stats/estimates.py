@@ -22,8 +22,8 @@ from taskpace.analysis.stats.intervals import (
     Reach,
     column_blocks,
     of_ratios,
-    reached,
     share_interval,
+    wilson,
 )
 from taskpace.analysis.stats.items import item_counts
 from taskpace.analysis.stats.quantiles import of_many, of_quantiles
@@ -182,24 +182,17 @@ def solve_curves(
         solved_s = np.sort(solved_s[..., 0], axis=1)
         found = []
         for moments, n in zip(solved_s, np.count_nonzero(recorded, axis=(1, 2)).tolist(), strict=True):
-            solved = np.searchsorted(moments, deadlines_s, "right")
-            found.append(numbers(_wilsons(solved / n, n, reach)) if n else [UNKNOWN] * len(deadlines_s))
+            if not n:
+                found.append([UNKNOWN] * len(deadlines_s))
+                continue
+            shares = np.searchsorted(moments, deadlines_s, "right") / n
+            untested = np.full(shares.shape, math.nan)
+            found.append(numbers(Intervals(shares, *wilson(shares, n, reach), untested)))
         return found
     return [
         _shares_of_repeats(moments, item_counts(there), deadlines_s, reach)
         for moments, there in zip(solved_s, recorded, strict=True)
     ]
-
-
-def _wilsons(shares: Floats, n: float, reach: Reach | None = None) -> Intervals:
-    """``wilson`` of several shares of as many trials; nothing is tested."""
-    z2 = reached(n, reach) ** 2
-    unknown = np.full(shares.shape, math.nan)
-    if not math.isfinite(z2):
-        return Intervals(shares, np.zeros(shares.shape), np.ones(shares.shape), unknown)
-    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    return Intervals(shares, np.maximum(0.0, middle - half), np.minimum(1.0, middle + half), unknown)
 
 
 def _shares_of_repeats(solved_s: Floats, trials: Floats, deadlines_s: Floats, reach: Reach | None) -> list[Estimate]:

@@ -391,14 +391,16 @@ def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> 
     """
     if not len(trials):
         return math.nan, math.nan, math.nan
-    return wilson(float(hits.sum() / trials.sum()), effective_trials(hits, trials), reach)
+    share = hits.sum(keepdims=True) / trials.sum()
+    low, high = wilson(share, effective_trials(hits, trials), reach)
+    return float(share[0]), float(low[0]), float(high[0])
 
 
-def wilson(share: float, n: float, reach: Reach | None = None) -> tuple[float, float, float]:
-    """A share of ``n`` independent trials with ``share_interval``'s ends."""
+def wilson(shares: Floats, n: float, reach: Reach | None = None) -> tuple[Floats, Floats]:
+    """``share_interval``'s ends of shares, (k,), each of ``n`` independent trials."""
     z2 = reached(n, reach) ** 2
     if not math.isfinite(z2):
-        return share, 0.0, 1.0
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * share * (1 - share) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    return share, max(0.0, middle - half), min(1.0, middle + half)
+        return np.zeros(shares.shape), np.ones(shares.shape)
+    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
