@@ -14,7 +14,7 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats import intervals
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.significance import holm
-from taskpace.analysis.stats.split import by_cause
+from taskpace.analysis.stats.split import of_writing
 from taskpace.analysis.table import per_correct, splits
 from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
 
@@ -155,7 +155,7 @@ def test_short_columns_are_worked_on_together(monkeypatch):
     """Splits of all pairs of a small table are made by one call, and of a larger one in as few as its blocks allow."""
     made: list[int] = []
     monkeypatch.setattr(
-        splits, "by_cause", lambda sides, pairs, **kept: made.append(len(pairs)) or by_cause(sides, pairs, **kept)
+        splits, "of_writing", lambda sides, pairs, **kept: made.append(len(pairs)) or of_writing(sides, pairs, **kept)
     )
     arrays = arrays_of(4, 10, 1)
     pairs = list(itertools.combinations(arrays.systems, 2))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats, Moments
 from taskpace.analysis.stats.items import any_of_item, differences, item_means
+from taskpace.analysis.stats.products import Products
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
 
@@ -40,37 +41,64 @@ class Claims(msgspec.Struct, frozen=True):
 
 
 class LogRatios(msgspec.Struct, frozen=True, dict=True):
-    """ln(b / a) of pairs, item by item: (items, pairs), NaN where an item is not common."""
+    """ln(b / a) of pairs of systems, item by item: (items, pairs), NaN where an item is not common."""
 
-    recorded: Floats
-    """Mean over the repeats that both have, of what was recorded; -inf or inf where a failed trial has no time."""
-    low: Floats
-    """The least that it may be: -inf where a repeat of A was cut, or one of B late."""
-    high: Floats
-    """The most: inf where a repeat of B was cut, or one of A late."""
-    cut_a: Flags
-    """A repeat of A was cut, or late: its value is a bound."""
-    cut_b: Flags
-    """Likewise."""
-
-    @classmethod
-    def exact(cls, recorded: Floats) -> Self:
-        """Where nothing is bounded: all three are one array."""
-        none = np.broadcast_to(np.False_, recorded.shape)
-        return cls(recorded, recorded, recorded, none, none)
+    logs: Logs
+    pairs: list[tuple[int, int]]
 
     @cached_property
-    def moments(self) -> Moments:
-        """Of what was recorded."""
-        return Moments.of(self.recorded)
+    def exact(self) -> bool:
+        """Nothing is bounded: ``low`` and ``high`` are what was recorded."""
+        return not any(self.logs.bounded[system] for pair in self.pairs for system in pair)
+
+    @cached_property
+    def _bounded(self) -> _Bounded:
+        columns = [_ratios_of(self.logs.values, self.logs.cut, self.logs.late, a, b) for a, b in self.pairs]
+        return _Bounded(*(np.stack(each).T for each in zip(*columns, strict=True)))
+
+    @cached_property
+    def recorded(self) -> Floats:
+        """Mean over the repeats that both have, of what was recorded; -inf or inf where a failed trial has no time."""
+        if not self.exact:
+            return self._bounded.recorded
+        values = self.logs.values
+        rows = np.empty((len(self.pairs), values.shape[1]))
+        if values.shape[-1] == 1:
+            differences(values[..., 0], self.pairs, rows)
+        else:
+            for row, (a, b) in zip(rows, self.pairs, strict=True):
+                row[:] = item_means(values[b] - values[a])
+        return rows.T
+
+    @property
+    def low(self) -> Floats:
+        """The least that it may be: -inf where a repeat of A was cut, or one of B late."""
+        return self.recorded if self.exact else self._bounded.low
+
+    @property
+    def high(self) -> Floats:
+        """The most: inf where a repeat of B was cut, or one of A late."""
+        return self.recorded if self.exact else self._bounded.high
+
+    @property
+    def whole(self) -> Floats:
+        """What was recorded of the items without a bound."""
+        found = self._bounded
+        return np.where(~(found.cut_a | found.cut_b) & np.isfinite(found.recorded), found.recorded, np.nan)
 
     @cached_property
     def bounds(self) -> tuple[list[int], list[int]]:
         """How many items of each pair have a bound of A, and of B."""
-        if self.low is self.recorded is self.high:
-            none = [0] * self.recorded.shape[1]
+        if self.exact:
+            none = [0] * len(self.pairs)
             return none, none
-        return self.cut_a.sum(axis=0).tolist(), self.cut_b.sum(axis=0).tolist()
+        return self._bounded.cut_a.sum(axis=0).tolist(), self._bounded.cut_b.sum(axis=0).tolist()
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Of what was recorded."""
+        products = self.logs.products if self.exact else None
+        return Moments.of(self.recorded) if products is None else products.moments(self.pairs)
 
     @cached_property
     def means(self) -> list[tuple[float, float, float]]:
@@ -86,15 +114,27 @@ class LogRatios(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def moments_low(self) -> Moments:
         """Of the least that they may be."""
-        return self.moments if self.low is self.recorded else Moments.of(self.low)
+        return self.moments if self.exact else Moments.of(self.low)
 
     @cached_property
     def moments_high(self) -> Moments:
         """Of the most."""
-        return self.moments if self.high is self.recorded else Moments.of(self.high)
+        return self.moments if self.exact else Moments.of(self.high)
 
 
-class Logs(msgspec.Struct, frozen=True):
+class _Bounded(NamedTuple):
+    """``LogRatios`` some of which are bounds: (items, pairs)."""
+
+    recorded: Floats
+    low: Floats
+    high: Floats
+    cut_a: Flags
+    """A repeat of A was cut, or late: its value is a bound."""
+    cut_b: Flags
+    """Likewise."""
+
+
+class Logs(msgspec.Struct, frozen=True, dict=True):
     """Logarithms of one measure of several systems, made once for all pairs: arrays (systems, items, repeats)."""
 
     values: Floats
@@ -122,18 +162,14 @@ class Logs(msgspec.Struct, frozen=True):
         bounds = [bool(one.any() or other.any()) for one, other in zip(cut, late, strict=True)]
         return cls(logs, cut, late, [bool(system.any()) for system in there], bounds)
 
+    @cached_property
+    def products(self) -> Products | None:
+        """Null: some are not known."""
+        return Products.of(self.values)
+
     def ratios(self, indices: list[tuple[int, int]]) -> LogRatios:
         """Of pairs (a, b) of systems."""
-        if any(self.bounded[system] for pair in indices for system in pair):
-            columns = [_ratios_of(self.values, self.cut, self.late, a, b) for a, b in indices]
-            return LogRatios(*(np.stack(each).T for each in zip(*columns, strict=True)))
-        rows = np.empty((len(indices), self.values.shape[1]))
-        if self.values.shape[-1] == 1:
-            differences(self.values[..., 0], indices, rows)
-        else:
-            for row, (a, b) in zip(rows, indices, strict=True):
-                row[:] = item_means(self.values[b] - self.values[a])
-        return LogRatios.exact(rows.T)
+        return LogRatios(self, indices)
 
 
 def log_ratios(values: Floats, cut: Flags, indices: list[tuple[int, int]], late: Flags | None = None) -> LogRatios:
@@ -180,8 +216,7 @@ def decide(found: LogRatios, test: Test | None = None) -> Claims:
     least = p
     if any(map(any, found.bounds)):
         test = test or one_sided
-        whole = ~(found.cut_a | found.cut_b) & np.isfinite(found.recorded)
-        without = np.where(whole, found.recorded, np.nan)
+        without = found.whole
         best = [test(each)[0] for each in (without, -without, found.recorded, -found.recorded, found.high, -found.low)]
         least = np.minimum(p, 2 * np.nan_to_num(np.array(best), nan=1.0).min(axis=0))
     leaning = np.sign(b_lower - a_lower)

@@ -107,14 +107,29 @@ def split(base: Side, other: Side) -> Floats:
     return by_cause(sides, [(0, 1)])[:, 0].T
 
 
-def by_cause(
-    sides: Side, pairs: list[tuple[int, int]], into: Floats | None = None, spare: Floats | None = None
-) -> Floats:
+def by_cause(sides: Side, pairs: list[tuple[int, int]]) -> Floats:
     """Seconds by which ``b`` of each pair (a, b) takes longer than ``a``, per cause and trial.
 
-    Returns (4, pairs, trials), in the order of ``PARTS``.
-    They sum to the difference in task time, to rounding; a trial without a time on one side is NaN. Three cases have
-    less to compare:
+    Returns (4, pairs, trials), in the order of ``PARTS``: of waiting, and of writing (``of_writing``). They sum to the
+    difference in task time, to rounding; a trial without a time on one side is NaN.
+
+    Args:
+        sides: of several systems, (systems, trials).
+        pairs: of their indices.
+    """
+    parts = np.empty((len(PARTS), len(pairs), sides.time_s.shape[1]))
+    differences(sides.wait_s, pairs, parts[0])
+    verbosity = of_writing(sides, pairs, into=parts[1:])[0]
+    np.copyto(parts[0], np.nan, where=np.isnan(verbosity))
+    return parts
+
+
+def of_writing(
+    sides: Side, pairs: list[tuple[int, int]], *, into: Floats | None = None, spare: Floats | None = None
+) -> Floats:
+    """What writing has of ``by_cause``: (3, pairs, trials), for verbosity, tokenizer and decode speed.
+
+    Three cases have less to compare:
 
     - A side has no writing time: it wrote nothing, or one token, after which nothing had to be waited for. All of the
       other side's writing time is then verbosity (the limit of the formula as the bytes go to nothing).
@@ -129,9 +144,9 @@ def by_cause(
         spare: (pairs, trials), what is worked in; null: a new array.
     """
     # Each array is worked in until its last value stands: to ask for memory takes longer than a step.
-    parts = np.empty((len(PARTS), len(pairs), sides.time_s.shape[1])) if into is None else into
+    parts = np.empty((len(PARTS) - 1, len(pairs), sides.time_s.shape[1])) if into is None else into
     spare = np.empty(parts.shape[1:]) if spare is None else spare
-    wait, verbosity, tokenizer, decode = parts
+    verbosity, tokenizer, decode = parts
     a, b = np.array(pairs, dtype=np.intp).T
 
     def less(values: Floats, out: Floats) -> Floats:
@@ -147,10 +162,9 @@ def by_cause(
         known: Flags = np.asarray((in_both(sides.paced) | ~both).all(axis=1))
         if known.any() and not known.all():
             for alike in (known, ~known):
-                parts[:, alike] = by_cause(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
+                parts[:, alike] = of_writing(sides, [pair for pair, own in zip(pairs, alike, strict=True) if own])
             return parts
 
-    less(sides.wait_s, wait)
     writing = less(sides.writing_s, verbosity)
     with np.errstate(invalid="ignore"):
         weight = log_mean(writing, rows_of(sides.writing_s, a), less(sides.log_writing, spare), into=tokenizer)

@@ -16,6 +16,7 @@ from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
 from taskpace.analysis.stats.estimates import number
 from taskpace.analysis.stats.intervals import Floats, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.products import Indices
 from taskpace.analysis.stats.ranking import inversion_probability
 from taskpace.analysis.stats.shares import Answered, PairedShares
 from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxons
@@ -26,7 +27,7 @@ from taskpace.analysis.table.comparison import (
     by_totals,
     compared_by_item,
 )
-from taskpace.analysis.table.per_correct import CostPerCorrect, Indices, compared, of_time
+from taskpace.analysis.table.per_correct import CostPerCorrect, compared, of_time
 from taskpace.analysis.table.splits import Split, Splits
 
 RESOLVE = 0.05

@@ -17,14 +17,12 @@ from taskpace.analysis.stats.intervals import (
     Intervals,
     column_blocks,
 )
-from taskpace.analysis.stats.items import differences, item_counts, item_sums
+from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import Spent, none_against_some
+from taskpace.analysis.stats.products import Indices, Products
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, by_totals, compared_by_log
 from taskpace.analysis.until import per_correct_totals
-
-Indices = list[tuple[int, int]]
-"""Of pairs of systems, (a, b)."""
 
 
 class PerCorrect:
@@ -91,8 +89,17 @@ class PerCorrect:
         each = [self._of_all(index).influence if whole else 0.0 for index, whole in enumerate(self._complete)]
         return np.array([np.broadcast_to(one, self.amounts.shape[1]) for one in each])
 
+    @cached_property
+    def _products(self) -> Products | None:
+        """Of ``_influences``; null: not all of them are known."""
+        return Products.of(self._influences[..., None])
+
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
+        if self._products is not None and all(self._complete[system] for pair in indices for system in pair):
+            sides = [(self._of_all(a), self._of_all(b)) for a, b in indices]
+            value = np.array([other.log - one.log for one, other in sides])
+            return self._products.influence(value, indices), [one.items for one, _ in sides]
         parts, counts = [], []
         items = self.amounts.shape[1]
         blocks = column_blocks(items, len(indices), AT_A_TIME)
@@ -100,17 +107,9 @@ class PerCorrect:
         for block in blocks:
             pairs = indices[block]
             influence = work[: len(pairs)]
-            if all(self._complete[a] and self._complete[b] for a, b in pairs):
-                sides = [(self._of_all(a), self._of_all(b)) for a, b in pairs]
-                with np.errstate(invalid="ignore"):
-                    differences(self._influences, pairs, influence)
-                    value = np.array([other.log for _, other in sides]) - np.array([one.log for one, _ in sides])
-                counts += [one.items for one, _ in sides]
-            else:
-                found = [self.of_pair(*pair, into=row) for pair, row in zip(pairs, influence, strict=True)]
-                value = np.array([log for log, *_ in found])
-                counts += [asked for *_, asked in found]
-            parts.append(Influence.of(value, influence.T))
+            found = [self.of_pair(*pair, into=row) for pair, row in zip(pairs, influence, strict=True)]
+            counts += [asked for *_, asked in found]
+            parts.append(Influence.of(np.array([log for log, *_ in found]), influence.T))
         return Influence.together(parts), counts
 
 

@@ -12,7 +12,8 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
 from taskpace.analysis.stats.intervals import Floats, Influence, Reach, column_blocks
 from taskpace.analysis.stats.items import differences, item_means
-from taskpace.analysis.stats.split import PARTS, Side, by_cause
+from taskpace.analysis.stats.products import Products
+from taskpace.analysis.stats.split import PARTS, Side, of_writing
 
 _ROWS = ("difference", *PARTS)
 """What is averaged over items, in this order."""
@@ -65,15 +66,27 @@ class Splits:
     def _untimed(self) -> list[bool]:
         return [bool((each > 0).any()) for each in self._arrays.untimed]
 
+    @cached_property
+    def _apart(self) -> tuple[Products, Products] | None:
+        """Of all of the time, and of waiting: differences of two systems, which need not be looked at pair by pair.
+
+        Null: some of it is unknown; or the side of the tail is asked for.
+        """
+        if self._reach is not None:
+            return None
+        shape = self._arrays.task_time_s.shape
+        time_s, wait_s = (Products.of(each.reshape(shape)) for each in (self._sides.time_s, self._sides.wait_s))
+        return None if time_s is None or wait_s is None else (time_s, wait_s)
+
     def of(self, indices: list[tuple[int, int]]) -> list[Split | None]:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
         _, items, repeats = self._arrays.task_time_s.shape
-        rows = len(_ROWS) * items * repeats
-        blocks = [indices[block] for block in column_blocks(rows, len(indices), AT_A_TIME)]
         # What the splits of a block are made in, one block after the other.
-        work = np.empty((len(_ROWS) + 1, len(blocks[0]), items * repeats))
+        rows = len(PARTS) if self._apart is not None else 1 + len(_ROWS)
+        blocks = [indices[block] for block in column_blocks(rows * items * repeats, len(indices), AT_A_TIME)]
+        work = np.empty((rows, len(blocks[0]), items * repeats))
         means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
         found = iter(numbers(Influence.together(means).intervals(self._reach)))
         by_row = [[list(islice(found, len(block))) for _ in _ROWS] for block in blocks]
@@ -104,9 +117,8 @@ class Splits:
         """
         _, items, repeats = self._arrays.task_time_s.shape
         found, spare = work[:-1], work[-1]
-        differences(self._sides.time_s, pairs, found[0])
-        parts = by_cause(self._sides, pairs, into=found[1:], spare=spare)
-        tokenizer = parts[PARTS.index("tokenizer")]
+        parts = of_writing(self._sides, pairs, into=found[-3:], spare=spare)
+        verbosity, tokenizer, _ = parts
         # As a rule it can be told, and the first trial is known.
         untold = np.isnan(tokenizer[:, :1]).all(axis=1)
         if untold.any():
@@ -114,5 +126,12 @@ class Splits:
         if untold.any():
             some = parts[:, untold]
             parts[:, untold] = np.where(np.isnan(some[:1]), np.nan, np.nan_to_num(some))
-        by_item = item_means(found.reshape(len(_ROWS) * len(pairs), items, repeats))
-        return Influence.of_means(by_item.T, skewed=self._reach is not None), (~untold).tolist()
+        if self._apart is None:
+            for values, row in zip((self._sides.time_s, self._sides.wait_s), found, strict=False):
+                differences(values, pairs, row)
+                np.copyto(row, np.nan, where=np.isnan(verbosity))
+        by_item = item_means(found.reshape(len(found) * len(pairs), items, repeats))
+        means = Influence.of_means(by_item.T, skewed=self._reach is not None)
+        if self._apart is not None:
+            means = Influence.together([*(each.mean_differences(pairs) for each in self._apart), means])
+        return means, (~untold).tolist()
