@@ -16,6 +16,7 @@ from taskpace.analysis.stats.intervals import (
     Influence,
     Intervals,
     column_blocks,
+    log_influence,
 )
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import Spent, none_against_some
@@ -40,10 +41,14 @@ class PerCorrect:
     @cached_property
     def _complete(self) -> list[bool]:
         """Of each system whether all its trials were asked, and are known."""
-        return [
-            not (np.isnan(spent).any() or np.isnan(right).any())
-            for spent, right in zip(self.amounts, self.correct, strict=True)
-        ]
+        # Of what is unknown so is the sum.
+        known: list[bool] = (~np.isnan(self.amounts.sum(axis=(1, 2)) + self.correct.sum(axis=(1, 2)))).tolist()
+        return known
+
+    @cached_property
+    def _by_item(self) -> tuple[Floats, Floats]:
+        """The sums of both over repeats, of all systems: (systems, items)."""
+        return item_sums(self.amounts), item_sums(self.correct)
 
     def _both_known(self, a: int, b: int) -> Flags:
         """Where both were asked, and what they spent is known."""
@@ -75,8 +80,9 @@ class PerCorrect:
 
     def _of_all(self, index: int) -> Spent:
         if index not in self._found:
-            spent, right = (item_sums(values[index]) for values in (self.amounts, self.correct))
-            self._found[index] = Spent(spent, right, np.full(len(spent), float(self.correct.shape[-1])))
+            spent, right = (values[index] for values in self._by_item)
+            asked = np.broadcast_to(float(self.correct.shape[-1]), spent.shape)
+            self._found[index] = Spent(spent, right, asked)
         return self._found[index]
 
     def _over(self, index: int, trials: Flags) -> Spent:
@@ -84,15 +90,12 @@ class PerCorrect:
         return Spent(spent, right, item_counts(trials))
 
     @cached_property
-    def _influences(self) -> Floats:
-        """Of each system, (systems, items), on the logarithm of what a correct answer takes; 0 of incomplete ones."""
-        each = [self._of_all(index).influence if whole else 0.0 for index, whole in enumerate(self._complete)]
-        return np.array([np.broadcast_to(one, self.amounts.shape[1]) for one in each])
-
-    @cached_property
     def _products(self) -> Products | None:
-        """Of ``_influences``; null: not all of them are known."""
-        return Products.of(self._influences[..., None])
+        """Of the systems' influences on the logarithms of what a correct answer takes; null: not all are known."""
+        spent, right = self._by_item
+        influence = log_influence(spent.T, right.T).T
+        influence[~np.array(self._complete, dtype=bool)] = 0.0
+        return Products.of(influence[..., None])
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
