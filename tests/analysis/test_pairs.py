@@ -11,12 +11,12 @@ import pytest
 from tests.later import Later
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats import intervals
+from taskpace.analysis.stats import claims, intervals, split as stats_split
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.significance import holm
 from taskpace.analysis.stats.split import of_writing
 from taskpace.analysis.table import per_correct, splits
-from taskpace.analysis.table.pairs import MEASURES, Pair, adjust, compare_pairs
+from taskpace.analysis.table.pairs import MEASURES, Pair, Pairing, adjust, compare_pairs
 
 stats = Later("scipy.stats")
 
@@ -163,9 +163,27 @@ def test_short_columns_are_worked_on_together(monkeypatch):
     assert made == [6]
     made.clear()
     for module in (splits, intervals, per_correct):
-        monkeypatch.setattr(module, "AT_A_TIME", 4 * 5 * 10)
+        monkeypatch.setattr(module, "AT_A_TIME", 4 * 6 * 10)
     assert compare_pairs(arrays, pairs, None, graded=True) == whole
     assert made == [4, 2]
+
+
+def test_what_is_linear_in_the_systems_is_not_looked_at_pair_by_pair(monkeypatch):
+    """Where all is known the items' values are subtracted for ranks and for the parts of writing, once each: not for
+    means of times, speeds, lengths, waiting, or what a correct answer takes.
+    """
+    subtracted: list[int] = []
+    for module in (claims, stats_split, splits):
+        found = module.differences
+        monkeypatch.setattr(
+            module,
+            "differences",
+            lambda values, pairs, out, found=found: subtracted.append(len(pairs)) or found(values, pairs, out),
+        )
+    arrays = arrays_of(4, 40, 1, missing=0)
+    pairs = list(itertools.combinations(arrays.systems, 2))
+    Pairing(arrays, graded=True).pairs(pairs, None)
+    assert sum(subtracted) == 5 * len(pairs)
 
 
 def test_a_pair_that_is_adjusted_is_made_once(monkeypatch):
