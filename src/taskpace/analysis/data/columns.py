@@ -106,6 +106,11 @@ class Alike(_Values):
         arrays = self._arrays
         return _Made(lambda name: arrays[name][row])
 
+    def is_same_in_all(self, name: str) -> bool:
+        """Whether all cells have the same values, trial by trial."""
+        values = self[name]
+        return not values.strides[0] or bool((values == values[:1]).all())
+
     def totals(self, name: str) -> list[float]:
         """The sum of each cell's numbers that are not NaN."""
         if name not in self._totals:
