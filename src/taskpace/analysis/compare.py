@@ -282,7 +282,7 @@ def _compare_cell(
         return None
     sample = take_sample(trials, ("base", "new"), batched=plans[0].batched, in_order=anytime)
     arrays = sample.shared
-    drawn = Resamples(len(arrays.items), resamples) if resamples and not anytime else None
+    drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples and not anytime else None
     limit_s = float(trials["task_time_s"].max() or 0.0)  # type: ignore[arg-type]  # a column of floats
     rows = make_rows(plans, sample, limit_s, reach=reach if anytime else None)
     if anytime:

@@ -266,7 +266,7 @@ def make_table(
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
-    drawn = Resamples(len(arrays.items), resamples) if resamples and len(arrays.items) else None
+    drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples and len(arrays.items) else None
     names, graded = _quicker_first(arrays), cells[0].graded
     compared = meanwhile(lambda: compare_leaning_first(paired, names, drawn, graded=graded, anytime=anytime))
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)

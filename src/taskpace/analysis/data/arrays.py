@@ -25,7 +25,7 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     systems: tuple[str, ...]
     items: Sequence[str] | pl.Series
-    """Ids, sorted; or in the order in which they were asked."""
+    """Ids: sorted, or in the order in which they were asked."""
     task_time_s: Floats
     """Of trials that ended; errors have no task time, nor have those during which the client stood still."""
     spent_s: Floats
@@ -106,6 +106,12 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Null: none is. Arrays that held themselves would stay in memory until the garbage collector comes by."""
         return without(self, self.is_late) if self.is_late.any() else None
 
+    @property
+    def by_id(self) -> NDArray[np.intp]:
+        """The places of the items in the order of their ids: in it they are drawn at random, however they stand."""
+        items = self.items if isinstance(self.items, pl.Series) else pl.Series(values=self.items, dtype=pl.String)
+        return items.to_physical().arg_sort().to_numpy().astype(np.intp)
+
     def index(self, system: str) -> int:
         return self.systems.index(system)
 
@@ -169,6 +175,22 @@ def _places_of_codes(codes: NDArray[Any], ids: pl.Series) -> tuple[NDArray[np.in
     return place.take(codes), ids.gather(one[occurs])
 
 
+def find_places_of_cells(
+    trials: pl.DataFrame, counts: Sequence[int], *, in_order: bool = False
+) -> tuple[NDArray[np.intp], pl.Series]:
+    """``find_places`` of the trials of cells, one after the other, so many of each. As rows where all cells were asked
+    the same items, each once, in one order, as those of a table mostly are: the items come in that order then.
+    """
+    ids = trials["item_id"]
+    codes = ids.to_physical()
+    if in_order or not trials.height or len(set(counts)) != 1 or not codes.dtype.is_unsigned_integer():
+        return find_places(trials, in_order=in_order)
+    first, *others = codes.to_numpy().reshape(len(counts), -1)
+    if any(not np.array_equal(first, other) for other in others) or np.bincount(first).max() > 1:
+        return find_places(trials)
+    return np.broadcast_to(np.arange(len(first)), (len(counts), len(first))), ids[: len(first)]
+
+
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:
     """The trials of each system, all or none of them; with the places of their items (``with_items``)."""
     parts = Parts.of(trials, "system")
@@ -198,9 +220,11 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
         rows = values_of(alike)
         if (value := _constant(rows)) is not None:
             return np.broadcast_to(value, shape)
-        same = len(orders) == 1
-        ordered = rows.take(orders[0], axis=1) if same else np.stack([*map(np.take, rows, orders)])
-        return ordered.astype(np.float64, copy=False).reshape(shape)
+        if len(orders) == 1:
+            rows = rows.take(orders[0], axis=1)
+        elif orders:
+            rows = np.stack([*map(np.take, rows, orders)])
+        return rows.astype(np.float64, copy=False).reshape(shape)
 
     visible = cube(lambda cell: _of_ended(cell, "output_bytes"))
     reasoning = cube(lambda cell: _of_ended(cell, "reasoning_bytes"))
@@ -228,11 +252,13 @@ def arrays_of(cells: Sequence[Trials], items: pl.Series, systems: tuple[str, ...
 
 
 def _orders(places: Sequence[NDArray[np.intp]], size: int) -> list[NDArray[np.intp]] | None:
-    """Of each system the trials in the order of their places, once if it is the same for all; null: one of so many
-    places has no trial.
+    """Of each system the trials in the order of their places: once if it is the same for all, never if they stand so
+    already; null: one of so many places has no trial.
     """
     if not size or not places or any(len(place) != size for place in places):
         return None
+    if all(np.array_equal(place, np.arange(size)) for place in places):
+        return []
     same = all(np.array_equal(places[0], place) for place in places[1:])
     orders = []
     for place in places[: 1 if same else None]:

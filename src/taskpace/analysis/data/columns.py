@@ -106,6 +106,11 @@ class Alike(_Values):
         arrays = self._arrays
         return _Made(lambda name: arrays[name][row])
 
+    def is_same_in_all(self, name: str) -> bool:
+        """Whether all cells have the same values, trial by trial."""
+        values = self[name]
+        return not values.strides[0] or bool((values == values[:1]).all())
+
     def totals(self, name: str) -> list[float]:
         """The sum of each cell's numbers that are not NaN."""
         if name not in self._totals:
@@ -117,8 +122,7 @@ class Alike(_Values):
     @cached_property
     def outcomes_of_each(self) -> list[dict[Outcome, int]]:
         """How many trials of each cell have each outcome, of those that occur there."""
-        counts = [np.bincount(codes, minlength=_NONE).tolist() for codes in self["outcome"]]
-        return [{outcome: n for outcome, n in zip(OUTCOMES, own, strict=False) if n} for own in counts]
+        return [_counted(codes) for codes in self["outcome"]]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
@@ -252,15 +256,16 @@ class Whole:
 
         Args:
             spans: where they begin, and how many there are.
-            item: the places of the items of all of them, in place of the column.
+            item: the places of the items of all of them, one after the other, in place of the column; as rows of
+                cells, if they have as many.
         """
         frames, counts = [self._frame.slice(*span) for span in spans], [count for _, count in spans]
-        items = [] if item is None else np.split(item, np.cumsum(counts)[:-1])
         if len(set(counts)) == 1 and counts[0]:
             begins = [begin for begin, _ in spans]
             found = {} if item is None else {"item": item.reshape(len(spans), -1)}
             table = Alike(len(spans), _Made(lambda name: self._columns(name, begins, frames), found))
             return tuple(Trials(frame, table.row(row), (table, row)) for row, frame in enumerate(frames))
+        items = [] if item is None else np.split(item, np.cumsum(counts)[:-1])
         return tuple(
             Trials(frame, self._column_of(span, frame, {} if item is None else {"item": items[row]}))
             for row, (span, frame) in enumerate(zip(spans, frames, strict=True))
@@ -316,6 +321,17 @@ def _beside(cells: Sequence[Columns]) -> Alike:
     if whole is not None and [cell.beside for cell in cells] == [(whole[0], row) for row in range(whole[0].height)]:
         return whole[0]
     return Alike(len(cells), _Made(lambda name: np.stack([cell[name] for cell in cells])))
+
+
+def _counted(codes: NDArray[Any]) -> dict[Outcome, int]:
+    """How many have each outcome, of those that occur: few do, so that the rest is not looked for."""
+    found: dict[Outcome, int] = {}
+    left = len(codes)
+    for code, outcome in enumerate(OUTCOMES):
+        if left and (n := int(np.count_nonzero(codes == code))):
+            found[outcome] = n
+            left -= n
+    return found
 
 
 def _column(frame: pl.DataFrame, name: str) -> pl.Series:

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, find_places, with_items
+from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, find_places_of_cells, with_items
 from taskpace.analysis.data.columns import Trials, Whole
 from taskpace.analysis.data.parts import Key, Parts
 
@@ -51,7 +51,7 @@ def sample_of(parts: Parts, whole: Whole, keys: Sequence[Key], *, batched: bool,
     """
     systems = tuple(key[-1] for key in keys)
     trials, spans = parts.together(keys), [parts.spans.get(key, (0, 0)) for key in keys]
-    place, items = find_places(trials, in_order=in_order)
+    place, items = find_places_of_cells(trials, [count for _, count in spans], in_order=in_order)
     cells = whole.cells(spans, place)
     own = arrays_of(cells, items, systems)
     if not batched:

@@ -32,18 +32,29 @@ class Resamples:
 
     One instance serves all systems and measures of a table: what is compared is resampled together. The same
     arguments give the same draws, on every machine.
+
+    Args:
+        items: how many there are.
+        count: of the resamples.
+        seed: of the draws.
+        order: the places of the items in the order in which they are drawn; null: as they stand.
     """
 
-    def __init__(self, items: int, count: int = RESAMPLES, seed: int = SEED) -> None:
+    def __init__(
+        self, items: int, count: int = RESAMPLES, seed: int = SEED, *, order: NDArray[np.intp] | None = None
+    ) -> None:
         self.items = items
         self.count = count
         self._seed = seed
+        self._order = order
         self._units = min(items, MOST_UNITS)
         self._group_of = None if items <= MOST_UNITS else _dealt_out(items, seed)
         self._kept: list[NDArray[np.uint8]] | None = [] if self._units * count <= _KEPT_BYTES else None
 
     def totals(self, columns: Floats) -> Floats:
         """Column totals of every resample: (items, k) -> (count, k)."""
+        if self._order is not None:
+            columns = columns[self._order]
         if self._group_of is not None:
             columns = np.array([np.bincount(self._group_of, column, self._units) for column in columns.T]).T
         return np.concatenate([chunk.astype(np.float64) @ columns for chunk in self._chunks()])

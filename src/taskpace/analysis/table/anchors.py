@@ -37,7 +37,8 @@ def by_anchors(
             found.append(pair)
             continue
         sample = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
-        drawn = Resamples(len(sample.shared.items), resamples) if resamples else None
+        arrays = sample.shared
+        drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples else None
         (again,) = compare_leaning_first(sample, [(pair.a, pair.b)], drawn, graded=cell.graded)
         found.append(again)
         anchored.append(again)

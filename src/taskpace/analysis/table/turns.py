@@ -54,7 +54,8 @@ def order_findings(cells: Mapping[str, Columns], of_table: CellPlan) -> tuple[Fi
         system, after, effect, p = greatest
         name = None if after == _FIRST else paced.names[after]
         found.append(_finding(paced.names[system], name, effect, p, again(of_table, order="blocks")))
-        paced.take_out(system, after, effect)
+        if len(found) < _MOST_FINDINGS:
+            paced.take_out(system, after, effect)
     return tuple(found)
 
 
@@ -98,17 +99,17 @@ class _Paced(msgspec.Struct, frozen=True):
         before = asked.ravel().take(at - 1)
         # Those without a pace, or alone in their round, come last.
         before[~there | (in_round < 2)] = k + 2
-        of_group = np.array([np.bincount(own, minlength=k + 3) for own in before], dtype=np.float64)[:, None, :-1]
-        order = before.argsort(axis=1, kind="stable")
+        order, counts = _in_groups(before, k + 3)
+        of_group = counts[:, None, :-1].astype(np.float64)
         order += np.arange(k)[:, None] * len(in_round)
         paced = [own[:n] for own, n in zip(order, of_group.sum(axis=(1, 2)).astype(np.intp), strict=True)]
         return cls(names, log, np.maximum(in_round - 1.0, 1.0), np.concatenate(paced), of_group)
 
     def grouped(self) -> Groups:
         """Each trial's logarithm to the mean of the others in its round, by its system and its predecessor."""
-        left = self.log.sum(axis=0) - self.log
-        left /= self.others
-        left = np.subtract(self.log, left, out=left).ravel()[self.places]
+        others = self.log.sum(axis=0) - self.log
+        others /= self.others
+        left = np.subtract(self.log, others, out=others).ravel().take(self.places)
         mean, squares = np.zeros((2, self.of_group.size))
         there = np.flatnonzero(self.of_group)
         n = self.of_group.ravel()[there].astype(np.intp)
@@ -125,6 +126,23 @@ class _Paced(msgspec.Struct, frozen=True):
         end = int(self.of_group.ravel()[: group + 1].sum())
         hit = self.places[end - int(self.of_group.ravel()[group]) : end]
         self.log.ravel()[hit] -= effect
+
+
+def _in_groups(groups: NDArray[np.int16], count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of each row the places of its values, group after group, and how many each group has; groups from 0.
+
+    Group and place are sorted as one number, which numpy does in half the time that it takes to put places in the order
+    of the groups.
+    """
+    bits = groups.shape[1].bit_length()
+    ranked = groups.astype(np.int32 if count << bits < 2**31 else np.int64)
+    ranked <<= bits
+    ranked |= np.arange(groups.shape[1], dtype=ranked.dtype)
+    ranked.sort(axis=1)
+    begins = np.arange(count + 1, dtype=ranked.dtype) << bits
+    counts = np.diff([row.searchsorted(begins) for row in ranked], axis=1)
+    ranked &= (1 << bits) - 1
+    return ranked.astype(np.intp), counts
 
 
 def _by_round(cells: Sequence[Columns], pace: str) -> tuple[NDArray[Any], Floats, Flags]:
@@ -151,8 +169,7 @@ _ROUND = ("item", "repeat", "round", "session")
 def _in_same_rounds(cells: Sequence[Columns]) -> Alike | None:
     """Cells whose trials are of the same rounds, in one order; null: they are not."""
     (_, alike), *others = together(cells)
-    same = not others and all((alike[name] == alike[name][:1]).all() for name in _ROUND)
-    return alike if same else None
+    return alike if not others and all(map(alike.is_same_in_all, _ROUND)) else None
 
 
 def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
