@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import NamedTuple, Self
 
 import msgspec
 import numpy as np
@@ -20,8 +20,7 @@ from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
-from taskpace.analysis.stats.intervals import LEVEL, Floats, of_influence
-from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats, column_blocks, of_influence
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair
@@ -47,21 +46,27 @@ class Answers(msgspec.Struct, frozen=True):
     """Null: no system has known costs."""
     priced: list[bool]
     """Of each system whether its costs are known."""
-    correct: Floats
-    """By item, of all that were asked: what is compared may be less (``within_nodes``). (systems, items, repeats)."""
+    right: list[float]
+    """Of each system the items' shares of correct trials, summed; of all that were asked: what is compared may be less
+    (``within_nodes``)."""
+    asked: list[int]
+    """Likewise how many items these are."""
 
     @classmethod
     def of(cls, sample: Sample, paired: Sample) -> Self:
         """``paired``: the sample ``within_nodes``."""
         timed = paired.shared
         priced = known_costs(timed)
+        right, trials = sample.own.answers
+        shares = np.divide(right, trials, out=np.zeros(right.shape), where=trials > 0)
         return cls(
             timed.systems,
             timed.items if isinstance(timed.items, pl.Series) else pl.Series(values=timed.items, dtype=pl.String),
             PerCorrect(timed.spent_s, timed.correct),
             PerCorrect(timed.cost_usd, timed.correct) if any(priced) else None,
             priced,
-            sample.own.correct,
+            shares.sum(axis=1).tolist(),
+            np.count_nonzero(trials, axis=1).tolist(),
         )
 
 
@@ -155,19 +160,28 @@ def _places(items: list[pl.Series]) -> list[NDArray[np.intp]]:
 
 
 def _overall(scenario: str, tasks: list[_Graded], systems: list[str], reference: str) -> Overall:
-    rows = [_row(system, tasks, reference) for system in systems]
-    family = [
-        row.system != reference and all(_comparable(task, row.system, reference) for task in tasks) for row in rows
-    ]
-    times = adjusted([row.time_per_correct for row in rows], family)
-    costs = adjusted([row.cost_per_correct for row in rows], family)
+    family = [system != reference and all(_comparable(task, system, reference) for task in tasks) for system in systems]
+    missing = {system: _missing(system, tasks, reference) for system in systems}
+    able = [system for system in systems if missing[system] is None]
+    compared = []
+    for amounts_of in (_of_seconds, _of_dollars):
+        found = dict(zip(able, _mean_ratios(able, tasks, reference, amounts_of), strict=True))
+        if amounts_of is _of_seconds:
+            missing |= {system: why for system, (_, why) in found.items()}
+        compared.append(adjusted([found[name][0] if name in found else NOT_COMPARED for name in systems], family))
     return Overall(
         scenario=scenario,
         tasks=tuple(task.name for task in tasks),
         reference=reference,
         rows=tuple(
-            msgspec.structs.replace(row, time_per_correct=time, cost_per_correct=cost)
-            for row, time, cost in zip(rows, times, costs, strict=True)
+            OverallRow(
+                system=system,
+                time_per_correct=time,
+                cost_per_correct=cost,
+                accuracy=_mean_accuracy(system, tasks),
+                missing=missing[system],
+            )
+            for system, time, cost in zip(systems, *compared, strict=True)
         ),
     )
 
@@ -177,21 +191,12 @@ def _comparable(task: _Graded, system: str, reference: str) -> bool:
     return can_be_compared(pair, task.rows[system], task.rows[reference])
 
 
-def _row(system: str, tasks: list[_Graded], reference: str) -> OverallRow:
+def _missing(system: str, tasks: list[_Graded], reference: str) -> str | None:
+    """What stands against a mean over the tasks, of a system or of the reference; null: nothing."""
     missing = _invalid(system, tasks)
     if missing is None and system != reference and (why := _invalid(reference, tasks)):
         missing = f"of {reference}, the reference, {why}"
-    time = cost = NOT_COMPARED
-    if missing is None:
-        time, missing = _mean_ratio(system, tasks, reference, _of_seconds)
-        cost, _ = _mean_ratio(system, tasks, reference, _of_dollars)
-    return OverallRow(
-        system=system,
-        time_per_correct=time,
-        cost_per_correct=cost,
-        accuracy=_mean_accuracy(system, tasks),
-        missing=missing,
-    )
+    return missing
 
 
 def _invalid(system: str, tasks: list[_Graded]) -> str | None:
@@ -221,18 +226,52 @@ def _of_dollars(task: _Graded, pair: tuple[int, int]) -> PerCorrect | None:
     return task.answers.dollars if all(task.answers.priced[index] for index in pair) else None
 
 
-def _mean_ratio(
-    system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts
-) -> tuple[Comparison, str | None]:
-    """Mean over tasks of ln(ratio), or why there is none. An item that several tasks ask about is one observation: what
-    it does to each is summed, so that tasks over one data set do not count as independent.
+class _Sum(NamedTuple):
+    """Over all tasks, of one system."""
+
+    mean: float
+    """Of ln(ratio)."""
+    items: int
+    """That both were asked, task by task."""
+
+
+def _mean_ratios(
+    systems: list[str], tasks: list[_Graded], reference: str, amounts_of: Amounts
+) -> list[tuple[Comparison, str | None]]:
+    """Of each system the mean over tasks of ln(ratio), or why there is none. An item that several tasks ask about is
+    one observation: what it does to each is summed, so that tasks over one data set do not count as independent.
 
     A system without a correct answer in a task has a lower bound there, and so has the mean; without one of the
     reference it is an upper bound. A bound has no interval and claims nothing.
     """
-    total, pairs = 0.0, 0
     items = max(task.end for task in tasks)
-    influence, met = np.zeros(items), np.zeros(items, dtype=bool)
+    found: list[tuple[Comparison, str | None]] = []
+    for block in column_blocks(items, len(systems)):
+        some = systems[block]
+        influence, met = np.zeros((len(some), items)), np.zeros((len(some), items), dtype=bool)
+        sums = [
+            _sum_up(system, tasks, reference, amounts_of, *rows)
+            for system, *rows in zip(some, influence, met, strict=True)
+        ]
+        known = {index: each for index, each in enumerate(sums) if isinstance(each, _Sum)}
+        compared: dict[int, Comparison] = {}
+        if known:
+            influence, met = influence[list(known)], met[list(known)]
+            if not met.all():
+                influence[~met] = np.nan
+            means, counts = np.array([each.mean for each in known.values()]), [each.items for each in known.values()]
+            compared = dict(zip(known, compared_by_log(of_influence(means, influence.T), counts), strict=True))
+        found += [(compared[index], None) if isinstance(each, _Sum) else each for index, each in enumerate(sums)]
+    return found
+
+
+def _sum_up(
+    system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts, influence: Floats, met: Flags
+) -> _Sum | tuple[Comparison, str | None]:
+    """One system's mean, with each item's ``influence`` on it, (items,) of all tasks, and which were ``met``; or a
+    bound, or why there is none.
+    """
+    total, pairs = 0.0, 0
     bounds: dict[Bound, str] = {}
     for task in tasks:
         a, b = task.index(reference), task.index(system)
@@ -251,16 +290,18 @@ def _mean_ratio(
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, task.name)
         total += log / len(tasks)
-        both = ~np.isnan(found)
-        influence[task.place] += (found if both.all() else np.where(both, found, 0.0)) / len(tasks)
-        met[task.place] |= both
+        found /= len(tasks)
+        unknown = np.isnan(found)
+        if unknown.any():
+            found[unknown] = 0.0
+        influence[task.place] += found
+        met[task.place] |= ~unknown
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
     if bounds:
         (bound,) = bounds
         return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
-    known = influence if met.all() else influence[met]
-    return compared_by_log(of_influence(np.array([total]), known[:, None]), [pairs])[0], None
+    return _Sum(total, pairs)
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
@@ -273,13 +314,13 @@ def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:
     k = len(tasks)
     shares, moved, variance = [], [], 0.0
     for task in tasks:
-        correct = item_means(task.answers.correct[task.index(system)])
-        known = correct[~np.isnan(correct)]
-        if not len(known):
+        index = task.index(system)
+        right, asked = task.answers.right[index], task.answers.asked[index]
+        if not asked:
             return UNKNOWN
-        shares.append(float(known.mean()))
-        n = len(known) + 4 / k
-        share = (float(known.sum()) + 2 / k) / n
+        shares.append(right / asked)
+        n = asked + 4 / k
+        share = (right + 2 / k) / n
         moved.append(share)
         variance += share * (1 - share) / n / k**2
     middle, half = float(np.mean(moved)), normal_quantile((1 + LEVEL) / 2) * math.sqrt(variance)

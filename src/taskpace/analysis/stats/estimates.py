@@ -63,8 +63,11 @@ def mirrored(bound: Bound | None) -> Bound | None:
 
 
 def numbers(intervals: Intervals) -> list[Estimate]:
-    ends = (each.tolist() for each in (intervals.value, intervals.low, intervals.high))
-    return [number(*each) for each in zip(*ends, strict=True)]
+    """``number`` of each."""
+    ends = [each.tolist() for each in (intervals.value, intervals.low, intervals.high)]
+    # As a rule all are finite, and then so is their sum.
+    make = Estimate if math.isfinite(sum(map(sum, ends))) else number
+    return list(map(make, *ends))
 
 
 def quantiles(

@@ -10,11 +10,11 @@ import numpy as np
 
 from taskpace.analysis.stats.anytime import FIRST_MEAN, mean_sequence, median_ends, one_sided
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, Claims, LogRatios, decide
-from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, numbers
 from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals
 from taskpace.analysis.stats.quantiles import at_share
 from taskpace.analysis.stats.sequential import with_claim
-from taskpace.analysis.stats.significance import ALPHA, holm_of_known
+from taskpace.analysis.stats.significance import ALPHA, holms
 from taskpace.analysis.stats.special import fair_at_most
 
 System = Literal["a", "b"]
@@ -98,9 +98,10 @@ def _at_any_time(found: LogRatios, claims: Claims, index: int, fixed: Comparison
 def _of_pairs(found: LogRatios, claims: Claims) -> list[Comparison]:
     # As lists: to ask an array for one value after the other takes longer than all that is done with it.
     each = (claims.p, claims.p_least, claims.leaning, claims.on_most, found.moments_low.n)
+    of_each = [values.tolist() for values in each]
     return [
         Comparison(
-            change=_change(found, index, on_most=on_most),
+            change=change,
             p=_known(p),
             p_holm=None,
             items=int(items),
@@ -110,10 +111,16 @@ def _of_pairs(found: LogRatios, claims: Claims) -> list[Comparison]:
             cut_a=cut_a,
             cut_b=cut_b,
         )
-        for index, (p, p_least, leaning, on_most, items, cut_a, cut_b) in enumerate(
-            zip(*(values.tolist() for values in each), *found.bounds, strict=True)
+        for change, p, p_least, leaning, on_most, items, cut_a, cut_b in zip(
+            _changes(found, claims), *of_each, *found.bounds, strict=True
         )
     ]
+
+
+def _changes(found: LogRatios, claims: Claims) -> list[Estimate]:
+    if all(map(all, found.finite)):
+        return _as_ratios(*np.array(found.means).reshape(-1, 3).T)
+    return [_change(found, index, on_most=on_most) for index, on_most in enumerate(claims.on_most.tolist())]
 
 
 def _leaning(sign: float) -> System | None:
@@ -166,12 +173,18 @@ def compared_by_log(found: Intervals, counts: list[int]) -> list[Comparison]:
 
     With fewer than ten items there is no claim: the error of a total is not known well enough.
     """
-    with np.errstate(over="ignore"):
-        ends = [np.exp(each).tolist() for each in (found.value, found.low, found.high)]
+    changes = _as_ratios(found.value, found.low, found.high)
     return [
-        by_totals(number(value, low, high) if value else UNKNOWN, _known(p), n)
-        for value, low, high, p, n in zip(*ends, found.p.tolist(), counts, strict=True)
+        by_totals(change if change.value else UNKNOWN, _known(p), n)
+        for change, p, n in zip(changes, found.p.tolist(), counts, strict=True)
     ]
+
+
+def _as_ratios(*logs: Floats) -> list[Estimate]:
+    """Of logarithms: of values, and of their lower and upper ends."""
+    with np.errstate(over="ignore"):
+        value, low, high = map(np.exp, logs)
+    return numbers(Intervals(value, low, high, np.full(value.shape, np.nan)))
 
 
 def by_totals(change: Estimate, p: float | None, items: int, *, nothing: float = 1.0) -> Comparison:
@@ -189,31 +202,39 @@ def by_totals(change: Estimate, p: float | None, items: int, *, nothing: float =
     )
 
 
-def adjusted(comparisons: list[Comparison], family: list[bool], *, shared: bool = False) -> list[Comparison]:
-    """Holm's adjustment over those that ``family`` marks, and what is then claimed; the others claim nothing.
+def adjusted(comparisons: list[Comparison], family: list[bool]) -> list[Comparison]:
+    """``adjusted_together`` of one measure."""
+    return adjusted_together([comparisons], family)[0]
 
-    ``shared``: each has its share of the error, for it could have been claimed to be equivalent, too
+
+def adjusted_together(
+    measures: list[list[Comparison]], family: list[bool], *, shared: int | None = None
+) -> list[list[Comparison]]:
+    """Holm's adjustment of each measure over the pairs that ``family`` marks, and what is then claimed; the others
+    claim nothing.
+
+    ``shared``: of this measure each has its share of the error, for it could have been claimed to be equivalent, too
     (``stats.sequential``).
     """
+    p_values = np.array([[[each.p, each.p_least] for each in pairs] for pairs in measures], dtype=np.float64)
+    p_values = p_values.reshape(len(measures), len(family), 2).transpose(2, 0, 1)
+    p_values = np.where(family, p_values, np.nan)
+    found = holms(p_values)
+    if shared is not None:
+        found[:, shared] = np.minimum(1.0, len(family) * p_values[:, shared])
+    claimed, least = found <= ALPHA
+    claims = zip(measures, *(each.tolist() for each in (found[0], claimed, least)), strict=True)
+    return [[_claiming(*each) for each in zip(*of_measure, strict=True)] for of_measure in claims]
 
-    def over_family(p_values: list[float | None]) -> list[float | None]:
-        if shared:
-            return [
-                min(1.0, len(p_values) * p) if member and p is not None else None
-                for p, member in zip(p_values, family, strict=True)
-            ]
-        return holm_of_known([p if member else None for p, member in zip(p_values, family, strict=True)])
 
-    holm = over_family([each.p for each in comparisons])
-    least = over_family([each.p_least for each in comparisons])
-    return [
-        each
-        if p is None and each.p_holm is None
-        else msgspec.structs.replace(
-            each,
-            p_holm=p,
-            lower=each.leaning if p is not None and p <= ALPHA else None,
-            open=p is not None and p > ALPHA and best is not None and best <= ALPHA and (each.cut_a + each.cut_b) > 0,
-        )
-        for each, p, best in zip(comparisons, holm, least, strict=True)
-    ]
+def _claiming(found: Comparison, p: float, claimed: bool, least: bool) -> Comparison:
+    """``p``: adjusted, NaN where it is not tested; ``claimed``: it is small enough; ``least``: it may be."""
+    untested = math.isnan(p)
+    if untested and found.p_holm is None:
+        return found
+    return msgspec.structs.replace(
+        found,
+        p_holm=None if untested else p,
+        lower=found.leaning if claimed else None,
+        open=least and not (claimed or untested) and (found.cut_a + found.cut_b) > 0,
+    )

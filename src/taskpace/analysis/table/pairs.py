@@ -23,7 +23,7 @@ from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxon
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
     Comparison,
-    adjusted,
+    adjusted_together,
     by_totals,
     compared_by_item,
 )
@@ -208,11 +208,13 @@ MEASURES = (
 def adjust(pairs: list[Pair], family: list[bool], *, shared: str | None = None) -> list[Pair]:
     """Holm's adjustment of every measure over the pairs that ``family`` marks; the others get no adjusted p-value.
 
-    ``shared``: the measure whose error the pairs share evenly instead (``comparison.adjusted``).
+    ``shared``: the measure whose error the pairs share evenly instead (``comparison.adjusted_together``).
     """
-    found = [
-        adjusted([getattr(pair, measure) for pair in pairs], family, shared=measure == shared) for measure in MEASURES
-    ]
+    found = adjusted_together(
+        [[getattr(pair, measure) for pair in pairs] for measure in MEASURES],
+        family,
+        shared=None if shared is None else MEASURES.index(shared),
+    )
     made = []
     for pair, *comparisons in zip(pairs, *found, strict=True):
         changed = msgspec.structs.replace(pair, **dict(zip(MEASURES, comparisons, strict=True)))
