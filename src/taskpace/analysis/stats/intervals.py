@@ -310,7 +310,7 @@ def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False
     with np.errstate(divide="ignore", invalid="ignore"):
         above, below = numerators.sum(axis=0), denominators.sum(axis=0)
         logs = np.log(above) - np.log(below)
-    return Influence.of(logs, _log_influence(numerators, denominators, above, below), skewed=skewed)
+    return Influence.of(logs, log_influence(numerators, denominators, (above, below)), skewed=skewed)
 
 
 def log_means(values: Floats, count: float, *, skewed: bool = False) -> Influence:
@@ -329,13 +329,9 @@ def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:
         return Intervals(values, np.exp(found.low), np.exp(found.high), found.p)
 
 
-def log_influence(numerators: Floats, denominators: Floats) -> Floats:
-    """D of ln(sum x / sum c), (items, k); NaN for items with neither."""
-    return _log_influence(numerators, denominators, numerators.sum(axis=0), denominators.sum(axis=0))
-
-
-def _log_influence(numerators: Floats, denominators: Floats, above: Floats, below: Floats) -> Floats:
-    """``log_influence`` where the totals are known."""
+def log_influence(numerators: Floats, denominators: Floats, totals: tuple[Floats, Floats] | None = None) -> Floats:
+    """D of ln(sum x / sum c), (items, k); NaN for items with neither. ``totals``: those sums, if they are known."""
+    above, below = totals or (numerators.sum(axis=0), denominators.sum(axis=0))
     with np.errstate(divide="ignore", invalid="ignore"):
         d: Floats = numerators / above
         d -= denominators / below

@@ -90,19 +90,25 @@ class PerCorrect:
         return Spent(spent, right, item_counts(trials))
 
     @cached_property
-    def _products(self) -> Products | None:
-        """Of the systems' influences on the logarithms of what a correct answer takes; null: not all are known."""
+    def _of_each(self) -> tuple[Floats, Products | None]:
+        """Of each system the logarithm of what a correct answer takes, and what its items contribute to it; null: not
+        all of that is known. Of an incomplete system it is anything.
+        """
         spent, right = self._by_item
-        influence = log_influence(spent.T, right.T).T
+        totals = spent.sum(axis=1), right.sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = np.log(totals[0]) - np.log(totals[1])
+        influence = log_influence(spent.T, right.T, totals).T
         influence[~np.array(self._complete, dtype=bool)] = 0.0
-        return Products.of(influence[..., None])
+        return logs, Products.of(influence[..., None])
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
-        if self._products is not None and all(self._complete[system] for pair in indices for system in pair):
-            sides = [(self._of_all(a), self._of_all(b)) for a, b in indices]
-            value = np.array([other.log - one.log for one, other in sides])
-            return self._products.influence(value, indices), [one.items for one, _ in sides]
+        if all(self._complete[system] for pair in indices for system in pair):
+            logs, products = self._of_each
+            if products is not None:
+                a, b = np.array(indices, dtype=np.intp).T
+                return products.influence(logs[b] - logs[a], indices), [self.amounts.shape[1]] * len(indices)
         parts, counts = [], []
         items = self.amounts.shape[1]
         blocks = column_blocks(items, len(indices), AT_A_TIME)
