@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from taskpace.analysis.across import overall
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.stats.estimates import Estimate
+from taskpace.analysis.stats.intervals import of_influence
 from taskpace.analysis.summary import summarise_trials
 from taskpace.errors import TaskpaceError
 from taskpace.experiment.scenario import Scenario
@@ -192,6 +194,52 @@ def test_without_a_correct_answer_the_mean_is_a_bound(suite_of):
     assert both.missing == "neither it nor A has a correct answer in t"
     other = suite_of({"A": lost, "B": {"t": (times, right), "u": (times, never)}}).overall[0].rows[1]
     assert other.missing == "it has no correct answer in u, and A none in t"
+
+
+def test_all_systems_are_compared_at_once_and_as_each_alone(suite_of, monkeypatch):
+    """Times per correct answer of five systems against the reference are tested by one call; each comes out as it does
+    in a run of its own, items that one of the tasks does not share included.
+    """
+    rng = np.random.default_rng(11)
+    names = ("A", "B", "C", "D", "E")
+    found = {
+        name: {task: (rng.lognormal(0, 0.5, n), rng.random(n) < 0.7) for task, n in (("t", 60), ("u", 90))}
+        for name in names
+    }
+    made: list[int] = []
+    monkeypatch.setattr(
+        overall, "of_influence", lambda values, each: made.append(len(values)) or of_influence(values, each)
+    )
+    (together,) = suite_of(found).overall
+    assert made == [len(names)]
+    for row in together.rows[1:]:
+        (alone,) = suite_of({"A": found["A"], row.system: found[row.system]}).overall
+        one = alone.rows[1]
+        assert row.accuracy == one.accuracy
+        assert (row.time_per_correct.change, row.time_per_correct.p) == (
+            one.time_per_correct.change,
+            one.time_per_correct.p,
+        )
+
+
+def test_the_accuracy_is_the_mean_of_items_whatever_their_repeats(trials_of):
+    """Of an item asked three times the share of right answers counts as one answer of an item asked once does."""
+    asked = {"t": ([1, 1, 0], [1], [0]), "u": ([1], [1], [0])}
+    trials = pl.concat(
+        trials_of(
+            "A",
+            task=task,
+            task_time_s=[1.0] * sum(map(len, items)),
+            item_id=[f"{place}" for place, item in enumerate(items) for _ in item],
+            repeat=[again for item in items for again in range(1, 1 + len(item))],
+            outcome=["correct" if right else "wrong" for item in items for right in item],
+        )
+        for task, items in asked.items()
+    )
+    cells = [CellPlan(system="A", task=task, scenario=Scenario(), planned=5, graded=True) for task in asked]
+    (found,) = summarise_trials(trials, cells, name="x", limit_s=60, resamples=0).overall
+    expected = np.mean([np.mean([np.mean(item) for item in items]) for items in asked.values()])
+    assert found.rows[0].accuracy.value == pytest.approx(expected)
 
 
 def test_one_task_is_no_suite(suite_of):

@@ -13,9 +13,9 @@ from tests.later import Later
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats import claims, intervals, split as stats_split
 from taskpace.analysis.stats.bootstrap import Resamples
-from taskpace.analysis.stats.significance import holm
+from taskpace.analysis.stats.significance import holm, holms
 from taskpace.analysis.stats.split import of_writing
-from taskpace.analysis.table import per_correct, splits
+from taskpace.analysis.table import comparison, per_correct, splits
 from taskpace.analysis.table.pairs import MEASURES, Pair, Pairing, adjust, compare_pairs
 
 stats = Later("scipy.stats")
@@ -149,6 +149,14 @@ def test_only_the_family_is_adjusted():
         assert [after[0], after[2]] == pytest.approx(expected)
         assert after[1] is None
         assert not getattr(adjusted[1], measure).significant
+
+
+def test_all_measures_of_a_table_are_adjusted_at_once(monkeypatch):
+    """Holm's adjustment is one call for a table, not one for each measure and for its least p-values."""
+    made: list[tuple[int, ...]] = []
+    monkeypatch.setattr(comparison, "holms", lambda p: made.append(p.shape) or holms(p))
+    adjust(compare_pairs(arrays_of(4, 30, 1), [("a", "b"), ("a", "c")], None, graded=True), [True, True])
+    assert made == [(2, len(MEASURES), 2)]
 
 
 def test_short_columns_are_worked_on_together(monkeypatch):

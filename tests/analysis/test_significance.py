@@ -16,6 +16,7 @@ from taskpace.analysis.stats.significance import (
     Groups,
     average_ranks,
     holm,
+    holms,
     items_needed,
     mcnemar,
     welch,
@@ -96,6 +97,22 @@ def test_holm_is_the_step_down_procedure(values):
         else:
             smaller = [(len(known) - j) * q for j, q in enumerate(known) if q <= p]
             assert adjusted == pytest.approx(min(1, max(smaller)))
+
+
+@given(
+    hnp.arrays(
+        np.float64, st.tuples(st.integers(0, 3), st.integers(0, 9)), elements=st.floats(0, 1) | st.just(math.nan)
+    )
+)
+def test_families_side_by_side_are_adjusted_as_each_alone(values):
+    """Holm's step-down procedure, one p-value after the other, family by family: the same to the digit."""
+    for family, adjusted in zip(values.tolist(), holms(values).tolist(), strict=True):
+        known = sorted((p, index) for index, p in enumerate(family) if not math.isnan(p))
+        expected, highest = [math.nan] * len(family), 0.0
+        for smaller, (p, index) in enumerate(known):
+            highest = max(highest, min(1.0, (len(known) - smaller) * p))
+            expected[index] = highest
+        np.testing.assert_array_equal(adjusted, expected)
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=1, max_size=5))

@@ -250,8 +250,8 @@ def _mean_ratios(
         some = systems[block]
         influence, met = np.zeros((len(some), items)), np.zeros((len(some), items), dtype=bool)
         sums = [
-            _sum_up(system, tasks, reference, amounts_of, *rows)
-            for system, *rows in zip(some, influence, met, strict=True)
+            _sum_up(system, tasks, reference, amounts_of, influence=one, met=there)
+            for system, one, there in zip(some, influence, met, strict=True)
         ]
         known = {index: each for index, each in enumerate(sums) if isinstance(each, _Sum)}
         compared: dict[int, Comparison] = {}
@@ -266,7 +266,7 @@ def _mean_ratios(
 
 
 def _sum_up(
-    system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts, influence: Floats, met: Flags
+    system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts, *, influence: Floats, met: Flags
 ) -> _Sum | tuple[Comparison, str | None]:
     """One system's mean, with each item's ``influence`` on it, (items,) of all tasks, and which were ``met``; or a
     bound, or why there is none.

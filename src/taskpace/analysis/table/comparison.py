@@ -216,9 +216,10 @@ def adjusted_together(
     ``shared``: of this measure each has its share of the error, for it could have been claimed to be equivalent, too
     (``stats.sequential``).
     """
-    p_values = np.array([[[each.p, each.p_least] for each in pairs] for pairs in measures], dtype=np.float64)
-    p_values = p_values.reshape(len(measures), len(family), 2).transpose(2, 0, 1)
-    p_values = np.where(family, p_values, np.nan)
+    every = [each for pairs in measures for each in pairs]
+    # Null becomes NaN.
+    p_values = np.array([each.p for each in every] + [each.p_least for each in every], dtype=np.float64)
+    p_values = np.where(family, p_values.reshape(2, len(measures), len(family)), np.nan)
     found = holms(p_values)
     if shared is not None:
         found[:, shared] = np.minimum(1.0, len(family) * p_values[:, shared])

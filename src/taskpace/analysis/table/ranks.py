@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from taskpace.analysis.schema.summary import Finding, MeasuredRow, SystemRow
 from taskpace.analysis.stats.ranking import shared_ranks
 from taskpace.analysis.table.pairs import Pair
@@ -29,7 +31,7 @@ def rank(rows: list[MeasuredRow], pairs: list[Pair], findings: dict[str, tuple[F
     )
     return [
         SystemRow(
-            **{name: getattr(row, name) for name in MeasuredRow.__struct_fields__},
+            **msgspec.structs.asdict(row),
             rank_task_time=times.get(row.system),
             rank_tokens_per_s=speeds.get(row.system),
             rank_time_per_correct=per_correct.get(row.system),
