@@ -147,7 +147,8 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
     cut = [_cut(trials, batched=cell.batched) for cell, trials in zip(cells, sample.timed, strict=True)]
     for indices, alike in together(sample.timed):
         times = _recorded(alike)
-        known = np.array([np.count_nonzero(np.isfinite(own)) for own in times])
+        known = np.count_nonzero(np.isfinite(times), axis=1)
+        as_arrays = times is alike["task_time_s"] and times.shape == sample.shared.task_time_s[..., 0].shape
         # Those with as many samples have the same percentiles.
         for n in sorted(set(known.tolist())):
             able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
@@ -158,6 +159,7 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
                 reach,
                 item_of=[item_of[indices[row]] for row in some],
                 cut=[cut[indices[row]] for row in some],
+                ranked=sample.shared.ranked_s if as_arrays and len(some) == len(times) else None,
             )
             for row, of_one in zip(some, estimates, strict=True):
                 found[indices[row]] |= dict(zip(("task_time_median_s", *able), of_one, strict=True))
