@@ -34,8 +34,8 @@ from taskpace.analysis.stats.estimates import (
 from taskpace.analysis.stats.items import item_totals
 from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.summary import agreement
-from taskpace.analysis.table.tails import Tails
 from taskpace.analysis.table.pairs import adjust, compare_pairs
+from taskpace.analysis.table.tails import Tails
 from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,

@@ -68,7 +68,8 @@ class RowFindings:
         finite = np.isfinite(logs)
         known = np.count_nonzero(finite, axis=1)
         found = Moments.of((logs if finite.all() else np.where(finite, logs, np.nan)).T)
-        return np.where(known >= 3, found.deviation, np.nan).tolist()
+        deviations: list[float] = np.where(known >= 3, found.deviation, np.nan).tolist()
+        return deviations
 
 
 def request_findings(cell: CellPlan) -> Iterator[Finding]:

@@ -96,7 +96,7 @@ def make_rows(
                 n=part.height,
                 items=part.items,
                 batches=part.frame["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
-                retried=int(np.count_nonzero(part["attempt"] > 1)),
+                retried=_retried(part),
                 outcomes=part.outcomes,
                 cut=sum(part.outcomes.get(outcome, 0) for outcome in CUT),
                 never_answered=_never_answered(part),
@@ -130,6 +130,10 @@ def make_rows(
             )
         )
     return rows
+
+
+def _retried(part: Columns) -> int:
+    return int(np.count_nonzero(part["attempt"] > 1)) if part.greatest("attempt") > 1 else 0
 
 
 def _never_answered(part: Columns) -> int:
@@ -196,6 +200,11 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     for indices, alike in together(ended):
         for name, column in (_TIMES | _LENGTHS).items():
             of_time = name in _TIMES
+            if name == "first_answer_median_s" and np.array_equal(alike[column], alike["ttft_s"]):
+                # Nothing came before the first visible token, as of systems that do not reason.
+                for index in indices:
+                    found[index][name] = found[index]["ttft_median_s"]
+                continue
             medians = quantiles_of_each(
                 alike.unless_late(alike[column]) if of_time else alike[column],
                 (0.5,),
