@@ -34,8 +34,8 @@ from taskpace.analysis.stats.estimates import (
 from taskpace.analysis.stats.items import item_totals
 from taskpace.analysis.stats.split import PARTS, Side, split
 from taskpace.analysis.summary import agreement
-from taskpace.analysis.table.diagnosis import heavy_tail
 from taskpace.analysis.table.pairs import adjust, compare_pairs
+from taskpace.analysis.table.tails import Tails
 from worlds import (
     FIVE_HURRY,
     FIVE_SLOWER,
@@ -276,7 +276,8 @@ def print_warnings(bench: Bench) -> None:
         shares = []
         for n in ITEMS:
             many = (draw(world, rng, SLOWER, HURRY, items=n, repeats=1).time_s[0] for _ in range(experiments))
-            shares.append(100 * sum(any(heavy_tail(times)) for times in many) / experiments)
+            warned = sum(any(Tails(times[None], np.sort(times.reshape(1, -1))).heavy(0)) for times in many)
+            shares.append(100 * warned / experiments)
         bench.say(f"| {world.name} | " + " | ".join(f"{share:.0f} %" for share in shares) + " |")
         bench.figure(f"warnings: {world.name}", shares, "%")
 

@@ -194,6 +194,9 @@ def test_cells_that_are_alike_say_what_each_says(found, count, gap):
                 np.testing.assert_array_equal(alike[name], [each[name] for each in alone])
             assert alike.totals("count") == [each.total("count") for each in alone]
             assert alike.outcomes_of_each == [each.outcomes for each in alone]
+            assert alike.items_of_each == [len(set(each["item"].tolist())) for each in alone]
+            for name in ("count", "task_time_s"):
+                assert alike.greatest(name) == [max(each.known(name).tolist(), default=-np.inf) for each in alone]
             unknown = alike.unknown("task_time_s")
             expected = [each.unknown("task_time_s") for each in alone]
             assert (unknown is None) == all(each is None for each in expected)

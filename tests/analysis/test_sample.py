@@ -13,6 +13,7 @@ from hypothesis import given, strategies as st
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import by_batch, take_sample
 from taskpace.analysis.schema.summary import Summary
+from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.summary import summarise_trials
 from taskpace.experiment.scenario import Scenario
 
@@ -125,3 +126,39 @@ def test_intervals_of_times_hold_the_truth_in_static_batches(trials_of, experime
         assert missed[name] / experiments <= share
     # Of what is each item's own the item stays the unit.
     assert table.pairs[0].accuracy.items == SIZE * BATCHES
+
+
+def in_codes(trials: pl.DataFrame) -> pl.DataFrame:
+    return trials.with_columns(pl.col("item_id").cast(pl.Enum(trials["item_id"].unique().sort())))
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_items_asked_in_one_order_stay_in_it(trials_of, coded):
+    """Where all systems were asked the same items in one order no column is gathered, and the bootstrap finds the order
+    of the ids; where one was asked in another order items are sorted, and each has its own numbers either way.
+    """
+    ids = ["i3", "i0", "i2", "i1"]
+    one = trials_of("a", 4, task_time_s=np.arange(1.0, 5.0)).with_columns(item_id=pl.Series(ids))
+    other = trials_of("b", 4, task_time_s=np.arange(5.0, 9.0)).with_columns(item_id=pl.Series(ids))
+    for second, stays in ((other, True), (other[::-1], False)):
+        trials = pl.concat([one, second], rechunk=True)
+        trials = in_codes(trials) if coded else trials
+        arrays = take_sample(trials, ("a", "b"), batched=False).own
+        assert np.shares_memory(arrays.task_time_s, trials["task_time_s"].to_numpy()) == stays
+        items = arrays.items.cast(pl.String).to_list()
+        assert items == (ids if stays else sorted(ids))
+        assert [items[place] for place in arrays.by_id] == sorted(ids)
+        by_item = dict(zip(items, arrays.task_time_s[..., 0].T.tolist(), strict=True))
+        assert by_item == {item: [1.0 + place, 5.0 + place] for place, item in enumerate(ids)}
+        np.testing.assert_array_equal(arrays.ranked_s, [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
+def test_items_are_drawn_by_their_ids_however_they_stand():
+    """The totals of resamples are the same, to the digit, for items in another order."""
+    rng = np.random.default_rng(6)
+    for count in (50, 5000):
+        columns, places = rng.normal(size=(count, 2)), rng.permutation(count)
+        turned = np.empty_like(columns)
+        turned[places] = columns
+        expected = Resamples(count, 20).totals(columns)
+        np.testing.assert_array_equal(Resamples(count, 20, order=places).totals(turned), expected)

@@ -39,10 +39,10 @@ from taskpace.analysis.stats.ranking import kendall_tau_b, spearman_rho
 from taskpace.analysis.table.anchors import anchor_findings, by_anchors
 from taskpace.analysis.table.cost import cost_per_correct, frontier
 from taskpace.analysis.table.diagnosis import (
+    RowFindings,
     data_findings,
     grader_findings,
     request_findings,
-    row_findings,
     table_findings,
 )
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
@@ -270,9 +270,8 @@ def make_table(
     names, graded = _quicker_first(arrays), cells[0].graded
     compared = meanwhile(lambda: compare_leaning_first(paired, names, drawn, graded=graded, anytime=anytime))
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
-    of_rows = [
-        row_findings(row, sample.own, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))
-    ]
+    shown = RowFindings(sample.own)
+    of_rows = [shown.of(row, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))]
     of_order = order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0])
     found, anchored = by_anchors(compared(), sample.trials, anchors, cells[0], resamples)
     found = without_untimed(found, sample.trials)

@@ -82,6 +82,11 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return np.where(bound, self.spent_s, self.task_time_s) if bound.any() else self.task_time_s
 
     @cached_property
+    def ranked_s(self) -> Floats:
+        """Task times of each system from the shortest to the longest, unknown ones last: (systems, trials)."""
+        return np.sort(self.task_time_s.reshape(len(self.systems), -1), axis=1)
+
+    @cached_property
     def log_time(self) -> Floats:
         """Logarithms of task times; not finite where there is none above 0 s."""
         return _logs(self.task_time_s)
@@ -182,9 +187,11 @@ def find_places_of_cells(
     the same items, each once, in one order, as those of a table mostly are: the items come in that order then.
     """
     ids = trials["item_id"]
-    codes = ids.to_physical()
-    if in_order or not trials.height or len(set(counts)) != 1 or not codes.dtype.is_unsigned_integer():
+    if in_order or not trials.height or len(set(counts)) != 1:
         return find_places(trials, in_order=in_order)
+    codes = ids.to_physical()
+    if codes.dtype == pl.String:
+        codes = ids.cast(pl.Enum(ids.unique())).to_physical()
     first, *others = codes.to_numpy().reshape(len(counts), -1)
     if any(not np.array_equal(first, other) for other in others) or np.bincount(first).max() > 1:
         return find_places(trials)

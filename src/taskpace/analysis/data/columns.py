@@ -100,6 +100,7 @@ class Alike(_Values):
         super().__init__(arrays)
         self.height = height
         self._totals: dict[str, list[float]] = {}
+        self._greatest: dict[str, list[float]] = {}
 
     def row(self, row: int) -> _Made:
         """The columns of one cell."""
@@ -118,6 +119,26 @@ class Alike(_Values):
             known = self[name] if unknown is None else np.where(unknown, 0.0, self[name])
             self._totals[name] = known.sum(axis=1).astype(np.float64).tolist()
         return self._totals[name]
+
+    def greatest(self, name: str) -> list[float]:
+        """The greatest of each cell's numbers, NaN left out; -inf of nothing."""
+        if name not in self._greatest:
+            values = self[name]
+            # One number that is seen in every place is looked at once.
+            seen = values if any(values.strides) else values[:, :1]
+            if seen.dtype.kind == "f":
+                seen = np.fmax(seen, -np.inf)
+            found = seen.max(axis=1) if seen.size else np.full(self.height, -np.inf)
+            self._greatest[name] = found.astype(np.float64).tolist()
+        return self._greatest[name]
+
+    @cached_property
+    def items_of_each(self) -> list[int]:
+        """How many items each cell's trials are of, by their places (``item``)."""
+        places = self["item"]
+        if not places.strides[0]:
+            return [_distinct(places[0])] * self.height
+        return [_distinct(own) for own in places]
 
     @cached_property
     def outcomes_of_each(self) -> list[dict[Outcome, int]]:
@@ -173,6 +194,11 @@ class Columns(_Values):
         """The sum of the numbers that are not NaN."""
         alike, row = self._as_row
         return alike.totals(name)[row]
+
+    def greatest(self, name: str) -> float:
+        """The greatest of the numbers that are not NaN; -inf without one."""
+        alike, row = self._as_row
+        return alike.greatest(name)[row]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:
@@ -235,7 +261,8 @@ class Trials(Columns):
     def items(self) -> int:
         """How many items they are of."""
         if "item" in self._arrays or "item" in self.frame.columns:
-            return int(np.count_nonzero(np.bincount(self["item"])))
+            alike, row = self._as_row
+            return alike.items_of_each[row]
         return self.frame["item_id"].n_unique()
 
 
@@ -321,6 +348,10 @@ def _beside(cells: Sequence[Columns]) -> Alike:
     if whole is not None and [cell.beside for cell in cells] == [(whole[0], row) for row in range(whole[0].height)]:
         return whole[0]
     return Alike(len(cells), _Made(lambda name: np.stack([cell[name] for cell in cells])))
+
+
+def _distinct(places: NDArray[Any]) -> int:
+    return int(np.count_nonzero(np.bincount(places)))
 
 
 def _counted(codes: NDArray[Any]) -> dict[Outcome, int]:

@@ -110,20 +110,26 @@ def quantiles_of_each(
     *,
     item_of: Sequence[NDArray[np.intp] | None],
     cut: Sequence[Flags | None],
+    ranked: NDArray[Any] | None = None,
 ) -> list[list[Estimate]]:
     """``quantiles`` of several systems with as many values: (systems, trials); by system, each with its ``item_of`` and
-    ``cut``. Those whose values are all exact are ranked together.
+    ``cut``. Those whose values are all exact are ranked together; ``ranked``: the values, if that was done already.
     """
     able = np.array(
         [item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)]
     )
     if able.any() and values.dtype.kind == "f":
-        able &= ~np.isnan(values).any(axis=1)
+        # Of what is unknown so is the least.
+        able &= ~np.isnan(values.min(axis=1))
     together = np.flatnonzero(able)
     found: dict[int, list[Estimate]] = {}
     for block in column_blocks(values.shape[1], len(together)):
         some = together[block]
-        estimates = iter(numbers(of_many(values.take(some, axis=0), shares, reach)))
+        if ranked is None:
+            intervals = of_many(values.take(some, axis=0), shares, reach)
+        else:
+            intervals = of_many(ranked[some], shares, reach, ranked=True)
+        estimates = iter(numbers(intervals))
         found |= {index: list(islice(estimates, len(shares))) for index in some.tolist()}
     return [
         found[index] if index in found else quantiles(own, item, shares, cuts, reach)
@@ -179,8 +185,10 @@ def solve_curves(
         reach: null: the number of items was fixed.
     """
     recorded = ~np.isnan(correct)
-    # The moments from which on trials are solved; others never are.
-    solved_s = np.where(correct > 0, time_s, np.inf)
+    # The moments from which on trials are solved; others never are, or NaN, which is within no deadline either. To
+    # choose one of two by flags takes far longer where these change from trial to trial.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        solved_s = time_s / correct
     if correct.shape[-1] == 1:
         solved_s = np.sort(solved_s[..., 0], axis=1)
         found = []

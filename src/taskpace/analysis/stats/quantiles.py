@@ -64,19 +64,25 @@ def of_quantiles(
     return Quantiles(found, low, high, np.full(len(shares), np.nan), beyond)
 
 
-def of_many(values: NDArray[Any], shares: tuple[float, ...], reach: Reach | None = None) -> Intervals:
+def of_many(
+    values: NDArray[Any], shares: tuple[float, ...], reach: Reach | None = None, *, ranked: bool = False
+) -> Intervals:
     """``of_quantiles`` of many systems at a time: (systems, m), all exact, and each of an item of its own; by system
     and share.
 
-    ``values``: are put in another order.
+    Args:
+        values: are put in another order, unless they are ``ranked``.
+        shares: which quantiles, 0 to 1.
+        reach: null: the number of items was fixed.
+        ranked: each system's values are in ascending order.
     """
     m = values.shape[1]
     middles = [share * (m - 1) for share in shares]
     ends = [_ends(share, float(m), m, reach) for share in shares]
-    ranked = _ranked_at(values, [*middles, *chain(*ends)])
+    ranked_at = values if ranked else _ranked_at(values, [*middles, *chain(*ends)])
     unknown = np.full(len(values), math.nan)
-    low, high = ([_column_at(ranked, end[side]) if end else unknown for end in ends] for side in (0, 1))
-    middle = [_column_at(ranked, at) for at in middles]
+    low, high = ([_column_at(ranked_at, end[side]) if end else unknown for end in ends] for side in (0, 1))
+    middle = [_column_at(ranked_at, at) for at in middles]
     value, low_end, high_end = (np.stack(each, axis=1).ravel() for each in (middle, low, high))
     return Intervals(value, low_end, high_end, np.full(value.shape, math.nan))
 

@@ -35,14 +35,14 @@ def against_result(code: str, text: str, remedy: str) -> Reason:
 
 def lateness(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """What each trial's own stamps show: the client was late, or its requests left late."""
-    # What a retried trial waited for was the server.
-    first = trials["attempt"] == 1
     for column, code, what in (
         ("loop_lag_s", "client-lag", "taskpace itself was late"),
         ("send_delay_s", "send-delay", "requests left late"),
     ):
-        if not (trials[column] > 0).any():
+        if not trials.greatest(column) > 0:
             continue
+        # What a retried trial waited for was the server.
+        first = trials["attempt"] == 1
         with np.errstate(divide="ignore", invalid="ignore"):
             share = trials[column] / trials["task_time_s"]
         if not (first & (share > LAG_LIMIT)).any():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,10 @@ import polars as pl
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
-from taskpace.analysis.stats.intervals import Flags, Floats, degrees_of_freedom
-from taskpace.analysis.stats.items import item_means
-from taskpace.analysis.stats.quantiles import median
+from taskpace.analysis.stats.intervals import Floats, Moments
 from taskpace.analysis.table.again import again
 from taskpace.analysis.table.pairs import Pair, is_inverted
+from taskpace.analysis.table.tails import Tails
 from taskpace.analysis.table.validity import ENDPOINT, TRUNCATION_LIMIT, ask, can_be_compared
 from taskpace.tasks import LeftOut
 from taskpace.tasks.scoring import GRADER_FAILED
@@ -25,14 +25,6 @@ FEW_CORRECT = 10
 FEW_BATCHES = 30
 MUCH_SPREAD = 2.0
 """Geometric standard deviation of task time: two of three trials lie within this factor of the middle."""
-LEAST_FOR_TAIL = 64
-HEAVY_TAIL = 2.0
-"""Tail index below which the variance, and with it the usual error of a mean, is infinite."""
-FEW_DECIDE = 8.0
-"""Degrees of freedom of a mean's error below which a few items decide it (docs/statistics.md says how often)."""
-LEAST_TO_DECIDE = 12
-LONG = 4.0
-"""Times the median: the longest task below it moves no mean by much."""
 MOSTLY_WAITING = 0.5
 MUCH_TRAILING = 0.3
 MUCH_SILENCE = 0.1
@@ -42,26 +34,42 @@ MUCH_GROWTH = 2.0
 SURE_GROWTH_P = 0.01
 
 
-def row_findings(row: MeasuredRow, arrays: Arrays, index: int, cell: CellPlan) -> tuple[Finding, ...]:
-    """What one system's trials show by themselves; ``cell``: as planned."""
-    if not row.n:
-        return ()
-    times = arrays.task_time_s[index]
-    return (
-        *_few(row, cell),
-        *_cut(row),
-        *_endpoint(row),
-        *_never_answered(row),
-        *_silent(arrays, index),
-        *_batches(row, cell),
-        *_retried(row),
-        *_spread(arrays, index),
-        *heavy_tail(times),
-        # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
-        *(() if (arrays.untimed[index] > 0).any() else _waiting(times, arrays.wait_s[index])),
-        *_trailing(row),
-        *_overloaded(row),
-    )
+class RowFindings:
+    """What one system's trials show by themselves; ``arrays``: of the table."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays, self._tails = arrays, Tails(arrays.task_time_s, arrays.ranked_s)
+
+    def of(self, row: MeasuredRow, index: int, cell: CellPlan) -> tuple[Finding, ...]:
+        """Of a row, the ``index``-th; ``cell``: as planned."""
+        if not row.n:
+            return ()
+        arrays = self._arrays
+        return (
+            *_few(row, cell),
+            *_cut(row),
+            *_endpoint(row),
+            *_never_answered(row),
+            *_silent(arrays, index),
+            *_batches(row, cell),
+            *_retried(row),
+            *_spread(arrays, index, self._deviations[index]),
+            *self._tails.heavy(index),
+            # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
+            *(() if (arrays.untimed[index] > 0).any() else _waiting(arrays.task_time_s[index], arrays.wait_s[index])),
+            *_trailing(row),
+            *_overloaded(row),
+        )
+
+    @cached_property
+    def _deviations(self) -> list[float]:
+        """Of each system the standard deviation of the logarithms of its task times; NaN of fewer than three."""
+        logs = self._arrays.log_time.reshape(len(self._arrays.systems), -1)
+        finite = np.isfinite(logs)
+        known = np.count_nonzero(finite, axis=1)
+        found = Moments.of((logs if finite.all() else np.where(finite, logs, np.nan)).T)
+        deviations: list[float] = np.where(known >= 3, found.deviation, np.nan).tolist()
+        return deviations
 
 
 def request_findings(cell: CellPlan) -> Iterator[Finding]:
@@ -212,17 +220,13 @@ def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
         )
 
 
-def _spread(arrays: Arrays, index: int) -> Iterator[Finding]:
-    log_time = arrays.log_time[index]
-    timed = np.isfinite(log_time)
-    logs = _only(log_time, timed)
-    if len(logs) < 3:
+def _spread(arrays: Arrays, index: int, deviation: float) -> Iterator[Finding]:
+    spread = math.exp(deviation)
+    # Unknown with fewer than three times.
+    if not spread > MUCH_SPREAD:
         return
-    spread = float(np.exp(logs.std(ddof=1)))
-    if spread <= MUCH_SPREAD:
-        return
-    written = arrays.written_bytes[index]
-    known = timed & (written > 0)
+    log_time, written = arrays.log_time[index], arrays.written_bytes[index]
+    known = np.isfinite(log_time) & (written > 0)
     length_share = _explained(log_time[known], np.log(written[known]))
     from_length = f"; the length of its answers explains {100 * length_share:.0f} % of that" if length_share > 0 else ""
     yield Finding(
@@ -234,54 +238,11 @@ def _spread(arrays: Arrays, index: int) -> Iterator[Finding]:
     )
 
 
-def _only(values: Floats, flags: Flags) -> Floats:
-    """Those that are flagged, as a rule all."""
-    return values.ravel() if flags.all() else values[flags]
-
-
 def _explained(y: Floats, x: Floats) -> float:
     """Squared correlation: the share of the variance of y that goes with x."""
     if len(y) < 3 or x.std() == 0 or y.std() == 0:
         return 0.0
     return float(np.corrcoef(x, y)[0, 1] ** 2)
-
-
-def tail_index(values: Floats) -> float:
-    """Hill's estimator from the largest tenth: the smaller, the heavier; below 2 the variance is infinite.
-
-    1 / mean of ln(x_i / x_k) over the k largest. Source: Hill (1975), "A Simple General Approach to Inference About
-    the Tail of a Distribution".
-    """
-    k = len(values) // 10
-    largest = np.partition(values, len(values) - k - 1)[len(values) - k - 1 :]
-    ranked = np.sort(largest)[::-1]
-    excess = float(np.log(ranked[:k] / ranked[k]).mean())
-    return 1 / excess if excess > 0 else float("inf")
-
-
-def heavy_tail(times: Floats) -> Iterator[Finding]:
-    """Where a mean is not to be trusted, and with it time per correct answer and the seconds of a split.
-
-    ``times``: (items, repeats), NaN where unknown. docs/statistics.md says how often it sees a tail that is there.
-    """
-    known, items = _only(times, times > 0), item_means(times)
-    items = _only(items, ~np.isnan(items))
-    if len(items) < LEAST_TO_DECIDE or not len(known):
-        return
-    greatest = float(known.max() / median(known))
-    if greatest < LONG:
-        return
-    freedom = float(degrees_of_freedom((items - items.mean())[:, None], len(items))[0])
-    index = tail_index(known) if len(known) >= LEAST_FOR_TAIL else float("inf")
-    if freedom < FEW_DECIDE or index < HEAVY_TAIL:
-        yield Finding(
-            code="heavy-tail",
-            text=f"a few answers take so long (up to {greatest:.1f} times the median) that they decide every mean; its "
-            "true error is larger than its interval",
-            evidence={"degrees_of_freedom": freedom, "max_over_median": greatest}
-            | ({"tail_index": index} if index < float("inf") else {}),
-            remedy="compare medians instead; see what the longest answers are: `taskpace show RUN`",
-        )
 
 
 def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:

@@ -96,7 +96,7 @@ def make_rows(
                 n=part.height,
                 items=part.items,
                 batches=part.frame["dispatch_ns"].drop_nulls().n_unique() if cell.batched else None,
-                retried=int(np.count_nonzero(part["attempt"] > 1)),
+                retried=_retried(part),
                 outcomes=part.outcomes,
                 cut=sum(part.outcomes.get(outcome, 0) for outcome in CUT),
                 never_answered=_never_answered(part),
@@ -132,6 +132,10 @@ def make_rows(
     return rows
 
 
+def _retried(part: Columns) -> int:
+    return int(np.count_nonzero(part["attempt"] > 1)) if part.greatest("attempt") > 1 else 0
+
+
 def _never_answered(part: Columns) -> int:
     cut_off = part.having(*CUT_OFF)
     return 0 if cut_off is None else int(np.count_nonzero(cut_off & part["unanswered"]))
@@ -147,7 +151,8 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
     cut = [_cut(trials, batched=cell.batched) for cell, trials in zip(cells, sample.timed, strict=True)]
     for indices, alike in together(sample.timed):
         times = _recorded(alike)
-        known = np.array([np.count_nonzero(np.isfinite(own)) for own in times])
+        known = np.count_nonzero(np.isfinite(times), axis=1)
+        as_arrays = times is alike["task_time_s"] and times.shape == sample.shared.task_time_s[..., 0].shape
         # Those with as many samples have the same percentiles.
         for n in sorted(set(known.tolist())):
             able = {name: share for name, share in _PERCENTILES.items() if n >= samples_for(share)}
@@ -158,6 +163,7 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
                 reach,
                 item_of=[item_of[indices[row]] for row in some],
                 cut=[cut[indices[row]] for row in some],
+                ranked=sample.shared.ranked_s if as_arrays and len(some) == len(times) else None,
             )
             for row, of_one in zip(some, estimates, strict=True):
                 found[indices[row]] |= dict(zip(("task_time_median_s", *able), of_one, strict=True))
@@ -194,6 +200,11 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     for indices, alike in together(ended):
         for name, column in (_TIMES | _LENGTHS).items():
             of_time = name in _TIMES
+            if name == "first_answer_median_s" and np.array_equal(alike[column], alike["ttft_s"]):
+                # Nothing came before the first visible token, as of systems that do not reason.
+                for index in indices:
+                    found[index][name] = found[index]["ttft_median_s"]
+                continue
             medians = quantiles_of_each(
                 alike.unless_late(alike[column]) if of_time else alike[column],
                 (0.5,),

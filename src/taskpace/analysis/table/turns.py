@@ -135,7 +135,7 @@ def _in_groups(groups: NDArray[np.int16], count: int) -> tuple[NDArray[np.intp],
     of the groups.
     """
     bits = groups.shape[1].bit_length()
-    ranked = groups.astype(np.int32 if count << bits < 2**31 else np.int64)
+    ranked: NDArray[np.signedinteger[Any]] = groups.astype(np.int32 if count << bits < 2**31 else np.int64)
     ranked <<= bits
     ranked |= np.arange(groups.shape[1], dtype=ranked.dtype)
     ranked.sort(axis=1)
