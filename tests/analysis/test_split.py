@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.analysis.stats.items import differences
-from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, by_cause, log_mean, split
+from taskpace.analysis.stats.split import LEAST_TEXT_BYTES, PARTS, Side, by_cause, log_mean, of_writing, split
 
 seconds = st.floats(1e-6, 1e5)
 
@@ -99,10 +99,13 @@ def test_many_pairs_at_a_time_are_each_pair_alone(systems):
     """Whatever else is made with it, and whatever the arrays held before, a pair's parts are its own, to the digit."""
     table = Side(*(np.stack([getattr(each, name) for each in systems]) for name in Side.__struct_fields__))
     pairs = [(0, 1), (2, 1), (0, 2), (1, 1)]
-    into = np.full((len(PARTS), len(pairs), len(systems[0].time_s)), 7.0)
-    by_cause(table, pairs, into=into)
+    into = np.full((len(PARTS) - 1, len(pairs), len(systems[0].time_s)), 7.0)
+    of_writing(table, pairs, into=into)
+    parts = by_cause(table, pairs)
     for pair, (a, b) in enumerate(pairs):
-        np.testing.assert_array_equal(into[:, pair].T, split(systems[a], systems[b]))
+        alone = split(systems[a], systems[b])
+        np.testing.assert_array_equal(parts[:, pair].T, alone)
+        np.testing.assert_array_equal(into[:, pair].T, alone[:, 1:])
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12))
