@@ -47,7 +47,7 @@ from taskpace.analysis.table.diagnosis import (
 )
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.nodes import node_findings
-from taskpace.analysis.table.pairs import adjust, compare_leaning_first
+from taskpace.analysis.table.pairs import Pairing, adjust
 from taskpace.analysis.table.ranks import rank
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
@@ -213,10 +213,12 @@ def _make_tables(part: Part, wanted: _Wanted) -> Iterator[_Made]:
         paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)
+        pairing = Pairing.of(paired, graded=cells[0].graded, anytime=settled is not None)
         table = make_table(
             asked,
             sample,
             paired,
+            pairing,
             anchors=again.get(key),
             limit_s=wanted.limit_s,
             deadline_s=wanted.deadline_s,
@@ -225,7 +227,9 @@ def _make_tables(part: Part, wanted: _Wanted) -> Iterator[_Made]:
             meanwhile=meanwhile,
         )
         counts = until is None and cells[0].graded and sample.trials.height > 0
-        return _Made(table, sum(cell.planned for cell in asked), Answers.of(sample, paired) if counts else None)
+        return _Made(
+            table, sum(cell.planned for cell in asked), Answers.of(sample, paired, pairing) if counts else None
+        )
 
     return in_turn(make, list(tables), each=part.trials.height // max(1, len(tables)))
 
@@ -250,6 +254,7 @@ def make_table(
     cells: list[CellPlan],
     sample: Sample,
     paired: Sample,
+    pairing: Pairing,
     *,
     anchors: pl.DataFrame | None,
     limit_s: float,
@@ -260,15 +265,16 @@ def make_table(
 ) -> TaskTable:
     """One task in one scenario: rows, every two systems compared, ranks, findings.
 
-    ``paired``: the sample ``within_nodes``. ``settled``: how it stands, where that decided how many items there are, so
-    that all intervals must allow for it. ``meanwhile``: the pairs are compared beside the rows, if a thread is free.
+    ``paired``: the sample ``within_nodes``; ``pairing``: of it. ``settled``: how it stands, where that decided how many
+    items there are, so that all intervals must allow for it. ``meanwhile``: the pairs are compared beside the rows, if a
+    thread is free.
     """
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples and len(arrays.items) else None
-    names, graded = _quicker_first(arrays), cells[0].graded
-    compared = meanwhile(lambda: compare_leaning_first(paired, names, drawn, graded=graded, anytime=anytime))
+    names = _quicker_first(arrays)
+    compared = meanwhile(lambda: pairing.leaning_first(names, drawn))
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     shown = RowFindings(sample.own)
     of_rows = [shown.of(row, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))]

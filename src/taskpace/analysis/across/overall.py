@@ -23,8 +23,8 @@ from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats, column_blocks, of_influence
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
-from taskpace.analysis.table.pairs import Pair
-from taskpace.analysis.table.per_correct import PerCorrect, compared, known_costs
+from taskpace.analysis.table.pairs import Pair, Pairing
+from taskpace.analysis.table.per_correct import CostPerCorrect, PerCorrect, compared
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
@@ -42,10 +42,7 @@ class Answers(msgspec.Struct, frozen=True):
     items: pl.Series
     """What is one observation of a time."""
     seconds: PerCorrect
-    dollars: PerCorrect | None
-    """Null: no system has known costs."""
-    priced: list[bool]
-    """Of each system whether its costs are known."""
+    dollars: CostPerCorrect
     right: list[float]
     """Of each system the items' shares of correct trials, summed; of all that were asked: what is compared may be less
     (``within_nodes``)."""
@@ -53,18 +50,16 @@ class Answers(msgspec.Struct, frozen=True):
     """Likewise how many items these are."""
 
     @classmethod
-    def of(cls, sample: Sample, paired: Sample) -> Self:
-        """``paired``: the sample ``within_nodes``."""
+    def of(cls, sample: Sample, paired: Sample, pairing: Pairing) -> Self:
+        """``paired``: the sample ``within_nodes``; ``pairing``: of it."""
         timed = paired.shared
-        priced = known_costs(timed)
         right, trials = sample.own.answers
         shares = np.divide(right, trials, out=np.zeros(right.shape), where=trials > 0)
         return cls(
             timed.systems,
             timed.items if isinstance(timed.items, pl.Series) else pl.Series(values=timed.items, dtype=pl.String),
-            PerCorrect(timed.spent_s, timed.correct),
-            PerCorrect(timed.cost_usd, timed.correct) if any(priced) else None,
-            priced,
+            pairing.seconds,
+            pairing.costs,
             shares.sum(axis=1).tolist(),
             np.count_nonzero(trials, axis=1).tolist(),
         )
@@ -223,7 +218,8 @@ def _of_seconds(task: _Graded, _pair: tuple[int, int]) -> PerCorrect:
 
 
 def _of_dollars(task: _Graded, pair: tuple[int, int]) -> PerCorrect | None:
-    return task.answers.dollars if all(task.answers.priced[index] for index in pair) else None
+    dollars = task.answers.dollars
+    return dollars if all(dollars.priced[index] for index in pair) else None
 
 
 class _Sum(NamedTuple):

@@ -8,7 +8,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.bootstrap import Resamples
-from taskpace.analysis.table.pairs import Pair, compare_leaning_first
+from taskpace.analysis.table.pairs import Pair, Pairing
 
 
 def by_anchors(
@@ -39,7 +39,7 @@ def by_anchors(
         sample = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
         arrays = sample.shared
         drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples else None
-        (again,) = compare_leaning_first(sample, [(pair.a, pair.b)], drawn, graded=cell.graded)
+        (again,) = Pairing.of(sample, graded=cell.graded).leaning_first([(pair.a, pair.b)], drawn)
         found.append(again)
         anchored.append(again)
     return found, anchored

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -86,11 +87,27 @@ class Pairing:
         # A cut answer would have been longer, too; one that failed has no length.
         self._visible = Logs.of(own.visible_bytes, own.is_cut)
         self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
-        self._seconds = of_time(arrays.in_time)
-        self._costs = CostPerCorrect(arrays.in_time)
+        self.seconds = of_time(arrays.in_time)
+        self.costs = CostPerCorrect(arrays.in_time)
         self._splits = Splits(arrays, anytime_stats.reach if anytime else None)
         self._accuracies = _Accuracies(own.correct, anytime=anytime)
         self._turns = Turns(own)
+
+    @classmethod
+    def of(cls, sample: Sample, *, graded: bool, anytime: bool = False) -> Self:
+        """Of a sample, by batch where it is in batches."""
+        return cls(sample.shared, graded=graded, own=sample.own, anytime=anytime)
+
+    def leaning_first(self, names: list[tuple[str, str]], resamples: Resamples | None) -> list[Pair]:
+        """``pairs``, those that lean to their second system the other way round.
+
+        What was recorded of cut answers may put the wrong one first.
+        """
+        found = self.pairs(names, resamples)
+        turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
+        for index, pair in zip(turned, self.pairs([names[index][::-1] for index in turned], resamples), strict=True):
+            found[index] = pair
+        return found
 
     def pairs(self, names: list[tuple[str, str]], resamples: Resamples | None) -> list[Pair]:
         """Compare pairs (a, b) of systems on their common items; p-values not yet adjusted (see ``adjust``).
@@ -124,8 +141,8 @@ class Pairing:
         task_time = compared_by_item(times, anytime=anytime)
         tokens_per_s = compared_by_item(speeds, anytime=anytime)
         visible, reasoning = (self._where_known(logs, indices) for logs in (self._visible, self._reasoning))
-        seconds = compared(self._seconds, indices, anytime=anytime) if self._graded else nothing
-        costs = self._costs.compared(indices, anytime=anytime) if self._graded else nothing
+        seconds = compared(self.seconds, indices, anytime=anytime) if self._graded else nothing
+        costs = self.costs.compared(indices, anytime=anytime) if self._graded else nothing
         accuracies = self._accuracies.compared(indices) if self._graded else nothing
         splits = self._splits.of(indices)
         # Ranks and the power of the t-test are about ratios that are known.
@@ -177,21 +194,6 @@ def compare_pairs(
 ) -> list[Pair]:
     """``Pairing.pairs``, with its arguments."""
     return Pairing(arrays, graded=graded, own=own, anytime=anytime).pairs(pairs, resamples)
-
-
-def compare_leaning_first(
-    sample: Sample, pairs: list[tuple[str, str]], resamples: Resamples | None, *, graded: bool, anytime: bool = False
-) -> list[Pair]:
-    """``compare_pairs`` of a sample, those that lean to their second system the other way round.
-
-    What was recorded of cut answers may put the wrong one first.
-    """
-    systems = Pairing(sample.shared, graded=graded, own=sample.own, anytime=anytime)
-    found = systems.pairs(pairs, resamples)
-    turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
-    for index, pair in zip(turned, systems.pairs([pairs[index][::-1] for index in turned], resamples), strict=True):
-        found[index] = pair
-    return found
 
 
 MEASURES = (

@@ -67,6 +67,9 @@ class PerCorrect:
             The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
             not asked; and how many items both were asked.
         """
+        if self._complete[a] and self._complete[b]:
+            logs, influence = self._of_each
+            return float(logs[b] - logs[a]), np.subtract(influence[b], influence[a], out=into), influence.shape[1]
         one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
             return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
@@ -90,9 +93,9 @@ class PerCorrect:
         return Spent(spent, right, item_counts(trials))
 
     @cached_property
-    def _of_each(self) -> tuple[Floats, Products | None]:
-        """Of each system the logarithm of what a correct answer takes, and what its items contribute to it; null: not
-        all of that is known. Of an incomplete system it is anything.
+    def _of_each(self) -> tuple[Floats, Floats]:
+        """Of each system the logarithm of what a correct answer takes, and what its items contribute to it, (systems,
+        items): 0 of an incomplete one.
         """
         spent, right = self._by_item
         totals = spent.sum(axis=1), right.sum(axis=1)
@@ -100,15 +103,19 @@ class PerCorrect:
             logs = np.log(totals[0]) - np.log(totals[1])
         influence = log_influence(spent.T, right.T, totals).T
         influence[~np.array(self._complete, dtype=bool)] = 0.0
-        return logs, Products.of(influence[..., None])
+        return logs, influence
+
+    @cached_property
+    def _products(self) -> Products | None:
+        """Of what items contribute; null: a system has no correct answer."""
+        return Products.of(self._of_each[1][..., None])
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
         if all(self._complete[system] for pair in indices for system in pair):
-            logs, products = self._of_each
-            if products is not None:
-                a, b = np.array(indices, dtype=np.intp).T
-                return products.influence(logs[b] - logs[a], indices), [self.amounts.shape[1]] * len(indices)
+            (a, b), (logs, _) = np.array(indices, dtype=np.intp).T, self._of_each
+            if self._products is not None:
+                return self._products.influence(logs[b] - logs[a], indices), [self.amounts.shape[1]] * len(indices)
         parts, counts = [], []
         items = self.amounts.shape[1]
         blocks = column_blocks(items, len(indices), AT_A_TIME)
@@ -127,17 +134,18 @@ def of_time(arrays: Arrays) -> PerCorrect:
     return PerCorrect(arrays.spent_s, arrays.correct)
 
 
-class CostPerCorrect:
+class CostPerCorrect(PerCorrect):
     """Cost per correct answer of pairs, where all costs of both are known."""
 
     def __init__(self, arrays: Arrays) -> None:
-        self._known = known_costs(arrays)
-        self._per_correct = PerCorrect(arrays.cost_usd, arrays.correct)
+        super().__init__(arrays.cost_usd, arrays.correct)
+        self.priced = known_costs(arrays)
+        """Of each system."""
 
     def compared(self, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
         """Each pair, as ``compared``."""
-        priced = [pair for pair in indices if self._known[pair[0]] and self._known[pair[1]]]
-        found = dict(zip(priced, compared(self._per_correct, priced, anytime=anytime), strict=True))
+        priced = [pair for pair in indices if self.priced[pair[0]] and self.priced[pair[1]]]
+        found = dict(zip(priced, compared(self, priced, anytime=anytime), strict=True))
         return [found.get(pair, NOT_COMPARED) for pair in indices]
 
 

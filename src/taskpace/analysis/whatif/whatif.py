@@ -19,6 +19,7 @@ from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.summary import make_table
+from taskpace.analysis.table.pairs import Pairing
 from taskpace.analysis.whatif.places import Elsewhere, Given, Moved, check_names, move, read_place
 from taskpace.analysis.whatif.predict import at_least_nothing, at_speed
 from taskpace.analysis.whatif.speed import countable
@@ -192,8 +193,10 @@ def _table(
             for cell in cells
         ]
     sample = take_sample(part, tuple(cell.system for cell in cells), batched=False)
+    paired = within_nodes(sample)
+    pairing = Pairing.of(paired, graded=cells[0].graded)
     return make_table(
-        cells, sample, within_nodes(sample), anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples
+        cells, sample, paired, pairing, anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples
     )
 
 
