@@ -266,8 +266,8 @@ def make_table(
     """One task in one scenario: rows, every two systems compared, ranks, findings.
 
     ``paired``: the sample ``within_nodes``; ``pairing``: of it. ``settled``: how it stands, where that decided how many
-    items there are, so that all intervals must allow for it. ``meanwhile``: the pairs are compared beside the rows, if a
-    thread is free.
+    items there are, so that all intervals must allow for it. ``meanwhile``: the pairs are compared beside the rows, if
+    a thread is free.
     """
     anytime = settled is not None
     shared = settled.measure if settled is not None and settled.margin is not None else None

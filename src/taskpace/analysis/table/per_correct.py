@@ -67,11 +67,11 @@ class PerCorrect:
             The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
             not asked; and how many items both were asked.
         """
-        if self._complete[a] and self._complete[b]:
-            logs, influence = self._of_each
-            return float(logs[b] - logs[a]), np.subtract(influence[b], influence[a], out=into), influence.shape[1]
-        one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
+            if self._complete[a] and self._complete[b]:
+                logs, influence = self._of_each
+                return float(logs[b] - logs[a]), np.subtract(influence[b], influence[a], out=into), influence.shape[1]
+            one, other = self.totals(a, b)
             return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
 
     def totals(self, a: int, b: int) -> tuple[Spent, Spent]:
