@@ -170,17 +170,17 @@ def test_clocks_that_may_be_far_apart_leave_no_makespan(trials_of):
         return [msgspec.structs.replace(segment(), node=node, clock=clock) for node, clock in enumerate(clocks, 1)]
 
     trials = trials_of(n=40)
-    whole_s = makespan_s(trials, 40)
+    whole_s = makespan_s(Trials(trials), 40)
     assert whole_s is not None
     just, beyond = (shared(0.001 * whole_s, share * whole_s, 0.004 * whole_s) for share in (0.0055, 0.0065))
     assert against(trials, segments=just) == {}
-    assert makespan_s(trials, 40, just) == whole_s
+    assert makespan_s(Trials(trials), 40, just) == whole_s
     reason = against(trials, segments=beyond)["clocks"]
-    assert (reason.invalidates, makespan_s(trials, 40, beyond)) == ("makespan", None)
+    assert (reason.invalidates, makespan_s(Trials(trials), 40, beyond)) == ("makespan", None)
     in_turns = trials.with_columns(round=pl.Series([1 + index // 20 for index in range(40)]))
-    assert makespan_s(in_turns, 40, shared(0.004 * whole_s, 0.004 * whole_s)) is None
+    assert makespan_s(Trials(in_turns), 40, shared(0.004 * whole_s, 0.004 * whole_s)) is None
     # One node's clock alone cannot be apart from itself.
-    assert makespan_s(trials, 40, shared(whole_s)) == whole_s
+    assert makespan_s(Trials(trials), 40, shared(whole_s)) == whole_s
 
 
 def test_in_an_open_loop_growing_times_are_no_drift_and_a_gap_is_no_detail(trials_of):

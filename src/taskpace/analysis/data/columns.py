@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,6 +27,9 @@ FOREIGN = "foreign"
 _CODES = pl.Enum(OUTCOMES)
 _NONE = len(OUTCOMES)
 """In place of an outcome that is unknown."""
+
+
+Found = TypeVar("Found")
 
 
 class _Made:
@@ -55,6 +58,7 @@ class _Values:
     def __init__(self, arrays: _Made) -> None:
         self._arrays = arrays
         self._unknown: dict[str, Flags | None] = {}
+        self._flagged: dict[str, Flags | None] = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         return self._arrays[name]
@@ -74,9 +78,11 @@ class _Values:
 
     def flagged(self, name: str) -> Flags | None:
         """The trials with a flag; null: there are none."""
-        flags = self[name]
-        # One flag that is seen in every place is looked at once.
-        return flags if (flags if any(flags.strides) else flags[:1]).any() else None
+        if name not in self._flagged:
+            flags = self[name]
+            # One flag that is seen in every place is looked at once.
+            self._flagged[name] = flags if (flags if any(flags.strides) else flags[:1]).any() else None
+        return self._flagged[name]
 
     def unless_late(self, values: NDArray[Any]) -> NDArray[Any]:
         """Times of these trials, NaN where the client stood still meanwhile."""
@@ -101,11 +107,19 @@ class Alike(_Values):
         self.height = height
         self._totals: dict[str, list[float]] = {}
         self._greatest: dict[str, list[float]] = {}
+        self._found: dict[Callable[[Alike], Any], Any] = {}
 
     def row(self, row: int) -> _Made:
         """The columns of one cell."""
         arrays = self._arrays
         return _Made(lambda name: arrays[name][row])
+
+    def of_each(self, find: Callable[[Alike], Sequence[Found]]) -> Sequence[Found]:
+        """What a function finds of each cell; it is called once."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        found: Sequence[Found] = self._found[find]
+        return found
 
     def is_same_in_all(self, name: str) -> bool:
         """Whether all cells have the same values, trial by trial."""
@@ -199,6 +213,11 @@ class Columns(_Values):
         """The greatest of the numbers that are not NaN; -inf without one."""
         alike, row = self._as_row
         return alike.greatest(name)[row]
+
+    def found_by(self, find: Callable[[Alike], Sequence[Found]]) -> Found:
+        """What a function finds of these trials, which it looks at together with the table's other cells."""
+        alike, row = self._as_row
+        return alike.of_each(find)[row]
 
     @cached_property
     def outcomes(self) -> dict[Outcome, int]:

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Trials
 from taskpace.analysis.data.frame import last_attempts
 from taskpace.analysis.data.makespan import makespan_s
 from taskpace.engines.base import NO_CONNECTION
@@ -130,7 +131,7 @@ def _prices(frame: pl.DataFrame, cells: Sequence[CellPlan]) -> pl.DataFrame:
 def _share(frame: pl.DataFrame, cell: CellPlan) -> float | None:
     values = zip(_KEY, (cell.system, cell.task, cell.scenario.name), strict=True)
     part = last_attempts(frame.filter(*(pl.col(key) == value for key, value in values)))
-    whole_s, seconds = makespan_s(part, cell.planned, cell.segments), float(part["task_time_s"].sum())
+    whole_s, seconds = makespan_s(Trials(part), cell.planned, cell.segments), float(part["task_time_s"].sum())
     return None if whole_s is None or not seconds else whole_s / seconds
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Floats
 
@@ -46,6 +49,21 @@ def believed(turns: pl.DataFrame) -> pl.DataFrame:
         ),
         prompt_tokens=pl.when(pl.col("prompt_tokens") > 0).then("prompt_tokens"),
     )
+
+
+def same_counts(lengths: NDArray[Any], tokens: NDArray[Any]) -> list[int | None]:
+    """``same_count`` of each cell, (cells, trials)."""
+    if not lengths.size:
+        return [None] * len(lengths)
+    known = ~np.isnan(tokens) & (lengths > 0)
+    shown = lengths if known.all() else np.where(known, lengths, 0)
+    counts = tokens[np.arange(len(tokens)), shown.argmax(axis=1)]
+    beside = np.multiply(shown, tokens != counts[:, None]).max(axis=1)
+    # As a rule one of the longest prompts has another count, and nothing more is to be looked at.
+    return [
+        same_count(*each) if longest > others else None
+        for *each, longest, others in zip(lengths, tokens, shown.max(axis=1), beside, strict=True)
+    ]
 
 
 def same_count(lengths: Floats, tokens: Floats) -> int | None:

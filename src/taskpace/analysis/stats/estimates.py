@@ -154,6 +154,9 @@ def shares_of_correct(right: Floats, asked: Floats, reach: Reach | None = None) 
         asked: how many there are, likewise.
         reach: null: the number of items was fixed.
     """
+    if asked.size and (asked == 1).all():
+        shares = right.sum(axis=1) / asked.shape[1]
+        return numbers(Intervals(shares, *wilson(shares, asked.shape[1], reach), np.full(shares.shape, math.nan)))
     return [
         number(*share_interval(*((hits, trials) if trials.all() else (hits[trials > 0], trials[trials > 0])), reach))
         for hits, trials in zip(right, asked, strict=True)

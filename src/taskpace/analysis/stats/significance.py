@@ -88,6 +88,18 @@ def growth(values: Floats, least: float = 0.0) -> tuple[float, float] | None:
     return float(difference[0]), float(p[0])
 
 
+def growths(values: Floats, least: float) -> list[tuple[float, float] | None]:
+    """``growth`` of each row of values, (k, n)."""
+    third = values.shape[1] // 3
+    if third < _LEAST_IN_A_THIRD:
+        return [None] * len(values)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        first, last = (np.log(part).mean(axis=1) for part in (values[:, :third], values[:, -third:]))
+    # Not so where something is unknown or not positive, which is left out.
+    below = np.abs(last - first) < least
+    return [None if known else growth(row, least) for known, row in zip(below.tolist(), values, strict=True)]
+
+
 def _logs(values: Floats) -> Floats:
     """Logarithms of what is known and positive."""
     able = np.isfinite(values) & (values > 0)

@@ -122,7 +122,7 @@ def business(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
 def clocks(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
     """The clocks of nodes that shared a load are not known well enough for its makespan."""
     error_s = makespan_error_s(trials.frame, cell.segments)
-    whole_s = makespan_s(trials.frame, cell.planned) if error_s else None
+    whole_s = makespan_s(trials, cell.planned) if error_s else None
     if whole_s is not None and error_s > CLOCK_LIMIT * whole_s:
         yield Reason(
             code="clocks",

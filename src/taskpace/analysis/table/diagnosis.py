@@ -56,10 +56,22 @@ class RowFindings:
             *_spread(arrays, index, self._deviations[index]),
             *self._tails.heavy(index),
             # Of an answer that was not streamed, or came in a burst, it is unknown when it began.
-            *(() if (arrays.untimed[index] > 0).any() else _waiting(arrays.task_time_s[index], arrays.wait_s[index])),
+            *(() if self._untimed[index] else _waiting(*self._totals[index])),
             *_trailing(row),
             *_overloaded(row),
         )
+
+    @cached_property
+    def _untimed(self) -> list[bool]:
+        """Of each system whether there is a trial of which it is unknown when its tokens were made."""
+        untimed: list[bool] = np.asarray((self._arrays.untimed > 0).any(axis=(1, 2))).tolist()
+        return untimed
+
+    @cached_property
+    def _totals(self) -> list[tuple[float, float]]:
+        """Of each system all of the time, and all of the waiting; what is unknown is left out."""
+        arrays = self._arrays
+        return list(zip(*(_totals(each).tolist() for each in (arrays.task_time_s, arrays.wait_s)), strict=True))
 
     @cached_property
     def _deviations(self) -> list[float]:
@@ -163,7 +175,7 @@ def _retried(row: MeasuredRow) -> Iterator[Finding]:
 
 
 def _batches(row: MeasuredRow, cell: CellPlan) -> Iterator[Finding]:
-    if row.batches is not None and row.batches < FEW_BATCHES:
+    if row.batches and row.batches < FEW_BATCHES:
         more = ask(_tens(row.items * FEW_BATCHES / row.batches), row.items, cell)
         yield Finding(
             code="few-batches",
@@ -245,9 +257,8 @@ def _explained(y: Floats, x: Floats) -> float:
     return float(np.corrcoef(x, y)[0, 1] ** 2)
 
 
-def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
-    total = _total(times)
-    share = _total(waits) / total if total else 0.0
+def _waiting(total_s: float, waited_s: float) -> Iterator[Finding]:
+    share = waited_s / total_s if total_s else 0.0
     if share > MOSTLY_WAITING:
         yield Finding(
             code="waiting",
@@ -257,10 +268,10 @@ def _waiting(times: Floats, waits: Floats) -> Iterator[Finding]:
         )
 
 
-def _total(values: Floats) -> float:
-    """Of those that are known."""
-    total = float(values.sum())
-    return total if math.isfinite(total) else float(np.nansum(values))
+def _totals(values: Floats) -> Floats:
+    """Of each system's that are known; (systems, items, repeats)."""
+    totals = values.sum(axis=(1, 2))
+    return totals if np.isfinite(totals).all() else np.asarray(np.nansum(values, axis=(1, 2)))
 
 
 def _trailing(row: MeasuredRow) -> Iterator[Finding]:

@@ -80,7 +80,7 @@ def make_rows(
     for index, (cell, part, timed) in enumerate(zip(cells, sample.cells, sample.timed, strict=True)):
         ended = part.ended
         reasons = reasons_against(part, cell)
-        whole_s = makespan_s(part.frame, cell.planned, cell.segments)
+        whole_s = makespan_s(part, cell.planned, cell.segments)
         graded = cell.graded and part.height > 0
         has_times = cell.imported is None or "time" not in cell.imported.unknown
         share = accuracies[index] if graded else UNKNOWN
@@ -297,15 +297,14 @@ def _goodput(trials: Columns, wanted: Outcome, deadline_s: float | None, reach: 
 
 def _client(part: Columns, cell: CellPlan) -> Client:
     segments = cell.segments
-    delays = part.known("send_delay_s")
-    p99 = -(-99 * len(delays) // 100) - 1
+    late_s, latest_s = part.found_by(_send_delays_s)
     cpu_s = sum(segment.client_cpu_ns for segment in segments) / 1e9
     wall_s = sum(segment.wall_ns for segment in segments) / 1e9
     return Client(
         loop_lag_p99_s=_greatest([segment.loop_lag_p99_ns for segment in segments], 1e-9),
         loop_lag_max_s=_greatest([segment.loop_lag_max_ns for segment in segments], 1e-9),
-        send_delay_p99_s=float(np.partition(delays, p99)[p99]) if len(delays) else None,
-        send_delay_max_s=float(delays.max()) if len(delays) else None,
+        send_delay_p99_s=late_s,
+        send_delay_max_s=latest_s,
         round_trip_s=cell.round_trip_s,
         cpu_per_trial_s=cpu_s / part.height if segments and part.height else None,
         cpu_share=cpu_s / wall_s if wall_s else None,
@@ -316,6 +315,21 @@ def _client(part: Columns, cell: CellPlan) -> Client:
         nodes=len({segment.node for segment in segments if segment.node}) or 1,
         clocks_apart_s=clocks_apart_s(segments),
     )
+
+
+def _send_delays_s(alike: Alike) -> list[tuple[float | None, float | None]]:
+    """Of each cell how late its requests left: the 99th percentile, and the most; null: unknown of all."""
+    values = alike["send_delay_s"]
+    if alike.unknown("send_delay_s") is None and values.size:
+        ranked = np.partition(values, _p99(values.shape[1]), axis=1)[:, _p99(values.shape[1]) :]
+        return list(zip(ranked[:, 0].tolist(), ranked.max(axis=1).tolist(), strict=True))
+    known = (own[~np.isnan(own)] for own in values)
+    return [(float(np.sort(own)[_p99(len(own))]), float(own.max())) if len(own) else (None, None) for own in known]
+
+
+def _p99(count: int) -> int:
+    """Which of so many ascending values it is."""
+    return -(-99 * count // 100) - 1
 
 
 def _greatest(values: list[int | None], scale: float) -> float | None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import get_args
 
 import numpy as np
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import FOREIGN, Trials
-from taskpace.analysis.data.counts import same_count
+from taskpace.analysis.data.columns import FOREIGN, Alike, Trials
+from taskpace.analysis.data.counts import same_counts
 from taskpace.analysis.data.nodes import place_column
 from taskpace.analysis.data.streams import BURST_SHARE
 from taskpace.analysis.schema.summary import Invalidates, MeasuredRow, Reason
-from taskpace.analysis.stats.significance import growth
+from taskpace.analysis.stats.significance import growths
 from taskpace.analysis.table.again import again, further
 from taskpace.analysis.table.client import against_result, business, clocks, lateness
 from taskpace.analysis.table.imported import as_imported
@@ -218,8 +219,7 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
     takes as long as the longest prompt and the number of items make it, and the last batch may be smaller.
     """
     enough = len(trials.known("tpot_s")) > trials.height / 2
-    # The logarithm of a decrease by as much is farther from 0.
-    grown = growth(trials["tpot_s" if enough else "task_time_s"], least=math.log1p(DRIFT_LIMIT))
+    grown = trials.found_by(_tpot_grown if enough else _task_time_grown)
     if grown is None:
         return
     difference, p = grown
@@ -231,6 +231,18 @@ def _drift(trials: Trials, cell: CellPlan) -> Iterator[Told]:
             f"the machine became {100 * abs(change):.0f} % {way} from the first to the last third",
             f"keep other work off it, then {again(cell)}",
         )
+
+
+def _grown(alike: Alike, pace: str) -> list[tuple[float, float] | None]:
+    # The logarithm of a decrease by as much is farther from 0.
+    return growths(alike[pace], math.log1p(DRIFT_LIMIT))
+
+
+_tpot_grown, _task_time_grown = partial(_grown, pace="tpot_s"), partial(_grown, pace="task_time_s")
+
+
+def _same_counts(alike: Alike) -> list[int | None]:
+    return same_counts(alike["prompt_bytes"], alike["prompt_tokens"])
 
 
 def _cached(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
@@ -260,7 +272,7 @@ def _token_counts(trials: Trials, cell: CellPlan) -> Iterator[Reason]:
             remedy="compare task time and bytes, or ask the server itself instead of the gateway before it",
             invalidates="token counts",
         )
-    if (count := same_count(trials["prompt_bytes"], trials["prompt_tokens"])) is not None:
+    if (count := trials.found_by(_same_counts)) is not None:
         yield Reason(
             code="same-prompt-tokens",
             text=f"the longest prompts have {count} tokens alike, though their lengths differ: the server cut them, or "
