@@ -55,8 +55,9 @@ def same_counts(lengths: NDArray[Any], tokens: NDArray[Any]) -> list[int | None]
     """``same_count`` of each cell, (cells, trials)."""
     if not lengths.size:
         return [None] * len(lengths)
-    known = ~np.isnan(tokens) & (lengths > 0)
-    shown = lengths if known.all() else np.where(known, lengths, 0)
+    shown = lengths
+    if tokens.dtype.kind == "f" or lengths.min() <= 0:
+        shown = np.where(~np.isnan(tokens) & (lengths > 0), lengths, 0)
     counts = tokens[np.arange(len(tokens)), shown.argmax(axis=1)]
     beside = np.multiply(shown, tokens != counts[:, None]).max(axis=1)
     # As a rule one of the longest prompts has another count, and nothing more is to be looked at.

@@ -151,11 +151,14 @@ class CostPerCorrect(PerCorrect):
 
 def known_costs(arrays: Arrays) -> list[bool]:
     """Of each system whether the cost of every trial is known and there is some."""
+    totals = arrays.cost_usd.sum(axis=(1, 2))
+    if np.isfinite(totals).all() and not np.isnan(arrays.correct).any():
+        all_known: list[bool] = (totals > 0).tolist()
+        return all_known
     known = []
     for costs, correct in zip(arrays.cost_usd, arrays.correct, strict=True):
         there = ~np.isnan(correct)
-        all_known = there.any() and not (there & np.isnan(costs)).any()
-        known.append(bool(all_known and costs[there].sum() > 0))
+        known.append(bool(there.any() and not np.isnan(costs[there]).any() and costs[there].sum() > 0))
     return known
 
 

@@ -86,19 +86,23 @@ class _Paced(msgspec.Struct, frozen=True):
             return None
         names, k = tuple(cells), len(cells)
         place, log, there = _by_round(list(cells.values()), pace)
+        whole = bool(there.all())
         log -= log.sum(axis=1, keepdims=True) / there.sum(axis=1, keepdims=True)
-        log[~there] = 0.0
-        in_round = there.sum(axis=0)
+        if not whole:
+            log[~there] = 0.0
+        in_round = np.full(there.shape[1], k) if whole else there.sum(axis=0)
         # A round has no more places than there are systems.
         at = place.clip(1, k + 1).astype(np.intp)
         at += np.arange(len(in_round)) * (k + 2)
         asked = np.full((len(in_round), k + 2), _UNKNOWN % (k + 2), dtype=np.int16)
         asked[:, 0] = _FIRST % (k + 2)
-        for system, (each, own) in enumerate(zip(at, there, strict=True)):
-            asked.ravel()[each if own.all() else each[own]] = system
-        before = asked.ravel().take(at - 1)
-        # Those without a pace, or alone in their round, come last.
-        before[~there | (in_round < 2)] = k + 2
+        systems = np.broadcast_to(np.arange(k, dtype=np.int16)[:, None], at.shape)
+        asked.ravel()[at if whole else at[there]] = systems if whole else systems[there]
+        at -= 1
+        before = asked.ravel().take(at)
+        if not whole or k < 2:
+            # Those without a pace, or alone in their round, come last.
+            before[~there | (in_round < 2)] = k + 2
         order, counts = _in_groups(before, k + 3)
         of_group = counts[:, None, :-1].astype(np.float64)
         order += np.arange(k)[:, None] * len(in_round)
