@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
 from typing import NamedTuple
 
 import msgspec
@@ -47,7 +46,7 @@ from taskpace.analysis.table.diagnosis import (
 )
 from taskpace.analysis.table.imported import as_imported, claims_findings, origin_findings, without_untimed
 from taskpace.analysis.table.nodes import node_findings
-from taskpace.analysis.table.pairs import Pairing, adjust
+from taskpace.analysis.table.pairs import Pairing, adjust, quicker_first
 from taskpace.analysis.table.ranks import rank
 from taskpace.analysis.table.rows import make_rows
 from taskpace.analysis.table.settled import ASKS_FOR_MORE, Settled, as_asked, find_settled, without_asking_for_more
@@ -213,7 +212,8 @@ def _make_tables(part: Part, wanted: _Wanted) -> Iterator[_Made]:
         paired = within_nodes(sample)
         settled = None if until is None else find_settled(sample.own, until)
         asked = cells if settled is None else as_asked(cells, sample, settled)
-        pairing = Pairing.of(paired, graded=cells[0].graded, anytime=settled is not None)
+        order = quicker_first(sample.shared)
+        pairing = Pairing.of(paired, order=order, graded=cells[0].graded, anytime=settled is not None)
         table = make_table(
             asked,
             sample,
@@ -273,8 +273,7 @@ def make_table(
     shared = settled.measure if settled is not None and settled.margin is not None else None
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples and len(arrays.items) else None
-    names = _quicker_first(arrays)
-    compared = meanwhile(lambda: pairing.leaning_first(names, drawn))
+    compared = meanwhile(lambda: pairing.leaning_first(drawn))
     rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
     shown = RowFindings(sample.own)
     of_rows = [shown.of(row, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))]
@@ -318,17 +317,6 @@ def make_table(
         frontier=frontier(ranked, cost_per_correct),
         settled=settled,
     )
-
-
-def _quicker_first(arrays: Arrays) -> list[tuple[str, str]]:
-    """Every two systems, the one with the smaller geometric mean of task time first; those without times last."""
-    logs = item_means(arrays.in_time.log_recorded)
-    means = logs.sum(axis=1) / max(1, logs.shape[1])
-    if not (logs.size and np.isfinite(means).all()):
-        logs = arrays.in_time.log_recorded
-        means = item_means(item_means(np.where(np.isfinite(logs), logs, np.nan)))
-    order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
-    return list(combinations([arrays.systems[index] for index in order], 2))
 
 
 def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agreement | None:

@@ -13,14 +13,15 @@ from taskpace.analysis.stats.intervals import Flags, Floats
 def differences(values: Floats, pairs: list[tuple[int, int]], out: Floats) -> Floats:
     """Of each pair (a, b) of systems the row of ``b`` less that of ``a``, (systems, items) -> (pairs, items): ``out``.
 
-    Pairs that follow each other and have ``a`` in common are subtracted at once.
+    Pairs that follow each other and have ``a`` in common are subtracted at once; where their others do, too, row after
+    row, in one step.
     """
     start = 0
     for a, same in groupby(pairs, key=itemgetter(0)):
         others = [b for _, b in same]
         some = out[start : start + len(others)]
-        if len(others) == 1:
-            np.subtract(values[others[0]], values[a], out=some[0])
+        if others == list(range(others[0], others[0] + len(others))):
+            np.subtract(values[others[0] : others[-1] + 1], values[a], out=some)
         else:
             # Without "clip" numpy would make a copy first, lest a wrong index leave ``out`` half done.
             np.take(values, others, axis=0, out=some, mode="clip")

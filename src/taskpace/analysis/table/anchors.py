@@ -39,7 +39,7 @@ def by_anchors(
         sample = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
         arrays = sample.shared
         drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples else None
-        (again,) = Pairing.of(sample, graded=cell.graded).leaning_first([(pair.a, pair.b)], drawn)
+        (again,) = Pairing.of(sample, order=(pair.a, pair.b), graded=cell.graded).leaning_first(drawn)
         found.append(again)
         anchored.append(again)
     return found, anchored

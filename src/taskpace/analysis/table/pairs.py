@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
+from itertools import combinations
 from typing import Self
 
 import msgspec
@@ -76,10 +78,20 @@ class Pairing:
         graded: the task has right answers.
         own: the same trials by item, for answers and lengths, where ``arrays`` has them by batch; null: no batches.
         anytime: the data decided how many items there are, which come in the order in which they were asked.
+        order: of the systems, in which ``leaning_first`` pairs them; null: that of the arrays.
     """
 
-    def __init__(self, arrays: Arrays, *, graded: bool, own: Arrays | None = None, anytime: bool = False) -> None:
+    def __init__(
+        self,
+        arrays: Arrays,
+        *,
+        graded: bool,
+        own: Arrays | None = None,
+        anytime: bool = False,
+        order: Sequence[str] | None = None,
+    ) -> None:
         own = own or arrays
+        self._order = arrays.systems if order is None else order
         self._arrays, self._own, self._graded, self._anytime = arrays, own, graded, anytime
         self._times = Logs.of(arrays.recorded_s, arrays.is_cut, arrays.is_late)
         with np.errstate(divide="ignore"):
@@ -89,20 +101,21 @@ class Pairing:
         self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
         self.seconds = of_time(arrays.in_time)
         self.costs = CostPerCorrect(arrays.in_time)
-        self._splits = Splits(arrays, anytime_stats.reach if anytime else None)
+        self._splits = Splits(arrays, anytime_stats.reach if anytime else None, [*map(arrays.index, self._order)])
         self._accuracies = _Accuracies(own.correct, anytime=anytime)
         self._turns = Turns(own)
 
     @classmethod
-    def of(cls, sample: Sample, *, graded: bool, anytime: bool = False) -> Self:
+    def of(cls, sample: Sample, *, order: Sequence[str], graded: bool, anytime: bool = False) -> Self:
         """Of a sample, by batch where it is in batches."""
-        return cls(sample.shared, graded=graded, own=sample.own, anytime=anytime)
+        return cls(sample.shared, graded=graded, own=sample.own, anytime=anytime, order=order)
 
-    def leaning_first(self, names: list[tuple[str, str]], resamples: Resamples | None) -> list[Pair]:
-        """``pairs``, those that lean to their second system the other way round.
+    def leaning_first(self, resamples: Resamples | None) -> list[Pair]:
+        """``pairs`` of every two systems, those that lean to their second system the other way round.
 
         What was recorded of cut answers may put the wrong one first.
         """
+        names = list(combinations(self._order, 2))
         found = self.pairs(names, resamples)
         turned = [index for index, pair in enumerate(found) if pair.task_time.leaning == "b"]
         for index, pair in zip(turned, self.pairs([names[index][::-1] for index in turned], resamples), strict=True):
@@ -181,6 +194,17 @@ class Pairing:
             return [NOT_COMPARED] * len(indices)
         found = dict(zip(able, compared_by_item(logs.ratios(able), anytime=self._anytime), strict=True))
         return [found.get(pair, NOT_COMPARED) for pair in indices]
+
+
+def quicker_first(arrays: Arrays) -> list[str]:
+    """The systems, the one with the smallest geometric mean of task time first; those without times last."""
+    logs = item_means(arrays.in_time.log_recorded)
+    means = logs.sum(axis=1) / max(1, logs.shape[1])
+    if not (logs.size and np.isfinite(means).all()):
+        logs = arrays.in_time.log_recorded
+        means = item_means(item_means(np.where(np.isfinite(logs), logs, np.nan)))
+    order = sorted(range(len(means)), key=lambda index: (np.isnan(means[index]), means[index], index))
+    return [arrays.systems[index] for index in order]
 
 
 def compare_pairs(

@@ -46,21 +46,21 @@ class Splits:
     Args:
         arrays: of one task in one scenario.
         reach: of the intervals; null: the number of items was fixed.
+        order: of the systems, by their indices, in which most pairs have them: those of one system lie side by side.
     """
 
-    def __init__(self, arrays: Arrays, reach: Reach | None) -> None:
-        self._arrays, self._reach = arrays, reach
+    def __init__(self, arrays: Arrays, reach: Reach | None, order: list[int]) -> None:
+        self._arrays, self._reach, self._order = arrays, reach, order
 
     @cached_property
     def _sides(self) -> Side:
+        """In their order."""
         arrays, shape = self._arrays, (len(self._arrays.systems), -1)
-        time_s = arrays.task_time_s.reshape(shape)
-        return Side(
-            time_s=time_s,
-            wait_s=np.fmin(arrays.wait_s.reshape(shape), time_s),
-            written_bytes=arrays.written_bytes.reshape(shape),
-            tpot_s=arrays.tpot_s.reshape(shape),
+        time_s, wait_s, written_bytes, tpot_s = (
+            each.take(self._order, axis=0).reshape(shape)
+            for each in (arrays.task_time_s, arrays.wait_s, arrays.written_bytes, arrays.tpot_s)
         )
+        return Side(time_s=time_s, wait_s=np.fmin(wait_s, time_s), written_bytes=written_bytes, tpot_s=tpot_s)
 
     @cached_property
     def _untimed(self) -> list[bool]:
@@ -85,15 +85,17 @@ class Splits:
         _, items, repeats = self._arrays.task_time_s.shape
         # What the splits of a block are made in, one block after the other.
         rows = len(PARTS) if self._apart is not None else 1 + len(_ROWS)
-        blocks = [indices[block] for block in column_blocks(rows * items * repeats, len(indices), AT_A_TIME)]
+        place = {system: place for place, system in enumerate(self._order)}
+        placed = [(place[a], place[b]) for a, b in indices]
+        blocks = [placed[block] for block in column_blocks(rows * items * repeats, len(indices), AT_A_TIME)]
         work = np.empty((rows, len(blocks[0]), items * repeats))
         means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
         found = iter(numbers(Influence.together(means).intervals(self._reach)))
         by_row = [[list(islice(found, len(block))) for _ in _ROWS] for block in blocks]
         return [
-            self._split(estimates, counted=told, untimed=self._untimed[a] or self._untimed[b])
+            self._split(estimates, counted=told, untimed=any(self._untimed[self._order[each]] for each in pair))
             for rows, some, block in zip(by_row, counted, blocks, strict=True)
-            for *estimates, told, (a, b) in zip(*rows, some, block, strict=True)
+            for *estimates, told, pair in zip(*rows, some, block, strict=True)
         ]
 
     @staticmethod

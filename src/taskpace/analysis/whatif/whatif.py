@@ -19,7 +19,7 @@ from taskpace.analysis.data.sample import take_sample
 from taskpace.analysis.schema.summary import TaskTable
 from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.summary import make_table
-from taskpace.analysis.table.pairs import Pairing
+from taskpace.analysis.table.pairs import Pairing, quicker_first
 from taskpace.analysis.whatif.places import Elsewhere, Given, Moved, check_names, move, read_place
 from taskpace.analysis.whatif.predict import at_least_nothing, at_speed
 from taskpace.analysis.whatif.speed import countable
@@ -194,7 +194,7 @@ def _table(
         ]
     sample = take_sample(part, tuple(cell.system for cell in cells), batched=False)
     paired = within_nodes(sample)
-    pairing = Pairing.of(paired, graded=cells[0].graded)
+    pairing = Pairing.of(paired, order=quicker_first(sample.shared), graded=cells[0].graded)
     return make_table(
         cells, sample, paired, pairing, anchors=None, limit_s=limit_s, deadline_s=None, resamples=resamples
     )
