@@ -325,11 +325,19 @@ def agreement(arrays: Arrays, valid: list[str], drawn: Resamples | None) -> Agre
     if not indices:
         return None
     logs = [item_means(each) for each in (arrays.log_time, arrays.log_tpot)]
-    both = [index for index in indices if all(np.isfinite(log[index]).any() for log in logs)]
+    # Of what is unknown somewhere so is the sum.
+    sums = [log.sum(axis=1) for log in logs]
+    both = [
+        index
+        for index in indices
+        if all(
+            np.isfinite(total[index]) or np.isfinite(log[index]).any() for total, log in zip(sums, logs, strict=True)
+        )
+    ]
     if len(both) < _LEAST_TO_AGREE:
         return None
     # Slowness of both kinds: they grow the worse a system is.
-    totals = np.concatenate([log.sum(axis=1)[both] for log in logs])
+    totals = np.concatenate([total[both] for total in sums])
     counts = np.full(len(totals), logs[0].shape[1])
     if drawn or not np.isfinite(totals).all():
         items = np.concatenate([log[both] for log in logs])

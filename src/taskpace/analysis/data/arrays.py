@@ -331,9 +331,9 @@ class Turns:
         self._in_round = ~np.isnan(arrays.round)
         self._session = arrays.session
         # Asked everything in rounds of one session, as most are.
-        always = self._asked & self._in_round & (self._session == self._session[:, :1, :1])
+        always = (self._asked & self._in_round & (self._session == self._session[:, :1, :1])).all(axis=(1, 2))
         self._always_in = [
-            float(session[0, 0]) if each.size and each.all() else None
+            float(session[0, 0]) if session.size and each else None
             for each, session in zip(always, self._session, strict=True)
         ]
 

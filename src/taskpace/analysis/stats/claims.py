@@ -151,16 +151,17 @@ class Logs(msgspec.Struct, frozen=True, dict=True):
     @classmethod
     def of(cls, values: Floats, cut: Flags, late: Flags | None = None) -> Self:
         """Of values as recorded, (systems, items, repeats); see ``log_ratios``."""
-        there = values > 0
-        if cut.any():
+        there, some_cut = values > 0, cut.any()
+        if some_cut:
             there |= cut & (values == 0)
         # As a rule all are there; or none, as of reasoning.
-        logs = np.empty(values.shape) if there.all() else np.full(values.shape, np.nan)
+        whole = bool(there.all())
+        logs = np.empty(values.shape) if whole else np.full(values.shape, np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            np.log(values, out=logs, where=True if there.all() else there)
-        late = np.zeros(cut.shape, dtype=bool) if late is None else late
-        bounds = [bool(one.any() or other.any()) for one, other in zip(cut, late, strict=True)]
-        return cls(logs, cut, late, [bool(system.any()) for system in there], bounds)
+            np.log(values, out=logs, where=True if whole else there)
+        late = np.broadcast_to(np.False_, cut.shape) if late is None else late
+        bounded = (cut | late).any(axis=(1, 2)) if some_cut or late.any() else np.zeros(len(values), dtype=bool)
+        return cls(logs, cut, late, np.asarray(there.any(axis=(1, 2))).tolist(), np.asarray(bounded).tolist())
 
     @cached_property
     def products(self) -> Products | None:

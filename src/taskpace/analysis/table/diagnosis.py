@@ -50,7 +50,7 @@ class RowFindings:
             *_cut(row),
             *_endpoint(row),
             *_never_answered(row),
-            *_silent(arrays, index),
+            *(_silent(arrays, index) if self._some_empty[index] else ()),
             *_batches(row, cell),
             *_retried(row),
             *_spread(arrays, index, self._deviations[index]),
@@ -60,6 +60,12 @@ class RowFindings:
             *_trailing(row),
             *_overloaded(row),
         )
+
+    @cached_property
+    def _some_empty(self) -> list[bool]:
+        """Of each system whether an answer has no visible byte."""
+        empty: list[bool] = np.asarray((self._arrays.visible_bytes == 0).any(axis=(1, 2))).tolist()
+        return empty
 
     @cached_property
     def _untimed(self) -> list[bool]:
@@ -218,8 +224,6 @@ def _silent(arrays: Arrays, index: int) -> Iterator[Finding]:
     """Report completed answers without a visible byte: whoever ends at once finishes first."""
     visible = arrays.visible_bytes[index]
     empty = visible == 0
-    if not empty.any():
-        return
     completed = ~arrays.is_cut[index]
     ended = int(np.count_nonzero(completed & ~np.isnan(visible)))
     silent = int(np.count_nonzero(completed & empty))

@@ -95,7 +95,7 @@ class Pairing:
         self._arrays, self._own, self._graded, self._anytime = arrays, own, graded, anytime
         self._times = Logs.of(arrays.recorded_s, arrays.is_cut, arrays.is_late)
         with np.errstate(divide="ignore"):
-            self._speeds = Logs.of(1 / arrays.tpot_s, np.zeros(arrays.tpot_s.shape, dtype=bool))
+            self._speeds = Logs.of(1 / arrays.tpot_s, np.broadcast_to(np.False_, arrays.tpot_s.shape))
         # A cut answer would have been longer, too; one that failed has no length.
         self._visible = Logs.of(own.visible_bytes, own.is_cut)
         self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
