@@ -120,10 +120,13 @@ class Moments(msgspec.Struct, frozen=True):
         Source: Student (1908), "The probable error of a mean".
         """
         half = self.half()
+        return Intervals(self.mean, self.mean - half, self.mean + half, self.tested())
+
+    def tested(self) -> Floats:
+        """The p-values of ``intervals``."""
         with np.errstate(divide="ignore", invalid="ignore"):
             p = 2 * ts_below(-np.abs(self.mean) / self.error, self.n - 1)
-        p = np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
-        return Intervals(self.mean, self.mean - half, self.mean + half, p)
+        return np.where(self.exact, np.where(np.abs(self.mean) < 1e-12, 1.0, 0.0), p)
 
     def half(self) -> Floats:
         """How far the intervals reach to either side of the means."""
