@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -253,7 +254,13 @@ def test_the_picture_of_the_readme_is_what_the_command_draws(look):
     with taskpace.open(ROOT / "examples" / "demo.db") as run:
         (panel,) = (each for each in panels(run.summary(), "finding") if each.task == "qa-context")
     drawn_now = to_svg(joined([panel]), dark=look == "dark")
-    assert (ROOT / "docs" / "images" / f"finding-{look}.svg").read_text("utf-8") == drawn_now
+    shown = (ROOT / "docs" / "images" / f"finding-{look}.svg").read_text("utf-8")
+    assert _to_six_digits(shown) == _to_six_digits(drawn_now)
+
+
+def _to_six_digits(svg: str) -> str:
+    """Sums have other last digits with another processor's kernels, and nobody sees them."""
+    return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.6g}", svg)
 
 
 def test_a_chart_is_an_altair_object(planted):
