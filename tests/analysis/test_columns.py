@@ -209,8 +209,8 @@ def test_cells_that_are_alike_say_what_each_says(found, count, gap):
 def test_a_complete_run_s_columns_are_made_once(trials_of, monkeypatch, missing):
     """Whatever the number of cells: their tables see them where they are. With a gap a table makes its own."""
     made: list[str] = []
-    as_array = columns._as_array
-    monkeypatch.setattr(columns, "_as_array", lambda values: made.append(values.name) or as_array(values))
+    as_array = columns.as_array
+    monkeypatch.setattr(columns, "as_array", lambda values: made.append(values.name) or as_array(values))
     systems, tasks = ("a", "b", "c"), ("t", "u")
     trials = pl.concat([trials_of(system, 6, task=task) for system in systems for task in tasks], rechunk=True)
     if missing:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, strategies as st
 
-from taskpace.analysis.data.counts import believed, same_count
+from taskpace.analysis.data.counts import believed, same_count, same_counts
 
 KNOWN = {"prompt_tokens": 50, "output_tokens": 100, "reasoning_tokens": 0, "output_bytes": 400, "reasoning_bytes": 0,
          "token_source": "usage"}  # fmt: skip
@@ -93,3 +94,18 @@ def test_zeros_of_nobody_are_unknown():
 def test_the_longest_prompts_with_one_count_were_cut(sizes, counts, expected):
     """Ollama keeps half of its context and counts that; prompts of one length may well have one count."""
     assert same_count(np.array(sizes, float), np.array(counts, float)) == expected
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 6]), st.booleans())
+def test_cells_together_are_each_cell_alone(seed, trials, whole):
+    """Few lengths and counts, so that all cases occur; counts that are whole numbers, or unknown here and there."""
+    rng = np.random.default_rng(seed)
+    lengths, tokens = rng.integers(0, 6, (4, trials)) * 200, rng.integers(1, 3, (4, trials))
+    if not whole:
+        tokens = np.where(rng.random(tokens.shape) < 0.3, np.nan, tokens)
+    assert same_counts(lengths, tokens) == [same_count(*each) for each in zip(lengths, tokens, strict=True)]
+
+
+def test_no_trials_have_no_count():
+    """Cells that have none are none each."""
+    assert same_counts(np.empty((2, 0)), np.empty((2, 0))) == [None, None]

@@ -6,11 +6,15 @@ import asyncio
 import time
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, strategies as st
 
 from taskpace.analysis.data.arrays import to_arrays
+from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.stats.claims import decide, log_ratios
+from taskpace.analysis.summary import summarise_trials
+from taskpace.experiment.scenario import Scenario
 from taskpace.machine.clock import RealClock
 from taskpace.worker import lag as lags
 from taskpace.worker.lag import LagMonitor
@@ -40,6 +44,27 @@ def test_a_standstill_slows_nobody_down(trials_of, summary_of):
     assert reason.text.startswith("3 of 40 while taskpace itself stood still")
     (pair,) = summary.tables[0].pairs
     assert pair.task_time.lower is None
+
+
+def test_over_all_tasks_a_standstill_has_no_say_either(trials_of):
+    """The mean over tasks is that of the tables' ratios, whose late trials count on neither side."""
+    late = np.arange(40) < 3
+    frames = [
+        trials_of(system, task=task, task_time_s=QUICK * slower + 20.0 * still, late=still, loop_lag_s=20.0 * still)
+        for task in ("t", "u")
+        for system, slower, still in (("one", 1.0, late), ("two", 1.5, ~late & late))
+    ]
+    cells = [
+        CellPlan(system=system, task=task, scenario=Scenario(), planned=40, graded=True)
+        for task in ("t", "u")
+        for system in ("one", "two")
+    ]
+    summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0)
+    (overall,) = summary.overall
+    ratios = [pair.time_per_correct.change.value for table in summary.tables for pair in table.pairs]
+    assert [(pair.a, pair.b) for table in summary.tables for pair in table.pairs] == [("one", "two")] * 2
+    assert overall.rows[1].time_per_correct.change.value == pytest.approx(np.exp(np.mean(np.log(ratios))))
+    assert ratios[0] == pytest.approx(1.5, rel=0.1)
 
 
 def test_what_holds_without_late_trials_is_still_claimed(trials_of, summary_of):

@@ -162,3 +162,14 @@ def test_items_are_drawn_by_their_ids_however_they_stand():
         turned[places] = columns
         expected = Resamples(count, 20).totals(columns)
         np.testing.assert_array_equal(Resamples(count, 20, order=places).totals(turned), expected)
+
+
+def test_trials_that_were_never_sent_are_in_no_batch(trials_of):
+    """Where the server never came up there is no batch, and nothing to say of how few there are."""
+    trials = trials_of("a", n=4, outcome="error").with_columns(
+        scenario=pl.lit("batch=4"), dispatch_ns=pl.lit(None, dtype=pl.Int64)
+    )
+    cell = CellPlan(system="a", task="t", scenario=Scenario(batch=4), planned=4, graded=True)
+    (row,) = summarise_trials(trials, [cell], name="x", limit_s=60, resamples=0).tables[0].rows
+    assert row.batches == 0
+    assert "few-batches" not in {finding.code for finding in row.findings}

@@ -15,6 +15,8 @@ from taskpace.analysis.stats import significance
 from taskpace.analysis.stats.significance import (
     Groups,
     average_ranks,
+    growth,
+    growths,
     holm,
     holms,
     items_needed,
@@ -165,3 +167,12 @@ def test_wilcoxon_of_rows_is_that_of_each(seed, items, values):
         exact = len(known) <= 25 and len(set(np.abs(known))) == len(known)
         theirs = stats.wilcoxon(known, method="exact" if exact else "approx", correction=False).pvalue
         assert p == pytest.approx(theirs, rel=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0, 4, 9, 60]), st.sampled_from([0.0, 0.05, 0.3]))
+def test_growths_of_rows_are_those_of_each(seed, count, unknown):
+    """Of rows with a drift and without, with what is unknown, 0 or infinite among them: each as it is alone."""
+    rng = np.random.default_rng(seed)
+    values = rng.lognormal(0, 0.1, (6, count)) * np.linspace(1, [[1.0], [1.0], [1.0], [1.3], [1.6], [0.7]], count).T[0]
+    values = np.where(rng.random(values.shape) < unknown, rng.choice([np.nan, 0.0, np.inf], values.shape), values)
+    assert growths(values, 0.1) == [growth(row, 0.1) for row in values]

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.columns import Trials, Whole
 from taskpace.analysis.data.makespan import makespan_s
 from taskpace.analysis.schema.summary import Reason
 from taskpace.analysis.stats import significance
@@ -328,3 +328,17 @@ def test_no_more_items_are_asked_for_than_the_starter_set_has(items, asked, avai
     """A remedy that changes nothing is none."""
     cell = CellPlan(system="a", task="t", scenario=Scenario(), planned=asked, graded=True, starter_items=available)
     assert ask(items, asked, cell) == remedy
+
+
+def test_own_times_are_added_up_cell_by_cell(trials_of):
+    """Of cells of one table: rounds of one trial each, rounds of two, and no rounds at all, each as it is alone."""
+    rounds = (list(range(1, 41)), [1 + index // 2 for index in range(40)], [1, *range(1, 40)])
+    parts = [
+        trials_of(name, n=40).with_columns(round=pl.Series(each), worker=pl.lit(1))
+        for name, each in zip("abc", rounds, strict=True)
+    ]
+    frame = pl.concat(parts)
+    cells = Whole(frame).cells([(0, 40), (40, 40), (80, 40)])
+    assert [makespan_s(cell, 40) for cell in cells] == [makespan_s(Trials(part), 40) for part in parts]
+    own = (parts[0]["end_clock_ns"] - parts[0]["dispatch_ns"]).sum() / 1e9
+    assert makespan_s(cells[0], 40) == own

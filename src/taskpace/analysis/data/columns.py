@@ -18,16 +18,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from taskpace.analysis.data.column import NO_OUTCOME, as_array, column_of, is_number
 from taskpace.analysis.data.parts import Span
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
-
-FOREIGN = "foreign"
-"""A source of tokens: another model's tokenizer."""
-_CODES = pl.Enum(OUTCOMES)
-_NONE = len(OUTCOMES)
-"""In place of an outcome that is unknown."""
-
 
 Found = TypeVar("Found")
 
@@ -247,7 +241,7 @@ class Columns(_Values):
         if known == self.height and "error" not in self.outcomes:
             return None
         codes = self["outcome"]
-        return self._some((codes != OUTCOMES.index("error")) & (codes != _NONE))
+        return self._some((codes != OUTCOMES.index("error")) & (codes != NO_OUTCOME))
 
     @cached_property
     def _some_in_time(self) -> Columns | None:
@@ -273,7 +267,7 @@ class Trials(Columns):
     def __init__(
         self, frame: pl.DataFrame, arrays: _Made | None = None, beside: tuple[Alike, int] | None = None
     ) -> None:
-        super().__init__(frame.height, arrays or _Made(lambda name: _as_array(_column(frame, name))), beside)
+        super().__init__(frame.height, arrays or _Made(lambda name: as_array(column_of(frame, name))), beside)
         self.frame = frame
 
     @cached_property
@@ -322,7 +316,7 @@ class Whole:
 
         def make(name: str) -> NDArray[Any]:
             view = self._view(name)
-            return _as_array(_column(frame, name)) if view is None else view[begin:end]
+            return as_array(column_of(frame, name)) if view is None else view[begin:end]
 
         return _Made(make, found)
 
@@ -331,7 +325,7 @@ class Whole:
         view = self._view(name)
         steps = {after - before for before, after in pairwise(begins)} or {0}
         if view is None:
-            return np.stack([_as_array(_column(frame, name)) for frame in frames])
+            return np.stack([as_array(column_of(frame, name)) for frame in frames])
         if len(steps) > 1:
             return np.stack([view[begin : begin + frames[0].height] for begin in begins])
         shape, (stride,), (step,) = (len(begins), frames[0].height), view.strides, steps
@@ -346,9 +340,9 @@ class Whole:
         """
         with self._lock:
             if name not in self._views:
-                column = _column(self._frame, name)
-                own = column.n_chunks() == 1 and (column.null_count() in (0, len(column)) or not _is_number(column))
-                self._views[name] = _as_array(column) if own else None
+                column = column_of(self._frame, name)
+                own = column.n_chunks() == 1 and (column.null_count() in (0, len(column)) or not is_number(column))
+                self._views[name] = as_array(column) if own else None
             return self._views[name]
 
 
@@ -382,36 +376,3 @@ def _counted(codes: NDArray[Any]) -> dict[Outcome, int]:
             found[outcome] = n
             left -= n
     return found
-
-
-def _column(frame: pl.DataFrame, name: str) -> pl.Series:
-    if name == FOREIGN:
-        return (frame["token_source"] == FOREIGN).fill_null(value=False)
-    return frame[name]
-
-
-def _is_number(values: pl.Series) -> bool:
-    # Codes, whose type is slow to ask for: polars makes the names of all of them again.
-    kind = values.to_physical().dtype
-    return kind.is_numeric() and not kind.is_unsigned_integer()
-
-
-def _as_array(values: pl.Series) -> NDArray[Any]:
-    kind, unknown = values.dtype, values.null_count()
-    if values.name == "outcome":
-        codes = values.cast(_CODES).to_physical().cast(pl.UInt8)
-        return (codes.fill_null(_NONE) if unknown else codes).to_numpy()
-    if kind == pl.Boolean:
-        if unknown:
-            flags: Flags = values.cast(pl.Float64).to_numpy() == 1
-            return flags
-        # Bits, which polars looks at faster than it makes bytes of them.
-        found = values.any()
-        return values.to_numpy() if found and not values.all() else np.broadcast_to(np.bool_(found), len(values))
-    if kind.is_numeric() or kind == pl.Null:
-        if unknown and unknown == len(values):
-            return np.broadcast_to(np.nan, len(values))
-        return (values.cast(pl.Float64) if unknown else values).to_numpy()
-    if unknown == len(values):
-        return np.broadcast_to(np.False_, len(values))
-    return values.is_not_null().to_numpy() if unknown else np.broadcast_to(np.True_, len(values))

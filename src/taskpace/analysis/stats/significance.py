@@ -95,8 +95,8 @@ def growths(values: Floats, least: float) -> list[tuple[float, float] | None]:
         return [None] * len(values)
     with np.errstate(divide="ignore", invalid="ignore"):
         first, last = (np.log(part).mean(axis=1) for part in (values[:, :third], values[:, -third:]))
-    # Not so where something is unknown or not positive, which is left out.
-    below = np.abs(last - first) < least
+        # Not so where something is unknown or not positive, which is left out.
+        below = np.abs(last - first) < least
     return [None if known else growth(row, least) for known, row in zip(below.tolist(), values, strict=True)]
 
 

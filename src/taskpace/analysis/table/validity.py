@@ -11,7 +11,8 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import TURNS_SHARE
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import FOREIGN, Alike, Trials
+from taskpace.analysis.data.column import FOREIGN
+from taskpace.analysis.data.columns import Alike, Trials
 from taskpace.analysis.data.counts import same_counts
 from taskpace.analysis.data.nodes import place_column
 from taskpace.analysis.data.streams import BURST_SHARE
