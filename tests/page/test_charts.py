@@ -259,7 +259,7 @@ def test_the_picture_of_the_readme_is_what_the_command_draws(look):
 
 
 def _to_six_digits(svg: str) -> str:
-    """Sums have other last digits with another processor's kernels, and nobody sees them."""
+    """Sums have other last digits with another processor's kernels, which no picture shows."""
     return re.sub(r"-?\d+\.\d+", lambda number: f"{float(number[0]):.6g}", svg)
 
 

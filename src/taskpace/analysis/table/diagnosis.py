@@ -69,7 +69,7 @@ class RowFindings:
 
     @cached_property
     def _untimed(self) -> list[bool]:
-        """Of each system whether there is a trial of which it is unknown when its tokens were made."""
+        """Of each system whether it is unknown when the tokens of one of its trials were made."""
         untimed: list[bool] = np.asarray((self._arrays.untimed > 0).any(axis=(1, 2))).tolist()
         return untimed
 
