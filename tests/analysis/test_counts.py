@@ -106,6 +106,11 @@ def test_cells_together_are_each_cell_alone(seed, trials, whole):
     assert same_counts(lengths, tokens) == [same_count(*each) for each in zip(lengths, tokens, strict=True)]
 
 
+def test_a_length_that_is_unknown_hides_nothing():
+    """Counts are whole numbers, and one prompt's length is not known: the others were cut all the same."""
+    assert same_counts(np.array([[100, np.nan, 200, 400.0]]), np.array([[7, 7, 7, 7]])) == [7]
+
+
 def test_no_trials_have_no_count():
     """Cells that have none are none each."""
     assert same_counts(np.empty((2, 0)), np.empty((2, 0))) == [None, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 
 import numpy as np
@@ -65,6 +66,22 @@ def test_over_all_tasks_a_standstill_has_no_say_either(trials_of):
     assert [(pair.a, pair.b) for table in summary.tables for pair in table.pairs] == [("one", "two")] * 2
     assert overall.rows[1].time_per_correct.change.value == pytest.approx(np.exp(np.mean(np.log(ratios))))
     assert ratios[0] == pytest.approx(1.5, rel=0.1)
+
+
+def test_correct_answers_that_are_all_late_are_not_denied(trials_of):
+    """A system whose one correct answer came late has none to compare by, and it is said that it has one."""
+    late = np.arange(40) < 1
+    frames, cells = [], []
+    for task, system in itertools.product("tu", ("one", "two")):
+        right = [task == "t" or (system == "one" and first) for first in late.tolist()]
+        outcome = ["correct" if each else "wrong" for each in right]
+        still = late if (task, system) == ("u", "one") else ~late & late
+        frames.append(trials_of(system, task=task, task_time_s=QUICK, outcome=outcome, late=still))
+        cells.append(CellPlan(system=system, task=task, scenario=Scenario(), planned=40, graded=True))
+    summary = summarise_trials(pl.concat(frames), cells, name="x", limit_s=100, resamples=0)
+    one, two = summary.overall[0].rows
+    assert one.missing == "it has no correct answer in u, late ones aside"
+    assert two.missing == "neither it nor one has a correct answer in u, late ones aside"
 
 
 def test_what_holds_without_late_trials_is_still_claimed(trials_of, summary_of):

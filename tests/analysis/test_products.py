@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -76,6 +77,17 @@ def test_what_is_not_known_has_no_products(unknown):
     values[1, 2, 1] = unknown
     assert Products.of(values) is None
     assert Products.of(values[:, :0]) is None
+
+
+def test_many_systems_take_no_more_memory_than_their_values():
+    """A step's product of 200 systems is as large as a sixth of what they are: few are in memory at a time."""
+    values = np.random.default_rng(6).normal(0, 1, (200, 1000, 1))
+    found = Products.of(values)
+    tracemalloc.start()
+    found.moments([(0, 1)])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * values.nbytes
 
 
 def test_steps_do_not_show(monkeypatch):

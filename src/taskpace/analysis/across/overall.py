@@ -282,9 +282,9 @@ def _sum_up(
             ratio = compared(amounts, [(a, b)])[0].change
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
-                return NOT_COMPARED, f"{who} correct answer in {task.name}"
+                return NOT_COMPARED, f"{who} correct answer in {_but_late(task, a, b)}"
             log = math.log(ratio.value)
-            bounds.setdefault(ratio.bound, task.name)
+            bounds.setdefault(ratio.bound, _but_late(task, b if ratio.bound == ">=" else a))
         total += log / len(tasks)
         found /= len(tasks)
         unknown = np.isnan(found)
@@ -298,6 +298,11 @@ def _sum_up(
         (bound,) = bounds
         return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
     return _Sum(total, pairs)
+
+
+def _but_late(task: _Graded, *without: int) -> str:
+    """A task's name, of systems without a correct answer that counts; those that have one, had it late."""
+    return f"{task.name}, late ones aside" if any(task.answers.right[index] for index in without) else task.name
 
 
 def _mean_accuracy(system: str, tasks: list[_Graded]) -> Estimate:

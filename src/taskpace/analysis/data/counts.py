@@ -56,7 +56,7 @@ def same_counts(lengths: NDArray[Any], tokens: NDArray[Any]) -> list[int | None]
     if not lengths.size:
         return [None] * len(lengths)
     shown = lengths
-    if tokens.dtype.kind == "f" or lengths.min() <= 0:
+    if tokens.dtype.kind == "f" or not lengths.min() > 0:
         shown = np.where(~np.isnan(tokens) & (lengths > 0), lengths, 0)
     counts = tokens[np.arange(len(tokens)), shown.argmax(axis=1)]
     beside = np.multiply(shown, tokens != counts[:, None]).max(axis=1)

@@ -206,7 +206,7 @@ Test = Callable[[Floats], tuple[Floats, Flags]]
 
 
 def decide(found: LogRatios, test: Test | None = None) -> Claims:
-    """Test every pair in both directions; p = min(1, 2 x the smaller one-sided p); ``test``: null for ``one_sided``."""
+    """Test every pair, two-sided: p = min(1, 2 x the smaller one-sided p); ``test``: null for ``one_sided``."""
     if test is None and found.exact and (found.moments.bounded & (found.moments.n >= LEAST_FOR_MEAN)).all():
         # The other direction's p-value is 1 less this one's.
         p = found.moments.tested()

@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Moments, dots
+from taskpace.analysis.stats.intervals import AT_A_TIME, Flags, Floats, Influence, Moments, column_blocks, dots
 from taskpace.analysis.stats.items import differences, item_means
 
 Indices = list[tuple[int, int]]
@@ -113,6 +113,9 @@ def _products(one: Floats, other: Floats) -> Floats:
     whole = items - items % step
     parts = (each[:, :whole].reshape(k, -1, step) for each in (one, other))
     left, right = (np.moveaxis(part, 1, 0) for part in parts)
-    found: Floats = np.matmul(left, right.swapaxes(1, 2)).sum(axis=0)
+    found = np.zeros((k, k))
+    # Each step has a result of its own, which of many systems is large.
+    for some in column_blocks(k**2, len(left), AT_A_TIME):
+        found += np.matmul(left[some], right[some].swapaxes(1, 2)).sum(axis=0)
     found += np.matmul(one[:, whole:], other[:, whole:].T)
     return found

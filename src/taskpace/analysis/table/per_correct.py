@@ -140,7 +140,7 @@ class CostPerCorrect(PerCorrect):
     def __init__(self, arrays: Arrays) -> None:
         super().__init__(arrays.cost_usd, arrays.correct)
         self.priced = known_costs(arrays)
-        """Of each system."""
+        """Of each system whether they are."""
 
     def compared(self, indices: Indices, *, anytime: bool = False) -> list[Comparison]:
         """Each pair, as ``compared``."""

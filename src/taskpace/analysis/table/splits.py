@@ -54,7 +54,7 @@ class Splits:
 
     @cached_property
     def _sides(self) -> Side:
-        """In their order."""
+        """The systems' trials, in the order of the systems."""
         arrays, shape = self._arrays, (len(self._arrays.systems), -1)
         time_s, wait_s, written_bytes, tpot_s = (
             each.take(self._order, axis=0).reshape(shape)

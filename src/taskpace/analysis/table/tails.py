@@ -63,10 +63,10 @@ class Tails:
         if np.isfinite(means).all() and means.size:
             found = degrees_of_freedom((means - means.mean(axis=1, keepdims=True)).T, means.shape[1])
             return [(freedom, means.shape[1]) for freedom in found.tolist()]
-        return [_freedom(own[~np.isnan(own)]) for own in means]
+        return [_freedom_of(own[~np.isnan(own)]) for own in means]
 
 
-def _freedom(means: Floats) -> tuple[float, int]:
+def _freedom_of(means: Floats) -> tuple[float, int]:
     """Of one system's items that have a time."""
     if not len(means):
         return float("nan"), 0
