@@ -49,6 +49,9 @@ class Measured(NamedTuple):
     """Peak memory before the work."""
     peak_mb: float
     records: int
+    ours_cpu_s: list[float]
+    """Processor time, of all threads."""
+    theirs_cpu_s: list[float]
 
 
 def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
@@ -134,9 +137,14 @@ def peak_mb(whose: int = resource.RUSAGE_SELF) -> float:
 
 
 def timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    return both_timed(work)[0]
+
+
+def both_timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds, and seconds of processor time."""
+    start, cpu_s = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu_s
 
 
 def summary_part(rounds: int, systems: int, items: int) -> Measured:
@@ -144,9 +152,12 @@ def summary_part(rounds: int, systems: int, items: int) -> Measured:
     before_mb = peak_mb()
     ours, theirs = [], []
     for _ in range(rounds):
-        theirs.append(timed(lambda: group_by(trials)))
-        ours.append(timed(lambda: summarise_trials(trials, cells, name="x", limit_s=60, resamples=0)))
-    return Measured(ours, theirs, before_mb, peak_mb(), trials.height)
+        theirs.append(both_timed(lambda: group_by(trials)))
+        ours.append(both_timed(lambda: summarise_trials(trials, cells, name="x", limit_s=60, resamples=0)))
+    (ours_s, ours_cpu_s), (theirs_s, theirs_cpu_s) = (
+        [list(each) for each in zip(*both, strict=True)] for both in (ours, theirs)
+    )
+    return Measured(ours_s, theirs_s, before_mb, peak_mb(), trials.height, ours_cpu_s, theirs_cpu_s)
 
 
 def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
@@ -165,7 +176,7 @@ def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
     for _ in range(rounds):
         without.append(timed(lambda: five_tasks(0)))
         with_it.append(timed(lambda: five_tasks(resamples)))
-    return Measured(with_it, without, before_mb, peak_mb(), 0)
+    return Measured(with_it, without, before_mb, peak_mb(), 0, [], [])
 
 
 class Loaded(NamedTuple):
@@ -224,6 +235,10 @@ def main() -> None:
     measure = partial(apart, quick=bench.quick)
     found = measure(summary_part, rounds, systems, items)
     ratio = bench.figure("ratio", [a / b for a, b in zip(found.ours_s, found.theirs_s, strict=True)], at_most=5)
+    of_cpu = bench.figure(
+        "ratio of processor time",
+        [a / b for a, b in zip(found.ours_cpu_s, found.theirs_cpu_s, strict=True)],
+    )
     peak = bench.figure("summary: peak memory", found.peak_mb, "MB", at_most=1024)
     before = bench.figure("summary: memory before", found.before_mb, "MB")
     bench.say(f"summary of {found.records:,} records, {systems} systems x {len(TASKS)} tasks, no bootstrap")
@@ -232,6 +247,7 @@ def main() -> None:
     )
     bench.say(f"  polars group-by {bench.figure('polars group-by', found.theirs_s, 's'):.2f} s")
     bench.say(f"  ratio           {ratio:.2f}  {ratio.target}")
+    bench.say(f"  processor time  {of_cpu:.2f} times the group-by's, over all threads")
     bench.say(f"  peak memory     {peak:,.0f} MB, including {before:,.0f} MB before the summary  {peak.target}")
 
     smaller = [measure(summary_part, rounds, systems, max(1, items // part)) for part in (100, 10)]
