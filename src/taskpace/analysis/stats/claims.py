@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats, Moments
-from taskpace.analysis.stats.items import any_of_item, differences, item_means
+from taskpace.analysis.stats.items import any_of_item, any_of_system, differences, item_means
 from taskpace.analysis.stats.products import Products
 from taskpace.analysis.stats.special import fair_at_most
 from taskpace.analysis.stats.student import ts_below
@@ -160,8 +160,8 @@ class Logs(msgspec.Struct, frozen=True, dict=True):
         with np.errstate(divide="ignore", invalid="ignore"):
             np.log(values, out=logs, where=True if whole else there)
         late = np.broadcast_to(np.False_, cut.shape) if late is None else late
-        bounded = (cut | late).any(axis=(1, 2)) if some_cut or late.any() else np.zeros(len(values), dtype=bool)
-        return cls(logs, cut, late, np.asarray(there.any(axis=(1, 2))).tolist(), np.asarray(bounded).tolist())
+        bounded = any_of_system(cut | late).tolist() if some_cut or late.any() else [False] * len(values)
+        return cls(logs, cut, late, any_of_system(there).tolist(), bounded)
 
     @cached_property
     def products(self) -> Products | None:

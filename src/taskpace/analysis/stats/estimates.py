@@ -156,11 +156,16 @@ def shares_of_correct(right: Floats, asked: Floats, reach: Reach | None = None) 
     """
     if asked.size and (asked == 1).all():
         shares = right.sum(axis=1) / asked.shape[1]
-        return numbers(Intervals(shares, *wilson(shares, asked.shape[1], reach), np.full(shares.shape, math.nan)))
+        return _of_independent(shares, asked.shape[1], reach)
     return [
         number(*share_interval(*((hits, trials) if trials.all() else (hits[trials > 0], trials[trials > 0])), reach))
         for hits, trials in zip(right, asked, strict=True)
     ]
+
+
+def _of_independent(shares: Floats, n: int, reach: Reach | None) -> list[Estimate]:
+    """Shares, each of ``n`` items that were asked once, with ``wilson``'s intervals."""
+    return numbers(Intervals(shares, *wilson(shares, n, reach), np.full(shares.shape, math.nan)))
 
 
 def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
@@ -200,8 +205,7 @@ def solve_curves(
                 found.append([UNKNOWN] * len(deadlines_s))
                 continue
             shares = np.searchsorted(moments, deadlines_s, "right") / n
-            untested = np.full(shares.shape, math.nan)
-            found.append(numbers(Intervals(shares, *wilson(shares, n, reach), untested)))
+            found.append(_of_independent(shares, n, reach))
         return found
     return [
         _shares_of_repeats(moments, item_counts(there), deadlines_s, reach)

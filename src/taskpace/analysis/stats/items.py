@@ -75,6 +75,11 @@ def item_counts(flags: Flags) -> Floats:
     return counts.astype(np.float64)
 
 
+def any_of_system(flags: Flags) -> Flags:
+    """Of each system whether there is one among its trials, (systems, items, repeats)."""
+    return np.asarray(flags.any(axis=(1, 2)))
+
+
 def any_of_item(flags: Flags) -> Flags:
     """Whether there is one over the last axis (repeats)."""
     once: Flags = flags[..., 0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,9 +68,8 @@ class Products:
 
     def mean_differences(self, pairs: Indices) -> Influence:
         """Means over items of the differences, and what each item contributes: ``Influence.of_means``."""
-        squares, fourths = self._sums(pairs, fourths=True)
-        n = np.full(squares.shape, float(self._values.shape[1]))
-        return Influence(self._apart(pairs), n, squares / n**2, np.full(n.shape, np.nan), fourths / n**4)
+        sums = self.influence(self._apart(pairs), pairs)
+        return msgspec.structs.replace(sums, squares=sums.squares / sums.n**2, fourths=sums.fourths / sums.n**4)
 
     def influence(self, value: Floats, pairs: Indices) -> Influence:
         """Of values, (pairs,), to which each item contributes the difference: ``Influence.of``."""

@@ -12,7 +12,8 @@ import polars as pl
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.schema.summary import Finding, MeasuredRow
-from taskpace.analysis.stats.intervals import Floats, Moments
+from taskpace.analysis.stats.intervals import Flags, Floats, Moments
+from taskpace.analysis.stats.items import any_of_system
 from taskpace.analysis.table.again import again
 from taskpace.analysis.table.pairs import Pair, is_inverted
 from taskpace.analysis.table.tails import Tails
@@ -62,16 +63,14 @@ class RowFindings:
         )
 
     @cached_property
-    def _some_empty(self) -> list[bool]:
+    def _some_empty(self) -> Flags:
         """Of each system whether an answer has no visible byte."""
-        empty: list[bool] = np.asarray((self._arrays.visible_bytes == 0).any(axis=(1, 2))).tolist()
-        return empty
+        return any_of_system(self._arrays.visible_bytes == 0)
 
     @cached_property
-    def _untimed(self) -> list[bool]:
+    def _untimed(self) -> Flags:
         """Of each system whether it is unknown when the tokens of one of its trials were made."""
-        untimed: list[bool] = np.asarray((self._arrays.untimed > 0).any(axis=(1, 2))).tolist()
-        return untimed
+        return any_of_system(self._arrays.untimed > 0)
 
     @cached_property
     def _totals(self) -> list[tuple[float, float]]:

@@ -10,8 +10,8 @@ import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
-from taskpace.analysis.stats.intervals import Floats, Influence, Reach, column_blocks
-from taskpace.analysis.stats.items import differences, item_means
+from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Reach, column_blocks
+from taskpace.analysis.stats.items import any_of_system, differences, item_means
 from taskpace.analysis.stats.products import Products
 from taskpace.analysis.stats.split import PARTS, Side, of_writing
 
@@ -63,8 +63,8 @@ class Splits:
         return Side(time_s=time_s, wait_s=np.fmin(wait_s, time_s), written_bytes=written_bytes, tpot_s=tpot_s)
 
     @cached_property
-    def _untimed(self) -> list[bool]:
-        return [bool((each > 0).any()) for each in self._arrays.untimed]
+    def _untimed(self) -> Flags:
+        return any_of_system(self._arrays.untimed > 0)
 
     @cached_property
     def _apart(self) -> tuple[Products, Products] | None:

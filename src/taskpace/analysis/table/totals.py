@@ -11,7 +11,6 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers, par2_values
 from taskpace.analysis.stats.intervals import (
     AT_A_TIME,
-    Flags,
     Floats,
     Influence,
     Reach,
@@ -20,7 +19,7 @@ from taskpace.analysis.stats.intervals import (
     log_ratios,
     ratios_of,
 )
-from taskpace.analysis.stats.items import item_sums, item_totals
+from taskpace.analysis.stats.items import any_of_system, item_sums, item_totals
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 
 _Ratio = tuple[Floats, Floats]
@@ -35,7 +34,11 @@ def time_totals(
     spent = recorded[0] if arrays.spent_s is arrays.recorded_s else item_sums(arrays.spent_s)
     par2 = item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s))
     means, per_correct, penalised = _estimates([recorded, (spent, right), par2], reach)
-    return _at_least_where(_any(arrays.is_cut), means), _or_of_few(per_correct, spent, arrays, reach), penalised
+    return (
+        _at_least_where(any_of_system(arrays.is_cut), means),
+        _or_of_few(per_correct, spent, arrays, reach),
+        penalised,
+    )
 
 
 def token_totals(arrays: Arrays, reach: Reach | None) -> tuple[list[Estimate], list[Estimate]]:
@@ -44,9 +47,9 @@ def token_totals(arrays: Arrays, reach: Reach | None) -> tuple[list[Estimate], l
     uncounted = np.isnan(tokens)
     failed = np.zeros(len(tokens), dtype=bool)
     if missing.any():
-        failed = _any(missing & ~np.isnan(arrays.correct))
+        failed = any_of_system(missing & ~np.isnan(arrays.correct))
         tokens = np.where(missing, np.nan, tokens)
-    unknown = missing.all(axis=(1, 2)) | _any(uncounted & ~missing)
+    unknown = missing.all(axis=(1, 2)) | any_of_system(uncounted & ~missing)
     spent, counted = item_totals(tokens)
     means, per_correct = _estimates([(spent, counted), (spent, arrays.answers[0])], reach)
     per_correct = _or_of_few(per_correct, spent, arrays, reach)
@@ -54,7 +57,7 @@ def token_totals(arrays: Arrays, reach: Reach | None) -> tuple[list[Estimate], l
         [UNKNOWN if lost else each for lost, each in zip(unknown, estimates, strict=True)]
         for estimates in (means, per_correct)
     )
-    return _at_least_where(_any(arrays.is_cut), means), _at_least_where(failed, per_correct)
+    return _at_least_where(any_of_system(arrays.is_cut), means), _at_least_where(failed, per_correct)
 
 
 def at_least(estimate: Estimate) -> Estimate:
@@ -83,11 +86,6 @@ def _or_of_few(estimates: list[Estimate], spent: Floats, arrays: Arrays, reach: 
         few_correct(spent[index], right[index], asked[index], anytime=reach is not None) if few else each
         for index, (each, few) in enumerate(zip(estimates, right.sum(axis=1) < FEW_CORRECT, strict=True))
     ]
-
-
-def _any(flags: Flags) -> Flags:
-    """By system."""
-    return np.asarray(flags.any(axis=(1, 2)))
 
 
 def _at_least_where(bounds: Iterable[bool], estimates: list[Estimate]) -> list[Estimate]:

@@ -97,7 +97,8 @@ class _Paced(msgspec.Struct, frozen=True):
         asked = np.full((len(in_round), k + 2), _UNKNOWN % (k + 2), dtype=np.int16)
         asked[:, 0] = _FIRST % (k + 2)
         systems = np.broadcast_to(np.arange(k, dtype=np.int16)[:, None], at.shape)
-        asked.ravel()[at if whole else at[there]] = systems if whole else systems[there]
+        known = ... if whole else there
+        asked.ravel()[at[known]] = systems[known]
         at -= 1
         before = asked.ravel().take(at)
         if not whole or k < 2:
