@@ -157,26 +157,29 @@ class Influence(msgspec.Struct, frozen=True):
     def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
         """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
         with np.errstate(invalid="ignore"):
-            powers, _ = _powers(influence, skewed=skewed)
+            powers = _powers(influence, skewed=skewed)
         # Of what is unknown so are the powers.
         if np.isfinite(powers[0]).all():
             return cls(value, np.full(value.shape, float(len(influence))), *powers)
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
-        return cls(value, n, *_powers(known, skewed=skewed)[0])
+        return cls(value, n, *_powers(known, skewed=skewed, spent=True))
 
     @classmethod
-    def of_means(cls, values: Floats, *, skewed: bool = False) -> Self:
-        """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out."""
+    def of_means(cls, values: Floats, *, skewed: bool = False, spent: bool = False) -> Self:
+        """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out. ``spent``: the values may be
+        written over.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
-            powers, means = _powers(values, skewed=skewed, centred=True)
-            n = np.full(means.shape, float(len(values)))
+            means, n = values.sum(axis=0) / len(values), np.full(values.shape[1], float(len(values)))
             # Of what is unknown so is the mean.
-            if not np.isfinite(means).all():
+            if np.isfinite(means).all():
+                powers = _powers(values, centre=means, skewed=skewed, spent=spent)
+            else:
                 there = ~np.isnan(values)
                 n = there.sum(axis=0).astype(np.float64)
                 means = np.where(there, values, 0.0).sum(axis=0) / n
-                powers, _ = _powers(np.where(there, values - means, 0.0), skewed=skewed)
+                powers = _powers(np.where(there, values - means, 0.0), skewed=skewed, spent=True)
             return cls(means, n, *(power / n**k for k, power in enumerate(powers, 2)))
 
     @classmethod
@@ -227,26 +230,31 @@ class Influence(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self.intervals(), p=self.tested())
 
 
-def _powers(values: Floats, *, skewed: bool = False, centred: bool = False) -> tuple[Floats, Floats]:
-    """Sums over items of the second, third and fourth power of ``values``, (items, k), ``centred`` less their means:
-    (3, k); and those means, else 0: (k,).
+def _powers(
+    values: Floats, *, centre: Floats | None = None, skewed: bool = False, spent: bool = False
+) -> tuple[Floats, Floats, Floats]:
+    """Sums over items of the second, third and fourth power of ``values``, (items, k), less ``centre``: (k,) each.
+
+    The third is NaN without ``skewed``. ``spent``: the values may be written over.
     """
-    means, found = np.zeros(values.shape[1]), np.full((3, values.shape[1]), np.nan)
+    squares, cubes, fourths = np.full((3, values.shape[1]), np.nan)
     # As rows, each in one piece: it sums as it does alone, to the digit.
     rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
-    work = _work(1 + centred, rows, blocks)
+    # What is worked on where it lies is read and written half as often.
+    spent = spent and rows.flags.c_contiguous
+    moved = centre is not None and not spent
+    work = _work(moved + (skewed or not (moved or spent)), rows, blocks)
     for block in blocks:
-        d = np.ascontiguousarray(rows[block])
-        d2, *free = work[:, : len(d)]
-        if centred:
-            means[block] = d.sum(axis=1) / len(values)
-            d = np.subtract(d, means[block, None], out=free[0])
-        found[0, block] = dots(d, d)
-        np.multiply(d, d, out=d2)
+        d, *free = rows[block], *work[:, : len(rows[block])]
+        if centre is not None:
+            d = np.subtract(d, centre[block, None], out=free.pop() if moved else d)
+        d = np.ascontiguousarray(d)
+        squares[block] = dots(d, d)
+        d2 = np.multiply(d, d, out=free.pop() if free else d)
         if skewed:
-            found[1, block] = dots(d, d2)
-        found[2, block] = dots(d2, d2)
-    return found, means
+            cubes[block] = dots(d, d2)
+        fourths[block] = dots(d2, d2)
+    return squares, cubes, fourths
 
 
 _LONGEST_DOT = 1 << 13
@@ -280,7 +288,7 @@ def degrees_of_freedom(d: Floats, n: int) -> Floats:
     the variance that the d show, 2 (sum d^2)^2 / (sum d^4 - (sum d^2)^2 / n): about n for normal d, 2 where one item
     decides. Source: Satterthwaite (1946), "An approximate distribution of estimates of variance components".
     """
-    (squares, _, fourths), _ = _powers(d)
+    squares, _, fourths = _powers(d)
     return _freedom(squares, fourths, np.full(squares.shape, float(n)))
 
 

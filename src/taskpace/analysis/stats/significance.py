@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import AT_A_TIME, LEVEL, Flags, Floats, column_blocks
+from taskpace.analysis.stats.intervals import AT_A_TIME, LEVEL, Flags, Floats, column_blocks, dots
 from taskpace.analysis.stats.special import Counts, fair_at_most
 from taskpace.analysis.stats.student import normal_below, normal_quantile, ts_below
 
@@ -24,6 +24,7 @@ _EXACT_WILCOXON = 25
 """Up to so many differences the null distribution is counted out."""
 _INFINITE = int(np.array(np.inf).view(np.uint64))
 """Bits of infinity; of NaN they are more, without the sign."""
+_ONE = int(np.array(1.0).view(np.uint64))
 Sizes = NDArray[np.uint64]
 
 
@@ -125,6 +126,7 @@ def wilcoxons(differences: Floats) -> list[float]:
     found: list[float] = []
     blocks = column_blocks(items, count, AT_A_TIME)
     work = np.empty((2, len(differences[blocks[0]]) if blocks else 0, items), dtype=np.uint64)
+    ranks = np.broadcast_to(np.arange(1.0, items + 1), work.shape[1:])
     for block in blocks:
         keys, signs = work[:, : len(differences[block])]
         bits = np.ascontiguousarray(differences[block]).view(np.uint64)
@@ -133,15 +135,17 @@ def wilcoxons(differences: Floats) -> list[float]:
         np.right_shift(bits, 63, out=signs)
         keys |= signs
         keys.sort(axis=1)
-        np.bitwise_and(keys, 1, out=signs)
-        by_rank = np.vecdot(signs, np.arange(1, items + 1, dtype=np.uint64)).tolist()
+        # 1.0 or -1.0.
+        np.left_shift(keys, 63, out=signs)
+        signs |= _ONE
+        by_rank = dots(signs.view(np.float64), ranks[: len(signs)]).tolist()
         # Equal sizes are 1 apart at most; of others that are, one after the other in the order of all doubles, hardly
         # any follow each other.
         steps = np.subtract(keys[:, 1:], keys[:, :-1], out=signs[:, 1:])
         plain = (keys[:, 0] > 1) & (keys[:, -1] >> 1 <= _INFINITE) & (steps > 1).all(axis=1)
         found += [
-            _signed_ranks_p(items, float(negative)) if known else _dropping(row >> 1, row & 1)
-            for known, negative, row in zip(plain.tolist(), by_rank, keys, strict=True)
+            _signed_ranks_p(items, (items * (items + 1) / 2 - signed) / 2) if known else _dropping(row >> 1, row & 1)
+            for known, signed, row in zip(plain.tolist(), by_rank, keys, strict=True)
         ]
     return found
 

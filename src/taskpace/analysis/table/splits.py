@@ -133,7 +133,7 @@ class Splits:
                 differences(values, pairs, row)
                 np.copyto(row, np.nan, where=np.isnan(verbosity))
         by_item = item_means(found.reshape(len(found) * len(pairs), items, repeats))
-        means = Influence.of_means(by_item.T, skewed=self._reach is not None)
+        means = Influence.of_means(by_item.T, skewed=self._reach is not None, spent=True)
         if self._apart is not None:
             means = Influence.together([*(each.mean_differences(pairs) for each in self._apart), means])
         return means, (~untold).tolist()
