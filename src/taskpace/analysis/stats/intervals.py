@@ -41,7 +41,7 @@ class Intervals(msgspec.Struct, frozen=True):
     p: Floats
 
 
-BLOCK_VALUES = 1 << 19
+BLOCK_VALUES = 1 << 20
 """Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
 
 
