@@ -276,7 +276,7 @@ def print_warnings(bench: Bench) -> None:
         shares = []
         for n in ITEMS:
             many = (draw(world, rng, SLOWER, HURRY, items=n, repeats=1).time_s[0] for _ in range(experiments))
-            warned = sum(any(Tails(times[None], np.sort(times.reshape(1, -1))).heavy(0)) for times in many)
+            warned = sum(any(Tails(times[None], np.sort(times.reshape(1, -1)), None).heavy(0)) for times in many)
             shares.append(100 * warned / experiments)
         bench.say(f"| {world.name} | " + " | ".join(f"{share:.0f} %" for share in shares) + " |")
         bench.figure(f"warnings: {world.name}", shares, "%")

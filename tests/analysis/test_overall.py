@@ -208,7 +208,9 @@ def test_all_systems_are_compared_at_once_and_as_each_alone(suite_of, monkeypatc
     }
     made: list[int] = []
     monkeypatch.setattr(
-        overall, "of_influence", lambda values, each: made.append(len(values)) or of_influence(values, each)
+        overall,
+        "of_influence",
+        lambda values, each, **settings: made.append(len(values)) or of_influence(values, each, **settings),
     )
     (together,) = suite_of(found).overall
     assert made == [len(names)]

@@ -10,7 +10,7 @@ from hypothesis import given, strategies as st
 from tests.later import Later
 
 from taskpace.analysis.stats.anytime import reach
-from taskpace.analysis.stats.shares import Answered, PairedShares
+from taskpace.analysis.stats.shares import AskedOnce, PairedShares
 
 stats = Later("scipy.stats")
 
@@ -47,9 +47,9 @@ def test_with_repeats_an_items_mean_takes_the_place_of_its_answer(differences):
 def test_items_asked_once_are_counted_as_their_differences_add_up(a, data):
     """Counts of right and wrong answers give what the differences item by item give, unasked items left out."""
     b = data.draw(st.lists(st.sampled_from([1.0, 0.0, math.nan]), min_size=len(a), max_size=len(a)))
-    one, other = np.array(a), np.array(b)
-    differences = other - one
-    counted = PairedShares.of_once(*(Answered(right=each > 0, wrong=each == 0) for each in (one, other)))
+    both = np.array([a, b])
+    differences = both[1] - both[0]
+    (counted,) = AskedOnce(both).shares([(0, 1)])
     assert counted == PairedShares.of(differences[~np.isnan(differences)])
 
 

@@ -14,6 +14,7 @@ from taskpace.analysis.stats.estimates import UNKNOWN, ratios
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import mean_and_per_correct
 from taskpace.analysis.table import totals
+from taskpace.analysis.table.per_correct import of_time
 from taskpace.analysis.table.totals import time_totals, token_totals
 
 approx = partial(pytest.approx, rel=1e-12, abs=0, nan_ok=True)
@@ -68,7 +69,7 @@ def test_totals_are_each_system_s_own(arrays, values, monkeypatch):
         assert alike(tokens[index], mean) == (name not in ("errors", "cut"))
         assert (per_correct[index] == each) == (name != "errors")
     assert tokens[2] == per_correct[2] == tokens[6] == per_correct[6] == UNKNOWN
-    means, seconds, par2 = time_totals(arrays, 60.0, None)
+    means, seconds, par2 = time_totals(arrays, 60.0, None, of_time(arrays))
     for index, name in enumerate(arrays.systems):
         spent, right = arrays.spent_s[index], arrays.correct[index]
         recorded = arrays.recorded_s[index]

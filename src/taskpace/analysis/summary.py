@@ -274,7 +274,14 @@ def make_table(
     arrays = sample.shared
     drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples and len(arrays.items) else None
     compared = meanwhile(lambda: pairing.leaning_first(drawn))
-    rows = make_rows(cells, sample, limit_s, deadline_s, reach=reach if anytime else None)
+    rows = make_rows(
+        cells,
+        sample,
+        limit_s,
+        deadline_s,
+        reach=reach if anytime else None,
+        seconds=pairing.seconds if paired is sample else None,
+    )
     shown = RowFindings(sample.own)
     of_rows = [shown.of(row, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))]
     of_order = order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0])

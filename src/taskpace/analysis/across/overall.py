@@ -54,7 +54,9 @@ class Answers(msgspec.Struct, frozen=True):
         """``paired``: the sample ``within_nodes``; ``pairing``: of it."""
         timed = paired.shared
         right, trials = sample.own.answers
-        shares = np.divide(right, trials, out=np.zeros(right.shape), where=trials > 0)
+        # As a rule all were asked as often.
+        asked = trials if any(trials.strides) else trials[:1, :1]
+        shares = np.divide(right, trials, out=np.zeros(right.shape), where=True if asked.all() else trials > 0)
         return cls(
             timed.systems,
             timed.items if isinstance(timed.items, pl.Series) else pl.Series(values=timed.items, dtype=pl.String),
@@ -252,11 +254,14 @@ def _mean_ratios(
         known = {index: each for index, each in enumerate(sums) if isinstance(each, _Sum)}
         compared: dict[int, Comparison] = {}
         if known:
-            influence, met = influence[list(known)], met[list(known)]
-            if not met.all():
+            if len(known) < len(some):
+                influence, met = influence[list(known)], met[list(known)]
+            if not (whole := bool(met.all())):
                 influence[~met] = np.nan
+            influence /= len(tasks)
             means, counts = np.array([each.mean for each in known.values()]), [each.items for each in known.values()]
-            compared = dict(zip(known, compared_by_log(of_influence(means, influence.T), counts), strict=True))
+            intervals = of_influence(means, influence.T, spent=whole)
+            compared = dict(zip(known, compared_by_log(intervals, counts), strict=True))
         found += [(compared[index], None) if isinstance(each, _Sum) else each for index, each in enumerate(sums)]
     return found
 
@@ -264,8 +269,8 @@ def _mean_ratios(
 def _sum_up(
     system: str, tasks: list[_Graded], reference: str, amounts_of: Amounts, *, influence: Floats, met: Flags
 ) -> _Sum | tuple[Comparison, str | None]:
-    """One system's mean, with each item's ``influence`` on it, (items,) of all tasks, and which were ``met``; or a
-    bound, or why there is none.
+    """One system's mean, with each item's ``influence`` on the sum, (items,) of all tasks, and which were ``met``; or
+    a bound, or why there is none.
     """
     total, pairs = 0.0, 0
     bounds: dict[Bound, str] = {}
@@ -286,12 +291,13 @@ def _sum_up(
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, _but_late(task, b if ratio.bound == ">=" else a))
         total += log / len(tasks)
-        found /= len(tasks)
         unknown = np.isnan(found)
         if unknown.any():
             found[unknown] = 0.0
+            met[task.place] |= ~unknown
+        else:
+            met[task.place] = True
         influence[task.place] += found
-        met[task.place] |= ~unknown
     if len(bounds) > 1:
         return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
     if bounds:

@@ -15,6 +15,7 @@ from taskpace.analysis.data.columns import Alike, Columns, Trials, Whole, togeth
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.items import item_totals
+from taskpace.analysis.stats.products import Products
 from taskpace.records import CUT
 
 _FLAGS = ("cut", "late", "untimed")
@@ -85,6 +86,11 @@ class Arrays(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def ranked_s(self) -> Floats:
         """Task times of each system from the shortest to the longest, unknown ones last: (systems, trials)."""
         return np.sort(self.task_time_s.reshape(len(self.systems), -1), axis=1)
+
+    @cached_property
+    def times(self) -> Products | None:
+        """What means of task times, and their differences, need of them; null: some are unknown."""
+        return Products.of(self.task_time_s)
 
     @cached_property
     def log_time(self) -> Floats:

@@ -151,16 +151,25 @@ class Logs(msgspec.Struct, frozen=True, dict=True):
     @classmethod
     def of(cls, values: Floats, cut: Flags, late: Flags | None = None) -> Self:
         """Of values as recorded, (systems, items, repeats); see ``log_ratios``."""
-        there, some_cut = values > 0, cut.any()
-        if some_cut:
-            there |= cut & (values == 0)
         # As a rule all are there; or none, as of reasoning.
-        whole = bool(there.all())
-        logs = np.empty(values.shape) if whole else np.full(values.shape, np.nan)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            np.log(values, out=logs, where=True if whole else there)
+        there: Flags = values > 0
+        if there.all():
+            return cls.of_logs(np.log(values), cut, late)
+        logs = np.full(values.shape, np.nan)
+        np.log(values, out=logs, where=there)
+        logs[cut & (values == 0)] = -np.inf
+        return cls.of_logs(logs, cut, late)
+
+    @classmethod
+    def of_logs(cls, logs: Floats, cut: Flags, late: Flags | None = None) -> Self:
+        """Of their logarithms; not finite where there is no value above 0."""
+        there, some_cut = logs > -np.inf, cut.any()
+        if some_cut:
+            there |= cut & (logs == -np.inf)
+        if not there.all():
+            logs = np.where(there, logs, np.nan)
         late = np.broadcast_to(np.False_, cut.shape) if late is None else late
-        bounded = any_of_system(cut | late).tolist() if some_cut or late.any() else [False] * len(values)
+        bounded = any_of_system(cut | late).tolist() if some_cut or late.any() else [False] * len(logs)
         return cls(logs, cut, late, any_of_system(there).tolist(), bounded)
 
     @cached_property

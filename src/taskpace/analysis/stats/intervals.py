@@ -154,12 +154,19 @@ class Influence(msgspec.Struct, frozen=True):
     """Sum of d^4."""
 
     @classmethod
-    def of(cls, value: Floats, influence: Floats, *, skewed: bool = False) -> Self:
-        """Of d, (items, k), NaN for an item that does not belong to the value; ``skewed``: with the cubes."""
+    def of(cls, value: Floats, influence: Floats, *, skewed: bool = False, spent: bool = False) -> Self:
+        """Of d, (items, k), NaN for an item that does not belong to the value.
+
+        Args:
+            value: what the items contribute to.
+            influence: d.
+            skewed: with the cubes.
+            spent: d may be written over, and none is NaN.
+        """
         with np.errstate(invalid="ignore"):
-            powers = _powers(influence, skewed=skewed)
+            powers = _powers(influence, skewed=skewed, spent=spent)
         # Of what is unknown so are the powers.
-        if np.isfinite(powers[0]).all():
+        if spent or np.isfinite(powers[0]).all():
             return cls(value, np.full(value.shape, float(len(influence))), *powers)
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
@@ -276,9 +283,9 @@ def _work(count: int, rows: Floats, blocks: list[slice]) -> Floats:
     return np.empty((count, len(rows[blocks[0]]) if blocks else 0, rows.shape[1]))
 
 
-def of_influence(value: Floats, influence: Floats) -> Intervals:
-    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k); see ``Influence``."""
-    return Influence.of(value, influence).tested_intervals()
+def of_influence(value: Floats, influence: Floats, *, spent: bool = False) -> Intervals:
+    """Intervals and tests of values, (k,), from what each item contributes to them, (items, k) (``Influence.of``)."""
+    return Influence.of(value, influence, spent=spent).tested_intervals()
 
 
 def degrees_of_freedom(d: Floats, n: int) -> Floats:
@@ -324,12 +331,11 @@ def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False
     return Influence.of(logs, log_influence(numerators, denominators, (above, below)), skewed=skewed)
 
 
-def log_means(values: Floats, count: float, *, skewed: bool = False) -> Influence:
-    """``log_ratios`` where all denominators are ``count``."""
-    found = Influence.of_means(values, skewed=skewed)
+def log_means(means: Influence, count: float = 1.0) -> Influence:
+    """``log_ratios`` where all denominators are ``count``, from the means of the numerators."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        powers = (power / found.value**k for k, power in enumerate((found.squares, found.cubes, found.fourths), 2))
-        return Influence(np.log(found.value / count), found.n, *powers)
+        powers = (power / means.value**k for k, power in enumerate((means.squares, means.cubes, means.fourths), 2))
+        return Influence(np.log(means.value / count), means.n, *powers)
 
 
 def ratios_of(logs: Influence, reach: Reach | None = None) -> Intervals:

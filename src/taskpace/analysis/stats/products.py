@@ -47,15 +47,15 @@ class Products:
     @cached_property
     def _squares(self) -> Floats:
         """Sums of a b."""
-        return _products(self._values, self._values)
+        return sums_of_products(self._values, self._values)
 
     @cached_property
     def _fourths(self) -> tuple[Floats, Floats]:
         """Sums of a^2 b^2, and of a^3 b."""
         squares = self._values * self._values
-        even = _products(squares, squares)
+        even = sums_of_products(squares, squares)
         squares *= self._values
-        return even, _products(squares, self._values)
+        return even, sums_of_products(squares, self._values)
 
     def moments(self, pairs: Indices) -> Moments:
         """Of the differences b - a of each pair (a, b) over the items."""
@@ -66,10 +66,20 @@ class Products:
         n = np.full(squares.shape, float(items))
         return Moments(n, self._apart(pairs), deviation, np.ones(squares.shape, dtype=bool))
 
+    @property
+    def own_means(self) -> Influence:
+        """Of each system's own values: ``Influence.of_means``."""
+        return _as_means(self.own(self._means))
+
+    def own(self, value: Floats) -> Influence:
+        """Of values, (systems,), to which each item contributes the system's own: ``Influence.of``."""
+        squares, fourths = np.diagonal(self._squares), np.diagonal(self._fourths[0])
+        n = np.full(squares.shape, float(self._values.shape[1]))
+        return Influence(value, n, squares, np.full(n.shape, np.nan), fourths)
+
     def mean_differences(self, pairs: Indices) -> Influence:
         """Means over items of the differences, and what each item contributes: ``Influence.of_means``."""
-        sums = self.influence(self._apart(pairs), pairs)
-        return msgspec.structs.replace(sums, squares=sums.squares / sums.n**2, fourths=sums.fourths / sums.n**4)
+        return _as_means(self.influence(self._apart(pairs), pairs))
 
     def influence(self, value: Floats, pairs: Indices) -> Influence:
         """Of values, (pairs,), to which each item contributes the difference: ``Influence.of``."""
@@ -101,12 +111,17 @@ class Products:
         return squares, found
 
 
+def _as_means(sums: Influence) -> Influence:
+    """Of what items contribute to a sum, to its mean."""
+    return msgspec.structs.replace(sums, squares=sums.squares / sums.n**2, fourths=sums.fourths / sums.n**4)
+
+
 def _sides(pairs: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     a, b = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     return a, b
 
 
-def _products(one: Floats, other: Floats) -> Floats:
+def sums_of_products(one: Floats, other: Floats) -> Floats:
     """Each row by each other row, summed over items: (k, items), (k, items) -> (k, k)."""
     k, items = one.shape
     step = min(items, max(1, _STEP // k**2))

@@ -9,21 +9,9 @@ from typing import Self
 import msgspec
 import numpy as np
 
-from taskpace.analysis.stats.intervals import Flags, Floats, Reach, reached
+from taskpace.analysis.stats.intervals import Floats, Reach, reached
+from taskpace.analysis.stats.products import Indices, sums_of_products
 from taskpace.analysis.stats.student import normal_below
-
-
-class Answered(msgspec.Struct, frozen=True, dict=True):
-    """One system's answers to items that were asked once: arrays (items,); neither where there is no record."""
-
-    right: Flags
-    wrong: Flags
-
-    @cached_property
-    def bits(self) -> tuple[int, int]:
-        """Both as whole numbers with a bit for each item: Python counts the bits of a pair at once."""
-        right, wrong = (int.from_bytes(np.packbits(each).tobytes()) for each in (self.right, self.wrong))
-        return right, wrong
 
 
 class PairedShares(msgspec.Struct, frozen=True):
@@ -44,14 +32,6 @@ class PairedShares(msgspec.Struct, frozen=True):
         """Of differences from -1 to 1, one an item."""
         above, below = (int(np.count_nonzero(each)) for each in (differences > 0, differences < 0))
         return cls(len(differences), above, below, float(differences.sum()), float((differences**2).sum()))
-
-    @classmethod
-    def of_once(cls, a: Answered, b: Answered) -> Self:
-        """Of items that were asked once, where counting is all."""
-        (right_a, wrong_a), (right_b, wrong_b) = a.bits, b.bits
-        above, below = (wrong_a & right_b).bit_count(), (right_a & wrong_b).bit_count()
-        both = ((right_a | wrong_a) & (right_b | wrong_b)).bit_count()
-        return cls(both, above, below, float(above - below), float(above + below))
 
     def difference(self, reach: Reach | None = None) -> tuple[float, float, float]:
         """The mean difference with its 95 % interval; NaN without items.
@@ -75,3 +55,33 @@ class PairedShares(msgspec.Struct, frozen=True):
         clustered matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
         """
         return 2 * normal_below(-abs(self.total) / math.sqrt(self.squares)) if self.squares else 1.0
+
+
+class AskedOnce:
+    """Systems that were asked each item once: counting is all that their differences need.
+
+    Args:
+        correct: (systems, items), 1, 0, or NaN where there is no record.
+    """
+
+    def __init__(self, correct: Floats) -> None:
+        unknown = np.isnan(correct)
+        self._known = ~unknown if unknown.any() else None
+        self._right = correct if self._known is None else np.where(unknown, 0.0, correct)
+
+    @cached_property
+    def _counts(self) -> tuple[Floats, Floats]:
+        """Of every two systems the items that the second alone has right, and those that both were asked."""
+        systems, items = self._right.shape
+        known = np.ones(self._right.shape) if self._known is None else self._known.astype(np.float64)
+        both = np.full((systems, systems), float(items)) if self._known is None else sums_of_products(known, known)
+        return sums_of_products(known - self._right, self._right), both
+
+    def shares(self, indices: Indices) -> list[PairedShares]:
+        """Of pairs (a, b)."""
+        (a, b), (alone, both) = np.array(indices, dtype=np.intp).reshape(-1, 2).T, self._counts
+        counts = (each.astype(np.intp).tolist() for each in (both[a, b], alone[a, b], alone[b, a]))
+        return [
+            PairedShares(n, above, below, float(above - below), float(above + below))
+            for n, above, below in zip(*counts, strict=True)
+        ]

@@ -208,13 +208,13 @@ def log_mean(difference: Floats, v: Floats, log_ratio: Floats, into: Floats | No
     Args:
         difference: u - v.
         v: the second number of each pair.
-        log_ratio: ln(u / v), of which a difference of logarithms has digits enough.
+        log_ratio: ln(u / v), of which a difference of logarithms has digits enough; its sign is lost.
         into: where to put it, in one piece; null: a new array.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         quotient: Floats = np.divide(difference, log_ratio, out=into)
         # Near equality the quotient is one of two small numbers; its series loses nothing.
-        near = np.flatnonzero((log_ratio < _NEAR) & (log_ratio > -_NEAR))
+        near = np.flatnonzero(np.abs(log_ratio, out=log_ratio) < _NEAR)
     if len(near):
         beside = v.reshape(-1)[near]
         small = difference.reshape(-1)[near] / beside

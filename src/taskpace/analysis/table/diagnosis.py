@@ -39,7 +39,7 @@ class RowFindings:
     """What one system's trials show by themselves; ``arrays``: of the table."""
 
     def __init__(self, arrays: Arrays) -> None:
-        self._arrays, self._tails = arrays, Tails(arrays.task_time_s, arrays.ranked_s)
+        self._arrays, self._tails = arrays, Tails(arrays.task_time_s, arrays.ranked_s, arrays.times)
 
     def of(self, row: MeasuredRow, index: int, cell: CellPlan) -> tuple[Finding, ...]:
         """Of a row, the ``index``-th; ``cell``: as planned."""
@@ -83,9 +83,8 @@ class RowFindings:
         """Of each system the standard deviation of the logarithms of its task times; NaN of fewer than three."""
         logs = self._arrays.log_time.reshape(len(self._arrays.systems), -1)
         finite = np.isfinite(logs)
-        known = np.count_nonzero(finite, axis=1)
         found = Moments.of((logs if finite.all() else np.where(finite, logs, np.nan)).T)
-        deviations: list[float] = np.where(known >= 3, found.deviation, np.nan).tolist()
+        deviations: list[float] = np.where(found.n >= 3, found.deviation, np.nan).tolist()
         return deviations
 
 

@@ -21,7 +21,7 @@ from taskpace.analysis.stats.intervals import Floats, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.products import Indices
 from taskpace.analysis.stats.ranking import inversion_probability
-from taskpace.analysis.stats.shares import Answered, PairedShares
+from taskpace.analysis.stats.shares import AskedOnce, PairedShares
 from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxons
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
@@ -93,9 +93,8 @@ class Pairing:
         own = own or arrays
         self._order = arrays.systems if order is None else order
         self._arrays, self._own, self._graded, self._anytime = arrays, own, graded, anytime
-        self._times = Logs.of(arrays.recorded_s, arrays.is_cut, arrays.is_late)
-        with np.errstate(divide="ignore"):
-            self._speeds = Logs.of(1 / arrays.tpot_s, np.broadcast_to(np.False_, arrays.tpot_s.shape))
+        self._times = Logs.of_logs(arrays.log_recorded, arrays.is_cut, arrays.is_late)
+        self._speeds = Logs.of_logs(-arrays.log_tpot, np.broadcast_to(np.False_, arrays.tpot_s.shape))
         # A cut answer would have been longer, too; one that failed has no length.
         self._visible = Logs.of(own.visible_bytes, own.is_cut)
         self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
@@ -276,8 +275,8 @@ class _Accuracies:
         self._repeats = correct.shape[-1] > 1
 
     @cached_property
-    def _answered(self) -> list[Answered]:
-        return [Answered(right=once > 0, wrong=once == 0) for once in self._correct[..., 0]]
+    def _once(self) -> AskedOnce:
+        return AskedOnce(self._correct[..., 0])
 
     def compared(self, indices: Indices) -> list[Comparison]:
         """Differences of the shares of correct trials."""
@@ -286,7 +285,11 @@ class _Accuracies:
             shares = [PairedShares.of(each) for each in differences]
             p_values = [anytime_stats.most_differ(each) for each in differences]
         else:
-            shares = [self._shares(a, b) for a, b in indices]
+            shares = (
+                [PairedShares.of(self._differences(a, b)) for a, b in indices]
+                if self._repeats
+                else self._once.shares(indices)
+            )
             p_values = mcnemar(
                 *(np.array([getattr(each, side) for each in shares], dtype=np.intp) for side in ("below", "above"))
             ).tolist()
@@ -297,11 +300,6 @@ class _Accuracies:
                 ]
         reach = anytime_stats.reach if self._anytime else None
         return [_accuracy(each, p, reach) for each, p in zip(shares, p_values, strict=True)]
-
-    def _shares(self, a: int, b: int) -> PairedShares:
-        if self._repeats:
-            return PairedShares.of(self._differences(a, b))
-        return PairedShares.of_once(self._answered[a], self._answered[b])
 
     def _differences(self, a: int, b: int) -> Floats:
         """Of the items that both were asked."""

@@ -46,7 +46,7 @@ class PerCorrect:
         return known
 
     @cached_property
-    def _by_item(self) -> tuple[Floats, Floats]:
+    def by_item(self) -> tuple[Floats, Floats]:
         """The sums of both over repeats, of all systems: (systems, items)."""
         return item_sums(self.amounts), item_sums(self.correct)
 
@@ -83,7 +83,7 @@ class PerCorrect:
 
     def _of_all(self, index: int) -> Spent:
         if index not in self._found:
-            spent, right = (values[index] for values in self._by_item)
+            spent, right = (values[index] for values in self.by_item)
             asked = np.broadcast_to(float(self.correct.shape[-1]), spent.shape)
             self._found[index] = Spent(spent, right, asked)
         return self._found[index]
@@ -97,7 +97,7 @@ class PerCorrect:
         """Of each system the logarithm of what a correct answer takes, and what its items contribute to it, (systems,
         items): 0 of an incomplete one.
         """
-        spent, right = self._by_item
+        spent, right = self.by_item
         totals = spent.sum(axis=1), right.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(totals[0]) - np.log(totals[1])
@@ -109,6 +109,13 @@ class PerCorrect:
     def _products(self) -> Products | None:
         """Of what items contribute; null: a system has no correct answer."""
         return Products.of(self._of_each[1][..., None])
+
+    @property
+    def own_logs(self) -> Influence | None:
+        """The logarithm of each system's own; null: not all is known of each."""
+        if not all(self._complete) or self._products is None:
+            return None
+        return self._products.own(self._of_each[0])
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""

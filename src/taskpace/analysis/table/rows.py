@@ -27,6 +27,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, sh
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
+from taskpace.analysis.table.per_correct import PerCorrect, of_time
 from taskpace.analysis.table.phases import Phases, phases, written_bytes
 from taskpace.analysis.table.totals import at_least, time_totals, token_totals
 from taskpace.analysis.table.validity import reasons_against
@@ -56,6 +57,7 @@ def make_rows(
     deadline_s: float | None = None,
     *,
     reach: Reach | None = None,
+    seconds: PerCorrect | None = None,
 ) -> list[MeasuredRow]:
     """One row for each cell of a table.
 
@@ -65,9 +67,10 @@ def make_rows(
         limit_s: L of PAR-2.
         deadline_s: for goodput; null: none.
         reach: of all intervals, where the data decided how many items there are; null: their number was fixed.
+        seconds: time per correct answer of the same trials, if it is known.
     """
     in_time = sample.shared.in_time
-    means, per_correct, par2 = time_totals(in_time, limit_s, reach)
+    means, per_correct, par2 = time_totals(in_time, limit_s, reach, seconds or of_time(in_time))
     tokens, tokens_per_correct = token_totals(sample.own.in_time, reach)
     task_times = _task_times(cells, sample, reach)
     medians = _medians(sample, reach)

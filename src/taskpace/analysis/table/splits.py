@@ -12,7 +12,7 @@ from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
 from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Reach, column_blocks
 from taskpace.analysis.stats.items import any_of_system, differences, item_means
-from taskpace.analysis.stats.products import Products
+from taskpace.analysis.stats.products import Indices, Products
 from taskpace.analysis.stats.split import PARTS, Side, of_writing
 
 _ROWS = ("difference", *PARTS)
@@ -53,14 +53,18 @@ class Splits:
         self._arrays, self._reach, self._order = arrays, reach, order
 
     @cached_property
+    def _wait_s(self) -> Floats:
+        return np.fmin(self._arrays.wait_s, self._arrays.task_time_s)
+
+    @cached_property
     def _sides(self) -> Side:
         """The systems' trials, in the order of the systems."""
         arrays, shape = self._arrays, (len(self._arrays.systems), -1)
         time_s, wait_s, written_bytes, tpot_s = (
             each.take(self._order, axis=0).reshape(shape)
-            for each in (arrays.task_time_s, arrays.wait_s, arrays.written_bytes, arrays.tpot_s)
+            for each in (arrays.task_time_s, self._wait_s, arrays.written_bytes, arrays.tpot_s)
         )
-        return Side(time_s=time_s, wait_s=np.fmin(wait_s, time_s), written_bytes=written_bytes, tpot_s=tpot_s)
+        return Side(time_s=time_s, wait_s=wait_s, written_bytes=written_bytes, tpot_s=tpot_s)
 
     @cached_property
     def _untimed(self) -> Flags:
@@ -74,11 +78,10 @@ class Splits:
         """
         if self._reach is not None:
             return None
-        shape = self._arrays.task_time_s.shape
-        time_s, wait_s = (Products.of(each.reshape(shape)) for each in (self._sides.time_s, self._sides.wait_s))
-        return None if time_s is None or wait_s is None else (time_s, wait_s)
+        times, waits = self._arrays.times, Products.of(self._wait_s)
+        return None if times is None or waits is None else (times, waits)
 
-    def of(self, indices: list[tuple[int, int]]) -> list[Split | None]:
+    def of(self, indices: Indices) -> list[Split | None]:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
@@ -87,15 +90,18 @@ class Splits:
         rows = len(PARTS) if self._apart is not None else 1 + len(_ROWS)
         place = {system: place for place, system in enumerate(self._order)}
         placed = [(place[a], place[b]) for a, b in indices]
-        blocks = [placed[block] for block in column_blocks(rows * items * repeats, len(indices), AT_A_TIME)]
-        work = np.empty((rows, len(blocks[0]), items * repeats))
-        means, counted = zip(*(self._influence(block, work[:, : len(block)]) for block in blocks), strict=True)
+        blocks = column_blocks(rows * items * repeats, len(indices), AT_A_TIME)
+        work = np.empty((rows, blocks[0].stop, items * repeats))
+        means, counted = zip(
+            *(self._influence(indices[block], placed[block], work[:, : len(indices[block])]) for block in blocks),
+            strict=True,
+        )
         found = iter(numbers(Influence.together(means).intervals(self._reach)))
-        by_row = [[list(islice(found, len(block))) for _ in _ROWS] for block in blocks]
+        by_row = [[list(islice(found, len(some))) for _ in _ROWS] for some in counted]
         return [
-            self._split(estimates, counted=told, untimed=any(self._untimed[self._order[each]] for each in pair))
+            self._split(estimates, counted=told, untimed=bool(self._untimed[a] or self._untimed[b]))
             for rows, some, block in zip(by_row, counted, blocks, strict=True)
-            for *estimates, told, pair in zip(*rows, some, block, strict=True)
+            for *estimates, told, (a, b) in zip(*rows, some, indices[block], strict=True)
         ]
 
     @staticmethod
@@ -113,13 +119,15 @@ class Splits:
             decode_s=decode,
         )
 
-    def _influence(self, pairs: list[tuple[int, int]], work: Floats) -> tuple[Influence, list[bool]]:
+    def _influence(self, pairs: Indices, placed: Indices, work: Floats) -> tuple[Influence, list[bool]]:
         """The means over items of the difference and of its four parts, row by row of all pairs; and of each pair
         whether the tokenizer's part can be told (else it is 0 here, within decode).
+
+        ``placed``: the pairs by the systems' places in the order; ``work``: what they are made in.
         """
         _, items, repeats = self._arrays.task_time_s.shape
         found, spare = work[:-1], work[-1]
-        parts = of_writing(self._sides, pairs, into=found[-3:], spare=spare)
+        parts = of_writing(self._sides, placed, into=found[-3:], spare=spare)
         verbosity, tokenizer, _ = parts
         # As a rule it can be told, and the first trial is known.
         untold = np.isnan(tokenizer[:, :1]).all(axis=1)
@@ -130,7 +138,7 @@ class Splits:
             parts[:, untold] = np.where(np.isnan(some[:1]), np.nan, np.nan_to_num(some))
         if self._apart is None:
             for values, row in zip((self._sides.time_s, self._sides.wait_s), found, strict=False):
-                differences(values, pairs, row)
+                differences(values, placed, row)
                 np.copyto(row, np.nan, where=np.isnan(verbosity))
         by_item = item_means(found.reshape(len(found) * len(pairs), items, repeats))
         means = Influence.of_means(by_item.T, skewed=self._reach is not None, spent=True)

@@ -10,6 +10,7 @@ import numpy as np
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Floats, degrees_of_freedom
 from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.products import Products
 from taskpace.analysis.stats.quantiles import at_share
 
 LEAST_FOR_TAIL = 64
@@ -28,10 +29,11 @@ class Tails:
     Args:
         times: (systems, items, repeats), NaN where unknown.
         ranked: those of each system in ascending order, unknown ones last: (systems, trials).
+        products: of ``times``; null: some are unknown.
     """
 
-    def __init__(self, times: Floats, ranked: Floats) -> None:
-        self._times, self._ranked = times, ranked
+    def __init__(self, times: Floats, ranked: Floats, products: Products | None) -> None:
+        self._times, self._ranked, self._products = times, ranked, products
 
     def heavy(self, index: int) -> Iterator[Finding]:
         """Where a mean of a system's task times is not to be trusted. docs/statistics.md says how often it sees a tail
@@ -59,11 +61,10 @@ class Tails:
     @cached_property
     def _freedom(self) -> list[tuple[float, int]]:
         """Of each system the degrees of freedom of the mean over items, and how many items have a time."""
-        means = item_means(self._times)
-        if np.isfinite(means).all() and means.size:
-            found = degrees_of_freedom((means - means.mean(axis=1, keepdims=True)).T, means.shape[1])
-            return [(freedom, means.shape[1]) for freedom in found.tolist()]
-        return [_freedom_of(own[~np.isnan(own)]) for own in means]
+        if self._products is not None:
+            means = self._products.own_means
+            return list(zip(means.freedom.tolist(), map(int, means.n.tolist()), strict=True))
+        return [_freedom_of(own[~np.isnan(own)]) for own in item_means(self._times)]
 
 
 def _freedom_of(means: Floats) -> tuple[float, int]:

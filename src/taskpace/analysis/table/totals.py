@@ -19,21 +19,27 @@ from taskpace.analysis.stats.intervals import (
     log_ratios,
     ratios_of,
 )
-from taskpace.analysis.stats.items import any_of_system, item_sums, item_totals
+from taskpace.analysis.stats.items import any_of_system, item_totals
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
-
-_Ratio = tuple[Floats, Floats]
-"""Numerators and denominators, (systems, items)."""
+from taskpace.analysis.table.per_correct import PerCorrect
 
 
 def time_totals(
-    arrays: Arrays, limit_s: float, reach: Reach | None
+    arrays: Arrays, limit_s: float, reach: Reach | None, seconds: PerCorrect
 ) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
-    """Per system: mean task time, time per correct answer, PAR-2."""
-    recorded, (right, _) = item_totals(arrays.recorded_s), arrays.answers
-    spent = recorded[0] if arrays.spent_s is arrays.recorded_s else item_sums(arrays.spent_s)
-    par2 = item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s))
-    means, per_correct, penalised = _estimates([recorded, (spent, right), par2], reach)
+    """Per system: mean task time, time per correct answer, PAR-2. ``seconds``: ``of_time`` of the arrays."""
+    spent, right = seconds.by_item
+    # What pairs need of each system, too; but not the side of the tail.
+    times = arrays.times if reach is None and arrays.recorded_s is arrays.task_time_s else None
+    own = seconds.own_logs if reach is None else None
+    means, per_correct, penalised = _estimates(
+        [
+            _logs(item_totals(arrays.recorded_s), reach) if times is None else log_means(times.own_means),
+            _logs((spent, right), reach) if own is None else own,
+            _logs(item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s)), reach),
+        ],
+        reach,
+    )
     return (
         _at_least_where(any_of_system(arrays.is_cut), means),
         _or_of_few(per_correct, spent, arrays, reach),
@@ -51,7 +57,7 @@ def token_totals(arrays: Arrays, reach: Reach | None) -> tuple[list[Estimate], l
         tokens = np.where(missing, np.nan, tokens)
     unknown = missing.all(axis=(1, 2)) | any_of_system(uncounted & ~missing)
     spent, counted = item_totals(tokens)
-    means, per_correct = _estimates([(spent, counted), (spent, arrays.answers[0])], reach)
+    means, per_correct = _estimates([_logs((spent, counted), reach), _logs((spent, arrays.answers[0]), reach)], reach)
     per_correct = _or_of_few(per_correct, spent, arrays, reach)
     means, per_correct = (
         [UNKNOWN if lost else each for lost, each in zip(unknown, estimates, strict=True)]
@@ -65,18 +71,23 @@ def at_least(estimate: Estimate) -> Estimate:
     return UNKNOWN if estimate.value is None else Estimate(estimate.value, estimate.low, bound=">=")
 
 
-def _estimates(kinds: Sequence[_Ratio], reach: Reach | None) -> list[list[Estimate]]:
+def _logs(ratio: tuple[Floats, Floats], reach: Reach | None) -> Influence:
+    """Of each system the logarithm of the ratio of its totals, of numerators and denominators, (systems, items)."""
+    above, below = ratio
+    skewed, parts = reach is not None, []
+    # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
+    for some in column_blocks(above.shape[1], len(above), AT_A_TIME) or [slice(0)]:
+        if below.size and not any(below.strides):
+            parts.append(log_means(Influence.of_means(above[some].T, skewed=skewed), float(below.flat[0])))
+        else:
+            parts.append(log_ratios(above[some].T, below[some].T, skewed=skewed))
+    return Influence.together(parts)
+
+
+def _estimates(kinds: Sequence[Influence], reach: Reach | None) -> list[list[Estimate]]:
     """The ratios of each kind, system by system: what follows from the sums is worked out once."""
-    parts = []
-    for above, below in kinds:
-        # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
-        for some in column_blocks(above.shape[1], len(above), AT_A_TIME):
-            if below.size and not any(below.strides):
-                parts.append(log_means(above[some].T, below.flat[0], skewed=reach is not None))
-            else:
-                parts.append(log_ratios(above[some].T, below[some].T, skewed=reach is not None))
-    values = iter(numbers(ratios_of(Influence.together(parts), reach)) if parts else ())
-    return [list(islice(values, len(above))) for above, _ in kinds]
+    values = iter(numbers(ratios_of(Influence.together(kinds), reach)))
+    return [list(islice(values, len(each.value))) for each in kinds]
 
 
 def _or_of_few(estimates: list[Estimate], spent: Floats, arrays: Arrays, reach: Reach | None) -> list[Estimate]:

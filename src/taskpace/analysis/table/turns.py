@@ -14,7 +14,7 @@ from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Alike, Columns, together
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Flags, Floats
-from taskpace.analysis.stats.significance import Groups, error_of_difference, holm, welch
+from taskpace.analysis.stats.significance import Groups, error_of_difference, holms, welch
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.again import again
 from taskpace.experiment.scenario import Scenario
@@ -203,21 +203,21 @@ Contrast = tuple[int, int, float, float]
 
 def _greatest(paced: _Paced) -> Contrast | None:
     """The greatest effect that is significant and large enough; null: none is."""
-    looked_for = _contrasts(paced)
-    adjusted = holm([p for *_, p in looked_for])
-    found = [
-        (system, after, effect, p)
-        for (system, after, effect, _), p in zip(looked_for, adjusted, strict=True)
-        if p < LEAST_P and abs(np.expm1(effect)) > LEAST_EFFECT
-    ]
-    return max(found, key=lambda each: abs(each[2]), default=None)
+    wanted, effects, p = _contrasts(paced)
+    adjusted = holms(np.where(wanted, p, np.nan).ravel()).reshape(p.shape)
+    found = (adjusted < LEAST_P) & (np.abs(np.expm1(effects)) > LEAST_EFFECT)
+    if not found.any():
+        return None
+    system, after = divmod(int(np.where(found, np.abs(effects), -1.0).argmax()), effects.shape[1])
+    return system, after - 1, float(effects[system, after]), float(adjusted[system, after])
 
 
-def _contrasts(paced: _Paced) -> list[Contrast]:
+def _contrasts(paced: _Paced) -> tuple[Flags, Floats, Floats]:
     """Each system first in a round against later, and of the later ones after each predecessor against any other.
 
-    p is 1 where it is more than ``LEAST_P`` at any degrees of freedom, as most are: it can neither be significant nor
-    make another less so.
+    Returns (systems, 1 + systems) each: which are looked at, the differences of the mean logarithms, and p, which is 1
+    where it is more than ``LEAST_P`` at any degrees of freedom, as most are: it can neither be significant nor make
+    another less so.
     """
     k = len(paced.names)
     places = k + 2
@@ -226,15 +226,16 @@ def _contrasts(paced: _Paced) -> list[Contrast]:
     one = np.concatenate([place[None] == places - 1, np.eye(k, places, dtype=bool)])
     rest = np.concatenate([place[None] < places - 1, (place < k) & ~np.eye(k, places, dtype=bool)])
     both = groups.together(one), groups.together(rest)
-    wanted = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
+    wanted: Flags = np.minimum(*(each.n for each in both)) >= _LEAST_ON_A_SIDE
     if np.count_nonzero(groups.n.any(axis=(1, 2))) <= 2:
         wanted[:, 1:] = False
     effects = both[0].mean - both[1].mean
     error = np.sqrt(error_of_difference(*both)[0])
     far = wanted & (np.abs(effects) >= normal_quantile(1 - LEAST_P / 2) * error)
     p = np.ones(effects.shape)
-    p[far] = welch(*(Groups(each.n[far], each.mean[far], each.squares[far]) for each in both))[1]
-    return [(int(a), int(b) - 1, float(effects[a, b]), float(p[a, b])) for a, b in np.argwhere(wanted)]
+    if far.any():
+        p[far] = welch(*(Groups(each.n[far], each.mean[far], each.squares[far]) for each in both))[1]
+    return wanted, effects, p
 
 
 def _finding(system: str, after: str | None, effect: float, p: float, in_blocks: str) -> Finding:
