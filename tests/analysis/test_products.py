@@ -104,7 +104,7 @@ SUMS = """
 import numpy as np
 from taskpace.analysis.stats import products
 values = np.random.default_rng(5).normal(0, 1, (10, 200_001))
-print(products._products(values**3, values).tobytes().hex())
+print(products.sums_of_products(values**3, values).tobytes().hex())
 """
 KERNELS = {"OPENBLAS_CORETYPE": "Haswell"} if platform.machine() in ("x86_64", "AMD64") else {}
 

@@ -135,8 +135,9 @@ class Alike(_Values):
             # One number that is seen in every place is looked at once.
             seen = values if any(values.strides) else values[:, :1]
             if seen.dtype.kind == "f":
-                seen = np.fmax(seen, -np.inf)
-            found = seen.max(axis=1) if seen.size else np.full(self.height, -np.inf)
+                found = np.fmax.reduce(seen, axis=1, initial=-np.inf)
+            else:
+                found = seen.max(axis=1) if seen.size else np.full(self.height, -np.inf)
             self._greatest[name] = found.astype(np.float64).tolist()
         return self._greatest[name]
 

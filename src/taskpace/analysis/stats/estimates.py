@@ -173,8 +173,12 @@ def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
 
     The score of SAT competitions: Froleyks et al. (2021), "SAT Competition 2020", Artificial Intelligence 301, 2.3.
     """
-    values, unknown = np.where(correct > 0, time_s, 2 * limit_s), np.isnan(correct)
-    values[unknown] = np.nan
+    if np.isnan(time_s).any():
+        return np.where(np.isnan(correct), np.nan, np.where(correct > 0, time_s, 2 * limit_s))
+    # One of the two products is 0. To choose by flags takes far longer where these change from trial to trial.
+    values = 1 - correct
+    values *= 2 * limit_s
+    values += time_s * correct
     return values
 
 

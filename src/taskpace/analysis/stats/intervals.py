@@ -177,6 +177,12 @@ class Influence(msgspec.Struct, frozen=True):
         """Means over items of (items, k): d_i = (x_i - mean) / n. NaN is left out. ``spent``: the values may be
         written over.
         """
+        # Block by block from the sum to the powers: what is read again is still close to the core.
+        blocks = column_blocks(len(values), values.shape[1], AT_A_TIME) or [slice(0)]
+        return cls.together([cls._of_some_means(values[:, block], skewed=skewed, spent=spent) for block in blocks])
+
+    @classmethod
+    def _of_some_means(cls, values: Floats, *, skewed: bool, spent: bool) -> Self:
         with np.errstate(divide="ignore", invalid="ignore"):
             means, n = values.sum(axis=0) / len(values), np.full(values.shape[1], float(len(values)))
             # Of what is unknown so is the mean.
@@ -193,6 +199,11 @@ class Influence(msgspec.Struct, frozen=True):
     def together(cls, parts: Sequence[Self]) -> Self:
         """Some, one after the other."""
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__struct_fields__))
+
+    def turned(self, signs: Floats) -> Self:
+        """The same with the other sign where ``signs``, 1 or -1, say so."""
+        # 0, and not -0, is 0 with the other sign.
+        return msgspec.structs.replace(self, value=self.value * signs + 0.0, cubes=self.cubes * signs)
 
     @property
     def freedom(self) -> Floats:

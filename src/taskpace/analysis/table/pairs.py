@@ -100,7 +100,7 @@ class Pairing:
         self._reasoning = Logs.of(own.reasoning_bytes, own.is_cut)
         self.seconds = of_time(arrays.in_time)
         self.costs = CostPerCorrect(arrays.in_time)
-        self._splits = Splits(arrays, anytime_stats.reach if anytime else None, [*map(arrays.index, self._order)])
+        self._splits = Splits(arrays, anytime_stats.reach if anytime else None)
         self._accuracies = _Accuracies(own.correct, anytime=anytime)
         self._turns = Turns(own)
 

@@ -46,25 +46,21 @@ class Splits:
     Args:
         arrays: of one task in one scenario.
         reach: of the intervals; null: the number of items was fixed.
-        order: of the systems, by their indices, in which most pairs have them: those of one system lie side by side.
     """
 
-    def __init__(self, arrays: Arrays, reach: Reach | None, order: list[int]) -> None:
-        self._arrays, self._reach, self._order = arrays, reach, order
-
-    @cached_property
-    def _wait_s(self) -> Floats:
-        return np.fmin(self._arrays.wait_s, self._arrays.task_time_s)
+    def __init__(self, arrays: Arrays, reach: Reach | None) -> None:
+        self._arrays, self._reach = arrays, reach
 
     @cached_property
     def _sides(self) -> Side:
-        """The systems' trials, in the order of the systems."""
+        """The systems' trials."""
         arrays, shape = self._arrays, (len(self._arrays.systems), -1)
-        time_s, wait_s, written_bytes, tpot_s = (
-            each.take(self._order, axis=0).reshape(shape)
-            for each in (arrays.task_time_s, self._wait_s, arrays.written_bytes, arrays.tpot_s)
+        return Side(
+            time_s=arrays.task_time_s.reshape(shape),
+            wait_s=np.fmin(arrays.wait_s, arrays.task_time_s).reshape(shape),
+            written_bytes=arrays.written_bytes.reshape(shape),
+            tpot_s=arrays.tpot_s.reshape(shape),
         )
-        return Side(time_s=time_s, wait_s=wait_s, written_bytes=written_bytes, tpot_s=tpot_s)
 
     @cached_property
     def _untimed(self) -> Flags:
@@ -78,31 +74,38 @@ class Splits:
         """
         if self._reach is not None:
             return None
-        times, waits = self._arrays.times, Products.of(self._wait_s)
+        times = self._arrays.times
+        waits = Products.of(self._sides.wait_s.reshape(self._arrays.task_time_s.shape))
         return None if times is None or waits is None else (times, waits)
 
     def of(self, indices: Indices) -> list[Split | None]:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
-        _, items, repeats = self._arrays.task_time_s.shape
+        # Pairs of one system lie side by side where each has its first one first; the other way round a split has the
+        # other sign.
+        order = sorted(range(len(indices)), key=lambda index: sorted(indices[index]))
+        pairs = [(min(indices[index]), max(indices[index])) for index in order]
+        signs = np.array([1.0 if indices[index] == pair else -1.0 for index, pair in zip(order, pairs, strict=True)])
+        trials = self._sides.time_s.shape[1]
         # What the splits of a block are made in, one block after the other.
         rows = len(PARTS) if self._apart is not None else 1 + len(_ROWS)
-        place = {system: place for place, system in enumerate(self._order)}
-        placed = [(place[a], place[b]) for a, b in indices]
-        blocks = column_blocks(rows * items * repeats, len(indices), AT_A_TIME)
-        work = np.empty((rows, blocks[0].stop, items * repeats))
+        blocks = column_blocks(rows * trials, len(pairs), AT_A_TIME)
+        work = np.empty(rows * blocks[0].stop * trials)
         means, counted = zip(
-            *(self._influence(indices[block], placed[block], work[:, : len(indices[block])]) for block in blocks),
+            *(
+                self._influence(pairs[block], signs[block], work[: rows * n * trials].reshape(rows, n, trials))
+                for block, n in ((block, len(pairs[block])) for block in blocks)
+            ),
             strict=True,
         )
-        found = iter(numbers(Influence.together(means).intervals(self._reach)))
-        by_row = [[list(islice(found, len(some))) for _ in _ROWS] for some in counted]
-        return [
-            self._split(estimates, counted=told, untimed=bool(self._untimed[a] or self._untimed[b]))
-            for rows, some, block in zip(by_row, counted, blocks, strict=True)
-            for *estimates, told, (a, b) in zip(*rows, some, indices[block], strict=True)
-        ]
+        estimates = iter(numbers(Influence.together(means).intervals(self._reach)))
+        found: list[Split | None] = [None] * len(indices)
+        for block, told in zip(blocks, counted, strict=True):
+            by_row = [list(islice(estimates, len(told))) for _ in _ROWS]
+            for index, (a, b), counts, *of_pair in zip(order[block], pairs[block], told, *by_row, strict=True):
+                found[index] = self._split(of_pair, counted=counts, untimed=bool(self._untimed[a] or self._untimed[b]))
+        return found
 
     @staticmethod
     def _split(found: list[Estimate], *, counted: bool, untimed: bool) -> Split | None:
@@ -119,15 +122,15 @@ class Splits:
             decode_s=decode,
         )
 
-    def _influence(self, pairs: Indices, placed: Indices, work: Floats) -> tuple[Influence, list[bool]]:
+    def _influence(self, pairs: Indices, signs: Floats, work: Floats) -> tuple[Influence, list[bool]]:
         """The means over items of the difference and of its four parts, row by row of all pairs; and of each pair
         whether the tokenizer's part can be told (else it is 0 here, within decode).
 
-        ``placed``: the pairs by the systems' places in the order; ``work``: what they are made in.
+        ``signs``: of each pair, -1 for the other way round; ``work``: (rows, pairs, trials), what they are made in.
         """
         _, items, repeats = self._arrays.task_time_s.shape
         found, spare = work[:-1], work[-1]
-        parts = of_writing(self._sides, placed, into=found[-3:], spare=spare)
+        parts = of_writing(self._sides, pairs, into=found[-3:], spare=spare)
         verbosity, tokenizer, _ = parts
         # As a rule it can be told, and the first trial is known.
         untold = np.isnan(tokenizer[:, :1]).all(axis=1)
@@ -138,10 +141,10 @@ class Splits:
             parts[:, untold] = np.where(np.isnan(some[:1]), np.nan, np.nan_to_num(some))
         if self._apart is None:
             for values, row in zip((self._sides.time_s, self._sides.wait_s), found, strict=False):
-                differences(values, placed, row)
+                differences(values, pairs, row)
                 np.copyto(row, np.nan, where=np.isnan(verbosity))
         by_item = item_means(found.reshape(len(found) * len(pairs), items, repeats))
         means = Influence.of_means(by_item.T, skewed=self._reach is not None, spent=True)
         if self._apart is not None:
             means = Influence.together([*(each.mean_differences(pairs) for each in self._apart), means])
-        return means, (~untold).tolist()
+        return means.turned(np.tile(signs, len(_ROWS))), (~untold).tolist()
