@@ -97,11 +97,12 @@ def test_the_ramp_of_blocks_is_stated(trials_of):
     trials = trials_of("a", 4, round=1).with_columns(
         dispatch_ns=pl.Series(begins), end_clock_ns=pl.Series(ends, dtype=pl.Int64)
     )
-    (finding,) = ramp_findings(trials, Scenario(concurrency=2))
+    (finding,) = ramp_findings([Trials(trials)], Scenario(concurrency=2))
     assert finding.evidence["share"] == pytest.approx(1 / 3)
     assert finding.text == "asked in blocks of 4: for 33 % of the time fewer than 2 were in flight"
-    assert ramp_findings(trials, Scenario()) == ()
-    assert ramp_findings(trials.with_columns(round=pl.lit(None, dtype=pl.Int64)), Scenario(concurrency=2)) == ()
+    assert ramp_findings([Trials(trials)], Scenario()) == ()
+    unturned = trials.with_columns(round=pl.lit(None, dtype=pl.Int64))
+    assert ramp_findings([Trials(unturned)], Scenario(concurrency=2)) == ()
 
 
 def _listed(paced: _Paced) -> list[tuple[int, int, float, float]]:

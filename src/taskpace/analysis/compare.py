@@ -288,7 +288,7 @@ def _compare_cell(
     if anytime:
         rows = without_asking_for_more(rows)
     (pair,) = compare_pairs(arrays, [("base", "new")], drawn, graded=plans[0].graded, own=sample.own, anytime=anytime)
-    (pair,) = without_untimed([pair], trials)
+    (pair,) = without_untimed([pair], dict(zip(("base", "new"), sample.cells, strict=True)))
     cell = ComparedCell(
         task=plans[0].task,
         scenario=plans[0].scenario.name,

@@ -18,7 +18,7 @@ from taskpace.analysis.at_once import Meanwhile, in_turn, when_asked
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Whole
-from taskpace.analysis.data.nodes import crossing, within_nodes
+from taskpace.analysis.data.nodes import crossing, in_places, within_nodes
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.data.sample import Sample, sample_of
 from taskpace.analysis.data.shards import Part, Shards
@@ -226,7 +226,7 @@ def _make_tables(part: Part, wanted: _Wanted) -> Iterator[_Made]:
             settled=settled,
             meanwhile=meanwhile,
         )
-        counts = until is None and cells[0].graded and sample.trials.height > 0
+        counts = until is None and cells[0].graded and any(cell.height for cell in sample.cells)
         return _Made(
             table, sum(cell.planned for cell in asked), Answers.of(sample, paired, pairing) if counts else None
         )
@@ -284,9 +284,10 @@ def make_table(
     )
     shown = RowFindings(sample.own)
     of_rows = [shown.of(row, index, cell) for index, (row, cell) in enumerate(zip(rows, cells, strict=True))]
-    of_order = order_findings(dict(zip(sample.own.systems, sample.cells, strict=True)), cells[0])
-    found, anchored = by_anchors(compared(), sample.trials, anchors, cells[0], resamples)
-    found = without_untimed(found, sample.trials)
+    cells_by_system = dict(zip(sample.own.systems, sample.cells, strict=True))
+    of_order = order_findings(cells_by_system, cells[0])
+    found, anchored = by_anchors(compared(), sample, anchors, cells[0], resamples)
+    found = without_untimed(found, cells_by_system)
     by_name = {row.system: row for row in rows}
     pairs = adjust(found, [can_be_compared(pair, by_name[pair.a], by_name[pair.b]) for pair in found], shared=shared)
     findings = {
@@ -310,8 +311,8 @@ def make_table(
         *table_findings(ranked, pairs),
         *anchor_findings(anchored),
         *of_order,
-        *ramp_findings(sample.trials, cells[0].scenario),
-        *node_findings(sample.trials, int(crossing(sample.own.session).sum()) if paired is not sample else 0),
+        *ramp_findings(sample.cells, cells[0].scenario),
+        *(node_findings(sample.trials, int(crossing(sample.own.session).sum())) if in_places(sample) else ()),
     )
     return TaskTable(
         task=cells[0].task,

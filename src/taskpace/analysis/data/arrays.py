@@ -186,22 +186,15 @@ def _places_of_codes(codes: NDArray[Any], ids: pl.Series) -> tuple[NDArray[np.in
     return place.take(codes), ids.gather(one[occurs])
 
 
-def find_places_of_cells(
-    trials: pl.DataFrame, counts: Sequence[int], *, in_order: bool = False
-) -> tuple[NDArray[np.intp], pl.Series]:
-    """``find_places`` of the trials of cells, one after the other, so many of each. As rows where all cells were asked
-    the same items, each once, in one order, as those of a table mostly are: the items come in that order then.
+def places_in_one_order(codes: NDArray[Any] | None) -> NDArray[np.intp] | None:
+    """The place of each trial's item among all where all cells were asked the same items, each once, in one order, as
+    those of a table mostly are: the items come in that order then. As rows of cells; null: they were not.
+
+    ``codes``: of the items, (cells, trials); null: they have none, or cells have more trials than others.
     """
-    ids = trials["item_id"]
-    if in_order or not trials.height or len(set(counts)) != 1:
-        return find_places(trials, in_order=in_order)
-    codes = ids.to_physical()
-    if codes.dtype == pl.String:
-        codes = ids.cast(pl.Enum(ids.unique())).to_physical()
-    first, *others = codes.to_numpy().reshape(len(counts), -1)
-    if any(not np.array_equal(first, other) for other in others) or np.bincount(first).max() > 1:
-        return find_places(trials)
-    return np.broadcast_to(np.arange(len(first)), (len(counts), len(first))), ids[: len(first)]
+    if codes is None or not codes.size or not (codes == codes[:1]).all() or np.bincount(codes[0]).max() > 1:
+        return None
+    return np.broadcast_to(np.arange(codes.shape[1]), codes.shape)
 
 
 def cells_of(trials: pl.DataFrame, systems: tuple[str, ...]) -> tuple[Trials, ...]:

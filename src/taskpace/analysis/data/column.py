@@ -13,13 +13,20 @@ from taskpace.records import OUTCOMES
 
 FOREIGN = "foreign"
 """A source of tokens: another model's tokenizer."""
+ITEM_CODE = "item_code"
 NO_OUTCOME = len(OUTCOMES)
 """In place of an outcome that is unknown."""
 _CODES = pl.Enum(OUTCOMES)
 
 
 def column_of(frame: pl.DataFrame, name: str) -> pl.Series:
-    """A column of ``load_frame``; ``foreign``: whether another model's tokenizer counted the tokens."""
+    """A column of ``load_frame``; ``foreign``: whether another model's tokenizer counted the tokens; ``item_code``:
+    the code of the item, in one piece.
+    """
+    if name == ITEM_CODE:
+        ids = frame["item_id"]
+        codes = ids.to_physical()
+        return (codes if codes.dtype != pl.String else ids.cast(pl.Enum(ids.unique())).to_physical()).rechunk()
     if name == FOREIGN:
         return (frame["token_source"] == FOREIGN).fill_null(value=False)
     return frame[name]

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.column import NO_OUTCOME, as_array, column_of, is_number
+from taskpace.analysis.data.column import ITEM_CODE, NO_OUTCOME, as_array, column_of, is_number
 from taskpace.analysis.data.parts import Span
 from taskpace.analysis.stats.intervals import Flags
 from taskpace.records import OUTCOMES, Outcome
@@ -304,13 +304,19 @@ class Whole:
         if len(set(counts)) == 1 and counts[0]:
             begins = [begin for begin, _ in spans]
             found = {} if item is None else {"item": item.reshape(len(spans), -1)}
-            table = Alike(len(spans), _Made(lambda name: self._columns(name, begins, frames), found))
+            table = Alike(len(spans), _Made(lambda name: self._columns(name, begins, counts[0], frames), found))
             return tuple(Trials(frame, table.row(row), (table, row)) for row, frame in enumerate(frames))
         items = [] if item is None else np.split(item, np.cumsum(counts)[:-1])
         return tuple(
             Trials(frame, self._column_of(span, frame, {} if item is None else {"item": items[row]}))
             for row, (span, frame) in enumerate(zip(spans, frames, strict=True))
         )
+
+    def codes(self, spans: Sequence[Span]) -> NDArray[Any] | None:
+        """The codes of the items of each cell's trials, (cells, trials); null: cells differ in how many they have."""
+        if len({count for _, count in spans}) != 1:
+            return None
+        return self._columns(ITEM_CODE, [begin for begin, _ in spans], spans[0][1])
 
     def _column_of(self, span: Span, frame: pl.DataFrame, found: dict[str, NDArray[Any]]) -> _Made:
         begin, end = span[0], sum(span)
@@ -321,15 +327,18 @@ class Whole:
 
         return _Made(make, found)
 
-    def _columns(self, name: str, begins: list[int], frames: list[pl.DataFrame]) -> NDArray[Any]:
-        """A column of cells of one height, seen where it is if they lie at even distances, and copied else."""
+    def _columns(self, name: str, begins: list[int], height: int, frames: Sequence[pl.DataFrame] = ()) -> NDArray[Any]:
+        """A column of cells of one height, seen where it is if they lie at even distances, and copied else.
+
+        ``frames``: the cells', of whose columns one that cannot be seen is copied.
+        """
         view = self._view(name)
         steps = {after - before for before, after in pairwise(begins)} or {0}
         if view is None:
             return np.stack([as_array(column_of(frame, name)) for frame in frames])
         if len(steps) > 1:
-            return np.stack([view[begin : begin + frames[0].height] for begin in begins])
-        shape, (stride,), (step,) = (len(begins), frames[0].height), view.strides, steps
+            return np.stack([view[begin : begin + height] for begin in begins])
+        shape, (stride,), (step,) = (len(begins), height), view.strides, steps
         # Of one value that is seen in every place the memory is that of one.
         memory = view if stride else view[:1]
         return np.ndarray(shape, view.dtype, memory, begins[0] * stride, (step * stride, stride))

@@ -37,6 +37,11 @@ def place_column(trials: pl.DataFrame) -> Literal["shard", "node"] | None:
     return "node" if "node" in trials.columns and trials["node"].null_count() < trials.height else None
 
 
+def in_places(sample: Sample) -> bool:
+    """Whether it is known of a sample where it was asked, in several places or one of them."""
+    return bool({"shard", "node"} & set(sample.cells[0].frame.columns)) and place_column(sample.trials) is not None
+
+
 def within_nodes(sample: Sample) -> Sample:
     """For comparing systems: of an item that was asked in two places, one place's answers alone.
 
@@ -44,7 +49,7 @@ def within_nodes(sample: Sample) -> Sample:
     session that asked more of its systems stay, and the others are as if they had not been asked. So it is with run
     files that are read as one, whose sessions may be of any machines.
     """
-    if place_column(sample.trials) is None:
+    if not in_places(sample):
         return sample
     own = without(sample.own, crossing(sample.own.session))
     if sample.shared is sample.own:

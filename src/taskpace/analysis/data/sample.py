@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, find_places_of_cells, with_items
+from taskpace.analysis.data.arrays import Arrays, arrays_of, cells_of, find_places, places_in_one_order, with_items
 from taskpace.analysis.data.columns import Trials, Whole
 from taskpace.analysis.data.parts import Key, Parts
 
 Indices = NDArray[np.intp]
 
 
-class Sample(msgspec.Struct, frozen=True, kw_only=True):
+class Sample(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One task in one scenario, for two kinds of questions. Without static batches both are the same."""
 
-    trials: pl.DataFrame
-    """As ``load_frame`` gives them, last attempts. The unit is the item. For answers and lengths."""
     cells: tuple[Trials, ...]
-    """``trials`` system by system, with the places of their items among all (``item``)."""
+    """Last attempts, system by system, with the places of their items among all (``item``). The unit is the item. For
+    answers and lengths."""
     own: Arrays
-    """``trials`` as arrays."""
+    """``cells`` as arrays."""
     timed: tuple[Trials, ...]
     """``cells`` with the unit as ``item_id`` and the place within it as ``repeat``; ``item`` is a place in ``shared``.
     For times."""
     shared: Arrays
     """``timed`` as arrays: units are ``items``, and the trials of a unit its repeats."""
+
+    @cached_property
+    def trials(self) -> pl.DataFrame:
+        """The trials of all cells, as ``load_frame`` gives them. Of most tables nobody asks for it."""
+        return pl.concat([cell.frame for cell in self.cells], rechunk=False)
 
 
 def take_sample(trials: pl.DataFrame, systems: tuple[str, ...], *, batched: bool, in_order: bool = False) -> Sample:
@@ -50,15 +55,19 @@ def sample_of(parts: Parts, whole: Whole, keys: Sequence[Key], *, batched: bool,
         in_order: as above.
     """
     systems = tuple(key[-1] for key in keys)
-    trials, spans = parts.together(keys), [parts.spans.get(key, (0, 0)) for key in keys]
-    place, items = find_places_of_cells(trials, [count for _, count in spans], in_order=in_order)
+    spans = [parts.spans.get(key, (0, 0)) for key in keys]
+    place = None if in_order else places_in_one_order(whole.codes(spans))
+    if place is None:
+        place, items = find_places(parts.together(keys), in_order=in_order)
+    else:
+        items = parts.trials["item_id"].slice(*spans[0])
     cells = whole.cells(spans, place)
     own = arrays_of(cells, items, systems)
     if not batched:
-        return Sample(trials=trials, cells=cells, own=own, timed=cells, shared=own)
-    by_unit, units = with_items(by_batch(trials))
+        return Sample(cells=cells, own=own, timed=cells, shared=own)
+    by_unit, units = with_items(by_batch(parts.together(keys)))
     timed = cells_of(by_unit, systems)
-    return Sample(trials=trials, cells=cells, own=own, timed=timed, shared=arrays_of(timed, units, systems))
+    return Sample(cells=cells, own=own, timed=timed, shared=arrays_of(timed, units, systems))
 
 
 def by_batch(trials: pl.DataFrame) -> pl.DataFrame:

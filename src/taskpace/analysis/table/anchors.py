@@ -5,21 +5,21 @@ from __future__ import annotations
 import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.sample import take_sample
+from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.table.pairs import Pair, Pairing
 
 
 def by_anchors(
-    pairs: list[Pair], trials: pl.DataFrame, anchors: pl.DataFrame | None, cell: CellPlan, resamples: int
+    pairs: list[Pair], sample: Sample, anchors: pl.DataFrame | None, cell: CellPlan, resamples: int
 ) -> tuple[list[Pair], list[Pair]]:
     """Compare pairs again that did not take turns, where one of the two was asked again beside the other.
 
     Args:
         pairs: of one task in one scenario.
-        trials: of it (columns of ``load_frame``), last attempts.
-        anchors: likewise; null: there are none.
+        sample: of it.
+        anchors: of it, too (columns of ``load_frame``), last attempts; null: there are none.
         cell: one of the table's.
         resamples: of the bootstrap; 0 for none.
 
@@ -28,7 +28,7 @@ def by_anchors(
     """
     if anchors is None or not anchors.height:
         return pairs, []
-    trials = trials.select(anchors.columns)
+    trials = sample.trials.select(anchors.columns)
     found: list[Pair] = []
     anchored: list[Pair] = []
     for pair in pairs:
@@ -36,10 +36,10 @@ def by_anchors(
         if beside is None:
             found.append(pair)
             continue
-        sample = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
-        arrays = sample.shared
+        of_both = take_sample(beside, (pair.a, pair.b), batched=cell.batched)
+        arrays = of_both.shared
         drawn = Resamples(len(arrays.items), resamples, order=arrays.by_id) if resamples else None
-        (again,) = Pairing.of(sample, order=(pair.a, pair.b), graded=cell.graded).leaning_first(drawn)
+        (again,) = Pairing.of(of_both, order=(pair.a, pair.b), graded=cell.graded).leaning_first(drawn)
         found.append(again)
         anchored.append(again)
     return found, anchored

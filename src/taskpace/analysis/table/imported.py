@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
-import polars as pl
 
 from taskpace.analysis.data.cells import CellPlan
+from taskpace.analysis.data.columns import Columns
 from taskpace.analysis.schema.summary import Finding, Reason
 from taskpace.analysis.table.comparison import NOT_COMPARED
 from taskpace.analysis.table.pairs import Pair
@@ -38,19 +38,22 @@ def _remedy(told: Reason | Finding, cell: CellPlan) -> str:
     return told.remedy
 
 
-def without_untimed(pairs: Sequence[Pair], trials: pl.DataFrame) -> list[Pair]:
+def without_untimed(pairs: Sequence[Pair], cells: Mapping[str, Columns]) -> list[Pair]:
     """Pairs without a comparison of time per correct answer where one's log does not say how long all samples took.
 
     A failed sample took 0 s or longer then: a bound, which cannot show that a system needs less.
     """
-    if trials["imported"].null_count() == trials.height:
-        return list(pairs)
-    unknown = trials["imported"].is_not_null() & trials["task_time_s"].is_null()
-    untimed = set(trials["system"].filter(unknown).unique())
+    untimed = {name for name, cell in cells.items() if any_imported_without(cell, "task_time_s")}
     return [
         msgspec.structs.replace(pair, time_per_correct=NOT_COMPARED) if {pair.a, pair.b} & untimed else pair
         for pair in pairs
     ]
+
+
+def any_imported_without(trials: Columns, column: str) -> bool:
+    """Whether another tool's log does not say this of all its samples."""
+    imported, unknown = trials.flagged("imported"), trials.unknown(column)
+    return imported is not None and unknown is not None and bool((imported & unknown).any())
 
 
 def origin_findings(cell: CellPlan) -> Iterator[Finding]:

@@ -27,6 +27,7 @@ from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, sh
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
+from taskpace.analysis.table.imported import any_imported_without
 from taskpace.analysis.table.per_correct import PerCorrect, of_time
 from taskpace.analysis.table.phases import Phases, phases, written_bytes
 from taskpace.analysis.table.totals import at_least, time_totals, token_totals
@@ -252,19 +253,14 @@ def _phases(ended: Sequence[Columns]) -> list[Phases | None]:
     """Unknown where another tool's log does not say when an answer began."""
     found = phases([trials.in_time for trials in ended])
     return [
-        None if _any_imported_without(trials.in_time, "ttft_s") else own
+        None if any_imported_without(trials.in_time, "ttft_s") else own
         for trials, own in zip(ended, found, strict=True)
     ]
 
 
 def _with_untimed(per_correct: Estimate, part: Columns) -> Estimate:
     """A lower bound where another tool's log does not say how long its failed samples took."""
-    return at_least(per_correct) if _any_imported_without(part, "task_time_s") else per_correct
-
-
-def _any_imported_without(trials: Columns, column: str) -> bool:
-    imported, unknown = trials.flagged("imported"), trials.unknown(column)
-    return imported is not None and unknown is not None and bool((imported & unknown).any())
+    return at_least(per_correct) if any_imported_without(part, "task_time_s") else per_correct
 
 
 def _deadlines(arrays: Arrays) -> Floats:
