@@ -60,9 +60,9 @@ def same_counts(lengths: NDArray[Any], tokens: NDArray[Any]) -> list[int | None]
         shown = np.where(~np.isnan(tokens) & (lengths > 0), lengths, 0)
     counts = tokens[np.arange(len(tokens)), shown.argmax(axis=1)]
     beside = np.multiply(shown, tokens != counts[:, None]).max(axis=1)
-    # As a rule one of the longest prompts has another count, and nothing more is to be looked at.
+    # As a rule a prompt that is nearly as long as the longest has another count, and nothing more is to be looked at.
     return [
-        same_count(*each) if longest > others else None
+        same_count(*each) if longest >= _LONGER * others else None
         for *each, longest, others in zip(lengths, tokens, shown.max(axis=1), beside, strict=True)
     ]
 

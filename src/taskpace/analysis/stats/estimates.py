@@ -196,15 +196,16 @@ def solve_curves(
         deadlines_s: ascending.
         reach: null: the number of items was fixed.
     """
-    recorded = ~np.isnan(correct)
+    unknown = np.isnan(correct)
     # The moments from which on trials are solved; others never are, or NaN, which is within no deadline either. To
     # choose one of two by flags takes far longer where these change from trial to trial.
     with np.errstate(divide="ignore", invalid="ignore"):
         solved_s = time_s / correct
     if correct.shape[-1] == 1:
         solved_s = np.sort(solved_s[..., 0], axis=1)
+        counts = correct.shape[1] - np.count_nonzero(unknown, axis=(1, 2)) if unknown.any() else correct.shape[1]
         found = []
-        for moments, n in zip(solved_s, np.count_nonzero(recorded, axis=(1, 2)).tolist(), strict=True):
+        for moments, n in zip(solved_s, np.broadcast_to(counts, len(solved_s)).tolist(), strict=True):
             if not n:
                 found.append([UNKNOWN] * len(deadlines_s))
                 continue
@@ -213,7 +214,7 @@ def solve_curves(
         return found
     return [
         _shares_of_repeats(moments, item_counts(there), deadlines_s, reach)
-        for moments, there in zip(solved_s, recorded, strict=True)
+        for moments, there in zip(solved_s, ~unknown, strict=True)
     ]
 
 

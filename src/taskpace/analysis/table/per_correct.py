@@ -95,19 +95,19 @@ class PerCorrect:
     @cached_property
     def _of_each(self) -> tuple[Floats, Floats]:
         """Of each system the logarithm of what a correct answer takes, and what its items contribute to it, (systems,
-        items): 0 of an incomplete one.
+        items): 0 of an incomplete one, and of one without a correct answer, whose logarithm is not finite.
         """
         spent, right = self.by_item
         totals = spent.sum(axis=1), right.sum(axis=1)
         with np.errstate(divide="ignore", invalid="ignore"):
             logs = np.log(totals[0]) - np.log(totals[1])
         influence = log_influence(spent.T, right.T, totals).T
-        influence[~np.array(self._complete, dtype=bool)] = 0.0
+        influence[~(np.array(self._complete, dtype=bool) & np.isfinite(logs))] = 0.0
         return logs, influence
 
     @cached_property
     def _products(self) -> Products | None:
-        """Of what items contribute; null: a system has no correct answer."""
+        """Of what items contribute; null: of some that is unknown."""
         return Products.of(self._of_each[1][..., None])
 
     @property
@@ -121,8 +121,10 @@ class PerCorrect:
         """The logarithms of pairs, at least one, and how many items both were asked."""
         if all(self._complete[system] for pair in indices for system in pair):
             (a, b), (logs, _) = np.array(indices, dtype=np.intp).T, self._of_each
+            with np.errstate(invalid="ignore"):
+                apart = logs[b] - logs[a]
             if self._products is not None:
-                return self._products.influence(logs[b] - logs[a], indices), [self.amounts.shape[1]] * len(indices)
+                return self._products.influence(apart, indices), [self.amounts.shape[1]] * len(indices)
         parts, counts = [], []
         items = self.amounts.shape[1]
         blocks = column_blocks(items, len(indices), AT_A_TIME)

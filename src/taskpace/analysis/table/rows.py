@@ -155,7 +155,8 @@ def _task_times(cells: Sequence[CellPlan], sample: Sample, reach: Reach | None) 
     cut = [_cut(trials, batched=cell.batched) for cell, trials in zip(cells, sample.timed, strict=True)]
     for indices, alike in together(sample.timed):
         times = _recorded(alike)
-        known = np.count_nonzero(np.isfinite(times), axis=1)
+        finite = np.isfinite(times)
+        known = np.full(len(times), times.shape[1]) if finite.all() else np.count_nonzero(finite, axis=1)
         as_arrays = times is alike["task_time_s"] and times.shape == sample.shared.task_time_s[..., 0].shape
         # Those with as many samples have the same percentiles.
         for n in sorted(set(known.tolist())):
