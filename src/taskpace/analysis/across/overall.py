@@ -54,16 +54,19 @@ class Answers(msgspec.Struct, frozen=True):
         """``paired``: the sample ``within_nodes``; ``pairing``: of it."""
         timed = paired.shared
         right, trials = sample.own.answers
-        # As a rule all were asked as often.
-        asked = trials if any(trials.strides) else trials[:1, :1]
-        shares = np.divide(right, trials, out=np.zeros(right.shape), where=True if asked.all() else trials > 0)
+        if trials.size and not any(trials.strides):
+            # All were asked as often.
+            shares, asked = right.sum(axis=1) / trials.flat[0], [trials.shape[1]] * len(trials)
+        else:
+            each = np.divide(right, trials, out=np.zeros(right.shape), where=trials > 0)
+            shares, asked = each.sum(axis=1), np.count_nonzero(trials, axis=1).tolist()
         return cls(
             timed.systems,
             timed.items if isinstance(timed.items, pl.Series) else pl.Series(values=timed.items, dtype=pl.String),
             pairing.seconds,
             pairing.costs,
-            shares.sum(axis=1).tolist(),
-            np.count_nonzero(trials, axis=1).tolist(),
+            shares.tolist(),
+            asked,
         )
 
 

@@ -113,7 +113,8 @@ def quantiles_of_each(
     ranked: NDArray[Any] | None = None,
 ) -> list[list[Estimate]]:
     """``quantiles`` of several systems with as many values: (systems, trials); by system, each with its ``item_of`` and
-    ``cut``. Those whose values are all exact are ranked together; ``ranked``: the values, if that was done already.
+    ``cut``. Those whose values are all exact are ranked together; ``ranked``: the values, if that was done already
+    (``ranked_for``).
     """
     able = np.array(
         [item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)]

@@ -74,17 +74,26 @@ def of_many(
         values: are put in another order, unless they are ``ranked``.
         shares: which quantiles, 0 to 1.
         reach: null: the number of items was fixed.
-        ranked: each system's values are in ascending order.
+        ranked: each system's values are in ascending order, or as ``ranked_for`` puts them.
     """
-    m = values.shape[1]
-    middles = [share * (m - 1) for share in shares]
-    ends = [_ends(share, float(m), m, reach) for share in shares]
+    middles, ends = _positions(values.shape[1], shares, reach)
     ranked_at = values if ranked else _ranked_at(values, [*middles, *chain(*ends)])
     unknown = np.full(len(values), math.nan)
     low, high = ([_column_at(ranked_at, end[side]) if end else unknown for end in ends] for side in (0, 1))
     middle = [_column_at(ranked_at, at) for at in middles]
     value, low_end, high_end = (np.stack(each, axis=1).ravel() for each in (middle, low, high))
     return Intervals(value, low_end, high_end, np.full(value.shape, math.nan))
+
+
+def ranked_for(values: NDArray[Any], shares: tuple[float, ...], reach: Reach | None = None) -> NDArray[Any]:
+    """Values, (systems, m), of each system in an order in which ``of_many`` finds what it looks for."""
+    middles, ends = _positions(values.shape[1], shares, reach)
+    return _ranked_at(values.copy(), [*middles, *chain(*ends)])
+
+
+def _positions(m: int, shares: tuple[float, ...], reach: Reach | None) -> tuple[list[float], list[tuple[float, ...]]]:
+    """Of quantiles of ``m`` values, and of their intervals' ends."""
+    return [share * (m - 1) for share in shares], [_ends(share, float(m), m, reach) for share in shares]
 
 
 def _ends(share: float, n: float, m: int, reach: Reach | None) -> tuple[float, ...]:

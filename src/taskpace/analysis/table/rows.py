@@ -24,6 +24,7 @@ from taskpace.analysis.stats.estimates import (
     solve_curves,
 )
 from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
+from taskpace.analysis.stats.quantiles import ranked_for
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
@@ -203,6 +204,7 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     cut_off = [trials.having(*CUT_OFF) for trials in ended]
     found = [dict.fromkeys((*_TIMES, *_LENGTHS), UNKNOWN) for _ in ended]
     for indices, alike in together(ended):
+        of_tpot: Floats | None = None
         for name, column in (_TIMES | _LENGTHS).items():
             of_time = name in _TIMES
             if name == "first_answer_median_s" and np.array_equal(alike[column], alike["ttft_s"]):
@@ -210,12 +212,23 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
                 for index in indices:
                     found[index][name] = found[index]["ttft_median_s"]
                 continue
+            item_of = [(units if of_time else items)[index] for index in indices]
+            ranked: Floats | None = None
+            if name == "tokens_per_s_median" and of_tpot is not None:
+                # The inverse of TPOT, and so in the opposite order.
+                with np.errstate(divide="ignore"):
+                    values = ranked = 1 / of_tpot[:, ::-1]
+            else:
+                values = alike.unless_late(alike[column]) if of_time else alike[column]
+            if name == "tpot_median_s" and not np.isnan(values.min()) and all(each is None for each in item_of):
+                of_tpot = ranked = ranked_for(values, (0.5,), reach)
             medians = quantiles_of_each(
-                alike.unless_late(alike[column]) if of_time else alike[column],
+                values,
                 (0.5,),
                 reach,
-                item_of=[(units if of_time else items)[index] for index in indices],
+                item_of=item_of,
                 cut=[None if of_time else cut_off[index] for index in indices],
+                ranked=ranked,
             )
             for index, (median,) in zip(indices, medians, strict=True):
                 found[index][name] = median

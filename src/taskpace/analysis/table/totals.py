@@ -36,7 +36,7 @@ def time_totals(
         [
             _logs(item_totals(arrays.recorded_s), reach) if times is None else log_means(times.own_means),
             _logs((spent, right), reach) if own is None else own,
-            _logs(item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s)), reach),
+            _logs(item_totals(par2_values(arrays.task_time_s, arrays.correct, limit_s)), reach, spent=True),
         ],
         reach,
     )
@@ -71,14 +71,17 @@ def at_least(estimate: Estimate) -> Estimate:
     return UNKNOWN if estimate.value is None else Estimate(estimate.value, estimate.low, bound=">=")
 
 
-def _logs(ratio: tuple[Floats, Floats], reach: Reach | None) -> Influence:
-    """Of each system the logarithm of the ratio of its totals, of numerators and denominators, (systems, items)."""
+def _logs(ratio: tuple[Floats, Floats], reach: Reach | None, *, spent: bool = False) -> Influence:
+    """Of each system the logarithm of the ratio of its totals, of numerators and denominators, (systems, items).
+
+    ``spent``: the numerators may be written over.
+    """
     above, below = ratio
     skewed, parts = reach is not None, []
     # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
     for some in column_blocks(above.shape[1], len(above), AT_A_TIME) or [slice(0)]:
         if below.size and not any(below.strides):
-            parts.append(log_means(Influence.of_means(above[some].T, skewed=skewed), float(below.flat[0])))
+            parts.append(log_means(Influence.of_means(above[some].T, skewed=skewed, spent=spent), float(below.flat[0])))
         else:
             parts.append(log_ratios(above[some].T, below[some].T, skewed=skewed))
     return Influence.together(parts)
