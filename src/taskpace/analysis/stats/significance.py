@@ -112,9 +112,9 @@ def wilcoxon(differences: Floats) -> float:
     return wilcoxons(differences[None])[0]
 
 
-def wilcoxons(differences: Floats) -> list[float]:
+def wilcoxons(differences: Floats, *, spent: bool = False) -> list[float]:
     """Two-sided p-values of Wilcoxon's signed-rank test of each row of differences, (k, items): a check on the t-test
-    that no outlier can sway.
+    that no outlier can sway. ``spent``: the differences may be written over.
 
     NaN and zero differences are dropped. Up to 25 differences without ties the p-value is exact, else by the normal
     approximation with the tie correction and no continuity correction. Nothing but zeros is 1.
@@ -124,15 +124,16 @@ def wilcoxons(differences: Floats) -> list[float]:
     if not items:
         return [1.0] * count
     found: list[float] = []
+    all_keys = (np.ascontiguousarray(differences) if spent else differences.copy()).view(np.uint64)
     blocks = column_blocks(items, count, AT_A_TIME)
-    work = np.empty((2, len(differences[blocks[0]]) if blocks else 0, items), dtype=np.uint64)
-    ranks = np.broadcast_to(np.arange(1.0, items + 1), work.shape[1:])
+    work = np.empty((len(all_keys[blocks[0]]) if blocks else 0, items), dtype=np.uint64)
+    ranks = np.broadcast_to(np.arange(1.0, items + 1), work.shape)
     for block in blocks:
-        keys, signs = work[:, : len(differences[block])]
-        bits = np.ascontiguousarray(differences[block]).view(np.uint64)
+        keys = all_keys[block]
+        signs = work[: len(keys)]
         # The bits of a positive double are in its order. With the sign moved to the end one sort has sizes and signs.
-        np.left_shift(bits, 1, out=keys)
-        np.right_shift(bits, 63, out=signs)
+        np.right_shift(keys, 63, out=signs)
+        keys <<= 1
         keys |= signs
         keys.sort(axis=1)
         # 1.0 or -1.0.

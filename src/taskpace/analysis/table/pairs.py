@@ -17,7 +17,7 @@ from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
 from taskpace.analysis.stats.estimates import number
-from taskpace.analysis.stats.intervals import Floats, Reach, column_blocks
+from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, Reach, column_blocks
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.products import Indices
 from taskpace.analysis.stats.ranking import inversion_probability
@@ -160,8 +160,7 @@ class Pairing:
         # Ranks and the power of the t-test are about ratios that are known.
         cuts = [bool(each.cut_a or each.cut_b) for each in task_time]
         ranked = [index for index, each in enumerate(task_time) if each.items and not cuts[index]]
-        rows = times.recorded.T
-        by_ranks = dict(zip(ranked, wilcoxons(rows if len(ranked) == len(rows) else rows[ranked]), strict=True))
+        by_ranks = self._by_ranks(indices, ranked)
         found = []
         for index, ((a, b), cut) in enumerate(zip(indices, cuts, strict=True)):
             found.append(
@@ -185,6 +184,18 @@ class Pairing:
                 )
             )
         return found, [(_for_claim(times, task_time), speeds.recorded)] if keep else []
+
+    def _by_ranks(self, indices: Indices, ranked: list[int]) -> dict[int, float]:
+        """Wilcoxon's p of those of the pairs that are ``ranked``: some at a time, while their differences are close to
+        the core.
+        """
+        found: dict[int, float] = {}
+        # The other way round it is the same: pairs of one system lie side by side.
+        order = sorted(ranked, key=lambda index: sorted(indices[index]))
+        for block in column_blocks(len(self._arrays.items), len(order), AT_A_TIME):
+            ratios = self._times.ratios([(min(indices[index]), max(indices[index])) for index in order[block]])
+            found |= dict(zip(order[block], wilcoxons(ratios.recorded.T, spent=True), strict=True))
+        return found
 
     def _where_known(self, logs: Logs, indices: Indices) -> list[Comparison]:
         """Compare by item the pairs both of whose systems have a value: as a rule no system reasons, or few do."""
