@@ -44,7 +44,14 @@ def recorded(times, correct):
     return [(t, c) for t, c in zip(times.ravel(), correct.ravel(), strict=True) if not math.isnan(c)]
 
 
-@given(trials(), st.floats(1, 200))
+@st.composite
+def timed(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """``trials`` that all have a time, as where nothing failed; some may not be recorded as right or wrong."""
+    times, correct = draw(trials())
+    return np.nan_to_num(times, nan=3.0), correct
+
+
+@given(trials() | timed(), st.floats(1, 200))
 def test_par2_is_the_mean_of_time_or_twice_the_limit(data, limit):
     """T if correct, else 2 L, over all that is recorded."""
     values = par2_values(*data, limit)
@@ -136,3 +143,19 @@ def test_quantiles_of_whole_numbers_are_those_of_floats():
     found = quantiles_of_each(counts, (0.5,), item_of=[None] * 3, cut=[None] * 3)
     assert found == [quantiles(each.astype(float), None, (0.5,)) for each in counts]
     np.testing.assert_array_equal(counts, before)
+
+
+@pytest.mark.parametrize("n", [1, 2, 39, 40])
+@pytest.mark.parametrize("late", [0, 1])
+def test_tokens_per_second_are_those_of_each_trial(trials_of, summary_of, n, late):
+    """Their median lies between the two middle trials, and is not the inverse of TPOT's; of trials that are late, too,
+    which have neither.
+    """
+    tpot_s = np.random.default_rng(n).lognormal(-4, 1, n + late)
+    trials = trials_of(n=n + late, task_time_s=np.ones(n + late), tpot_s=tpot_s, late=[True] * late + [False] * n)
+    (row,) = summary_of(trials).tables[0].rows
+    (expected,) = quantiles(1 / tpot_s[late:], None, (0.5,))
+    found = row.tokens_per_s_median
+    for mine, its in ((found.value, expected.value), (found.low, expected.low), (found.high, expected.high)):
+        assert mine == (None if its is None else pytest.approx(its, rel=1e-12))
+    assert row.tpot_median_s.value == pytest.approx(np.median(tpot_s[late:]))

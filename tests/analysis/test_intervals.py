@@ -121,6 +121,27 @@ def test_columns_in_blocks_are_each_alone(monkeypatch, items):
         np.testing.assert_equal(moments.deviation[column], Moments.of(values[:, [column]]).deviation[0])
 
 
+@pytest.mark.parametrize("skewed", [False, True])
+@pytest.mark.parametrize("unknown", [False, True])
+def test_values_that_may_be_written_over_have_the_same_powers(skewed, unknown):
+    """As rows in one piece, which are worked on where they lie, and as columns, which are not; what is unknown too."""
+    values = np.random.default_rng(4).lognormal(0, 1, (60, 5))
+    if unknown:
+        values[3, 2] = np.nan
+    expected = Influence.of_means(values, skewed=skewed)
+    for spent in (values.copy(), np.ascontiguousarray(values.T).T):
+        found = Influence.of_means(spent, skewed=skewed, spent=True)
+        for name in Influence.__struct_fields__:
+            np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12)
+    if not unknown:
+        one, other = (
+            Influence.of(np.zeros(5), np.ascontiguousarray(values.T).T, skewed=skewed, spent=each)
+            for each in (False, True)
+        )
+        np.testing.assert_array_equal(one.fourths, other.fourths)
+        np.testing.assert_array_equal(one.cubes, other.cubes)
+
+
 @pytest.mark.parametrize("items", [0, 5, 8, 24, 29])
 def test_sums_of_products_of_long_rows_come_in_pieces(monkeypatch, items):
     """Shorter than a piece, some pieces, and what is left of them: the sum of all."""

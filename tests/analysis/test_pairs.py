@@ -234,3 +234,18 @@ def test_blocks_of_pairs_do_not_show(monkeypatch, repeats):
     whole = compare_pairs(arrays, names, drawn, graded=True)
     monkeypatch.setattr(intervals, "BLOCK_VALUES", 1)
     assert compare_pairs(arrays, names, drawn, graded=True) == whole
+
+
+def test_the_other_way_round_a_split_has_the_other_sign():
+    """Whichever system comes first, and whichever of several pairs it is in; and nothing is minus 0."""
+    arrays = arrays_of(4, 30, 1)
+    arrays = msgspec.structs.replace(arrays, wait_s=np.zeros(arrays.wait_s.shape))
+    pairs = [(a, b) for a in "abcd" for b in "abcd" if a != b]
+    found = dict(zip(pairs, compare_pairs(arrays, pairs, None, graded=True), strict=True))
+    for a, b in pairs:
+        one, other = found[a, b].split, found[b, a].split
+        assert one == compare(arrays, a, b).split
+        for name in one.__struct_fields__:
+            mine, its = getattr(one, name), getattr(other, name)
+            assert (mine.value, mine.low, mine.high) == (-its.value, -its.high, -its.low)
+        assert math.copysign(1, one.wait_s.value) == 1

@@ -52,6 +52,21 @@ def test_the_sums_are_those_of_the_differences(seed, shape, level, apart_by):
     np.testing.assert_allclose(of_sum.fourths, ours.fourths * shape[1] ** 4)
 
 
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 1, 1), (2, 40, 1), (3, 7, 2), (5, 300, 1)]))
+def test_a_system_alone_has_the_means_of_its_own_values(seed, shape):
+    """Means over items and the powers of what each contributes, as from the values themselves."""
+    values = np.random.default_rng(seed).lognormal(0, 1, shape)
+    found, expected = Products.of(values).own_means, Influence.of_means(values.mean(axis=-1).T)
+    for name in ("value", "n", "squares", "fourths"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-30)
+
+
+def test_of_no_item_sums_are_zero():
+    """Systems of which nothing was asked yet have no products, and nothing in common."""
+    assert Products.of(np.empty((3, 0, 1))) is None
+    assert products.sums_of_products(np.empty((3, 0)), np.empty((3, 0))).tolist() == np.zeros((3, 3)).tolist()
+
+
 def test_copies_are_alike_exactly():
     """A system and its copy differ by nothing at all, not by what rounding leaves."""
     one = np.random.default_rng(1).lognormal(3, 1, (1, 500, 1))

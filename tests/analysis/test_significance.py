@@ -159,6 +159,7 @@ def test_wilcoxon_of_rows_is_that_of_each(seed, items, values):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(significance, "AT_A_TIME", values)
         found = wilcoxons(rows)
+        assert wilcoxons(rows.copy(), spent=True) == found
     for row, p in zip(rows, found, strict=True):
         known = row[~np.isnan(row) & (row != 0)]
         if not len(known):

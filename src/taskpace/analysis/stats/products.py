@@ -124,7 +124,7 @@ def _sides(pairs: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def sums_of_products(one: Floats, other: Floats) -> Floats:
     """Each row by each other row, summed over items: (k, items), (k, items) -> (k, k)."""
     k, items = one.shape
-    step = min(items, max(1, _STEP // k**2))
+    step = max(1, min(items, _STEP // k**2))
     whole = items - items % step
     parts = (each[:, :whole].reshape(k, -1, step) for each in (one, other))
     left, right = (np.moveaxis(part, 1, 0) for part in parts)
