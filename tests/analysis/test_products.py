@@ -61,6 +61,20 @@ def test_a_system_alone_has_the_means_of_its_own_values(seed, shape):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-9, atol=1e-30)
 
 
+def test_what_sums_to_0_is_used_as_it_is():
+    """Nothing is copied, and the sums are those of means; what is not finite has no products."""
+    values = np.random.default_rng(2).lognormal(0, 1, (4, 50))
+    influence = (values - values.mean(axis=1, keepdims=True)) / 50
+    found, expected = Products.of_influence(influence), Products.of(values[..., None])
+    assert np.shares_memory(found._values, influence)
+    pairs = pairs_of(4)
+    ours, theirs = found.influence(np.zeros(12), pairs), expected.mean_differences(pairs)
+    np.testing.assert_allclose(ours.squares, theirs.squares, rtol=1e-9)
+    np.testing.assert_allclose(ours.fourths, theirs.fourths, rtol=1e-9)
+    influence[2, 7] = np.nan
+    assert Products.of_influence(influence) is None
+
+
 def test_of_no_item_sums_are_zero():
     """Systems of which nothing was asked yet have no products, and nothing in common."""
     assert Products.of(np.empty((3, 0, 1))) is None

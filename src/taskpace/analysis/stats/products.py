@@ -44,6 +44,12 @@ class Products:
             return None
         return cls(by_item - means[:, None], means)
 
+    @classmethod
+    def of_influence(cls, influence: Floats) -> Self | None:
+        """Of what items contribute, (systems, items), which sums to 0, and is not copied; null: not all is finite."""
+        totals = influence.sum(axis=1)
+        return cls(influence, np.zeros(len(totals))) if influence.size and np.isfinite(totals).all() else None
+
     @cached_property
     def _squares(self) -> Floats:
         """Sums of a b."""

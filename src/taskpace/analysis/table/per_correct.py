@@ -108,7 +108,7 @@ class PerCorrect:
     @cached_property
     def _products(self) -> Products | None:
         """Of what items contribute; null: of some that is unknown."""
-        return Products.of(self._of_each[1][..., None])
+        return Products.of_influence(self._of_each[1])
 
     @property
     def own_logs(self) -> Influence | None:
