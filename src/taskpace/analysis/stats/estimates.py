@@ -203,15 +203,16 @@ def solve_curves(
     with np.errstate(divide="ignore", invalid="ignore"):
         solved_s = time_s / correct
     if correct.shape[-1] == 1:
-        solved_s = np.sort(solved_s[..., 0], axis=1)
-        counts = correct.shape[1] - np.count_nonzero(unknown, axis=(1, 2)) if unknown.any() else correct.shape[1]
-        found = []
-        for moments, n in zip(solved_s, np.broadcast_to(counts, len(solved_s)).tolist(), strict=True):
-            if not n:
-                found.append([UNKNOWN] * len(deadlines_s))
-                continue
-            shares = np.searchsorted(moments, deadlines_s, "right") / n
-            found.append(_of_independent(shares, n, reach))
+        counts = (~unknown).sum(axis=(1, 2)) if unknown.any() else np.full(len(correct), correct.shape[1])
+        moments = np.sort(solved_s[..., 0], axis=1)
+        solved = np.array([own.searchsorted(deadlines_s, "right") for own in moments], dtype=np.float64)
+        found = [[UNKNOWN] * len(deadlines_s)] * len(correct)
+        # Those with as many trials have the same error.
+        for n in sorted(set(counts.tolist()) - {0}):
+            some = np.flatnonzero(counts == n)
+            shares = iter(_of_independent(solved[some].ravel() / n, n, reach))
+            for system in some.tolist():
+                found[system] = list(islice(shares, len(deadlines_s)))
         return found
     return [
         _shares_of_repeats(moments, item_counts(there), deadlines_s, reach)
