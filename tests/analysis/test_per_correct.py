@@ -109,9 +109,9 @@ def test_pairs_of_complete_systems_are_those_of_each_pair(seed):
     # An item that was asked of no system has every pair put together by itself.
     apart = PerCorrect(*(np.concatenate([each, np.full((3, 1, 2), np.nan)], axis=1) for each in (seconds, correct)))
     for pair in indices:
-        (log, influence, count), (one, each, items) = whole.of_pair(*pair), apart.of_pair(*pair)
+        influence, each = whole.influence_of_pair(*pair), apart.influence_of_pair(*pair)
         assert np.isnan(each[-1])
-        np.testing.assert_array_equal((log, count), (one, items))
+        assert whole.log_of_pair(*pair) == apart.log_of_pair(*pair)
         np.testing.assert_array_equal(influence, each[:-1])
 
 
@@ -126,7 +126,7 @@ def test_blocks_of_pairs_are_those_of_each(monkeypatch, values):
     each = PerCorrect(seconds, correct)
     found, counts = each.logs(indices)
     for index, pair in enumerate(indices):
-        log, influence, items = each.of_pair(*pair)
+        (log, items), influence = each.log_of_pair(*pair), each.influence_of_pair(*pair)
         known = influence[~np.isnan(influence)]
         assert (found.value[index], counts[index], found.n[index]) == (log, items, len(known))
         assert found.squares[index] == pytest.approx((known**2).sum(), rel=1e-12)

@@ -24,7 +24,7 @@ from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats, column_block
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair, Pairing
-from taskpace.analysis.table.per_correct import CostPerCorrect, PerCorrect, compared
+from taskpace.analysis.table.per_correct import CostPerCorrect, PerCorrect, without_correct
 from taskpace.analysis.table.validity import can_be_compared
 from taskpace.errors import TaskpaceError
 from taskpace.text.strict import did_you_mean
@@ -277,23 +277,32 @@ def _sum_up(
     """
     total, pairs = 0.0, 0
     bounds: dict[Bound, str] = {}
+    able: list[tuple[_Graded, PerCorrect, int, int]] = []
     for task in tasks:
         a, b = task.index(reference), task.index(system)
         amounts = amounts_of(task, (a, b))
         if amounts is None:
             return NOT_COMPARED, f"of {task.name} nothing is known"
-        log, found, count = amounts.of_pair(a, b)
+        log, count = amounts.log_of_pair(a, b)
         if not count:
             return NOT_COMPARED, f"no item of {task.name} was asked of it and {reference} in one session"
         pairs += count
         if not math.isfinite(log):
-            ratio = compared(amounts, [(a, b)])[0].change
+            ratio = without_correct(amounts, (a, b))
             if not ratio.value or ratio.bound is None:
                 who = "it has no" if system == reference else f"neither it nor {reference} has a"
                 return NOT_COMPARED, f"{who} correct answer in {_but_late(task, a, b)}"
             log = math.log(ratio.value)
             bounds.setdefault(ratio.bound, _but_late(task, b if ratio.bound == ">=" else a))
         total += log / len(tasks)
+        able.append((task, amounts, a, b))
+    if len(bounds) > 1:
+        return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
+    if bounds:
+        (bound,) = bounds
+        return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
+    for task, amounts, a, b in able:
+        found = amounts.influence_of_pair(a, b)
         unknown = np.isnan(found)
         if unknown.any():
             found[unknown] = 0.0
@@ -301,11 +310,6 @@ def _sum_up(
         else:
             met[task.place] = True
         influence[task.place] += found
-    if len(bounds) > 1:
-        return NOT_COMPARED, f"it has no correct answer in {bounds['>=']}, and {reference} none in {bounds['<=']}"
-    if bounds:
-        (bound,) = bounds
-        return msgspec.structs.replace(NOT_COMPARED, change=number(math.exp(total), bound=bound), items=pairs), None
     return _Sum(total, pairs)
 
 

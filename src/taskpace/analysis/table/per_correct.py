@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.data.arrays import Arrays
-from taskpace.analysis.stats.estimates import number
+from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
 from taskpace.analysis.stats.intervals import (
     AT_A_TIME,
     Flags,
@@ -55,24 +55,26 @@ class PerCorrect:
         known: Flags = ~np.isnan(self.correct[a] - self.correct[b] + self.amounts[a] - self.amounts[b])
         return known
 
-    def of_pair(self, a: int, b: int, into: Floats | None = None) -> tuple[float, Floats, int]:
-        """Logarithm of b's amount per correct answer over a's, with what each item contributes.
+    def log_of_pair(self, a: int, b: int) -> tuple[float, int]:
+        """Logarithm of b's amount per correct answer over a's, and how many items both were asked."""
+        if self._complete[a] and self._complete[b]:
+            logs, _ = self._of_each
+            with np.errstate(invalid="ignore"):
+                return float(logs[b] - logs[a]), self.amounts.shape[1]
+        one, other = self.totals(a, b)
+        return other.log - one.log, one.items
 
-        Args:
-            a: one system.
-            b: the other.
-            into: (items,), where to put what items contribute; null: a new array.
-
-        Returns:
-            The logarithm; each item's influence on it (``intervals.Influence``), (items,), NaN where one of the two was
-            not asked; and how many items both were asked.
+    def influence_of_pair(self, a: int, b: int, into: Floats | None = None) -> Floats:
+        """Each item's influence on that logarithm (``intervals.Influence``), (items,), NaN where one of the two was not
+        asked. ``into``: where to put it; null: a new array.
         """
+        if self._complete[a] and self._complete[b]:
+            _, influence = self._of_each
+            found: Floats = np.subtract(influence[b], influence[a], out=into)
+            return found
+        one, other = self.totals(a, b)
         with np.errstate(invalid="ignore"):
-            if self._complete[a] and self._complete[b]:
-                logs, influence = self._of_each
-                return float(logs[b] - logs[a]), np.subtract(influence[b], influence[a], out=into), influence.shape[1]
-            one, other = self.totals(a, b)
-            return other.log - one.log, np.subtract(other.influence, one.influence, out=into), one.items
+            return np.subtract(other.influence, one.influence, out=into)
 
     def totals(self, a: int, b: int) -> tuple[Spent, Spent]:
         """Of both over the trials that both were asked."""
@@ -120,22 +122,22 @@ class PerCorrect:
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
         if all(self._complete[system] for pair in indices for system in pair):
-            (a, b), (logs, _) = np.array(indices, dtype=np.intp).T, self._of_each
+            (a, b), (of_each, _) = np.array(indices, dtype=np.intp).T, self._of_each
             with np.errstate(invalid="ignore"):
-                apart = logs[b] - logs[a]
+                apart = of_each[b] - of_each[a]
             if self._products is not None:
                 return self._products.influence(apart, indices), [self.amounts.shape[1]] * len(indices)
-        parts, counts = [], []
+        logs, counts = zip(*(self.log_of_pair(*pair) for pair in indices), strict=True)
+        parts = []
         items = self.amounts.shape[1]
         blocks = column_blocks(items, len(indices), AT_A_TIME)
         work = np.empty((len(indices[blocks[0]]), items))
         for block in blocks:
-            pairs = indices[block]
-            influence = work[: len(pairs)]
-            found = [self.of_pair(*pair, into=row) for pair, row in zip(pairs, influence, strict=True)]
-            counts += [asked for *_, asked in found]
-            parts.append(Influence.of(np.array([log for log, *_ in found]), influence.T))
-        return Influence.together(parts), counts
+            influence = work[: len(indices[block])]
+            for pair, row in zip(indices[block], influence, strict=True):
+                self.influence_of_pair(*pair, into=row)
+            parts.append(Influence.of(np.array(logs[block]), influence.T))
+        return Influence.together(parts), list(counts)
 
 
 def of_time(arrays: Arrays) -> PerCorrect:
@@ -184,7 +186,7 @@ def compared(found: PerCorrect, indices: Indices, *, anytime: bool = False) -> l
         return _at_any_time(found.amounts, found.correct, indices)
     logs, counts = found.logs(indices)
     return [
-        each if known else _without_correct(found, pair, items)
+        each if known else _claim_without_correct(found, pair, items)
         for each, known, pair, items in zip(
             compared_by_log(logs.tested_intervals(), counts), np.isfinite(logs.value), indices, counts, strict=True
         )
@@ -203,17 +205,27 @@ def _at_any_time(amounts: Floats, correct: Floats, indices: Indices) -> list[Com
     return compared_by_log(Intervals(looked.value, low, high, looked.p), counts)
 
 
-def _without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Comparison:
+def without_correct(found: PerCorrect, pair: tuple[int, int]) -> Estimate:
+    """All that is known of the ratio where one of the two has no correct answer: a bound. Unknown where neither has
+    one, and where both have.
+    """
     totals = found.totals(*pair)
     right = [each.all_right for each in totals]
-    if items == 0 or not any(right) or all(right):
-        return msgspec.structs.replace(NOT_COMPARED, items=items)
+    if not totals[0].items or not any(right) or all(right):
+        return UNKNOWN
     none = right.index(0)
-    least = totals[none].without_correct.value
-    spent, some = totals[1 - none].spent.sum(), right[1 - none]
+    least, spent = totals[none].without_correct.value, totals[1 - none].spent.sum()
     if least is None or not spent:
+        return UNKNOWN
+    ratio = least / float(spent / right[1 - none])
+    return number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
+
+
+def _claim_without_correct(found: PerCorrect, pair: tuple[int, int], items: int) -> Comparison:
+    change = without_correct(found, pair)
+    if change.bound is None:
         return msgspec.structs.replace(NOT_COMPARED, items=items)
-    ratio = least / float(spent / some)
-    change = number(ratio, bound=">=") if none == 1 else number(1 / ratio, bound="<=")
-    claim = by_totals(change, none_against_some(totals[none], totals[1 - none]), items)
-    return msgspec.structs.replace(claim, leaning=None if claim.p is None else "a" if none == 1 else "b")
+    one, other = found.totals(*pair)
+    none, some, leaning = (other, one, "a") if change.bound == ">=" else (one, other, "b")
+    claim = by_totals(change, none_against_some(none, some), items)
+    return msgspec.structs.replace(claim, leaning=None if claim.p is None else leaning)
