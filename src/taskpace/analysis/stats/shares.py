@@ -3,58 +3,70 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
 import msgspec
 import numpy as np
 
-from taskpace.analysis.stats.intervals import Floats, Reach, reached
+from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, Reach
 from taskpace.analysis.stats.products import Indices, sums_of_products
-from taskpace.analysis.stats.student import normal_below
+from taskpace.analysis.stats.student import normal_below, normal_quantile
 
 
 class PairedShares(msgspec.Struct, frozen=True):
-    """One pair, over the items that both were asked: an item's difference is b's share of its repeats less a's."""
+    """Pairs, each over the items that both were asked: an item's difference is b's share of its repeats less a's.
+    Arrays (pairs,).
+    """
 
-    n: int
-    above: int
+    n: Floats
+    """Items."""
+    above: Floats
     """Items that b has more right of."""
-    below: int
+    below: Floats
     """Items that a has more right of."""
-    total: float
+    total: Floats
     """Sum of the differences."""
-    squares: float
+    squares: Floats
     """Sum of their squares."""
 
     @classmethod
-    def of(cls, differences: Floats) -> Self:
-        """Of differences from -1 to 1, one an item."""
-        above, below = (int(np.count_nonzero(each)) for each in (differences > 0, differences < 0))
-        return cls(len(differences), above, below, float(differences.sum()), float((differences**2).sum()))
+    def of(cls, differences: Sequence[Floats]) -> Self:
+        """Of each pair's differences from -1 to 1, one an item."""
+        found = [
+            (len(each), np.count_nonzero(each > 0), np.count_nonzero(each < 0), each.sum(), (each**2).sum())
+            for each in differences
+        ]
+        return cls(*np.array(found, dtype=np.float64).reshape(-1, 5).T)
 
-    def difference(self, reach: Reach | None = None) -> tuple[float, float, float]:
-        """The mean difference with its 95 % interval; NaN without items.
+    def difference(self, reach: Reach | None = None) -> Intervals:
+        """The mean differences with their 95 % intervals; NaN without items; nothing is tested.
 
         Wald's interval after one imaginary item has been added for either system: it stays sensible where the systems
         disagree on few items. ``reach``: null: the number of items was fixed. Source: Bonett & Price (2012), "Adjusted
         Wald confidence interval for a difference of binomial proportions based on paired data"; with repeats the item's
         mean takes the place of -1, 0 or 1.
         """
-        if not self.n:
-            return math.nan, math.nan, math.nan
         n = self.n + 2
         middle = self.total / n
-        half = reached(float(self.n), reach) * math.sqrt((self.squares + 2 - self.total * middle) / n / n)
-        return self.total / self.n, max(-1.0, middle - half), min(1.0, middle + half)
+        reached = normal_quantile((1 + LEVEL) / 2) if reach is None else reach(self.n)
+        half = reached * np.sqrt((self.squares + 2 - self.total * middle) / n / n)
+        nothing = np.full(n.shape, np.nan)
+        value = np.divide(self.total, self.n, out=nothing.copy(), where=self.n > 0)
+        low, high = (np.where(self.n > 0, end, np.nan) for end in (middle - half, middle + half))
+        return Intervals(value, np.maximum(-1.0, low), np.minimum(1.0, high), nothing)
 
-    def clustered_mcnemar(self) -> float:
-        """P-value of McNemar's test for repeats.
+    def clustered_mcnemar(self) -> list[float]:
+        """P-values of McNemar's test for repeats.
 
         z = sum d / sqrt(sum d^2), normal when neither is better. Source: Durkalski et al. (2003), "Analysis of
         clustered matched-pair data", Statistics in Medicine 22, with clusters (items) weighted alike.
         """
-        return 2 * normal_below(-abs(self.total) / math.sqrt(self.squares)) if self.squares else 1.0
+        return [
+            2 * normal_below(-abs(total) / math.sqrt(squares)) if squares else 1.0
+            for total, squares in zip(self.total.tolist(), self.squares.tolist(), strict=True)
+        ]
 
 
 class AskedOnce:
@@ -77,11 +89,8 @@ class AskedOnce:
         both = np.full((systems, systems), float(items)) if self._known is None else sums_of_products(known, known)
         return sums_of_products(known - self._right, self._right), both
 
-    def shares(self, indices: Indices) -> list[PairedShares]:
+    def shares(self, indices: Indices) -> PairedShares:
         """Of pairs (a, b)."""
         (a, b), (alone, both) = np.array(indices, dtype=np.intp).reshape(-1, 2).T, self._counts
-        counts = (each.astype(np.intp).tolist() for each in (both[a, b], alone[a, b], alone[b, a]))
-        return [
-            PairedShares(n, above, below, float(above - below), float(above + below))
-            for n, above, below in zip(*counts, strict=True)
-        ]
+        above, below = alone[a, b], alone[b, a]
+        return PairedShares(both[a, b], above, below, above - below, above + below)

@@ -16,8 +16,8 @@ from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.stats import anytime as anytime_stats
 from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
-from taskpace.analysis.stats.estimates import number
-from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, Reach, column_blocks
+from taskpace.analysis.stats.estimates import Estimate, numbers
+from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, column_blocks
 from taskpace.analysis.stats.items import item_means
 from taskpace.analysis.stats.products import Indices
 from taskpace.analysis.stats.ranking import inversion_probability
@@ -293,24 +293,18 @@ class _Accuracies:
         """Differences of the shares of correct trials."""
         if self._anytime:
             differences = [self._differences(a, b) for a, b in indices]
-            shares = [PairedShares.of(each) for each in differences]
+            shares = PairedShares.of(differences)
             p_values = [anytime_stats.most_differ(each) for each in differences]
+        elif self._repeats:
+            shares = PairedShares.of([self._differences(a, b) for a, b in indices])
+            few = mcnemar(*(each.astype(np.intp) for each in (shares.below, shares.above)))
+            p_values = np.where(shares.n >= LEAST_FOR_MEAN, shares.clustered_mcnemar(), few).tolist()
         else:
-            shares = (
-                [PairedShares.of(self._differences(a, b)) for a, b in indices]
-                if self._repeats
-                else self._once.shares(indices)
-            )
-            p_values = mcnemar(
-                *(np.array([getattr(each, side) for each in shares], dtype=np.intp) for side in ("below", "above"))
-            ).tolist()
-            if self._repeats:
-                p_values = [
-                    each.clustered_mcnemar() if each.n >= LEAST_FOR_MEAN else p
-                    for each, p in zip(shares, p_values, strict=True)
-                ]
-        reach = anytime_stats.reach if self._anytime else None
-        return [_accuracy(each, p, reach) for each, p in zip(shares, p_values, strict=True)]
+            shares = self._once.shares(indices)
+            p_values = mcnemar(*(each.astype(np.intp) for each in (shares.below, shares.above))).tolist()
+        changes = numbers(shares.difference(anytime_stats.reach if self._anytime else None))
+        counts = map(int, shares.n.tolist())
+        return [_accuracy(*each) for each in zip(changes, p_values, counts, strict=True)]
 
     def _differences(self, a: int, b: int) -> Floats:
         """Of the items that both were asked."""
@@ -318,12 +312,12 @@ class _Accuracies:
         return values[~np.isnan(values)]
 
 
-def _accuracy(shares: PairedShares, p: float, reach: Reach | None) -> Comparison:
-    if not shares.n:
+def _accuracy(change: Estimate, p: float, items: int) -> Comparison:
+    if not items:
         return NOT_COMPARED
     # McNemar's test is exact: it needs no least number of items.
-    found = by_totals(number(*shares.difference(reach)), p, max(shares.n, LEAST_FOR_MEAN), nothing=0.0)
-    return msgspec.structs.replace(found, items=shares.n)
+    found = by_totals(change, p, max(items, LEAST_FOR_MEAN), nothing=0.0)
+    return msgspec.structs.replace(found, items=items)
 
 
 def is_inverted(pair: Pair) -> bool:
