@@ -76,7 +76,7 @@ def test_what_sums_to_0_is_used_as_it_is():
 
 
 def test_of_no_item_sums_are_zero():
-    """Systems of which nothing was asked yet have no products, and nothing in common."""
+    """Systems that were asked nothing yet have no products, and nothing in common."""
     assert Products.of(np.empty((3, 0, 1))) is None
     assert products.sums_of_products(np.empty((3, 0)), np.empty((3, 0))).tolist() == np.zeros((3, 3)).tolist()
 

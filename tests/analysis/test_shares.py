@@ -61,7 +61,7 @@ def test_items_asked_once_are_counted_as_their_differences_add_up(a, data):
 
 
 def test_of_no_item_nothing_is_known():
-    """No value and no end; and systems that were asked nothing yet are not told apart."""
+    """No value and no end; and systems that were asked nothing yet are alike."""
     assert AskedOnce(np.empty((2, 0))).shares([(0, 1)]).n.tolist() == [0]
     assert np.isnan(_ends(PairedShares.of([np.empty(0)]).difference())).all()
 

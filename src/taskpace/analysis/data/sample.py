@@ -33,7 +33,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def trials(self) -> pl.DataFrame:
-        """The trials of all cells, as ``load_frame`` gives them. Of most tables nobody asks for it."""
+        """The trials of all cells, as ``load_frame`` gives them. Most tables never need it."""
         return pl.concat([cell.frame for cell in self.cells], rechunk=False)
 
 

@@ -201,7 +201,7 @@ class Influence(msgspec.Struct, frozen=True):
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__struct_fields__))
 
     def turned(self, signs: Floats) -> Self:
-        """The same with the other sign where ``signs``, 1 or -1, say so."""
+        """These, with the other sign where ``signs``, 1 or -1, say so."""
         # 0, and not -0, is 0 with the other sign.
         return msgspec.structs.replace(self, value=self.value * signs + 0.0, cubes=self.cubes * signs)
 

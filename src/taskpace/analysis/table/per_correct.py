@@ -163,7 +163,7 @@ class CostPerCorrect(PerCorrect):
 def known_costs(arrays: Arrays) -> list[bool]:
     """Of each system whether the cost of every trial is known and there is some."""
     if not any(arrays.cost_usd.strides) and np.isnan(arrays.cost_usd[:1]).any():
-        # Nobody has a price.
+        # No system has a price.
         return [False] * len(arrays.systems)
     totals = arrays.cost_usd.sum(axis=(1, 2))
     if np.isfinite(totals).all() and not np.isnan(arrays.correct).any():
