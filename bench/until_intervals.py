@@ -15,8 +15,9 @@ import numpy as np
 from harness import Bench
 from looks import ITEMS, carry_out
 from taskpace.analysis.stats.anytime import FIRST_MEAN, log_e_mean, reach, running
-from taskpace.analysis.stats.intervals import Floats, of_means, of_ratios, share_interval
+from taskpace.analysis.stats.intervals import Floats, of_means, of_ratios
 from taskpace.analysis.stats.quantiles import of_quantiles
+from taskpace.analysis.stats.shares import share_interval
 from taskpace.analysis.stats.significance import ALPHA
 
 ROW_LOOKS = range(10, ITEMS + 1, 10)

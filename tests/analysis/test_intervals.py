@@ -18,13 +18,12 @@ from taskpace.analysis.stats.intervals import (
     Moments,
     degrees_of_freedom,
     dots,
-    effective_trials,
     of_influence,
     of_means,
     of_ratios,
-    share_interval,
 )
 from taskpace.analysis.stats.quantiles import of_quantiles
+from taskpace.analysis.stats.shares import effective_trials, share_interval
 
 stats = Later("scipy.stats")
 

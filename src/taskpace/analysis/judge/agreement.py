@@ -21,8 +21,9 @@ from taskpace.analysis.judge.preferences import Preference, adjusted_preferences
 from taskpace.analysis.judge.replies import Reply, load_replies
 from taskpace.analysis.stats.bootstrap import RESAMPLES
 from taskpace.analysis.stats.estimates import Estimate, number, quantiles
-from taskpace.analysis.stats.intervals import Floats, share_interval
+from taskpace.analysis.stats.intervals import Floats
 from taskpace.analysis.stats.kappa import agreement_p, kappa_number
+from taskpace.analysis.stats.shares import share_interval
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known
 from taskpace.errors import StoreError
 from taskpace.judge.answers import RUN, count_answers

@@ -10,7 +10,7 @@ import numpy as np
 
 from taskpace.analysis.judge.replies import Reply
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number
-from taskpace.analysis.stats.intervals import share_interval
+from taskpace.analysis.stats.shares import share_interval
 from taskpace.analysis.stats.significance import ALPHA, holm_of_known, sign_test
 
 

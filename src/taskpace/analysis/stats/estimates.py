@@ -15,18 +15,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import (
-    Flags,
-    Floats,
-    Intervals,
-    Reach,
-    column_blocks,
-    of_ratios,
-    share_interval,
-    wilson,
-)
+from taskpace.analysis.stats.intervals import Flags, Floats, Intervals, Reach, column_blocks, of_ratios
 from taskpace.analysis.stats.items import item_counts
 from taskpace.analysis.stats.quantiles import of_many, of_quantiles
+from taskpace.analysis.stats.shares import share_interval, wilson
 
 _CONFIDENCE = 0.99
 

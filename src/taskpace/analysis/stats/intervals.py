@@ -6,7 +6,6 @@ hold the truth more often than the bootstrap's do, and they need no resampling.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Self
 
@@ -14,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.student import normal_quantile, t_quantiles, ts_below
+from taskpace.analysis.stats.student import t_quantiles, ts_below
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -42,7 +41,9 @@ class Intervals(msgspec.Struct, frozen=True):
 
 
 BLOCK_VALUES = 1 << 20
-"""Of one array in a block of columns: few megabytes, and pairs enough that what is done once a block does not count."""
+"""Of one array in a block of columns: eight megabytes, and pairs enough that what is done once a block does not count:
+all pairs of ten systems with 20,000 items.
+"""
 
 
 AT_A_TIME = 1 << 18
@@ -53,7 +54,7 @@ the threads wait for each other more than they work.
 
 
 def column_blocks(rows: int, columns: int, values: int = BLOCK_VALUES) -> list[slice]:
-    """The columns of tall arrays in blocks of so many values, a few megabytes; one column at least."""
+    """The columns of tall arrays in blocks of so many values; one column at least."""
     size = max(1, values // max(1, rows))
     return [slice(start, min(start + size, columns)) for start in range(0, columns, size)]
 
@@ -373,58 +374,3 @@ def log_influence(numerators: Floats, denominators: Floats, totals: tuple[Floats
 def of_means(values: Floats, reach: Reach | None = None) -> Intervals:
     """Means over items, (items, k) -> k, with their intervals; see ``Influence``. NaN is left out; no tests."""
     return Influence.of_means(values, skewed=reach is not None).intervals(reach)
-
-
-def effective_trials(hits: Floats, trials: Floats) -> float:
-    """How many independent trials tell as much about a share as these do.
-
-    The variance of the share over items, against that of as many independent trials, is the design effect, by which
-    the number of trials is divided. Source: Korn & Graubard (1998), "Confidence intervals for proportions with small
-    expected number of positive counts".
-
-    Args:
-        hits: (items,), of each item's trials.
-        trials: (items,), not 0.
-    """
-    n, items = float(trials.sum()), len(trials)
-    if n == items:
-        return n
-    share = float(hits.sum()) / n
-    if items < 2 or not 0 < share < 1:
-        return float(items)
-    residuals = hits - share * trials
-    variance = items / (items - 1) * float((residuals**2).sum()) / n**2
-    # Clustering can leave no more than the trials there are, and no less than one for each item.
-    return min(n, max(share * (1 - share) / variance, float(items))) if variance > 0 else n
-
-
-def reached(n: float, reach: Reach | None) -> float:
-    """In standard errors of a share."""
-    return normal_quantile((1 + LEVEL) / 2) if reach is None else float(reach(np.array([n]))[0])
-
-
-def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> tuple[float, float, float]:
-    """A share with its 95 % interval: Wilson's, on ``effective_trials``. NaN without trials.
-
-    Args:
-        hits: (items,), of each item's trials.
-        trials: (items,), not 0.
-        reach: null: the number of items was fixed.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
-    """
-    if not len(trials):
-        return math.nan, math.nan, math.nan
-    share = hits.sum(keepdims=True) / trials.sum()
-    low, high = wilson(share, effective_trials(hits, trials), reach)
-    return float(share[0]), float(low[0]), float(high[0])
-
-
-def wilson(shares: Floats, n: float, reach: Reach | None = None) -> tuple[Floats, Floats]:
-    """``share_interval``'s ends of shares, (k,), each of ``n`` independent trials."""
-    z2 = reached(n, reach) ** 2
-    if not math.isfinite(z2):
-        return np.zeros(shares.shape), np.ones(shares.shape)
-    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
-    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
-    return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)

@@ -13,15 +13,8 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, number, ratios
-from taskpace.analysis.stats.intervals import (
-    LEVEL,
-    Flags,
-    Floats,
-    Reach,
-    degrees_of_freedom,
-    effective_trials,
-    log_influence,
-)
+from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats, Reach, degrees_of_freedom, log_influence
+from taskpace.analysis.stats.shares import effective_trials
 from taskpace.analysis.stats.special import beta_quantile
 from taskpace.analysis.stats.student import t_quantile
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from taskpace.analysis.stats.intervals import Floats, Intervals, Reach, effective_trials, reached
+from taskpace.analysis.stats.intervals import Floats, Intervals, Reach
+from taskpace.analysis.stats.shares import effective_trials, reached
 
 _NEAR = 1024
 """Ranks this close to each other share one range."""

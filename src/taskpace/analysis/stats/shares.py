@@ -1,4 +1,4 @@
-"""Two systems' shares of correct answers, paired by item: what an interval and a test of their difference need."""
+"""Shares of trials, of correct answers as a rule: of one system with its interval, and of two, paired by item."""
 
 from __future__ import annotations
 
@@ -13,6 +13,61 @@ import numpy as np
 from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, Reach
 from taskpace.analysis.stats.products import Indices, sums_of_products
 from taskpace.analysis.stats.student import normal_below, normal_quantile
+
+
+def effective_trials(hits: Floats, trials: Floats) -> float:
+    """How many independent trials tell as much about a share as these do.
+
+    The variance of the share over items, against that of as many independent trials, is the design effect, by which
+    the number of trials is divided. Source: Korn & Graubard (1998), "Confidence intervals for proportions with small
+    expected number of positive counts".
+
+    Args:
+        hits: (items,), of each item's trials.
+        trials: (items,), not 0.
+    """
+    n, items = float(trials.sum()), len(trials)
+    if n == items:
+        return n
+    share = float(hits.sum()) / n
+    if items < 2 or not 0 < share < 1:
+        return float(items)
+    residuals = hits - share * trials
+    variance = items / (items - 1) * float((residuals**2).sum()) / n**2
+    # Clustering can leave no more than the trials there are, and no less than one for each item.
+    return min(n, max(share * (1 - share) / variance, float(items))) if variance > 0 else n
+
+
+def reached(n: float, reach: Reach | None) -> float:
+    """In standard errors of a share."""
+    return normal_quantile((1 + LEVEL) / 2) if reach is None else float(reach(np.array([n]))[0])
+
+
+def share_interval(hits: Floats, trials: Floats, reach: Reach | None = None) -> tuple[float, float, float]:
+    """A share with its 95 % interval: Wilson's, on ``effective_trials``. NaN without trials.
+
+    Args:
+        hits: (items,), of each item's trials.
+        trials: (items,), not 0.
+        reach: null: the number of items was fixed.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    """
+    if not len(trials):
+        return math.nan, math.nan, math.nan
+    share = hits.sum(keepdims=True) / trials.sum()
+    low, high = wilson(share, effective_trials(hits, trials), reach)
+    return float(share[0]), float(low[0]), float(high[0])
+
+
+def wilson(shares: Floats, n: float, reach: Reach | None = None) -> tuple[Floats, Floats]:
+    """``share_interval``'s ends of shares, (k,), each of ``n`` independent trials."""
+    z2 = reached(n, reach) ** 2
+    if not math.isfinite(z2):
+        return np.zeros(shares.shape), np.ones(shares.shape)
+    middle = (shares + z2 / (2 * n)) / (1 + z2 / n)
+    half = np.sqrt(z2 * shares * (1 - shares) / n + z2**2 / (4 * n**2)) / (1 + z2 / n)
+    return np.maximum(0.0, middle - half), np.minimum(1.0, middle + half)
 
 
 class PairedShares(msgspec.Struct, frozen=True):

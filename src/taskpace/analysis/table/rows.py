@@ -23,8 +23,9 @@ from taskpace.analysis.stats.estimates import (
     shares_of_correct,
     solve_curves,
 )
-from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means, share_interval
+from taskpace.analysis.stats.intervals import Flags, Floats, Reach, of_means
 from taskpace.analysis.stats.quantiles import ranked_for
+from taskpace.analysis.stats.shares import share_interval
 from taskpace.analysis.table.backlog import find_backlog
 from taskpace.analysis.table.cost import find_cost
 from taskpace.analysis.table.energy import find_energy
