@@ -53,8 +53,8 @@ class Measured(NamedTuple):
     ours_cpu_s: list[float]
     """Processor time, of all threads."""
     theirs_cpu_s: list[float]
-    first_s: float
-    """Of the round before these."""
+    first_s: float | None
+    """Of the round before these; null: there was none."""
 
 
 def many_records(systems: int, items: int) -> tuple[pl.DataFrame, list[CellPlan]]:
@@ -179,7 +179,7 @@ def bootstrap_part(rounds: int, systems: int, resamples: int) -> Measured:
     for _ in range(rounds):
         without.append(timed(lambda: five_tasks(0)))
         with_it.append(timed(lambda: five_tasks(resamples)))
-    return Measured(with_it, without, before_mb, peak_mb(), 0, [], [], 0.0)
+    return Measured(with_it, without, before_mb, peak_mb(), 0, [], [], None)
 
 
 class Loaded(NamedTuple):
@@ -248,6 +248,7 @@ def main() -> None:
     bench.say(
         f"  summary         {bench.figure('summary', found.ours_s, 's'):.2f} s, with every interval, pair and split"
     )
+    assert found.first_s is not None, "a summary"
     first = bench.figure("the first summary", found.first_s, "s")
     bench.say(f"  the first one   {first:.2f} s, which is in none of these figures")
     bench.say(f"  polars group-by {bench.figure('polars group-by', found.theirs_s, 's'):.2f} s")

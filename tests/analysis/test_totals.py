@@ -10,10 +10,10 @@ import polars as pl
 import pytest
 
 from taskpace.analysis.data.arrays import to_arrays
+from taskpace.analysis.stats import intervals
 from taskpace.analysis.stats.estimates import UNKNOWN, ratios
 from taskpace.analysis.stats.items import item_counts, item_sums
 from taskpace.analysis.stats.per_correct import mean_and_per_correct
-from taskpace.analysis.table import totals
 from taskpace.analysis.table.per_correct import of_time
 from taskpace.analysis.table.totals import time_totals, token_totals
 
@@ -58,7 +58,7 @@ def test_totals_are_each_system_s_own(arrays, values, monkeypatch):
     """In blocks of one system, of two, or all at a time: means and ratios are those of the system alone; bounds where
     answers were cut or failed, unknown where a number is.
     """
-    monkeypatch.setattr(totals, "AT_A_TIME", values)
+    monkeypatch.setattr(intervals, "AT_A_TIME", values)
     tokens, per_correct = token_totals(arrays, None)
     for index, name in enumerate(arrays.systems):
         there = ~np.isnan(arrays.task_time_s[index])

@@ -313,8 +313,10 @@ class Whole:
         )
 
     def codes(self, spans: Sequence[Span]) -> NDArray[Any] | None:
-        """The codes of the items of each cell's trials, (cells, trials); null: cells differ in how many they have."""
-        if len({count for _, count in spans}) != 1:
+        """The codes of the items of each cell's trials, (cells, trials); null: cells differ in how many they have, or
+        some items have none.
+        """
+        if len({count for _, count in spans}) != 1 or self._view(ITEM_CODE) is None:
             return None
         return self._columns(ITEM_CODE, [begin for begin, _ in spans], spans[0][1])
 
@@ -346,7 +348,8 @@ class Whole:
     def _view(self, name: str) -> NDArray[Any] | None:
         """A column that all cells share, of 8 bytes a trial at most where it is the frame's own and else of one.
 
-        Null: it has gaps, or is in pieces, so that each cell copies its own, and frees it with its table.
+        Null: it has gaps, or is in pieces, so that each cell copies its own, and frees it with its table. Codes of
+        items are made for all, and kept.
         """
         with self._lock:
             if name not in self._views:

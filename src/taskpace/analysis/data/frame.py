@@ -325,6 +325,7 @@ def _sum_turns(turns: pl.DataFrame) -> pl.DataFrame:
         (pl.col("wait_ns").sum() * _S_PER_NS).alias("wait_s"),
         (pl.col("send_delay_ns").max() * _S_PER_NS).alias("send_delay_s"),
         tpot_s.alias("tpot_s"),
+        # Their medians rely on it (``table.rows``).
         (1 / tpot_s).alias("tokens_per_s"),
         # One unknown turn makes the sum unknown.
         *(pl.when(pl.col(name).null_count() == 0).then(pl.col(name).sum()).alias(name) for name in summed),

@@ -105,8 +105,8 @@ def quantiles_of_each(
     ranked: NDArray[Any] | None = None,
 ) -> list[list[Estimate]]:
     """``quantiles`` of several systems with as many values: (systems, trials); by system, each with its ``item_of`` and
-    ``cut``. Those whose values are all exact are ranked together; ``ranked``: the values, if that was done already
-    (``ranked_for``).
+    ``cut``. Those whose values are all exact are ranked together; ``ranked``: the same values, if that was done already
+    (``ranked_for``), row by row.
     """
     able = np.array(
         [item is None and (cuts is None or not cuts.any()) for item, cuts in zip(item_of, cut, strict=True)]
@@ -162,7 +162,7 @@ def _of_independent(shares: Floats, n: int, reach: Reach | None) -> list[Estimat
 
 
 def par2_values(time_s: Floats, correct: Floats, limit_s: float) -> Floats:
-    """Per trial t if correct, else 2 L; NaN where there is no record. Their mean is PAR-2.
+    """Per trial t if correct (1), else (0) 2 L; NaN where there is no record. Their mean is PAR-2.
 
     The score of SAT competitions: Froleyks et al. (2021), "SAT Competition 2020", Artificial Intelligence 301, 2.3.
     """

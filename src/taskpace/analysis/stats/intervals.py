@@ -81,9 +81,9 @@ class Moments(msgspec.Struct, frozen=True):
             if np.isfinite(total).all():
                 mean, squares = total / n, np.empty(total.shape)
                 rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
-                work = _work(1, rows, blocks)
+                work = _work(rows, blocks)
                 for block in blocks:
-                    away = np.subtract(rows[block], mean[block, None], out=work[0, : len(rows[block])])
+                    away = np.subtract(rows[block], mean[block, None], out=work[: len(rows[block])])
                     squares[block] = dots(away, away)
                 known, bounded = np.full(mean.shape, n), np.ones(mean.shape, dtype=bool)
             else:
@@ -167,8 +167,10 @@ class Influence(msgspec.Struct, frozen=True):
         with np.errstate(invalid="ignore"):
             powers = _powers(influence, skewed=skewed, spent=spent)
         # Of what is unknown so are the powers.
-        if spent or np.isfinite(powers[0]).all():
+        if np.isfinite(powers[0]).all():
             return cls(value, np.full(value.shape, float(len(influence))), *powers)
+        if spent:
+            raise ValueError("what is written over has to be known")
         asked = ~np.isnan(influence)
         n, known = asked.sum(axis=0).astype(np.float64), np.where(asked, influence, 0.0)
         return cls(value, n, *_powers(known, skewed=skewed, spent=True))
@@ -261,15 +263,15 @@ def _powers(
     rows, blocks = values.T, column_blocks(len(values), values.shape[1], AT_A_TIME)
     # What is worked on where it lies is read and written half as often.
     spent = spent and rows.flags.c_contiguous
-    moved = centre is not None and not spent
-    work = _work(moved + (skewed or not (moved or spent)), rows, blocks)
+    moved_into = None if centre is None or spent else _work(rows, blocks)
+    squared_into = _work(rows, blocks) if skewed or not (spent or moved_into is not None) else None
     for block in blocks:
-        d, *free = rows[block], *work[:, : len(rows[block])]
+        d = rows[block]
         if centre is not None:
-            d = np.subtract(d, centre[block, None], out=free.pop() if moved else d)
+            d = np.subtract(d, centre[block, None], out=d if moved_into is None else moved_into[: len(d)])
         d = np.ascontiguousarray(d)
         squares[block] = dots(d, d)
-        d2 = np.multiply(d, d, out=free.pop() if free else d)
+        d2 = np.multiply(d, d, out=d if squared_into is None else squared_into[: len(d)])
         if skewed:
             cubes[block] = dots(d, d2)
         fourths[block] = dots(d2, d2)
@@ -290,9 +292,9 @@ def dots(one: Floats, other: Floats) -> Floats:
     return found
 
 
-def _work(count: int, rows: Floats, blocks: list[slice]) -> Floats:
-    """Arrays to work in, block after block of rows: the same memory each time is still close to the core."""
-    return np.empty((count, len(rows[blocks[0]]) if blocks else 0, rows.shape[1]))
+def _work(rows: Floats, blocks: list[slice]) -> Floats:
+    """An array to work in, block after block of rows: the same memory each time is still close to the core."""
+    return np.empty((len(rows[blocks[0]]) if blocks else 0, rows.shape[1]))
 
 
 def of_influence(value: Floats, influence: Floats, *, spent: bool = False) -> Intervals:
@@ -329,18 +331,20 @@ def of_ratios(numerators: Floats, denominators: Floats, reach: Reach | None = No
     Returns:
         The ratios themselves; nothing is tested. All NaN where a total is 0.
     """
-    items, columns = numerators.shape
-    blocks = column_blocks(items, columns, AT_A_TIME) or [slice(0)]
-    parts = [log_ratios(numerators[:, block], denominators[:, block], skewed=reach is not None) for block in blocks]
-    return ratios_of(Influence.together(parts), reach)
+    return ratios_of(log_ratios(numerators, denominators, skewed=reach is not None), reach)
 
 
 def log_ratios(numerators: Floats, denominators: Floats, *, skewed: bool = False) -> Influence:
     """Logarithms of ratios of totals, of (items, k), and what each item contributes; ``skewed``: with the cubes."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        above, below = numerators.sum(axis=0), denominators.sum(axis=0)
-        logs = np.log(above) - np.log(below)
-    return Influence.of(logs, log_influence(numerators, denominators, (above, below)), skewed=skewed)
+    items, columns = numerators.shape
+    parts = []
+    for block in column_blocks(items, columns, AT_A_TIME) or [slice(0)]:
+        some = numerators[:, block], denominators[:, block]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            above, below = (each.sum(axis=0) for each in some)
+            logs = np.log(above) - np.log(below)
+        parts.append(Influence.of(logs, log_influence(*some, (above, below)), skewed=skewed))
+    return Influence.together(parts)
 
 
 def log_means(means: Influence, count: float = 1.0) -> Influence:

@@ -12,10 +12,9 @@ from typing import Self
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import AT_A_TIME, Flags, Floats, Influence, Moments, column_blocks, dots
-from taskpace.analysis.stats.items import differences, item_means
+from taskpace.analysis.stats.items import as_indices, differences, item_means
 
 Indices = list[tuple[int, int]]
 """Of pairs of systems, (a, b)."""
@@ -46,7 +45,9 @@ class Products:
 
     @classmethod
     def of_influence(cls, influence: Floats) -> Self | None:
-        """Of what items contribute, (systems, items), which sums to 0, and is not copied; null: not all is finite."""
+        """Of what items contribute, (systems, items), which sums to 0, and is not copied; null: not all of it is
+        finite, or there are no items.
+        """
         totals = influence.sum(axis=1)
         return cls(influence, np.zeros(len(totals))) if influence.size and np.isfinite(totals).all() else None
 
@@ -94,12 +95,12 @@ class Products:
         return Influence(value, n, squares, np.full(n.shape, np.nan), fourths)
 
     def _apart(self, pairs: Indices) -> Floats:
-        a, b = _sides(pairs)
+        a, b = as_indices(pairs)
         return self._means[b] - self._means[a]
 
     def _sums(self, pairs: Indices, *, fourths: bool = False) -> tuple[Floats, Floats]:
         """Sums of the second and of the fourth power of the differences about their means."""
-        a, b = _sides(pairs)
+        a, b = as_indices(pairs)
         whole = self._squares[a, a] + self._squares[b, b]
         squares = whole - 2 * self._squares[a, b]
         lost: Flags = squares < _LEAST_LEFT * whole
@@ -120,11 +121,6 @@ class Products:
 def _as_means(sums: Influence) -> Influence:
     """Of what items contribute to a sum, to its mean."""
     return msgspec.structs.replace(sums, squares=sums.squares / sums.n**2, fourths=sums.fourths / sums.n**4)
-
-
-def _sides(pairs: Indices) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    a, b = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
-    return a, b
 
 
 def sums_of_products(one: Floats, other: Floats) -> Floats:

@@ -11,7 +11,9 @@ import msgspec
 import numpy as np
 
 from taskpace.analysis.stats.intervals import LEVEL, Floats, Intervals, Reach
+from taskpace.analysis.stats.items import as_indices
 from taskpace.analysis.stats.products import Indices, sums_of_products
+from taskpace.analysis.stats.significance import mcnemar
 from taskpace.analysis.stats.student import normal_below, normal_quantile
 
 
@@ -105,12 +107,16 @@ class PairedShares(msgspec.Struct, frozen=True):
         """
         n = self.n + 2
         middle = self.total / n
-        reached = normal_quantile((1 + LEVEL) / 2) if reach is None else reach(self.n)
-        half = reached * np.sqrt((self.squares + 2 - self.total * middle) / n / n)
+        errors = normal_quantile((1 + LEVEL) / 2) if reach is None else reach(self.n)
+        half = errors * np.sqrt((self.squares + 2 - self.total * middle) / n / n)
         nothing = np.full(n.shape, np.nan)
         value = np.divide(self.total, self.n, out=nothing.copy(), where=self.n > 0)
         low, high = (np.where(self.n > 0, end, np.nan) for end in (middle - half, middle + half))
         return Intervals(value, np.maximum(-1.0, low), np.minimum(1.0, high), nothing)
+
+    def mcnemar(self) -> Floats:
+        """P-values of McNemar's test, of items that were asked once (``significance.mcnemar``)."""
+        return mcnemar(self.below.astype(np.intp), self.above.astype(np.intp))
 
     def clustered_mcnemar(self) -> list[float]:
         """P-values of McNemar's test for repeats.
@@ -146,6 +152,6 @@ class AskedOnce:
 
     def shares(self, indices: Indices) -> PairedShares:
         """Of pairs (a, b)."""
-        (a, b), (alone, both) = np.array(indices, dtype=np.intp).reshape(-1, 2).T, self._counts
+        (a, b), (alone, both) = as_indices(indices), self._counts
         above, below = alone[a, b], alone[b, a]
         return PairedShares(both[a, b], above, below, above - below, above + below)

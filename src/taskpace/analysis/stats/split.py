@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taskpace.analysis.stats.intervals import Flags, Floats
-from taskpace.analysis.stats.items import differences
+from taskpace.analysis.stats.items import as_indices, differences
 
 PARTS = ("wait", "verbosity", "tokenizer", "decode")
 
@@ -147,7 +147,7 @@ def of_writing(
     parts = np.empty((len(PARTS) - 1, len(pairs), sides.time_s.shape[1])) if into is None else into
     spare = np.empty(parts.shape[1:]) if spare is None else spare
     verbosity, tokenizer, decode = parts
-    a, b = np.array(pairs, dtype=np.intp).T
+    a, b = as_indices(pairs)
 
     def less(values: Floats, out: Floats) -> Floats:
         return differences(values, pairs, out)

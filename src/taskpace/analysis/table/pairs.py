@@ -18,11 +18,11 @@ from taskpace.analysis.stats.bootstrap import Resamples
 from taskpace.analysis.stats.claims import LEAST_FOR_MEAN, LogRatios, Logs
 from taskpace.analysis.stats.estimates import Estimate, numbers
 from taskpace.analysis.stats.intervals import AT_A_TIME, Floats, column_blocks
-from taskpace.analysis.stats.items import item_means
+from taskpace.analysis.stats.items import item_means, side_by_side
 from taskpace.analysis.stats.products import Indices
 from taskpace.analysis.stats.ranking import inversion_probability
 from taskpace.analysis.stats.shares import AskedOnce, PairedShares
-from taskpace.analysis.stats.significance import items_needed, mcnemar, wilcoxons
+from taskpace.analysis.stats.significance import items_needed, wilcoxons
 from taskpace.analysis.table.comparison import (
     NOT_COMPARED,
     Comparison,
@@ -190,10 +190,11 @@ class Pairing:
         the core.
         """
         found: dict[int, float] = {}
-        # The other way round it is the same: pairs of one system lie side by side.
-        order = sorted(ranked, key=lambda index: sorted(indices[index]))
+        # Wilcoxon's p is the same the other way round.
+        places, pairs = side_by_side([indices[index] for index in ranked])
+        order = [ranked[place] for place in places]
         for block in column_blocks(len(self._arrays.items), len(order), AT_A_TIME):
-            ratios = self._times.ratios([(min(indices[index]), max(indices[index])) for index in order[block]])
+            ratios = self._times.ratios(pairs[block])
             found |= dict(zip(order[block], wilcoxons(ratios.recorded.T, spent=True), strict=True))
         return found
 
@@ -291,17 +292,17 @@ class _Accuracies:
 
     def compared(self, indices: Indices) -> list[Comparison]:
         """Differences of the shares of correct trials."""
-        if self._anytime:
+        if not (self._anytime or self._repeats):
+            shares = self._once.shares(indices)
+            p_values = shares.mcnemar().tolist()
+        else:
             differences = [self._differences(a, b) for a, b in indices]
             shares = PairedShares.of(differences)
-            p_values = [anytime_stats.most_differ(each) for each in differences]
-        elif self._repeats:
-            shares = PairedShares.of([self._differences(a, b) for a, b in indices])
-            few = mcnemar(*(each.astype(np.intp) for each in (shares.below, shares.above)))
-            p_values = np.where(shares.n >= LEAST_FOR_MEAN, shares.clustered_mcnemar(), few).tolist()
-        else:
-            shares = self._once.shares(indices)
-            p_values = mcnemar(*(each.astype(np.intp) for each in (shares.below, shares.above))).tolist()
+            if self._anytime:
+                p_values = [anytime_stats.most_differ(each) for each in differences]
+            else:
+                enough = shares.n >= LEAST_FOR_MEAN
+                p_values = np.where(enough, shares.clustered_mcnemar(), shares.mcnemar()).tolist()
         changes = numbers(shares.difference(anytime_stats.reach if self._anytime else None))
         counts = map(int, shares.n.tolist())
         return [_accuracy(*each) for each in zip(changes, p_values, counts, strict=True)]

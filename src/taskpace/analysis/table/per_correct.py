@@ -18,7 +18,7 @@ from taskpace.analysis.stats.intervals import (
     column_blocks,
     log_influence,
 )
-from taskpace.analysis.stats.items import item_counts, item_sums
+from taskpace.analysis.stats.items import as_indices, item_counts, item_sums
 from taskpace.analysis.stats.per_correct import Spent, none_against_some
 from taskpace.analysis.stats.products import Indices, Products
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
@@ -109,24 +109,24 @@ class PerCorrect:
 
     @cached_property
     def _products(self) -> Products | None:
-        """Of what items contribute; null: of some that is unknown."""
+        """Of what items contribute, as far as it is known; null: there are no items."""
         return Products.of_influence(self._of_each[1])
 
     @property
     def own_logs(self) -> Influence | None:
-        """The logarithm of each system's own; null: not all is known of each."""
+        """The logarithm of each system's own; null: one is incomplete."""
         if not all(self._complete) or self._products is None:
             return None
         return self._products.own(self._of_each[0])
 
     def logs(self, indices: Indices) -> tuple[Influence, list[int]]:
         """The logarithms of pairs, at least one, and how many items both were asked."""
-        if all(self._complete[system] for pair in indices for system in pair):
-            (a, b), (of_each, _) = np.array(indices, dtype=np.intp).T, self._of_each
+        complete = all(self._complete[system] for pair in indices for system in pair)
+        if complete and self._products is not None:
+            (a, b), (of_each, _) = as_indices(indices), self._of_each
             with np.errstate(invalid="ignore"):
                 apart = of_each[b] - of_each[a]
-            if self._products is not None:
-                return self._products.influence(apart, indices), [self.amounts.shape[1]] * len(indices)
+            return self._products.influence(apart, indices), [self.amounts.shape[1]] * len(indices)
         logs, counts = zip(*(self.log_of_pair(*pair) for pair in indices), strict=True)
         parts = []
         items = self.amounts.shape[1]

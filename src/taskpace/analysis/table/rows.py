@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -40,10 +41,9 @@ _TIMES = {
     "ttft_median_s": "ttft_s",
     "first_answer_median_s": "first_answer_s",
     "committed_median_s": "committed_s",
-    "tpot_median_s": "tpot_s",
-    "tokens_per_s_median": "tokens_per_s",
     "bytes_per_s_median": "bytes_per_s",
 }
+_PACES = ("tpot_median_s", "tokens_per_s_median")
 _LENGTHS = {
     "output_tokens_median": "output_tokens",
     "output_bytes_median": "output_bytes",
@@ -73,7 +73,7 @@ def make_rows(
         seconds: time per correct answer of the same trials, if it is known.
     """
     in_time = sample.shared.in_time
-    means, per_correct, par2 = time_totals(in_time, limit_s, reach, seconds or of_time(in_time))
+    means, per_correct, par2 = time_totals(in_time, limit_s, reach, of_time(in_time) if seconds is None else seconds)
     tokens, tokens_per_correct = token_totals(sample.own.in_time, reach)
     task_times = _task_times(cells, sample, reach)
     medians = _medians(sample, reach)
@@ -203,37 +203,40 @@ def _medians(sample: Sample, reach: Reach | None) -> list[dict[str, Estimate]]:
     ended = [part.ended for part in sample.cells]
     units, items = _items([timed.ended for timed in sample.timed], sample.shared), _items(ended, sample.own)
     cut_off = [trials.having(*CUT_OFF) for trials in ended]
-    found = [dict.fromkeys((*_TIMES, *_LENGTHS), UNKNOWN) for _ in ended]
+    found = [dict.fromkeys((*_TIMES, *_PACES, *_LENGTHS), UNKNOWN) for _ in ended]
     for indices, alike in together(ended):
-        of_tpot: Floats | None = None
-        for name, column in (_TIMES | _LENGTHS).items():
-            of_time = name in _TIMES
-            if name == "first_answer_median_s" and np.array_equal(alike[column], alike["ttft_s"]):
-                # Nothing came before the first visible token, as of systems that do not reason.
-                for index in indices:
-                    found[index][name] = found[index]["ttft_median_s"]
-                continue
-            item_of = [(units if of_time else items)[index] for index in indices]
-            ranked: Floats | None = None
-            if name == "tokens_per_s_median" and of_tpot is not None:
-                # The inverse of TPOT, and so in the opposite order.
-                with np.errstate(divide="ignore"):
-                    values = ranked = 1 / of_tpot[:, ::-1]
-            else:
-                values = alike.unless_late(alike[column]) if of_time else alike[column]
-            if name == "tpot_median_s" and not np.isnan(values.min()) and all(each is None for each in item_of):
-                of_tpot = ranked = ranked_for(values, (0.5,), reach)
-            medians = quantiles_of_each(
-                values,
-                (0.5,),
-                reach,
-                item_of=item_of,
-                cut=[None if of_time else cut_off[index] for index in indices],
-                ranked=ranked,
-            )
-            for index, (median,) in zip(indices, medians, strict=True):
+        of_unit, of_item = ([of_each[index] for index in indices] for of_each in (units, items))
+        of_times = partial(quantiles_of_each, shares=(0.5,), reach=reach, item_of=of_unit, cut=[None] * len(indices))
+        whole = all(each is None for each in of_unit)
+        medians = dict(zip(_PACES, _paces(alike, of_times, reach, whole=whole), strict=True))
+        for name, column in _TIMES.items():
+            # Of systems that do not reason nothing comes before the first visible token.
+            same = name == "first_answer_median_s" and np.array_equal(alike[column], alike["ttft_s"])
+            medians[name] = medians["ttft_median_s"] if same else of_times(alike.unless_late(alike[column]))
+        cut = [cut_off[index] for index in indices]
+        for name, column in _LENGTHS.items():
+            medians[name] = quantiles_of_each(alike[column], (0.5,), reach, item_of=of_item, cut=cut)
+        for name, of_each in medians.items():
+            for index, (median,) in zip(indices, of_each, strict=True):
                 found[index][name] = median
     return found
+
+
+_Medians = list[list[Estimate]]
+"""Of each cell, alone in a list."""
+
+
+def _paces(alike: Alike, of_times: partial[_Medians], reach: Reach | None, *, whole: bool) -> tuple[_Medians, _Medians]:
+    """The medians of TPOT, and of tokens per second: a trial's are the inverse of its TPOT (``data.frame``), and so in
+    the opposite order. ``whole``: each trial is of an item of its own.
+    """
+    tpot_s = alike.unless_late(alike["tpot_s"])
+    if not whole or np.isnan(tpot_s.min()):
+        return of_times(tpot_s), of_times(alike.unless_late(alike["tokens_per_s"]))
+    ranked = ranked_for(tpot_s, (0.5,), reach)
+    with np.errstate(divide="ignore"):
+        tokens_per_s = 1 / ranked[:, ::-1]
+    return of_times(tpot_s, ranked=ranked), of_times(tokens_per_s, ranked=tokens_per_s)
 
 
 def _score_means(sample: Sample, reach: Reach | None) -> list[Estimate]:

@@ -11,7 +11,7 @@ import numpy as np
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers
 from taskpace.analysis.stats.intervals import Flags, Floats, Influence, Reach, column_blocks
-from taskpace.analysis.stats.items import any_of_system, differences, item_means
+from taskpace.analysis.stats.items import any_of_system, differences, item_means, side_by_side
 from taskpace.analysis.stats.products import Indices, Products
 from taskpace.analysis.stats.split import PARTS, Side, of_writing
 
@@ -82,10 +82,8 @@ class Splits:
         """Of system ``b`` against ``a`` for each pair (a, b); null without common items."""
         if not indices:
             return []
-        # Pairs of one system lie side by side where each has its first one first; the other way round a split has the
-        # other sign.
-        order = sorted(range(len(indices)), key=lambda index: sorted(indices[index]))
-        pairs = [(min(indices[index]), max(indices[index])) for index in order]
+        order, pairs = side_by_side(indices)
+        # The other way round a split has the other sign.
         signs = np.array([1.0 if indices[index] == pair else -1.0 for index, pair in zip(order, pairs, strict=True)])
         trials = self._sides.time_s.shape[1]
         # What the splits of a block are made in, one block after the other.

@@ -10,11 +10,9 @@ import numpy as np
 from taskpace.analysis.data.arrays import Arrays
 from taskpace.analysis.stats.estimates import UNKNOWN, Estimate, numbers, par2_values
 from taskpace.analysis.stats.intervals import (
-    AT_A_TIME,
     Floats,
     Influence,
     Reach,
-    column_blocks,
     log_means,
     log_ratios,
     ratios_of,
@@ -29,7 +27,7 @@ def time_totals(
 ) -> tuple[list[Estimate], list[Estimate], list[Estimate]]:
     """Per system: mean task time, time per correct answer, PAR-2. ``seconds``: ``of_time`` of the arrays."""
     spent, right = seconds.by_item
-    # What pairs need of each system, too; but not the side of the tail.
+    # Sums that pairs need, too; intervals with a ``reach`` need the cubes, which these do not have.
     times = arrays.times if reach is None and arrays.recorded_s is arrays.task_time_s else None
     own = seconds.own_logs if reach is None else None
     means, per_correct, penalised = _estimates(
@@ -77,14 +75,10 @@ def _logs(ratio: tuple[Floats, Floats], reach: Reach | None, *, spent: bool = Fa
     ``spent``: the numerators may be written over.
     """
     above, below = ratio
-    skewed, parts = reach is not None, []
-    # Some systems at a time, whose totals stay in the processor's cache from one step to the next.
-    for some in column_blocks(above.shape[1], len(above), AT_A_TIME) or [slice(0)]:
-        if below.size and not any(below.strides):
-            parts.append(log_means(Influence.of_means(above[some].T, skewed=skewed, spent=spent), float(below.flat[0])))
-        else:
-            parts.append(log_ratios(above[some].T, below[some].T, skewed=skewed))
-    return Influence.together(parts)
+    if below.size and not any(below.strides):
+        means = Influence.of_means(above.T, skewed=reach is not None, spent=spent)
+        return log_means(means, float(below.flat[0]))
+    return log_ratios(above.T, below.T, skewed=reach is not None)
 
 
 def _estimates(kinds: Sequence[Influence], reach: Reach | None) -> list[list[Estimate]]:

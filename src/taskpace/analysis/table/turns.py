@@ -197,11 +197,11 @@ def _rounds(cells: Sequence[Columns]) -> list[NDArray[np.intp]]:
     return of_item
 
 
-Contrast = tuple[int, int, float, float]
+_Effect = tuple[int, int, float, float]
 """System, predecessor or ``_FIRST``, difference of the mean logarithms, p."""
 
 
-def _greatest(paced: _Paced) -> Contrast | None:
+def _greatest(paced: _Paced) -> _Effect | None:
     """The greatest effect that is significant and large enough; null: none is."""
     wanted, effects, p = _contrasts(paced)
     adjusted = holms(np.where(wanted, p, np.nan).ravel()).reshape(p.shape)
