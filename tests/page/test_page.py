@@ -266,7 +266,17 @@ def test_a_report_is_not_overwritten_unasked(cli, tmp_path, undrawn):
     assert (tmp_path / "x.html").read_text() == "mine"
     done = cli("report", "x.db", "--resamples", "0", "--no-trials", "--force")
     assert done.returncode == 0
-    assert done.stdout.startswith("The report is x.html (")
+    assert re.match(r"The report is x\.html \([1-9][\d.]* [kM]B\)\.", done.stdout)
+
+
+def test_a_run_is_reported_once(cli, tmp_path, undrawn):
+    """The same file given twice, by its name or by a link, is refused before anything is written."""
+    taskpace.run(experiment_file(tmp_path, SYSTEMS[:1], items=2), tmp_path / "x.db").close()
+    (tmp_path / "link.db").symlink_to("x.db")
+    for other, told in (("x.db", "x.db: given twice: "), ("link.db", "link.db: given twice, as x.db, too: ")):
+        done = cli("report", "x.db", other)
+        assert (done.returncode, done.stderr) == (2, f"taskpace: {told}leave it out once\n")
+    assert not (tmp_path / "x.html").exists()
 
 
 @pytest.mark.slow

@@ -53,12 +53,14 @@ def report(
     from taskpace.report.drawing import require_charts
 
     require_charts("the report")
+    from taskpace.analysis.data.shards import check_given_once
     from taskpace.analysis.stats.bootstrap import RESAMPLES
     from taskpace.analysis.whole import load_whole
     from taskpace.report.files.export import check_target, write
     from taskpace.report.page import page_parts
     from taskpace.store.store import Store
 
+    check_given_once(map(str, run_files))
     path = output or run_files[0].with_name(f"{run_files[0].name.removesuffix('.db')}.html")
     check_target(path, force=force)
     drawn = RESAMPLES if resamples is None else resamples
@@ -71,8 +73,9 @@ def report(
             for store, file, by, own in zip(stores, run_files, judged, by_run, strict=True)
         ]
         write(path, page_parts(runs, _compared(stores, run_files, drawn, by_run)))
-    size = path.stat().st_size / 1e6
-    click.echo(printable(f"The report is {path} ({size:.1f} MB)."))
+    size = path.stat().st_size
+    shown = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.0f} kB"
+    click.echo(printable(f"The report is {path} ({shown})."))
     click.echo("It needs no network: open it in a browser, or mail it.")
 
 

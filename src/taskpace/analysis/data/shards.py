@@ -187,15 +187,21 @@ def _ids(reader: Reader) -> dict[Key, str]:
 # -- whether they are of one run ---------------------------------------------------------------------------------------
 
 
+def check_given_once(files: Iterable[str]) -> None:
+    """Raises ``StoreError``: a run file is given twice, by its name or by another."""
+    seen: dict[Path, str] = {}
+    for file in files:
+        if (path := Path(file).resolve()) in seen:
+            other = "" if seen[path] == file else f", as {seen[path]}, too"
+            raise StoreError(f"{file}: given twice{other}: leave it out once")
+        seen[path] = file
+
+
 def _check_one_run(shards: Sequence[_Shard], prices: Collection[str], deadline_s: float | None) -> None:
     """Raises ``StoreError``: a file is given twice, ends when the data say so, or differs in what it has in common."""
     seen: dict[str, tuple[str, object]] = {}
-    files: dict[Path, str] = {}
+    check_given_once([shard.file for shard in shards])
     for shard in shards:
-        if (path := Path(shard.file).resolve()) in files:
-            other = "" if files[path] == shard.file else f", as {files[path]}, too"
-            raise StoreError(f"{shard.file}: given twice{other}: leave it out once")
-        files[path] = shard.file
         if shard.experiment.until is not None:
             raise StoreError(
                 f"{shard.file}: holds a run that ends when its ranking is settled, or a gate can say: read it alone, "
