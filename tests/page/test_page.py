@@ -266,7 +266,7 @@ def test_a_report_is_not_overwritten_unasked(cli, tmp_path, undrawn):
     assert (tmp_path / "x.html").read_text() == "mine"
     done = cli("report", "x.db", "--resamples", "0", "--no-trials", "--force")
     assert done.returncode == 0
-    assert re.match(r"The report is x\.html \([1-9][\d.]* [kM]B\)\.", done.stdout)
+    assert re.match(r"The report is x\.html \((0\.[1-9]|[1-9][\d.]*) [kM]B\)\.", done.stdout)
 
 
 def test_a_run_is_reported_once(cli, tmp_path, undrawn):
