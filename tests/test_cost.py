@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Callable
 from decimal import Decimal
@@ -563,7 +564,8 @@ def test_a_report_and_its_comparisons_have_the_prices(plain_run, cli, tmp_path, 
     """`taskpace report --price` gives them to every run and to what is held against the first."""
     shown = []
     monkeypatch.setattr("taskpace.report.page.page_parts", lambda *found: shown.append(found) or [b""])
-    done = cli("report", str(plain_run), str(plain_run), *GIVEN, "--resamples", "0", "-o", str(tmp_path / "x.html"))
+    again = shutil.copy(plain_run, tmp_path / "again.db")
+    done = cli("report", str(plain_run), again, *GIVEN, "--resamples", "0", "-o", str(tmp_path / "x.html"))
     assert done.returncode == 0, done.stderr
     ((runs, compared_runs),) = shown
     assert [row.price.input for run in runs for row in run.summary.tables[0].rows] == [10, 0.01] * 2
