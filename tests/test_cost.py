@@ -564,7 +564,7 @@ def test_a_report_and_its_comparisons_have_the_prices(plain_run, cli, tmp_path, 
     """`taskpace report --price` gives them to every run and to what is held against the first."""
     shown = []
     monkeypatch.setattr("taskpace.report.page.page_parts", lambda *found: shown.append(found) or [b""])
-    again = shutil.copy(plain_run, tmp_path / "again.db")
+    again = str(shutil.copy(plain_run, tmp_path / "again.db"))
     done = cli("report", str(plain_run), again, *GIVEN, "--resamples", "0", "-o", str(tmp_path / "x.html"))
     assert done.returncode == 0, done.stderr
     ((runs, compared_runs),) = shown
