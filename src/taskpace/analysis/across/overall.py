@@ -21,6 +21,7 @@ from taskpace.analysis.schema.across import Overall, OverallRow
 from taskpace.analysis.schema.summary import SystemRow, TaskTable
 from taskpace.analysis.stats.estimates import UNKNOWN, Bound, Estimate, number
 from taskpace.analysis.stats.intervals import LEVEL, Flags, Floats, column_blocks, of_influence
+from taskpace.analysis.stats.items import is_one
 from taskpace.analysis.stats.student import normal_quantile
 from taskpace.analysis.table.comparison import NOT_COMPARED, Comparison, adjusted, compared_by_log
 from taskpace.analysis.table.pairs import Pair, Pairing
@@ -54,7 +55,7 @@ class Answers(msgspec.Struct, frozen=True):
         """``paired``: the sample ``within_nodes``; ``pairing``: of it."""
         timed = paired.shared
         right, trials = sample.own.answers
-        if trials.size and not any(trials.strides):
+        if is_one(trials):
             # All were asked as often.
             shares, asked = right.sum(axis=1) / trials.flat[0], [trials.shape[1]] * len(trials)
         else:

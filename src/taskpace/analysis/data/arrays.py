@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from taskpace.analysis.data.columns import Alike, Columns, Trials, Whole, together
 from taskpace.analysis.data.parts import Parts
 from taskpace.analysis.stats.intervals import Flags, Floats
-from taskpace.analysis.stats.items import item_totals
+from taskpace.analysis.stats.items import is_one, item_totals
 from taskpace.analysis.stats.products import Products
 from taskpace.records import CUT
 
@@ -284,14 +284,9 @@ def _constant(rows: NDArray[Any]) -> np.float64 | None:
     return first if same(once[:, -1]).all() and same(once).all() else None
 
 
-def _is_one(values: NDArray[Any]) -> bool:
-    """Whether it is one number, seen in every place; false: who knows."""
-    return not any(values.strides)
-
-
 def _is_nothing(values: Floats) -> bool:
     """Whether it is one 0, seen in every place."""
-    return bool(values.size) and _is_one(values) and values.flat[0] == 0
+    return is_one(values) and bool(values.flat[0] == 0)
 
 
 def _flags(cell: Columns | Alike, found: Flags | None) -> Flags:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +45,11 @@ def as_indices(pairs: list[tuple[int, int]]) -> tuple[NDArray[np.intp], NDArray[
     """All first ones, and all second ones."""
     a, b = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     return a, b
+
+
+def is_one(values: NDArray[Any]) -> bool:
+    """Whether it is one number, seen in every place; false: who knows."""
+    return bool(values.size) and not any(values.strides)
 
 
 def item_means(values: Floats) -> Floats:

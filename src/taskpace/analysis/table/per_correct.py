@@ -18,7 +18,7 @@ from taskpace.analysis.stats.intervals import (
     column_blocks,
     log_influence,
 )
-from taskpace.analysis.stats.items import as_indices, item_counts, item_sums
+from taskpace.analysis.stats.items import as_indices, is_one, item_counts, item_sums
 from taskpace.analysis.stats.per_correct import Spent, none_against_some
 from taskpace.analysis.stats.products import Indices, Products
 from taskpace.analysis.stats.sequential import look_per_correct, with_claim
@@ -162,7 +162,7 @@ class CostPerCorrect(PerCorrect):
 
 def known_costs(arrays: Arrays) -> list[bool]:
     """Of each system whether the cost of every trial is known and there is some."""
-    if not any(arrays.cost_usd.strides) and np.isnan(arrays.cost_usd[:1]).any():
+    if is_one(arrays.cost_usd) and np.isnan(arrays.cost_usd.flat[0]):
         # No system has a price.
         return [False] * len(arrays.systems)
     totals = arrays.cost_usd.sum(axis=(1, 2))

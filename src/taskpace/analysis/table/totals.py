@@ -17,7 +17,7 @@ from taskpace.analysis.stats.intervals import (
     log_ratios,
     ratios_of,
 )
-from taskpace.analysis.stats.items import any_of_system, item_totals
+from taskpace.analysis.stats.items import any_of_system, is_one, item_totals
 from taskpace.analysis.stats.per_correct import FEW_CORRECT, few_correct
 from taskpace.analysis.table.per_correct import PerCorrect
 
@@ -75,7 +75,7 @@ def _logs(ratio: tuple[Floats, Floats], reach: Reach | None, *, spent: bool = Fa
     ``spent``: the numerators may be written over.
     """
     above, below = ratio
-    if below.size and not any(below.strides):
+    if is_one(below):
         means = Influence.of_means(above.T, skewed=reach is not None, spent=spent)
         return log_means(means, float(below.flat[0]))
     return log_ratios(above.T, below.T, skewed=reach is not None)
