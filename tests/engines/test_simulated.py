@@ -146,6 +146,27 @@ def test_the_answer_stands_where_the_script_says(answer_at, starts):
     assert len(text) == 200
 
 
+@given(
+    stops=st.lists(st.sampled_from(["\n", "\n\n", "B\n", "a", "not there"]), max_size=3),
+    answer_at=st.floats(0, 1),
+    reasoning=st.integers(0, 30),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_stop_text_ends_the_visible_text(stops, answer_at, reasoning):
+    """The text ends before the first of the stop texts, as a real engine's does, and what is left out takes no time."""
+    options = {"wait": 0.5, "token_time": 0.01, "tokens_per_byte": 1}
+    options |= {"length": 80, "answer_at": answer_at, "reasoning": reasoning}
+    (whole,), (record,) = play(options, job()), play(options, job(stop=tuple(stops)))
+    text = whole.turns[0].text
+    (turn,) = record.turns
+    assert turn.text == min((text.split(stop, 1)[0] for stop in stops), key=len, default=text)
+    assert turn.reasoning == whole.turns[0].reasoning
+    assert turn.usage.output_tokens == len(turn.text) + reasoning
+    assert turn.finish_reason == "stop"
+    if turn.arrivals:
+        assert turn.end_ns == 500_000_000 + (turn.usage.output_tokens - 1) * 10_000_000
+
+
 def test_real_time_keeps_the_schedule_and_frees_the_slot_after_a_stall():
     """In real time a stall is cancelled at its limit and the next trial runs."""
     options = {"time": "real", "wait": 0.01, "token_time": 0.001, "length": 40}

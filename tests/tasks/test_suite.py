@@ -9,8 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import tomli_w
 from tests.sources import read_rows
 
+import taskpace
 from taskpace.errors import TaskError
 from taskpace.tasks import load_items, load_task, render, script
 from taskpace.tasks.data import starter_rows
@@ -45,6 +47,21 @@ def test_a_starter_set_is_whole(name):
             outcomes.append(scorer.grade(text, answer, item.fields, options).outcome)
         assert outcomes[0] == "correct", item.fields
         assert outcomes[1] != "correct", item.fields
+
+
+@pytest.mark.parametrize(("length", "except_for"), [(0, set()), (120, {"dialogue"})])
+def test_a_system_told_to_be_right_is_right_in_every_task(tmp_path, length, except_for):
+    """``correct = 1`` of the simulated engine, with text after the answer and without: stop texts end it as for a real
+    engine. A dialogue's short answer is wrong with further words, as its option says.
+    """
+    options = {"time": "virtual", "length": length}
+    system = {"name": "s", "engine": "simulated", "options": options}
+    experiment = {"tasks": [*SUITE, "mmlu-letter", "mmlu-paraphrase", "mmlu-explain"], "items": 6, "system": [system]}
+    (tmp_path / "x.toml").write_text(tomli_w.dumps(experiment))
+    with taskpace.run(tmp_path / "x.toml", tmp_path / "x.db") as done:
+        tables = done.summary(resamples=0).tables
+    wrong = {table.task for table in tables for row in table.rows if row.accuracy is None or row.accuracy.value < 1}
+    assert wrong == except_for
 
 
 def _extracted(extraction, text, fields):

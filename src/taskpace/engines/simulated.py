@@ -106,11 +106,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Seconds from one token to the next; one draw for a trial."""
     tokens_per_byte: float | Distribution = 0.25
     length: float | Distribution = 120
-    """Bytes of visible text; an answer is never cut to fit."""
+    """Bytes of visible text; an answer is never cut to fit. A stop text of the task ends it before: a line's end leaves
+    the answer and no more, or, with ``answer_at``, what comes before it."""
     reasoning: float | Distribution = 0
     """Bytes of reasoning before the visible text."""
     correct: float = 1.0
-    """Probability of the right answer."""
+    """Probability of the right answer. Where further words count against it (``dialogue``), give a ``length`` of 0."""
     answer_at: float = 0.0
     """Where in the visible text the answer is: 0 at its start, 1 at its end."""
     prompt_tokens_per_byte: float = 0.25
@@ -194,7 +195,8 @@ class SimulatedEngine:
         tokens_per_byte = _draw(options.tokens_per_byte, rng)
         length, reasoning_length = _draw(options.length, rng), _draw(options.reasoning, rng)
         right = rng.random() < options.correct
-        text = _compose((request.script or ("done", "done"))[0 if right else 1], round(length), options.answer_at)
+        answer = (request.script or ("done", "done"))[0 if right else 1]
+        text = _until(_compose(answer, round(length), options.answer_at), request.stop)
         pieces = [
             *(_Piece(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
             *(_Piece(False, part) for part in _cut(text, tokens_per_byte)),
@@ -320,6 +322,11 @@ def _compose(answer: str, length: int, answer_at: float) -> str:
     lead = _pad(before - 1) + "\n" if before else ""
     rest = spare - before
     return lead + answer + ("\n" + _pad(rest - 1) if rest else "")
+
+
+def _until(text: str, stops: tuple[str, ...]) -> str:
+    """``text`` up to the first stop text."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 
 def _pad(length: int) -> str:
