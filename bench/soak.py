@@ -57,9 +57,9 @@ LEAST_KILLS, LEAST_ACKNOWLEDGED = 0.5, 0.5
 LEAST_PROCESSES = 2
 """Of a run that is about to be killed, found in the way in which those left behind are looked for."""
 CALM_CONCURRENCY = 16
-CALM_A_SECOND, SHORT_A_SECOND = 8, 4
-"""Trials of the two that are left alone, for each second of the soak: less than they do, so that they are done in time.
-"""
+CALM_A_SECOND, SHORT_A_SECOND = 8, 12
+"""Trials of the two that are left alone, for each second of the soak: less than they do, so that they are done in time,
+and so many that caches are full in the first third of a life (4 of llama.cpp were too few: docs/decisions.md)."""
 MOST_TRIALS = 200_000
 """Of a run file, however long the soak: 1.2 GB of the endpoint's, whose long answers take 5 of 6 KB a trial."""
 MOST_UNASKED = 3

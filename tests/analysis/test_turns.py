@@ -10,6 +10,7 @@ from tests.later import Later
 from taskpace.analysis.data.arrays import cells_of, with_items
 from taskpace.analysis.data.cells import CellPlan
 from taskpace.analysis.data.columns import Trials
+from taskpace.analysis.data.sample import Sample, take_sample
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.table.turns import LEAST_P, _contrasts, _Paced, _rounds, order_findings, ramp_findings
 from taskpace.experiment.scenario import Scenario
@@ -97,12 +98,17 @@ def test_the_ramp_of_blocks_is_stated(trials_of):
     trials = trials_of("a", 4, round=1).with_columns(
         dispatch_ns=pl.Series(begins), end_clock_ns=pl.Series(ends, dtype=pl.Int64)
     )
-    (finding,) = ramp_findings([Trials(trials)], Scenario(concurrency=2))
+    (finding,) = ramp_findings(sample_of(trials), Scenario(concurrency=2))
     assert finding.evidence["share"] == pytest.approx(1 / 3)
     assert finding.text == "asked in blocks of 4: for 33 % of the time fewer than 2 were in flight"
-    assert ramp_findings([Trials(trials)], Scenario()) == ()
+    assert ramp_findings(sample_of(trials), Scenario()) == ()
     unturned = trials.with_columns(round=pl.lit(None, dtype=pl.Int64))
-    assert ramp_findings([Trials(unturned)], Scenario(concurrency=2)) == ()
+    assert ramp_findings(sample_of(unturned), Scenario(concurrency=2)) == ()
+
+
+def sample_of(trials: pl.DataFrame) -> Sample:
+    """Of one system's trials."""
+    return take_sample(with_items(trials)[0], ("a",), batched=False)
 
 
 def _listed(paced: _Paced) -> list[tuple[int, int, float, float]]:

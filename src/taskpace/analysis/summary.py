@@ -311,7 +311,7 @@ def make_table(
         *table_findings(ranked, pairs),
         *anchor_findings(anchored),
         *of_order,
-        *ramp_findings(sample.cells, cells[0].scenario),
+        *ramp_findings(sample, cells[0].scenario),
         *(node_findings(sample.trials, int(crossing(sample.own.session).sum())) if in_places(sample) else ()),
     )
     return TaskTable(

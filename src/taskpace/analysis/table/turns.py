@@ -11,7 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from taskpace.analysis.data.cells import CellPlan
-from taskpace.analysis.data.columns import Alike, Columns, Trials, together
+from taskpace.analysis.data.columns import Alike, Columns, together
+from taskpace.analysis.data.sample import Sample
 from taskpace.analysis.schema.summary import Finding
 from taskpace.analysis.stats.intervals import Flags, Floats
 from taskpace.analysis.stats.significance import Groups, error_of_difference, holms, welch
@@ -250,19 +251,18 @@ def _finding(system: str, after: str | None, effect: float, p: float, in_blocks:
     )
 
 
-def ramp_findings(cells: Sequence[Trials], scenario: Scenario) -> tuple[Finding, ...]:
+def ramp_findings(sample: Sample, scenario: Scenario) -> tuple[Finding, ...]:
     """How much of the time a load that was carried out in blocks had fewer in flight than it is named after.
 
     All slots are taken at a block's begin; from the first end after its last dispatch on there are fewer.
 
     Args:
-        cells: last attempts at one task in this scenario.
+        sample: of one task in this scenario.
         scenario: a closed loop; of other scenarios there is nothing to say.
     """
     if scenario.concurrency == 1 or scenario.batch is not None:
         return ()
-    trials = pl.concat([cell.frame for cell in cells], rechunk=False)
-    turned = trials.filter(pl.col("round").is_not_null() & pl.col("dispatch_ns").is_not_null())
+    turned = sample.trials.filter(pl.col("round").is_not_null() & pl.col("dispatch_ns").is_not_null())
     if not turned.height:
         return ()
     end, dispatch = pl.col("end_clock_ns"), pl.col("dispatch_ns")
