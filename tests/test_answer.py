@@ -29,6 +29,7 @@ from taskpace.report.words.answer import make_answer
 from taskpace.report.words.commands import beside, with_files
 from taskpace.report.words.figures import digits, seconds
 from taskpace.report.words.makespan import makespan_lines
+from taskpace.report.words.sentences import sentences
 from taskpace.runner.runner import run_plan
 from taskpace.store.store import Store
 from taskpace.text.safe_text import column_width
@@ -69,6 +70,23 @@ def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_
         "second, 100 against 100 % right."
     )
     assert verdicts[1] == "brief finishes first on all 2 tasks, the next takes 2.2 times as long on average."
+
+
+def test_speeds_whose_medians_say_the_contrary_are_told_as_they_were_compared(planted_run):
+    """``wordy`` has more tokens per second item by item and the smaller median: told is the ratio, as ranks go by it."""
+    uneven = np.where(np.arange(N) % 2, 1 / 20, 1 / 38)
+    uneven[1] = 1 / 38
+    assert f"{np.exp(np.log(36 * uneven).mean()):.2f}" == "1.29"
+    summary = planted_run("qa", brief={"tpot_s": uneven * NOISE}, wordy={"tpot_s": NOISE / 36})
+    (brief, wordy) = summary.tables[0].rows
+    assert wordy.tokens_per_s_median.value < brief.tokens_per_s_median.value
+    assert printed(summary, 200)[0] == (
+        "brief finishes first and wordy only looks fast: 1.00 s against 2.20 s, item by item 1.29 times the tokens "
+        "per second, 100 against 100 % right."
+    )
+    assert sentences(summary.tables[0])[0].startswith(
+        "wordy has the most tokens per second (item by item 1.29 times), yet brief finishes first: 1.00 s against "
+    )
 
 
 def test_why_at_what_cost_and_how_sure_follow(planted_run):

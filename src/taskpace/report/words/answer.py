@@ -29,7 +29,7 @@ from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.makespan import makespan_in_brief
 from taskpace.report.words.rankings import firsts_of, ranked, unlike_medians
-from taskpace.report.words.sentences import NO_SPEEDS, against, headline, slowest_pair, until_lines
+from taskpace.report.words.sentences import NO_SPEEDS, against, headline, slowest_pair, speeds_against, until_lines
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
@@ -115,7 +115,7 @@ def _inverted(told: Told, summary: Summary) -> str:
     a, b = rows[pair.a], rows[pair.b]
     first = "finishes first" if firsts_of(table) == (pair.a,) else "finishes sooner"
     times = against(a.task_time_median_s, b.task_time_median_s, pair)
-    speeds = f"{digits(a.tokens_per_s_median.value, 2)} against {digits(b.tokens_per_s_median.value, 2)}"
+    speeds, _ = speeds_against(a.tokens_per_s_median, b.tokens_per_s_median, pair)
     right = (
         ""
         if a.accuracy.value is None or b.accuracy.value is None

@@ -127,6 +127,15 @@ def against(a: Estimate, b: Estimate, pair: Pair) -> str:
     return f"item by item in {at_least(change.bound)}{change.value:.2f} times the time"
 
 
+def speeds_against(a: Estimate, b: Estimate, pair: Pair) -> tuple[str, str]:
+    """``60 against 84``, and ``84`` alone; where medians do not show it, the paired ratio, which decides the rank."""
+    speeds = [digits(each.value, 2) for each in (a, b) if each.value is not None]
+    if (a.value or 0.0) < (b.value or 0.0) and len(set(speeds)) == len(speeds):
+        return " against ".join(speeds), speeds[-1]
+    ratio = f"item by item {digits(pair.tokens_per_s.change.value, 3)} times"
+    return f"{ratio} the", ratio
+
+
 def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
     firsts = [name for name, row in rows.items() if row.rank_task_time == 1]
     fastest = [name for name, row in rows.items() if row.rank_tokens_per_s == 1]
@@ -137,7 +146,7 @@ def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
         if inverted.a in firsts and inverted.b in fastest:
             most = "has the most tokens per second" if len(fastest) == 1 else "is among the first in tokens per second"
             first = "finishes first" if len(firsts) == 1 else "is among the first to finish"
-            speed = digits(b.tokens_per_s_median.value, 2)
+            _, speed = speeds_against(a.tokens_per_s_median, b.tokens_per_s_median, inverted)
             return f"{inverted.b} {most} ({speed}), yet {inverted.a} {first}: {times}{sure}."
         return (
             f"{_finish_first(firsts)}. But {inverted.b} has more tokens per second than {inverted.a} and finishes "
