@@ -3,6 +3,9 @@
 Run: python bench/overhead_transformers.py [--rounds N]. Target: ratio of makespans at most 1.02 (median). A makespan is
 the time from the first dispatch to the last end: stamping every step, looking for ends, scoring and storing between
 batches are in taskpace's, loading is in neither.
+
+After each batch of the bare loop an empty loop of Python is timed. Where batches beside slow ones of these take longer,
+the machine changed its pace, and a single round shows nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import tomli_w
 
 import taskpace
@@ -24,6 +28,8 @@ from tiny_model import make_tiny
 
 MODEL = "smollm2-135m"
 """The quick form takes a tiny one, which loads in a moment."""
+LEAST_BATCHES = 12
+"""Of which the pace of the machine is said."""
 SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
 
 
@@ -45,15 +51,27 @@ def through_taskpace(folder: Path, model: str, prompts: list[str], batch: int, t
     return row.makespan_s
 
 
-def bare(model: str, prompts: list[str], batch: int, tokens: int, *, quick: bool) -> float:
-    """In a process of its own; the quick form's in this one, as importing torch would be most of its time."""
+def bare(model: str, prompts: list[str], batch: int, tokens: int, *, quick: bool) -> list[tuple[float, float]]:
+    """Seconds of each batch, and of an empty loop after it.
+
+    In a process of its own; the quick form's in this one, as importing torch would be most of its time.
+    """
     batches = [prompts[begin : begin + batch] for begin in range(0, len(prompts), batch)]
     if quick:
         return generate(model, batches, tokens)
     command = [sys.executable, Path(__file__).with_name("bare_generate.py")]
     told = json.dumps([model, batches, tokens])
     done = subprocess.run(command, input=told, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return [(taken, empty) for taken, empty in json.loads(done.stdout)]
+
+
+def beside_slow_loops(batches: list[tuple[float, float]]) -> float | None:
+    """How many times as long a batch takes, in the middle, beside the slower half of the empty loops; null: too few."""
+    if len(batches) < LEAST_BATCHES:
+        return None
+    taken, empty = np.array(batches).T
+    slow = empty > np.median(empty)
+    return float(np.median(taken[slow]) / np.median(taken[~slow]))
 
 
 def main() -> None:
@@ -72,11 +90,17 @@ def main() -> None:
             )
             for _ in range(rounds)
         ]
-    ratio = bench.figure("ratio", [ours / theirs for ours, theirs in pairs], at_most=1.02)
+    makespans = [sum(taken for taken, _ in batches) for _, batches in pairs]
+    ratio = bench.figure("ratio", [ours / theirs for (ours, _), theirs in zip(pairs, makespans, strict=True)],
+                         at_most=1.02)  # fmt: skip
     bench.say(f"  taskpace             {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")
-    theirs = bench.figure("bare model.generate", [theirs for _, theirs in pairs], "s")
-    bench.say(f"  bare model.generate  {theirs:.3f} s")
+    bench.say(f"  bare model.generate  {bench.figure('bare model.generate', makespans, 's'):.3f} s")
     bench.say(f"  ratio                {ratio:.3f}  {ratio.target}")
+    batches = [batch for _, found in pairs for batch in found]
+    empty = bench.figure("empty loop", [1000 * empty for _, empty in batches], "ms")
+    bench.say(f"  an empty loop        {empty:.2f} ms, after each batch of the bare loop")
+    pace = bench.figure("beside slow loops", beside_slow_loops(batches))
+    bench.say(f"  beside slow ones     {pace:.2f} times as long for a batch")
     bench.finish()
 
 

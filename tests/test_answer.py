@@ -73,7 +73,7 @@ def test_the_first_line_says_who_finishes_first_and_who_only_looks_fast(planted_
 
 
 def test_speeds_whose_medians_say_the_contrary_are_told_as_they_were_compared(planted_run):
-    """``wordy`` has more tokens per second item by item and the smaller median: told is the ratio, as ranks go by it."""
+    """``wordy`` has more tokens per second item by item and the smaller median: the ratio is told; ranks go by it."""
     uneven = np.where(np.arange(N) % 2, 1 / 20, 1 / 38)
     uneven[1] = 1 / 38
     assert f"{np.exp(np.log(36 * uneven).mean()):.2f}" == "1.29"
