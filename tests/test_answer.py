@@ -87,6 +87,11 @@ def test_speeds_whose_medians_say_the_contrary_are_told_as_they_were_compared(pl
     assert sentences(summary.tables[0])[0].startswith(
         "wordy has the most tokens per second (item by item 1.29 times), yet brief finishes first: 1.00 s against "
     )
+    seen = planted_run("essay", wordy={"task_time_s": 1.5 * SCATTER})
+    both = msgspec.structs.replace(summary, tables=[*summary.tables, *seen.tables])
+    assert printed(both, 200)[0].startswith(
+        "On essay brief finishes first and wordy only looks fast: 1.00 s against 1.50 s"
+    )
 
 
 def test_why_at_what_cost_and_how_sure_follow(planted_run):

@@ -91,12 +91,13 @@ def _inversion(summary: Summary) -> Told | None:
     """The one to tell of, if there is one.
 
     Best between the first and the one with most tokens per second, where the first's answers are right, too: who
-    finishes first with a wrong answer has finished nothing. And where the mean times say the same: a few long answers
-    can make the mean of whoever finishes sooner on most items the greater one. Among these the greatest.
+    finishes first with a wrong answer has finished nothing. And where the mean times say the same (a few long answers
+    can make the mean of whoever finishes sooner on most items the greater one), and the medians of tokens per second,
+    which readers see. Among these the greatest.
     """
     found = [(table, pair) for table in summary.tables if (pair := headline(table)) is not None]
 
-    def weight(told: Told) -> tuple[bool, bool, bool, bool, float]:
+    def weight(told: Told) -> tuple[bool, bool, bool, bool, bool, float]:
         table, pair = told
         rows = {row.system: row for row in table.rows}
         a, b = rows[pair.a], rows[pair.b]
@@ -104,7 +105,8 @@ def _inversion(summary: Summary) -> Told | None:
         as_right = some_right and (a.accuracy.value or 0.0) >= (b.accuracy.value or 0.0)
         clear = a.rank_task_time == 1 and b.rank_tokens_per_s == 1
         on_average = pair.split is None or (pair.split.difference_s.value or 0.0) >= 0
-        return some_right, on_average, clear, as_right, pair.task_time.change.value or 0.0
+        seen = (a.tokens_per_s_median.value or 0.0) < (b.tokens_per_s_median.value or 0.0)
+        return some_right, on_average, seen, clear, as_right, pair.task_time.change.value or 0.0
 
     return max(found, key=weight, default=None)
 
