@@ -507,7 +507,7 @@ def _answers_once(listener: socket.socket, answer: bytes) -> None:
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_port_of_another_program_is_no_cluster(answer):
     """A port that is open and not a head's is refused at once: Ray itself would try it without end."""
-    pytest.importorskip("ray")
+    pytest.importorskip("ray", reason="the fast jobs of CI go without the extra ray")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=_answers_once, args=(listener, answer))
         thread.start()
