@@ -28,8 +28,8 @@ from tiny_model import make_tiny
 
 MODEL = "smollm2-135m"
 """The quick form takes a tiny one, which loads in a moment."""
-LEAST_BATCHES = 12
-"""Of which the pace of the machine is said."""
+LEAST_ROUNDS = 3
+"""From which the pace of the machine is told."""
 SIZES = {"rounds": (9, 1), "items": (32, 2), "batch": (8, 2), "tokens": (32, 2)}
 
 
@@ -65,13 +65,16 @@ def bare(model: str, prompts: list[str], batch: int, tokens: int, *, quick: bool
     return [(taken, empty) for taken, empty in json.loads(done.stdout)]
 
 
-def beside_slow_loops(batches: list[tuple[float, float]]) -> float | None:
-    """How many times as long a batch takes, in the middle, beside the slower half of the empty loops; null: too few."""
-    if len(batches) < LEAST_BATCHES:
+def beside_slow_loops(rounds: list[list[tuple[float, float]]]) -> float | None:
+    """How many times as long a batch takes, in the middle, beside the slower half of the empty loops; null: too few.
+
+    Each relative to the same batch of the other rounds, whose prompts are the same.
+    """
+    if len(rounds) < LEAST_ROUNDS:
         return None
-    taken, empty = np.array(batches).T
-    slow = empty > np.median(empty)
-    return float(np.median(taken[slow]) / np.median(taken[~slow]))
+    taken, empty = np.array(rounds).transpose(2, 0, 1)
+    relative, slow = taken / np.median(taken, axis=0), empty > np.median(empty)
+    return float(np.median(relative[slow]) / np.median(relative[~slow]))
 
 
 def main() -> None:
@@ -96,10 +99,10 @@ def main() -> None:
     bench.say(f"  taskpace             {bench.figure('taskpace', [ours for ours, _ in pairs], 's'):.3f} s")
     bench.say(f"  bare model.generate  {bench.figure('bare model.generate', makespans, 's'):.3f} s")
     bench.say(f"  ratio                {ratio:.3f}  {ratio.target}")
-    batches = [batch for _, found in pairs for batch in found]
-    empty = bench.figure("empty loop", [1000 * empty for _, empty in batches], "ms")
+    loops = [1000 * empty for _, batches in pairs for _, empty in batches]
+    empty = bench.figure("empty loop", loops, "ms")
     bench.say(f"  an empty loop        {empty:.2f} ms, after each batch of the bare loop")
-    pace = bench.figure("beside slow loops", beside_slow_loops(batches))
+    pace = bench.figure("beside slow loops", beside_slow_loops([batches for _, batches in pairs]))
     bench.say(f"  beside slow ones     {pace:.2f} times as long for a batch")
     bench.finish()
 
