@@ -132,7 +132,10 @@ def speeds_against(a: Estimate, b: Estimate, pair: Pair) -> tuple[str, str]:
     speeds = [digits(each.value, 2) for each in (a, b) if each.value is not None]
     if (a.value or 0.0) < (b.value or 0.0) and len(set(speeds)) == len(speeds):
         return " against ".join(speeds), speeds[-1]
-    ratio = f"item by item {digits(pair.tokens_per_s.change.value, 3)} times"
+    change = pair.tokens_per_s.change
+    if pair.tokens_per_s.basis == "most" or change.value is None:
+        return "on most items more", "more on most items"
+    ratio = f"item by item {at_least(change.bound)}{digits(change.value, 3)} times"
     return f"{ratio} the", ratio
 
 
