@@ -137,4 +137,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # A job in the background of a script has Ctrl-C ignored, and so would have what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main()
