@@ -106,14 +106,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Seconds from one token to the next; one draw for a trial."""
     tokens_per_byte: float | Distribution = 0.25
     length: float | Distribution = 120
-    """Bytes of visible text; an answer is never cut to fit. A stop text of the task ends it before: a line's end leaves
-    the answer and no more, or, with ``answer_at``, what comes before it."""
+    """Bytes of visible text; an answer is never cut to fit. A stop text of the task ends it before: where that is a
+    line's end (``qa-closed``, ``qa-context``), the answer is all there is, whatever the length."""
     reasoning: float | Distribution = 0
     """Bytes of reasoning before the visible text."""
     correct: float = 1.0
     """Probability of the right answer. Where further words count against it (``dialogue``), give a ``length`` of 0."""
     answer_at: float = 0.0
-    """Where in the visible text the answer is: 0 at its start, 1 at its end."""
+    """Where in the visible text the answer is: 0 at its start, 1 at its end. Above 0 a line's end comes before it,
+    which is a stop text of ``qa-closed`` and ``qa-context``: leave it 0 there."""
     prompt_tokens_per_byte: float = 0.25
     slots: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Answers that are written at once; further requests wait their turn. Null: the most that a closed loop of the

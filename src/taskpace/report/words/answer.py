@@ -29,7 +29,15 @@ from taskpace.report.words.gate import gate_line
 from taskpace.report.words.imported import import_verdict
 from taskpace.report.words.makespan import makespan_in_brief
 from taskpace.report.words.rankings import firsts_of, ranked, unlike_medians
-from taskpace.report.words.sentences import NO_SPEEDS, against, headline, slowest_pair, speeds_against, until_lines
+from taskpace.report.words.sentences import (
+    NO_SPEEDS,
+    against,
+    headline,
+    shows_speeds,
+    slowest_pair,
+    speeds_against,
+    until_lines,
+)
 from taskpace.report.words.unranked import nothing_ranked
 
 MOST_ADVICE = 3
@@ -105,8 +113,8 @@ def _inversion(summary: Summary) -> Told | None:
         as_right = some_right and (a.accuracy.value or 0.0) >= (b.accuracy.value or 0.0)
         clear = a.rank_task_time == 1 and b.rank_tokens_per_s == 1
         on_average = pair.split is None or (pair.split.difference_s.value or 0.0) >= 0
-        seen = (a.tokens_per_s_median.value or 0.0) < (b.tokens_per_s_median.value or 0.0)
-        return some_right, on_average, seen, clear, as_right, pair.task_time.change.value or 0.0
+        seen = shows_speeds(a.tokens_per_s_median, b.tokens_per_s_median)
+        return some_right, on_average, clear, as_right, seen, pair.task_time.change.value or 0.0
 
     return max(found, key=weight, default=None)
 

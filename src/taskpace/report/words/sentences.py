@@ -129,14 +129,21 @@ def against(a: Estimate, b: Estimate, pair: Pair) -> str:
 
 def speeds_against(a: Estimate, b: Estimate, pair: Pair) -> tuple[str, str]:
     """``60 against 84``, and ``84`` alone; where medians do not show it, the paired ratio, which decides the rank."""
-    speeds = [digits(each.value, 2) for each in (a, b) if each.value is not None]
-    if (a.value or 0.0) < (b.value or 0.0) and len(set(speeds)) == len(speeds):
-        return " against ".join(speeds), speeds[-1]
+    if shows_speeds(a, b):
+        low, high = digits(a.value, 2), digits(b.value, 2)
+        return f"{low} against {high}", high
     change = pair.tokens_per_s.change
     if pair.tokens_per_s.basis == "most" or change.value is None:
-        return "on most items more", "more on most items"
-    ratio = f"item by item {at_least(change.bound)}{digits(change.value, 3)} times"
-    return f"{ratio} the", ratio
+        return "on most items more", f"more than {pair.a} on most items"
+    ratio = f"{at_least(change.bound)}{change.value:.2f} times"
+    return f"item by item {ratio} the", f"item by item {ratio} those of {pair.a}"
+
+
+def shows_speeds(a: Estimate, b: Estimate) -> bool:
+    """Whether medians, as they are printed, show that ``b`` has more tokens per second."""
+    return (
+        a.value is not None and b.value is not None and a.value < b.value and digits(a.value, 2) != digits(b.value, 2)
+    )
 
 
 def _grade(rows: dict[str, SystemRow], inverted: Pair | None) -> str:
