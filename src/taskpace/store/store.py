@@ -6,7 +6,6 @@ A record is acknowledged once its transaction is on disk (WAL, synchronous FULL)
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ from taskpace.experiment.plan import Plan
 from taskpace.records import FORMAT_VERSION, Failure, Grade, Record, Turn, Usage, unpack_arrivals
 from taskpace.store import queries
 from taskpace.store.check import NOT_OURS, RESTORE, check_rows, check_tables, distrust
+from taskpace.store.file import make_file, remove_file, take_lock
 from taskpace.store.growth import grow
 from taskpace.store.migration import format_version, migrate, view_as_new
 from taskpace.store.rows import Kept, as_json, insert, insert_records, insert_run, now
@@ -91,10 +91,10 @@ class Store:
             StoreError: a run that the plan would change, another program's file, a newer format, not writable, or in
                 use by another ``taskpace run``.
         """
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             with _explained(path):
-                made = _make(path)
+                made = make_file(path)
                 # Absolute, for ":memory:" is a file's name like any other.
                 connection = sqlite3.connect(path.absolute(), isolation_level=None, check_same_thread=False)
                 try:
@@ -102,7 +102,7 @@ class Store:
                 except BaseException:
                     connection.close()
                     if made:
-                        _remove(path)  # half a run file (a full disk) is none, and would stand in the way
+                        remove_file(path)  # half a run file (a full disk) is none, and would stand in the way
                     raise
         except BaseException:
             lock.release()
@@ -112,7 +112,7 @@ class Store:
     @staticmethod
     def check_target(path: Path) -> None:
         """See that a run file can be made there, before something is measured for it. Raises ``StoreError``."""
-        lock = _take_lock(path)
+        lock = take_lock(path)
         probe = Path(f"{path.resolve()}.probe")
         try:
             # What a small run takes; a full disk refuses it now, and not once there is something to lose.
@@ -120,7 +120,7 @@ class Store:
                 db.execute("CREATE TABLE probe AS SELECT zeroblob(?) AS bytes", (_PROBE_BYTES,))
                 db.commit()
         finally:
-            _remove(probe)
+            remove_file(probe)
             lock.release()
 
     def close(self) -> None:
@@ -261,55 +261,6 @@ def _merge_log(db: sqlite3.Connection) -> bool:
     with contextlib.suppress(sqlite3.OperationalError):
         db.execute("PRAGMA journal_mode = DELETE")
     return bool(logged == merged)
-
-
-def _make(path: Path) -> bool:
-    """Make a file that its owner alone may read, as a run holds prompts and answers; returns whether it is new."""
-    try:
-        os.close(os.open(path.resolve(), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return False
-    except OSError as exc:
-        raise _not_written(path, exc) from None
-    return True
-
-
-def _remove(path: Path) -> None:
-    for end in ("", "-wal", "-shm", "-journal"):
-        with contextlib.suppress(OSError):
-            Path(f"{path.resolve()}{end}").unlink()
-
-
-def _take_lock(path: Path) -> filelock.BaseFileLock:
-    """The lock of a run file, whose folder is made if need be: one lock, whatever link leads to the file."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise StoreError(f"{path}: its folder cannot be made: {exc.strerror or exc}: choose another -o") from None
-    if path.is_dir():
-        raise StoreError(f"{path}: this is a folder: give -o a file name, such as {path / 'run.db'}")
-    try:
-        real = path.resolve()
-        if real.exists() and not real.is_file():
-            raise StoreError(f"{path}: this is not a regular file: choose another -o")
-        if real.exists() and (names := real.stat().st_nlink) > 1:
-            # SQLite keeps its log beside the name that it was opened by: by two names it would destroy the file.
-            raise StoreError(f"{path}: the file has {names} names (hard links): continue a copy, or choose another -o")
-        lock = filelock.FileLock(f"{real}.lock", mode=0o600, blocking=False)
-        lock.acquire()
-    except filelock.Timeout:
-        if not Path(f"{real}.lock").exists():  # as where no file can be made at all, such as in /proc
-            raise StoreError(f"{path}: no file can be made in its folder: choose another -o") from None
-        raise StoreError(
-            f"{path}: another `taskpace run` is writing to it: wait for it, or choose another -o"
-        ) from None
-    except (OSError, RuntimeError) as exc:  # a RuntimeError: links that lead in a circle
-        raise _not_written(path, exc) from None
-    return lock
-
-
-def _not_written(path: Path, exc: Exception) -> StoreError:
-    return StoreError(f"{path}: cannot be written: {getattr(exc, 'strerror', None) or exc}: choose another -o")
 
 
 def _initialise(db: sqlite3.Connection, path: Path, plan: Plan, taskpace_version: str) -> None:
