@@ -75,6 +75,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A right and a wrong answer, for engines that script their output (``simulated``); null for every real one."""
 
 
+def until_stop(text: str, stops: Sequence[str]) -> str:
+    """``text`` up to the first of ``Request.stop``, for engines that look for them themselves."""
+    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
+
+
 class EngineSpec(msgspec.Struct, frozen=True, kw_only=True):
     """What a worker needs to open an engine; the model reference is already a local path or a name."""
 

@@ -33,6 +33,7 @@ from taskpace.engines.base import (
     Stamps,
     Tell,
     nobody,
+    until_stop,
 )
 from taskpace.engines.threads import SlotThreads
 from taskpace.errors import EngineError, EngineMemoryError, ExperimentError
@@ -197,7 +198,7 @@ class SimulatedEngine:
         length, reasoning_length = _draw(options.length, rng), _draw(options.reasoning, rng)
         right = rng.random() < options.correct
         answer = (request.script or ("done", "done"))[0 if right else 1]
-        text = _until(_compose(answer, round(length), options.answer_at), request.stop)
+        text = until_stop(_compose(answer, round(length), options.answer_at), request.stop)
         pieces = [
             *(_Piece(True, part) for part in _cut(_pad(round(reasoning_length)), tokens_per_byte)),
             *(_Piece(False, part) for part in _cut(text, tokens_per_byte)),
@@ -323,11 +324,6 @@ def _compose(answer: str, length: int, answer_at: float) -> str:
     lead = _pad(before - 1) + "\n" if before else ""
     rest = spare - before
     return lead + answer + ("\n" + _pad(rest - 1) if rest else "")
-
-
-def _until(text: str, stops: tuple[str, ...]) -> str:
-    """``text`` up to the first stop text."""
-    return text[: min((at for stop in stops if (at := text.find(stop)) >= 0), default=len(text))]
 
 
 def _pad(length: int) -> str:

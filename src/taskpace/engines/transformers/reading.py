@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from taskpace.engines.base import AnswerBuilder
+from taskpace.engines.base import AnswerBuilder, until_stop
 from taskpace.engines.reasoning import is_of_marker
 
 
@@ -49,7 +49,7 @@ def read_tokens(tokenizer: Any, tokens: list[tuple[int, int]], stops: Sequence[s
             text += after[len(before) :]
             begin, known = known, number
             grown.append((ns, len(text)))
-    whole = _cut(text, stops)
+    whole = until_stop(text, stops)
     answer = AnswerBuilder(opened=opened)
     begin = 0
     for ns, end in grown:
@@ -65,9 +65,3 @@ def reasoning_tokens(answer: AnswerBuilder, tokens: list[tuple[int, int]]) -> in
         return 0
     first_ns = next((arrival.ns for arrival in answer.arrivals if arrival.visible_bytes), None)
     return sum(first_ns is None or ns < first_ns for ns, _ in tokens)
-
-
-def _cut(text: str, stops: Sequence[str]) -> str:
-    """Up to the first stop text."""
-    indices = [index for stop in stops if (index := text.find(stop)) >= 0]
-    return text[: min(indices)] if indices else text
